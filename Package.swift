@@ -1,0 +1,67 @@
+// swift-tools-version: 6.2
+import PackageDescription
+
+/// CI sets `CI=true`; there a warning is an error. At a desk it stays a warning.
+let strictness: [SwiftSetting] =
+  Context.environment["CI"] == nil ? [] : [.treatAllWarnings(as: .error)]
+
+func room(_ name: String, _ dependencies: [Target.Dependency] = []) -> Target {
+  .target(name: name, dependencies: dependencies, swiftSettings: strictness)
+}
+
+func tests(_ name: String, _ dependencies: [Target.Dependency], resources: [Resource] = []) -> Target {
+  .testTarget(
+    name: name, dependencies: dependencies, resources: resources, swiftSettings: strictness)
+}
+
+let systemPackage = Target.Dependency.product(name: "SystemPackage", package: "swift-system")
+let logging = Target.Dependency.product(name: "Logging", package: "swift-log")
+let argumentParser = Target.Dependency.product(
+  name: "ArgumentParser", package: "swift-argument-parser")
+
+// The rooms stand in the order of the house, bottom first; every arrow points down.
+// `Scripts/check-layers` rejects an import that points up.
+let package = Package(
+  name: "s3-mirror",
+  products: [
+    .library(name: "S3Mirror", targets: ["S3Mirror"]),
+    .executable(name: "s3mirror", targets: ["S3MirrorCLI"]),
+  ],
+  dependencies: [
+    .package(url: "https://github.com/apple/swift-argument-parser", from: "1.6.0"),
+    .package(url: "https://github.com/apple/swift-log", from: "1.6.0"),
+    .package(url: "https://github.com/apple/swift-system", from: "1.5.0"),
+  ],
+  targets: [
+    .systemLibrary(
+      name: "CCurl", pkgConfig: "libcurl", providers: [.apt(["libcurl4-openssl-dev"])]),
+    .systemLibrary(name: "COpenSSL", pkgConfig: "libcrypto", providers: [.apt(["libssl-dev"])]),
+    .systemLibrary(name: "CZlib", pkgConfig: "zlib", providers: [.apt(["zlib1g-dev"])]),
+    .systemLibrary(name: "CLinux"),
+
+    room("LoopThread", ["CLinux"]),
+    room("MirrorModel"),
+    room("Digests", ["COpenSSL", "CZlib"]),
+    room("SigV4", ["Digests"]),
+    room("HTTPTransport", ["LoopThread", "CCurl"]),
+    room("Credentials", ["HTTPTransport", "SigV4"]),
+    room("S3Client", ["HTTPTransport", "SigV4", "Digests"]),
+    room("TransferLog", ["MirrorModel", "CZlib"]),
+    room("LocalTree", ["MirrorModel", "LoopThread", "CLinux", systemPackage]),
+    room("FileWatch", ["MirrorModel", "LoopThread", "CLinux", systemPackage]),
+    room("Transfers", ["S3Client", "LocalTree", "Digests", "MirrorModel", "LoopThread"]),
+    room(
+      "S3Mirror",
+      [
+        "Transfers", "FileWatch", "LocalTree", "TransferLog", "S3Client", "Credentials",
+        "MirrorModel", logging, systemPackage,
+      ]),
+    .executableTarget(
+      name: "S3MirrorCLI",
+      dependencies: ["S3Mirror", "TransferLog", argumentParser, logging],
+      swiftSettings: strictness),
+
+    tests("MirrorModelTests", ["MirrorModel"]),
+  ],
+  swiftLanguageModes: [.v6]
+)

@@ -1,0 +1,45 @@
+// libcurl as Swift can see it: the header, and typed doors for the variadic functions, which Swift cannot call.
+#pragma once
+#include <curl/curl.h>
+
+// curl_easy_setopt(3) reads its third argument by the option's kind: a long, a pointer, a function or a curl_off_t.
+static inline CURLcode s3m_easy_set_long(CURL *easy, CURLoption option, long value) {
+  return curl_easy_setopt(easy, option, value);
+}
+static inline CURLcode s3m_easy_set_pointer(CURL *easy, CURLoption option, const void *value) {
+  return curl_easy_setopt(easy, option, value);
+}
+static inline CURLcode s3m_easy_set_string(CURL *easy, CURLoption option, const char *value) {
+  return curl_easy_setopt(easy, option, value);
+}
+static inline CURLcode s3m_easy_set_offset(CURL *easy, CURLoption option, curl_off_t value) {
+  return curl_easy_setopt(easy, option, value);
+}
+
+// curl's callbacks: CURLOPT_READFUNCTION, _WRITEFUNCTION and _HEADERFUNCTION share one shape.
+typedef size_t (*s3m_transfer_callback)(char *bytes, size_t size, size_t count, void *context);
+static inline CURLcode s3m_easy_set_transfer_callback(CURL *easy, CURLoption option, s3m_transfer_callback callback) {
+  return curl_easy_setopt(easy, option, callback);
+}
+typedef int (*s3m_seek_callback)(void *context, curl_off_t offset, int origin);
+static inline CURLcode s3m_easy_set_seek_callback(CURL *easy, s3m_seek_callback callback) {
+  return curl_easy_setopt(easy, CURLOPT_SEEKFUNCTION, callback);
+}
+
+// curl_easy_getinfo(3), likewise.
+static inline CURLcode s3m_easy_get_long(CURL *easy, CURLINFO info, long *value) {
+  return curl_easy_getinfo(easy, info, value);
+}
+static inline CURLcode s3m_easy_get_pointer(CURL *easy, CURLINFO info, void **value) {
+  return curl_easy_getinfo(easy, info, value);
+}
+static inline CURLcode s3m_easy_get_offset(CURL *easy, CURLINFO info, curl_off_t *value) {
+  return curl_easy_getinfo(easy, info, value);
+}
+
+static inline CURLMcode s3m_multi_set_long(CURLM *multi, CURLMoption option, long value) {
+  return curl_multi_setopt(multi, option, value);
+}
+
+// The message's union, which Swift imports without its anonymous member's name.
+static inline CURLcode s3m_message_result(const CURLMsg *message) { return message->data.result; }

@@ -1,0 +1,116 @@
+/// Header fields in the order they are sent; names compare without case (RFC 9110 §5.1).
+package struct HTTPHeaders: Sendable, Hashable, ExpressibleByDictionaryLiteral {
+  package struct Field: Sendable, Hashable {
+    package var name: String
+    package var value: String
+  }
+
+  package private(set) var fields: [Field] = []
+
+  package init() {}
+
+  package init(dictionaryLiteral elements: (String, String)...) {
+    for (name, value) in elements { add(name, value) }
+  }
+
+  /// The first field of that name; setting replaces every one, setting nil removes them.
+  package subscript(name: String) -> String? {
+    get { fields.first { Self.sameName($0.name, name) }?.value }
+    set {
+      fields.removeAll { Self.sameName($0.name, name) }
+      if let newValue { fields.append(Field(name: name, value: newValue)) }
+    }
+  }
+
+  package mutating func add(_ name: String, _ value: String) {
+    fields.append(Field(name: name, value: value))
+  }
+
+  private static func sameName(_ left: String, _ right: String) -> Bool {
+    left.utf8.elementsEqual(right.utf8) { ($0 | 0x20) == ($1 | 0x20) }
+  }
+}
+
+/// The bytes a request carries. Read on the loop's thread, by offset, so that a retry or a rewind starts anywhere.
+package protocol RequestBody: Sendable {
+  var byteCount: Int64 { get }
+
+  /// Copies bytes from `offset` on into `buffer` and returns how many (0 only at the end). Must not block.
+  func copyBytes(from offset: Int64, into buffer: UnsafeMutableRawBufferPointer) throws -> Int
+}
+
+/// Where a successful (2xx) response's body goes instead of into memory. Called on the loop's thread, in order.
+package protocol ResponseSink: Sendable {
+  /// Before the first byte of the body. Throwing ends the transfer with that error.
+  func begin(_ head: HTTPResponse) throws
+  /// The next bytes, valid during the call only. Throwing ends the transfer with that error.
+  func receive(_ bytes: UnsafeRawBufferPointer) throws
+}
+
+package enum HTTPMethod: String, Sendable {
+  case get = "GET"
+  case head = "HEAD"
+  case put = "PUT"
+  case post = "POST"
+  case delete = "DELETE"
+}
+
+/// One request, complete: the transport adds nothing that is signed.
+package struct HTTPRequest: Sendable {
+  package var method: HTTPMethod
+  /// Absolute and percent-encoded; sent as it is (no dot-segment removal).
+  package var url: String
+  package var headers: HTTPHeaders
+  package var body: (any RequestBody)?
+  /// Nil collects the body in `HTTPResponse.body`. Bodies of non-2xx responses are always collected.
+  package var sink: (any ResponseSink)?
+
+  package init(
+    method: HTTPMethod, url: String, headers: HTTPHeaders = [:], body: (any RequestBody)? = nil,
+    sink: (any ResponseSink)? = nil
+  ) {
+    self.method = method
+    self.url = url
+    self.headers = headers
+    self.body = body
+    self.sink = sink
+  }
+}
+
+package struct HTTPResponse: Sendable {
+  package var status: Int
+  package var headers: HTTPHeaders
+  package var body: [UInt8]
+
+  package init(status: Int, headers: HTTPHeaders = [:], body: [UInt8] = []) {
+    self.status = status
+    self.headers = headers
+    self.body = body
+  }
+}
+
+/// A body that is already in memory and small.
+package struct BytesBody: RequestBody {
+  private let bytes: [UInt8]
+
+  package init(_ bytes: [UInt8]) {
+    self.bytes = bytes
+  }
+
+  package var byteCount: Int64 { Int64(bytes.count) }
+
+  package func copyBytes(from offset: Int64, into buffer: UnsafeMutableRawBufferPointer) -> Int {
+    let rest = bytes.dropFirst(Int(offset)).prefix(buffer.count)
+    buffer.copyBytes(from: rest)
+    return rest.count
+  }
+}
+
+/// The one door to the network.
+package protocol HTTPClient: Sendable {
+  /// Sends the request and returns the response, whatever its status. Cancelling the task ends the transfer.
+  ///
+  /// - Throws: `TransportError` when there is no complete response; what a body or a sink threw, as it is;
+  ///   `CancellationError`.
+  func send(_ request: HTTPRequest) async throws -> HTTPResponse
+}

@@ -1,0 +1,34 @@
+/// Why there is no complete response.
+package struct TransportError: Error, Sendable, Hashable {
+  package enum Kind: Sendable, Hashable {
+    /// The name did not resolve or nothing accepted the connection.
+    case connect
+    /// The peer's certificate or the TLS handshake failed. Trying again does not help.
+    case tls
+    /// A reused connection died before the first byte of a response: always safe to send again.
+    case staleConnection
+    /// The connection was reset or ended early.
+    case interrupted
+    /// Too slow for too long (the low-speed limit), or no connection in time.
+    case timeout
+    /// The response ended before its announced length.
+    case truncated
+    /// A URL, option or protocol that libcurl refuses: a fault of ours or of the configuration.
+    case invalid
+    /// The client was closed.
+    case closed
+  }
+
+  package var kind: Kind
+  /// libcurl's words, with the host.
+  package var message: String
+
+  package init(_ kind: Kind, _ message: String) {
+    self.kind = kind
+    self.message = message
+  }
+}
+
+extension TransportError: CustomStringConvertible {
+  package var description: String { message }
+}

@@ -1,0 +1,41 @@
+/// A file's identity and version as stat(2) tells it, taken at one moment.
+///
+/// Equal stamps before and after a read are needed before publication, but prove nothing while a writer is
+/// there: one large write(2), or a store to an already dirty mapped page, moves none of these (SPEC 4).
+package struct FileStamp: Sendable, Hashable {
+  package var device: UInt64
+  package var inode: UInt64
+  /// Bytes.
+  package var size: Int64
+  /// Nanoseconds since 1970-01-01 UTC.
+  package var modified: Int64
+  /// Nanoseconds since 1970-01-01 UTC: the last change of content or metadata.
+  package var changed: Int64
+  /// Number of hard links.
+  package var links: UInt64
+
+  package init(device: UInt64, inode: UInt64, size: Int64, modified: Int64, changed: Int64, links: UInt64 = 1)
+  {
+    self.device = device
+    self.inode = inode
+    self.size = size
+    self.modified = modified
+    self.changed = changed
+    self.links = links
+  }
+
+  /// Whether two stamps describe the same version of the same file; the number of links does not matter.
+  package func isSameVersion(as other: FileStamp) -> Bool {
+    device == other.device && inode == other.inode && size == other.size && modified == other.modified
+      && changed == other.changed
+  }
+}
+
+/// What lies at a path, as lstat(2) tells it.
+package enum EntryKind: Sendable, Hashable {
+  case file
+  case directory
+  case symbolicLink
+  /// A socket, FIFO or device: always skipped, and counted.
+  case special
+}

@@ -1,0 +1,83 @@
+/// A file's place below a mirror's root: `/`-separated names, no leading slash, empty for the root itself.
+///
+/// Two paths are equal when their bytes are. Swift's `String` calls NFC and NFD spellings of one name equal;
+/// the kernel and S3 do not, so comparison, order and hash here work on UTF-8 bytes (SPEC 3: NFC and NFD arrive unchanged).
+package struct RelativePath: Sendable {
+  /// The path as text. Compare paths, never this.
+  package let string: String
+
+  package init(_ string: String) {
+    self.string = string
+  }
+
+  /// The root itself.
+  package static let root = RelativePath("")
+
+  package var isRoot: Bool { string.utf8.isEmpty }
+
+  /// The last name, empty for the root.
+  package var name: Substring {
+    guard let slash = string.utf8.lastIndex(of: UInt8(ascii: "/")) else { return string[...] }
+    return string[string.utf8.index(after: slash)...]
+  }
+
+  /// The directory that holds this path; the root's parent is the root.
+  package var parent: RelativePath {
+    guard let slash = string.utf8.lastIndex(of: UInt8(ascii: "/")) else { return .root }
+    return RelativePath(String(string[..<slash]))
+  }
+
+  /// Every directory above this path, nearest first, ending with the root.
+  package var ancestors: [RelativePath] {
+    var found: [RelativePath] = []
+    var current = self
+    while !current.isRoot {
+      current = current.parent
+      found.append(current)
+    }
+    return found
+  }
+
+  package func appending(_ name: some StringProtocol) -> RelativePath {
+    isRoot ? RelativePath(String(name)) : RelativePath(string + "/" + name)
+  }
+
+  /// Whether this path is `directory` or lies below it. Every path lies within the root.
+  package func isWithin(_ directory: RelativePath) -> Bool {
+    if directory.isRoot { return true }
+    guard string.utf8.starts(with: directory.string.utf8) else { return false }
+    let rest = string.utf8.dropFirst(directory.string.utf8.count)
+    return rest.first == nil || rest.first == UInt8(ascii: "/")
+  }
+
+  /// The same place under another directory: `a/b/c` moved from `a` to `x` is `x/b/c`.
+  ///
+  /// - Precondition: the path is within `old`.
+  package func moved(from old: RelativePath, to new: RelativePath) -> RelativePath {
+    precondition(isWithin(old), "\(string) is not within \(old.string)")
+    let rest = string.utf8.dropFirst(old.isRoot ? 0 : old.string.utf8.count + 1)
+    let tail = String(Substring(rest))
+    if tail.isEmpty { return new }
+    return new.appending(tail)
+  }
+}
+
+extension RelativePath: Hashable, Comparable, CustomStringConvertible, ExpressibleByStringLiteral {
+  package init(stringLiteral value: String) { self.init(value) }
+
+  package static func == (left: RelativePath, right: RelativePath) -> Bool {
+    left.string.utf8.elementsEqual(right.string.utf8)
+  }
+
+  /// UTF-8 byte order, which is the order of S3's listings.
+  package static func < (left: RelativePath, right: RelativePath) -> Bool {
+    left.string.utf8.lexicographicallyPrecedes(right.string.utf8)
+  }
+
+  package func hash(into hasher: inout Hasher) {
+    var copy = string
+    copy.withUTF8 { hasher.combine(bytes: UnsafeRawBufferPointer($0)) }
+  }
+
+  package var description: String { string.isEmpty ? "." : string }
+}

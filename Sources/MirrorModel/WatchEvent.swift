@@ -1,0 +1,46 @@
+/// One change in a watched tree, decoded from the kernel's record and named by its path below the root.
+package enum WatchEvent: Sendable, Hashable {
+  /// A file appeared under this name; nothing tells yet whether it is being written (IN_CREATE).
+  case created(RelativePath)
+  /// A file was written or truncated, and that writer has not closed it yet (IN_MODIFY).
+  case modified(RelativePath)
+  /// A descriptor that was open for writing was closed (IN_CLOSE_WRITE).
+  case closed(RelativePath)
+  /// Metadata changed (IN_ATTRIB): a suspect, not a push.
+  case attributes(RelativePath)
+  /// A file was unlinked, or renamed to a place outside the root (IN_DELETE, unpaired IN_MOVED_FROM).
+  case deleted(RelativePath)
+  /// A file was renamed within the root (IN_MOVED_FROM and IN_MOVED_TO of one cookie), or came along with its
+  /// directory: the watcher reports every file below a renamed directory so.
+  case renamed(from: RelativePath, to: RelativePath)
+  /// A file was met while scanning a directory that is new, moved in or newly watched; events of its past may be missing.
+  case found(RelativePath)
+  /// A directory was created, moved in or found, and is watched now; its files follow as `found`.
+  case directoryAppeared(RelativePath)
+  /// A directory was removed; its children's own events came before.
+  case directoryDeleted(RelativePath)
+  /// A directory was renamed within the root; its files follow as `renamed`.
+  case directoryRenamed(from: RelativePath, to: RelativePath)
+  /// A directory was moved out of the root: everything published below it is gone from here, unnamed.
+  case directoryMovedAway(RelativePath)
+  /// Events about this directory and all below it were lost or cannot be had: compare it.
+  case rescan(RelativePath, RescanReason)
+  /// The root itself was deleted, moved away or unmounted. Never "everything was deleted".
+  case rootLost
+}
+
+/// Why a part of the tree must be compared instead of being trusted to its events.
+package enum RescanReason: Sendable, Hashable {
+  /// IN_Q_OVERFLOW: the kernel dropped events (`fs.inotify.max_queued_events`).
+  case queueOverflow
+  /// ENOSPC from inotify_add_watch(2): `fs.inotify.max_user_watches`, or `user.max_inotify_watches` in a user namespace.
+  case watchLimit
+  /// EMFILE from inotify_init1(2): `fs.inotify.max_user_instances`.
+  case instanceLimit
+  /// The filesystem does not tell of remote writers (NFS, Lustre, FUSE, 9p, SMB …). The name is the kernel's.
+  case unwatchedFilesystem(String)
+  /// A directory that cannot be read or watched, with its errno.
+  case unreadable(Int32)
+  /// So many paths changed that the directory is cheaper to compare than to list.
+  case collapsed
+}

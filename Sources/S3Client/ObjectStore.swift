@@ -1,0 +1,31 @@
+/// One bucket on one endpoint. Every operation goes through one door, so that a decorator (retry, throttle,
+/// dry run, and in tests failure) is one function.
+package protocol ObjectStore: Sendable {
+  /// The bucket's name.
+  var bucket: String { get }
+
+  /// Carries out one operation.
+  ///
+  /// - Throws: `S3Error` for what the service or the network answered; what a request body or a response sink
+  ///   threw, as it is; `CancellationError`.
+  func send<Operation: S3Operation>(_ operation: Operation) async throws -> Operation.Output
+}
+
+/// One S3 operation as a value: how it is written as a request and how its response is read.
+package protocol S3Operation: Sendable {
+  associatedtype Output: Sendable
+
+  /// AWS's name of the operation, for logs and errors: `PutObject`.
+  static var name: String { get }
+
+  /// The key it concerns; nil for operations on the bucket.
+  var key: String? { get }
+
+  /// The request without host, credentials and signature.
+  func request() throws -> S3Request
+
+  /// Reads a successful (2xx) response.
+  ///
+  /// - Throws: `S3Error` when a 200 carries an error body or does not parse.
+  func output(from response: S3Response) throws -> Output
+}

@@ -1,0 +1,42 @@
+import HTTPTransport
+
+/// A request as an operation writes it: the key and query unencoded, no host, no signature.
+package struct S3Request: Sendable {
+  package var method: HTTPMethod
+  /// Nil addresses the bucket.
+  package var key: String?
+  /// Names and values before encoding; a nil value is a bare name (`?uploads`).
+  package var query: [(name: String, value: String?)]
+  package var headers: HTTPHeaders
+  package var body: (any RequestBody)?
+  package var sink: (any ResponseSink)?
+  /// Lower-case hex SHA-256 of the body where it is known already; nil leaves the choice to the store's signing mode.
+  package var payloadSHA256: String?
+
+  package init(
+    method: HTTPMethod, key: String? = nil, query: [(name: String, value: String?)] = [],
+    headers: HTTPHeaders = [:], body: (any RequestBody)? = nil, sink: (any ResponseSink)? = nil,
+    payloadSHA256: String? = nil
+  ) {
+    self.method = method
+    self.key = key
+    self.query = query
+    self.headers = headers
+    self.body = body
+    self.sink = sink
+    self.payloadSHA256 = payloadSHA256
+  }
+}
+
+/// A successful response, with the key that was asked for.
+package struct S3Response: Sendable {
+  package var bucket: String
+  package var key: String?
+  package var http: HTTPResponse
+
+  package init(bucket: String, key: String?, http: HTTPResponse) {
+    self.bucket = bucket
+    self.key = key
+    self.http = http
+  }
+}
