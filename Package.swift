@@ -61,6 +61,7 @@ let package = Package(
       dependencies: ["S3Mirror", "TransferLog", argumentParser, logging],
       swiftSettings: strictness),
 
+    tests("LoopThreadTests", ["LoopThread"]),
     tests("MirrorModelTests", ["MirrorModel"]),
   ],
   swiftLanguageModes: [.v6]
