@@ -63,6 +63,7 @@ let package = Package(
 
     tests("LoopThreadTests", ["LoopThread"]),
     tests("MirrorModelTests", ["MirrorModel"]),
+    tests("HTTPTransportTests", ["HTTPTransport", "LoopThread", "CCurl", "CZlib"]),
   ],
   swiftLanguageModes: [.v6]
 )

@@ -69,6 +69,11 @@ package struct ThreadError: Error, Sendable, CustomStringConvertible {
   /// As in errno(3).
   package var code: Int32
 
+  package init(operation: String, code: Int32) {
+    self.operation = operation
+    self.code = code
+  }
+
   package var description: String {
     "\(operation): \(String(cString: strerror(code)))\(remedy)"
   }
