@@ -61,7 +61,9 @@ let package = Package(
       dependencies: ["S3Mirror", "TransferLog", argumentParser, logging],
       swiftSettings: strictness),
 
+    tests("LoopThreadTests", ["LoopThread"]),
     tests("MirrorModelTests", ["MirrorModel"]),
+    tests("HTTPTransportTests", ["HTTPTransport", "LoopThread", "CCurl", "CZlib"]),
   ],
   swiftLanguageModes: [.v6]
 )
