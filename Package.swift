@@ -62,6 +62,7 @@ let package = Package(
       swiftSettings: strictness),
 
     tests("MirrorModelTests", ["MirrorModel"]),
+    tests("DigestsTests", ["Digests"]),
   ],
   swiftLanguageModes: [.v6]
 )
