@@ -63,6 +63,7 @@ let package = Package(
 
     tests("MirrorModelTests", ["MirrorModel"]),
     tests("DigestsTests", ["Digests"]),
+    tests("SigV4Tests", ["SigV4", "Digests"], resources: [.copy("Resources")]),
   ],
   swiftLanguageModes: [.v6]
 )
