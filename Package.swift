@@ -64,6 +64,7 @@ let package = Package(
     tests("MirrorModelTests", ["MirrorModel"]),
     tests("DigestsTests", ["Digests"]),
     tests("SigV4Tests", ["SigV4", "Digests"], resources: [.copy("Resources")]),
+    tests("CredentialsTests", ["Credentials", "SigV4", "HTTPTransport"]),
   ],
   swiftLanguageModes: [.v6]
 )
