@@ -1,3 +1,4 @@
+import Foundation
 import HTTPTransport
 import SigV4
 
@@ -7,6 +8,7 @@ struct ConnectionResolution {
   let environment: [String: String]
   let homeDirectory: String
   let client: (any HTTPClient)?
+  let now: @Sendable () -> Date
   let shared: SharedConfiguration
   /// The profile in force; nil when none was named and there is no `default`.
   let profile: Profile?
@@ -15,13 +17,14 @@ struct ConnectionResolution {
 
   init(
     requestedProfile: String?, overrides: ConnectionOverrides, environment: [String: String],
-    homeDirectory: String, client: (any HTTPClient)?
+    homeDirectory: String, client: (any HTTPClient)?, now: @escaping @Sendable () -> Date
   ) throws {
     self.overrides = overrides
     // A variable that is set to nothing counts as not set, as in AWS's tools.
     self.environment = environment.filter { !$0.value.isEmpty }
     self.homeDirectory = homeDirectory
     self.client = client
+    self.now = now
     shared = try SharedConfiguration(environment: environment, homeDirectory: homeDirectory)
     isProfileRequested = requestedProfile != nil
     let variable = ["AWS_PROFILE", "AWS_DEFAULT_PROFILE"].first { environment[$0]?.isEmpty == false }
@@ -60,13 +63,15 @@ struct ConnectionResolution {
   func endpoint() throws -> EndpointURL? {
     guard let (text, source) = try endpointSetting() else { return nil }
     let endpoint = try EndpointURL(text, source: source)
-    if endpoint.scheme == .http, !endpoint.isLoopback, !overrides.allowInsecure {
-      throw ConfigurationError(
-        subject: source,
-        cause: "\(endpoint) would send content and signatures unencrypted to another machine",
-        remedy: "Use https, or allow it with allowInsecure (--allow-insecure).")
-    }
+    try checkEncryption(of: endpoint, source: source)
     return endpoint
+  }
+
+  func checkEncryption(of endpoint: EndpointURL, source: String) throws {
+    if endpoint.scheme == .https || endpoint.isLoopback || overrides.allowInsecure { return }
+    throw ConfigurationError(
+      subject: source, cause: "\(endpoint) would send content and signatures unencrypted to another machine",
+      remedy: "Use https, or allow it with allowInsecure (--allow-insecure).")
   }
 
   private func endpointSetting() throws -> (text: String, source: String)? {

@@ -11,6 +11,7 @@
 // Facts are those of the AWS SDKs and Tools Reference Guide ("Standardized credential providers", "Service-specific
 // endpoints") and, where it is silent, of the AWS CLI's behaviour.
 
+import Foundation
 import HTTPTransport
 import SigV4
 
@@ -62,15 +63,17 @@ package struct ConnectionOverrides: Sendable {
 ///
 /// - Parameters:
 ///   - profile: a profile asked for by name (an option, or `s3://profile@bucket`); it beats keys in the environment.
-///   - client: sends requests to metadata services, which are left out without it.
+///   - client: sends requests to STS and to metadata services; without it these are left out.
+///   - now: the time, by which credentials are refreshed and requests to STS signed.
 /// - Throws: `ConfigurationError`. Whether a service gives credentials shows at the first use of the provider.
 package func resolveConnection(
   profile: String?, overrides: ConnectionOverrides = ConnectionOverrides(), environment: [String: String],
-  homeDirectory: String, client: (any HTTPClient)? = nil
+  homeDirectory: String, client: (any HTTPClient)? = nil,
+  now: @escaping @Sendable () -> Date = { Date() }
 ) throws -> ResolvedConnection {
   let resolution = try ConnectionResolution(
     requestedProfile: profile, overrides: overrides, environment: environment, homeDirectory: homeDirectory,
-    client: client)
+    client: client, now: now)
   let (credentials, source) = try resolution.credentials()
   return ResolvedConnection(
     region: resolution.region, endpoint: try resolution.endpoint(), addressing: try resolution.addressing(),

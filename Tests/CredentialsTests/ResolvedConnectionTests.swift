@@ -91,7 +91,7 @@ import Testing
     await #expect(throws: CredentialsError.self) { try await connection.credentials.credentials() }
   }
 
-  @Test(arguments: ["sso_session = corp", "sso_start_url = https://x", "role_arn = arn:aws:iam::1:role/r"])
+  @Test(arguments: ["sso_session = corp", "sso_start_url = https://x", "web_identity_token_file = /t"])
   func `a way to credentials that is not supported is said, never passed over`(setting: String) throws {
     let home = try TemporaryHome(config: "[profile lab]\n\(setting)\n", credentials: labKeys)
     let error = try #require(throws: ConfigurationError.self) { try home.resolve(profile: "lab") }
