@@ -64,6 +64,9 @@ let package = Package(
     tests("LoopThreadTests", ["LoopThread"]),
     tests("MirrorModelTests", ["MirrorModel"]),
     tests("HTTPTransportTests", ["HTTPTransport", "LoopThread", "CCurl", "CZlib"]),
+    tests("DigestsTests", ["Digests"]),
+    tests("SigV4Tests", ["SigV4", "Digests"], resources: [.copy("Resources")]),
+    tests("CredentialsTests", ["Credentials", "SigV4", "HTTPTransport"]),
   ],
   swiftLanguageModes: [.v6]
 )

@@ -1,0 +1,150 @@
+// Digests: the checksums S3 speaks, over OpenSSL and zlib. The only room that calls either for hashing.
+//
+//   digest       a fixed number of bytes that stands for a message: SHA-256 (32 bytes), MD5 (16 bytes)
+//   HMAC         a digest keyed with a secret (RFC 2104): what a signature is made of
+//   CRC-32       a 32-bit checksum that finds accidents, not attacks, and that combines: of two halves, of the whole
+//   ETag         S3's name for an object's content; for a single PUT without KMS its MD5 in hex
+//   hexadecimal, base64   how these bytes travel in headers
+
+import COpenSSL
+
+/// A SHA-256 digest taken piece by piece (FIPS 180-4).
+package final class SHA256Hasher {
+  private let context = DigestContext(.sha256)
+
+  package init() {}
+
+  package func update(_ bytes: UnsafeRawBufferPointer) { context.update(bytes) }
+
+  /// The digest of everything so far, 32 bytes. The hasher then starts anew.
+  package func finish() -> [UInt8] { context.finish() }
+}
+
+/// An MD5 digest taken piece by piece (RFC 1321): for ETags and `Content-MD5`, never for security.
+package final class MD5Hasher {
+  private let context = DigestContext(.md5)
+
+  package init() {}
+
+  package func update(_ bytes: UnsafeRawBufferPointer) { context.update(bytes) }
+
+  /// The digest of everything so far, 16 bytes. The hasher then starts anew.
+  package func finish() -> [UInt8] { context.finish() }
+}
+
+extension SHA256Hasher {
+  package func update(_ bytes: [UInt8]) { bytes.withUnsafeBytes { update($0) } }
+}
+
+extension MD5Hasher {
+  package func update(_ bytes: [UInt8]) { bytes.withUnsafeBytes { update($0) } }
+}
+
+package func sha256(_ bytes: UnsafeRawBufferPointer) -> [UInt8] {
+  DigestContext(.sha256).digest(of: bytes)
+}
+
+package func sha256(_ bytes: [UInt8]) -> [UInt8] {
+  bytes.withUnsafeBytes { sha256($0) }
+}
+
+package func md5(_ bytes: UnsafeRawBufferPointer) -> [UInt8] {
+  DigestContext(.md5).digest(of: bytes)
+}
+
+package func md5(_ bytes: [UInt8]) -> [UInt8] {
+  bytes.withUnsafeBytes { md5($0) }
+}
+
+/// HMAC-SHA-256 (RFC 2104), 32 bytes.
+package func hmacSHA256(key: [UInt8], message: [UInt8]) -> [UInt8] {
+  var code = [UInt8](repeating: 0, count: 32)
+  // SAFETY: key, message and code outlive the call, and code holds SHA-256's 32 bytes. HMAC(3) keeps none of the
+  // pointers; given an output buffer it touches no static one, so any thread may call it.
+  let done = key.withUnsafeBytes { key in
+    message.withUnsafeBytes { message in
+      code.withUnsafeMutableBufferPointer { code in
+        // An empty array's base address may be nil, which HMAC(3) takes for "the key of the last call".
+        withUnsafeBytes(of: UInt8(0)) { nothing in
+          HMAC(
+            DigestAlgorithm.sha256.implementation, key.baseAddress ?? nothing.baseAddress, Int32(key.count),
+            message.baseAddress?.assumingMemoryBound(to: UInt8.self), message.count, code.baseAddress, nil)
+        }
+      }
+    }
+  }
+  precondition(done != nil, "OpenSSL refused HMAC-SHA-256")
+  return code
+}
+
+/// An algorithm as OpenSSL provides it.
+///
+/// It is fetched once for the process: `EVP_sha256()` would be fetched implicitly at every use, under a lock
+/// (crypto(7), "Performance"), which costs more than hashing a short message.
+private struct DigestAlgorithm: Sendable {
+  // SAFETY: an EVP_MD is immutable and may be used by any thread at once; these two are never freed.
+  nonisolated(unsafe) let implementation: OpaquePointer
+  let byteCount: Int
+
+  static let sha256 = DigestAlgorithm("SHA256", byteCount: 32)
+  static let md5 = DigestAlgorithm("MD5", byteCount: 16)
+
+  private init(_ name: String, byteCount: Int) {
+    guard let fetched = EVP_MD_fetch(nil, name, nil) else {
+      preconditionFailure("OpenSSL offers no \(name): its configuration (FIPS mode?) disables it")
+    }
+    implementation = fetched
+    self.byteCount = byteCount
+  }
+}
+
+/// One EVP_MD_CTX, for the life of a hasher.
+private final class DigestContext {
+  private let algorithm: DigestAlgorithm
+  // SAFETY: made in init and freed in deinit, nowhere else; the class is not Sendable, so one thread at a time uses it.
+  private let context: OpaquePointer
+
+  init(_ algorithm: DigestAlgorithm) {
+    guard let context = EVP_MD_CTX_new() else { preconditionFailure("out of memory for a digest") }
+    self.algorithm = algorithm
+    self.context = context
+    start()
+  }
+
+  deinit {
+    EVP_MD_CTX_free(context)
+  }
+
+  private func start() {
+    let started = EVP_DigestInit_ex(context, algorithm.implementation, nil)
+    precondition(started == 1, "OpenSSL refused to start a digest")
+  }
+
+  func update(_ bytes: UnsafeRawBufferPointer) {
+    guard let base = bytes.baseAddress else { return }
+    // SAFETY: the caller's buffer is read during the call only.
+    let updated = EVP_DigestUpdate(context, base, bytes.count)
+    precondition(updated == 1, "OpenSSL refused to continue a digest")
+  }
+
+  func finish() -> [UInt8] {
+    let digest = takeDigest()
+    start()
+    return digest
+  }
+
+  /// The digest of one message by a context that is not used again.
+  func digest(of bytes: UnsafeRawBufferPointer) -> [UInt8] {
+    update(bytes)
+    return takeDigest()
+  }
+
+  private func takeDigest() -> [UInt8] {
+    [UInt8](unsafeUninitializedCapacity: algorithm.byteCount) { buffer, count in
+      // SAFETY: the buffer holds the digest's length, and EVP_DigestFinal_ex writes all of it.
+      let finished = EVP_DigestFinal_ex(context, buffer.baseAddress, nil)
+      precondition(finished == 1, "OpenSSL refused to finish a digest")
+      count = algorithm.byteCount
+    }
+  }
+}

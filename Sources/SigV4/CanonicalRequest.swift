@@ -1,0 +1,78 @@
+/// The one spelling of a request that both sides hash: method, path, query, signed headers and the body's hash, a line
+/// each (AWS General Reference, "Create a canonical request").
+package struct CanonicalRequest: Sendable {
+  package let text: String
+  /// The signed fields' names, lower-case, in byte order: `host;x-amz-date`.
+  package let signedHeaders: String
+
+  init(
+    method: String, path: String, query: String, headers: [(name: String, value: String)],
+    payload: PayloadHash,
+    dialect: SigningDialect
+  ) {
+    let fields = Self.canonicalFields(headers)
+    signedHeaders = fields.map(\.name).joined(separator: ";")
+    var lines = method + "\n" + Self.canonicalPath(path, dialect) + "\n" + query + "\n"
+    for field in fields {
+      lines += field.name
+      lines += ":"
+      lines += field.value
+      lines += "\n"
+    }
+    lines += "\n" + signedHeaders + "\n" + payload.text
+    text = lines
+  }
+
+  /// Names in lower case and byte order; values trimmed, runs of white space as one space; fields of one name joined by
+  /// commas in the order they were given.
+  private static func canonicalFields(_ headers: [(name: String, value: String)]) -> [(
+    name: String, value: String
+  )] {
+    var fields: [(name: String, value: String)] = []
+    for (name, value) in headers.map({ (name: lowercased($0.name), value: trimmed($0.value)) }) {
+      if let same = fields.firstIndex(where: { $0.name.utf8.elementsEqual(name.utf8) }) {
+        fields[same].value += "," + value
+      } else {
+        fields.append((name, value))
+      }
+    }
+    return fields.sorted { $0.name.utf8.lexicographicallyPrecedes($1.name.utf8) }
+  }
+
+  /// ASCII only: field names have no other letters (RFC 9110 §5.6.2), and `String.lowercased()` knows too many.
+  static func lowercased(_ name: String) -> String {
+    let capitals = UInt8(ascii: "A")...UInt8(ascii: "Z")
+    guard name.utf8.contains(where: capitals.contains) else { return name }
+    return String(decoding: name.utf8.map { capitals.contains($0) ? $0 | 0x20 : $0 }, as: UTF8.self)
+  }
+
+  private static func trimmed(_ value: String) -> String {
+    guard value.utf8.contains(where: isWhiteSpace) else { return value }
+    let words = value.utf8.split(omittingEmptySubsequences: true, whereSeparator: isWhiteSpace)
+    return words.map { String(Substring($0)) }.joined(separator: " ")
+  }
+
+  private static func isWhiteSpace(_ byte: UInt8) -> Bool {
+    byte == UInt8(ascii: " ") || (0x09...0x0d).contains(byte)
+  }
+
+  private static func canonicalPath(_ path: String, _ dialect: SigningDialect) -> String {
+    var path = path.utf8.isEmpty ? "/" : path
+    if dialect.pathSegments == .normalized { path = normalized(path) }
+    return dialect.pathEncoding == .twice ? uriEncode(path, as: .path) : path
+  }
+
+  private static func normalized(_ path: String) -> String {
+    let slash = UInt8(ascii: "/")
+    var kept: [String] = []
+    for segment in path.utf8.split(separator: slash).map({ String(Substring($0)) }) {
+      switch segment {
+      case ".": continue
+      case "..": _ = kept.popLast()
+      default: kept.append(segment)
+      }
+    }
+    let isDirectory = path.utf8.last == slash && !kept.isEmpty
+    return "/" + kept.joined(separator: "/") + (isDirectory ? "/" : "")
+  }
+}

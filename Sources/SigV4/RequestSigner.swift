@@ -1,0 +1,161 @@
+// SigV4: AWS Signature Version 4 as pure functions. No clock, no network, no files.
+//
+//   canonical request   the request in one fixed spelling (CanonicalRequest)
+//   credential scope    day, region and service that a signature is good for
+//   string to sign      algorithm, time, scope and the canonical request's hash
+//   signing key         derived from the secret for one scope; signs strings
+//   presigned           the signature travels in the query instead of the Authorization field
+//   seed signature      that of a streaming request's headers, to which its chunks are chained (ChunkSigner)
+//
+// The words are AWS's own (General Reference, "Signing AWS API requests"; S3 API Reference, "Authenticating
+// Requests (AWS Signature Version 4)").
+
+import Digests
+
+/// Signs requests to one service in one region.
+package struct RequestSigner: Sendable {
+  package let region: String
+  package let service: String
+  package let dialect: SigningDialect
+  private let keys = SigningKeyCache()
+
+  /// A signer for S3, or with another service's name in the general dialect.
+  package init(region: String, service: String = "s3") {
+    self.init(region: region, service: service, dialect: service == "s3" ? .s3 : .general)
+  }
+
+  package init(region: String, service: String, dialect: SigningDialect) {
+    self.region = region
+    self.service = service
+    self.dialect = dialect
+  }
+
+  /// Fields that are never signed: the transport or a proxy writes or changes them.
+  package static let unsignedFields = [
+    "authorization", "connection", "expect", "te", "transfer-encoding", "user-agent", "x-amzn-trace-id",
+  ]
+
+  /// The fields to add to the request. `Host` is signed besides and must be sent as `request.host`.
+  package func headers(
+    for request: SigningInput, credentials: AWSCredentials, at time: SigningTime
+  ) -> [(name: String, value: String)] {
+    let signature = signature(for: request, credentials: credentials, at: time)
+    var fields = [(name: "x-amz-date", value: time.timestamp)]
+    if dialect.contentHash == .sent { fields.append(("x-amz-content-sha256", request.payload.text)) }
+    if let token = credentials.sessionToken { fields.append(("x-amz-security-token", token)) }
+    let authorization =
+      "AWS4-HMAC-SHA256 Credential=" + credentials.accessKeyID + "/" + signature.scope + ", SignedHeaders="
+      + signature.canonicalRequest.signedHeaders + ", Signature=" + signature.text
+    fields.append(("Authorization", authorization))
+    return fields
+  }
+
+  /// The signature that `headers` sends, with the steps that led to it.
+  package func signature(
+    for request: SigningInput, credentials: AWSCredentials, at time: SigningTime
+  ) -> RequestSignature {
+    var headers = signedFields(of: request)
+    headers.append(("x-amz-date", time.timestamp))
+    if dialect.contentHash == .sent { headers.append(("x-amz-content-sha256", request.payload.text)) }
+    if let token = credentials.sessionToken, dialect.sessionToken == .signed {
+      headers.append(("x-amz-security-token", token))
+    }
+    return sign(
+      request, query: canonicalQuery(request.query), headers: headers, credentials: credentials, at: time)
+  }
+
+  /// The query of the presigned request, unencoded, the request's own parameters first and the signature last.
+  ///
+  /// AWS takes at most 604,800 s (7 days) for S3. S3 presigns with `payload: .unsigned`.
+  package func presignedQuery(
+    for request: SigningInput, credentials: AWSCredentials, at time: SigningTime, expiresInSeconds: Int
+  ) -> [(name: String, value: String)] {
+    let signature = presignature(
+      for: request, credentials: credentials, at: time, expiresInSeconds: expiresInSeconds)
+    var query = presignedParameters(of: request, credentials, time, expiresInSeconds)
+    if let token = credentials.sessionToken, dialect.sessionToken == .addedAfterSigning {
+      query.append(("X-Amz-Security-Token", token))
+    }
+    query.append(("X-Amz-Signature", signature.text))
+    return query
+  }
+
+  /// The signature that `presignedQuery` ends with, with the steps that led to it.
+  package func presignature(
+    for request: SigningInput, credentials: AWSCredentials, at time: SigningTime, expiresInSeconds: Int
+  ) -> RequestSignature {
+    let query = presignedParameters(of: request, credentials, time, expiresInSeconds)
+    return sign(
+      request, query: canonicalQuery(query), headers: signedFields(of: request), credentials: credentials,
+      at: time)
+  }
+
+  /// The signer of an aws-chunked body whose headers were signed with `.streaming` or `.streamingTrailer`.
+  package func chunkSigner(
+    seed: RequestSignature, credentials: AWSCredentials, at time: SigningTime
+  ) -> ChunkSigner {
+    let scope = CredentialScope(date: time.date, region: region, service: service)
+    return ChunkSigner(
+      key: keys.key(for: scope, secret: credentials.secretAccessKey), scope: scope.text,
+      timestamp: time.timestamp, seed: seed.text)
+  }
+}
+
+/// A signature and the steps that led to it.
+package struct RequestSignature: Sendable {
+  package let canonicalRequest: CanonicalRequest
+  package let stringToSign: String
+  package let scope: String
+  /// Lower-case hexadecimal, 64 digits.
+  package let text: String
+}
+
+extension RequestSigner {
+  /// The request's own fields and `Host`, without those that are never signed and those that the signer writes itself:
+  /// a request that is signed again must not have them twice.
+  private func signedFields(of request: SigningInput) -> [(name: String, value: String)] {
+    let written = ["host", "x-amz-date", "x-amz-content-sha256", "x-amz-security-token"]
+    var fields = request.headers.filter { field in
+      let name = CanonicalRequest.lowercased(field.name)
+      return !Self.unsignedFields.contains(name) && !written.contains(name)
+    }
+    fields.append(("host", request.host))
+    return fields
+  }
+
+  private func presignedParameters(
+    of request: SigningInput, _ credentials: AWSCredentials, _ time: SigningTime, _ expiresInSeconds: Int
+  ) -> [(name: String, value: String)] {
+    let scope = CredentialScope(date: time.date, region: region, service: service)
+    let names = CanonicalRequest(
+      method: "", path: "", query: "", headers: signedFields(of: request), payload: .empty, dialect: dialect)
+    var query = request.query
+    query.append(("X-Amz-Algorithm", "AWS4-HMAC-SHA256"))
+    query.append(("X-Amz-Credential", credentials.accessKeyID + "/" + scope.text))
+    query.append(("X-Amz-Date", time.timestamp))
+    query.append(("X-Amz-SignedHeaders", names.signedHeaders))
+    query.append(("X-Amz-Expires", String(expiresInSeconds)))
+    if let token = credentials.sessionToken, dialect.sessionToken == .signed {
+      query.append(("X-Amz-Security-Token", token))
+    }
+    return query
+  }
+
+  private func sign(
+    _ request: SigningInput, query: String, headers: [(name: String, value: String)],
+    credentials: AWSCredentials, at time: SigningTime
+  ) -> RequestSignature {
+    let canonical = CanonicalRequest(
+      method: request.method, path: request.path, query: query, headers: headers, payload: request.payload,
+      dialect: dialect)
+    let scope = CredentialScope(date: time.date, region: region, service: service)
+    let scopeText = scope.text
+    let stringToSign =
+      "AWS4-HMAC-SHA256\n" + time.timestamp + "\n" + scopeText + "\n"
+      + hexadecimal(sha256(Array(canonical.text.utf8)))
+    let key = keys.key(for: scope, secret: credentials.secretAccessKey)
+    return RequestSignature(
+      canonicalRequest: canonical, stringToSign: stringToSign, scope: scopeText,
+      text: hexadecimal(hmacSHA256(key: key, message: Array(stringToSign.utf8))))
+  }
+}

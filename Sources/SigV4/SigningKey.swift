@@ -1,0 +1,51 @@
+import Digests
+import Synchronization
+
+/// Where and when a signature holds: `20130524/us-east-1/s3/aws4_request`.
+struct CredentialScope: Sendable {
+  var date: String
+  var region: String
+  var service: String
+
+  var text: String { date + "/" + region + "/" + service + "/aws4_request" }
+
+  /// The key for one day, region and service (AWS General Reference, "Derive a signing key").
+  func signingKey(secret: String) -> [UInt8] {
+    [region, service, "aws4_request"].reduce(
+      hmacSHA256(key: Array("AWS4".utf8) + Array(secret.utf8), message: Array(date.utf8))
+    ) { key, word in hmacSHA256(key: key, message: Array(word.utf8)) }
+  }
+}
+
+/// The last few signing keys of one region and service.
+///
+/// Deriving a key takes four HMACs where a signature takes one, and a key changes once a day or when credentials are
+/// refreshed. Four entries carry a run over midnight and over a refresh; the oldest goes first.
+final class SigningKeyCache: Sendable {
+  private struct Entry {
+    var secret: String
+    var date: String
+    var key: [UInt8]
+  }
+
+  private static let capacity = 4
+  private let entries = Mutex<[Entry]>([])
+
+  func key(for scope: CredentialScope, secret: String) -> [UInt8] {
+    entries.withLock { entries in
+      let known = entries.first {
+        $0.date.utf8.elementsEqual(scope.date.utf8) && $0.secret.utf8.elementsEqual(secret.utf8)
+      }
+      if let known { return known.key }
+      let key = scope.signingKey(secret: secret)
+      if entries.count == Self.capacity { entries.removeFirst() }
+      entries.append(Entry(secret: secret, date: scope.date, key: key))
+      return key
+    }
+  }
+}
+
+extension SigningKeyCache: CustomReflectable {
+  /// Keys and secrets stay out of dumps.
+  var customMirror: Mirror { Mirror(self, children: [:]) }
+}
