@@ -61,9 +61,13 @@ let package = Package(
       dependencies: ["S3Mirror", "TransferLog", argumentParser, logging],
       swiftSettings: strictness),
 
+    .target(
+      name: "TestSupport", dependencies: ["S3Client", "HTTPTransport", "SigV4", "Digests"],
+      path: "Tests/Support", swiftSettings: strictness),
     tests("MirrorModelTests", ["MirrorModel"]),
     tests("DigestsTests", ["Digests"]),
     tests("SigV4Tests", ["SigV4", "Digests"], resources: [.copy("Resources")]),
+    tests("S3ClientTests", ["S3Client", "HTTPTransport", "SigV4", "Digests", "TestSupport"]),
   ],
   swiftLanguageModes: [.v6]
 )
