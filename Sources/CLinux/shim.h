@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <sys/eventfd.h>
 #include <sys/inotify.h>
+#include <sys/prctl.h>
 #include <sys/stat.h>
 #include <sys/vfs.h>
 #include <unistd.h>
@@ -25,3 +26,5 @@ static inline int s3m_open_at(int directory, const char *path, int flags, mode_t
   return openat(directory, path, flags, mode);
 }
 static inline int s3m_fstatfs(int descriptor, struct statfs *result) { return fstatfs(descriptor, result); }
+// prctl(2), PR_SET_NAME: the calling thread's name, of which 15 bytes are kept.
+static inline int s3m_set_thread_name(const char *name) { return prctl(PR_SET_NAME, name); }

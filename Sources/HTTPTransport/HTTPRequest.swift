@@ -64,6 +64,9 @@ package struct HTTPRequest: Sendable {
   package var body: (any RequestBody)?
   /// Nil collects the body in `HTTPResponse.body`. Bodies of non-2xx responses are always collected.
   package var sink: (any ResponseSink)?
+  /// How long the transfer may be silent, if not as long as the client says. CompleteMultipartUpload and
+  /// copies may take minutes to answer (their API pages).
+  package var lowSpeedSeconds: Int?
 
   package init(
     method: HTTPMethod, url: String, headers: HTTPHeaders = [:], body: (any RequestBody)? = nil,

@@ -1,0 +1,180 @@
+// Glossary
+//
+// transfer     one request on its way to one response
+// easy handle  libcurl's object for a transfer; used again for the next one, with its buffers
+// multi handle libcurl's object that drives many easy handles on one thread and owns the connections
+// stale        a kept connection that the server closed while it was idle, noticed only when it is used again
+// sink         where a response's body goes when not into memory
+
+import CCurl
+import LoopThread
+import Synchronization
+
+/// HTTP/1.1 over libcurl's multi interface, on one thread.
+///
+/// HTTP/1.1 only: S3 offers nothing later, and many connections fill a fast link where one connection, which
+/// HTTP/2 would share, is held back by its single congestion window. Redirects are not followed (a signature is
+/// good for one host), cookies, netrc and compression are off. libcurl itself sends a request again, on a new
+/// connection, if a reused one closed before the first byte of a response and it noticed in time (RFC 9112 §9.3.1).
+///
+/// A client that is made must be closed: until then its thread holds it.
+package actor CurlClient: HTTPClient {
+  private let configuration: Configuration
+  private let loop: LoopThread
+  /// Nil after `close()`.
+  private var multi: CurlMulti?
+  /// Transfers that libcurl drives; at most `maxConnections`, which bounds the buffers of the easy handles.
+  private var running: [Transfer.ID: Transfer] = [:]
+  /// First come, first served. Bounded by the tasks that call `send`.
+  private var waiting: [Transfer] = []
+  private var idleHandles: [EasyHandle] = []
+  /// Transfers whose tasks were cancelled since the last turn: cancellation comes on any thread.
+  private let withdrawn = Mutex<[Transfer.ID]>([])
+  private var lastID: Transfer.ID = 0
+  private var isClosed = false
+
+  /// What was sent and received by transfers that have ended.
+  package private(set) var statistics = Statistics()
+
+  package nonisolated var unownedExecutor: UnownedSerialExecutor { loop.asUnownedSerialExecutor() }
+
+  package init(_ configuration: Configuration = Configuration()) throws {
+    try configuration.validate()
+    let multi = try CurlMulti(maxConnections: configuration.maxConnections)
+    self.configuration = configuration
+    self.multi = multi
+    // Made here, so that an option that libcurl refuses is an error now, not at the first request.
+    self.idleHandles = [try EasyHandle(configuration)]
+    self.loop = LoopThread(name: "s3mirror-http")
+    try loop.start(
+      turn: { self.assumeIsolated { $0.turn() } }, wait: { multi.wait() }, wake: { multi.wake() })
+  }
+
+  package func send(_ request: HTTPRequest) async throws -> HTTPResponse {
+    guard !isClosed else { throw Self.closedError }
+    lastID += 1
+    let id = lastID
+    return try await withTaskCancellationHandler {
+      try await withCheckedThrowingContinuation { continuation in
+        // No suspension lies between the cancellation handler's registration and this line, and withdrawals are
+        // looked at in a turn only, so a withdrawal always finds its transfer, unless it has ended.
+        waiting.append(Transfer(id: id, request: request, continuation: continuation))
+      }
+    } onCancel: {
+      withdrawn.withLock { $0.append(id) }
+      loop.wakeUp()
+    }
+  }
+
+  /// Fails what is in flight with `.closed`, ends the thread and closes the connections. Safe to call twice.
+  package nonisolated func close() async {
+    await failAll()
+    loop.stop()
+    await release()
+  }
+
+  private func failAll() {
+    isClosed = true
+    failRunning(Self.closedError)
+    for transfer in waiting { transfer.continuation.resume(throwing: Self.closedError) }
+    waiting = []
+  }
+
+  /// Runs when the loop's thread has been joined, so nothing polls or wakes the multi handle any more.
+  private func release() {
+    idleHandles = []
+    multi = nil
+  }
+
+  private static let closedError = TransportError(.closed, "the HTTP client is closed")
+}
+
+extension CurlClient {
+  /// The loop's turn: what libcurl and cancelled tasks have for us, then free places are filled.
+  private func turn() {
+    guard let multi else { return }
+    withdraw()
+    do {
+      try multi.perform()
+    } catch {
+      failRunning(error)
+    }
+    while let finished = multi.nextFinished() {
+      guard let transfer = running[finished.id], let easy = transfer.easy else { continue }
+      let outcome = easy.outcome(of: finished.result)
+      end(transfer, easy, outcome)
+    }
+    startWaiting(on: multi)
+  }
+
+  private func withdraw() {
+    let cancelled = withdrawn.withLock { ids in
+      defer { ids = [] }
+      return ids
+    }
+    for id in cancelled {
+      if let transfer = running[id], let easy = transfer.easy {
+        // Ends in the middle, so libcurl closes the connection with it.
+        end(transfer, easy, .failure(CancellationError()))
+      } else if let index = waiting.firstIndex(where: { $0.id == id }) {
+        waiting.remove(at: index).continuation.resume(throwing: CancellationError())
+      }
+    }
+  }
+
+  /// Newly added handles have a timer that is due, so the wait that follows returns at once.
+  private func startWaiting(on multi: CurlMulti) {
+    while running.count < configuration.maxConnections, !waiting.isEmpty {
+      let transfer = waiting.removeFirst()
+      do {
+        let easy = try idleHandles.popLast() ?? EasyHandle(configuration)
+        do {
+          try easy.prepare(transfer.request, id: transfer.id)
+          try multi.add(easy)
+        } catch {
+          easy.clear()
+          idleHandles.append(easy)
+          throw error
+        }
+        transfer.easy = easy
+        running[transfer.id] = transfer
+        statistics.requestsSent += 1
+      } catch {
+        transfer.continuation.resume(throwing: error)
+      }
+    }
+  }
+
+  private func failRunning(_ error: any Error) {
+    for transfer in running.values {
+      if let easy = transfer.easy { end(transfer, easy, .failure(error)) }
+    }
+  }
+
+  private func end(_ transfer: Transfer, _ easy: EasyHandle, _ outcome: Result<HTTPResponse, any Error>) {
+    running[transfer.id] = nil
+    transfer.easy = nil
+    statistics.add(easy)
+    multi?.remove(easy)
+    easy.clear()
+    idleHandles.append(easy)
+    transfer.continuation.resume(with: outcome)
+  }
+}
+
+/// A request and whoever waits for its response; confined to the client.
+private final class Transfer {
+  typealias ID = UInt
+
+  let id: ID
+  let request: HTTPRequest
+  let continuation: CheckedContinuation<HTTPResponse, any Error>
+  /// Nil while it waits for a place.
+  var easy: EasyHandle?
+
+  init(id: ID, request: HTTPRequest, continuation: CheckedContinuation<HTTPResponse, any Error>) {
+    self.id = id
+    self.request = request
+    self.continuation = continuation
+  }
+}

@@ -1,0 +1,177 @@
+import CCurl
+
+/// The owner of an easy handle: its options, its callbacks, and the transfer it carries at the moment.
+///
+/// Not Sendable: the client's isolation keeps it, and so the callbacks, on the loop's thread.
+final class EasyHandle {
+  // SAFETY: made in init, freed in deinit; the multi handle that drives it removes it before.
+  let handle: UnsafeMutableRawPointer
+  // SAFETY: written by libcurl while the handle lives (CURLOPT_ERRORBUFFER(3)), freed after it.
+  let errorText: UnsafeMutablePointer<CChar>
+  // SAFETY: libcurl reads the list during a transfer (CURLOPT_HTTPHEADER(3)); freed when it is over.
+  var headerList: UnsafeMutablePointer<curl_slist>?
+
+  private(set) var target = "setting up HTTP"
+  private var body: RequestBodyReader?
+  private var response = ResponseReader()
+  /// What a body, a sink or a limit threw inside a callback; it goes before libcurl's own words.
+  private var failure: (any Error)?
+  private let lowSpeedSeconds: Int
+
+  init(_ configuration: CurlClient.Configuration) throws {
+    guard let handle = curl_easy_init() else {
+      throw TransportError(.invalid, "libcurl has no memory for a transfer")
+    }
+    self.handle = handle
+    errorText = .allocate(capacity: Int(CURL_ERROR_SIZE))
+    errorText.initialize(repeating: 0, count: Int(CURL_ERROR_SIZE))
+    lowSpeedSeconds = configuration.lowSpeedSeconds
+    try setConstants(configuration)
+    try setCallbacks()
+  }
+
+  deinit {
+    curl_easy_cleanup(handle)
+    curl_slist_free_all(headerList)
+    errorText.deallocate()
+  }
+
+  /// Readies the handle for a request. What it needs is held until `clear()`.
+  func prepare(_ request: HTTPRequest, id: UInt) throws {
+    guard let authority = Self.authority(of: request.url) else {
+      throw TransportError(.invalid, "the URL is neither http:// nor https://")
+    }
+    target = "\(request.method.rawValue) \(authority)"
+    body = request.body.map(RequestBodyReader.init)
+    response = ResponseReader(sink: request.sink)
+    failure = nil
+    errorText[0] = 0
+
+    try set(CURLOPT_PRIVATE, UnsafeRawPointer(bitPattern: id))
+    try set(CURLOPT_URL, request.url)
+    try set(CURLOPT_LOW_SPEED_TIME, request.lowSpeedSeconds ?? lowSpeedSeconds)
+    try setMethod(request)
+    try setHeaders(request.headers)
+  }
+
+  /// Lets go of the request and the response.
+  func clear() {
+    body = nil
+    response = ResponseReader()
+    failure = nil
+    _ = s3m_easy_set_pointer(handle, CURLOPT_HTTPHEADER, nil)
+    curl_slist_free_all(headerList)
+    headerList = nil
+  }
+
+  func outcome(of result: CURLcode) -> Result<HTTPResponse, any Error> {
+    if let failure { return .failure(failure) }
+    if let head = response.head {
+      if result == CURLE_OK { return .success(head) }
+      // A server that refuses an upload may answer and reset the connection while we still send. The status
+      // says why, the broken connection does not; so it counts even if the end of its text is lost.
+      let isBroken = [CURLE_SEND_ERROR, CURLE_RECV_ERROR, CURLE_PARTIAL_FILE].contains(result)
+      if isBroken && head.status >= 300 && body != nil { return .success(head) }
+    }
+    let triage = ErrorTriage(
+      result: result, message: String(cString: errorText),
+      connection: connectionsOpened == 0 ? .reused : .fresh, bytesReceived: response.bytesReceived)
+    return .failure(triage.error(target: target))
+  }
+
+  var connectionsOpened: Int { number(CURLINFO_NUM_CONNECTS) }
+  var bytesSent: Int64 { Int64(number(CURLINFO_REQUEST_SIZE)) + offset(CURLINFO_SIZE_UPLOAD_T) }
+  var bytesReceived: Int64 { Int64(number(CURLINFO_HEADER_SIZE)) + offset(CURLINFO_SIZE_DOWNLOAD_T) }
+
+  private func number(_ field: CURLINFO) -> Int {
+    var value = 0
+    _ = s3m_easy_get_long(handle, field, &value)
+    return value
+  }
+
+  private func offset(_ field: CURLINFO) -> Int64 {
+    var value: curl_off_t = 0
+    _ = s3m_easy_get_offset(handle, field, &value)
+    return Int64(value)
+  }
+
+  /// The number that `prepare` gave to the transfer of a handle.
+  static func id(of handle: UnsafeMutableRawPointer) -> UInt {
+    var value: UnsafeMutableRawPointer?
+    _ = s3m_easy_get_pointer(handle, CURLINFO_PRIVATE, &value)
+    return UInt(bitPattern: value)
+  }
+
+  /// `host:port` of an http or https URL, without a user's name or password: fit for an error's text.
+  static func authority(of url: String) -> String? {
+    let bytes = url.utf8
+    for scheme in ["http://", "https://"] where bytes.starts(with: scheme.utf8) {
+      let rest = bytes.dropFirst(scheme.utf8.count)
+      let authority = rest.prefix { ![UInt8(ascii: "/"), UInt8(ascii: "?"), UInt8(ascii: "#")].contains($0) }
+      let host = authority.split(separator: UInt8(ascii: "@"), omittingEmptySubsequences: false).last
+      return String(decoding: host ?? authority, as: UTF8.self)
+    }
+    return nil
+  }
+}
+
+extension EasyHandle {
+  /// SAFETY: the context is this object, unretained: it owns the handle, which alone makes these calls, inside
+  /// curl_multi_perform(3) on the loop's thread. Buffers are valid during the call and are not kept.
+  private func setCallbacks() throws {
+    let context = UnsafeRawPointer(Unmanaged.passUnretained(self).toOpaque())
+    for option in [CURLOPT_READDATA, CURLOPT_SEEKDATA, CURLOPT_WRITEDATA, CURLOPT_HEADERDATA] {
+      try set(option, context)
+    }
+    try setCallback(CURLOPT_READFUNCTION) { bytes, size, count, context in
+      EasyHandle.from(context).read(into: UnsafeMutableRawBufferPointer(start: bytes, count: size * count))
+    }
+    try setCallback(CURLOPT_WRITEFUNCTION) { bytes, size, count, context in
+      EasyHandle.from(context).receive(UnsafeRawBufferPointer(start: bytes, count: size * count)) {
+        try $0.readBody($1)
+      }
+    }
+    try setCallback(CURLOPT_HEADERFUNCTION) { bytes, size, count, context in
+      EasyHandle.from(context).receive(UnsafeRawBufferPointer(start: bytes, count: size * count)) {
+        try $0.readHeaderLine($1)
+      }
+    }
+    let code = s3m_easy_set_seek_callback(handle) { context, offset, origin in
+      guard origin == SEEK_SET else { return CURL_SEEKFUNC_CANTSEEK }
+      EasyHandle.from(context).body?.offset = Int64(offset)
+      return CURL_SEEKFUNC_OK
+    }
+    try check(code, CURLOPT_SEEKFUNCTION)
+  }
+
+  private func setCallback(_ option: CURLoption, _ callback: s3m_transfer_callback) throws {
+    try check(s3m_easy_set_transfer_callback(handle, option, callback), option)
+  }
+
+  private static func from(_ context: UnsafeMutableRawPointer?) -> EasyHandle {
+    guard let context else { preconditionFailure("libcurl lost its callback's context") }
+    return Unmanaged<EasyHandle>.fromOpaque(context).takeUnretainedValue()
+  }
+
+  private func read(into buffer: UnsafeMutableRawBufferPointer) -> Int {
+    do {
+      return try body?.read(into: buffer) ?? 0
+    } catch {
+      failure = error
+      return Int(CURL_READFUNC_ABORT)
+    }
+  }
+
+  /// Any count but that of the bytes given ends the transfer (CURLOPT_WRITEFUNCTION(3)).
+  private func receive(
+    _ bytes: UnsafeRawBufferPointer, _ read: (inout ResponseReader, UnsafeRawBufferPointer) throws -> Void
+  ) -> Int {
+    do {
+      try read(&response, bytes)
+      return bytes.count
+    } catch {
+      failure = error
+      return bytes.isEmpty ? 1 : 0
+    }
+  }
+}

@@ -1,0 +1,94 @@
+import CCurl
+
+extension EasyHandle {
+  func setConstants(_ configuration: CurlClient.Configuration) throws {
+    try set(CURLOPT_ERRORBUFFER, UnsafeRawPointer(errorText))
+    // Without it libcurl installs signal handlers, which are the process's (CURLOPT_NOSIGNAL(3)).
+    try set(CURLOPT_NOSIGNAL, 1)
+    try set(CURLOPT_HTTP_VERSION, Int(CURL_HTTP_VERSION_1_1))
+    try set(CURLOPT_PATH_AS_IS, 1)
+    try set(CURLOPT_FOLLOWLOCATION, 0)
+    // A stored Content-Encoding is the object's property, not the transfer's.
+    try set(CURLOPT_HTTP_CONTENT_DECODING, 0)
+    try set(CURLOPT_SUPPRESS_CONNECT_HEADERS, 1)
+    try set(CURLOPT_SSL_VERIFYPEER, 1)
+    try set(CURLOPT_SSL_VERIFYHOST, 2)
+    try set(CURLOPT_SSLVERSION, Int(CURL_SSLVERSION_TLSv1_2))
+    try set(CURLOPT_CONNECTTIMEOUT, configuration.connectTimeoutSeconds)
+    try set(CURLOPT_LOW_SPEED_LIMIT, configuration.lowSpeedBytesPerSecond)
+    try set(CURLOPT_TCP_NODELAY, 1)
+    // Probes after 30 s of silence find a peer that vanished, and keep NAT tables from forgetting us.
+    try set(CURLOPT_TCP_KEEPALIVE, 1)
+    try set(CURLOPT_TCP_KEEPIDLE, 30)
+    try set(CURLOPT_TCP_KEEPINTVL, 10)
+    // Per handle, so 64 handles have 32 MiB at most. Larger ones gained nothing over loopback.
+    try set(CURLOPT_BUFFERSIZE, 256 << 10)
+    try set(CURLOPT_UPLOAD_BUFFERSIZE, 256 << 10)
+    try set(CURLOPT_USERAGENT, configuration.userAgent)
+    if let path = configuration.caBundlePath { try set(CURLOPT_CAINFO, path) }
+    if let proxy = configuration.proxy { try set(CURLOPT_PROXY, proxy) }
+    // CURLOPT_QUICK_EXIT (322, libcurl 7.87): else a transfer that ends while its name resolves waits for
+    // getaddrinfo(3), and with it the whole loop. Older libraries do not know it, and wait.
+    _ = s3m_easy_set_long(handle, CURLoption(rawValue: 322), 1)
+  }
+
+  /// All the options that a method touches, in one order, so that nothing remains of the handle's last request.
+  func setMethod(_ request: HTTPRequest) throws {
+    try set(CURLOPT_NOBODY, 0)
+    try set(CURLOPT_HTTPGET, 1)
+    let sendsLength = request.method == .put || request.method == .post
+    if request.body != nil || sendsLength {
+      // An upload of 0 bytes sends `Content-Length: 0`, as RFC 9110 §8.6 wants of methods that define a body.
+      try set(CURLOPT_UPLOAD, 1)
+      let code = s3m_easy_set_offset(
+        handle, CURLOPT_INFILESIZE_LARGE, curl_off_t(request.body?.byteCount ?? 0))
+      try check(code, CURLOPT_INFILESIZE_LARGE)
+    } else if request.method == .head {
+      try set(CURLOPT_NOBODY, 1)
+    }
+    try set(CURLOPT_CUSTOMREQUEST, request.method.rawValue)
+  }
+
+  func setHeaders(_ headers: HTTPHeaders) throws {
+    curl_slist_free_all(headerList)
+    headerList = nil
+    for field in headers.fields {
+      let bytes = Array(field.name.utf8) + Array(field.value.utf8)
+      guard !field.name.isEmpty, !bytes.contains(where: { $0 == 0 || $0 == 10 || $0 == 13 }) else {
+        throw TransportError(.invalid, "\(target): the header “\(field.name)” has a line break in it")
+      }
+      // CURLOPT_HTTPHEADER(3): "name:" would remove a header, "name;" sends it empty.
+      try append(field.value.isEmpty ? "\(field.name);" : "\(field.name): \(field.value)")
+    }
+    // Fields that libcurl adds of its own accord. Expect costs a round trip, or a second where it is ignored.
+    for name in ["Accept", "Expect"] where headers[name] == nil { try append("\(name):") }
+    try set(CURLOPT_HTTPHEADER, UnsafeRawPointer(headerList))
+  }
+
+  private func append(_ line: String) throws {
+    guard let longer = curl_slist_append(headerList, line) else {
+      throw TransportError(.invalid, "\(target): libcurl has no memory for a header")
+    }
+    headerList = longer
+  }
+
+  func set(_ option: CURLoption, _ value: Int) throws {
+    try check(s3m_easy_set_long(handle, option, value), option)
+  }
+
+  /// libcurl copies the string (curl_easy_setopt(3)).
+  func set(_ option: CURLoption, _ value: String) throws {
+    try check(s3m_easy_set_string(handle, option, value), option)
+  }
+
+  func set(_ option: CURLoption, _ value: UnsafeRawPointer?) throws {
+    try check(s3m_easy_set_pointer(handle, option, value), option)
+  }
+
+  func check(_ code: CURLcode, _ option: CURLoption) throws {
+    guard code == CURLE_OK else {
+      let cause = String(cString: curl_easy_strerror(code))
+      throw TransportError(.invalid, "\(target): libcurl refuses option \(option.rawValue): \(cause)")
+    }
+  }
+}

@@ -1,0 +1,53 @@
+import CCurl
+
+/// Tells from libcurl's result what kind of failure it was, in the one place that knows its codes (libcurl-errors(3)).
+struct ErrorTriage {
+  enum Connection {
+    case fresh, reused
+  }
+
+  var result: CURLcode
+  /// From CURLOPT_ERRORBUFFER(3); may be empty.
+  var message: String
+  var connection: Connection
+  var bytesReceived: Int64
+
+  var kind: TransportError.Kind {
+    switch result {
+    case CURLE_COULDNT_RESOLVE_PROXY, CURLE_COULDNT_RESOLVE_HOST, CURLE_COULDNT_CONNECT:
+      .connect
+    case CURLE_SSL_CONNECT_ERROR:
+      // One code for a refused handshake and for a connection that broke in it; only the words differ.
+      wasCutInHandshake ? .interrupted : .tls
+    case CURLE_PEER_FAILED_VERIFICATION, CURLE_SSL_CERTPROBLEM, CURLE_SSL_CIPHER, CURLE_SSL_CACERT_BADFILE,
+      CURLE_SSL_CRL_BADFILE, CURLE_SSL_ISSUER_ERROR, CURLE_SSL_INVALIDCERTSTATUS, CURLE_SSL_CLIENTCERT,
+      CURLE_SSL_PINNEDPUBKEYNOTMATCH, CURLE_SSL_ENGINE_NOTFOUND, CURLE_SSL_ENGINE_SETFAILED,
+      CURLE_SSL_ENGINE_INITFAILED, CURLE_USE_SSL_FAILED:
+      .tls
+    case CURLE_SEND_ERROR, CURLE_RECV_ERROR, CURLE_GOT_NOTHING:
+      connection == .reused && bytesReceived == 0 ? .staleConnection : .interrupted
+    case CURLE_SEND_FAIL_REWIND:
+      .interrupted
+    case CURLE_PARTIAL_FILE:
+      .truncated
+    case CURLE_OPERATION_TIMEDOUT:
+      .timeout
+    default:
+      .invalid
+    }
+  }
+
+  /// - Parameter target: method and host. No header and no query is ever part of it, for they may hold secrets.
+  func error(target: String) -> TransportError {
+    // libcurl repeats a proxy's URL, password and all, when it does not like it.
+    let isQuoting = message.utf8.contains(UInt8(ascii: "@"))
+    let text = message.isEmpty || isQuoting ? String(cString: curl_easy_strerror(result)) : message
+    return TransportError(kind, "\(target): \(text) (curl \(result.rawValue))")
+  }
+
+  /// OpenSSL's words: SSL_get_error(3) for the first, openssl 3's reason string for the last.
+  private var wasCutInHandshake: Bool {
+    ["SSL_ERROR_SYSCALL", "SSL_ERROR_ZERO_RETURN", "Connection reset", "unexpected eof"]
+      .contains { message.contains($0) }
+  }
+}

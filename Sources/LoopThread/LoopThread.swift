@@ -1,0 +1,174 @@
+// Glossary
+//
+// loop    a thread that runs jobs, takes a turn, waits, and begins again
+// job     a piece of an actor's work, as the Swift runtime hands it to an executor
+// turn    the loop's own work after each batch of jobs: curl_multi_perform(3), reading inotify's records
+// wait    blocks until there is something to do: curl_multi_poll(3), poll(2)
+// wake    ends a wait from any thread and is remembered until the next one: curl_multi_wakeup(3), eventfd(2)
+// worker  a thread that makes blocking calls for tasks that may not block
+
+import Dispatch
+import Glibc
+import Synchronization
+
+/// One thread that is the serial executor of an actor, and waits for I/O when the actor has nothing to do.
+///
+/// An actor that names this as its executor keeps file descriptors and C handles as plain state: the compiler
+/// proves that only this thread touches them. The thread holds the closures it was started with, and what they
+/// capture, until `stop()`; so whoever starts a loop must stop it.
+package final class LoopThread: SerialExecutor {
+  private enum Phase {
+    case unstarted, running, stopping, stopped
+  }
+
+  private struct State {
+    var phase = Phase.unstarted
+    /// Bounded by the tasks that exist: each has at most one job here.
+    var jobs: [UnownedJob] = []
+    var wake: (@Sendable () -> Void)?
+  }
+
+  private let name: String
+  private let state = Mutex(State())
+  private let thread = Mutex<NativeThread?>(nil)
+  /// The pthread_t that runs a job or a turn now; 0 when none does. No thread has the number 0 in glibc.
+  private let owner = Atomic<UInt>(0)
+  /// Where jobs run that come after `stop()`.
+  private let lateJobs: DispatchQueue
+
+  package init(name: String) {
+    self.name = name
+    self.lateJobs = DispatchQueue(label: name)
+  }
+
+  /// Starts the thread. Jobs that were enqueued before run first.
+  ///
+  /// - Parameters:
+  ///   - turn: runs on the loop's thread after each batch of jobs; `assumeIsolated` succeeds in it.
+  ///   - wait: blocks on the loop's thread until something is ready or `wake` was called since the last wait.
+  ///   - wake: is called from any thread, under a lock, so it must neither block nor enter the loop again.
+  package func start(
+    turn: @escaping @Sendable () -> Void, wait: @escaping @Sendable () -> Void,
+    wake: @escaping @Sendable () -> Void
+  ) throws(ThreadError) {
+    state.withLock {
+      precondition($0.phase == .unstarted, "a loop is started once")
+      $0.phase = .running
+      $0.wake = wake
+    }
+    do {
+      let started = try NativeThread(name: name) { self.run(turn: turn, wait: wait) }
+      thread.withLock { $0 = started }
+    } catch {
+      finish()
+      throw error
+    }
+  }
+
+  /// Ends the loop when its queue is empty, and joins the thread. Safe to call twice, from any thread but the loop's.
+  ///
+  /// Jobs that come later are not lost, because a lost job is a task that never ends: they run one at a time on
+  /// a serial dispatch queue. They do not run on the thread that enqueues them, which may hold a lock they need.
+  package func stop() {
+    precondition(!isCurrent, "a loop cannot join itself")
+    let wasStarted = state.withLock { state in
+      switch state.phase {
+      case .unstarted: return false
+      case .running:
+        state.phase = .stopping
+        state.wake?()
+      case .stopping, .stopped: break
+      }
+      return true
+    }
+    guard wasStarted else { return finish() }
+    thread.withLock { thread in
+      thread?.join()
+      thread = nil
+    }
+  }
+
+  /// Ends the present or the next wait, so that a turn follows. Does nothing once the loop has stopped.
+  package func wakeUp() {
+    state.withLock { $0.wake?() }
+  }
+
+  package func enqueue(_ job: consuming ExecutorJob) {
+    let job = UnownedJob(job)
+    let isLate = state.withLock { state in
+      guard state.phase != .stopped else { return true }
+      let wasEmpty = state.jobs.isEmpty
+      state.jobs.append(job)
+      // A wake is a system call, so it is spared when one is under way already, or when the loop itself
+      // enqueues: it looks at the queue before it waits. It happens under the lock so that whoever frees the
+      // awaited handle after `stop()` knows that no late call touches it.
+      if wasEmpty && !isCurrent { state.wake?() }
+      return false
+    }
+    if isLate { runLate([job]) }
+  }
+
+  package func checkIsolated() {
+    precondition(isCurrent, "not on the thread of the loop “\(name)”")
+  }
+
+  package func isIsolatingCurrentContext() -> Bool? {
+    isCurrent
+  }
+
+  private var isCurrent: Bool {
+    owner.load(ordering: .relaxed) == UInt(pthread_self())
+  }
+}
+
+extension LoopThread {
+  private func run(turn: () -> Void, wait: () -> Void) {
+    owner.store(UInt(pthread_self()), ordering: .relaxed)
+    var batch: [UnownedJob] = []
+    while takeJobs(&batch) {
+      for job in batch { job.runSynchronously(on: asUnownedSerialExecutor()) }
+      batch.removeAll(keepingCapacity: true)
+      turn()
+      if isIdle { wait() }
+    }
+    owner.store(0, ordering: .relaxed)
+  }
+
+  /// False when the loop has to end; from that moment on, jobs are late.
+  private func takeJobs(_ batch: inout [UnownedJob]) -> Bool {
+    state.withLock { state in
+      if state.phase == .stopping && state.jobs.isEmpty {
+        state.phase = .stopped
+        state.wake = nil
+        return false
+      }
+      swap(&batch, &state.jobs)
+      return true
+    }
+  }
+
+  private var isIdle: Bool {
+    state.withLock { $0.phase == .running && $0.jobs.isEmpty }
+  }
+
+  /// The end of a loop that has no thread.
+  private func finish() {
+    let jobs = state.withLock { state in
+      state.phase = .stopped
+      state.wake = nil
+      let jobs = state.jobs
+      state.jobs = []
+      return jobs
+    }
+    runLate(jobs)
+  }
+
+  private func runLate(_ jobs: [UnownedJob]) {
+    guard !jobs.isEmpty else { return }
+    lateJobs.async {
+      self.owner.store(UInt(pthread_self()), ordering: .relaxed)
+      for job in jobs { job.runSynchronously(on: self.asUnownedSerialExecutor()) }
+      self.owner.store(0, ordering: .relaxed)
+    }
+  }
+}

@@ -1,0 +1,89 @@
+import CLinux
+import Glibc
+
+/// A POSIX thread with a name, in which signals stay blocked.
+///
+/// Signals sent to the process go to its other threads, and SIGPIPE, which a write to a closed socket raises in
+/// the writing thread (OpenSSL offers no way round it), stays pending here instead of ending the process. A
+/// child inherits its parent thread's mask, so processes are not to be spawned from here.
+package struct NativeThread: Sendable {
+  private let handle: pthread_t
+
+  /// - Parameter name: shown by ps(1) and top(1); prctl(2) keeps 15 bytes.
+  package init(name: String, body: @escaping @Sendable () -> Void) throws(ThreadError) {
+    let start = Start(name: name, body: body)
+    // A thread inherits its creator's mask (pthread_sigmask(3)), so no signal finds the new thread unprepared.
+    var blocked = Self.blockedSignals()
+    var previous = sigset_t()
+    pthread_sigmask(SIG_SETMASK, &blocked, &previous)
+    defer { pthread_sigmask(SIG_SETMASK, &previous, nil) }
+
+    // SAFETY: the reference is given up here and taken back once, by the new thread or, if there is none, below.
+    let context = Unmanaged.passRetained(start)
+    var handle = pthread_t()
+    let code = pthread_create(
+      &handle, nil,
+      { context in
+        guard let context else { return nil }
+        let start = Unmanaged<Start>.fromOpaque(context).takeRetainedValue()
+        // A name that is refused is only not shown.
+        _ = s3m_set_thread_name(start.name)
+        start.body()
+        return nil
+      }, context.toOpaque())
+    guard code == 0 else {
+      context.release()
+      throw ThreadError(operation: "starting the thread “\(name)”", code: code)
+    }
+    self.handle = handle
+  }
+
+  /// Waits for the thread's end; to be called once.
+  package func join() {
+    let code = pthread_join(handle, nil)
+    precondition(code == 0, "pthread_join(3) failed with \(code)")
+  }
+
+  private final class Start: Sendable {
+    let name: String
+    let body: @Sendable () -> Void
+
+    init(name: String, body: @escaping @Sendable () -> Void) {
+      self.name = name
+      self.body = body
+    }
+  }
+
+  /// All but those that report a fault of the thread itself: blocking these is undefined (sigprocmask(2)).
+  private static func blockedSignals() -> sigset_t {
+    var signals = sigset_t()
+    sigfillset(&signals)
+    for fault in [SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGTRAP, SIGABRT] { sigdelset(&signals, fault) }
+    return signals
+  }
+}
+
+/// A thread or an event descriptor that the system refused.
+package struct ThreadError: Error, Sendable, CustomStringConvertible {
+  package var operation: String
+  /// As in errno(3).
+  package var code: Int32
+
+  package init(operation: String, code: Int32) {
+    self.operation = operation
+    self.code = code
+  }
+
+  package var description: String {
+    "\(operation): \(String(cString: strerror(code)))\(remedy)"
+  }
+
+  private var remedy: String {
+    switch code {
+    case EAGAIN: "; raise the process limit (ulimit -u) or the control group's pids.max"
+    case EMFILE: "; raise the limit of open files (ulimit -n)"
+    case ENFILE: "; raise the system's limit of open files (sysctl fs.file-max)"
+    default: ""
+    }
+  }
+}

@@ -1,0 +1,92 @@
+import Dispatch
+import Synchronization
+
+/// A fixed number of threads for calls that block, such as pread(2) on a network disk.
+///
+/// The cooperative pool has about one thread a core: a task that blocks there takes it from all others, and as
+/// many as there are cores stop the program.
+package final class WorkerThreads: Sendable {
+  /// The threads were stopped before the call.
+  package struct Stopped: Error, CustomStringConvertible {
+    package var name: String
+
+    package var description: String { "the threads “\(name)” were stopped" }
+  }
+
+  private struct State {
+    var isStopped = false
+    /// Bounded by the tasks that exist: each waits for its one entry.
+    var calls: [@Sendable () -> Void] = []
+  }
+
+  private let name: String
+  private let queue = Queue()
+  private let threads: Mutex<[NativeThread]>
+
+  package init(count: Int, name: String) throws(ThreadError) {
+    precondition(count > 0, "no threads make no progress")
+    self.name = name
+    var started: [NativeThread] = []
+    do {
+      for _ in 0..<count { started.append(try NativeThread(name: name, body: queue.serve)) }
+    } catch {
+      queue.stop(count: started.count)
+      for thread in started { thread.join() }
+      throw error
+    }
+    threads = Mutex(started)
+  }
+
+  /// Runs `body` on one of the threads, in the order of the calls, and returns or throws what it does.
+  ///
+  /// A task that is cancelled before the call does not run it; once queued, it runs.
+  nonisolated(nonsending) package func run<T: Sendable>(
+    _ body: @escaping @Sendable () throws -> T
+  ) async throws -> T {
+    try Task.checkCancellation()
+    return try await withCheckedThrowingContinuation { continuation in
+      let isQueued = queue.append { continuation.resume(with: Result(catching: body)) }
+      if !isQueued { continuation.resume(throwing: Stopped(name: name)) }
+    }
+  }
+
+  /// Finishes what is queued and joins the threads. Safe to call twice, from any thread but these.
+  package func stop() {
+    threads.withLock { threads in
+      queue.stop(count: threads.count)
+      for thread in threads { thread.join() }
+      threads = []
+    }
+  }
+
+  /// Apart from its owner, so that the threads do not keep the owner alive.
+  private final class Queue: Sendable {
+    private let state = Mutex(State())
+    /// Counts the queued calls, and one more for each thread when the queue stops.
+    private let ready = DispatchSemaphore(value: 0)
+
+    /// False when the queue has stopped.
+    func append(_ call: @escaping @Sendable () -> Void) -> Bool {
+      let isOpen = state.withLock { state in
+        if !state.isStopped { state.calls.append(call) }
+        return !state.isStopped
+      }
+      if isOpen { ready.signal() }
+      return isOpen
+    }
+
+    func stop(count: Int) {
+      state.withLock { $0.isStopped = true }
+      for _ in 0..<count { ready.signal() }
+    }
+
+    /// A thread's life: calls until there is a signal without one.
+    @Sendable func serve() {
+      while true {
+        ready.wait()
+        guard let call = state.withLock({ $0.calls.isEmpty ? nil : $0.calls.removeFirst() }) else { return }
+        call()
+      }
+    }
+  }
+}

@@ -1,0 +1,194 @@
+import CCurl
+import Dispatch
+import Testing
+
+@testable import HTTPTransport
+
+/// What breaks on the way, and how it is named.
+@Suite struct FailureTests {
+  @Test func `a connection that died while idle is replaced`() async throws {
+    // The second request of a connection is read and then left without an answer.
+    let script: ScriptedServer.Script = { connection in
+      guard try connection.readHead() != nil else { return }
+      try connection.respond(body: "\(connection.index)")
+      _ = try connection.readHead()
+    }
+    try await withServer(script: script) { server, client in
+      let request = HTTPRequest(method: .get, url: server.url)
+      let response = try await client.send(request)
+      #expect(response.text == "1")
+      let next = try await client.send(request)
+      #expect(next.text == "2")
+    }
+  }
+
+  @Test func `a connection that died under an upload is replaced, or named stale`() async throws {
+    let size = 8 << 20
+    let script: ScriptedServer.Script = { connection in
+      guard let first = try connection.readHead() else { return }
+      try connection.readBody(first.contentLength)
+      try connection.respond(body: "\(connection.index)")
+      guard try connection.readHead() != nil else { return }
+      connection.reset()
+    }
+    try await withServer(script: script) { server, client in
+      let request = HTTPRequest(method: .put, url: server.url, body: PatternBody(byteCount: Int64(size)))
+      let response = try await client.send(request)
+      #expect(response.text == "1")
+      // Which of the two depends on whether the reset is seen in reading or in writing.
+      do {
+        let response = try await client.send(request)
+        #expect(response.text == "2")
+      } catch let error as TransportError {
+        #expect(error.kind == .staleConnection, "\(error)")
+        let next = try await client.send(request)
+        #expect(next.text == "2")
+      }
+    }
+  }
+
+  @Test func `a body that ends early is truncated`() async throws {
+    let script: ScriptedServer.Script = { connection in
+      _ = try connection.readHead()
+      try connection.write("HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nabc")
+    }
+    try await withServer(script: script) { server, client in
+      let error = try await failure(client, HTTPRequest(method: .get, url: server.url))
+      #expect(error.kind == .truncated)
+    }
+  }
+
+  @Test func `a new connection that is cut without an answer is interrupted`() async throws {
+    let script: ScriptedServer.Script = { connection in
+      _ = try connection.readHead()
+      connection.reset()
+    }
+    try await withServer(script: script) { server, client in
+      let error = try await failure(client, HTTPRequest(method: .get, url: server.url))
+      #expect(error.kind == .interrupted)
+    }
+  }
+
+  @Test func `a port that nobody listens on is a connect failure`() async throws {
+    let client = try CurlClient()
+    let url = "http://127.0.0.1:\(try ScriptedServer.unusedPort())/bucket/key?X-Secret=1"
+    let error = try await failure(
+      client, HTTPRequest(method: .get, url: url, headers: ["Authorization": "hidden-credential"]))
+    #expect(error.kind == .connect)
+    #expect(error.message.hasPrefix("GET 127.0.0.1:"))
+    #expect(!error.message.contains("X-Secret"))
+    #expect(!error.message.contains("hidden-credential"))
+    await client.close()
+  }
+
+  @Test func `silence beyond the limit is a timeout`() async throws {
+    let script: ScriptedServer.Script = { connection in
+      _ = try connection.readHead()
+      connection.awaitEnd()
+    }
+    try await withServer(script: script) { server, client in
+      var request = HTTPRequest(method: .get, url: server.url)
+      request.lowSpeedSeconds = 1
+      let error = try await failure(client, request)
+      #expect(error.kind == .timeout)
+    }
+  }
+
+  @Test func `an answer that comes before the upload's end is the response`() async throws {
+    let script: ScriptedServer.Script = { connection in
+      _ = try connection.readHead()
+      try connection.respond("403 Forbidden", fields: ["Connection: close"], body: "<Error>denied</Error>")
+      // Reading on until the client gives up keeps the kernel from answering its bytes with a reset.
+      connection.awaitEnd()
+    }
+    try await withServer(script: script) { server, client in
+      let response = try await client.send(
+        HTTPRequest(method: .put, url: server.url, body: PatternBody(byteCount: 64 << 20)))
+      #expect(response.status == 403)
+      #expect(response.text == "<Error>denied</Error>")
+    }
+  }
+
+  @Test func `an early answer counts although the connection breaks after it`() async throws {
+    let script: ScriptedServer.Script = { connection in
+      guard let head = try connection.readHead() else { return }
+      try connection.readBody(head.contentLength)
+      try connection.write("HTTP/1.1 503 Slow Down\r\nContent-Length: 1000\r\n\r\n<Error>")
+    }
+    try await withServer(script: script) { server, client in
+      let response = try await client.send(
+        HTTPRequest(method: .put, url: server.url, body: BytesBody(Array("body".utf8))))
+      #expect(response.status == 503)
+      #expect(response.text == "<Error>")
+    }
+  }
+
+  @Test func `a peer that does not speak TLS is a TLS failure`() async throws {
+    let script: ScriptedServer.Script = { connection in
+      try connection.write("HTTP/1.1 400 Bad Request\r\n\r\n")
+      connection.awaitEnd()
+    }
+    try await withServer(script: script) { server, client in
+      let url = "https://127.0.0.1:\(server.port)/"
+      let error = try await failure(client, HTTPRequest(method: .get, url: url))
+      #expect(error.kind == .tls)
+    }
+  }
+
+  @Test(arguments: [EndOfHandshake.close, .reset])
+  func `a connection that is cut in the TLS handshake is interrupted`(end: EndOfHandshake) async throws {
+    let script: ScriptedServer.Script = { connection in
+      // The five bytes of a TLS record's header (RFC 8446 §5.1): the handshake has begun.
+      try connection.readBody(5)
+      if end == .reset { connection.reset() }
+    }
+    try await withServer(script: script) { server, client in
+      let url = "https://127.0.0.1:\(server.port)/"
+      let error = try await failure(client, HTTPRequest(method: .get, url: url))
+      #expect(error.kind == .interrupted, "\(error)")
+    }
+  }
+
+  enum EndOfHandshake { case close, reset }
+
+  @Test func `a CA bundle that cannot be read is found at once`() throws {
+    var configuration = CurlClient.Configuration()
+    configuration.caBundlePath = "/nonexistent/bundle.pem"
+    let error = #expect(throws: TransportError.self) { _ = try CurlClient(configuration) }
+    #expect(error?.kind == .invalid)
+    #expect(error?.message.contains("/nonexistent/bundle.pem") == true)
+  }
+
+  @Test func `a proxy's password is not in the error`() async throws {
+    var configuration = CurlClient.Configuration()
+    configuration.proxy = "nonsense://user:hidden@127.0.0.1:1"
+    let client = try CurlClient(configuration)
+    let error = try await failure(client, HTTPRequest(method: .get, url: "http://127.0.0.1:1/"))
+    #expect(!error.message.contains("hidden"))
+    await client.close()
+  }
+
+  @Test(arguments: [
+    (CURLE_GOT_NOTHING, ErrorTriage.Connection.reused, Int64(0), TransportError.Kind.staleConnection),
+    (CURLE_SEND_ERROR, .reused, 0, .staleConnection),
+    (CURLE_RECV_ERROR, .reused, 0, .staleConnection),
+    (CURLE_RECV_ERROR, .reused, 1, .interrupted),
+    (CURLE_SEND_ERROR, .fresh, 0, .interrupted),
+    (CURLE_PARTIAL_FILE, .reused, 0, .truncated),
+    (CURLE_OPERATION_TIMEDOUT, .reused, 0, .timeout),
+    (CURLE_PEER_FAILED_VERIFICATION, .fresh, 0, .tls),
+    (CURLE_COULDNT_RESOLVE_HOST, .fresh, 0, .connect),
+    (CURLE_URL_MALFORMAT, .fresh, 0, .invalid),
+  ])
+  func `a result has one kind`(
+    result: CURLcode, connection: ErrorTriage.Connection, bytesReceived: Int64, kind: TransportError.Kind
+  ) {
+    let triage = ErrorTriage(
+      result: result, message: "", connection: connection, bytesReceived: bytesReceived)
+    #expect(triage.kind == kind)
+  }
+
+  private func failure(_ client: CurlClient, _ request: HTTPRequest) async throws -> TransportError {
+    try #require(await #expect(throws: TransportError.self) { try await client.send(request) })
+  }
+}
