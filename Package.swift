@@ -61,12 +61,19 @@ let package = Package(
       dependencies: ["S3Mirror", "TransferLog", argumentParser, logging],
       swiftSettings: strictness),
 
-    tests("LoopThreadTests", ["LoopThread"]),
+    .target(
+      name: "TestSupport", dependencies: ["S3Client", "HTTPTransport", "SigV4", "Digests"],
+      path: "Tests/Support", swiftSettings: strictness),
     tests("MirrorModelTests", ["MirrorModel"]),
     tests("HTTPTransportTests", ["HTTPTransport", "LoopThread", "CCurl", "CZlib"]),
     tests("DigestsTests", ["Digests"]),
     tests("SigV4Tests", ["SigV4", "Digests"], resources: [.copy("Resources")]),
     tests("CredentialsTests", ["Credentials", "SigV4", "HTTPTransport"]),
+    tests("DigestsTests", ["Digests"]),
+    tests("SigV4Tests", ["SigV4", "Digests"], resources: [.copy("Resources")]),
+    tests("S3ClientTests", ["S3Client", "HTTPTransport", "SigV4", "Digests", "TestSupport"]),
+    tests("LoopThreadTests", ["LoopThread"]),
+    tests("HTTPTransportTests", ["HTTPTransport", "LoopThread", "CCurl", "CZlib"]),
   ],
   swiftLanguageModes: [.v6]
 )

@@ -1,3 +1,14 @@
+// S3's operations as values, and what carries them out.
+//
+// Words of this room:
+//   operation     one S3 request and the reading of its answer, a value (`PutObject`)
+//   store         whatever carries operations out: a bucket on a server, a decorator, a fake
+//   ETag          the server's tag of an object's content, here always without its quotes
+//   part          one numbered piece of a multipart upload; upload ID: the name of that upload
+//   marker, token where the next page of a listing begins
+//   triage        the decision whether the same request is worth sending again
+//   repair        what one more request can mend by itself: clock, region, expired credentials
+
 /// One bucket on one endpoint. Every operation goes through one door, so that a decorator (retry, throttle,
 /// dry run, and in tests failure) is one function.
 package protocol ObjectStore: Sendable {

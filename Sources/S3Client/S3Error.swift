@@ -1,3 +1,5 @@
+import HTTPTransport
+
 /// What S3 or the way to it answered instead of a result.
 package struct S3Error: Error, Sendable {
   /// AWS's operation name: `PutObject`.
@@ -17,11 +19,15 @@ package struct S3Error: Error, Sendable {
   package var region: String?
   /// Whether sending the same request again can help; decided in `S3ErrorTriage` only.
   package var isRetryable: Bool
+  /// What broke on the way, when no response came.
+  package var network: TransportError.Kind?
+  /// Requests sent before this error was given up on; `RetryingStore` counts them.
+  package var attempts = 1
 
   package init(
     operation: String, bucket: String, key: String?, status: Int, code: String, message: String,
     requestID: String? = nil, retryAfterSeconds: Double? = nil, region: String? = nil,
-    isRetryable: Bool = false
+    isRetryable: Bool = false, network: TransportError.Kind? = nil
   ) {
     self.operation = operation
     self.bucket = bucket
@@ -33,6 +39,7 @@ package struct S3Error: Error, Sendable {
     self.retryAfterSeconds = retryAfterSeconds
     self.region = region
     self.isRetryable = isRetryable
+    self.network = network
   }
 
   package var isNotFound: Bool { status == 404 }
@@ -45,6 +52,28 @@ extension S3Error: CustomStringConvertible {
     var text = "\(operation) \(target): \(code)"
     if !message.isEmpty { text += ": \(message)" }
     if status != 0 { text += " (HTTP \(status)" + (requestID.map { ", request \($0)" } ?? "") + ")" }
+    if attempts > 1 { text += ", after \(attempts) attempts" }
+    if let remedy { text += "; \(remedy)" }
     return text
+  }
+
+  /// What the user can do about it, where that is known.
+  package var remedy: String? {
+    switch code {
+    case "AccessDenied", "Forbidden", "AllAccessDisabled", "Unauthorized":
+      "check that these credentials may do \(operation) on this bucket and key"
+    case "InvalidAccessKeyId", "SignatureDoesNotMatch":
+      "check the access key and its secret"
+    case "ExpiredToken", "ExpiredTokenException", "InvalidToken":
+      "renew the temporary credentials"
+    case "RequestTimeTooSkewed": "set this machine's clock"
+    case "NoSuchBucket": "create the bucket, or correct its name or the endpoint"
+    case "PermanentRedirect", "AuthorizationHeaderMalformed", "IllegalLocationConstraintException":
+      "set the bucket's own region" + (region.map { " (\($0))" } ?? "")
+    case "TLS": "give the certificate authority that signed the endpoint's certificate (AWS_CA_BUNDLE)"
+    case "Connect": "check the endpoint's address, and the proxy if there is one"
+    case "EntityTooLarge": "send it as a multipart upload"
+    default: nil
+    }
   }
 }

@@ -1,0 +1,40 @@
+import HTTPTransport
+
+/// S3's tag of an object's content. Everywhere above this file it is bare, so that two spellings of one tag are equal.
+package enum ETag {
+  /// `"abc"`, `&#34;abc&#34;` (escaped twice by some servers), `&quot;abc&quot;` and `abc` are all `abc`.
+  package static func bare(_ text: String) -> String {
+    var rest = Substring(text)
+    if rest.utf8.starts(with: "W/".utf8) { rest = rest.dropFirst(2) }
+    for quote in ["\"", "&#34;", "&quot;"] {
+      if rest.utf8.starts(with: quote.utf8) { rest = rest.dropFirst(quote.utf8.count) }
+      if rest.hasSuffix(quote) { rest = rest.dropLast(quote.utf8.count) }
+    }
+    return String(rest)
+  }
+
+  /// As a condition's field wants it (RFC 9110 §8.8.3).
+  package static func quoted(_ bare: String) -> String { "\"\(ETag.bare(bare))\"" }
+
+  /// The MD5 of an object's bytes, in hexadecimal, where the tag may be one; a multipart object's has a `-` and the number of parts. Equal
+  /// proves equal content, different proves nothing: under SSE-KMS the tag is no digest, though it looks like one.
+  package static func md5(_ bare: String) -> String? {
+    let digits = bare.utf8.allSatisfy { (0x30...0x39).contains($0) || (0x61...0x66).contains($0 | 0x20) }
+    return bare.utf8.count == 32 && digits ? bare.lowercased() : nil
+  }
+}
+
+/// When a write may replace what is there (AWS, "Conditional writes").
+package enum WriteCondition: Sendable, Hashable {
+  /// Only while the object still has this ETag; else 412, or 404 when it is gone.
+  case ifMatch(String)
+  /// Only while there is no object; else 412.
+  case ifAbsent
+
+  func add(to headers: inout HTTPHeaders) {
+    switch self {
+    case .ifMatch(let etag): headers["If-Match"] = ETag.quoted(etag)
+    case .ifAbsent: headers["If-None-Match"] = "*"
+    }
+  }
+}

@@ -1,0 +1,39 @@
+/// Undoes `encoding-type=url`. Nil when what comes out is not UTF-8: a mended key would be another key.
+///
+/// AWS and others write a space as `+` and every server writes a literal plus as `%2B`, so `+` is a space.
+func decodedKey(_ text: String) -> String? {
+  var bytes: [UInt8] = []
+  bytes.reserveCapacity(text.utf8.count)
+  var rest = text.utf8.makeIterator()
+  while let byte = rest.next() {
+    switch byte {
+    case UInt8(ascii: "+"): bytes.append(0x20)
+    case UInt8(ascii: "%"):
+      guard let high = rest.next().flatMap(hexDigit), let low = rest.next().flatMap(hexDigit) else {
+        return nil
+      }
+      bytes.append(high << 4 | low)
+    default: bytes.append(byte)
+    }
+  }
+  return String(validating: bytes, as: UTF8.self)
+}
+
+private func hexDigit(_ byte: UInt8) -> UInt8? {
+  switch byte {
+  case UInt8(ascii: "0")...UInt8(ascii: "9"): byte - UInt8(ascii: "0")
+  case UInt8(ascii: "a")...UInt8(ascii: "f"): byte - UInt8(ascii: "a") + 10
+  case UInt8(ascii: "A")...UInt8(ascii: "F"): byte - UInt8(ascii: "A") + 10
+  default: nil
+  }
+}
+
+extension XMLTree {
+  /// A key below this element. The answer itself says whether it is encoded: a server that ignores the request's
+  /// `encoding-type` sends keys as they are.
+  func key(of name: String, isEncoded: Bool) -> String? {
+    text(of: name).flatMap { isEncoded ? decodedKey($0) : $0 }
+  }
+
+  var encodesKeys: Bool { text(of: "EncodingType") == "url" }
+}

@@ -1,0 +1,82 @@
+import Digests
+import HTTPTransport
+
+/// What a response's header tells of an object: HeadObject's answer, and the beginning of GetObject's.
+package struct ObjectHead: Sendable {
+  /// The whole object's, also when a range was asked for.
+  package var byteCount: Int64
+  /// Bare.
+  package var etag: String
+  /// Nanoseconds since 1970-01-01 UTC, whole seconds; AWS dates a multipart object by its start.
+  package var lastModified: Int64?
+  /// User metadata by lower-case name, without `x-amz-meta-`.
+  package var metadata: [String: String]
+  package var contentType: String?
+  /// As sent: base64, and for a composite one with `-` and the number of parts.
+  package var checksumCRC32: String?
+  package var checksumType: ChecksumType?
+  /// The server's clock: nanoseconds since 1970-01-01 UTC.
+  package var serverDate: Int64?
+  package var storageClass: String?
+  package var versionID: String?
+  package var requestID: String?
+
+  /// The CRC32 of the object's bytes, where the checksum is known to be that: a composite one is the checksum of the parts' checksums.
+  package var fullObjectCRC32: CRC32? {
+    guard let checksumCRC32 else { return nil }
+    switch checksumType {
+    case .composite: return nil
+    case .fullObject: break
+    // Without the type (it came in 2024) a multipart object's is composite.
+    case nil: if etag.utf8.contains(UInt8(ascii: "-")) { return nil }
+    }
+    return CRC32(base64: checksumCRC32)
+  }
+
+  init(_ headers: HTTPHeaders) {
+    byteCount =
+      ContentRange(headers["Content-Range"])?.total ?? headers["Content-Length"].flatMap(Int64.init) ?? 0
+    etag = ETag.bare(headers["ETag"] ?? "")
+    lastModified = headers["Last-Modified"].flatMap(S3Date.nanoseconds(httpDate:))
+    contentType = headers["Content-Type"]
+    checksumCRC32 = headers["x-amz-checksum-crc32"]
+    checksumType = ChecksumType(headers["x-amz-checksum-type"])
+    serverDate = headers["Date"].flatMap(S3Date.nanoseconds(httpDate:))
+    storageClass = headers["x-amz-storage-class"]
+    versionID = headers["x-amz-version-id"]
+    requestID = headers["x-amz-request-id"]
+    metadata = [:]
+    let prefix = "x-amz-meta-"
+    for field in headers.fields {
+      let name = field.name.lowercased()
+      if name.utf8.starts(with: prefix.utf8) { metadata[String(name.dropFirst(prefix.count))] = field.value }
+    }
+  }
+}
+
+/// What a checksum of a multipart object is taken of (AWS, "Checking object integrity").
+package enum ChecksumType: String, Sendable, Hashable {
+  case fullObject = "FULL_OBJECT"
+  case composite = "COMPOSITE"
+
+  init?(_ text: String?) {
+    guard let value = text.flatMap(ChecksumType.init(rawValue:)) else { return nil }
+    self = value
+  }
+}
+
+/// `bytes 0-499/1234` (RFC 9110 §14.4). The total may be unknown: `*`.
+package struct ContentRange: Sendable, Hashable {
+  package var bytes: ClosedRange<Int64>
+  package var total: Int64?
+
+  package init?(_ field: String?) {
+    guard let words = field?.split(separator: " "), words.count == 2, words[0].lowercased() == "bytes"
+    else { return nil }
+    let halves = words[1].split(separator: "/")
+    let ends = halves.first?.split(separator: "-").compactMap { Int64($0) } ?? []
+    guard halves.count == 2, ends.count == 2, ends[0] <= ends[1] else { return nil }
+    bytes = ends[0]...ends[1]
+    total = Int64(halves[1])
+  }
+}

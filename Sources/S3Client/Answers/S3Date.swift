@@ -1,0 +1,168 @@
+/// S3's two ways to write an instant, and ours: nanoseconds since 1970-01-01 UTC.
+///
+/// Listings carry ISO 8601 (`2026-01-31T12:00:00.000Z`), header fields HTTP dates (RFC 9110 §5.6.7). A page of a listing has a
+/// thousand of them, which is why no formatter of Foundation's is asked.
+package enum S3Date {
+  /// Any number of digits after the second; `Z` or an offset such as `+02:00`.
+  package static func nanoseconds(iso8601 text: String) -> Int64? {
+    var digits = DigitReader(Array(text.utf8))
+    guard let year = digits.number(4), digits.skip("-"), let month = digits.number(2), digits.skip("-"),
+      let day = digits.number(2), digits.skip("T") || digits.skip(" "), let hour = digits.number(2),
+      digits.skip(":"), let minute = digits.number(2), digits.skip(":"), let second = digits.number(2)
+    else { return nil }
+    let fraction = digits.skip(".") ? digits.fraction() : 0
+    guard let offset = digits.zone(), digits.isAtEnd,
+      let seconds = seconds(year, month, day, hour, minute, second)
+    else { return nil }
+    return checkedNanoseconds(seconds - offset, plus: fraction)
+  }
+
+  /// IMF-fixdate (`Sun, 06 Nov 1994 08:49:37 GMT`), and the two obsolete forms that RFC 9110 asks recipients to read.
+  package static func nanoseconds(httpDate text: String) -> Int64? {
+    var words = text.split { $0 == " " || $0 == "," || $0 == "-" }.dropFirst().map(String.init)
+    guard words.count >= 4 else { return nil }
+    // asctime: `Nov  6 08:49:37 1994`, without a zone.
+    if Int(words[0]) == nil { words = [words[1], words[0], words[3], words[2], "GMT"] }
+    guard words.count == 5, ["GMT", "UTC", "+0000"].contains(words[4]), let day = Int64(words[0]),
+      let month = months.firstIndex(of: words[1]), let year = Int64(words[2])
+    else { return nil }
+    let clock = words[3].split(separator: ":").map { Int64($0) ?? -1 }
+    guard clock.count == 3 else { return nil }
+    // RFC 850's two digits: this century until 69.
+    let fullYear = words[2].utf8.count == 2 ? year + (year < 70 ? 2000 : 1900) : year
+    return seconds(fullYear, Int64(month) + 1, day, clock[0], clock[1], clock[2])
+      .flatMap { checkedNanoseconds($0, plus: 0) }
+  }
+
+  /// `Sun, 06 Nov 1994 08:49:37 GMT`; the fraction is cut off, as S3 does.
+  package static func httpDate(nanoseconds: Int64) -> String {
+    let instant = CivilInstant(nanoseconds: nanoseconds)
+    let weekday = ["Thu", "Fri", "Sat", "Sun", "Mon", "Tue", "Wed"][Int((instant.days % 7 + 7) % 7)]
+    return
+      "\(weekday), \(padded(instant.day, 2)) \(months[Int(instant.month) - 1]) \(padded(instant.year, 4)) "
+      + "\(padded(instant.hour, 2)):\(padded(instant.minute, 2)):\(padded(instant.second, 2)) GMT"
+  }
+
+  /// `2026-01-31T12:00:00.000Z`.
+  package static func iso8601(nanoseconds: Int64) -> String {
+    let instant = CivilInstant(nanoseconds: nanoseconds)
+    return "\(padded(instant.year, 4))-\(padded(instant.month, 2))-\(padded(instant.day, 2))T"
+      + "\(padded(instant.hour, 2)):\(padded(instant.minute, 2)):\(padded(instant.second, 2))"
+      + ".\(padded(instant.milliseconds, 3))Z"
+  }
+
+  private static let months = [
+    "Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec",
+  ]
+
+  private static func padded(_ number: Int64, _ width: Int) -> String {
+    let digits = String(number)
+    return String(repeating: "0", count: max(0, width - digits.utf8.count)) + digits
+  }
+
+  /// Days are counted from March, so that the leap day is a year's last (the proleptic Gregorian calendar's 400-year cycle
+  /// has 146,097 days). A leap second counts as the second before it.
+  private static func seconds(
+    _ year: Int64, _ month: Int64, _ day: Int64, _ hour: Int64, _ minute: Int64, _ second: Int64
+  ) -> Int64? {
+    guard (1...12).contains(month), (1...31).contains(day), (0...23).contains(hour),
+      (0...59).contains(minute),
+      (0...60).contains(second), (0...9999).contains(year)
+    else { return nil }
+    let shifted = month <= 2 ? year + 399 : year + 400
+    let yearOfEra = shifted % 400
+    let dayOfYear = (153 * (month + (month > 2 ? -3 : 9)) + 2) / 5 + day - 1
+    let dayOfEra = yearOfEra * 365 + yearOfEra / 4 - yearOfEra / 100 + dayOfYear
+    let days = (shifted / 400 - 1) * 146_097 + dayOfEra - 719_468
+    return days * 86_400 + hour * 3_600 + minute * 60 + min(second, 59)
+  }
+
+  private static func checkedNanoseconds(_ seconds: Int64, plus fraction: Int64) -> Int64? {
+    let (product, overflow) = seconds.multipliedReportingOverflow(by: 1_000_000_000)
+    let (sum, overflowed) = product.addingReportingOverflow(fraction)
+    return overflow || overflowed ? nil : sum
+  }
+}
+
+/// An instant taken apart into calendar fields (UTC).
+private struct CivilInstant {
+  /// Since 1970-01-01, a Thursday.
+  var days: Int64
+  var year: Int64
+  var month: Int64
+  var day: Int64
+  var hour: Int64
+  var minute: Int64
+  var second: Int64
+  var milliseconds: Int64
+
+  init(nanoseconds: Int64) {
+    let seconds = Self.floorDivide(nanoseconds, 1_000_000_000)
+    milliseconds = (nanoseconds - seconds * 1_000_000_000) / 1_000_000
+    days = Self.floorDivide(seconds, 86_400)
+    let inDay = seconds - days * 86_400
+    (hour, minute, second) = (inDay / 3_600, inDay / 60 % 60, inDay % 60)
+    let shifted = days + 719_468
+    let era = Self.floorDivide(shifted, 146_097)
+    let dayOfEra = shifted - era * 146_097
+    let yearOfEra = (dayOfEra - dayOfEra / 1_460 + dayOfEra / 36_524 - dayOfEra / 146_096) / 365
+    let dayOfYear = dayOfEra - (365 * yearOfEra + yearOfEra / 4 - yearOfEra / 100)
+    let monthFromMarch = (5 * dayOfYear + 2) / 153
+    day = dayOfYear - (153 * monthFromMarch + 2) / 5 + 1
+    month = monthFromMarch < 10 ? monthFromMarch + 3 : monthFromMarch - 9
+    year = yearOfEra + era * 400 + (month <= 2 ? 1 : 0)
+  }
+
+  private static func floorDivide(_ number: Int64, _ divisor: Int64) -> Int64 {
+    number >= 0 ? number / divisor : -((divisor - 1 - number) / divisor)
+  }
+}
+
+/// Reads fixed-width numbers out of a date.
+private struct DigitReader {
+  private let bytes: [UInt8]
+  private var position = 0
+
+  init(_ bytes: [UInt8]) { self.bytes = bytes }
+
+  var isAtEnd: Bool { position == bytes.count }
+
+  mutating func skip(_ character: Unicode.Scalar) -> Bool {
+    guard position < bytes.count, bytes[position] == UInt8(ascii: character) else { return false }
+    position += 1
+    return true
+  }
+
+  mutating func number(_ width: Int) -> Int64? {
+    guard position + width <= bytes.count else { return nil }
+    var value: Int64 = 0
+    for byte in bytes[position..<position + width] {
+      guard (0x30...0x39).contains(byte) else { return nil }
+      value = value * 10 + Int64(byte - 0x30)
+    }
+    position += width
+    return value
+  }
+
+  /// Nanoseconds; digits past the ninth are dropped.
+  mutating func fraction() -> Int64 {
+    var (value, unit): (Int64, Int64) = (0, 100_000_000)
+    while position < bytes.count, (0x30...0x39).contains(bytes[position]) {
+      value += Int64(bytes[position] - 0x30) * unit
+      unit /= 10
+      position += 1
+    }
+    return value
+  }
+
+  /// Seconds east of UTC.
+  mutating func zone() -> Int64? {
+    if skip("Z") || skip("z") { return 0 }
+    let sign: Int64
+    if skip("+") { sign = 1 } else if skip("-") { sign = -1 } else { return nil }
+    guard let hours = number(2) else { return nil }
+    _ = skip(":")
+    guard let minutes = number(2) else { return nil }
+    return sign * (hours * 3_600 + minutes * 60)
+  }
+}

@@ -1,0 +1,35 @@
+extension ObjectStore {
+  /// All pages of a listing, each asked for when the one before was taken.
+  package func listing(prefix: String = "", delimiter: String? = nil) -> ObjectListing {
+    ObjectListing(store: self, first: ListObjectsV2(prefix: prefix, delimiter: delimiter))
+  }
+}
+
+/// The pages of a listing. It ends by an error rather than early: a listing taken for whole while it is not would
+/// make files look deleted.
+package struct ObjectListing: AsyncSequence {
+  let store: any ObjectStore
+  let first: ListObjectsV2
+
+  package struct Iterator: AsyncIteratorProtocol {
+    let store: any ObjectStore
+    var next: ListObjectsV2?
+
+    package mutating func next() async throws -> ListObjectsV2.Output? {
+      guard var operation = next else { return nil }
+      let page = try await store.send(operation)
+      next = nil
+      guard page.isTruncated else { return page }
+      guard let token = page.nextContinuationToken, token != operation.continuationToken else {
+        throw S3Error(
+          operation: ListObjectsV2.name, bucket: store.bucket, key: nil, status: 200, code: "BrokenListing",
+          message: "the server says that there is more, but not where: no new continuation token")
+      }
+      operation.continuationToken = token
+      next = operation
+      return page
+    }
+  }
+
+  package func makeAsyncIterator() -> Iterator { Iterator(store: store, next: first) }
+}

@@ -1,0 +1,58 @@
+import HTTPTransport
+
+/// Begins a multipart upload. From now on its parts are billed until it is completed or aborted.
+package struct CreateMultipartUpload: S3Operation {
+  package static let name = "CreateMultipartUpload"
+
+  package enum Checksum: Sendable, Hashable {
+    case none
+    /// CRC32 of parts, and one of all bytes at the end, which is what HEAD answers later.
+    case fullObjectCRC32
+  }
+
+  package var objectKey: String
+  package var contentType: String?
+  package var metadata: [String: String]
+  package var checksum: Checksum
+  package var extraHeaders: HTTPHeaders
+
+  package init(
+    key: String, contentType: String? = nil, metadata: [String: String] = [:],
+    checksum: Checksum = .none, extraHeaders: HTTPHeaders = [:]
+  ) {
+    self.objectKey = key
+    self.contentType = contentType
+    self.metadata = metadata
+    self.checksum = checksum
+    self.extraHeaders = extraHeaders
+  }
+
+  package struct Output: Sendable {
+    package var uploadID: String
+    /// Whether the server answered with the algorithm that was asked for: one that does not may not know it.
+    package var knowsChecksum: Bool
+    package var requestID: String?
+  }
+
+  package var key: String? { objectKey }
+
+  package func request() -> S3Request {
+    var headers = HTTPHeaders()
+    headers["Content-Type"] = contentType
+    headers.addMetadata(metadata)
+    if checksum == .fullObjectCRC32 {
+      headers["x-amz-checksum-algorithm"] = "CRC32"
+      headers["x-amz-checksum-type"] = ChecksumType.fullObject.rawValue
+    }
+    headers.add(extraHeaders)
+    return S3Request(method: .post, key: objectKey, query: [("uploads", nil)], headers: headers)
+  }
+
+  package func output(from response: S3Response) throws -> Output {
+    let tree = try document("InitiateMultipartUploadResult", in: response)
+    return Output(
+      uploadID: try required("UploadId", of: tree, in: response),
+      knowsChecksum: response.http.headers["x-amz-checksum-algorithm"]?.uppercased() == "CRC32",
+      requestID: response.requestID)
+  }
+}

@@ -1,0 +1,79 @@
+import Digests
+import HTTPTransport
+
+/// Removes up to 1,000 objects in one request. The request succeeds although keys fail: read `failures`.
+package struct DeleteObjects: S3Operation {
+  package static let name = "DeleteObjects"
+  /// AWS, "DeleteObjects".
+  package static let keyLimit = 1_000
+
+  package var keys: [String]
+
+  /// - Parameter keys: at most `keyLimit`, each of which `canCarry` lets pass.
+  package init(keys: [String]) {
+    self.keys = keys
+  }
+
+  /// Whether the key can stand in the request's XML. Others go by `DeleteObject`.
+  ///
+  /// Stricter than XML 1.0: TAB, LF and CR could go as references, but servers' own parsers and answers are not to be trusted
+  /// with them, and a wrong key deleted is data lost.
+  package static func canCarry(_ key: String) -> Bool {
+    RequestDocument.canCarry(key) && !key.utf8.contains { $0 < 0x20 }
+  }
+
+  package struct Output: Sendable {
+    /// One error a key that is still there; status 0, since each stands for a line of the answer.
+    package var failures: [S3Error]
+    package var requestID: String?
+  }
+
+  package var key: String? { nil }
+
+  package func request() throws -> S3Request {
+    try check()
+    var document = RequestDocument(root: "Delete")
+    // Only failures are answered: a thousand confirmations say nothing more.
+    document.element("Quiet", "true")
+    for key in keys {
+      document.open("Object")
+      document.element("Key", key)
+      document.close("Object")
+    }
+    document.close("Delete")
+    let bytes = document.bytes
+    // AWS wants either; older servers know only the MD5.
+    let headers: HTTPHeaders = [
+      "Content-Type": "application/xml", "Content-MD5": base64(md5(bytes)),
+      "x-amz-checksum-crc32": CRC32(bytes).base64,
+    ]
+    return S3Request(
+      method: .post, query: [("delete", nil)], headers: headers, body: BytesBody(bytes),
+      payloadSHA256: hexadecimal(sha256(bytes)))
+  }
+
+  package func output(from response: S3Response) throws -> Output {
+    let tree = try document("DeleteResult", in: response)
+    let failures = tree.all("Error").map { element in
+      let code = element.text(of: "Code") ?? "Unknown"
+      return S3Error(
+        operation: Self.name, bucket: response.bucket, key: element.text(of: "Key"), status: 0, code: code,
+        message: element.text(of: "Message") ?? "", requestID: response.requestID,
+        isRetryable: S3ErrorTriage.isRetryable(status: 0, code: code, operation: Self.name))
+    }
+    return Output(failures: failures, requestID: response.requestID)
+  }
+
+  private func check() throws {
+    var fault: (key: String?, message: String)?
+    if keys.isEmpty || keys.count > Self.keyLimit {
+      fault = (nil, "\(keys.count) keys; one request takes 1 to \(Self.keyLimit)")
+    } else if let odd = keys.first(where: { !Self.canCarry($0) }) {
+      fault = (odd, "XML 1.0 cannot carry this key; delete it by DeleteObject")
+    }
+    guard let fault else { return }
+    throw S3Error(
+      operation: Self.name, bucket: "", key: fault.key, status: 0, code: "InvalidRequest",
+      message: fault.message)
+  }
+}

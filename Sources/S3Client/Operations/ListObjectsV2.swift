@@ -1,0 +1,96 @@
+/// The objects below a prefix, a page of at most 1,000 at a time. `ObjectStore.listing` walks the pages.
+///
+/// S3 lists in UTF-8 order. Some servers list in another, so whoever merges listings checks it.
+package struct ListObjectsV2: S3Operation {
+  package static let name = "ListObjectsV2"
+
+  package var prefix: String
+  /// `/` lists one level: what lies deeper becomes `commonPrefixes`.
+  package var delimiter: String?
+  package var continuationToken: String?
+  package var limit: Int?
+
+  package init(
+    prefix: String = "", delimiter: String? = nil, continuationToken: String? = nil, limit: Int? = nil
+  ) {
+    self.prefix = prefix
+    self.delimiter = delimiter
+    self.continuationToken = continuationToken
+    self.limit = limit
+  }
+
+  package struct Output: Sendable {
+    package var objects: [ListedObject]
+    package var commonPrefixes: [String]
+    /// Keys that are not UTF-8, percent-encoded as they came. A listing with one is not complete.
+    package var unreadableKeys: [String]
+    package var nextContinuationToken: String?
+    package var isTruncated: Bool
+    /// The server's clock: nanoseconds since 1970-01-01 UTC.
+    package var serverDate: Int64?
+  }
+
+  package var key: String? { nil }
+
+  package func request() -> S3Request {
+    // Without encoding-type a key with a control character makes an answer that no XML parser takes.
+    var query: [(name: String, value: String?)] = [("list-type", "2"), ("encoding-type", "url")]
+    if !prefix.isEmpty { query.append(("prefix", prefix)) }
+    if let delimiter { query.append(("delimiter", delimiter)) }
+    if let continuationToken { query.append(("continuation-token", continuationToken)) }
+    if let limit { query.append(("max-keys", String(limit))) }
+    return S3Request(method: .get, query: query)
+  }
+
+  package func output(from response: S3Response) throws -> Output {
+    let tree = try document("ListBucketResult", in: response)
+    let isEncoded = tree.encodesKeys
+    var output = Output(
+      objects: [], commonPrefixes: [], unreadableKeys: [],
+      nextContinuationToken: tree.text(of: "NextContinuationToken").flatMap { $0.isEmpty ? nil : $0 },
+      isTruncated: tree.isTrue("IsTruncated"), serverDate: response.serverDate)
+    for element in tree.children {
+      switch element.name {
+      case "Contents":
+        guard let written = element.text(of: "Key"), let byteCount = element.number(of: "Size") else {
+          throw S3Error.malformed(response, operation: Self.name, "<Contents> without Key or Size")
+        }
+        guard let key = element.key(of: "Key", isEncoded: isEncoded) else {
+          output.unreadableKeys.append(written)
+          continue
+        }
+        output.objects.append(
+          ListedObject(
+            key: key, byteCount: byteCount, etag: ETag.bare(element.text(of: "ETag") ?? ""),
+            lastModified: element.text(of: "LastModified").flatMap(S3Date.nanoseconds(iso8601:))))
+      case "CommonPrefixes":
+        for child in element.children where child.name == "Prefix" {
+          if let prefix = isEncoded ? decodedKey(child.text) : child.text {
+            output.commonPrefixes.append(prefix)
+          } else {
+            output.unreadableKeys.append(child.text)
+          }
+        }
+      default: break
+      }
+    }
+    return output
+  }
+}
+
+/// One line of a listing.
+package struct ListedObject: Sendable {
+  package var key: String
+  package var byteCount: Int64
+  /// Bare; empty where the server sent none.
+  package var etag: String
+  /// Nanoseconds since 1970-01-01 UTC.
+  package var lastModified: Int64?
+
+  package init(key: String, byteCount: Int64, etag: String, lastModified: Int64?) {
+    self.key = key
+    self.byteCount = byteCount
+    self.etag = etag
+    self.lastModified = lastModified
+  }
+}

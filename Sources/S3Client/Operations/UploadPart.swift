@@ -1,0 +1,48 @@
+import Digests
+import HTTPTransport
+
+/// Sends one part: 5 MiB to 5 GiB, the last any size; numbers 1 to 10,000. Sending a number again replaces the part.
+package struct UploadPart: S3Operation {
+  package static let name = "UploadPart"
+
+  package var objectKey: String
+  package var uploadID: String
+  package var number: Int
+  package var body: any RequestBody
+  package var checksumCRC32: CRC32?
+  package var payloadSHA256: String?
+
+  package init(
+    key: String, uploadID: String, number: Int, body: any RequestBody, checksumCRC32: CRC32? = nil,
+    payloadSHA256: String? = nil
+  ) {
+    self.objectKey = key
+    self.uploadID = uploadID
+    self.number = number
+    self.body = body
+    self.checksumCRC32 = checksumCRC32
+    self.payloadSHA256 = payloadSHA256
+  }
+
+  package struct Output: Sendable {
+    package var etag: String
+    package var requestID: String?
+    package var checksumWasEchoed: Bool
+  }
+
+  package var key: String? { objectKey }
+
+  package func request() -> S3Request {
+    var headers = HTTPHeaders()
+    headers["x-amz-checksum-crc32"] = checksumCRC32?.base64
+    return S3Request(
+      method: .put, key: objectKey, query: [("partNumber", String(number)), ("uploadId", uploadID)],
+      headers: headers, body: body, payloadSHA256: payloadSHA256)
+  }
+
+  package func output(from response: S3Response) throws -> Output {
+    Output(
+      etag: response.etag, requestID: response.requestID,
+      checksumWasEchoed: try isEchoed(checksumCRC32, in: response))
+  }
+}

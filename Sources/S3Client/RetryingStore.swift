@@ -1,0 +1,74 @@
+import HTTPTransport
+
+/// A store that sends again what is worth sending again.
+///
+/// Every operation here may be repeated: a PUT or a part puts the same bytes, a delete deletes what is gone. Two leave a trace when the
+/// answer to an attempt that worked is lost: CreateMultipartUpload leaves an upload without parts (found and aborted as stale), and
+/// CompleteMultipartUpload may then find NoSuchUpload (see there). A conditional write may find its own object: 412.
+package struct RetryingStore: ObjectStore {
+  private let store: any ObjectStore
+  private let policy: RetryPolicy
+  private let budget: RetryBudget
+  private let pause: @Sendable (Duration) async throws -> Void
+  private let random: @Sendable () -> Double
+  private let onRetry: @Sendable (Retry) -> Void
+
+  /// Told before each wait.
+  package struct Retry: Sendable {
+    package var error: S3Error
+    /// Attempts so far.
+    package var attempts: Int
+    package var delaySeconds: Double
+  }
+
+  /// - Parameters:
+  ///   - budget: one for all stores of a mirror.
+  ///   - pause: waits, and throws when the task is cancelled.
+  ///   - random: in [0, 1).
+  package init(
+    _ store: any ObjectStore, policy: RetryPolicy = RetryPolicy(), budget: RetryBudget = RetryBudget(),
+    pause: @escaping @Sendable (Duration) async throws -> Void = { try await Task.sleep(for: $0) },
+    random: @escaping @Sendable () -> Double = { Double.random(in: 0..<1) },
+    onRetry: @escaping @Sendable (Retry) -> Void = { _ in }
+  ) {
+    self.store = store
+    self.policy = policy
+    self.budget = budget
+    self.pause = pause
+    self.random = random
+    self.onRetry = onRetry
+  }
+
+  package var bucket: String { store.bucket }
+
+  package func send<Operation: S3Operation>(_ operation: Operation) async throws -> Operation.Output {
+    var attempts = 0
+    var staleConnections = 0
+    var lastCost: Int?
+    while true {
+      attempts += 1
+      AttemptCount.current?.add()
+      do {
+        let output = try await store.send(operation)
+        budget.giveBack(lastCost ?? RetryBudget.unretriedRefund)
+        return output
+      } catch var error as S3Error {
+        error.attempts = attempts
+        // A cancelled transfer may surface as a broken one; it is not to be repeated.
+        guard error.isRetryable, !Task.isCancelled else { throw error }
+        if error.network == .staleConnection, staleConnections < policy.maxStaleConnections {
+          staleConnections += 1
+          continue
+        }
+        guard attempts - staleConnections < policy.maxAttempts else { throw error }
+        let cost = error.network == .timeout ? RetryBudget.timeoutCost : RetryBudget.retryCost
+        guard budget.take(cost) else { throw error }
+        lastCost = cost
+        let delay = policy.delaySeconds(
+          retry: attempts - staleConnections, random: random(), retryAfter: error.retryAfterSeconds)
+        onRetry(Retry(error: error, attempts: attempts, delaySeconds: delay))
+        try await pause(.seconds(delay))
+      }
+    }
+  }
+}

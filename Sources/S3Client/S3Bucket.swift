@@ -1,0 +1,200 @@
+import Digests
+import HTTPTransport
+import SigV4
+import Synchronization
+
+/// A bucket on a server: signs each operation's request, sends it and reads its answer.
+///
+/// It sends once, and once more for each fault that it can repair itself: a skewed clock, a wrong region, expired credentials.
+/// Every other second try is `RetryingStore`'s.
+package final class S3Bucket: ObjectStore {
+  /// Whether a request's signature covers its body.
+  package enum PayloadSigning: Sendable, Hashable {
+    /// Bodies of files are left out where TLS protects them, or where they do not leave this machine; small ones that are in memory are
+    /// covered always.
+    case automatic
+    case always
+    case never
+  }
+
+  /// Asked before each request; nil sends it unsigned.
+  package typealias CredentialsSource = @Sendable () async throws -> AWSCredentials?
+
+  package let bucket: String
+  private let endpoint: S3Endpoint
+  private let credentials: CredentialsSource
+  private let payloadSigning: PayloadSigning
+  private let commonHeaders: HTTPHeaders
+  private let client: any HTTPClient
+  /// Seconds since 1970, by this machine.
+  private let clock: @Sendable () -> Int64
+  private let learned: Mutex<Learned>
+
+  /// What answers taught; it holds for all later requests.
+  private struct Learned {
+    var signer: RequestSigner
+    /// Server's clock minus ours.
+    var clockOffsetSeconds: Int64 = 0
+  }
+
+  /// - Parameter commonHeaders: sent with every request, such as `x-amz-request-payer` and `x-amz-expected-bucket-owner`.
+  package init(
+    bucket: String, endpoint: S3Endpoint, region: String, credentials: @escaping CredentialsSource,
+    payloadSigning: PayloadSigning = .automatic, commonHeaders: HTTPHeaders = [:], client: any HTTPClient,
+    clock: @escaping @Sendable () -> Int64
+  ) {
+    self.bucket = bucket
+    self.endpoint = endpoint
+    self.credentials = credentials
+    self.payloadSigning = payloadSigning
+    self.commonHeaders = commonHeaders
+    self.client = client
+    self.clock = clock
+    self.learned = Mutex(Learned(signer: RequestSigner(region: region)))
+  }
+
+  /// The bucket's region as far as is known: the one given, or the one that an answer named.
+  package var region: String { learned.withLock { $0.signer.region } }
+
+  /// Seconds to add to this machine's clock for the server's; other than 0 only after a request was refused for it.
+  package var clockOffsetSeconds: Int64 { learned.withLock { $0.clockOffsetSeconds } }
+
+  package func send<Operation: S3Operation>(_ operation: Operation) async throws -> Operation.Output {
+    do {
+      return try await exchange(operation)
+    } catch var error as S3Error where error.bucket.isEmpty {
+      // An operation that refuses itself, or a range's sink, does not know where it was sent.
+      error.bucket = bucket
+      throw error
+    }
+  }
+
+  private func exchange<Operation: S3Operation>(_ operation: Operation) async throws -> Operation.Output {
+    let request = try operation.request()
+    var repaired: Set<Repair> = []
+    while true {
+      let used = try await credentials()
+      let state = learned.withLock { ($0.signer, $0.clockOffsetSeconds) }
+      let signed = try httpRequest(request, signer: state.0, credentials: used, clockOffset: state.1)
+      let http: HTTPResponse
+      do {
+        http = try await client.send(signed)
+      } catch let cause as TransportError {
+        throw S3Error(cause, operation: Operation.name, bucket: bucket, key: operation.key)
+      }
+      let answer = S3Response(bucket: bucket, key: operation.key, http: http)
+      if (200..<300).contains(http.status) { return try operation.output(from: answer) }
+
+      let error = S3Error(answer: answer, operation: Operation.name)
+      guard let repair = try await repair(error, answer, signer: state.0, clockOffset: state.1, used: used),
+        repaired.insert(repair).inserted
+      else { throw error }
+    }
+  }
+}
+
+/// Faults that one more request mends.
+private enum Repair: Hashable {
+  case clock
+  case region
+  case credentials
+}
+
+extension S3Bucket {
+  /// AWS allows 15 minutes (S3, "Signature calculations", RequestTimeTooSkewed). HEAD's refusal has no code, so there the clocks
+  /// are compared.
+  private static let allowedSkewSeconds: Int64 = 15 * 60
+
+  /// What can be mended has been when this returns; nil when nothing can.
+  private func repair(
+    _ error: S3Error, _ answer: S3Response, signer: RequestSigner, clockOffset: Int64, used: AWSCredentials?
+  ) async throws -> Repair? {
+    if repairsRegion(error, signer: signer) { return .region }
+    guard let used else { return nil }
+    if repairsClock(error, answer, clockOffset: clockOffset) { return .clock }
+    let expired = ["ExpiredToken", "ExpiredTokenException", "TokenRefreshRequired", "InvalidToken"]
+    // HEAD says only 400 or 403 when a token has expired.
+    let mayHaveExpired =
+      answer.http.body.isEmpty && [400, 403].contains(error.status) && used.sessionToken != nil
+    if expired.contains(error.code) || mayHaveExpired {
+      return try await credentials() == used ? nil : .credentials
+    }
+    return nil
+  }
+
+  private func repairsRegion(_ error: S3Error, signer: RequestSigner) -> Bool {
+    guard let region = error.region, region != signer.region, [301, 307, 400, 403].contains(error.status)
+    else {
+      return false
+    }
+    learned.withLock { $0.signer = RequestSigner(region: region) }
+    return true
+  }
+
+  private func repairsClock(_ error: S3Error, _ answer: S3Response, clockOffset: Int64) -> Bool {
+    let isNamed = error.code == "RequestTimeTooSkewed"
+    guard isNamed || (answer.http.body.isEmpty && error.status == 403), let date = answer.serverDate else {
+      return false
+    }
+    let offset = date / 1_000_000_000 - clock()
+    guard isNamed ? offset != clockOffset : abs(offset - clockOffset) > Self.allowedSkewSeconds else {
+      return false
+    }
+    learned.withLock { $0.clockOffsetSeconds = offset }
+    return true
+  }
+
+  private func httpRequest(
+    _ request: S3Request, signer: RequestSigner, credentials: AWSCredentials?, clockOffset: Int64
+  ) throws -> HTTPRequest {
+    let (host, path) = endpoint.address(bucket: bucket, key: request.key, region: signer.region)
+    let query = request.query.map { (name: $0.name, value: $0.value ?? "") }
+    var headers = request.headers
+    for field in commonHeaders.fields where headers[field.name] == nil {
+      headers.add(field.name, field.value)
+    }
+    if let credentials {
+      let input = SigningInput(
+        method: request.method.rawValue, host: host, path: path, query: query,
+        headers: headers.fields.map { ($0.name, $0.value) }, payload: try payloadHash(of: request))
+      let time = SigningTime(secondsSince1970: clock() + clockOffset)
+      for (name, value) in signer.headers(for: input, credentials: credentials, at: time) {
+        headers[name] = value
+      }
+    }
+    let url =
+      "\(endpoint.scheme.rawValue)://\(host)\(path)" + (query.isEmpty ? "" : "?" + canonicalQuery(query))
+    return HTTPRequest(
+      method: request.method, url: url, headers: headers, body: request.body, sink: request.sink)
+  }
+
+  /// Bodies up to this many bytes are hashed always: it costs microseconds.
+  private static let smallBodyByteCount: Int64 = 64 << 10
+
+  private func payloadHash(of request: S3Request) throws -> PayloadHash {
+    guard let body = request.body else { return .empty }
+    if payloadSigning == .never { return .unsigned }
+    if let known = request.payloadSHA256 { return .sha256(known) }
+    let isProtected = endpoint.scheme == .https || endpoint.isLoopback
+    let isLeftOut = payloadSigning == .automatic && isProtected && !(body is BytesBody)
+    if isLeftOut || (payloadSigning == .automatic && isProtected && body.byteCount > Self.smallBodyByteCount)
+    {
+      return .unsigned
+    }
+    return .sha256(hexadecimal(try hash(of: body)))
+  }
+
+  /// Reads the body once before it is sent. Whoever sends parts over plain http gives `payloadSHA256` instead.
+  private func hash(of body: any RequestBody) throws -> [UInt8] {
+    let hasher = SHA256Hasher()
+    var buffer = [UInt8](repeating: 0, count: Int(min(max(body.byteCount, 1), Self.smallBodyByteCount)))
+    var offset: Int64 = 0
+    while offset < body.byteCount {
+      let count = try buffer.withUnsafeMutableBytes { try body.copyBytes(from: offset, into: $0) }
+      if count == 0 { break }
+      buffer.withUnsafeBytes { hasher.update(UnsafeRawBufferPointer(rebasing: $0[..<count])) }
+      offset += Int64(count)
+    }
+    return hasher.finish()
+  }
+}

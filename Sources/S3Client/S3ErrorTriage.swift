@@ -1,0 +1,136 @@
+import HTTPTransport
+
+/// Makes every `S3Error`, and is the one place that decides whether sending the same request again can help.
+///
+/// The lists are those of AWS's "Retry behavior" (SDKs and Tools Reference Guide, standard mode) and of S3's "Error
+/// responses", with what S3 says of a body that was damaged on its way.
+package enum S3ErrorTriage {
+  /// Statuses that are retried whatever the code says. 501 is not among them: it will not be implemented by asking again.
+  static let retryableStatuses: Set<Int> = [408, 429, 500, 502, 503, 504]
+
+  static let throttlingCodes: Set<String> = [
+    "SlowDown", "Throttling", "ThrottlingException", "ThrottledException", "RequestThrottled",
+    "RequestThrottledException", "TooManyRequestsException", "RequestLimitExceeded", "BandwidthLimitExceeded",
+    "LimitExceededException", "ProvisionedThroughputExceededException", "EC2ThrottledException",
+  ]
+
+  static let retryableCodes: Set<String> = throttlingCodes.union([
+    "RequestTimeout", "RequestTimeoutException", "PriorRequestNotComplete", "TransactionInProgressException",
+    "InternalError", "InternalServerError", "ServiceUnavailable", "ConditionalRequestConflict",
+    // The bytes that arrived are not the bytes that were sent.
+    "BadDigest", "IncompleteBody", "XAmzContentSHA256Mismatch", "XAmzContentChecksumMismatch",
+    // Ours: an answer that ended early or does not parse, and an echo that differs.
+    malformedAnswer, checksumMismatch,
+  ])
+
+  /// A successful status whose body is not what the operation answers.
+  package static let malformedAnswer = "MalformedAnswer"
+  /// A checksum that comes back different from the one that was sent.
+  package static let checksumMismatch = "ChecksumMismatch"
+
+  /// - Parameter status: 0 where no response came, or where a code stands alone (the keys of DeleteObjects).
+  package static func isRetryable(status: Int, code: String, operation: String) -> Bool {
+    // S3 asks for a new upload then ("CompleteMultipartUpload", Errors): the same request can only fail again.
+    if operation == CompleteMultipartUpload.name && code == "ConditionalRequestConflict" { return false }
+    return retryableStatuses.contains(status) || retryableCodes.contains(code)
+  }
+
+  /// Whether the server asks for less, so that the caller should lower its concurrency.
+  package static func isThrottling(_ error: S3Error) -> Bool {
+    throttlingCodes.contains(error.code) || error.status == 429
+      || (error.status == 503 && error.code != "ServiceUnavailable")
+  }
+
+  static func isRetryable(_ kind: TransportError.Kind) -> Bool {
+    switch kind {
+    case .connect, .staleConnection, .interrupted, .timeout, .truncated: true
+    case .tls, .invalid, .closed: false
+    }
+  }
+
+  static func code(of kind: TransportError.Kind) -> String {
+    switch kind {
+    case .connect: "Connect"
+    case .tls: "TLS"
+    case .staleConnection: "StaleConnection"
+    case .interrupted: "Interrupted"
+    case .timeout: "Timeout"
+    case .truncated: "Truncated"
+    case .invalid: "InvalidRequest"
+    case .closed: "Closed"
+    }
+  }
+}
+
+extension S3Error {
+  /// No response came.
+  init(_ cause: TransportError, operation: String, bucket: String, key: String?) {
+    self.init(
+      operation: operation, bucket: bucket, key: key, status: 0, code: S3ErrorTriage.code(of: cause.kind),
+      message: cause.message, isRetryable: S3ErrorTriage.isRetryable(cause.kind), network: cause.kind)
+  }
+
+  /// A response that says no, or a 200 that carries an error body (CompleteMultipartUpload and the copies may send
+  /// their status line before they know the outcome).
+  package init(answer: S3Response, operation: String) {
+    let http = answer.http
+    let body = ErrorBody(http.body)
+    let code = body.code ?? Self.code(ofStatus: http.status)
+    self.init(
+      operation: operation, bucket: answer.bucket, key: answer.key, status: http.status, code: code,
+      message: body.message ?? "", requestID: http.headers["x-amz-request-id"] ?? body.requestID,
+      retryAfterSeconds: http.headers["Retry-After"].flatMap(Double.init).map { max($0, 0) },
+      region: http.headers["x-amz-bucket-region"] ?? body.region,
+      isRetryable: S3ErrorTriage.isRetryable(status: http.status, code: code, operation: operation))
+  }
+
+  /// A successful status with a body that is not an answer.
+  static func malformed(_ answer: S3Response, operation: String, _ message: String) -> S3Error {
+    S3Error(
+      operation: operation, bucket: answer.bucket, key: answer.key, status: answer.http.status,
+      code: S3ErrorTriage.malformedAnswer, message: message,
+      requestID: answer.http.headers["x-amz-request-id"],
+      isRetryable: S3ErrorTriage.isRetryable(
+        status: answer.http.status, code: S3ErrorTriage.malformedAnswer, operation: operation))
+  }
+
+  /// HEAD's answers have no body, and proxies answer in HTML: then the status is all there is.
+  private static func code(ofStatus status: Int) -> String {
+    switch status {
+    case 301: "PermanentRedirect"
+    case 304: "NotModified"
+    case 307: "TemporaryRedirect"
+    case 400: "BadRequest"
+    case 401: "Unauthorized"
+    case 403: "Forbidden"
+    case 404: "NotFound"
+    case 405: "MethodNotAllowed"
+    case 409: "Conflict"
+    case 412: "PreconditionFailed"
+    case 416: "InvalidRange"
+    case 429: "TooManyRequests"
+    case 500: "InternalError"
+    case 501: "NotImplemented"
+    case 503: "ServiceUnavailable"
+    default: "HTTP\(status)"
+    }
+  }
+}
+
+/// S3's `<Error>` document, as far as there is one.
+struct ErrorBody {
+  var code: String?
+  var message: String?
+  var requestID: String?
+  var region: String?
+
+  init(_ bytes: [UInt8]) {
+    // Whatever is not S3's document (HTML of a proxy, plain text, nothing) has no code; the status speaks then.
+    guard case .success(let root) = XMLTree.parsing(bytes) else { return }
+    guard let error = root.name == "Error" ? root : root["Error"] else { return }
+    code = error.text(of: "Code").flatMap { $0.isEmpty ? nil : $0 }
+    message = error.text(of: "Message")
+    requestID = error.text(of: "RequestId")
+    region = error.text(of: "Region").flatMap { $0.isEmpty ? nil : $0 }
+  }
+}

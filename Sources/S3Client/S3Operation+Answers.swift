@@ -1,0 +1,58 @@
+import Digests
+import HTTPTransport
+
+/// What operations have in common when they write requests and read answers.
+extension S3Operation {
+  /// The answer's XML, whose root must be `root`.
+  ///
+  /// - Throws: `S3Error` for an `<Error>` under a success status, for anything else that is not `root`, and for what does not parse.
+  func document(_ root: String, in response: S3Response) throws -> XMLTree {
+    switch XMLTree.parsing(response.http.body) {
+    case .success(let tree) where tree.name == root: return tree
+    case .success(let tree) where tree.name == "Error":
+      throw S3Error(answer: response, operation: Self.name)
+    case .success(let tree):
+      throw S3Error.malformed(response, operation: Self.name, "the body is <\(tree.name)>, not <\(root)>")
+    case .failure(let fault):
+      throw S3Error.malformed(response, operation: Self.name, fault.description)
+    }
+  }
+
+  /// Whether the server answered with the checksum that was sent: proof that it knows the header and compared.
+  ///
+  /// - Throws: a retryable `S3Error` when it answered with another one.
+  func isEchoed(_ sent: CRC32?, in response: S3Response) throws -> Bool {
+    guard let sent, let echo = response.http.headers["x-amz-checksum-crc32"] else { return false }
+    if CRC32(base64: echo) == sent { return true }
+    throw S3Error(
+      operation: Self.name, bucket: response.bucket, key: response.key, status: response.http.status,
+      code: S3ErrorTriage.checksumMismatch, message: "sent CRC32 \(sent.base64), the server has \(echo)",
+      requestID: response.http.headers["x-amz-request-id"],
+      isRetryable: S3ErrorTriage.isRetryable(
+        status: response.http.status, code: S3ErrorTriage.checksumMismatch, operation: Self.name))
+  }
+
+  /// - Throws: `S3Error` when the element is missing.
+  func required(_ name: String, of tree: XMLTree, in response: S3Response) throws -> String {
+    if let text = tree.text(of: name), !text.isEmpty { return text }
+    throw S3Error.malformed(response, operation: Self.name, "<\(tree.name)> has no <\(name)>")
+  }
+}
+
+extension S3Response {
+  var requestID: String? { http.headers["x-amz-request-id"] }
+  var versionID: String? { http.headers["x-amz-version-id"] }
+  var etag: String { ETag.bare(http.headers["ETag"] ?? "") }
+  var serverDate: Int64? { http.headers["Date"].flatMap(S3Date.nanoseconds(httpDate:)) }
+}
+
+extension HTTPHeaders {
+  /// In the order of the names, so that equal metadata make equal requests.
+  mutating func addMetadata(_ metadata: [String: String]) {
+    for (name, value) in metadata.sorted(by: { $0.key < $1.key }) { add("x-amz-meta-\(name)", value) }
+  }
+
+  mutating func add(_ others: HTTPHeaders) {
+    for field in others.fields { self[field.name] = field.value }
+  }
+}

@@ -1,0 +1,86 @@
+import HTTPTransport
+import S3Client
+import Testing
+
+@Suite struct S3ErrorTriageTests {
+  @Test(arguments: [500, 502, 503, 504, 429, 408])
+  func `these statuses are worth another try`(status: Int) {
+    #expect(S3Error(answer: answer(status: status), operation: "GetObject").isRetryable)
+  }
+
+  @Test(arguments: [301, 304, 307, 400, 401, 403, 404, 405, 409, 411, 412, 416, 501, 505])
+  func `these are not`(status: Int) {
+    #expect(!S3Error(answer: answer(status: status), operation: "GetObject").isRetryable)
+  }
+
+  @Test(arguments: [
+    (400, "RequestTimeout", true), (400, "RequestTimeoutException", true),
+    (400, "PriorRequestNotComplete", true),
+    (503, "SlowDown", true), (400, "ThrottlingException", true), (409, "ConditionalRequestConflict", true),
+    (400, "BadDigest", true), (400, "XAmzContentSHA256Mismatch", true), (400, "IncompleteBody", true),
+    (200, "InternalError", true), (400, "InvalidDigest", false), (403, "AccessDenied", false),
+    (403, "SignatureDoesNotMatch", false), (404, "NoSuchUpload", false), (400, "EntityTooLarge", false),
+    (412, "PreconditionFailed", false), (400, "ExpiredToken", false), (409, "BucketNotEmpty", false),
+  ])
+  func `codes decide beside the status`(status: Int, code: String, expected: Bool) {
+    let body = "<Error><Code>\(code)</Code></Error>"
+    let error = S3Error(answer: answer(body, status: status), operation: "PutObject")
+    #expect(error.code == code)
+    #expect(error.isRetryable == expected)
+  }
+
+  @Test func `a completion in conflict is not repeated: S3 wants a new upload`() {
+    let body = "<Error><Code>ConditionalRequestConflict</Code></Error>"
+    #expect(!S3Error(answer: answer(body, status: 409), operation: "CompleteMultipartUpload").isRetryable)
+  }
+
+  @Test(arguments: [
+    (TransportError.Kind.connect, true), (.staleConnection, true), (.interrupted, true), (.timeout, true),
+    (.truncated, true), (.tls, false), (.invalid, false), (.closed, false),
+  ])
+  func `of the network all but TLS, faults of ours and a closed client are worth another try`(
+    kind: TransportError.Kind, expected: Bool
+  ) async {
+    let client = ScriptedClient([.failure(kind)])
+    let error = await #expect(throws: S3Error.self) { try await S3Bucket.scripted(client).send(HeadBucket()) }
+    #expect(error?.isRetryable == expected)
+    #expect(error?.network == kind)
+  }
+
+  @Test func `throttling is told from other trouble`() {
+    func isThrottling(_ status: Int, _ body: String = "") -> Bool {
+      S3ErrorTriage.isThrottling(S3Error(answer: answer(body, status: status), operation: "PutObject"))
+    }
+    #expect(isThrottling(503, "<Error><Code>SlowDown</Code></Error>"))
+    #expect(isThrottling(429))
+    #expect(!isThrottling(500))
+    #expect(!isThrottling(503, "<Error><Code>ServiceUnavailable</Code></Error>"))
+  }
+}
+
+@Suite struct S3ErrorTests {
+  @Test(arguments: ["", "<html><body><h1>Not Found</h1></body></html>", "<html><br>unclosed", "not found"])
+  func `a body that is not S3's leaves the status to speak`(body: String) {
+    let error = S3Error(answer: answer(body, status: 404, key: "k"), operation: "GetObject")
+    #expect(error.code == "NotFound")
+    #expect(error.isNotFound)
+  }
+
+  @Test func `an error is read whole`() {
+    let error = S3Error(
+      answer: answer(
+        "<?xml version=\"1.0\"?><Error><Message>slow &amp; down</Message><Code>SlowDown</Code></Error>",
+        status: 503,
+        headers: ["X-Amz-Request-Id": "R1", "Retry-After": "7"], key: "a/b"),
+      operation: "PutObject")
+    #expect(error.message == "slow & down")
+    #expect(error.retryAfterSeconds == 7)
+    #expect(error.description == "PutObject s3://b/a/b: SlowDown: slow & down (HTTP 503, request R1)")
+  }
+
+  @Test func `the remedy is said`() {
+    let error = S3Error(
+      answer: answer("<Error><Code>NoSuchBucket</Code></Error>", status: 404), operation: "HeadBucket")
+    #expect(error.description.hasSuffix("create the bucket, or correct its name or the endpoint"))
+  }
+}
