@@ -62,6 +62,7 @@ let package = Package(
       swiftSettings: strictness),
 
     tests("MirrorModelTests", ["MirrorModel"]),
+    tests("LocalTreeTests", ["LocalTree", "MirrorModel", systemPackage]),
   ],
   swiftLanguageModes: [.v6]
 )
