@@ -74,6 +74,7 @@ let package = Package(
     tests("S3ClientTests", ["S3Client", "HTTPTransport", "SigV4", "Digests", "TestSupport"]),
     tests("LoopThreadTests", ["LoopThread"]),
     tests("HTTPTransportTests", ["HTTPTransport", "LoopThread", "CCurl", "CZlib"]),
+    tests("LocalTreeTests", ["LocalTree", "MirrorModel", systemPackage]),
   ],
   swiftLanguageModes: [.v6]
 )
