@@ -69,11 +69,8 @@ let package = Package(
     tests("DigestsTests", ["Digests"]),
     tests("SigV4Tests", ["SigV4", "Digests"], resources: [.copy("Resources")]),
     tests("CredentialsTests", ["Credentials", "SigV4", "HTTPTransport"]),
-    tests("DigestsTests", ["Digests"]),
-    tests("SigV4Tests", ["SigV4", "Digests"], resources: [.copy("Resources")]),
     tests("S3ClientTests", ["S3Client", "HTTPTransport", "SigV4", "Digests", "TestSupport"]),
     tests("LoopThreadTests", ["LoopThread"]),
-    tests("HTTPTransportTests", ["HTTPTransport", "LoopThread", "CCurl", "CZlib"]),
     tests("LocalTreeTests", ["LocalTree", "MirrorModel", systemPackage]),
   ],
   swiftLanguageModes: [.v6]
