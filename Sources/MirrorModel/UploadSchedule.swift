@@ -69,6 +69,11 @@ package struct UploadSchedule: Sendable {
     dirty.noteRootReturned(at: now)
   }
 
+  /// Makes dirty what a comparison outside the schedule could not publish.
+  package mutating func adopt(_ unpublished: DirtySet.Batch, at now: Instant) {
+    dirty.giveBack(unpublished, at: now)
+  }
+
   /// Starts a pass if one is due: the batch is the caller's until `finish`.
   package mutating func begin(_ trigger: Trigger, at now: Instant) -> Pass? {
     guard !isRunning else { return nil }
