@@ -60,7 +60,7 @@ package final class PartialFile: Sendable {
       progress = found
       if found == nil { _ = try uninterrupted { ftruncate(descriptor.raw, 0) } }
     } catch {
-      let inUse = error == .wouldBlock || error == .resourceTemporarilyUnavailable
+      let inUse = error == .wouldBlock
       throw root.failure(.createPartial, target, error, inUse ? .inUse : nil)
     }
     do {
