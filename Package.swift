@@ -46,7 +46,7 @@ let package = Package(
     room("HTTPTransport", ["LoopThread", "CCurl"]),
     room("Credentials", ["HTTPTransport", "SigV4"]),
     room("S3Client", ["HTTPTransport", "SigV4", "Digests"]),
-    room("TransferLog", ["MirrorModel", "CZlib"]),
+    room("TransferLog", ["MirrorModel", "CZlib", systemPackage]),
     room("LocalTree", ["MirrorModel", "LoopThread", "CLinux", systemPackage]),
     room("FileWatch", ["MirrorModel", "LoopThread", "CLinux", systemPackage]),
     room("Transfers", ["S3Client", "LocalTree", "Digests", "MirrorModel", "LoopThread"]),
@@ -62,6 +62,7 @@ let package = Package(
       swiftSettings: strictness),
 
     tests("MirrorModelTests", ["MirrorModel"]),
+    tests("TransferLogTests", ["TransferLog", systemPackage]),
   ],
   swiftLanguageModes: [.v6]
 )
