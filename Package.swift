@@ -46,7 +46,7 @@ let package = Package(
     room("HTTPTransport", ["LoopThread", "CCurl"]),
     room("Credentials", ["HTTPTransport", "SigV4"]),
     room("S3Client", ["HTTPTransport", "SigV4", "Digests"]),
-    room("TransferLog", ["MirrorModel", "CZlib"]),
+    room("TransferLog", ["MirrorModel", "CZlib", systemPackage]),
     room("LocalTree", ["MirrorModel", "LoopThread", "CLinux", systemPackage]),
     room("FileWatch", ["MirrorModel", "LoopThread", "CLinux", systemPackage]),
     room("Transfers", ["S3Client", "LocalTree", "Digests", "MirrorModel", "LoopThread"]),
@@ -72,6 +72,7 @@ let package = Package(
     tests("S3ClientTests", ["S3Client", "HTTPTransport", "SigV4", "Digests", "TestSupport"]),
     tests("LoopThreadTests", ["LoopThread"]),
     tests("LocalTreeTests", ["LocalTree", "MirrorModel", systemPackage]),
+    tests("TransferLogTests", ["TransferLog", systemPackage]),
   ],
   swiftLanguageModes: [.v6]
 )
