@@ -1,0 +1,77 @@
+import Glibc
+import MirrorModel
+
+/// inotify's limits on this machine, as the kernel shows them under /proc/sys (inotify(7), /proc interfaces).
+package struct WatchLimits: Sendable, Hashable {
+  /// `fs.inotify.max_user_watches`: watches of one user; nil when it cannot be read.
+  package var watches: Int?
+  /// `fs.inotify.max_user_instances`: instances of one user.
+  package var instances: Int?
+  /// `fs.inotify.max_queued_events`: records waiting in one instance.
+  package var queuedEvents: Int?
+  /// `user.max_inotify_watches`: watches of one user namespace; it binds where it is the smaller one (namespaces(7)).
+  package var namespaceWatches: Int?
+
+  package init(
+    watches: Int? = nil, instances: Int? = nil, queuedEvents: Int? = nil, namespaceWatches: Int? = nil
+  ) {
+    self.watches = watches
+    self.instances = instances
+    self.queuedEvents = queuedEvents
+    self.namespaceWatches = namespaceWatches
+  }
+
+  package static func current() -> WatchLimits {
+    WatchLimits(
+      watches: number(at: "/proc/sys/fs/inotify/max_user_watches"),
+      instances: number(at: "/proc/sys/fs/inotify/max_user_instances"),
+      queuedEvents: number(at: "/proc/sys/fs/inotify/max_queued_events"),
+      namespaceWatches: number(at: "/proc/sys/user/max_inotify_watches"))
+  }
+
+  private static func number(at path: String) -> Int? {
+    let descriptor = open(path, O_RDONLY | O_CLOEXEC)
+    guard descriptor >= 0 else { return nil }
+    defer { close(descriptor) }
+    var bytes = [UInt8](repeating: 0, count: 64)
+    let count = read(descriptor, &bytes, bytes.count)
+    guard count > 0 else { return nil }
+    return Int(String(decoding: bytes.prefix(while: { $0 >= 0x30 && $0 <= 0x39 }), as: UTF8.self))
+  }
+}
+
+extension WatchLimits {
+  /// What to raise, from what, and to what; nil for reasons that no limit cures.
+  ///
+  /// - Parameter needed: how many watches the trees on this machine take, as far as it is known.
+  package func advice(for reason: RescanReason, watchesNeeded needed: Int = 0) -> String? {
+    switch reason {
+    case .queueOverflow:
+      Self.raise("fs.inotify.max_queued_events", from: queuedEvents, toAtLeast: 0)
+    case .watchLimit:
+      watchAdvice(needed: needed)
+    case .instanceLimit:
+      instanceAdvice
+    case .unwatchedFilesystem, .unreadable, .collapsed:
+      nil
+    }
+  }
+
+  package var instanceAdvice: String {
+    Self.raise("fs.inotify.max_user_instances", from: instances, toAtLeast: 0)
+  }
+
+  private func watchAdvice(needed: Int) -> String {
+    if let namespaceWatches, namespaceWatches < watches ?? .max {
+      return Self.raise("user.max_inotify_watches", from: namespaceWatches, toAtLeast: needed)
+    }
+    return Self.raise("fs.inotify.max_user_watches", from: watches, toAtLeast: needed)
+  }
+
+  /// Twice the present number, so that the next step is not the next failure.
+  private static func raise(_ name: String, from current: Int?, toAtLeast needed: Int) -> String {
+    guard let current else { return "raise \(name) (sysctl)" }
+    let target = max(current > Int.max / 2 ? current : current * 2, needed)
+    return "raise \(name), now \(current): sysctl \(name)=\(target)"
+  }
+}
