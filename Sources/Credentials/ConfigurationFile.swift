@@ -1,4 +1,5 @@
 import Foundation
+import Glibc
 
 /// One of the two shared files, as sections of settings.
 ///
@@ -27,18 +28,32 @@ struct ConfigurationFile: Sendable {
   ///
   /// - Throws: `ConfigurationError` that names the file.
   init(path: String) throws {
-    let bytes: [UInt8]
-    do {
-      bytes = [UInt8](try Data(contentsOf: URL(filePath: path)))
-    } catch CocoaError.fileReadNoSuchFile {
-      bytes = []
-    } catch {
-      throw ConfigurationError(
-        subject: path, cause: "cannot be read (\(error.localizedDescription))",
-        remedy: "Make it a file that this user can read, or name another in AWS_CONFIG_FILE or "
-          + "AWS_SHARED_CREDENTIALS_FILE.")
+    try self.init(bytes: try Self.content(of: path), path: path)
+  }
+
+  /// The file's bytes, none when there is no such file.
+  private static func content(of path: String) throws -> [UInt8] {
+    // Not Data(contentsOf:), which refuses what is no regular file: /dev/null and pipes are in common use here.
+    let descriptor = open(path, O_RDONLY | O_CLOEXEC)
+    guard descriptor >= 0 else {
+      if errno == ENOENT || errno == ENOTDIR {
+        return []
+      }
+      throw Self.unreadable(path, cause: String(cString: strerror(errno)))
     }
-    try self.init(bytes: bytes, path: path)
+    do {
+      let file = FileHandle(fileDescriptor: descriptor, closeOnDealloc: true)
+      return [UInt8](try file.readToEnd() ?? Data())
+    } catch {
+      throw Self.unreadable(path, cause: error.localizedDescription)
+    }
+  }
+
+  private static func unreadable(_ path: String, cause: String) -> ConfigurationError {
+    ConfigurationError(
+      subject: path, cause: "cannot be read (\(cause))",
+      remedy: "Make it a file that this user can read, or name another in AWS_CONFIG_FILE or "
+        + "AWS_SHARED_CREDENTIALS_FILE.")
   }
 
   init(bytes: [UInt8], path: String) throws {
