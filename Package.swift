@@ -54,11 +54,11 @@ let package = Package(
       "S3Mirror",
       [
         "Transfers", "FileWatch", "LocalTree", "TransferLog", "S3Client", "Credentials",
-        "MirrorModel", logging, systemPackage,
+        "HTTPTransport", "Digests", "LoopThread", "MirrorModel", logging, systemPackage,
       ]),
     .executableTarget(
       name: "S3MirrorCLI",
-      dependencies: ["S3Mirror", "TransferLog", argumentParser, logging],
+      dependencies: ["S3Mirror", "TransferLog", "CLinux", argumentParser, logging, systemPackage],
       swiftSettings: strictness),
 
     .target(

@@ -1,9 +1,11 @@
 // Linux system calls and constants that Swift's Glibc module does not show: GNU extensions, macros and variadics.
 #pragma once
 #include <dirent.h>
+#include <errno.h>
 #include <fcntl.h>
 #include <linux/magic.h>
 #include <linux/openat2.h>
+#include <signal.h>
 #include <sys/eventfd.h>
 #include <sys/inotify.h>
 #include <sys/prctl.h>
@@ -51,3 +53,25 @@ static inline int s3m_allocate(int descriptor, off_t size) {
 static inline int s3m_fstatfs(int descriptor, struct statfs *result) { return fstatfs(descriptor, result); }
 // prctl(2), PR_SET_NAME: the calling thread's name, of which 15 bytes are kept.
 static inline int s3m_set_thread_name(const char *name) { return prctl(PR_SET_NAME, name); }
+
+// A signal handler that only writes two bytes to a pipe: the signal's number, and whether the kernel itself sent it
+// (signal(7), SI_KERNEL), as it does for the terminal's interrupt. Swift code must not run in a handler.
+static int s3m_signal_pipe = -1;
+
+static void s3m_note_signal(int number, siginfo_t *details, void *context) {
+  (void)context;
+  int saved = errno;
+  unsigned char message[2] = {(unsigned char)number, details->si_code == SI_KERNEL};
+  // A full pipe means that thousands wait unread; one more says nothing new.
+  ssize_t ignored = write(s3m_signal_pipe, message, sizeof message);
+  (void)ignored;
+  errno = saved;
+}
+
+static inline int s3m_forward_signal(int number, int descriptor) {
+  struct sigaction action = {0};
+  s3m_signal_pipe = descriptor;
+  action.sa_sigaction = s3m_note_signal;
+  action.sa_flags = SA_SIGINFO | SA_RESTART;
+  return sigaction(number, &action, 0);
+}

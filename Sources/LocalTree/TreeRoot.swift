@@ -78,6 +78,13 @@ package final class TreeRoot: Sendable {
     return Identity(Entry(status).stamp)
   }
 
+  /// Whether the root's path still leads to the directory that was opened. A root that cannot be looked at is not.
+  package var isUnchanged: Bool {
+    guard case .success(let current?) = Result(catching: { () throws(TreeError) in try currentIdentity() })
+    else { return false }
+    return current == identity
+  }
+
   /// What lies at the path now: nil when and only when nothing does (ENOENT, ENOTDIR).
   ///
   /// Every other failure throws, since what cannot be seen may well be there. So does a symbolic link among the

@@ -180,3 +180,11 @@ extension Span<UInt8> {
     return end
   }
 }
+
+extension GlobPattern {
+  /// The pattern text that matches exactly this name.
+  package static func escaped(_ name: some StringProtocol) -> String {
+    let special: Set<Character> = ["*", "?", "[", "]", "\\", "!", "#", " "]
+    return String(name.flatMap { special.contains($0) ? ["\\", $0] : [$0] })
+  }
+}

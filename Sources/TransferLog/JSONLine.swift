@@ -22,6 +22,9 @@ struct JSONLine {
     add("proof", record.proof)
     add("etag", record.etag)
     add("requestID", record.requestID)
+    add("files", record.files)
+    add("deleted", record.deleted)
+    add("requests", record.requests)
     add("outcome", record.outcome.rawValue)
     add("error", record.error)
     bytes.append(UInt8(ascii: "}"))
@@ -48,6 +51,20 @@ struct JSONLine {
     guard let value else { return }
     addKey(key)
     bytes.append(contentsOf: String(value).utf8)
+  }
+
+  /// Adds counts by name, in the names' order.
+  private mutating func add(_ key: StaticString, _ counts: [String: Int]?) {
+    guard let counts else { return }
+    addKey(key)
+    bytes.append(UInt8(ascii: "{"))
+    for (index, (name, count)) in counts.sorted(by: { $0.key < $1.key }).enumerated() {
+      if index > 0 { bytes.append(UInt8(ascii: ",")) }
+      bytes.append(UInt8(ascii: "\""))
+      for scalar in name.unicodeScalars { addEscaped(scalar) }
+      bytes.append(contentsOf: "\":\(count)".utf8)
+    }
+    bytes.append(UInt8(ascii: "}"))
   }
 
   /// Adds milliseconds as a decimal fraction; JSON has no infinities, so those are left out.

@@ -1,4 +1,4 @@
-/// One line of the transfer log: a transfer that finished or failed (SPEC 9).
+/// One line of the transfer log: a transfer that finished or failed (SPEC 9), or a pass that ended.
 ///
 /// The members stand in the order of the line's keys; those that are `nil` are left out of it.
 package struct TransferRecord: Codable, Sendable, Hashable {
@@ -25,6 +25,12 @@ package struct TransferRecord: Codable, Sendable, Hashable {
   package var etag: String?
   /// `x-amz-request-id` of the request that published or failed.
   package var requestID: String?
+  /// Of a pass: files published.
+  package var files: Int?
+  /// Of a pass: objects deleted.
+  package var deleted: Int?
+  /// Of a pass: requests by S3 operation, retries included.
+  package var requests: [String: Int]?
   package var outcome: TransferOutcome
   package var error: String?
 
@@ -32,7 +38,8 @@ package struct TransferRecord: Codable, Sendable, Hashable {
     time: UTCTime, mirror: String, operation: TransferOperation, path: String? = nil, url: String? = nil,
     bytes: Int64? = nil, parts: Int? = nil, partsReused: Int? = nil, attempts: Int? = nil,
     seconds: Double? = nil, checksum: String? = nil, proof: String? = nil, etag: String? = nil,
-    requestID: String? = nil, outcome: TransferOutcome, error: String? = nil
+    requestID: String? = nil, files: Int? = nil, deleted: Int? = nil, requests: [String: Int]? = nil,
+    outcome: TransferOutcome, error: String? = nil
   ) {
     self.time = time
     self.mirror = mirror
@@ -48,6 +55,9 @@ package struct TransferRecord: Codable, Sendable, Hashable {
     self.proof = proof
     self.etag = etag
     self.requestID = requestID
+    self.files = files
+    self.deleted = deleted
+    self.requests = requests
     self.outcome = outcome
     self.error = error
   }

@@ -13,6 +13,7 @@ struct MultipartUpload: Sendable {
   let key: String
   let partBytes: Int64
   let partCount: Int
+  let beforePublication: @Sendable () async throws -> Void
 
   private struct Part: Sendable {
     var completed: CompleteMultipartUpload.Part
@@ -31,6 +32,7 @@ struct MultipartUpload: Sendable {
     do {
       let parts = try await sendParts(uploadID: uploadID, existing: existing, expected: firstRead)
       let proof = try prove(isReread: firstRead != nil)
+      try await beforePublication()
       return try await complete(uploadID: uploadID, parts: parts, proof: proof)
     } catch {
       await end(uploadID: uploadID, after: error)

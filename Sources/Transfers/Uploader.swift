@@ -30,19 +30,23 @@ package struct Uploader: Sendable {
   /// - Parameters:
   ///   - isCloseSeen: whether the watch saw the last write being closed.
   ///   - openFiles: what to do when somebody has the file open for writing.
+  ///   - beforePublication: called when the bytes are read and proved; what it throws ends the upload unpublished.
   /// - Throws: `UploadAbandoned` when no whole version could be read; `TreeError`; `S3Error`; `CancellationError`.
   package func upload(
-    _ path: RelativePath, of root: TreeRoot, to key: String, isCloseSeen: Bool, openFiles: OpenFilePolicy
+    _ path: RelativePath, of root: TreeRoot, to key: String, isCloseSeen: Bool, openFiles: OpenFilePolicy,
+    beforePublication: @escaping @Sendable () async throws -> Void = {}
   ) async throws -> UploadReceipt {
     let source = try await openSource(path, of: root, isCloseSeen: isCloseSeen)
     let plan = try UploadPlan(
       byteCount: source.file.stamp.size, threshold: settings.singleThreshold, partBytes: settings.partBytes)
     switch plan {
     case .single:
-      return try await uploadSingle(source, to: key, openFiles: openFiles)
+      return try await uploadSingle(
+        source, to: key, openFiles: openFiles, beforePublication: beforePublication)
     case .multipart(let partBytes, let partCount):
       let upload = MultipartUpload(
-        uploader: self, source: source, key: key, partBytes: partBytes, partCount: partCount)
+        uploader: self, source: source, key: key, partBytes: partBytes, partCount: partCount,
+        beforePublication: beforePublication)
       return try await upload.run(openFiles: openFiles)
     }
   }
@@ -86,15 +90,17 @@ package struct Uploader: Sendable {
 
   // MARK: One request
 
-  private func uploadSingle(_ source: Source, to key: String, openFiles: OpenFilePolicy) async throws
-    -> UploadReceipt
-  {
+  private func uploadSingle(
+    _ source: Source, to key: String, openFiles: OpenFilePolicy,
+    beforePublication: @Sendable () async throws -> Void
+  ) async throws -> UploadReceipt {
     let byteCount = source.file.stamp.size
     return try await resources.budget.withPermit(byteCount) {
       let part = try await resources.readers.run {
         try PartRead.read(source.file, at: 0, byteCount: Int(byteCount))
       }
       let proof = try await proveSingle(source, crc: part.crc, openFiles: openFiles)
+      try await beforePublication()
       let put = PutObject(
         key: key, body: PartBody(buffer: part.buffer), contentType: contentType(of: source.path),
         metadata: metadata(for: source.file.stamp), checksumCRC32: part.crc,

@@ -1,0 +1,152 @@
+import Credentials
+import Glibc
+import HTTPTransport
+import MirrorModel
+import S3Client
+import Synchronization
+
+/// Opens what a mirror needs of the network, once each: credentials a profile, HTTP clients, stores a bucket.
+final class Connections: Sendable {
+  /// One bucket as one profile sees it.
+  struct Bucket: Sendable {
+    /// With retries.
+    let store: any ObjectStore
+    /// Endpoint and bucket: equal for one place, whatever the profile.
+    let identity: String
+  }
+
+  private struct ClientKey: Hashable {
+    var caBundlePath: String?
+    var proxy: String?
+  }
+
+  private struct State {
+    var clients: [ClientKey: CurlClient] = [:]
+    var connections: [String?: ResolvedConnection] = [:]
+    var buckets: [String: Bucket] = [:]
+  }
+
+  private let options: Options
+  private let environment: [String: String]
+  private let homeDirectory: String
+  private let state = Mutex(State())
+  private let budget = RetryBudget()
+
+  init(options: Options, environment: [String: String], homeDirectory: String) {
+    self.options = options
+    self.environment = environment
+    self.homeDirectory = homeDirectory
+  }
+
+  /// The bucket of a location.
+  ///
+  /// - Throws: `MirrorError.configuration` that names the profile, file or variable at fault, and the cure.
+  func bucket(of location: S3Location) throws -> Bucket {
+    do {
+      return try state.withLock { state in
+        let profile = location.profile ?? options.profile
+        let key = "\(profile ?? "")@\(location.bucket)"
+        if let known = state.buckets[key] { return known }
+        let connection = try connection(for: profile, in: &state)
+        let bucket = try open(location.bucket, over: connection, in: &state)
+        state.buckets[key] = bucket
+        return bucket
+      }
+    } catch let error as MirrorError {
+      throw error
+    } catch {
+      throw MirrorError(.configuration, "\(location.url): \(error)")
+    }
+  }
+
+  /// Ends every connection and joins the loops' threads.
+  func close() async {
+    let clients = state.withLock { state in
+      defer { state = State() }
+      return Array(state.clients.values)
+    }
+    for client in clients { await client.close() }
+  }
+
+  private func connection(for profile: String?, in state: inout State) throws -> ResolvedConnection {
+    if let known = state.connections[profile] { return known }
+    var overrides = ConnectionOverrides()
+    overrides.region = options.region
+    overrides.endpointURL = options.endpointURL
+    overrides.isAnonymous = options.anonymous
+    overrides.allowInsecure = options.allowInsecure
+    let resolved = try resolveConnection(
+      profile: profile, overrides: overrides, environment: environment, homeDirectory: homeDirectory,
+      client: try client(ClientKey(), in: &state))
+    state.connections[profile] = resolved
+    return resolved
+  }
+
+  private func client(_ key: ClientKey, in state: inout State) throws -> CurlClient {
+    if let known = state.clients[key] { return known }
+    var configuration = CurlClient.Configuration()
+    configuration.caBundlePath = key.caBundlePath
+    configuration.proxy = key.proxy
+    configuration.userAgent = "s3mirror/\(s3MirrorVersion)"
+    let client = try CurlClient(configuration)
+    state.clients[key] = client
+    return client
+  }
+
+  private func open(_ name: String, over connection: ResolvedConnection, in state: inout State) throws
+    -> Bucket
+  {
+    let client = try client(
+      ClientKey(caBundlePath: connection.caBundlePath, proxy: connection.proxy), in: &state)
+    let endpoint = S3Endpoint(connection)
+    let bucket = S3Bucket(
+      bucket: name, endpoint: endpoint, region: connection.region,
+      credentials: { try await connection.signingCredentials() }, client: client,
+      clock: { wallClockNanoseconds() / 1_000_000_000 })
+    let policy = RetryPolicy(maxAttempts: options.maxAttempts)
+    let logger = options.logger
+    let retrying = RetryingStore(
+      bucket, policy: policy, budget: budget,
+      onRetry: { logger.info("\($0.error), sent again in \($0.delaySeconds) s") })
+    return Bucket(store: retrying, identity: "\(endpoint.identity)/\(name)")
+  }
+}
+
+extension S3Endpoint {
+  fileprivate init(_ connection: ResolvedConnection) {
+    let addressing: Addressing =
+      switch connection.addressing {
+      case .automatic: .automatic
+      case .path: .path
+      case .virtualHost: .virtualHost
+      }
+    if let url = connection.endpoint {
+      self.init(
+        scheme: url.scheme == .https ? .https : .http, host: .named(url.host), port: url.port,
+        addressing: addressing)
+    } else {
+      self = .aws
+      self.addressing = addressing
+    }
+  }
+
+  /// Scheme, host and port, for telling one service from another.
+  fileprivate var identity: String {
+    let name =
+      switch host {
+      case .aws: "aws"
+      case .named(let name): name
+      }
+    return "\(scheme.rawValue)://\(name):\(port ?? 0)"
+  }
+}
+
+/// Nanoseconds since 1970-01-01 UTC (clock_gettime(2), CLOCK_REALTIME).
+func wallClockNanoseconds() -> Int64 {
+  var now = timespec()
+  clock_gettime(CLOCK_REALTIME, &now)
+  return Int64(now.tv_sec) * 1_000_000_000 + Int64(now.tv_nsec)
+}
+
+/// The version that is told to servers and by `--version`.
+public let s3MirrorVersion = "0.1.0"

@@ -1,0 +1,106 @@
+import LocalTree
+import MirrorModel
+import S3Client
+import Transfers
+
+/// Publishes single files of one upload, by the cheapest way that is sure, and writes each result down.
+struct FilePublisher: Sendable {
+  /// What came of one path.
+  enum Outcome: Sendable {
+    case published(bytes: Int64, by: Way)
+    /// Nothing is there: a delete, or nothing to do.
+    case absent
+    /// A directory has taken the name.
+    case isDirectory
+    /// A symbolic link, socket, FIFO or device.
+    case skipped(EntryKind)
+    /// The path cannot be a key, or is beyond S3's limits.
+    case refused(String)
+    /// No whole version could be read; it stays dirty.
+    case waiting(UploadAbandoned)
+    case failed(String)
+  }
+
+  enum Way: Sendable {
+    case upload
+    case copy
+  }
+
+  let name: String
+  let root: TreeRoot
+  let mapping: KeyMapping
+  let symlinks: SymlinkPolicy
+  let store: any ObjectStore
+  let uploader: Uploader
+  let ledger: PublishedLedger
+  let journal: Journal
+  let activity: LaneActivity
+  /// Looks once more, with a marker's bytes in hand, whether it may speak for its directory now.
+  let markerGate: MarkerGate
+
+  /// - Parameters:
+  ///   - entry: what the watch knows of the path; nil when a comparison found it.
+  ///   - openFiles: what to do when somebody has it open for writing.
+  func publish(_ path: RelativePath, entry: DirtyEntry?, openFiles: OpenFilePolicy) async -> Outcome {
+    if let refusal = mapping.refusal(of: path) { return .refused(refusal) }
+    do {
+      guard let found = try root.look(at: path, symlinks: symlinks) else { return .absent }
+      switch found.kind {
+      case .directory: return .isDirectory
+      case .symbolicLink, .special: return .skipped(found.kind)
+      case .file: break
+      }
+      activity.began(path, bytes: found.stamp.size)
+      defer { activity.ended(path) }
+      if let origin = entry?.renamedFrom, !markerGate.isMarker(path),
+        let outcome = await copy(path, from: origin, stamp: found.stamp)
+      {
+        return outcome
+      }
+      return try await upload(path, entry: entry, openFiles: openFiles)
+    } catch let abandoned as UploadAbandoned {
+      return abandoned == .vanished ? .absent : .waiting(abandoned)
+    } catch {
+      journal.failed(.upload, mirror: name, path: path, key: mapping.key(for: path), error: error)
+      return .failed(String(describing: error))
+    }
+  }
+
+  private func upload(_ path: RelativePath, entry: DirtyEntry?, openFiles: OpenFilePolicy) async throws
+    -> Outcome
+  {
+    let start = ContinuousClock.now
+    let key = mapping.key(for: path)
+    let gate = markerGate
+    let receipt = try await uploader.upload(
+      path, of: root, to: key, isCloseSeen: entry?.writing == .closed, openFiles: openFiles,
+      beforePublication: { try await gate.check(path) })
+    ledger.note(.init(stamp: receipt.stamp, etag: receipt.etag), for: path)
+    journal.uploaded(receipt, mirror: name, path: path, key: key, took: .now - start)
+    return .published(bytes: receipt.byteCount, by: .upload)
+  }
+
+  /// Copies on the server when the file is, but for its name, the version that this run published under `origin`.
+  /// Nil when in doubt: then the bytes are sent.
+  private func copy(_ path: RelativePath, from origin: RelativePath, stamp: FileStamp) async -> Outcome? {
+    guard stamp.size <= UploadPlan.Limit.largestSingle,
+      let record = ledger.record(of: origin, matching: stamp, ignoringChangeTime: .renamed)
+    else { return nil }
+    let start = ContinuousClock.now
+    let key = mapping.key(for: path)
+    do {
+      let answer = try await store.send(
+        CopyObject(
+          key: key,
+          source: CopySource(bucket: store.bucket, key: mapping.key(for: origin), ifMatch: record.etag)))
+      guard let after = try root.look(at: path), after.stamp.isSameVersion(as: stamp) else { return nil }
+      ledger.note(.init(stamp: stamp, etag: answer.etag), for: path)
+      journal.copied(
+        bytes: stamp.size, etag: answer.etag, mirror: name, path: path, key: key, took: .now - start)
+      return .published(bytes: stamp.size, by: .copy)
+    } catch {
+      // Replaced, deleted or not copyable there: the upload that follows says so if it is more than that.
+      return nil
+    }
+  }
+}

@@ -1,0 +1,174 @@
+import Logging
+import MirrorModel
+import Synchronization
+import TransferLog
+import Transfers
+
+/// Where a mirror writes down what it does: the transfer log, the program's log and the observer.
+struct Journal: Sendable {
+  private let log: TransferLogWriter?
+  private let logger: Logger
+  private let observer: (@Sendable (MirrorEvent) -> Void)?
+  private let bucketURL: String
+
+  init(
+    log: TransferLogWriter?, logger: Logger, observer: (@Sendable (MirrorEvent) -> Void)?, bucket: String
+  ) {
+    self.log = log
+    self.logger = logger
+    self.observer = observer
+    bucketURL = "s3://\(bucket)/"
+  }
+
+  // MARK: Transfers
+
+  func uploaded(_ receipt: UploadReceipt, mirror: String, path: RelativePath, key: String, took: Duration) {
+    log?.append(
+      TransferRecord(
+        time: .now(), mirror: mirror, operation: .upload, path: path.string, url: bucketURL + key,
+        bytes: receipt.byteCount, parts: receipt.parts, partsReused: receipt.partsReused,
+        seconds: took.seconds, checksum: "\(receipt.checksum):\(receipt.crc32)",
+        proof: receipt.proof.rawValue, etag: receipt.etag, requestID: receipt.requestID, outcome: .done))
+    tell(
+      .transferred(.init(mirror: mirror, operation: "upload", path: path.string, bytes: receipt.byteCount)))
+  }
+
+  func copied(bytes: Int64, etag: String, mirror: String, path: RelativePath, key: String, took: Duration) {
+    log?.append(
+      TransferRecord(
+        time: .now(), mirror: mirror, operation: .copy, path: path.string, url: bucketURL + key, bytes: bytes,
+        seconds: took.seconds, etag: etag, outcome: .done))
+    tell(.transferred(.init(mirror: mirror, operation: "copy", path: path.string, bytes: bytes)))
+  }
+
+  func downloaded(
+    _ receipt: DownloadReceipt, mirror: String, path: RelativePath, key: String, took: Duration
+  ) {
+    log?.append(
+      TransferRecord(
+        time: .now(), mirror: mirror, operation: .download, path: path.string, url: bucketURL + key,
+        bytes: receipt.byteCount, parts: receipt.parts, seconds: took.seconds, checksum: receipt.checksum,
+        etag: receipt.etag, requestID: receipt.requestID, outcome: .done))
+    tell(
+      .transferred(.init(mirror: mirror, operation: "download", path: path.string, bytes: receipt.byteCount)))
+  }
+
+  func deleted(mirror: String, path: RelativePath, key: String) {
+    log?.append(
+      TransferRecord(
+        time: .now(), mirror: mirror, operation: .delete, path: path.string, url: bucketURL + key,
+        outcome: .done))
+  }
+
+  func deletedLocally(mirror: String, path: RelativePath) {
+    log?.append(
+      TransferRecord(
+        time: .now(), mirror: mirror, operation: .deleteLocal, path: path.string, outcome: .done))
+  }
+
+  /// - Parameter error: an error, or the reason in words.
+  func failed(
+    _ operation: TransferOperation, mirror: String, path: RelativePath, key: String, error: any Sendable
+  ) {
+    let reason = String(describing: error)
+    log?.append(
+      TransferRecord(
+        time: .now(), mirror: mirror, operation: operation, path: path.string, url: bucketURL + key,
+        outcome: .failed, error: reason))
+    logger.warning("\(mirror): \(operation.rawValue) \(path): \(reason)")
+    tell(.failed(mirror: mirror, operation: operation.rawValue, path: path.string, reason: reason))
+  }
+
+  // MARK: Passes
+
+  func passed(_ summary: PassSummary) {
+    log?.append(
+      TransferRecord(
+        time: .now(), mirror: summary.name, operation: TransferOperation(rawValue: summary.kind.rawValue),
+        bytes: summary.publishedBytes, seconds: summary.seconds, files: summary.published,
+        deleted: summary.deleted, requests: summary.requests,
+        outcome: summary.failures.isEmpty ? .done : .failed))
+    logger.debug("\(summary.description)")
+    tell(.pass(summary))
+  }
+
+  func finishedDownload(name: String, files: Int, bytes: Int64, unchanged: Int) {
+    tell(.downloaded(name: name, files: files, bytes: bytes, unchanged: unchanged))
+  }
+
+  func notice(_ text: String) {
+    logger.notice("\(text)")
+    tell(.notice(text))
+  }
+
+  private func tell(_ event: MirrorEvent) {
+    observer?(event)
+  }
+}
+
+extension Duration {
+  /// Seconds as a fraction, for logs and reports.
+  var seconds: Double {
+    Double(components.seconds) + Double(components.attoseconds) / 1e18
+  }
+}
+
+extension RescanReason {
+  /// What happened, what it costs until it is mended, and how to mend it.
+  func explanation(of directory: RelativePath, upload: String) -> String {
+    let part = directory.isRoot ? "the tree" : "\(directory)"
+    let cause =
+      switch self {
+      case .queueOverflow:
+        "the kernel's event queue overflowed; raise fs.inotify.max_queued_events"
+      case .watchLimit:
+        "the limit of inotify watches is reached; raise fs.inotify.max_user_watches (in a container also user.max_inotify_watches)"
+      case .instanceLimit:
+        "the limit of inotify instances is reached; raise fs.inotify.max_user_instances"
+      case .unwatchedFilesystem(let kind):
+        "inotify does not see other machines' writes on \(kind)"
+      case .unreadable(let code):
+        "it cannot be watched (errno \(code))"
+      case .collapsed:
+        "too many paths changed at once"
+      }
+    return "\(upload): \(part) is compared with S3 at this tick: \(cause)"
+  }
+}
+
+extension PassSummary: CustomStringConvertible {
+  /// One line: `checkpoints: tick 3: 4 files, 61.2 MB published, 1 deleted; 9 requests (5 PutObject, …)`.
+  public var description: String {
+    let head = kind == .tick ? "\(name): tick \(number)" : "\(name): \(kind.rawValue)"
+    var parts = ["\(published) \(published == 1 ? "file" : "files"), \(ByteCount(publishedBytes)) published"]
+    if copied > 0 { parts.append("\(copied) copied on the server") }
+    if deleted > 0 { parts.append("\(deleted) deleted") }
+    if waiting > 0 { parts.append("\(waiting) waiting") }
+    if withheldDeletes > 0 { parts.append("\(withheldDeletes) deletes withheld") }
+    if !failures.isEmpty { parts.append("\(failures.count) failed") }
+    let detail = requests.sorted { $0.key < $1.key }.map { "\($0.value) \($0.key)" }.joined(separator: ", ")
+    let total = "\(requestCount) \(requestCount == 1 ? "request" : "requests")"
+    return "\(head): \(parts.joined(separator: ", ")); \(total)" + (detail.isEmpty ? "" : " (\(detail))")
+  }
+}
+
+/// A number of bytes for people, in decimal units.
+struct ByteCount: CustomStringConvertible {
+  let bytes: Int64
+
+  init(_ bytes: Int64) {
+    self.bytes = bytes
+  }
+
+  var description: String {
+    let units = ["kB", "MB", "GB", "TB"]
+    guard bytes >= 1000 else { return "\(bytes) B" }
+    var value = Double(bytes) / 1000
+    var unit = 0
+    while value >= 999.95, unit < units.count - 1 {
+      value /= 1000
+      unit += 1
+    }
+    return "\((value * 10).rounded() / 10) \(units[unit])"
+  }
+}

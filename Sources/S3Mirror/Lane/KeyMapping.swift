@@ -1,0 +1,41 @@
+import MirrorModel
+
+/// How paths below a root become keys: a tree under a prefix, or one file under one key.
+enum KeyMapping: Sendable, Hashable {
+  case tree(prefix: String)
+  case file(name: RelativePath, key: String)
+
+  func key(for path: RelativePath) -> String {
+    switch self {
+    case .tree(let prefix): prefix + path.string
+    case .file(_, let key): key
+    }
+  }
+
+  /// The prefix that a listing of everything mapped needs.
+  var listingPrefix: String {
+    switch self {
+    case .tree(let prefix): prefix
+    case .file(_, let key): key
+    }
+  }
+
+  /// The path that a listed key belongs to; nil for keys that only share the beginning (`x` lists `xy` too).
+  func path(forKey key: String) -> RelativePath? {
+    switch self {
+    case .tree(let prefix):
+      guard key.utf8.starts(with: prefix.utf8) else { return nil }
+      let rest = key.utf8.dropFirst(prefix.utf8.count)
+      return rest.isEmpty ? nil : RelativePath(String(Substring(rest)))
+    case .file(let name, let own):
+      return key.utf8.elementsEqual(own.utf8) ? name : nil
+    }
+  }
+
+  /// Why a path cannot be published, or nil if it can.
+  func refusal(of path: RelativePath) -> String? {
+    let bytes = key(for: path).utf8.count
+    guard bytes > S3Location.maximumKeyBytes else { return nil }
+    return "its key would be \(bytes) bytes long, over S3's 1,024"
+  }
+}

@@ -1,0 +1,35 @@
+import MirrorModel
+import Synchronization
+
+/// What an upload is doing at this moment and has done so far, for `status`.
+final class LaneActivity: Sendable {
+  struct Snapshot: Sendable {
+    var inFlight: [RelativePath: Int64] = [:]
+    var publishedFiles = 0
+    var publishedBytes: Int64 = 0
+    var failures: [RelativePath: String] = [:]
+    var withheldDeletes = 0
+  }
+
+  private let state = Mutex(Snapshot())
+
+  var snapshot: Snapshot { state.withLock { $0 } }
+
+  func began(_ path: RelativePath, bytes: Int64) {
+    state.withLock { $0.inFlight[path] = bytes }
+  }
+
+  func ended(_ path: RelativePath) {
+    state.withLock { $0.inFlight[path] = nil }
+  }
+
+  func note(_ outcome: PassOutcome) {
+    state.withLock { state in
+      state.publishedFiles += outcome.summary.published
+      state.publishedBytes += outcome.summary.publishedBytes
+      state.withheldDeletes = outcome.withheld.count
+      for path in outcome.settled { state.failures[path] = nil }
+      for (path, reason) in outcome.failed { state.failures[path] = reason }
+    }
+  }
+}

@@ -1,0 +1,37 @@
+import MirrorModel
+import Transfers
+
+/// Keeps a commit marker from running ahead of its data.
+///
+/// A pass publishes the data of its batch and then reads the marker, which the trainer may have rewritten since the
+/// batch was taken: it would then name data that no pass has seen. So, after the marker's bytes are read and
+/// before they are sent, every event until now is drawn in: a marker that is dirty again waits for the next pass.
+struct MarkerGate: Sendable {
+  /// What must not be dirty when a marker goes.
+  enum Strictness: Sendable {
+    /// The batch held all data closed before the marker: only the marker itself.
+    case marker
+    /// The batch comes from a comparison, which saw the tree at no single moment: nothing under its directory.
+    case directory
+  }
+
+  let order: CommitOrder
+  let strictness: Strictness
+  let schedule: LaneSchedule
+  let fence: @Sendable () async -> Void
+
+  func isMarker(_ path: RelativePath) -> Bool { order.isMarker(path) }
+
+  /// - Throws: `UploadAbandoned.changed` when the marker has to wait.
+  func check(_ path: RelativePath) async throws {
+    guard order.isMarker(path) else { return }
+    await fence()
+    let dirty = schedule.dirtyPaths(within: path.parent)
+    let isHeld =
+      switch strictness {
+      case .marker: dirty.contains(path)
+      case .directory: dirty.contains(path) || order.obstacle(to: path, among: dirty) != nil
+      }
+    if isHeld { throw UploadAbandoned.changed }
+  }
+}

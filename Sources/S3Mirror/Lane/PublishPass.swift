@@ -1,0 +1,155 @@
+import LocalTree
+import MirrorModel
+import S3Client
+import Transfers
+
+/// What one pass came to.
+struct PassOutcome: Sendable {
+  var summary: PassSummary
+  /// Published, or gone for good: whatever was held against them is over.
+  var settled: [RelativePath] = []
+  var failed: [RelativePath: String] = [:]
+  /// What can never be published: no key, or beyond S3's limits.
+  var refused: [RelativePath: String] = [:]
+  var withheld: [RelativePath: WithheldReason] = [:]
+  /// Comes back dirty: what failed, what was open or changing, and deletes that wait.
+  var unpublished = DirtySet.Batch()
+  var skipped = 0
+}
+
+/// Publishes a batch in commit order: data, then markers, then deletes.
+struct PublishPass: Sendable {
+  let publisher: FilePublisher
+  let commitOrder: CommitOrder
+  /// Nil where nothing may be deleted.
+  let remover: RemoteRemover?
+  let filter: PathFilter
+  let openFiles: OpenFilePolicy
+  /// Files under way at one time: twice the slots, so that reading and sending overlap.
+  let width: Int
+  /// How many objects lie under the prefix, as far as is known.
+  let objectCount: Int
+
+  func run(_ batch: DirtySet.Batch, deferred: Set<RelativePath>, summary: PassSummary) async -> PassOutcome {
+    var outcome = PassOutcome(summary: summary)
+    var absent: [RelativePath] = []
+    var unpublished = deferred
+    for group in commitOrder.groups(of: batch.entries.keys) {
+      let (ready, held) = group.partitioned { path in
+        !commitOrder.isMarker(path) || commitOrder.obstacle(to: path, among: unpublished) == nil
+      }
+      for path in held {
+        outcome.unpublished.entries[path] = batch.entries[path]
+        outcome.summary.waiting += 1
+        unpublished.insert(path)
+      }
+      let results = await concurrentEach(ready, width: width) { path in
+        (path, await publisher.publish(path, entry: batch.entries[path], openFiles: openFiles))
+      }
+      for (path, result) in results {
+        note(result, of: path, entry: batch.entries[path], in: &outcome, absent: &absent)
+        if outcome.unpublished.entries[path] != nil { unpublished.insert(path) }
+      }
+    }
+    await removeAbsent(absent, batch: batch, in: &outcome)
+    return outcome
+  }
+
+  private func note(
+    _ result: FilePublisher.Outcome, of path: RelativePath, entry: DirtyEntry?, in outcome: inout PassOutcome,
+    absent: inout [RelativePath]
+  ) {
+    switch result {
+    case .published(let bytes, let way):
+      outcome.settled.append(path)
+      outcome.summary.published += 1
+      outcome.summary.publishedBytes += bytes
+      if way == .copy { outcome.summary.copied += 1 }
+    case .absent:
+      absent.append(path)
+    case .isDirectory:
+      // The name's object goes after the new directory's files have been published.
+      absent.append(path)
+    case .skipped:
+      outcome.skipped += 1
+      outcome.settled.append(path)
+    case .refused(let reason):
+      outcome.refused[path] = reason
+      outcome.summary.failures.append(.init(path: path.string, reason: reason))
+    case .waiting:
+      outcome.summary.waiting += 1
+      outcome.unpublished.entries[path] = entry
+    case .failed(let reason):
+      outcome.failed[path] = reason
+      outcome.unpublished.entries[path] = entry
+      outcome.summary.failures.append(.init(path: path.string, reason: reason))
+    }
+  }
+
+  // MARK: Deletes, after everything else
+
+  private func removeAbsent(
+    _ absent: [RelativePath], batch: DirtySet.Batch, in outcome: inout PassOutcome
+  ) async {
+    guard let remover else {
+      outcome.settled += absent
+      return
+    }
+    guard outcome.failed.isEmpty else {
+      postpone(absent, of: batch, in: &outcome)
+      return
+    }
+    // A renamed file's old object stays until the new one is there.
+    let origins = Set(outcome.unpublished.entries.values.compactMap(\.renamedFrom))
+    let (waiting, ready) = absent.partitioned { origins.contains($0) }
+    for path in waiting { outcome.unpublished.entries[path] = batch.entries[path] }
+
+    var candidates = ready
+    for (directory, since) in batch.goneDirectories {
+      do {
+        candidates += try await objects(below: directory)
+      } catch {
+        outcome.failed[directory] = String(describing: error)
+        outcome.unpublished.goneDirectories[directory] = since
+        outcome.summary.failures.append(.init(path: directory.string, reason: String(describing: error)))
+      }
+    }
+    let removal = await remover.remove(candidates, of: objectCount)
+    note(removal, batch: batch, in: &outcome)
+  }
+
+  private func postpone(_ absent: [RelativePath], of batch: DirtySet.Batch, in outcome: inout PassOutcome) {
+    for path in absent { outcome.unpublished.entries[path] = batch.entries[path] }
+    outcome.unpublished.goneDirectories = batch.goneDirectories
+  }
+
+  private func note(
+    _ removal: RemoteRemover.Outcome, batch: DirtySet.Batch, in outcome: inout PassOutcome
+  ) {
+    outcome.settled += removal.deleted
+    outcome.summary.deleted += removal.deleted.count
+    for (path, reason) in removal.withheld where reason != .stillPresent {
+      outcome.withheld[path] = reason
+      outcome.summary.withheldDeletes += 1
+    }
+    for (path, reason) in removal.failed {
+      outcome.failed[path] = reason
+      outcome.summary.failures.append(.init(path: path.string, reason: reason))
+      if let entry = batch.entries[path] { outcome.unpublished.entries[path] = entry }
+    }
+  }
+
+  /// The objects that were published below a directory which left the tree. The one listing a tick may need.
+  private func objects(below directory: RelativePath) async throws -> [RelativePath] {
+    var found: [RelativePath] = []
+    var listing = Listing(
+      store: publisher.store, prefix: publisher.mapping.key(for: directory) + "/", order: .any)
+    while let object = try await listing.next() {
+      guard let path = publisher.mapping.path(forKey: object.key), !filter.excludes(path, .file) else {
+        continue
+      }
+      found.append(path)
+    }
+    return found
+  }
+}

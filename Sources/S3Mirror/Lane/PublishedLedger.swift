@@ -1,0 +1,44 @@
+import MirrorModel
+import Synchronization
+
+/// What this run published under each path: lets a rename be a copy on the server and a suspect be cleared
+/// without reading. It decides nothing about what is on S3, and forgetting it costs only time.
+final class PublishedLedger: Sendable {
+  struct Record: Sendable, Hashable {
+    var stamp: FileStamp
+    var etag: String
+  }
+
+  /// About 200 bytes a record: 20 MB at the most.
+  private static let capacity = 100_000
+
+  private let records = Mutex<[RelativePath: Record]>([:])
+
+  func note(_ record: Record, for path: RelativePath) {
+    records.withLock { records in
+      if records.count >= Self.capacity, records[path] == nil, let victim = records.first?.key {
+        records[victim] = nil
+      }
+      records[path] = record
+    }
+  }
+
+  func forget(_ path: RelativePath) {
+    records.withLock { $0[path] = nil }
+  }
+
+  /// The record of a path whose file is still the published version. A rename changes ctime, nothing else.
+  func record(of path: RelativePath, matching stamp: FileStamp, ignoringChangeTime: RenameAllowance)
+    -> Record?
+  {
+    guard let record = records.withLock({ $0[path] }) else { return nil }
+    var known = record.stamp
+    if ignoringChangeTime == .renamed { known.changed = stamp.changed }
+    return known.isSameVersion(as: stamp) ? record : nil
+  }
+
+  enum RenameAllowance: Sendable {
+    case untouched
+    case renamed
+  }
+}

@@ -1,0 +1,139 @@
+import LocalTree
+import MirrorModel
+import S3Client
+
+/// Removes objects whose file is gone, as far as SPEC 5's guard lets it.
+///
+/// Before a batch the root must be the directory that it was at entry, and each path is looked at again: only ENOENT
+/// or ENOTDIR below the root is absence.
+struct RemoteRemover: Sendable {
+  struct Outcome: Sendable {
+    var deleted: [RelativePath] = []
+    var withheld: [RelativePath: WithheldReason] = [:]
+    var failed: [RelativePath: String] = [:]
+  }
+
+  /// DeleteObjects takes at most this many keys (Amazon S3 API reference, DeleteObjects).
+  static let batchSize = 1000
+
+  let name: String
+  let root: TreeRoot
+  let mapping: KeyMapping
+  let store: any ObjectStore
+  let bound: DeleteBound
+  let journal: Journal
+  let ledger: PublishedLedger
+
+  /// - Parameters:
+  ///   - candidates: paths whose objects are superfluous; a trailing slash names a directory marker.
+  ///   - objectCount: how many objects lie under the prefix.
+  func remove(_ candidates: [RelativePath], of objectCount: Int) async -> Outcome {
+    var outcome = Outcome()
+    guard !candidates.isEmpty else { return outcome }
+    guard root.isUnchanged else {
+      for path in candidates { outcome.withheld[path] = .rootUnavailable }
+      return outcome
+    }
+    let absent = stillAbsent(candidates, noting: &outcome)
+    if case .withheld(let reason) = DeleteGuard.judge(
+      deletes: absent.count, objects: max(objectCount, absent.count), bound: bound)
+    {
+      for path in absent { outcome.withheld[path] = reason }
+      return outcome
+    }
+    for start in stride(from: 0, to: absent.count, by: Self.batchSize) {
+      let batch = Array(absent[start..<min(start + Self.batchSize, absent.count)])
+      await remove(batch: batch, noting: &outcome)
+    }
+    return outcome
+  }
+
+  private func stillAbsent(_ candidates: [RelativePath], noting outcome: inout Outcome) -> [RelativePath] {
+    var absent: [RelativePath] = []
+    for path in candidates {
+      do {
+        if try root.look(at: path.withoutTrailingSlash) == nil {
+          absent.append(path)
+        } else if path.hasTrailingSlash {
+          continue
+        } else {
+          outcome.withheld[path] = .stillPresent
+        }
+      } catch {
+        outcome.withheld[path] = .unseen(path)
+      }
+    }
+    return absent
+  }
+
+  private func remove(batch: [RelativePath], noting outcome: inout Outcome) async {
+    // Immediately before the request: a file that came back in the meantime keeps its object.
+    let batch = batch.filter { path in
+      do { return try root.look(at: path.withoutTrailingSlash) == nil } catch { return false }
+    }
+    let (plain, odd) = batch.partitioned { DeleteObjects.canCarry(mapping.key(for: $0)) }
+    if !plain.isEmpty { await removeTogether(plain, noting: &outcome) }
+    for path in odd { await removeAlone(path, noting: &outcome) }
+  }
+
+  private func removeTogether(_ paths: [RelativePath], noting outcome: inout Outcome) async {
+    do {
+      let answer = try await store.send(DeleteObjects(keys: paths.map { mapping.key(for: $0) }))
+      let errors = Dictionary(
+        answer.failures.map { (RelativePath($0.key ?? ""), String(describing: $0)) },
+        uniquingKeysWith: { $1 })
+      for path in paths {
+        let key = mapping.key(for: path)
+        if let reason = errors[RelativePath(key)] {
+          outcome.failed[path] = reason
+          journal.failed(.delete, mirror: name, path: path, key: key, error: reason)
+        } else {
+          noteDeleted(path, key: key, in: &outcome)
+        }
+      }
+    } catch {
+      for path in paths {
+        outcome.failed[path] = String(describing: error)
+        journal.failed(.delete, mirror: name, path: path, key: mapping.key(for: path), error: error)
+      }
+    }
+  }
+
+  /// Keys with characters that XML 1.0 cannot carry go by single DELETE.
+  private func removeAlone(_ path: RelativePath, noting outcome: inout Outcome) async {
+    let key = mapping.key(for: path)
+    do {
+      _ = try await store.send(DeleteObject(key: key))
+      noteDeleted(path, key: key, in: &outcome)
+    } catch {
+      outcome.failed[path] = String(describing: error)
+      journal.failed(.delete, mirror: name, path: path, key: key, error: error)
+    }
+  }
+
+  private func noteDeleted(_ path: RelativePath, key: String, in outcome: inout Outcome) {
+    outcome.deleted.append(path)
+    ledger.forget(path)
+    journal.deleted(mirror: name, path: path, key: key)
+  }
+}
+
+extension RelativePath {
+  /// Names a directory marker, an object whose key ends in `/`.
+  var hasTrailingSlash: Bool { string.utf8.last == UInt8(ascii: "/") }
+
+  var withoutTrailingSlash: RelativePath {
+    hasTrailingSlash ? RelativePath(String(Substring(string.utf8.dropLast()))) : self
+  }
+}
+
+extension Array {
+  /// The elements that satisfy the condition, and the others, each in their order.
+  func partitioned(by isFirst: (Element) -> Bool) -> ([Element], [Element]) {
+    var (first, second): ([Element], [Element]) = ([], [])
+    for element in self {
+      if isFirst(element) { first.append(element) } else { second.append(element) }
+    }
+    return (first, second)
+  }
+}

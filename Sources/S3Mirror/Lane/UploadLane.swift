@@ -1,0 +1,414 @@
+import FileWatch
+import LocalTree
+import MirrorModel
+import S3Client
+import Synchronization
+import Transfers
+
+/// One upload from entry to exit: its watch, its schedule, and the one task that carries out its passes.
+///
+/// Events come from the watcher's thread and only mark paths; everything else happens in `run` and then in `finish`,
+/// one pass at a time.
+final class UploadLane: Sendable {
+  struct Settings: Sendable {
+    var name: String
+    var mapping: KeyMapping
+    var policy: UploadSchedule.Policy
+    var delete: Bool
+    var filter: PathFilter
+    var symlinks: SymlinkPolicy
+    var commitOrder: CommitOrder
+    var compare: ComparePolicy
+    var bound: DeleteBound
+    /// Files under way at one time.
+    var width: Int
+  }
+
+  enum Watching: Sendable {
+    case on
+    /// One comparison and no more.
+    case off
+  }
+
+  /// How the lane ends.
+  enum Ending: Sendable {
+    /// The body returned: publish everything, then delete what is superfluous.
+    case succeeded
+    /// The body threw or the command failed: publish everything, delete nothing.
+    case failed
+    /// Leave S3 as it is.
+    case skipped
+  }
+
+  private struct State {
+    var objectCount = 0
+    var report: MirrorReport.Upload
+    /// What lay on S3 when the local root was empty or absent at entry: never inferred deleted in this run.
+    var isGuardedByEmptyEntry = false
+  }
+
+  let settings: Settings
+  let root: TreeRoot
+  let activity = LaneActivity()
+  private let resources: TransferResources
+  private let store: CountingStore
+  private let uploader: Uploader
+  private let journal: Journal
+  private let ledger = PublishedLedger()
+  private let schedule: LaneSchedule
+  /// Nil for a one-shot upload.
+  private let watcher: TreeWatcher?
+  private let wallClock: @Sendable () -> Int64
+  private let state: Mutex<State>
+
+  init(
+    settings: Settings, root: TreeRoot, store: any ObjectStore, resources: TransferResources,
+    uploadSettings: UploadSettings, journal: Journal, watching: Watching,
+    wallClock: @escaping @Sendable () -> Int64
+  ) throws {
+    self.settings = settings
+    self.root = root
+    self.resources = resources
+    self.journal = journal
+    self.wallClock = wallClock
+    self.store = CountingStore(store)
+    uploader = Uploader(
+      store: self.store, resources: resources, settings: uploadSettings, pending: PendingUploads(),
+      wallClock: wallClock)
+    state = Mutex(State(report: .init(name: settings.name)))
+    let schedule = LaneSchedule(policy: settings.policy)
+    self.schedule = schedule
+    let filter = settings.filter
+    switch watching {
+    case .off:
+      watcher = nil
+    case .on:
+      let configuration = TreeWatcher.Configuration(isExcluded: { path, kind in filter.excludes(path, kind) })
+      watcher = try TreeWatcher(root: root.path, configuration: configuration) { schedule.note($0) }
+    }
+  }
+
+  // MARK: Entry
+
+  /// Watches first, compares second, so that no change falls between; then copies what S3 lacks. Deletes nothing.
+  ///
+  /// - Throws: `S3Error` when the prefix cannot be listed; `WatchError`. Files that fail stay dirty.
+  func enter() async throws {
+    try await watcher?.start()
+    try await uploader.pending.load(from: store, prefix: settings.mapping.listingPrefix)
+    let survey = try await surveyor.survey()
+    state.withLock { state in
+      state.objectCount = survey.remoteObjects
+      state.isGuardedByEmptyEntry = survey.localFiles == 0 && survey.remoteObjects > 0
+    }
+    let batch = await batch(from: survey)
+    var outcome = await pass(
+      batch, deferred: [], kind: .entry, openFiles: .wait, deletes: .none,
+      markers: .directory, since: ContinuousClock.now)
+    note(survey, in: &outcome)
+    conclude(outcome)
+    schedule.adopt(outcome.unpublished)
+  }
+
+  // MARK: Body
+
+  /// Works off ticks and flushes until `finish` is called.
+  func run() async {
+    while true {
+      let command = await schedule.next { [watcher] in await watcher?.fence() }
+      switch command {
+      case .end:
+        return
+      case .answer(let flushes):
+        for flush in flushes { flush.answer(nil) }
+      case .pass(let pass, let flushes):
+        let outcome = await carryOut(pass, deletes: .watched)
+        schedule.finish(outcome)
+        conclude(outcome)
+        for flush in flushes { flush.answer(outcome) }
+      }
+    }
+  }
+
+  /// Returns when everything closed before the call is published.
+  ///
+  /// - Throws: `MirrorError.incomplete` that lists what is not.
+  func flush() async throws {
+    guard let outcome = await schedule.flush() else { return }
+    guard outcome.summary.failures.isEmpty else {
+      throw MirrorError(
+        .incomplete, "\(settings.name): \(outcome.summary.failures.count) paths could not be published",
+        failures: outcome.summary.failures)
+    }
+  }
+
+  private func carryOut(_ pass: UploadSchedule.Pass, deletes: Deletes) async -> PassOutcome {
+    let start = ContinuousClock.now
+    let kind: PassSummary.Kind = pass.trigger == .flush ? .flush : pass.trigger == .tick ? .tick : .exit
+    let requestsBefore = store.counts
+    await watcher?.retryUnwatched()
+    var batch = pass.batch
+    var surveys: [Survey] = []
+    var unlisted: [RelativePath: RescanReason] = [:]
+    var reasons: [RelativePath: String] = [:]
+    for (directory, reason) in batch.rescans {
+      journal.notice(reason.explanation(of: directory, upload: settings.name))
+      do {
+        let survey = try await surveyor.survey(directory)
+        batch.entries.merge(await self.batch(from: survey).entries) { watched, _ in watched }
+        surveys.append(survey)
+      } catch {
+        unlisted[directory] = reason
+        reasons[directory] = String(describing: error)
+      }
+    }
+    var outcome = await self.pass(
+      batch, deferred: pass.deferred, kind: kind, openFiles: pass.trigger == .flush ? .wait : .snapshot,
+      deletes: deletes, markers: batch.rescans.isEmpty ? .marker : .directory, since: start)
+    for survey in surveys { note(survey, in: &outcome) }
+    outcome.unpublished.rescans = unlisted
+    for (directory, reason) in reasons {
+      outcome.failed[directory] = reason
+      outcome.summary.failures.append(.init(path: directory.description, reason: reason))
+    }
+    outcome.summary.requests = store.counts.subtracting(requestsBefore)
+    return outcome
+  }
+
+  // MARK: One shot
+
+  /// Compares once, publishes what differs, and deletes what is superfluous if that was asked for.
+  func publishOnce() async throws -> MirrorReport.Upload {
+    try await uploader.pending.load(from: store, prefix: settings.mapping.listingPrefix)
+    return await finish(.succeeded)
+  }
+
+  // MARK: Exit
+
+  /// Ends the lane: drains what is dirty, compares everything once more, and deletes what is superfluous if all went well.
+  /// `run` must have returned.
+  func finish(_ ending: Ending) async -> MirrorReport.Upload {
+    defer { schedule.close() }
+    guard ending != .skipped else {
+      await watcher?.stop()
+      return state.withLock { $0.report }
+    }
+    await watcher?.fence()
+    if let pass = schedule.drain() {
+      let outcome = await carryOut(pass, deletes: ending == .succeeded ? .watched : .none)
+      schedule.finish(outcome)
+      conclude(outcome)
+    }
+    await watcher?.stop()
+    let last = await reconcileFinally(deletes: ending == .succeeded && settings.delete ? .inferred : .none)
+    conclude(last)
+    return state.withLock { state in
+      state.report.failures = last.summary.failures
+      state.report.withheld = last.withheld.sorted { $0.key < $1.key }.map { path, reason in
+        .init(path: path.string, reason: reason.description)
+      }
+      state.report.ticks = schedule.passCount
+      state.report.requests = store.counts
+      return state.report
+    }
+  }
+
+  /// Stops the watch of a lane whose entry failed.
+  func discard() async {
+    schedule.close()
+    await watcher?.stop()
+  }
+
+  /// Says what becomes of multipart uploads whose task is about to be cancelled.
+  func cancelled(leaving unfinished: UnfinishedUploads) {
+    uploader.pending.whenCancelled = unfinished
+  }
+
+  /// Lets `run` return after the pass in hand.
+  func requestEnd() {
+    schedule.requestEnd()
+  }
+
+  private func reconcileFinally(deletes: Deletes) async -> PassOutcome {
+    let start = ContinuousClock.now
+    let requestsBefore = store.counts
+    var outcome: PassOutcome
+    if !root.isUnchanged {
+      outcome = PassOutcome(summary: summary(of: .exit))
+      let reason = "the local root is gone or was replaced; nothing below it was compared or deleted"
+      outcome.summary.failures.append(.init(path: root.path.string, reason: reason))
+    } else {
+      do {
+        let survey = try await surveyor.survey()
+        let batch = await batch(from: survey)
+        outcome = await pass(
+          batch, deferred: [], kind: .exit, openFiles: .snapshot, deletes: .none,
+          markers: .directory, since: start)
+        note(survey, in: &outcome)
+        // What is still open or changing has no later pass to wait for.
+        for path in outcome.unpublished.entries.keys where outcome.failed[path] == nil {
+          let reason = "it is open for writing or keeps changing, so no whole version could be read"
+          outcome.summary.failures.append(.init(path: path.string, reason: reason))
+        }
+        if deletes == .inferred { await removeExtras(of: survey, in: &outcome) }
+      } catch {
+        outcome = PassOutcome(summary: summary(of: .exit))
+        outcome.summary.failures.append(.init(path: ".", reason: String(describing: error)))
+      }
+    }
+    outcome.summary.requests = store.counts.subtracting(requestsBefore)
+    outcome.summary.seconds = (ContinuousClock.now - start).seconds
+    return outcome
+  }
+
+  /// Deletes what the comparison found superfluous, unless SPEC 5 withholds it.
+  private func removeExtras(of survey: Survey, in outcome: inout PassOutcome) async {
+    guard !survey.extras.isEmpty else { return }
+    if let reason = blanketReason(against: survey, failures: outcome.summary.failures) {
+      for path in survey.extras { outcome.withheld[path] = reason }
+      outcome.summary.withheldDeletes += survey.extras.count
+      return
+    }
+    var candidates: [RelativePath] = []
+    for path in survey.extras {
+      if let unseen = survey.isUnseen(path) {
+        outcome.withheld[path] = .unseen(unseen)
+        outcome.summary.withheldDeletes += 1
+      } else {
+        candidates.append(path)
+      }
+    }
+    let removal = await remover.remove(candidates, of: survey.remoteObjects)
+    outcome.summary.deleted += removal.deleted.count
+    for (path, reason) in removal.withheld where reason != .stillPresent {
+      outcome.withheld[path] = reason
+      outcome.summary.withheldDeletes += 1
+    }
+    for (path, reason) in removal.failed {
+      outcome.summary.failures.append(.init(path: path.string, reason: reason))
+    }
+  }
+
+  private func blanketReason(against survey: Survey, failures: [MirrorError.Failure]) -> WithheldReason? {
+    if settings.bound == .unlimited { return nil }
+    if state.withLock({ $0.isGuardedByEmptyEntry }) { return .rootEmptyAtEntry }
+    if survey.localFiles == 0 { return .rootEmpty }
+    return nil
+  }
+
+  // MARK: Passes
+
+  private enum Deletes {
+    case none
+    case watched
+    case inferred
+  }
+
+  private func pass(
+    _ batch: DirtySet.Batch, deferred: Set<RelativePath>, kind: PassSummary.Kind, openFiles: OpenFilePolicy,
+    deletes: Deletes, markers: MarkerGate.Strictness, since start: Instant
+  ) async -> PassOutcome {
+    let requestsBefore = store.counts
+    let pass = PublishPass(
+      publisher: publisher(markers), commitOrder: settings.commitOrder,
+      remover: deletes == .watched && settings.delete ? remover : nil, filter: settings.filter,
+      openFiles: openFiles, width: settings.width, objectCount: state.withLock { $0.objectCount })
+    var outcome = await pass.run(batch, deferred: deferred, summary: summary(of: kind))
+    outcome.summary.requests = store.counts.subtracting(requestsBefore)
+    outcome.summary.seconds = (ContinuousClock.now - start).seconds
+    return outcome
+  }
+
+  /// Turns a survey's differences into a batch; suspects are settled by content first.
+  private func batch(from survey: Survey) async -> DirtySet.Batch {
+    let now = ContinuousClock.now
+    let fresh = DirtyEntry(writing: .unknown, firstChange: now, lastChange: now)
+    var entries = survey.copies.mapValues { _ in fresh }
+    let comparison = ContentComparison(
+      root: root, mapping: settings.mapping, store: store, readers: resources.readers,
+      policy: settings.compare, ledger: ledger)
+    let verdicts = await concurrentEach(survey.suspects, width: settings.width) { suspect in
+      do {
+        let isSame = try await comparison.isSame(
+          suspect.path, stamp: suspect.stamp, remote: suspect.remote)
+        return (suspect.path, isSame)
+      } catch {
+        // Sending the file is the answer that loses nothing; if it cannot be read, the upload says so.
+        return (suspect.path, false)
+      }
+    }
+    for (path, isSame) in verdicts where !isSame { entries[path] = fresh }
+    return DirtySet.Batch(entries: entries)
+  }
+
+  private func note(_ survey: Survey, in outcome: inout PassOutcome) {
+    outcome.skipped += survey.skipped
+    for (path, reason) in survey.unreadable.sorted(by: { $0.key < $1.key }) {
+      outcome.summary.failures.append(.init(path: path.description, reason: reason))
+    }
+    for name in survey.undecodable {
+      outcome.summary.failures.append(
+        .init(path: name, reason: "its name is not UTF-8, so it cannot be a key"))
+    }
+  }
+
+  private func conclude(_ outcome: PassOutcome) {
+    activity.note(outcome)
+    state.withLock { state in
+      state.objectCount = max(0, state.objectCount + outcome.summary.published - outcome.summary.deleted)
+      state.report.published += outcome.summary.published
+      state.report.publishedBytes += outcome.summary.publishedBytes
+      state.report.deleted += outcome.summary.deleted
+      state.report.skipped = max(state.report.skipped, outcome.skipped)
+    }
+    journal.passed(outcome.summary)
+  }
+
+  private func summary(of kind: PassSummary.Kind) -> PassSummary {
+    PassSummary(name: settings.name, kind: kind, number: schedule.passCount)
+  }
+
+  // MARK: Parts
+
+  private func publisher(_ strictness: MarkerGate.Strictness) -> FilePublisher {
+    FilePublisher(
+      name: settings.name, root: root, mapping: settings.mapping, symlinks: settings.symlinks, store: store,
+      uploader: uploader, ledger: ledger, journal: journal, activity: activity,
+      markerGate: MarkerGate(
+        order: settings.commitOrder, strictness: strictness, schedule: schedule,
+        fence: { [watcher] in await watcher?.fence() }))
+  }
+
+  private var remover: RemoteRemover {
+    RemoteRemover(
+      name: settings.name, root: root, mapping: settings.mapping, store: store, bound: settings.bound,
+      journal: journal, ledger: ledger)
+  }
+
+  private var surveyor: Surveyor {
+    Surveyor(
+      root: root, mapping: settings.mapping, filter: settings.filter, symlinks: settings.symlinks,
+      comparison: Comparison(policy: settings.compare), store: store, wallClock: wallClock)
+  }
+
+  /// The state of this upload at this moment.
+  var status: UploadStatus {
+    let doing = activity.snapshot
+    let backlog = schedule.backlog()
+    var waitingBytes: Int64 = 0
+    for path in backlog.paths {
+      // A path that cannot be looked at now waits all the same, with a size nobody knows.
+      if case .success(let entry?) = Result(catching: { try root.look(at: path) }) {
+        waitingBytes += entry.stamp.size
+      }
+    }
+    return UploadStatus(
+      name: settings.name, waitingFiles: backlog.paths.count, waitingBytes: waitingBytes,
+      inFlightFiles: doing.inFlight.count, inFlightBytes: doing.inFlight.values.reduce(0, +),
+      publishedFiles: doing.publishedFiles, publishedBytes: doing.publishedBytes,
+      failures: doing.failures.sorted { $0.key < $1.key }.map {
+        .init(path: $0.key.string, reason: $0.value)
+      },
+      withheldDeletes: doing.withheldDeletes, recoveryPoint: backlog.recoveryPoint)
+  }
+}

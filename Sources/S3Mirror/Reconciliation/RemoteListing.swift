@@ -1,0 +1,49 @@
+import MirrorModel
+import S3Client
+
+/// One line of a listing.
+package struct RemoteLine: Sendable {
+  /// `s3://bucket/key`; a directory ends in a slash.
+  package var url: String
+  /// Nil for directories.
+  package var byteCount: Int64?
+  /// Nanoseconds since 1970-01-01 UTC.
+  package var lastModified: Int64?
+}
+
+/// Lists a remote: the object of that name if there is one, and what lies under the prefix.
+///
+/// - Throws: `MirrorError`; `S3Error`.
+func listRemote(
+  _ remote: String, depth: MirrorSession.Depth, connections: Connections, _ each: (RemoteLine) -> Void
+) async throws {
+  let location: S3Location
+  do {
+    location = try S3Location(parsing: remote)
+  } catch {
+    throw MirrorError(.invalid, "\(error)")
+  }
+  let store = try connections.bucket(of: location).store
+  let base = "s3://\(location.bucket)/"
+  var found = false
+  if case .object(let object) = try await RemoteKind.find(location, in: store) {
+    found = true
+    each(
+      RemoteLine(
+        url: base + location.key, byteCount: object.byteCount, lastModified: object.lastModified))
+  }
+  for try await page in store.listing(prefix: location.prefix, delimiter: depth == .level ? "/" : nil) {
+    for object in page.objects {
+      found = true
+      each(
+        RemoteLine(url: base + object.key, byteCount: object.byteCount, lastModified: object.lastModified))
+    }
+    for prefix in page.commonPrefixes {
+      found = true
+      each(RemoteLine(url: base + prefix, byteCount: nil, lastModified: nil))
+    }
+  }
+  if !found, !location.isExplicitPrefix {
+    throw MirrorError(.local, "there is nothing at \(location.url): neither an object nor a prefix")
+  }
+}

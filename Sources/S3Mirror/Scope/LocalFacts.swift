@@ -1,0 +1,45 @@
+import Foundation
+import Glibc
+import LocalTree
+import MirrorModel
+import SystemPackage
+
+/// What a process knows of its surroundings.
+struct ProcessEnvironment: Sendable {
+  let variables: [String: String]
+  let homeDirectory: String
+  let workingDirectory: String
+
+  /// - Parameter variables: stands in for the process's own environment.
+  init(overriding variables: [String: String]?) {
+    let variables = variables ?? ProcessInfo.processInfo.environment
+    self.variables = variables
+    homeDirectory = variables["HOME"] ?? NSHomeDirectory()
+    workingDirectory = FileManager.default.currentDirectoryPath
+  }
+}
+
+/// What lies at a path given by the user; links are followed. Nil when there is nothing.
+///
+/// - Throws: `TreeError` when that cannot be told.
+func kind(at path: FilePath) throws -> EntryKind? {
+  guard let name = path.lastComponent else { return .directory }
+  do throws(TreeError) {
+    let parent = try TreeRoot(path: path.removingLastComponent())
+    return try parent.look(at: RelativePath(name.string), symlinks: .follow)?.kind
+  } catch {
+    guard error.errno == .noSuchFileOrDirectory || error.errno == .notDirectory else { throw error }
+    return nil
+  }
+}
+
+/// Makes a directory and those above it, as far as they are missing.
+///
+/// - Throws: `MirrorError.local` that names the path.
+func createDirectories(_ path: FilePath) throws {
+  do {
+    try FileManager.default.createDirectory(atPath: path.string, withIntermediateDirectories: true)
+  } catch {
+    throw MirrorError(.local, "\(path) cannot be made a directory: \(error.localizedDescription)")
+  }
+}

@@ -1,0 +1,40 @@
+import LocalTree
+import MirrorModel
+import SystemPackage
+
+/// Where remotes lie on this machine.
+struct LocalPlacement: Sendable {
+  let cacheRoot: String
+  let homeDirectory: String
+  let workingDirectory: String
+
+  /// The local path of a spec: the one it names, or `<cacheRoot>/[<profile>@]<bucket>/<key>`.
+  ///
+  /// - Throws: `MirrorError.invalid` for keys that no path can hold.
+  func path(for location: S3Location, local: String?) throws(MirrorError) -> FilePath {
+    if let local { return absolute(local) }
+    let owner = location.profile.map { "\($0)@\(location.bucket)" } ?? location.bucket
+    let key = location.key.utf8.last == UInt8(ascii: "/") ? String(location.key.dropLast()) : location.key
+    if !key.isEmpty {
+      do {
+        _ = try KeyPlace(key: key)
+      } catch {
+        throw MirrorError(.invalid, "\(location.url): \(error); name a local path")
+      }
+    }
+    return absolute(cacheRoot).appending(owner).appending(key).lexicallyNormalized()
+  }
+
+  /// Absolute and without `.` and `..`; `~` is the home directory; links of what exists are resolved, so that two
+  /// names of one place are seen to be one.
+  func absolute(_ text: String) -> FilePath {
+    var path = FilePath(text)
+    if text == "~" {
+      path = FilePath(homeDirectory)
+    } else if text.utf8.starts(with: "~/".utf8) {
+      path = FilePath(homeDirectory).appending(String(text.dropFirst(2)))
+    }
+    if path.isRelative { path = FilePath(workingDirectory).appending(path.components) }
+    return canonicalPath(path.lexicallyNormalized())
+  }
+}

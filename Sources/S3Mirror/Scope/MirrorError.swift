@@ -1,0 +1,46 @@
+/// What a scope, or a call on its session, throws.
+public struct MirrorError: Error, Sendable, Hashable {
+  public enum Kind: Sendable, Hashable {
+    /// A spec, a name or an option is wrong. Found before anything was transferred.
+    case invalid
+    /// Credentials, profile, endpoint, bucket or access. Found before anything was transferred.
+    case configuration
+    /// A local path that must exist does not, or cannot be used.
+    case local
+    /// Some files did not arrive: ``failures`` lists them.
+    case incomplete
+    /// The scope ended, or was told to stop, before the work was done.
+    case interrupted
+  }
+
+  /// One path that could not be transferred, and why.
+  public struct Failure: Sendable, Hashable, CustomStringConvertible {
+    /// Relative to the upload's or download's root.
+    public var path: String
+    public var reason: String
+
+    public init(path: String, reason: String) {
+      self.path = path
+      self.reason = reason
+    }
+
+    public var description: String { "\(path): \(reason)" }
+  }
+
+  public var kind: Kind
+  /// One sentence that names the culprit and the cure.
+  public var message: String
+  public var failures: [Failure]
+
+  public init(_ kind: Kind, _ message: String, failures: [Failure] = []) {
+    self.kind = kind
+    self.message = message
+    self.failures = failures
+  }
+}
+
+extension MirrorError: CustomStringConvertible {
+  public var description: String {
+    ([message] + failures.map { "  \($0)" }).joined(separator: "\n")
+  }
+}

@@ -1,0 +1,76 @@
+/// What an observer is told while a mirror works.
+public enum MirrorEvent: Sendable {
+  /// A file arrived: on S3, or here.
+  case transferred(Transfer)
+  /// A file did not arrive; it is tried again unless this was the end.
+  case failed(mirror: String, operation: String, path: String, reason: String)
+  /// A pass over one upload ended.
+  case pass(PassSummary)
+  /// A download ended.
+  case downloaded(name: String, files: Int, bytes: Int64, unchanged: Int)
+  /// The scope ended.
+  case ended(MirrorReport)
+  /// Something that the user should know and need not act on at once.
+  case notice(String)
+
+  public struct Transfer: Sendable {
+    public var mirror: String
+    /// `upload`, `download` or `copy`.
+    public var operation: String
+    public var path: String
+    public var bytes: Int64
+  }
+}
+
+/// What one pass over an upload did.
+public struct PassSummary: Sendable, Hashable {
+  public enum Kind: String, Sendable, Hashable {
+    case entry
+    case tick
+    case flush
+    case exit
+  }
+
+  /// The upload's name.
+  public var name: String
+  public var kind: Kind
+  /// Ticks of this upload so far.
+  public var number: Int
+  public var published = 0
+  public var publishedBytes: Int64 = 0
+  /// Objects made by a copy on the server, for a rename; among `published`.
+  public var copied = 0
+  public var deleted = 0
+  public var withheldDeletes = 0
+  /// Files left dirty because they were open or changing.
+  public var waiting = 0
+  public var failures: [MirrorError.Failure] = []
+  /// Requests by S3 operation, retries included.
+  public var requests: [String: Int] = [:]
+  public var seconds: Double = 0
+
+  init(name: String, kind: Kind, number: Int) {
+    self.name = name
+    self.kind = kind
+    self.number = number
+  }
+
+  /// All requests of the pass.
+  public var requestCount: Int { requests.values.reduce(0, +) }
+}
+
+/// The state of one upload at this moment.
+public struct UploadStatus: Sendable, Hashable {
+  public var name: String
+  public var waitingFiles: Int
+  public var waitingBytes: Int64
+  public var inFlightFiles: Int
+  public var inFlightBytes: Int64
+  public var publishedFiles: Int
+  public var publishedBytes: Int64
+  /// Paths whose last attempt failed, with the reason.
+  public var failures: [MirrorError.Failure]
+  public var withheldDeletes: Int
+  /// The age of the oldest change that is not published: what a crash now would cost. Nil when everything is.
+  public var recoveryPoint: Duration?
+}

@@ -1,0 +1,40 @@
+/// What a scope did, upload by upload.
+public struct MirrorReport: Sendable, Hashable {
+  /// One upload from entry to exit.
+  public struct Upload: Sendable, Hashable {
+    public var name: String
+    public var published = 0
+    public var publishedBytes: Int64 = 0
+    public var deleted = 0
+    /// Deletes that the guard withheld, and why. No error.
+    public var withheld: [MirrorError.Failure] = []
+    /// What is not on S3 though it should be.
+    public var failures: [MirrorError.Failure] = []
+    /// Symbolic links, sockets, FIFOs and devices that were left out.
+    public var skipped = 0
+    public var ticks = 0
+    /// Requests by S3 operation.
+    public var requests: [String: Int] = [:]
+  }
+
+  public var uploads: [Upload] = []
+
+  /// Whether everything that should be on S3 is there.
+  public var isComplete: Bool { uploads.allSatisfy { $0.failures.isEmpty } }
+}
+
+extension MirrorReport {
+  /// What `withMirror` throws for a body that succeeded; nil when everything is published.
+  var error: MirrorError? {
+    let failures = uploads.flatMap { upload in
+      upload.failures.map { failure in
+        MirrorError.Failure(
+          path: uploads.count > 1 ? "\(upload.name)/\(failure.path)" : failure.path, reason: failure.reason)
+      }
+    }
+    guard !failures.isEmpty else { return nil }
+    let count = failures.count
+    return MirrorError(
+      .incomplete, "\(count) \(count == 1 ? "path" : "paths") could not be published", failures: failures)
+  }
+}

@@ -1,0 +1,73 @@
+import MirrorModel
+import SystemPackage
+
+public typealias FilePath = SystemPackage.FilePath
+
+/// One named line of a mirror: a download, an upload, or both.
+///
+/// Made with ``download(_:local:delete:exclude:include:)``, ``upload(_:local:interval:delete:exclude:include:)`` and
+/// ``sync(_:local:interval:delete:exclude:include:)``; what is wrong with one is said when the scope is entered, before
+/// the first byte moves.
+public struct MirrorSpec: Sendable, Hashable {
+  enum Direction: Sendable, Hashable {
+    case download
+    case upload
+    case sync
+  }
+
+  var direction: Direction
+  var remote: String
+  var local: String?
+  var interval: Duration?
+  var delete: Bool
+  var exclude: [String]
+  var include: [String]
+
+  /// Fetches `remote` on entry.
+  ///
+  /// - Parameters:
+  ///   - remote: `s3://[profile@]bucket/key`: that object if it exists, else the prefix `key/`; with a trailing slash
+  ///     always the prefix. A local path passes through, and must exist.
+  ///   - local: where it goes; by default below ``Options/cacheRoot``.
+  ///   - delete: remove local files that are not on S3, under the guard that the semantics page describes.
+  ///   - exclude: gitignore-style patterns, relative to the root.
+  ///   - include: if not empty, only what matches is fetched.
+  public static func download(
+    _ remote: String, local: String? = nil, delete: Bool = false, exclude: [String] = [],
+    include: [String] = []
+  ) -> MirrorSpec {
+    MirrorSpec(
+      direction: .download, remote: remote, local: local, interval: nil, delete: delete, exclude: exclude,
+      include: include)
+  }
+
+  /// Publishes a local tree, or one file, while the scope runs and when it ends.
+  ///
+  /// - Parameters:
+  ///   - remote: `s3://[profile@]bucket/key`. A local path passes through: its directory is created, nothing is sent.
+  ///   - local: the tree; by default below ``Options/cacheRoot``. Created if it is absent.
+  ///   - interval: the time from tick to tick, by default 300 seconds; nil publishes at exit only, zero as soon as a
+  ///     change is closed and has been quiet for a second.
+  ///   - delete: remove objects whose file is gone, under the guard that the semantics page describes.
+  ///   - exclude: gitignore-style patterns; what they match is neither pushed nor deleted.
+  ///   - include: if not empty, only what matches is pushed.
+  public static func upload(
+    _ remote: String, local: String? = nil, interval: Duration? = .seconds(300), delete: Bool = true,
+    exclude: [String] = [], include: [String] = []
+  ) -> MirrorSpec {
+    MirrorSpec(
+      direction: .upload, remote: remote, local: local, interval: interval, delete: delete,
+      exclude: exclude, include: include)
+  }
+
+  /// Downloads first, then uploads from the same path: resumes a run. The download takes what is absent here or
+  /// older here, never what is later here, and never deletes locally. Parameters are those of an upload.
+  public static func sync(
+    _ remote: String, local: String? = nil, interval: Duration? = .seconds(300), delete: Bool = true,
+    exclude: [String] = [], include: [String] = []
+  ) -> MirrorSpec {
+    MirrorSpec(
+      direction: .sync, remote: remote, local: local, interval: interval, delete: delete,
+      exclude: exclude, include: include)
+  }
+}

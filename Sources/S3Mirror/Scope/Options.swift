@@ -1,0 +1,143 @@
+import Logging
+import MirrorModel
+
+/// What holds for a whole mirror.
+public struct Options: Sendable {
+  /// Where paths without `local` lie; `~` is the home directory. Default `~/.cache/positronic/s3/`.
+  public var cacheRoot: String
+  /// Print progress to standard error. Default true.
+  public var showProgress: Bool
+  /// Requests with a payload in flight, over everything. Default 10.
+  public var maxWorkers: Int
+  /// The AWS profile for URLs that name none; nil leaves it to `AWS_PROFILE` and the default profile.
+  public var profile: String?
+  /// The service's URL; nil leaves it to `AWS_ENDPOINT_URL_S3`, `AWS_ENDPOINT_URL` and the profile.
+  public var endpointURL: String?
+  /// The bucket's region; nil leaves it to the environment and the profile.
+  public var region: String?
+  /// Send requests without a signature. Default false.
+  public var anonymous: Bool
+  /// Let plain http go to hosts other than this one. Default false.
+  public var allowInsecure: Bool
+  /// What happens to uploads when the body throws. Default ``OnError-swift.enum/upload``.
+  public var onError: OnError
+  /// Bounds the drain at exit; nil, the default, lets it take as long as it takes.
+  public var exitTimeout: Duration?
+  /// How long a change must be quiet where the interval is zero, and the gap between the two reads of a snapshot.
+  /// Default 1 second.
+  public var settle: Duration
+  /// How long a file with an unclosed write waits for its close before it goes as a snapshot. Default: one interval.
+  public var openFileGrace: Duration?
+  /// How equal sizes are looked at by a reconciliation. Default ``Compare-swift.enum/standard``.
+  public var compare: Compare
+  /// How many objects one batch of deletes may remove. Default ``MaxDelete-swift.enum/standard``.
+  public var maxDelete: MaxDelete
+  /// Names published only after everything else in their directory. Default ``defaultCommitLast``.
+  public var commitLast: [String]
+  /// What symbolic links are. Default ``Symlinks-swift.enum/skip``.
+  public var symlinks: Symlinks
+  /// The largest file that goes up in one request, in bytes. Default 16 MiB.
+  public var multipartThreshold: Int64
+  /// The part size to start from, in bytes; grown so that S3's 10,000 parts suffice. Default 16 MiB.
+  public var partBytes: Int64
+  /// Requests sent for one operation before it fails. Default 5.
+  public var maxAttempts: Int
+  /// The folder of the transfer logs; nil is `$XDG_STATE_HOME/s3mirror/log`.
+  public var logDirectory: String?
+  /// Days that transfer logs are kept. Default 30.
+  public var logKeepDays: Int
+  /// The mirror's name in the transfer log. Default `mirror`.
+  public var name: String
+  /// Where the library logs. Default: swift-log's `s3mirror` label.
+  public var logger: Logger
+  /// Told of every pass and every transfer, from the task that did it; must not block.
+  public var observer: (@Sendable (MirrorEvent) -> Void)?
+  /// The environment that credentials and endpoints come from; nil is the process's own.
+  public var environment: [String: String]?
+
+  public enum OnError: Sendable, Hashable {
+    /// Publish what there is, delete nothing.
+    case upload
+    /// Leave S3 as it is.
+    case skip
+  }
+
+  public enum Compare: String, Sendable, Hashable, CaseIterable {
+    /// Sizes alone.
+    case size
+    /// Sizes, and content where times leave a doubt.
+    case standard = "default"
+    /// Content always.
+    case checksum
+  }
+
+  public enum MaxDelete: Sendable, Hashable {
+    /// Withheld above both half of the objects under the prefix and 10 objects.
+    case standard
+    case limit(Int)
+    case unlimited
+  }
+
+  public enum Symlinks: String, Sendable, Hashable, CaseIterable {
+    /// Left out and counted.
+    case skip
+    /// What they point to is uploaded; loops are detected.
+    case follow
+  }
+
+  /// The markers that common training frameworks write last.
+  public static let defaultCommitLast = [
+    "latest", "latest_*", "*.index.json", ".metadata", "trainer_state.json", "checkpoint",
+    "commit_success.txt", "_SUCCESS", "DONE", "latest_checkpointed_iteration.txt",
+  ]
+
+  public init(
+    cacheRoot: String = "~/.cache/positronic/s3/", showProgress: Bool = true, maxWorkers: Int = 10
+  ) {
+    self.cacheRoot = cacheRoot
+    self.showProgress = showProgress
+    self.maxWorkers = maxWorkers
+    profile = nil
+    endpointURL = nil
+    region = nil
+    anonymous = false
+    allowInsecure = false
+    onError = .upload
+    exitTimeout = nil
+    settle = .seconds(1)
+    openFileGrace = nil
+    compare = .standard
+    maxDelete = .standard
+    commitLast = Self.defaultCommitLast
+    symlinks = .skip
+    multipartThreshold = 16 << 20
+    partBytes = 16 << 20
+    maxAttempts = 5
+    logDirectory = nil
+    logKeepDays = 30
+    name = "mirror"
+    logger = Logger(label: "s3mirror")
+    observer = nil
+    environment = nil
+  }
+}
+
+extension Options.Compare {
+  var policy: ComparePolicy {
+    switch self {
+    case .size: .size
+    case .standard: .standard
+    case .checksum: .checksum
+    }
+  }
+}
+
+extension Options.MaxDelete {
+  var bound: DeleteBound {
+    switch self {
+    case .standard: .standard
+    case .limit(let limit): .limit(limit)
+    case .unlimited: .unlimited
+    }
+  }
+}

@@ -1,0 +1,32 @@
+import ArgumentParser
+import S3Mirror
+
+/// Lists a remote, one full URL a line.
+struct LsCommand: AsyncParsableCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "ls", abstract: "List a remote, one full URL a line.")
+
+  @Argument(help: "s3://[profile@]bucket/key")
+  var remote: String
+
+  @Flag(name: .shortAndLong, help: "List everything below, not one level.")
+  var recursive = false
+
+  @Flag(help: "Print JSON lines: url, bytes, lastModified.")
+  var json = false
+
+  @OptionGroup var mirror: MirrorOptions
+
+  func run() async throws {
+    let scope = try MirrorScope(options: mirror.options(telling: mirror.narrator))
+    do {
+      try await scope.list(remote, depth: recursive ? .recursive : .level) { line in
+        Console.data(json ? JSONText.line(line) : line.url)
+      }
+    } catch {
+      await scope.close()
+      throw error
+    }
+    await scope.close()
+  }
+}

@@ -1,0 +1,111 @@
+import ArgumentParser
+import Foundation
+import S3Mirror
+
+/// The scope around any program.
+struct RunCommand: AsyncParsableCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "run",
+    abstract: "Run a program inside a mirror.",
+    usage: "s3mirror run [--download SPEC] [--upload SPEC] [--sync SPEC] [options] -- COMMAND [ARGUMENT ...]",
+    discussion: """
+      SPEC is name=remote[,local=PATH][,interval=SECONDS|none][,delete=true|false][,exclude=PATTERN]\
+      [,include=PATTERN]; only these keys end the remote, and \\, is a comma.
+
+      The program gets each local path as S3MIRROR_<NAME> (upper case, other characters _) and as {name} in its \
+      arguments. Signals are passed on; its exit status is kept. If it fails, nothing is deleted on S3.
+      """)
+
+  @Option(help: "Fetch before the program starts.")
+  var download: [SpecArgument] = []
+
+  @Option(help: "Publish while the program runs and when it ends.")
+  var upload: [SpecArgument] = []
+
+  @Option(help: "Fetch, then publish from the same path: resume a run.")
+  var sync: [SpecArgument] = []
+
+  @OptionGroup var mirror: MirrorOptions
+
+  @Argument(parsing: .postTerminator, help: "The program and its arguments.")
+  var command: [String] = []
+
+  private var names: [String] { (download + upload + sync).map(\.name) }
+
+  mutating func validate() throws {
+    guard !command.isEmpty else { throw ValidationError("There is no program to run; write -- COMMAND.") }
+    guard !names.isEmpty else {
+      throw ValidationError("There is nothing to mirror; give --download, --upload or --sync.")
+    }
+    var taken: [String: String] = [:]
+    for name in names {
+      let variable = Self.variable(for: name)
+      if let other = taken[variable], other != name {
+        throw ValidationError("The names \"\(other)\" and \"\(name)\" both become \(variable); rename one.")
+      }
+      taken[variable] = name
+    }
+    for spec in download { _ = try spec.download() }
+  }
+
+  func run() async throws {
+    let environment = ProcessInfo.processInfo.environment
+    let executable: String
+    do {
+      executable = try ChildProcess.locate(command[0], path: environment["PATH"])
+    } catch let status as ExitStatus {
+      Console.error(
+        "\(command[0]): \(status == .notFound ? "command not found" : "it is not executable")")
+      throw status
+    }
+    let narrator = mirror.narrator
+    let scope = try MirrorScope(options: mirror.options(telling: narrator))
+    let supervisor = Supervisor()
+    let specs =
+      try download.map { (name: $0.name, spec: try $0.download()) }
+      + upload.map { (name: $0.name, spec: $0.upload()) } + sync.map { (name: $0.name, spec: $0.sync()) }
+    try await scope.enter(specs, under: supervisor)
+
+    let ending: ChildProcess.Ending
+    do {
+      ending = try await runChild(executable, in: environment, scope: scope, supervisor: supervisor)
+    } catch {
+      _ = await scope.exit(.threw)
+      throw error
+    }
+    let report = await scope.exit(ending.status == 0 ? .returned : .threw)
+    narrator.tell(report)
+    if let signal = supervisor.secondSignal { throw ExitStatus.signal(signal) }
+    throw ending.status == 0 ? ExitStatus(report) : ExitStatus(code: ending.status)
+  }
+
+  private func runChild(
+    _ executable: String, in environment: [String: String], scope: MirrorScope, supervisor: Supervisor
+  ) async throws -> ChildProcess.Ending {
+    var environment = environment
+    var arguments = command
+    for name in names {
+      let path = try scope.path(of: name).string
+      environment[Self.variable(for: name)] = path
+      arguments = arguments.map { $0.replacingOccurrences(of: "{\(name)}", with: path) }
+    }
+    let child = try ChildProcess(executable: executable, arguments: arguments, environment: environment)
+    // A typed Ctrl-C has reached the child already: it is in the terminal's foreground group, as we are.
+    supervisor.react { arrival in
+      if !arrival.isFromTerminal { child.send(arrival.number) }
+    }
+    supervisor.reactToSecond { arrival in
+      if !arrival.isFromTerminal { child.send(arrival.number) }
+      scope.abandon()
+    }
+    return await child.wait()
+  }
+
+  /// `S3MIRROR_<NAME>`: upper case, and `_` for what cannot stand in a variable's name.
+  static func variable(for name: String) -> String {
+    let letters = name.uppercased().map { character in
+      character.isASCII && (character.isLetter || character.isNumber) ? character : "_"
+    }
+    return "S3MIRROR_" + String(letters)
+  }
+}

@@ -1,0 +1,42 @@
+import ArgumentParser
+import S3Mirror
+
+/// Publishes a tree or a file once.
+struct UploadCommand: AsyncParsableCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "upload", abstract: "Publish a directory or a file once.")
+
+  @Argument(help: "The directory or file.")
+  var local: String
+
+  @Argument(help: "s3://[profile@]bucket/key; a file goes into a key that ends in a slash.")
+  var remote: String
+
+  @Flag(help: "Remove objects that have no file here.")
+  var delete = false
+
+  @OptionGroup var filter: FilterOptions
+  @OptionGroup var mirror: MirrorOptions
+
+  func run() async throws {
+    let narrator = mirror.narrator
+    let scope = try MirrorScope(options: mirror.options(telling: narrator))
+    let supervisor = Supervisor()
+    // There is nothing to finish but the upload itself, so the first signal changes nothing.
+    supervisor.react { _ in }
+    supervisor.reactToSecond { _ in scope.abandon() }
+    let spec = MirrorSpec.upload(
+      remote, local: local, interval: nil, delete: delete, exclude: filter.exclude, include: filter.include)
+    let report: MirrorReport
+    do {
+      report = try await scope.uploadOnce(spec, name: "upload")
+    } catch {
+      await scope.close()
+      throw error
+    }
+    await scope.close()
+    narrator.tell(report)
+    if let signal = supervisor.secondSignal { throw ExitStatus.signal(signal) }
+    throw ExitStatus(report)
+  }
+}

@@ -1,0 +1,29 @@
+import Foundation
+import S3Mirror
+import TransferLog
+
+/// JSON lines for `--json`. The schemas are in the command line's documentation page.
+enum JSONText {
+  private struct Listed: Encodable {
+    var url: String
+    var bytes: Int64?
+    var lastModified: String?
+  }
+
+  static func line(_ line: RemoteLine) -> String {
+    encode(
+      Listed(
+        url: line.url, bytes: line.byteCount,
+        lastModified: line.lastModified.map { UTCTime(milliseconds: $0 / 1_000_000).description }))
+  }
+
+  static func encode(_ value: some Encodable) -> String {
+    let encoder = JSONEncoder()
+    encoder.outputFormatting = [.sortedKeys, .withoutEscapingSlashes]
+    do {
+      return String(decoding: try encoder.encode(value), as: UTF8.self)
+    } catch {
+      preconditionFailure("these values are strings and numbers, which JSON can always hold: \(error)")
+    }
+  }
+}

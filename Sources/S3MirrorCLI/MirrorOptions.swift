@@ -1,0 +1,133 @@
+import ArgumentParser
+import Logging
+import S3Mirror
+
+/// The options that every command of a mirror takes.
+struct MirrorOptions: ParsableArguments {
+  @Option(help: "The AWS profile for remotes that name none.")
+  var profile: String?
+
+  @Option(name: .customLong("endpoint-url"), help: "The S3 service's URL.")
+  var endpointURL: String?
+
+  @Option(help: "The bucket's region.")
+  var region: String?
+
+  @Flag(name: .customLong("no-sign-request"), help: "Send requests without a signature.")
+  var anonymous = false
+
+  @Flag(help: "Let plain http go to other hosts.")
+  var allowInsecure = false
+
+  @Option(help: "Transfers in flight, over everything.")
+  var maxWorkers = 10
+
+  @Option(help: "Requests sent for one operation before it fails.")
+  var maxAttempts = 5
+
+  @Option(help: "The largest file sent in one request, in MiB.")
+  var multipartThreshold = 16
+
+  @Option(help: "The part size to start from, in MiB.")
+  var partSize = 16
+
+  @Option(help: "How equal sizes are compared: size, default or checksum.")
+  var compare: String = "default"
+
+  @Option(help: "The most deletes of one batch: a number, or none for no bound.")
+  var maxDelete: String?
+
+  @Option(help: "What symbolic links are: skip or follow.")
+  var symlinks: String = "skip"
+
+  @Option(
+    help: "A pattern of names published after everything else in their directory; replaces the default list.")
+  var commitLast: [String] = []
+
+  @Option(
+    help: "Seconds a change must be quiet where the interval is 0, and between the reads of a snapshot.")
+  var settle: Double = 1
+
+  @Option(
+    help: "Seconds a file with an unclosed write waits before it goes as a snapshot. Default: one interval.")
+  var openFileGrace: Double?
+
+  @Option(help: "Seconds the end may take; what is unfinished then is left on S3 for the next run.")
+  var exitTimeout: Double?
+
+  @Option(help: "The root of local paths that are not named.")
+  var cacheRoot = "~/.cache/positronic/s3/"
+
+  @Option(help: "The folder of the transfer logs.")
+  var logDir: String?
+
+  @Option(help: "Days that transfer logs are kept.")
+  var logKeep = 30
+
+  @Option(help: "The mirror's name in the transfer log.")
+  var name = "mirror"
+
+  @Flag(name: .shortAndLong, help: "Say only what went wrong.")
+  var quiet = false
+
+  @Flag(name: .shortAndLong, help: "Say every file.")
+  var verbose = false
+
+  var narrator: Narrator { Narrator(quiet ? .quiet : verbose ? .verbose : .normal) }
+
+  mutating func validate() throws {
+    guard maxWorkers > 0 else { throw ValidationError("--max-workers needs at least 1.") }
+    guard maxAttempts > 0 else { throw ValidationError("--max-attempts needs at least 1.") }
+    guard (0...5120).contains(multipartThreshold) else {
+      throw ValidationError("--multipart-threshold is from 0 to 5120 MiB.")
+    }
+    guard (5...5120).contains(partSize) else { throw ValidationError("--part-size is from 5 to 5120 MiB.") }
+    guard settle >= 0, openFileGrace ?? 0 >= 0, exitTimeout ?? 0 >= 0 else {
+      throw ValidationError("Times in seconds cannot be negative.")
+    }
+    guard Options.Compare(rawValue: compare) != nil else {
+      throw ValidationError("--compare is size, default or checksum, not \"\(compare)\".")
+    }
+    guard Options.Symlinks(rawValue: symlinks) != nil else {
+      throw ValidationError("--symlinks is skip or follow, not \"\(symlinks)\".")
+    }
+    if let maxDelete, maxDelete != "none", Int(maxDelete).map({ $0 < 0 }) ?? true {
+      throw ValidationError("--max-delete is a number or none, not \"\(maxDelete)\".")
+    }
+  }
+
+  /// The library's options.
+  func options(telling narrator: Narrator) -> Options {
+    var options = Options(cacheRoot: cacheRoot, showProgress: false, maxWorkers: maxWorkers)
+    options.profile = profile
+    options.endpointURL = endpointURL
+    options.region = region
+    options.anonymous = anonymous
+    options.allowInsecure = allowInsecure
+    options.maxAttempts = maxAttempts
+    options.multipartThreshold = Int64(multipartThreshold) << 20
+    options.partBytes = Int64(partSize) << 20
+    options.compare = Options.Compare(rawValue: compare) ?? .standard
+    options.symlinks = Options.Symlinks(rawValue: symlinks) ?? .skip
+    options.maxDelete = maxDelete.map { Int($0).map { .limit($0) } ?? .unlimited } ?? .standard
+    if !commitLast.isEmpty { options.commitLast = commitLast }
+    options.settle = .seconds(settle)
+    options.openFileGrace = openFileGrace.map { .seconds($0) }
+    options.exitTimeout = exitTimeout.map { .seconds($0) }
+    options.logDirectory = logDir
+    options.logKeepDays = logKeep
+    options.name = name
+    options.logger = Logger(label: "s3mirror") { _ in SwiftLogNoOpLogHandler() }
+    options.observer = { narrator.tell($0) }
+    return options
+  }
+}
+
+/// Which files of a tree count.
+struct FilterOptions: ParsableArguments {
+  @Option(help: "A gitignore-style pattern, relative to the root; may be given more than once.")
+  var exclude: [String] = []
+
+  @Option(help: "Only what matches counts; may be given more than once.")
+  var include: [String] = []
+}

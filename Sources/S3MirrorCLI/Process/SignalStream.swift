@@ -1,0 +1,40 @@
+import CLinux
+import Foundation
+import Glibc
+
+/// SIGINT, SIGTERM and SIGHUP as a stream.
+///
+/// They come through a handler and a pipe. Blocking them and waiting in one thread does not work here: the main
+/// thread of a Swift program parks in dispatch_main, which unblocks every signal.
+enum SignalStream {
+  struct Arrival: Sendable, Hashable {
+    var number: Int32
+    /// The kernel sent it to the terminal's whole foreground group, the child included (a typed Ctrl-C).
+    var isFromTerminal: Bool
+  }
+
+  static let numbers = [SIGINT, SIGTERM, SIGHUP]
+
+  /// The arrivals, from now until the program ends. Ask once.
+  static func arrivals() -> AsyncStream<Arrival> {
+    let pipe = Pipe()
+    let (stream, continuation) = AsyncStream<Arrival>.makeStream(bufferingPolicy: .bufferingOldest(16))
+    let thread = Thread {
+      let reader = pipe.fileHandleForReading
+      // Each handler's write is two bytes, which pipe(7) never splits.
+      while case .success(let message?) = Result(catching: { try reader.read(upToCount: 2) }),
+        message.count == 2
+      {
+        continuation.yield(Arrival(number: Int32(message[0]), isFromTerminal: message[1] != 0))
+      }
+    }
+    thread.name = "s3m-signal"
+    thread.start()
+    for number in numbers {
+      guard s3m_forward_signal(number, pipe.fileHandleForWriting.fileDescriptor) == 0 else {
+        preconditionFailure("sigaction refuses signal \(number), which every Linux has")
+      }
+    }
+    return stream
+  }
+}

@@ -1,0 +1,90 @@
+import S3Mirror
+import Synchronization
+
+/// What signals mean at each moment of a run: the first lets it finish and publish, the second cuts it short.
+final class Supervisor: Sendable {
+  typealias Reaction = @Sendable (SignalStream.Arrival) -> Void
+
+  private struct State {
+    var arrivals: [SignalStream.Arrival] = []
+    /// What the first signal does now.
+    var reaction: Reaction?
+    var isFirstHandled = false
+    var onSecond: Reaction?
+  }
+
+  private let state = Mutex(State())
+  private let task: Mutex<Task<Void, Never>?> = Mutex(nil)
+
+  /// Begins to listen. The signals must be blocked already.
+  init() {
+    let arrivals = SignalStream.arrivals()
+    task.withLock { task in
+      task = Task { [weak self] in
+        for await arrival in arrivals { self?.note(arrival) }
+      }
+    }
+  }
+
+  /// The signal that cut the run short; nil while there was one at most.
+  var secondSignal: Int32? { state.withLock { $0.arrivals.count > 1 ? $0.arrivals[1].number : nil } }
+
+  /// The first signal, if there was one.
+  var firstSignal: Int32? { state.withLock { $0.arrivals.first?.number } }
+
+  /// From now on the first signal does this; if it has come and nothing has answered it yet, at once.
+  func react(_ reaction: @escaping Reaction) {
+    let waiting: SignalStream.Arrival? = state.withLock { state in
+      state.reaction = reaction
+      guard let first = state.arrivals.first, !state.isFirstHandled else { return nil }
+      state.isFirstHandled = true
+      return first
+    }
+    if let waiting { reaction(waiting) }
+  }
+
+  /// From now on the second signal, and every further one, does this.
+  func reactToSecond(_ reaction: @escaping Reaction) {
+    state.withLock { $0.onSecond = reaction }
+  }
+
+  /// Waits for the first signal.
+  func firstArrival() async {
+    await withCheckedContinuation { continuation in
+      react { _ in continuation.resume() }
+    }
+  }
+
+  private func note(_ arrival: SignalStream.Arrival) {
+    let reaction: Reaction? = state.withLock { state in
+      state.arrivals.append(arrival)
+      if state.arrivals.count > 1 { return state.onSecond }
+      guard let reaction = state.reaction else { return nil }
+      state.isFirstHandled = true
+      return reaction
+    }
+    reaction?(arrival)
+  }
+}
+
+extension MirrorScope {
+  /// Enters, unless a signal comes first.
+  ///
+  /// - Throws: `ExitStatus.signal`; what `enter` throws.
+  func enter(_ specs: [(name: String, spec: MirrorSpec)], under supervisor: Supervisor) async throws {
+    let entry = Task { try await enter(specs) }
+    supervisor.react { _ in entry.cancel() }
+    supervisor.reactToSecond { _ in self.abandon() }
+    do {
+      try await entry.value
+    } catch {
+      _ = await exit(.threw)
+      if let signal = supervisor.firstSignal { throw ExitStatus.signal(signal) }
+      throw error
+    }
+    if let signal = supervisor.firstSignal {
+      _ = await exit(.threw)
+      throw ExitStatus.signal(signal)
+    }
+  }
+}

@@ -1,0 +1,69 @@
+// S3MirrorCLI: arguments, terminal, exit status. Everything else is the library's.
+//
+// Glossary:
+// - spec: `name=remote[,key=value]…`, one download, upload or sync on the command line
+// - child: the program that `run` wraps
+// - first and second signal: "finish and publish", and "leave now"
+
+import ArgumentParser
+import Glibc
+import S3Mirror
+
+@main
+struct S3MirrorCommand: AsyncParsableCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "s3mirror",
+    abstract: "Streams what changes in a directory to S3, and fetches what a job needs.",
+    discussion: """
+      A remote is s3://[profile@]bucket/key. Credentials, region and endpoint come from the places that AWS's \
+      tools use. Data go to standard output, everything else to standard error.
+
+      Exit status: 0 all done; 1 some transfer failed, a delete was withheld or something differs; 2 usage; \
+      3 configuration, credentials or access; 128+n ended by signal n before all was published.
+      """,
+    version: s3MirrorVersion,
+    subcommands: [
+      RunCommand.self, WatchCommand.self, UploadCommand.self, DownloadCommand.self, LsCommand.self,
+      LogCommand.self,
+    ])
+
+  /// Parses the arguments, carries out the command and ends the process with its status.
+  static func main() async {
+    // A reader that went away is a failed write, not the end.
+    signal(SIGPIPE, SIG_IGN)
+    do {
+      var command = try parseAsRoot()
+      if var asynchronous = command as? any AsyncParsableCommand {
+        try await asynchronous.run()
+      } else {
+        try command.run()
+      }
+      ExitStatus.success.leave()
+    } catch let status as ExitStatus {
+      status.leave()
+    } catch let error as MirrorError {
+      Console.error(error.description)
+      ExitStatus(error).leave()
+    } catch is CancellationError {
+      ExitStatus.failure.leave()
+    } catch {
+      leave(withParserError: error)
+    }
+  }
+
+  /// The parser's own status for wrong arguments is 64 (sysexits.h); ours is 2, as SPEC 8 and most tools have it.
+  private static func leave(withParserError error: any Error) -> Never {
+    let code = exitCode(for: error)
+    let text = fullMessage(for: error)
+    if code == .success {
+      print(text)
+      ExitStatus.success.leave()
+    }
+    if code == .validationFailure {
+      Console.error(text)
+      ExitStatus.usage.leave()
+    }
+    Console.error(text.isEmpty ? "\(error)" : text)
+    ExitStatus.failure.leave()
+  }
+}
