@@ -164,8 +164,10 @@ extension S3Bucket {
     }
     let url =
       "\(endpoint.scheme.rawValue)://\(host)\(path)" + (query.isEmpty ? "" : "?" + canonicalQuery(query))
-    return HTTPRequest(
+    var signed = HTTPRequest(
       method: request.method, url: url, headers: headers, body: request.body, sink: request.sink)
+    signed.lowSpeedSeconds = request.lowSpeedSeconds
+    return signed
   }
 
   /// Bodies up to this many bytes are hashed always: it costs microseconds.
