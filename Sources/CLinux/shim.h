@@ -2,10 +2,13 @@
 #pragma once
 #include <dirent.h>
 #include <fcntl.h>
+#include <linux/magic.h>
+#include <linux/openat2.h>
 #include <sys/eventfd.h>
 #include <sys/inotify.h>
 #include <sys/prctl.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/vfs.h>
 #include <unistd.h>
 
@@ -24,6 +27,26 @@ static inline int s3m_set_lease_signal(int descriptor, int signal) {
 }
 static inline int s3m_open_at(int directory, const char *path, int flags, mode_t mode) {
   return openat(directory, path, flags, mode);
+}
+// open(2): asm-generic/fcntl.h, the same on x86-64 and arm64.
+#define S3M_O_NOATIME 01000000
+#define S3M_O_PATH 010000000
+// utimensat(2): "leave this time alone", a cast that Swift does not import.
+enum { S3M_UTIME_OMIT = (1 << 30) - 2 };
+
+// openat2(2), since Linux 5.6; glibc has no wrapper before 2.43.
+static inline int s3m_open_beneath(int directory, const char *path, int flags, mode_t mode) {
+  struct open_how how = {.flags = (unsigned)flags, .mode = mode,
+                         .resolve = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS};
+  return (int)syscall(SYS_openat2, directory, path, &how, sizeof how);
+}
+// getdents64(2): one call a buffer, where readdir(3) is one call a name.
+static inline long s3m_read_directory(int directory, void *buffer, size_t size) {
+  return syscall(SYS_getdents64, directory, buffer, size);
+}
+// fallocate(2), hidden without _GNU_SOURCE. Not posix_fallocate(3): where the filesystem cannot, that writes every block.
+static inline int s3m_allocate(int descriptor, off_t size) {
+  return (int)syscall(SYS_fallocate, descriptor, 0, (off_t)0, size);
 }
 static inline int s3m_fstatfs(int descriptor, struct statfs *result) { return fstatfs(descriptor, result); }
 // prctl(2), PR_SET_NAME: the calling thread's name, of which 15 bytes are kept.

@@ -1,3 +1,5 @@
+import Digests
+
 /// A request as far as its signature covers it.
 package struct SigningInput: Sendable {
   package var method: String
@@ -41,6 +43,11 @@ package enum PayloadHash: Sendable, Hashable {
   /// No body: the SHA-256 of no bytes.
   package static let empty = PayloadHash.sha256(
     "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855")
+
+  /// The SHA-256 of a body in memory.
+  package static func sha256(of body: [UInt8]) -> PayloadHash {
+    .sha256(hexadecimal(Digests.sha256(body)))
+  }
 
   /// What `x-amz-content-sha256` and the canonical request's last line say.
   package var text: String {

@@ -1,0 +1,89 @@
+# Sourced by the scripts beside it: what they need installed, built and found. Bash, not run by itself.
+# shellcheck shell=bash
+set -euo pipefail
+
+root=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd -P)
+support=$root/Scripts/support
+venv=$root/.venv
+cd "$root"
+
+# Logs of these scripts are read in files more than on terminals. Python leaves no bytecode in the tree.
+export NO_COLOR=1 PYTHONDONTWRITEBYTECODE=1
+
+say() { printf '== %s\n' "$*" >&2; }
+die() {
+  printf '%s: %s\n' "$(basename "$0")" "$*" >&2
+  exit 1
+}
+
+# Installs the Debian packages that are missing, and only those; apt is not touched when all is there.
+# The probes are the things themselves (a pkg-config module, a Python module), so another distribution's
+# packages, or a hand-made install, satisfy them as well.
+need_apt() {
+  command -v swift >/dev/null || die "no swift on PATH: install Swift 6.2 or later from swift.org/install"
+  local missing=() module package
+  command -v git >/dev/null || missing+=(git)
+  command -v python3 >/dev/null || missing+=(python3)
+  # Debian splits ensurepip off into python3-venv; `import venv` alone succeeds without it.
+  python3 -c 'import ensurepip, venv' 2>/dev/null || missing+=(python3-venv)
+  command -v pkg-config >/dev/null || missing+=(pkg-config)
+  for module in libcurl:libcurl4-openssl-dev libcrypto:libssl-dev zlib:zlib1g-dev; do
+    package=${module#*:}
+    pkg-config --exists "${module%%:*}" 2>/dev/null || missing+=("$package")
+  done
+  ((${#missing[@]})) || return 0
+
+  local as_root=()
+  command -v apt-get >/dev/null || die "missing: ${missing[*]} (Debian's names); install them and run this again"
+  if (($(id -u) != 0)); then
+    command -v sudo >/dev/null || die "missing packages, and neither root nor sudo here: apt-get install ${missing[*]}"
+    as_root=(sudo)
+    # Without a terminal sudo could only wait for a password that nobody types.
+    [[ -t 0 ]] || as_root+=(-n)
+  fi
+  say "installing ${missing[*]}"
+  "${as_root[@]}" apt-get -qq update >&2 || die "apt-get update failed; wanted: ${missing[*]}"
+  "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive \
+    apt-get -qq install -y --no-install-recommends "${missing[@]}" >&2 ||
+    die "apt-get install failed: ${missing[*]}"
+}
+
+# Makes .venv with the pinned requirements, and makes it anew when they, the Python or the clone's place
+# change (a venv holds absolute paths). The stamp is written last, so a half-made venv is never taken for one.
+ensure_venv() {
+  local stamp wanted
+  stamp=$venv/.made-from
+  wanted=$(
+    {
+      cat "$support/requirements.txt"
+      python3 -c 'import sys; print(sys.version, sys.base_prefix)'
+      echo "$venv"
+    } | sha256sum
+  )
+  # Two scripts started together make it once.
+  exec 9>"$root/.venv.lock"
+  flock 9
+  if [[ ! -f $stamp || $(<"$stamp") != "$wanted" ]]; then
+    say "making .venv from Scripts/support/requirements.txt"
+    rm -rf "$venv"
+    python3 -m venv "$venv"
+    "$venv/bin/python" -m pip install --quiet --disable-pip-version-check \
+      --requirement "$support/requirements.txt" >&2 || die "pip could not install Scripts/support/requirements.txt"
+    printf '%s' "$wanted" >"$stamp"
+  fi
+  exec 9>&-
+}
+
+# Builds the command for release and prints where it is. For `$(…)`, in which bash drops `set -e`: hence the dies.
+build_release() {
+  say "building s3mirror (release)"
+  swift build -c release --product s3mirror >&2 || die "the release build failed"
+  echo "$(swift build -c release --product s3mirror --show-bin-path)/s3mirror"
+}
+
+# Everything, tests included, in debug; a warning is an error (Package.swift reads CI).
+build_tests() {
+  export CI=true
+  say "building, warnings are errors"
+  swift build --build-tests >&2
+}

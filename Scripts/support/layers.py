@@ -1,0 +1,202 @@
+"""The house rules that can be read off the source: arrows, unsafe marks, access. Used by Scripts/check-layers."""
+
+import bisect
+import dataclasses
+import fnmatch
+import json
+import re
+import subprocess
+
+# Modules that come with the toolchain or the system; anything else must be a declared dependency.
+SYSTEM_MODULES = {"Dispatch", "Foundation", "FoundationEssentials", "FoundationXML", "Glibc", "Synchronization"}
+TEST_MODULES = {"Testing"}
+# The one module with an interface for other packages.
+PUBLIC_ROOMS = {"S3Mirror"}
+# Where memory or data races may be the author's own responsibility: room -> file name patterns.
+UNSAFE_FILES = {
+    "LoopThread": ["*"],  # a thread, and an executor on it
+    "FileWatch": ["*"],  # inotify's descriptor and its records
+    "LocalTree": ["*"],  # system calls on files
+    "HTTPTransport": ["*"],  # libcurl's handles and callbacks
+    "Digests": ["*"],  # OpenSSL's and zlib's contexts
+    "TransferLog": ["Gzip*"],  # zlib's streams
+}
+UNSAFE = re.compile(
+    r"@unchecked\b|@unsafe\b|\bunsafe\b|\b(?:nonisolated|unowned)\(unsafe\)|\bUnmanaged\b|\bOpaquePointer\b"
+    r"|\bUnsafe(?:Mutable)?(?:Raw)?(?:Buffer)?Pointer\b|\bwithUnsafe\w+|\bunsafe[A-Z]\w*|\bassumingMemoryBound\b"
+)
+# A buffer lent for the length of a call, as bodies and sinks get it. Naming the type is no unsafe act of its own
+# (nothing is made, kept or rebound), so the rooms that pass such buffers on may name it, without a reason.
+LENT_BUFFER = re.compile(r"Unsafe(?:Mutable)?RawBufferPointer")
+LENDING_ROOMS = {"HTTPTransport", "LocalTree", "MirrorModel", "S3Client", "Transfers"}
+IMPORT = re.compile(
+    r"^[ \t]*(?:@\w+(?:\([^)]*\))?[ \t]+)*(?:(?:public|package|internal|fileprivate|private)[ \t]+)?"
+    r"import[ \t]+(?:(?:struct|class|enum|protocol|typealias|func|let|var|actor)[ \t]+)?(\w+)",
+    re.MULTILINE,
+)
+PUBLIC = re.compile(r"^[ \t]*(?:@\w+(?:\([^)]*\))?[ \t]+)*(?:public|open)(?:\(set\))?[ \t]+(?!import\b)", re.MULTILINE)
+# What is no code: comments (Swift's nest) and string literals, raw and multi-line ones too.
+LITERAL_OR_COMMENT = re.compile(r'//|/\*|(?P<hashes>#*)(?P<quotes>"""|")')
+
+
+@dataclasses.dataclass(frozen=True)
+class Room:
+    """A target as Package.swift declares it."""
+
+    name: str
+    kind: str  # regular, executable, test, system
+    dependencies: tuple  # names of targets and products, as they are imported
+
+
+def read_package(root):
+    text = subprocess.run(
+        ["swift", "package", "--package-path", str(root), "dump-package"], check=True, capture_output=True, text=True
+    ).stdout
+    return rooms(json.loads(text))
+
+
+def rooms(package):
+    """The targets in the order of Package.swift, which is the order of the house, bottom first."""
+    return [
+        Room(
+            name=target["name"],
+            kind=target["type"],
+            # Each is {"byName": [name, condition]}, {"target": [name, …]} or {"product": [name, package, …]}.
+            dependencies=tuple(next(iter(each.values()))[0] for each in target["dependencies"]),
+        )
+        for target in package["targets"]
+    ]
+
+
+def check(root, house):
+    problems = wrong_order(house)
+    for room in house:
+        if room.kind == "system":
+            continue
+        folder = root / ("Tests" if room.kind == "test" else "Sources") / room.name
+        for path in sorted(folder.rglob("*.swift")):
+            source = Source(str(path.relative_to(root)), path.read_text(encoding="utf-8"))
+            problems += wrong_imports(source, room, house)
+            if room.kind != "test":
+                problems += wrong_marks(source, room, path.name)
+                problems += wrong_access(source, room)
+    return problems
+
+
+class Source:
+    """A Swift file, and beside it the same with comments and literals blanked, line for line."""
+
+    def __init__(self, path, text):
+        self.path = path
+        self.lines = text.splitlines()
+        self.code = blank(text)
+        self._starts = [0] + [match.end() for match in re.finditer("\n", text)]
+
+    def line(self, offset):
+        """The number, from 1, of the line that holds the offset."""
+        return bisect.bisect_right(self._starts, offset)
+
+    def problem(self, offset, message):
+        return f"{self.path}:{self.line(offset)}: {message}"
+
+
+def blank(text):
+    """The text with every comment and literal turned to spaces; newlines, and so line numbers, stay.
+
+    An interpolation is blanked with its literal: code in it is not seen, which for these rules loses little.
+    """
+    pieces, at = [], 0
+    while found := LITERAL_OR_COMMENT.search(text, at):
+        start, end = found.start(), end_of(text, found)
+        pieces += [text[at:start], re.sub(r"[^\n]", " ", text[start:end])]
+        at = end
+    return "".join(pieces) + text[at:]
+
+
+def end_of(text, opening):
+    token, start = opening.group(), opening.end()
+    if token == "//":
+        end = text.find("\n", start)
+        return len(text) if end < 0 else end
+    if token == "/*":
+        depth = 1
+        for each in re.compile(r"/\*|\*/").finditer(text, start):
+            depth += 1 if each.group() == "/*" else -1
+            if depth == 0:
+                return each.end()
+        return len(text)
+    hashes, quotes = opening["hashes"], opening["quotes"]
+    # An escape is a backslash and as many # as the literal has: in a raw one a bare backslash is just itself.
+    inside = re.compile(rf"\\{hashes}\\|\\{hashes}\"|{quotes}{hashes}" if hashes else rf"\\.|{quotes}", re.DOTALL)
+    for each in inside.finditer(text, start):
+        if each.group() == quotes + hashes:
+            return each.end()
+    return len(text)
+
+
+def wrong_order(house):
+    """Every arrow points down: with the targets in order there is no circle either."""
+    names = {room.name for room in house}
+    problems, below = [], set()
+    for room in house:
+        for dependency in room.dependencies:
+            if dependency in names and dependency not in below:
+                problems.append(
+                    f"Package.swift: {room.name} depends on {dependency}, which does not stand below it; "
+                    "put the targets in order, or turn the arrow"
+                )
+        below.add(room.name)
+    return problems
+
+
+def wrong_imports(source, room, house):
+    names = {each.name for each in house}
+    allowed = {*room.dependencies, *SYSTEM_MODULES, *(TEST_MODULES if room.kind == "test" else ())}
+    problems = []
+    for found in IMPORT.finditer(source.code):
+        module = found[1]
+        if module in allowed:
+            continue
+        if module in names:
+            cure = f"no arrow in Package.swift leads from {room.name} to {module}"
+        else:
+            cure = f"{module} is neither a dependency of {room.name} nor one of the system's modules known here"
+        problems.append(source.problem(found.start(1), f"import {module}: {cure}"))
+    return problems
+
+
+def wrong_marks(source, room, file_name):
+    allowed = any(fnmatch.fnmatchcase(file_name, pattern) for pattern in UNSAFE_FILES.get(room.name, ()))
+    reasoned = any("// SAFETY:" in line for line in source.lines)
+    problems = []
+    for found in UNSAFE.finditer(source.code):
+        mark = found.group()
+        if LENT_BUFFER.fullmatch(mark) and room.name in LENDING_ROOMS:
+            continue
+        if not allowed:
+            problems.append(source.problem(found.start(), f"{mark}: {room.name} has no room for unsafe code here"))
+        elif mark == "@unchecked":
+            if not has_comment_at(source, source.line(found.start())):
+                problems.append(source.problem(found.start(), "@unchecked without a comment above it that says why"))
+        elif not reasoned:
+            problems.append(source.problem(found.start(), f"{mark}: no `// SAFETY:` in this file gives the reason"))
+    return problems
+
+
+def has_comment_at(source, number):
+    """A comment on the line, or right above it with nothing between but attributes."""
+    if "//" in source.lines[number - 1]:
+        return True
+    for line in reversed(source.lines[: number - 1]):
+        if not line.strip().startswith("@"):
+            return line.strip().startswith("//")
+    return False
+
+
+def wrong_access(source, room):
+    if room.name in PUBLIC_ROOMS:
+        return []
+    return [
+        source.problem(found.start(), f"public: only {', '.join(sorted(PUBLIC_ROOMS))} has an interface; use package")
+        for found in PUBLIC.finditer(source.code)
+    ]

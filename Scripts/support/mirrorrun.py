@@ -1,0 +1,130 @@
+"""One `s3mirror run` of the demo, with the trainer as its child, and what the trainer tells of itself."""
+
+import json
+import os
+import pathlib
+import signal
+import subprocess
+import sys
+import threading
+import time
+
+from seaweedfs import die_with_parent
+
+TRAINER = pathlib.Path(__file__).with_name("train.py")
+# Of the user's environment only these reach s3mirror: his AWS settings must not decide how the demo goes.
+INHERITED = ("PATH", "LANG", "LC_ALL", "LD_LIBRARY_PATH", "TMPDIR")
+POLL_SECONDS = 0.02
+
+
+class Failed(Exception):
+    """The run did not come to what was awaited."""
+
+
+class MirrorRun:
+    """A running s3mirror. Neither it nor its trainer outlives the `with`. `deadline` counts as time.monotonic()."""
+
+    def __init__(self, command, steps, work, aws, deadline):
+        self.deadline = deadline
+        self.events = Events(work / "events.jsonl")
+        trainer = [sys.executable, str(TRAINER), "--steps", str(steps), "--events", str(self.events.path)]
+        self.command = [*command, "--", *trainer]
+        kept = {name: os.environ[name] for name in INHERITED if name in os.environ}
+        own = {"HOME": str(work), "XDG_STATE_HOME": str(work / "state"), "XDG_RUNTIME_DIR": str(work)}
+        self.process = subprocess.Popen(
+            self.command,
+            env={**kept, **own, **aws, "PYTHONDONTWRITEBYTECODE": "1"},
+            cwd=work,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,  # Ctrl-C reaches the demo alone, which then ends this
+            preexec_fn=die_with_parent,
+        )
+        self._relay = threading.Thread(target=self._print_output)
+        self._relay.start()
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.kill()
+        self._relay.join()
+
+    def _print_output(self):
+        for line in self.process.stdout:
+            print("         | " + line.decode(errors="replace").rstrip(), flush=True)
+
+    def await_event(self, name):
+        """The trainer's next event of that name in this run."""
+        return self.await_(lambda: self.events.new(name), f"the trainer's {name!r}")
+
+    def await_(self, condition, what):
+        while True:
+            # Asked in this order: what happened just before the end still counts.
+            ended = self.process.poll() is not None
+            if found := condition():
+                return found
+            if ended:
+                raise Failed(f"s3mirror ended with status {self.process.returncode} before {what}")
+            self._pause(what)
+
+    def await_end(self):
+        while self.process.poll() is None:
+            self._pause("the end of s3mirror")
+        return self.process.returncode
+
+    def _pause(self, what):
+        if time.monotonic() > self.deadline:
+            raise Failed(f"time is up, waiting for {what}")
+        time.sleep(POLL_SECONDS)
+
+    def kill(self):
+        """SIGKILL to the mirror, then to the orphan, which would train on with nobody mirroring it."""
+        if self.process.poll() is None:
+            self.process.kill()
+            self.process.wait()
+        while trainers := self._trainers():
+            for pid in trainers:
+                try:
+                    os.kill(pid, signal.SIGKILL)
+                except ProcessLookupError:
+                    pass
+            time.sleep(POLL_SECONDS)
+
+    def _trainers(self):
+        """Ids of processes that run our trainer with our events file, whose name no other demo has."""
+        found = []
+        for entry in pathlib.Path("/proc").iterdir():
+            if not entry.name.isdigit():
+                continue
+            try:
+                arguments = (entry / "cmdline").read_bytes().split(b"\0")
+            except OSError:
+                continue  # it has ended, or is not ours to read
+            ours = os.fsencode(TRAINER) in arguments[1:2] and os.fsencode(self.events.path) in arguments
+            if ours and int(entry.name) != self.process.pid:
+                found.append(int(entry.name))
+        return found
+
+
+class Events:
+    """The trainer's own account: JSON lines that it appends as things happen, outside of what is mirrored."""
+
+    def __init__(self, path):
+        self.path = path
+        self._before = len(self.all())
+
+    def all(self):
+        if not self.path.exists():
+            return []
+        # The last line counts once its newline is there.
+        return [json.loads(line) for line in self.path.read_text().rpartition("\n")[0].splitlines()]
+
+    def new(self, name):
+        """The first event of that name since this account was opened, or None."""
+        return next((each for each in self.all()[self._before :] if each["event"] == name), None)
+
+    def step(self):
+        """The last checkpoint that was saved, in any run."""
+        return max((each["step"] for each in self.all() if each["event"] == "checkpoint"), default=0)

@@ -1,0 +1,237 @@
+"""A forwarding proxy on loopback that counts S3 requests: what really went over the wire, whoever reports it.
+
+It forwards bytes as they are, the Host header included, so that signatures stay valid: the client is pointed
+at the proxy's address and signs that, and the server checks the signature against the Host it receives.
+"""
+
+import collections
+import dataclasses
+import http.client
+import io
+import socket
+import socketserver
+import threading
+import time
+import urllib.parse
+
+CHUNK = 256 * 1024  # bytes moved per call
+HEAD_LIMIT = 64 * 1024  # bytes of a request head; S3's own limit is far below
+
+
+@dataclasses.dataclass
+class Request:
+    """One request, named by the operation that AWS documents for its method and query."""
+
+    time: float  # time.time() when its head was complete
+    operation: str
+    key: str
+    part: int | None = None
+    upload_id: str | None = None
+    status: int | None = None  # None while unanswered
+
+
+class CountingProxy:
+    """Forwards 127.0.0.1:`port` to 127.0.0.1:`target_port` and remembers each request.
+
+    `gate`, when set, is called with each request before anything of it is forwarded. It may block, and so
+    hold that one request (and its connection) while all others pass.
+    """
+
+    def __init__(self, target_port, gate=None):
+        self.target_port = target_port
+        self.gate = gate
+        self._requests = []
+        self._lock = threading.Lock()
+        proxy = self
+
+        class Connection(socketserver.BaseRequestHandler):
+            def handle(self):
+                forward(self.request, proxy)
+
+        self._server = socketserver.ThreadingTCPServer(("127.0.0.1", 0), Connection, bind_and_activate=False)
+        self._server.daemon_threads = True
+        self._server.block_on_close = False
+        self._server.request_queue_size = 128
+
+    def __enter__(self):
+        self._server.server_bind()
+        self._server.server_activate()
+        self.port = self._server.server_address[1]
+        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.1,), daemon=True)
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_):
+        self._server.shutdown()
+        self._server.server_close()
+        self._thread.join()
+
+    @property
+    def endpoint(self):
+        return f"http://127.0.0.1:{self.port}"
+
+    def requests(self, since=0.0, until=float("inf")):
+        """Copies of the requests that began in that span of time.time(), in order."""
+        with self._lock:
+            return [dataclasses.replace(each) for each in self._requests if since <= each.time < until]
+
+    def counts(self, since=0.0, until=float("inf")):
+        """How many of each operation."""
+        return collections.Counter(each.operation for each in self.requests(since, until))
+
+    def note(self, request):
+        with self._lock:
+            self._requests.append(request)
+
+    def answer(self, request, status):
+        with self._lock:
+            request.status = status
+
+
+def forward(client, proxy):
+    """Serves one client connection: requests up in this thread, answers down in another."""
+    try:
+        server = socket.create_connection(("127.0.0.1", proxy.target_port))
+    except OSError:
+        return  # closing the client says it: connection reset, which every S3 client retries
+    for side in (client, server):
+        side.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    exchange = Exchange(proxy)
+    down = threading.Thread(target=pump_answers, args=(server, client, exchange), daemon=True)
+    down.start()
+    try:
+        pump_requests(client, server, exchange)
+        server.shutdown(socket.SHUT_WR)
+    except OSError:
+        pass  # one side is gone; the other learns it when its socket closes
+    finally:
+        down.join()
+        server.close()
+
+
+class Exchange:
+    """The request of a connection that has no answer yet. HTTP/1.1 without pipelining has at most one."""
+
+    def __init__(self, proxy):
+        self.proxy = proxy
+        self.open = None
+
+    def began(self, request):
+        self.proxy.note(request)
+        self.open = request
+        if self.proxy.gate:
+            self.proxy.gate(request)
+
+    def answered(self, beginning):
+        """Takes the first bytes of an answer; an interim one (RFC 9110 §15.2) is not it."""
+        while self.open and beginning.startswith(b"HTTP/1."):
+            status = int(beginning[9:12])
+            if status >= 200:
+                self.proxy.answer(self.open, status)
+                self.open = None
+                return
+            _, _, beginning = beginning.partition(b"\r\n\r\n")
+
+
+def pump_requests(client, server, exchange):
+    stream = client.makefile("rb", buffering=CHUNK)
+    while head := read_head(stream):
+        line, _, fields = head.partition(b"\r\n")
+        method, target, _ = line.decode("latin-1").split(" ", 2)
+        headers = http.client.parse_headers(io.BytesIO(fields))
+        exchange.began(classify(method, target, headers))
+        server.sendall(head)
+        if "chunked" in headers.get("Transfer-Encoding", "").lower():
+            copy_chunked(stream, server)
+        else:
+            copy_exactly(stream, server, int(headers.get("Content-Length", 0)))
+
+
+def pump_answers(server, client, exchange):
+    try:
+        while data := server.recv(CHUNK):
+            if exchange.open:
+                exchange.answered(data)
+            client.sendall(data)
+    except OSError:
+        pass
+    # Both ways: a client still sending a body learns that nobody takes it.
+    for side in (client, server):
+        try:
+            side.shutdown(socket.SHUT_RDWR)
+        except OSError:
+            pass
+
+
+def read_head(stream):
+    """The bytes up to and with the empty line; empty at the connection's end."""
+    head = b""
+    while not head.endswith(b"\r\n\r\n"):
+        line = stream.readline(HEAD_LIMIT)
+        if not line or len(head) > HEAD_LIMIT:
+            return b""
+        head += line
+    return head
+
+
+def copy_exactly(stream, server, count):
+    while count:
+        # read1 passes on what is there; read would hold bytes back until CHUNK are together.
+        data = stream.read1(min(count, CHUNK))
+        if not data:
+            raise ConnectionError("the client ended within a body")
+        server.sendall(data)
+        count -= len(data)
+
+
+def copy_chunked(stream, server):
+    while True:
+        line = stream.readline(HEAD_LIMIT)
+        server.sendall(line)
+        size = int(line.split(b";")[0], 16)
+        if size == 0:
+            break
+        copy_exactly(stream, server, size + 2)
+    while line := stream.readline(HEAD_LIMIT):  # trailers, to the empty line
+        server.sendall(line)
+        if line == b"\r\n":
+            break
+
+
+def classify(method, target, headers):
+    """The AWS name of a path-style request (Amazon S3 API Reference, Actions)."""
+    path, _, query_text = target.partition("?")
+    query = urllib.parse.parse_qs(query_text, keep_blank_values=True)
+    _, _, key = urllib.parse.unquote(path.lstrip("/")).partition("/")
+    copied = "x-amz-copy-source" in headers
+    upload = "uploadId" in query
+    names = {
+        "GET": "ListParts" if upload else "GetObject",
+        "HEAD": "HeadObject",
+        "PUT": ("UploadPartCopy" if copied else "UploadPart") if upload else ("CopyObject" if copied else "PutObject"),
+        "POST": "CreateMultipartUpload" if "uploads" in query else "CompleteMultipartUpload",
+        "DELETE": "AbortMultipartUpload" if upload else "DeleteObject",
+    }
+    bucket_names = {
+        "GET": "ListObjectsV2" if "list-type" in query else "ListObjects",
+        "HEAD": "HeadBucket",
+        "PUT": "CreateBucket",
+        "POST": "DeleteObjects",
+        "DELETE": "DeleteBucket",
+    }
+    operation = (names if key else bucket_names).get(method, method)
+    if method == "GET" and not key and "uploads" in query:
+        operation = "ListMultipartUploads"
+    elif method == "GET" and not key and "list-type" not in query:
+        # GET ?location, ?versioning and so on name themselves; a bare GET of a bucket is the old listing.
+        configuration = {"location", "versioning", "acl", "policy", "object-lock", "encryption"} & query.keys()
+        if configuration:
+            operation = "GetBucket" + configuration.pop().title()
+    part = query.get("partNumber")
+    return Request(
+        time=time.time(),
+        operation=operation,
+        key=key,
+        part=int(part[0]) if part else None,
+        upload_id=query["uploadId"][0] if upload else None,
+    )

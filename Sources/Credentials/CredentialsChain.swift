@@ -1,0 +1,125 @@
+import Foundation
+import SigV4
+
+extension ConnectionResolution {
+  /// The first source that is configured, in the order of the AWS CLI: options, environment, the profile's role, web
+  /// identity, the profile's keys or program, container endpoint, instance metadata.
+  ///
+  /// A source that is configured and fails is an error; going on to the next would act as somebody else.
+  func credentials() throws -> (provider: any CredentialsProvider, source: String) {
+    if overrides.isAnonymous { return (NoCredentials(), "anonymous") }
+    if let given = overrides.credentials { return (StaticCredentials(given), "the credentials given") }
+    // A profile asked for by name beats what the environment says; AWS_PROFILE does not.
+    if !isProfileRequested {
+      if let found = try environmentCredentials() {
+        return (StaticCredentials(found), "environment (AWS_ACCESS_KEY_ID)")
+      }
+      if profile?["role_arn"] == nil, let found = try environmentRole() { return found }
+    }
+    if let profile, let found = try credentials(of: profile, visited: []) { return found }
+    if let found = try containerProvider() ?? instanceProvider() { return found }
+    throw missing()
+  }
+
+  func environmentCredentials() throws -> AWSCredentials? {
+    switch (environment["AWS_ACCESS_KEY_ID"], environment["AWS_SECRET_ACCESS_KEY"]) {
+    case (nil, nil): return nil
+    case (let key?, let secret?):
+      let token = environment["AWS_SESSION_TOKEN"] ?? environment["AWS_SECURITY_TOKEN"]
+      return AWSCredentials(accessKeyID: key, secretAccessKey: secret, sessionToken: token)
+    case (_?, nil), (nil, _?):
+      throw ConfigurationError(
+        subject: "environment",
+        cause: "one of AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY is set without the other",
+        remedy: "Set both or neither.")
+    }
+  }
+
+  /// What a profile says about credentials; nil when it says nothing.
+  func credentials(
+    of profile: Profile, visited: [String]
+  ) throws -> (provider: any CredentialsProvider, source: String)? {
+    if let arn = profile["role_arn"] { return try roleProvider(of: profile, arn: arn, visited: visited) }
+    let unsupported = ["sso_session", "sso_start_url", "web_identity_token_file", "login_session"]
+    if let setting = unsupported.first(where: { profile[$0] != nil }) {
+      let name = profile.name
+      throw ConfigurationError(
+        subject: "profile \(name)",
+        cause: "uses \(setting), which is not supported"
+          + (setting == "web_identity_token_file" ? " without role_arn" : " yet"),
+        remedy:
+          "Export keys with: eval \"$(aws configure export-credentials --profile \(name) --format env)\"")
+    }
+    if let keys = try staticCredentials(of: profile) {
+      return (StaticCredentials(keys), "profile \(profile.name)")
+    }
+    guard let command = profile["credential_process"] else { return nil }
+    let process = try ProcessCredentials(command: command, profile: profile.name)
+    return (refreshing { try await process.credentials() }, "profile \(profile.name) (credential_process)")
+  }
+
+  func staticCredentials(of profile: Profile) throws -> AWSCredentials? {
+    try profile.staticCredentials().map {
+      AWSCredentials(accessKeyID: $0.accessKeyID, secretAccessKey: $0.secret, sessionToken: $0.token)
+    }
+  }
+
+  func containerProvider() throws -> (provider: any CredentialsProvider, source: String)? {
+    guard let client, let container = try ContainerCredentials(environment: environment, client: client)
+    else { return nil }
+    return (refreshing { try await container.credentials() }, ContainerCredentials.source)
+  }
+
+  /// The last resort: nobody knows without asking whether there is such a service.
+  func instanceProvider() -> (provider: any CredentialsProvider, source: String)? {
+    guard let client, environment["AWS_EC2_METADATA_DISABLED"]?.lowercased() != "true" else { return nil }
+    let endpoint = environment["AWS_EC2_METADATA_SERVICE_ENDPOINT"] ?? "http://169.254.169.254"
+    let instance = InstanceMetadata(endpoint: endpoint, client: client)
+    let others = placesWithoutNetwork
+    return (
+      refreshing {
+        do {
+          return try await instance.credentials()
+        } catch var error as CredentialsError {
+          error.cause += "; before it nothing was found in " + others.joined(separator: "; ")
+          error.remedy = Self.remedy
+          throw error
+        }
+      }, InstanceMetadata.source
+    )
+  }
+
+  func refreshing(_ fetch: @escaping @Sendable () async throws -> AWSCredentials) -> any CredentialsProvider {
+    RefreshingCredentials(now: now, fetch: fetch)
+  }
+
+  private var placesWithoutNetwork: [String] {
+    let variables = isProfileRequested ? [] : ["environment (AWS_ACCESS_KEY_ID, AWS_WEB_IDENTITY_TOKEN_FILE)"]
+    let name = profile?.name ?? "default"
+    return variables + [
+      "profile \(name) in \(shared.configPath) and \(shared.credentialsPath)",
+      "container endpoint (AWS_CONTAINER_CREDENTIALS_FULL_URI)",
+    ]
+  }
+
+  private static let remedy =
+    "Set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, run aws configure, attach a role to the instance (in a container "
+    + "its metadata need a hop limit of 2), or ask for anonymous access."
+
+  private func missing() -> ConfigurationError {
+    ConfigurationError(
+      subject: "credentials", cause: "none found; looked at: " + placesWithoutNetwork.joined(separator: "; "),
+      remedy:
+        "Set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, run aws configure, or ask for anonymous access.")
+  }
+}
+
+/// The provider of anonymous access: there is nothing to sign with.
+package struct NoCredentials: CredentialsProvider {
+  package init() {}
+
+  package func credentials() async throws -> AWSCredentials {
+    throw CredentialsError(
+      source: "anonymous access", cause: "requests are not signed", remedy: "Do not sign them.")
+  }
+}

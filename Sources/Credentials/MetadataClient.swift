@@ -1,0 +1,46 @@
+import HTTPTransport
+
+/// Short requests to a service that hands out credentials.
+struct MetadataClient: Sendable {
+  /// A link-local service answers within milliseconds; where there is none, connecting would hang. AWS's tools wait 1 s.
+  static let deadlineSeconds = 2
+  static let attempts = 3
+
+  let client: any HTTPClient
+  /// For errors.
+  let source: String
+
+  /// Sends until there is an answer below 500, at most three times.
+  ///
+  /// - Throws: `CredentialsError`; `CancellationError`.
+  func send(_ request: HTTPRequest, deadlineSeconds: Int = deadlineSeconds) async throws -> HTTPResponse {
+    var cause = ""
+    for _ in 0..<Self.attempts {
+      do {
+        let response = try await beforeDeadline(request, seconds: deadlineSeconds)
+        if response.status < 500 { return response }
+        cause = "HTTP status \(response.status)"
+      } catch let error as TransportError {
+        cause = error.message
+        // Nobody is there: the next try would find nobody again.
+        if error.kind == .connect || error.kind == .timeout { break }
+      }
+    }
+    throw CredentialsError(
+      source: source, cause: cause, remedy: "Check that the service runs and that this machine may reach it.")
+  }
+
+  private func beforeDeadline(_ request: HTTPRequest, seconds: Int) async throws -> HTTPResponse {
+    let client = client
+    return try await withThrowingTaskGroup(of: HTTPResponse.self) { group in
+      group.addTask { try await client.send(request) }
+      group.addTask {
+        try await Task.sleep(for: .seconds(seconds))
+        throw TransportError(.timeout, "no answer within \(seconds) s")
+      }
+      defer { group.cancelAll() }
+      guard let response = try await group.next() else { throw CancellationError() }
+      return response
+    }
+  }
+}

@@ -1,0 +1,90 @@
+import Dispatch
+import Foundation
+import SigV4
+
+/// Credentials that a program prints: `credential_process` (SDKs and Tools Reference Guide, "Process credential
+/// provider").
+///
+/// Its standard error is ours, so that it can say what it wants, and nothing that it prints reaches our errors.
+struct ProcessCredentials: Sendable {
+  /// The program, looked up in PATH when it is a bare name, and its arguments.
+  private let words: [String]
+  private let source: String
+
+  /// - Parameter command: split into words as a shell does; no shell runs it.
+  /// - Throws: `ConfigurationError` when a quote does not end or there is no word.
+  init(command: String, profile: String) throws {
+    guard let words = shellWords(command), !words.isEmpty else {
+      throw ConfigurationError(
+        subject: "credential_process of profile \(profile)",
+        cause: "is empty or has a quote that does not end",
+        remedy: "Quote words that hold spaces with \" or '.")
+    }
+    self.words = words
+    source = "credential_process of profile \(profile)"
+  }
+
+  func credentials() async throws -> AWSCredentials {
+    let output = try await withCheckedThrowingContinuation { continuation in
+      // Reading and waiting block: not on a thread of the cooperative pool.
+      DispatchQueue.global().async { continuation.resume(with: Result { try run() }) }
+    }
+    return try CredentialsDocument.credentials(from: output, source: source)
+  }
+
+  private func run() throws -> [UInt8] {
+    let process = Process()
+    // env(1) finds a bare name in PATH and runs a path as it is.
+    process.executableURL = URL(filePath: "/usr/bin/env")
+    process.arguments = ["--"] + words
+    process.standardInput = FileHandle.nullDevice
+    let pipe = Pipe()
+    process.standardOutput = pipe
+    var output = Data()
+    do {
+      try process.run()
+      output = try pipe.fileHandleForReading.readToEnd() ?? Data()
+    } catch {
+      throw fault("the program cannot be run (\(error.localizedDescription))")
+    }
+    process.waitUntilExit()
+    guard process.terminationReason == .exit, process.terminationStatus == 0 else {
+      throw fault("the program ended with status \(process.terminationStatus)")
+    }
+    return [UInt8](output)
+  }
+
+  private func fault(_ cause: String) -> CredentialsError {
+    CredentialsError(source: source, cause: cause, remedy: "Run the command by hand to see what it says.")
+  }
+}
+
+/// A command line's words, as sh(1) quotes them; nil when a quote does not end.
+func shellWords(_ command: String) -> [String]? {
+  var words: [String] = []
+  var word: String?
+  var quote: Character?
+  var characters = command.makeIterator()
+  while let character = characters.next() {
+    switch (quote, character) {
+    case ("'", "'"), ("\"", "\""): quote = nil
+    case (nil, "'"), (nil, "\""):
+      quote = character
+      word = word ?? ""
+    case ("\"", "\\"):
+      guard let next = characters.next() else { return nil }
+      // Within double quotes a backslash is itself unless it protects one of these.
+      word = (word ?? "") + (next == "\"" || next == "\\" ? "" : "\\") + String(next)
+    case (nil, "\\"):
+      guard let next = characters.next() else { return nil }
+      word = (word ?? "") + String(next)
+    case (nil, _) where character.isWhitespace:
+      if let complete = word { words.append(complete) }
+      word = nil
+    default: word = (word ?? "") + String(character)
+    }
+  }
+  if quote != nil { return nil }
+  if let word { words.append(word) }
+  return words
+}

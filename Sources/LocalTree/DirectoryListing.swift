@@ -1,0 +1,197 @@
+import CLinux
+import Glibc
+import MirrorModel
+import SystemPackage
+
+/// One directory's entries, read at once and sorted as their keys are.
+///
+/// A directory sorts as its name and a slash, since that is how the keys below it begin: `a-b` comes before
+/// `a/b`. The kinds must therefore be known before the sort; the kernel's d_type tells them without a stat(2), and
+/// only where it does not (DT_UNKNOWN, or a link that is followed) is one made.
+final class DirectoryListing: Sendable {
+  struct Entry: Sendable {
+    /// What the walk takes it for: a link that is followed has the kind of its target.
+    let kind: EntryKind
+    let isFollowed: Bool
+    fileprivate let start: Int
+    fileprivate let count: Int
+  }
+
+  let descriptor: OpenDescriptor
+  let entries: [Entry]
+  /// All names, each closed by a NUL: one allocation instead of one a name.
+  private let names: [UInt8]
+
+  init(_ descriptor: OpenDescriptor, symlinks: SymlinkPolicy) throws(Errno) {
+    self.descriptor = descriptor
+    var reader = DirectoryReader(descriptor: descriptor, symlinks: symlinks)
+    try reader.readAll()
+    names = reader.names
+    entries = reader.sortedEntries()
+  }
+
+  /// The name's bytes without the NUL.
+  func name(of entry: Entry) -> ArraySlice<UInt8> { names[entry.start..<(entry.start + entry.count)] }
+
+  /// fstatat(2) of the entry; nil when it has gone since the listing.
+  func status(of entry: Entry) throws(Errno) -> TreeRoot.Entry? {
+    do {
+      return try Self.status(
+        in: descriptor, names, at: entry.start, flags: entry.isFollowed ? 0 : AT_SYMLINK_NOFOLLOW)
+    } catch .noSuchFileOrDirectory, .notDirectory {
+      return nil
+    }
+  }
+
+  /// Opens the entry as a directory; nil when it is gone or none any more.
+  func openDirectory(_ entry: Entry) throws(Errno) -> OpenDescriptor? {
+    let flags = O_RDONLY | O_DIRECTORY | O_CLOEXEC | (entry.isFollowed ? 0 : O_NOFOLLOW)
+    do {
+      let raw = try withoutAccessTime(flags) { flags throws(Errno) in
+        try uninterrupted {
+          Self.withName(names, at: entry.start) { s3m_open_at(descriptor.raw, $0, flags, 0) }
+        }
+      }
+      return OpenDescriptor(adopting: raw)
+    } catch .noSuchFileOrDirectory, .notDirectory {
+      return nil
+    }
+  }
+
+  fileprivate static func status(
+    in directory: OpenDescriptor, _ names: [UInt8], at start: Int, flags: CInt
+  ) throws(Errno) -> TreeRoot.Entry {
+    var status = stat()
+    _ = try uninterrupted {
+      withName(names, at: start) { fstatat(directory.raw, $0, &status, flags) }
+    }
+    return TreeRoot.Entry(status)
+  }
+
+  // SAFETY: the pointer is used during the call only, and a NUL from the same array closes the name.
+  private static func withName(_ names: [UInt8], at start: Int, _ call: (UnsafePointer<CChar>) -> CInt)
+    -> CInt
+  {
+    names[start...].withUnsafeBytes { bytes in
+      guard let base = bytes.bindMemory(to: CChar.self).baseAddress else {
+        preconditionFailure("a name has at least its closing NUL")
+      }
+      return call(base)
+    }
+  }
+}
+
+/// Reads a directory with getdents64(2) into arrays.
+private struct DirectoryReader {
+  let descriptor: OpenDescriptor
+  let symlinks: SymlinkPolicy
+  private(set) var names: [UInt8] = []
+  private var entries: [DirectoryListing.Entry] = []
+
+  /// 64 KiB: some 2,000 short names a call.
+  private static let bufferSize = 65_536
+
+  // struct linux_dirent64 of getdents64(2): d_ino (8 bytes), d_off (8), d_reclen (2), d_type (1), d_name.
+  private static let lengthOffset = 16
+  private static let typeOffset = 18
+  private static let nameOffset = 19
+
+  init(descriptor: OpenDescriptor, symlinks: SymlinkPolicy) {
+    self.descriptor = descriptor
+    self.symlinks = symlinks
+  }
+
+  // SAFETY: the buffer lives in this call only. The kernel fills whole records within the size it is told; each
+  // record's length and its name's NUL lie within what it returned, and the slices of the buffer trap if not.
+  mutating func readAll() throws(Errno) {
+    let buffer = UnsafeMutableRawBufferPointer.allocate(byteCount: Self.bufferSize, alignment: 8)
+    defer { buffer.deallocate() }
+    while true {
+      let count: Int
+      do {
+        count = try uninterrupted { s3m_read_directory(descriptor.raw, buffer.baseAddress, buffer.count) }
+      } catch .noSuchFileOrDirectory {
+        // The directory was removed while it was open: nothing is in it.
+        return
+      }
+      if count == 0 { return }
+      var record = UnsafeRawBufferPointer(rebasing: buffer[..<count])
+      while !record.isEmpty {
+        let length = Int(record.loadUnaligned(fromByteOffset: Self.lengthOffset, as: UInt16.self))
+        let name = UnsafeRawBufferPointer(rebasing: record[Self.nameOffset..<length])
+        try append(name.prefix { $0 != 0 }, type: CInt(record[Self.typeOffset]))
+        record = UnsafeRawBufferPointer(rebasing: record[length...])
+      }
+    }
+  }
+
+  private mutating func append(_ name: Slice<UnsafeRawBufferPointer>, type: CInt) throws(Errno) {
+    if name.first == UInt8(ascii: "."), name.count == 1 || (name.count == 2 && name.last == UInt8(ascii: "."))
+    {
+      return
+    }
+    let start = names.count
+    names.append(contentsOf: name)
+    names.append(0)
+    guard let (kind, isFollowed) = kind(at: start, type: type) else {
+      names.removeSubrange(start...)
+      return
+    }
+    entries.append(
+      DirectoryListing.Entry(kind: kind, isFollowed: isFollowed, start: start, count: name.count))
+  }
+
+  /// The kind of the name at `start`; nil when it is gone already.
+  private func kind(at start: Int, type: CInt) -> (EntryKind, isFollowed: Bool)? {
+    switch type {
+    case CInt(DT_REG): return (.file, false)
+    case CInt(DT_DIR): return (.directory, false)
+    case CInt(DT_LNK): return followed(start)
+    case CInt(DT_UNKNOWN):
+      do {
+        let kind = try DirectoryListing.status(in: descriptor, names, at: start, flags: AT_SYMLINK_NOFOLLOW)
+          .kind
+        return kind == .symbolicLink ? followed(start) : (kind, false)
+      } catch .noSuchFileOrDirectory {
+        return nil
+      } catch {
+        // The walk will stat a file, fail as this did, and report it.
+        return (.file, false)
+      }
+    default: return (.special, false)
+    }
+  }
+
+  private func followed(_ start: Int) -> (EntryKind, isFollowed: Bool) {
+    guard symlinks == .follow else { return (.symbolicLink, false) }
+    do {
+      return (try DirectoryListing.status(in: descriptor, names, at: start, flags: 0).kind, true)
+    } catch .noSuchFileOrDirectory, .notDirectory, .tooManySymbolicLinkLevels {
+      // It dangles, or runs in a circle: a link that leads to nothing.
+      return (.symbolicLink, false)
+    } catch {
+      return (.file, true)
+    }
+  }
+
+  // SAFETY: the closure sorts entries whose ranges lie within `names`; the pointer does not leave it.
+  func sortedEntries() -> [DirectoryListing.Entry] {
+    names.withUnsafeBytes { names in
+      entries.sorted { left, right in
+        let common = min(left.count, right.count)
+        guard let base = names.baseAddress else { return false }
+        let order = memcmp(base + left.start, base + right.start, common)
+        if order != 0 { return order < 0 }
+        // One name begins the other. A directory goes on with a slash, anything else ends here: NUL.
+        return Self.byte(after: common, of: left, names) < Self.byte(after: common, of: right, names)
+      }
+    }
+  }
+
+  private static func byte(
+    after count: Int, of entry: DirectoryListing.Entry, _ names: UnsafeRawBufferPointer
+  ) -> UInt8 {
+    if count < entry.count { return names[entry.start + count] }
+    return entry.kind == .directory ? UInt8(ascii: "/") : 0
+  }
+}

@@ -1,0 +1,156 @@
+import CLinux
+import Glibc
+import MirrorModel
+import SystemPackage
+
+/// A regular file, open for reading.
+///
+/// It stays the file that was opened, whatever its name leads to later. Its operations are system calls that carry
+/// their own offset, so any thread may make them at any time.
+package final class LocalFile: Sendable {
+  package let path: RelativePath
+  /// The file's version at opening.
+  package let stamp: FileStamp
+  private let descriptor: OpenDescriptor
+  private let root: TreeRoot
+
+  init(_ descriptor: OpenDescriptor, stamp: FileStamp, path: RelativePath, root: TreeRoot) {
+    self.descriptor = descriptor
+    self.stamp = stamp
+    self.path = path
+    self.root = root
+  }
+
+  /// The version of the opened file now (fstat(2)). It says nothing of its name: a replaced file keeps its stamp but
+  /// for `changed` and `links`.
+  package func currentStamp() throws(TreeError) -> FileStamp {
+    try root.attempt(.look, path) { () throws(Errno) in try descriptor.status().stamp }
+  }
+
+  /// Reads until the buffer is full or the file ends, and returns the number of bytes read.
+  // SAFETY: the kernel writes only within the caller's buffer, and only during the call, on the caller's thread.
+  package func read(at offset: Int64, into buffer: UnsafeMutableRawBufferPointer) throws(TreeError) -> Int {
+    try root.attempt(.read, path) { () throws(Errno) in
+      var filled = 0
+      while filled < buffer.count {
+        let count = try uninterrupted {
+          pread(
+            descriptor.raw, buffer.baseAddress?.advanced(by: filled), buffer.count - filled,
+            off_t(offset) + off_t(filled))
+        }
+        if count == 0 { break }
+        filled += count
+      }
+      return filled
+    }
+  }
+
+  /// What the page cache should do.
+  package enum Advice: Sendable {
+    /// The file is read from start to end: read further ahead.
+    case sequential
+    /// These bytes are read soon.
+    case willNeed(Range<Int64>)
+    /// These bytes were read only to be sent. It drops clean pages whoever had them in the cache, so it is for files
+    /// that the trainer will not read again.
+    case dontNeed(Range<Int64>)
+  }
+
+  package func advise(_ advice: Advice) {
+    // posix_fadvise(2) returns an error only for a bad descriptor, pipe or advice value. None can be here, and nothing
+    // would depend on it.
+    let (range, kind): (Range<Int64>, CInt) =
+      switch advice {
+      case .sequential: (0..<0, POSIX_FADV_SEQUENTIAL)  // Length 0 means to the end.
+      case .willNeed(let range): (range, POSIX_FADV_WILLNEED)
+      case .dontNeed(let range): (range, POSIX_FADV_DONTNEED)
+      }
+    _ = posix_fadvise(descriptor.raw, off_t(range.lowerBound), off_t(range.count), kind)
+  }
+
+  /// Whether anybody has the file open or mapped for writing at this moment.
+  package func probeWriters() -> WriterProbe {
+    probeWriters(whileLeased: {})
+  }
+
+  /// Takes a read lease and releases it at once: fcntl(2) refuses it (EAGAIN) while a writer is there.
+  ///
+  /// A process that opens the file for writing in that instant waits in open(2) until the release; the kernel
+  /// announces it to the lease's holder by a signal, SIGIO unless told otherwise, which would end this process.
+  /// F_SETSIG therefore names SIGURG before the lease is asked for: ignored by default, so no disposition of the host
+  /// program is touched, and a handler of its own must expect stray ones. A realtime signal would not do: when
+  /// its queue is full the kernel falls back on SIGIO; a standard signal has no queue.
+  ///
+  /// - Parameter whileLeased: for tests, which need to act in that instant.
+  func probeWriters(whileLeased: () -> Void) -> WriterProbe {
+    do {
+      let testimony = try LeaseTestimony(of: descriptor)
+      if testimony == .worthless { return .unknown(.notSupported) }
+      _ = try uninterrupted { s3m_set_lease_signal(descriptor.raw, SIGURG) }
+      do {
+        _ = try uninterrupted { s3m_set_lease(descriptor.raw, CInt(F_RDLCK)) }
+      } catch .resourceTemporarilyUnavailable {
+        return .present
+      }
+      whileLeased()
+      // F_GETLEASE tells what the lease must become: no longer F_RDLCK when a writer is waiting for it.
+      let isKept = try leaseKind() == CInt(F_RDLCK)
+      do {
+        _ = try uninterrupted { s3m_set_lease(descriptor.raw, CInt(F_UNLCK)) }
+      } catch .resourceTemporarilyUnavailable {
+        // Nothing to release: the kernel took it back after /proc/sys/fs/lease-break-time, or another probe released it.
+      }
+      if !isKept { return .present }
+      return testimony == .whole ? .none : .unknown(.notSupported)
+    } catch {
+      return .unknown(error)
+    }
+  }
+
+  func leaseKind() throws(Errno) -> CInt { try uninterrupted { s3m_get_lease(descriptor.raw) } }
+}
+
+/// The answer to "is somebody writing?".
+package enum WriterProbe: Sendable, Hashable {
+  /// Nobody has the file open or mapped for writing.
+  case none
+  case present
+  /// Nothing was learnt: EACCES, the file is another user's; EINVAL or ENOTSUP, the filesystem's leases do not tell.
+  case unknown(Errno)
+}
+
+/// What a read lease says of writers on a filesystem.
+enum LeaseTestimony {
+  /// Granted means no writer, refused means one.
+  case whole
+  /// Refused means a writer; granted says nothing of mappings: on overlayfs they belong to the file below.
+  case refusalOnly
+  /// Writers may be on other machines, or (NFSv4) a refusal only means that the server gave no delegation.
+  case worthless
+
+  /// Only filesystems known to keep all writers in this kernel are trusted; statfs(2) and linux/magic.h have the numbers.
+  private static let local: Set<UInt32> = [
+    0xEF53,  // ext2, ext3, ext4
+    0x5846_5342,  // xfs
+    0x9123_683E,  // btrfs
+    0x0102_1994,  // tmpfs
+    0x8584_58F6,  // ramfs
+    0xF2F5_2010,  // f2fs
+    0xCA45_1A4E,  // bcachefs
+    0x2FC1_2FC1,  // zfs
+  ]
+
+  init(of descriptor: OpenDescriptor) throws(Errno) {
+    var filesystem = statfs()
+    _ = try uninterrupted { s3m_fstatfs(descriptor.raw, &filesystem) }
+    self.init(magic: UInt32(truncatingIfNeeded: filesystem.f_type))
+  }
+
+  init(magic: UInt32) {
+    if Self.local.contains(magic) {
+      self = .whole
+    } else {
+      self = magic == UInt32(OVERLAYFS_SUPER_MAGIC) ? .refusalOnly : .worthless
+    }
+  }
+}

@@ -1,0 +1,41 @@
+/// The order of a pass: data, then commit markers from the deepest directory up; deletes last.
+///
+/// A marker tells readers that what it names is complete, so it goes only when everything under its directory that
+/// was closed before it is published (SPEC 4, Order).
+package struct CommitOrder: Sendable {
+  private let isMarkerName: @Sendable (RelativePath) -> Bool
+
+  /// - Parameter isMarker: whether a path is a commit marker (`commitLast` patterns).
+  package init(isMarker: @escaping @Sendable (RelativePath) -> Bool) {
+    isMarkerName = isMarker
+  }
+
+  package func isMarker(_ path: RelativePath) -> Bool { isMarkerName(path) }
+
+  /// Groups of paths to publish one group after the other: first all data, then markers, deepest directories first,
+  /// because a marker further up (`latest`) speaks for the markers below it (`checkpoint-5/.metadata`).
+  package func groups(of paths: some Sequence<RelativePath>) -> [[RelativePath]] {
+    var data: [RelativePath] = []
+    var markers: [Int: [RelativePath]] = [:]
+    for path in paths {
+      if isMarker(path) {
+        markers[path.ancestors.count, default: []].append(path)
+      } else {
+        data.append(path)
+      }
+    }
+    let ordered = markers.sorted { $0.key > $1.key }.map { $0.value.sorted() }
+    return data.isEmpty ? ordered : [data.sorted()] + ordered
+  }
+
+  /// The first unpublished path that keeps a marker back, if there is one. A marker never holds back another
+  /// marker of its own directory.
+  package func obstacle(to marker: RelativePath, among unpublished: some Sequence<RelativePath>)
+    -> RelativePath?
+  {
+    let directory = marker.parent
+    return unpublished.first { path in
+      path != marker && path.isWithin(directory) && !(isMarker(path) && path.parent == directory)
+    }
+  }
+}

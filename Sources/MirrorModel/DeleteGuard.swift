@@ -1,0 +1,60 @@
+/// How many objects one batch of deletes may take before it is withheld.
+package enum DeleteBound: Sendable, Hashable {
+  /// SPEC 5's rule: withheld when the deletes exceed both half of the objects under the prefix and 10 objects.
+  case standard
+  /// At most this many.
+  case limit(Int)
+  case unlimited
+}
+
+/// The rule that keeps a wrong picture of the local side from wiping the remote one.
+package enum DeleteGuard {
+  package enum Verdict: Sendable, Hashable {
+    case allowed
+    case withheld(WithheldReason)
+  }
+
+  /// - Parameters:
+  ///   - deletes: how many objects the batch would remove.
+  ///   - objects: how many objects lie under the prefix before the batch.
+  package static func judge(deletes: Int, objects: Int, bound: DeleteBound) -> Verdict {
+    switch bound {
+    case .unlimited:
+      return .allowed
+    case .limit(let limit):
+      return deletes <= limit ? .allowed : .withheld(.overBound(deletes: deletes, of: objects))
+    case .standard:
+      let exceedsHalf = deletes * 2 > objects
+      return exceedsHalf && deletes > 10
+        ? .withheld(.overBound(deletes: deletes, of: objects)) : .allowed
+    }
+  }
+}
+
+/// Why objects that look superfluous were left on S3.
+package enum WithheldReason: Sendable, Hashable {
+  case overBound(deletes: Int, of: Int)
+  /// The root is missing, replaced, unmounted or cannot be read.
+  case rootUnavailable
+  case rootEmpty
+  /// The root was empty or absent at entry while the prefix was not.
+  case rootEmptyAtEntry
+  /// A part of the tree or of the listing could not be seen in full.
+  case unseen(RelativePath)
+  /// A local copy was there when it was looked at again.
+  case stillPresent
+}
+
+extension WithheldReason: CustomStringConvertible {
+  package var description: String {
+    switch self {
+    case .overBound(let deletes, let objects):
+      "\(deletes) of \(objects) objects would go, more than the bound; --max-delete N or none replaces it"
+    case .rootUnavailable: "the local root is missing, was replaced or cannot be read"
+    case .rootEmpty: "the local root is empty; --max-delete none deletes all the same"
+    case .rootEmptyAtEntry: "the local root was empty or absent at entry while the prefix was not"
+    case .unseen(let path): "\(path) could not be seen in full"
+    case .stillPresent: "the local file is there"
+    }
+  }
+}

@@ -1,0 +1,91 @@
+/// The place below a local root that stands for a key, if one can hold it safely (SPEC 3).
+///
+/// A bucket's keys are anybody's text. A key that would climb out of the root, or that no directory entry can
+/// carry, is refused by name; nothing is repaired, since two keys could then meet in one file.
+package struct KeyPlace: Sendable, Hashable {
+  package let path: RelativePath
+  /// A key that ends in `/` stands for a directory.
+  package let isDirectoryMarker: Bool
+
+  /// - Parameter key: the key without the prefix of its remote.
+  package init(key: String) throws(UnsafeKey) {
+    isDirectoryMarker = key.utf8.last == .slash
+    path = RelativePath(isDirectoryMarker ? String(Substring(key.utf8.dropLast())) : key)
+    if let reason = UnsafeKey.Reason(path) { throw UnsafeKey(key: key, reason: reason) }
+  }
+}
+
+/// A key that has no safe place in a local tree.
+package struct UnsafeKey: Error, Sendable, Hashable, CustomStringConvertible {
+  package enum Reason: Sendable, Hashable {
+    case empty
+    /// A leading or doubled `/`.
+    case emptyName
+    /// `.` or `..`
+    case dotName
+    case containsNUL
+    /// NAME_MAX of limits.h: 255 bytes, on every Linux filesystem in use.
+    case nameTooLong(bytes: Int)
+    /// PATH_MAX of limits.h: 4,096 bytes with the closing NUL.
+    case pathTooLong(bytes: Int)
+
+    package static let longestName = 255
+    package static let longestPath = 4095
+
+    /// What is wrong with a path, nil when it can be used below a root.
+    package init?(_ path: RelativePath) {
+      let bytes = path.string.utf8.span
+      if bytes.isEmpty {
+        self = .empty
+        return
+      }
+      if bytes.count > Self.longestPath {
+        self = .pathTooLong(bytes: bytes.count)
+        return
+      }
+      var start = 0
+      while start <= bytes.count {
+        let end = bytes.endOfName(startingAt: start, before: bytes.count)
+        if let reason = Self.fault(inName: bytes, from: start, to: end) {
+          self = reason
+          return
+        }
+        start = end + 1
+      }
+      return nil
+    }
+
+    private static func fault(inName path: borrowing Span<UInt8>, from start: Int, to end: Int) -> Reason? {
+      let count = end - start
+      if count == 0 { return .emptyName }
+      if count > longestName { return .nameTooLong(bytes: count) }
+      var dots = 0
+      for index in start..<end {
+        if path[index] == 0 { return .containsNUL }
+        if path[index] == UInt8(ascii: ".") { dots += 1 }
+      }
+      return dots == count && count <= 2 ? .dotName : nil
+    }
+  }
+
+  package let key: String
+  package let reason: Reason
+
+  package init(key: String, reason: Reason) {
+    self.key = key
+    self.reason = reason
+  }
+
+  package var description: String {
+    let cause =
+      switch reason {
+      case .empty: "it is empty"
+      case .emptyName: "it has a leading or doubled slash"
+      case .dotName: "it has a \".\" or \"..\" segment"
+      case .containsNUL: "it holds a NUL"
+      case .nameTooLong(let bytes): "a name of \(bytes) bytes is longer than \(Reason.longestName)"
+      case .pathTooLong(let bytes): "\(bytes) bytes are more than a path's \(Reason.longestPath)"
+      }
+    return "key \"\(key)\" has no safe local path: \(cause); rename the object or leave it out with exclude"
+  }
+}

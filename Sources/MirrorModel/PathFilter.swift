@@ -1,0 +1,125 @@
+/// Which paths of a tree belong to a mirror: `exclude` and `include` patterns in the language of gitignore(5).
+///
+/// As in Git, the last pattern that matches a path decides, `!` takes an exclusion back, and nothing below an
+/// excluded directory can be taken back: such a directory is never read, so what is in it is unknown.
+/// `include`, when it is not empty, then keeps only the files that match or lie within a matching directory.
+/// Directories are never dropped by `include`, since a file below may match.
+package struct PathFilter: Sendable, Hashable {
+  private let exclude: PatternList
+  private let include: PatternList
+
+  package init(exclude: [String], include: [String] = []) throws(PatternError) {
+    self.exclude = try PatternList(exclude)
+    self.include = try PatternList(include)
+  }
+
+  private init() {
+    exclude = .empty
+    include = .empty
+  }
+
+  /// Keeps everything but the tool's own temporary files.
+  package static let everything = PathFilter()
+
+  /// Whether the path, or a directory above it, is left out.
+  package func excludes(_ path: RelativePath, _ kind: EntryKind) -> Bool {
+    let bytes = path.string.utf8.span
+    var end = 0
+    while end < bytes.count {
+      let start = end
+      end = bytes.endOfName(startingAt: start, before: bytes.count)
+      if Self.isOwnName(bytes, from: start, to: end) { return true }
+      if end < bytes.count { end += 1 }
+    }
+    return exclude.matchesPathOrParent(bytes, kind) || isLeftOutByInclude(bytes, kind)
+  }
+
+  /// The same, for a walk that has asked about every directory on its way and went into kept ones only.
+  package func excludes(_ path: RelativePath, _ kind: EntryKind, belowKept parent: RelativePath) -> Bool {
+    let bytes = path.string.utf8.span
+    let start = parent.isRoot ? 0 : parent.string.utf8.count + 1
+    return Self.isOwnName(bytes, from: start, to: bytes.count)
+      || exclude.matches(bytes, upTo: bytes.count, kind) || isLeftOutByInclude(bytes, kind)
+  }
+
+  private func isLeftOutByInclude(_ path: borrowing Span<UInt8>, _ kind: EntryKind) -> Bool {
+    if include.isEmpty || kind == .directory { return false }
+    return !include.matchesPathOrParent(path, kind)
+  }
+
+  /// A download's temporary file is `.s3mirror-<hash>.part`, beside its target.
+  package static let partialPrefix = ".s3mirror-"
+  package static let partialSuffix = ".part"
+
+  private static func isOwnName(_ path: borrowing Span<UInt8>, from start: Int, to end: Int) -> Bool {
+    let prefix = partialPrefix.utf8
+    let suffix = partialSuffix.utf8
+    if end - start < prefix.count + suffix.count { return false }
+    // Most names end the test here.
+    if path[start] != UInt8(ascii: ".") { return false }
+    for (offset, byte) in prefix.enumerated() where path[start + offset] != byte { return false }
+    for (offset, byte) in suffix.enumerated() where path[end - suffix.count + offset] != byte { return false }
+    return true
+  }
+}
+
+/// Patterns in order, of which the last match decides.
+private struct PatternList: Sendable, Hashable {
+  private struct Rule: Sendable, Hashable {
+    let pattern: GlobPattern
+    let verdict: Bool
+  }
+
+  /// The last one first: the first that matches decides.
+  private let rules: [Rule]
+
+  static let empty = PatternList(rules: [])
+
+  private init(rules: [Rule]) { self.rules = rules }
+
+  init(_ lines: [String]) throws(PatternError) {
+    var rules: [Rule] = []
+    for line in lines {
+      if line.utf8.first == UInt8(ascii: "#") { throw PatternError(pattern: line, fault: .comment) }
+      let pattern = Self.withoutTrailingSpaces(line)
+      if pattern.utf8.first == UInt8(ascii: "!") {
+        rules.append(
+          Rule(pattern: try GlobPattern(String(Substring(pattern.utf8.dropFirst()))), verdict: false))
+      } else {
+        rules.append(Rule(pattern: try GlobPattern(pattern), verdict: true))
+      }
+    }
+    self.rules = rules.reversed()
+  }
+
+  var isEmpty: Bool { rules.isEmpty }
+
+  func matches(_ path: borrowing Span<UInt8>, upTo end: Int, _ kind: EntryKind) -> Bool {
+    for rule in rules where rule.pattern.matches(path, upTo: end, kind) { return rule.verdict }
+    return false
+  }
+
+  func matchesPathOrParent(_ path: borrowing Span<UInt8>, _ kind: EntryKind) -> Bool {
+    if rules.isEmpty { return false }
+    var end = 0
+    while true {
+      end = path.endOfName(startingAt: end, before: path.count)
+      if end == path.count { return matches(path, upTo: end, kind) }
+      if matches(path, upTo: end, .directory) { return true }
+      end += 1
+    }
+  }
+
+  /// gitignore(5): trailing spaces are dropped unless a backslash quotes them.
+  private static func withoutTrailingSpaces(_ line: String) -> String {
+    let bytes = Array(line.utf8)
+    var kept = 0
+    var at = 0
+    while at < bytes.count {
+      let isSpace = bytes[at] == UInt8(ascii: " ")
+      at += bytes[at] == .backslash && at + 1 < bytes.count ? 2 : 1
+      if !isSpace { kept = at }
+    }
+    return String(decoding: bytes[..<kept], as: UTF8.self)
+  }
+}

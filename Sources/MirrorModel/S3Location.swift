@@ -1,0 +1,92 @@
+/// An `s3://[profile@]bucket/key` URL, taken apart. The key's bytes are as written: nothing is decoded or normalised.
+package struct S3Location: Sendable, Hashable {
+  package var profile: String?
+  package var bucket: String
+  /// Without a leading slash; empty for the whole bucket.
+  package var key: String
+
+  package init(profile: String? = nil, bucket: String, key: String) {
+    self.profile = profile
+    self.bucket = bucket
+    self.key = key
+  }
+
+  /// Whether text names a remote at all: it has a URL scheme. `a:b` without `//` is a path.
+  package static func hasScheme(_ text: String) -> Bool {
+    guard let separator = text.firstRange(of: "://") else { return false }
+    let scheme = text[..<separator.lowerBound]
+    return scheme.first?.isLetter == true
+      && scheme.allSatisfy { $0.isLetter || $0.isNumber || "+-.".contains($0) }
+  }
+
+  package init(parsing text: String) throws(S3LocationError) {
+    let prefix = "s3://"
+    guard text.utf8.starts(with: prefix.utf8) else {
+      throw S3LocationError(url: text, reason: "its scheme is not s3; write s3://bucket/key, or a local path")
+    }
+    let rest = Substring(text.utf8.dropFirst(prefix.utf8.count))
+    let slash = rest.utf8.firstIndex(of: UInt8(ascii: "/")) ?? rest.endIndex
+    var authority = rest[..<slash]
+    if let at = authority.utf8.lastIndex(of: UInt8(ascii: "@")) {
+      let name = authority[..<at]
+      guard !name.isEmpty else {
+        throw S3LocationError(url: text, reason: "the profile before @ is empty")
+      }
+      profile = String(name)
+      authority = authority[authority.utf8.index(after: at)...]
+    }
+    guard !authority.isEmpty else {
+      throw S3LocationError(url: text, reason: "it names no bucket; write s3://bucket/key")
+    }
+    guard Self.isBucketName(authority) else {
+      throw S3LocationError(
+        url: text,
+        reason: "\"\(authority)\" is no bucket name (3 to 63 lower-case letters, digits, dots and hyphens)")
+    }
+    bucket = String(authority)
+    key = slash == rest.endIndex ? "" : String(rest[rest.utf8.index(after: slash)...])
+    guard key.utf8.count <= Self.maximumKeyBytes else {
+      throw S3LocationError(url: text, reason: "its key is over 1,024 bytes, S3's limit")
+    }
+  }
+
+  /// "Creating object key names", Amazon S3 user guide: at most 1,024 bytes of UTF-8.
+  package static let maximumKeyBytes = 1024
+
+  /// "General purpose bucket naming rules", Amazon S3 user guide; old upper-case and underscored names are let through.
+  private static func isBucketName(_ name: Substring) -> Bool {
+    (3...255).contains(name.utf8.count)
+      && name.utf8.allSatisfy { byte in
+        switch byte {
+        case UInt8(ascii: "a")...UInt8(ascii: "z"), UInt8(ascii: "A")...UInt8(ascii: "Z"),
+          UInt8(ascii: "0")...UInt8(ascii: "9"), UInt8(ascii: "."), UInt8(ascii: "-"), UInt8(ascii: "_"):
+          true
+        default: false
+        }
+      }
+  }
+
+  /// Whether the URL says "this is a directory".
+  package var isExplicitPrefix: Bool { key.isEmpty || key.utf8.last == UInt8(ascii: "/") }
+
+  /// The key as a prefix: empty for the whole bucket, else ending in one slash.
+  package var prefix: String { isExplicitPrefix ? key : key + "/" }
+
+  /// The URL without the profile.
+  package var url: String { "s3://\(bucket)/\(key)" }
+
+  /// Whether one location lies within the other: `b/a` and `b/a/x` do, `b/a` and `b/ab` do not.
+  package func overlaps(_ other: S3Location) -> Bool {
+    guard bucket == other.bucket else { return false }
+    let (left, right) = (prefix.utf8, other.prefix.utf8)
+    return left.starts(with: right) || right.starts(with: left)
+  }
+}
+
+/// A URL that is not an `s3://` location, with the reason and the cure.
+package struct S3LocationError: Error, Sendable, Hashable, CustomStringConvertible {
+  package var url: String
+  package var reason: String
+
+  package var description: String { "\"\(url)\" is not a usable remote: \(reason)" }
+}

@@ -1,0 +1,97 @@
+/// Writes one record as one line of JSON (RFC 8259), newline included.
+///
+/// JSONEncoder is passed over because it cannot keep the order of the keys.
+struct JSONLine {
+  private(set) var bytes: [UInt8] = []
+
+  init(_ record: TransferRecord) {
+    // Typical lines are about 400 bytes.
+    bytes.reserveCapacity(512)
+    bytes.append(UInt8(ascii: "{"))
+    add("time", record.time.description)
+    add("mirror", record.mirror)
+    add("operation", record.operation.rawValue)
+    add("path", record.path)
+    add("url", record.url)
+    add("bytes", record.bytes)
+    add("parts", record.parts)
+    add("partsReused", record.partsReused)
+    add("attempts", record.attempts)
+    add("seconds", seconds: record.seconds)
+    add("checksum", record.checksum)
+    add("proof", record.proof)
+    add("etag", record.etag)
+    add("requestID", record.requestID)
+    add("outcome", record.outcome.rawValue)
+    add("error", record.error)
+    bytes.append(UInt8(ascii: "}"))
+    bytes.append(UInt8(ascii: "\n"))
+  }
+
+  private mutating func addKey(_ key: StaticString) {
+    if bytes.count > 1 { bytes.append(UInt8(ascii: ",")) }
+    bytes.append(UInt8(ascii: "\""))
+    bytes.append(contentsOf: key.description.utf8)
+    bytes.append(UInt8(ascii: "\""))
+    bytes.append(UInt8(ascii: ":"))
+  }
+
+  private mutating func add(_ key: StaticString, _ value: String?) {
+    guard let value else { return }
+    addKey(key)
+    bytes.append(UInt8(ascii: "\""))
+    for scalar in value.unicodeScalars { addEscaped(scalar) }
+    bytes.append(UInt8(ascii: "\""))
+  }
+
+  private mutating func add(_ key: StaticString, _ value: (some BinaryInteger)?) {
+    guard let value else { return }
+    addKey(key)
+    bytes.append(contentsOf: String(value).utf8)
+  }
+
+  /// Adds milliseconds as a decimal fraction; JSON has no infinities, so those are left out.
+  private mutating func add(_ key: StaticString, seconds: Double?) {
+    // 1e12 s keeps the milliseconds within Int64 and within a Double's 53 exact bits.
+    guard let seconds, seconds.magnitude < 1e12 else { return }
+    let milliseconds = Int64((seconds * 1000).rounded())
+    let fraction = String(milliseconds.magnitude % 1000)
+    addKey(key)
+    if milliseconds < 0 { bytes.append(UInt8(ascii: "-")) }
+    bytes.append(contentsOf: String(milliseconds.magnitude / 1000).utf8)
+    if milliseconds % 1000 != 0 {
+      bytes.append(UInt8(ascii: "."))
+      bytes.append(contentsOf: repeatElement(UInt8(ascii: "0"), count: 3 - fraction.utf8.count))
+      bytes.append(contentsOf: fraction.utf8)
+    }
+  }
+
+  /// Escapes what JSON demands, and besides whatever a terminal obeys or a line splitter takes for a line's end.
+  ///
+  /// A file name may hold any of these: C1 controls drive terminals as ESC does, and U+0085, U+2028 and U+2029
+  /// end a line for Python's `splitlines` and for JavaScript.
+  private mutating func addEscaped(_ scalar: Unicode.Scalar) {
+    switch scalar.value {
+    case 0x22, 0x5C:
+      bytes.append(UInt8(ascii: "\\"))
+      bytes.append(UInt8(scalar.value))
+    case 0x0A: bytes.append(contentsOf: "\\n".utf8)
+    case 0x0D: bytes.append(contentsOf: "\\r".utf8)
+    case 0x09: bytes.append(contentsOf: "\\t".utf8)
+    case 0..<0x20, 0x7F...0x9F, 0x2028, 0x2029:
+      let hex = String(scalar.value, radix: 16)
+      bytes.append(contentsOf: "\\u".utf8)
+      bytes.append(contentsOf: repeatElement(UInt8(ascii: "0"), count: 4 - hex.utf8.count))
+      bytes.append(contentsOf: hex.utf8)
+    case 0x20..<0x7F: bytes.append(UInt8(scalar.value))
+    default: bytes.append(contentsOf: UTF8.encode(scalar) ?? UTF8.encodedReplacementCharacter)
+    }
+  }
+}
+
+extension TransferRecord {
+  /// The record as its log line without the newline, for `s3mirror log --json`.
+  package var jsonLine: String {
+    String(decoding: JSONLine(self).bytes.dropLast(), as: UTF8.self)
+  }
+}

@@ -1,0 +1,93 @@
+/// What a set of records adds up to: counts and bytes by operation and outcome.
+package struct TransferSummary: Sendable, Hashable {
+  package struct Row: Sendable, Hashable {
+    package var count = 0
+    package var bytes: Int64 = 0
+    /// The transfers' own times added up; those that ran side by side count each.
+    package var seconds = 0.0
+    /// Requests beyond each transfer's first.
+    package var retries = 0
+    package var parts = 0
+    package var partsReused = 0
+
+    package init() {}
+
+    /// 10⁶ bytes a second of one transfer, on average; `nil` without bytes or time.
+    package var megabytesPerSecond: Double? {
+      bytes > 0 && seconds > 0 ? Double(bytes) / 1e6 / seconds : nil
+    }
+  }
+
+  package struct Kind: Sendable, Hashable, Comparable {
+    package var operation: TransferOperation
+    package var outcome: TransferOutcome
+
+    package init(_ operation: TransferOperation, _ outcome: TransferOutcome) {
+      self.operation = operation
+      self.outcome = outcome
+    }
+
+    package static func < (left: Kind, right: Kind) -> Bool {
+      (left.operation.rawValue, left.outcome.rawValue) < (right.operation.rawValue, right.outcome.rawValue)
+    }
+  }
+
+  package private(set) var rows: [Kind: Row] = [:]
+  package private(set) var total = Row()
+  /// When the first transfer began, as far as its record tells.
+  package private(set) var first: UTCTime?
+  /// When the last transfer ended.
+  package private(set) var last: UTCTime?
+
+  package init() {}
+
+  package init(_ records: some Sequence<TransferRecord>) {
+    for record in records { add(record) }
+  }
+
+  package mutating func add(_ record: TransferRecord) {
+    rows[Kind(record.operation, record.outcome), default: Row()].add(record)
+    total.add(record)
+    // A line of another hand may hold any number; a year bounds it.
+    let seconds = min(max(record.seconds ?? 0, 0), 366 * 86_400)
+    let begin = UTCTime(milliseconds: record.time.milliseconds - Int64(seconds * 1000))
+    first = first.map { min($0, begin) } ?? begin
+    last = last.map { max($0, record.time) } ?? record.time
+  }
+
+  package subscript(operation: TransferOperation, outcome: TransferOutcome) -> Row {
+    rows[Kind(operation, outcome)] ?? Row()
+  }
+
+  /// Seconds from the first transfer's begin to the last one's end.
+  package var elapsedSeconds: Double {
+    guard let first, let last else { return 0 }
+    return Double(last.milliseconds - first.milliseconds) / 1000
+  }
+
+  /// 10⁶ bytes a second of all finished uploads and downloads together, over the time elapsed; server-side copies
+  /// move no bytes through this host.
+  package var megabytesPerSecond: Double? {
+    let bytes = self[.upload, .done].bytes.addingSaturated(self[.download, .done].bytes)
+    return bytes > 0 && elapsedSeconds > 0 ? Double(bytes) / 1e6 / elapsedSeconds : nil
+  }
+}
+
+extension TransferSummary.Row {
+  fileprivate mutating func add(_ record: TransferRecord) {
+    count += 1
+    bytes = bytes.addingSaturated(max(0, record.bytes ?? 0))
+    seconds += record.seconds.map { max(0, $0) } ?? 0
+    retries = retries.addingSaturated(max(1, record.attempts ?? 1) - 1)
+    parts = parts.addingSaturated(max(0, record.parts ?? 0))
+    partsReused = partsReused.addingSaturated(max(0, record.partsReused ?? 0))
+  }
+}
+
+extension FixedWidthInteger {
+  /// The sum, held at the largest value: a damaged line must not trap the reader.
+  fileprivate func addingSaturated(_ other: Self) -> Self {
+    let sum = addingReportingOverflow(other)
+    return sum.overflow ? .max : sum.partialValue
+  }
+}

@@ -1,0 +1,163 @@
+import Digests
+import LocalTree
+import MirrorModel
+import S3Client
+
+/// Sizes for what is downloaded.
+package struct DownloadSettings: Sendable {
+  /// The largest object that comes in one response, and the length of the ranges of larger ones, in bytes.
+  package var rangeBytes: Int64 = 16 << 20
+
+  package init() {}
+}
+
+/// A download that took place.
+package struct DownloadReceipt: Sendable, Hashable {
+  package var byteCount: Int64
+  package var parts: Int
+  package var etag: String
+  package var requestID: String?
+  /// What the content was held against: `crc32`, `md5`, or `size` where the server gives nothing else.
+  package var checksum: String
+}
+
+/// The object is not what was asked for or announced.
+package struct DownloadMismatch: Error, Sendable, Hashable, CustomStringConvertible {
+  package var key: String
+  package var reason: String
+
+  package var description: String { "\(key): \(reason)" }
+}
+
+/// Fetches one object at a time into a temporary file, verifies it and gives it its name.
+package struct Downloader: Sendable {
+  package let store: any ObjectStore
+  package let resources: TransferResources
+  package let settings: DownloadSettings
+
+  package init(store: any ObjectStore, resources: TransferResources, settings: DownloadSettings = .init()) {
+    self.store = store
+    self.resources = resources
+    self.settings = settings
+  }
+
+  /// Fetches the version of `key` that was listed as `object` to `path`, and dates the file by the object.
+  ///
+  /// - Throws: `DownloadMismatch` when the content is not the object's; `TreeError`; `S3Error` (412 when the object was
+  ///   replaced since it was listed); `CancellationError`.
+  package func download(
+    _ key: String, object: RemoteObject, to path: RelativePath, of root: TreeRoot
+  ) async throws -> DownloadReceipt {
+    let file = try await resources.readers.run {
+      try PartialFile(root: root, target: path, byteCount: object.byteCount)
+    }
+    do {
+      let receipt =
+        object.byteCount <= settings.rangeBytes
+        ? try await fetchWhole(key, object: object, into: file)
+        : try await fetchRanges(key, object: object, into: file)
+      try await resources.readers.run { try file.publish(modified: object.lastModified) }
+      return receipt
+    } catch {
+      do {
+        try file.discard()
+      } catch {
+        // The temporary file stays behind, under a name that every walk leaves out; what failed first is what matters.
+      }
+      throw error
+    }
+  }
+
+  private func fetchWhole(_ key: String, object: RemoteObject, into file: PartialFile) async throws
+    -> DownloadReceipt
+  {
+    let sink = FileSink(file: file, offset: 0, byteCount: object.byteCount, isRange: false)
+    let answer = try await resources.slots.withPermit {
+      try await store.send(GetObject(key: key, ifMatch: ifMatch(object), sink: sink))
+    }
+    let received = sink.received
+    try requireSize(received.byteCount, of: object.byteCount, key: key)
+    let checksum = try verify(
+      key, crc: received.crc, stored: answer.head.fullObjectCRC32, object: object, md5: sink.md5)
+    return DownloadReceipt(
+      byteCount: received.byteCount, parts: 1, etag: answer.head.etag, requestID: answer.head.requestID,
+      checksum: checksum)
+  }
+
+  private func fetchRanges(_ key: String, object: RemoteObject, into file: PartialFile) async throws
+    -> DownloadReceipt
+  {
+    let head = try await store.send(HeadObject(key: key))
+    guard head.byteCount == object.byteCount, object.etag.isEmpty || head.etag == object.etag else {
+      throw DownloadMismatch(key: key, reason: "it was replaced since it was listed")
+    }
+    let length = settings.rangeBytes
+    let count = Int((object.byteCount + length - 1) / length)
+    let pinned = RemoteObject(
+      byteCount: object.byteCount, etag: head.etag, lastModified: object.lastModified)
+    let checksums = try await withThrowingTaskGroup(of: (Int, CRC32, Int64).self) { group in
+      var next = 0
+      func start() {
+        let index = next
+        next += 1
+        group.addTask {
+          let offset = Int64(index) * length
+          let bytes = min(length, object.byteCount - offset)
+          let crc = try await fetchRange(key, object: pinned, offset: offset, byteCount: bytes, into: file)
+          return (index, crc, bytes)
+        }
+      }
+      while next < min(count, Int(resources.slots.capacity)) { start() }
+      var parts: [(Int, CRC32, Int64)] = []
+      while let part = try await group.next() {
+        parts.append(part)
+        if next < count { start() }
+      }
+      return parts.sorted { $0.0 < $1.0 }
+    }
+    let whole = checksums.reduce(CRC32()) { crc, part in crc.combined(with: part.1, byteCount: part.2) }
+    let checksum = try verify(key, crc: whole, stored: head.fullObjectCRC32, object: object, md5: nil)
+    return DownloadReceipt(
+      byteCount: object.byteCount, parts: count, etag: head.etag, requestID: head.requestID,
+      checksum: checksum)
+  }
+
+  private func fetchRange(
+    _ key: String, object: RemoteObject, offset: Int64, byteCount: Int64, into file: PartialFile
+  ) async throws -> CRC32 {
+    let sink = FileSink(file: file, offset: offset, byteCount: byteCount, isRange: true)
+    let range = offset...(offset + byteCount - 1)
+    _ = try await resources.slots.withPermit {
+      try await store.send(GetObject(key: key, range: range, ifMatch: ifMatch(object), sink: sink))
+    }
+    try requireSize(sink.received.byteCount, of: byteCount, key: key)
+    return sink.received.crc
+  }
+
+  // MARK: Verification
+
+  /// If-Match pins the version that was listed. Some servers list no ETag.
+  private func ifMatch(_ object: RemoteObject) -> String? {
+    object.etag.isEmpty ? nil : object.etag
+  }
+
+  private func requireSize(_ received: Int64, of expected: Int64, key: String) throws {
+    guard received == expected else {
+      throw DownloadMismatch(key: key, reason: "\(received) of \(expected) bytes arrived")
+    }
+  }
+
+  private func verify(_ key: String, crc: CRC32, stored: CRC32?, object: RemoteObject, md5: String?) throws
+    -> String
+  {
+    if let stored {
+      guard stored == crc else {
+        throw DownloadMismatch(
+          key: key, reason: "its CRC-32 is \(crc.base64), S3 keeps \(stored.base64); nothing was written")
+      }
+      return "crc32"
+    }
+    if let md5, md5 == object.possibleMD5 { return "md5" }
+    return "size"
+  }
+}

@@ -1,0 +1,35 @@
+import Digests
+import LocalTree
+
+/// The CRC-32 of a stretch of a file. Blocks: for a reader thread.
+///
+/// - Throws: `UploadAbandoned.changed` when the file is shorter; `TreeError`.
+package func checksum(of file: LocalFile, from offset: Int64, byteCount: Int64) throws -> CRC32 {
+  var crc = CRC32()
+  try forEachPiece(of: file, from: offset, byteCount: byteCount) { crc.update($0) }
+  return crc
+}
+
+/// Lower-case hex of the MD5 of a whole file, as large as its stamp says. Blocks: for a reader thread.
+///
+/// - Throws: `UploadAbandoned.changed` when the file is shorter; `TreeError`.
+package func md5Hexadecimal(of file: LocalFile) throws -> String {
+  let hasher = MD5Hasher()
+  try forEachPiece(of: file, from: 0, byteCount: file.stamp.size) { hasher.update($0) }
+  return hexadecimal(hasher.finish())
+}
+
+/// Hands out the bytes in pieces of at most 1 MiB, so that a file of any size needs one small buffer.
+private func forEachPiece(
+  of file: LocalFile, from offset: Int64, byteCount: Int64, _ body: (UnsafeRawBufferPointer) -> Void
+) throws {
+  let piece = PartBuffer(capacity: Int(min(max(byteCount, 1), 1 << 20)))
+  var done: Int64 = 0
+  while done < byteCount {
+    let wanted = Int(min(Int64(piece.capacity), byteCount - done))
+    try piece.fill(from: file, at: offset + done, byteCount: wanted)
+    guard piece.count == wanted else { throw UploadAbandoned.changed }
+    body(piece.bytes)
+    done += Int64(wanted)
+  }
+}

@@ -1,0 +1,61 @@
+import Digests
+import HTTPTransport
+import LocalTree
+
+/// Writes a response's body into a stretch of a temporary file, hashing what passes by.
+///
+/// A retried request begins anew at the same stretch, so that bytes of a broken response are written over.
+///
+/// `@unchecked Sendable`: the loop's thread alone changes it, while the request runs; the task that sent the request
+/// reads it after the request has ended.
+final class FileSink: ResponseSink, @unchecked Sendable {
+  struct Received: Sendable {
+    var byteCount: Int64 = 0
+    var crc = CRC32()
+    var etag: String?
+  }
+
+  /// The server answered with other bytes than were asked for.
+  struct WrongRange: Error, CustomStringConvertible {
+    let description: String
+  }
+
+  private let file: PartialFile
+  private let offset: Int64
+  private let byteCount: Int64
+  private let isRange: Bool
+  private(set) var received = Received()
+  private var hasher: MD5Hasher?
+
+  /// - Parameters:
+  ///   - isRange: whether a part of the object was asked for, so that only 206 will do.
+  init(file: PartialFile, offset: Int64, byteCount: Int64, isRange: Bool) {
+    self.file = file
+    self.offset = offset
+    self.byteCount = byteCount
+    self.isRange = isRange
+  }
+
+  /// Lower-case hex, of what was received; nil unless the whole object came through this sink.
+  var md5: String? { hasher.map { hexadecimal($0.finish()) } }
+
+  func begin(_ head: HTTPResponse) throws {
+    guard !isRange || head.status == 206 else {
+      throw WrongRange(
+        description: "the server ignores Range and sends the whole object (HTTP \(head.status))")
+    }
+    received = Received(etag: head.headers["etag"])
+    hasher = isRange ? nil : MD5Hasher()
+  }
+
+  func receive(_ bytes: UnsafeRawBufferPointer) throws {
+    let position = received.byteCount
+    guard position + Int64(bytes.count) <= byteCount else {
+      throw WrongRange(description: "the server sends more than the \(byteCount) bytes asked for")
+    }
+    try file.write(bytes, at: offset + position)
+    received.crc.update(bytes)
+    hasher?.update(bytes)
+    received.byteCount = position + Int64(bytes.count)
+  }
+}

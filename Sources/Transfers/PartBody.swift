@@ -1,0 +1,16 @@
+import HTTPTransport
+import LocalTree
+
+/// A filled buffer as the body of a request. The buffer is not changed while a request may read it.
+struct PartBody: RequestBody {
+  let buffer: PartBuffer
+
+  var byteCount: Int64 { Int64(buffer.count) }
+
+  // SAFETY: the source pointer lives as long as `buffer`, which this value retains; curl's buffer is valid during the call.
+  func copyBytes(from offset: Int64, into target: UnsafeMutableRawBufferPointer) -> Int {
+    let rest = UnsafeRawBufferPointer(rebasing: buffer.bytes.dropFirst(Int(offset)).prefix(target.count))
+    target.copyMemory(from: rest)
+    return rest.count
+  }
+}

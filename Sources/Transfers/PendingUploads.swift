@@ -1,0 +1,85 @@
+import MirrorModel
+import S3Client
+import Synchronization
+
+/// What becomes of a multipart upload that is cut short.
+package enum UnfinishedUploads: Sendable, Hashable {
+  /// Nobody will resume it: its parts would be billed for nothing.
+  case abort
+  /// It stays on S3 for the next run.
+  case leave
+}
+
+/// The multipart uploads that S3 holds unfinished under a prefix, by key: what an interrupted run left behind, and
+/// what this run could not finish. S3 is the truth; this only saves asking again before every file.
+package final class PendingUploads: Sendable {
+  package struct Entry: Sendable, Hashable {
+    package var uploadID: String
+    /// Nanoseconds since 1970-01-01 UTC.
+    package var initiated: Int64
+
+    package init(uploadID: String, initiated: Int64) {
+      self.uploadID = uploadID
+      self.initiated = initiated
+    }
+  }
+
+  private let entries = Mutex<[RelativePath: [Entry]]>([:])
+  private let onCancel = Mutex(UnfinishedUploads.abort)
+
+  package init() {}
+
+  /// What happens to an upload whose task is cancelled.
+  package var whenCancelled: UnfinishedUploads {
+    get { onCancel.withLock { $0 } }
+    set { onCancel.withLock { $0 = newValue } }
+  }
+
+  /// Asks S3 for all unfinished uploads under `prefix`.
+  package func load(from store: any ObjectStore, prefix: String) async throws {
+    var marker: ListMultipartUploads.Marker?
+    while true {
+      let page = try await store.send(ListMultipartUploads(prefix: prefix, after: marker))
+      for upload in page.uploads {
+        add(Entry(uploadID: upload.uploadID, initiated: upload.initiated ?? 0), for: upload.key)
+      }
+      // A server that repeats its marker would be listed for ever.
+      guard let next = page.next, next != marker else { return }
+      marker = next
+    }
+  }
+
+  package func add(_ entry: Entry, for key: String) {
+    entries.withLock { entries in
+      var known = entries[RelativePath(key)] ?? []
+      if !known.contains(entry) { known.append(entry) }
+      entries[RelativePath(key)] = known
+    }
+  }
+
+  /// Hands the newest unfinished upload of the key to the caller, who finishes it, aborts it or adds it again.
+  package func takeNewest(for key: String) -> Entry? {
+    entries.withLock { entries in
+      guard var known = entries[RelativePath(key)],
+        let newest = known.indices.max(by: { known[$0].initiated < known[$1].initiated })
+      else { return nil }
+      let entry = known.remove(at: newest)
+      entries[RelativePath(key)] = known.isEmpty ? nil : known
+      return entry
+    }
+  }
+
+  /// Everything known, for the sweep of stale uploads.
+  package var all: [(key: String, entry: Entry)] {
+    entries.withLock { entries in
+      entries.flatMap { key, known in known.map { (key: key.string, entry: $0) } }
+    }
+  }
+
+  package func remove(_ uploadID: String, for key: String) {
+    entries.withLock { entries in
+      let rest = (entries[RelativePath(key)] ?? []).filter { $0.uploadID != uploadID }
+      entries[RelativePath(key)] = rest.isEmpty ? nil : rest
+    }
+  }
+}

@@ -1,0 +1,83 @@
+import LocalTree
+import MirrorModel
+
+/// Whether a file's stamp would show the next write.
+package enum StampTrust: Sendable, Hashable {
+  case trusted
+  /// So young that a further write could fall into the same step of the kernel's clock.
+  case tooFresh
+}
+
+/// Whether bytes that were read are one whole version of a file: the proofs of SPEC 4, "Never torn".
+///
+/// A writer is looked for before the read and after it, and the stamps must not have moved in between. A writer who
+/// was there throughout shows in both probes; one who came and went in between moved the stamps, because the
+/// first write(2), or the first store to a clean mapped page, does. The probes come before the last stamp, so that what
+/// a writer did before it was last seen absent is in that stamp.
+package struct PublicationCheck: Sendable {
+  package enum Verdict: Sendable, Hashable {
+    case proved(PublicationProof)
+    /// The stamps moved, or another file lies under the name now.
+    case changed
+    /// Somebody has the file open for writing.
+    case writerPresent
+    /// The kernel cannot tell (not the owner, or a filesystem without leases): only reading twice can.
+    case untold
+  }
+
+  private let root: TreeRoot
+  private let path: RelativePath
+  private let file: LocalFile
+  private let isCloseSeen: Bool
+  private let stamps: StampTrust
+  private let before: WriterProbe
+
+  /// Looks for writers before the first byte is read.
+  ///
+  /// - Parameters:
+  ///   - isCloseSeen: whether the watch saw the last write being closed.
+  ///   - stamps: whether the file's stamp is old enough that a further write would move it.
+  package init(
+    root: TreeRoot, path: RelativePath, file: LocalFile, isCloseSeen: Bool, stamps: StampTrust
+  ) {
+    self.root = root
+    self.path = path
+    self.file = file
+    self.isCloseSeen = isCloseSeen
+    self.stamps = stamps
+    before = file.probeWriters()
+  }
+
+  /// The verdict that the first probe lets expect: anything but `proved` will need a reread.
+  package var outlook: Verdict { combined(with: before) }
+
+  /// The verdict after the last byte was read.
+  package func verdict() throws(TreeError) -> Verdict {
+    let after = file.probeWriters()
+    guard try isSameVersion() else { return .changed }
+    return combined(with: after)
+  }
+
+  private func combined(with after: WriterProbe) -> Verdict {
+    switch (before, after) {
+    case (.present, _), (_, .present): .writerPresent
+    case (.none, .none) where stamps == .trusted: .proved(isCloseSeen ? .closed : .leased)
+    default: .untold
+    }
+  }
+
+  /// Whether the name still leads to this file and its stamp has not moved.
+  package func isSameVersion() throws(TreeError) -> Bool {
+    guard let entry = try root.look(at: path), entry.stamp.isSameVersion(as: file.stamp) else { return false }
+    return try file.currentStamp().isSameVersion(as: file.stamp)
+  }
+
+  /// Whether the name still leads to this file and it has at least as many bytes: what a snapshot of a file that
+  /// only grows needs besides its equal prefix.
+  package func isSameFileGrown() throws(TreeError) -> Bool {
+    guard let entry = try root.look(at: path), entry.stamp.inode == file.stamp.inode,
+      entry.stamp.device == file.stamp.device
+    else { return false }
+    return try file.currentStamp().size >= file.stamp.size
+  }
+}

@@ -1,0 +1,37 @@
+import MirrorModel
+
+/// A publication that took place.
+package struct UploadReceipt: Sendable, Hashable {
+  package var byteCount: Int64
+  package var parts: Int
+  package var partsReused: Int
+  package var etag: String
+  package var requestID: String?
+  /// Base64 of the whole object's CRC-32.
+  package var crc32: String
+  /// Which check the server was given: `crc32`, or `none` where it refuses.
+  package var checksum: String
+  package var proof: PublicationProof
+  /// The version that was published.
+  package var stamp: FileStamp
+}
+
+/// Why a file was not published, though nothing is wrong with the network.
+package enum UploadAbandoned: Error, Sendable, Hashable {
+  /// It is gone, or is no regular file any more.
+  case vanished
+  /// It changed while it was read: its bytes are of no single version.
+  case changed
+  /// Somebody has it open for writing.
+  case openForWriting
+}
+
+extension UploadAbandoned: CustomStringConvertible {
+  package var description: String {
+    switch self {
+    case .vanished: "it is gone"
+    case .changed: "it changed while it was read"
+    case .openForWriting: "it is open for writing and never paused"
+    }
+  }
+}

@@ -1,0 +1,30 @@
+/// Sizes and properties of what is uploaded.
+package struct UploadSettings: Sendable {
+  /// The largest file that goes in one PutObject, in bytes; default 16 MiB.
+  package var singleThreshold: Int64 = 16 << 20
+  /// The part size to start from, in bytes; default 16 MiB.
+  package var partBytes: Int64 = 16 << 20
+  /// The gap between the two reads of a reread.
+  package var settle: Duration = .seconds(1)
+  /// Set the content type by the name's extension.
+  package var contentTypes: ContentTypes = .byExtension
+  /// Headers for storage class, encryption, ACL, tags and the like, sent with PutObject and CreateMultipartUpload.
+  package var extraHeaders: [String: String] = [:]
+  /// User metadata (`x-amz-meta-*`), names without the prefix.
+  package var metadata: [String: String] = [:]
+
+  package init() {}
+}
+
+package enum ContentTypes: Sendable, Hashable {
+  case byExtension
+  case off
+}
+
+/// What to do with a file that somebody has open for writing.
+package enum OpenFilePolicy: Sendable, Hashable {
+  /// Leave it dirty until it is closed.
+  case wait
+  /// Publish a snapshot if two reads agree.
+  case snapshot
+}

@@ -1,0 +1,143 @@
+import Digests
+import HTTPTransport
+import LocalTree
+import LoopThread
+import MirrorModel
+import S3Client
+
+/// Publishes one file at a time, whole or not at all.
+package struct Uploader: Sendable {
+  package let store: any ObjectStore
+  package let resources: TransferResources
+  package let settings: UploadSettings
+  package let pending: PendingUploads
+  /// Nanoseconds since 1970-01-01 UTC.
+  private let wallClock: @Sendable () -> Int64
+
+  package init(
+    store: any ObjectStore, resources: TransferResources, settings: UploadSettings,
+    pending: PendingUploads, wallClock: @escaping @Sendable () -> Int64
+  ) {
+    self.store = store
+    self.resources = resources
+    self.settings = settings
+    self.pending = pending
+    self.wallClock = wallClock
+  }
+
+  /// Publishes the file's bytes under `key`, in one request or in parts.
+  ///
+  /// - Parameters:
+  ///   - isCloseSeen: whether the watch saw the last write being closed.
+  ///   - openFiles: what to do when somebody has the file open for writing.
+  /// - Throws: `UploadAbandoned` when no whole version could be read; `TreeError`; `S3Error`; `CancellationError`.
+  package func upload(
+    _ path: RelativePath, of root: TreeRoot, to key: String, isCloseSeen: Bool, openFiles: OpenFilePolicy
+  ) async throws -> UploadReceipt {
+    let source = try await openSource(path, of: root, isCloseSeen: isCloseSeen)
+    let plan = try UploadPlan(
+      byteCount: source.file.stamp.size, threshold: settings.singleThreshold, partBytes: settings.partBytes)
+    switch plan {
+    case .single:
+      return try await uploadSingle(source, to: key, openFiles: openFiles)
+    case .multipart(let partBytes, let partCount):
+      let upload = MultipartUpload(
+        uploader: self, source: source, key: key, partBytes: partBytes, partCount: partCount)
+      return try await upload.run(openFiles: openFiles)
+    }
+  }
+
+  // MARK: Opening
+
+  struct Source: Sendable {
+    let root: TreeRoot
+    let path: RelativePath
+    let file: LocalFile
+    let check: PublicationCheck
+  }
+
+  private func openSource(_ path: RelativePath, of root: TreeRoot, isCloseSeen: Bool) async throws -> Source {
+    var file = try await open(path, of: root)
+    let tooFresh = freshness(of: file.stamp)
+    if tooFresh > .zero {
+      try await Task.sleep(for: tooFresh)
+      file = try await open(path, of: root)
+    }
+    let stamps: StampTrust = freshness(of: file.stamp) > .zero ? .tooFresh : .trusted
+    let check = PublicationCheck(
+      root: root, path: path, file: file, isCloseSeen: isCloseSeen, stamps: stamps)
+    return Source(root: root, path: path, file: file, check: check)
+  }
+
+  private func open(_ path: RelativePath, of root: TreeRoot) async throws -> LocalFile {
+    guard let file = try await resources.readers.run({ try root.open(path) }) else {
+      throw UploadAbandoned.vanished
+    }
+    return file
+  }
+
+  /// Stamps move in steps of the kernel's tick (up to 10 ms at HZ=100), so that two writes within one step leave one
+  /// stamp. A stamp is trusted only when it is older than two such steps: how long to wait for that.
+  private func freshness(of stamp: FileStamp) -> Duration {
+    let age = wallClock() - max(stamp.modified, stamp.changed)
+    let steps: Int64 = 20_000_000
+    return (0..<steps).contains(age) ? .nanoseconds(steps - age) : .zero
+  }
+
+  // MARK: One request
+
+  private func uploadSingle(_ source: Source, to key: String, openFiles: OpenFilePolicy) async throws
+    -> UploadReceipt
+  {
+    let byteCount = source.file.stamp.size
+    return try await resources.budget.withPermit(byteCount) {
+      let part = try await resources.readers.run {
+        try PartRead.read(source.file, at: 0, byteCount: Int(byteCount))
+      }
+      let proof = try await proveSingle(source, crc: part.crc, openFiles: openFiles)
+      let put = PutObject(
+        key: key, body: PartBody(buffer: part.buffer), contentType: contentType(of: source.path),
+        metadata: metadata(for: source.file.stamp), checksumCRC32: part.crc,
+        extraHeaders: extraHeaders)
+      let answer = try await resources.slots.withPermit { try await store.send(put) }
+      return UploadReceipt(
+        byteCount: byteCount, parts: 1, partsReused: 0, etag: answer.etag, requestID: answer.requestID,
+        crc32: part.crc.base64, checksum: "crc32", proof: proof, stamp: source.file.stamp)
+    }
+  }
+
+  private func proveSingle(_ source: Source, crc: CRC32, openFiles: OpenFilePolicy) async throws
+    -> PublicationProof
+  {
+    switch try source.check.verdict() {
+    case .proved(let proof): return proof
+    case .changed where openFiles == .wait: throw UploadAbandoned.changed
+    case .writerPresent where openFiles == .wait: throw UploadAbandoned.openForWriting
+    case .changed, .writerPresent, .untold:
+      try await Task.sleep(for: settings.settle)
+      let again = try await resources.readers.run {
+        try checksum(of: source.file, from: 0, byteCount: source.file.stamp.size)
+      }
+      guard again == crc, try source.check.isSameFileGrown() else { throw UploadAbandoned.changed }
+      return .reread
+    }
+  }
+
+  // MARK: Properties
+
+  func contentType(of path: RelativePath) -> String? {
+    settings.contentTypes == .off ? nil : ContentType.guess(for: path)
+  }
+
+  func metadata(for stamp: FileStamp) -> [String: String] {
+    var all = settings.metadata
+    all["mtime"] = ModificationTime.text(nanoseconds: stamp.modified)
+    return all
+  }
+
+  var extraHeaders: HTTPHeaders {
+    var headers = HTTPHeaders()
+    for (name, value) in settings.extraHeaders.sorted(by: { $0.key < $1.key }) { headers.add(name, value) }
+    return headers
+  }
+}

@@ -1,0 +1,127 @@
+import Foundation
+import Glibc
+import MirrorModel
+import SystemPackage
+import Testing
+
+@testable import LocalTree
+
+@Suite struct LocalFileTests {
+  private func open(_ name: RelativePath, in tree: TemporaryTree) throws -> LocalFile {
+    try #require(try tree.root().open(name))
+  }
+
+  @Test func `a part is read whole, and short only at the file's end`() throws {
+    let tree = try TemporaryTree()
+    try tree.write("file", "0123456789")
+    let file = try open("file", in: tree)
+    file.advise(.sequential)
+    let buffer = PartBuffer(capacity: 4)
+    for (offset, expected) in [(0, "0123"), (3, "3456"), (8, "89"), (10, ""), (20, "")] {
+      try buffer.fill(from: file, at: Int64(offset), byteCount: 4)
+      #expect(buffer.count == expected.utf8.count)
+      #expect(buffer.withBytes { String(decoding: $0, as: UTF8.self) } == expected)
+    }
+    try buffer.fill(from: file, at: 0, byteCount: 2)
+    #expect(buffer.withBytes { Array($0) } == Array("01".utf8))
+    file.advise(.dontNeed(0..<10))
+    try buffer.fill(from: file, at: 4, byteCount: 4)
+    #expect(buffer.withBytes { Array($0) } == Array("4567".utf8))
+  }
+
+  @Test func `the stamp moves with the file and stays with it when its name is given away`() throws {
+    let tree = try TemporaryTree()
+    try tree.write("file", "1")
+    let file = try open("file", in: tree)
+    #expect(try file.currentStamp() == file.stamp)
+    let appender = try FileHandle(forWritingTo: URL(fileURLWithPath: tree["file"]))
+    try appender.seekToEnd()
+    try appender.write(contentsOf: Data("2".utf8))
+    try appender.close()
+    #expect(try file.currentStamp().size == 2)
+    #expect(try !file.currentStamp().isSameVersion(as: file.stamp))
+    try tree.remove("file")
+    try tree.write("file", "other")
+    #expect(try file.currentStamp().inode == file.stamp.inode)
+    #expect(try file.currentStamp().links == 0)
+  }
+}
+
+/// On tmpfs, which every Linux has there and whose leases are the kernel's own.
+@Suite struct WriterProbeTests {
+  let tree: TemporaryTree
+  let file: LocalFile
+
+  init() throws {
+    tree = try TemporaryTree(in: "/dev/shm")
+    try tree.write("file", "0123456789")
+    file = try #require(try tree.root().open("file"))
+  }
+
+  @Test func `a file that nobody writes has no writer, as often as one asks`() throws {
+    #expect(file.probeWriters() == .none)
+    #expect(file.probeWriters() == .none)
+    // A reader is no writer.
+    let reader = try #require(try tree.root().open("file"))
+    #expect(file.probeWriters() == .none)
+    #expect(reader.probeWriters() == .none)
+  }
+
+  @Test func `an open descriptor for writing is a writer until it is closed`() throws {
+    let writer = try call(open(tree["file"], O_WRONLY))
+    #expect(file.probeWriters() == .present)
+    try call(close(writer))
+    #expect(file.probeWriters() == .none)
+  }
+
+  @Test func `a mapping for writing is a writer although its descriptor is closed`() throws {
+    let writer = try call(open(tree["file"], O_RDWR))
+    let mapped = mmap(nil, 10, PROT_READ | PROT_WRITE, MAP_SHARED, writer, 0)
+    try #require(mapped != MAP_FAILED)
+    try call(close(writer))
+    #expect(file.probeWriters() == .present)
+    try call(munmap(mapped, 10))
+    #expect(file.probeWriters() == .none)
+  }
+
+  @Test func `another process that opens the file during the probe neither ends this one nor waits long`()
+    throws
+  {
+    let writer = Process()
+    writer.executableURL = URL(fileURLWithPath: "/bin/sh")
+    writer.arguments = ["-c", "printf x >> \"$1\"", "sh", tree["file"]]
+    var failure: (any Error)?
+    let probe = file.probeWriters(whileLeased: {
+      do {
+        try writer.run()
+        // The kernel has sent its signal when the lease it wants is no longer the one we hold.
+        while try file.leaseKind() == CInt(F_RDLCK) { sched_yield() }
+      } catch {
+        failure = error
+      }
+    })
+    if let failure { throw failure }
+    // Reaching this line shows that the signal was harmless: SIGIO, the default, ends the process.
+    #expect(probe == .present)
+    writer.waitUntilExit()
+    #expect(writer.terminationStatus == 0)
+    #expect(try tree.text("file") == "0123456789x")
+    #expect(file.probeWriters() == .none)
+  }
+
+  @Test(
+    arguments: [
+      (0xEF53, LeaseTestimony.whole), (0x794C_7630, .refusalOnly), (0x6969, .worthless),
+      (0x6573_5546, .worthless),
+      (0xFE53_4D42, .worthless), (0x0BD0_0BD0, .worthless),
+    ] as [(UInt32, LeaseTestimony)])
+  func `leases are believed where all writers are in this kernel`(magic: UInt32, expected: LeaseTestimony) {
+    // ext4, overlayfs; NFS, FUSE, SMB, Lustre.
+    #expect(LeaseTestimony(magic: magic) == expected)
+  }
+
+  @Test func `a filesystem without conclusive leases gives no answer`() throws {
+    let file = try #require(try TreeRoot(path: "/proc/self").open("status"))
+    #expect(file.probeWriters() == .unknown(.notSupported))
+  }
+}
