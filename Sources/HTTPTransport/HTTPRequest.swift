@@ -39,6 +39,18 @@ package protocol RequestBody: Sendable {
   func copyBytes(from offset: Int64, into buffer: UnsafeMutableRawBufferPointer) throws -> Int
 }
 
+extension RequestBody {
+  /// A piece of the body, copied: at most `limit` bytes from `offset` on, empty only at the end.
+  package func bytes(from offset: Int64, limit: Int) throws -> [UInt8] {
+    let count = max(0, min(Int64(limit), byteCount - offset))
+    var piece = [UInt8](repeating: 0, count: Int(count))
+    // SAFETY: the pointer lives for the one synchronous call that fills it.
+    let filled = try piece.withUnsafeMutableBytes { try copyBytes(from: offset, into: $0) }
+    piece.removeLast(piece.count - filled)
+    return piece
+  }
+}
+
 /// Where a successful (2xx) response's body goes instead of into memory. Called on the loop's thread, in order.
 package protocol ResponseSink: Sendable {
   /// Before the first byte of the body. Throwing ends the transfer with that error.

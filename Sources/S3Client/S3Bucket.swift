@@ -164,8 +164,10 @@ extension S3Bucket {
     }
     let url =
       "\(endpoint.scheme.rawValue)://\(host)\(path)" + (query.isEmpty ? "" : "?" + canonicalQuery(query))
-    return HTTPRequest(
+    var signed = HTTPRequest(
       method: request.method, url: url, headers: headers, body: request.body, sink: request.sink)
+    signed.lowSpeedSeconds = request.lowSpeedSeconds
+    return signed
   }
 
   /// Bodies up to this many bytes are hashed always: it costs microseconds.
@@ -187,13 +189,12 @@ extension S3Bucket {
   /// Reads the body once before it is sent. Whoever sends parts over plain http gives `payloadSHA256` instead.
   private func hash(of body: any RequestBody) throws -> [UInt8] {
     let hasher = SHA256Hasher()
-    var buffer = [UInt8](repeating: 0, count: Int(min(max(body.byteCount, 1), Self.smallBodyByteCount)))
     var offset: Int64 = 0
     while offset < body.byteCount {
-      let count = try buffer.withUnsafeMutableBytes { try body.copyBytes(from: offset, into: $0) }
-      if count == 0 { break }
-      buffer.withUnsafeBytes { hasher.update(UnsafeRawBufferPointer(rebasing: $0[..<count])) }
-      offset += Int64(count)
+      let piece = try body.bytes(from: offset, limit: Int(Self.smallBodyByteCount))
+      if piece.isEmpty { break }
+      hasher.update(piece)
+      offset += Int64(piece.count)
     }
     return hasher.finish()
   }

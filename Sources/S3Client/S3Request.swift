@@ -12,11 +12,16 @@ package struct S3Request: Sendable {
   package var sink: (any ResponseSink)?
   /// Lower-case hex SHA-256 of the body where it is known already; nil leaves the choice to the store's signing mode.
   package var payloadSHA256: String?
+  /// How long the server may think in silence, if longer than the client allows.
+  package var lowSpeedSeconds: Int?
+
+  /// AWS: "Processing of a CompleteMultipartUpload request could take several minutes"; copies likewise.
+  static let patienceSeconds = 600
 
   package init(
     method: HTTPMethod, key: String? = nil, query: [(name: String, value: String?)] = [],
     headers: HTTPHeaders = [:], body: (any RequestBody)? = nil, sink: (any ResponseSink)? = nil,
-    payloadSHA256: String? = nil
+    payloadSHA256: String? = nil, lowSpeedSeconds: Int? = nil
   ) {
     self.method = method
     self.key = key
@@ -25,6 +30,7 @@ package struct S3Request: Sendable {
     self.body = body
     self.sink = sink
     self.payloadSHA256 = payloadSHA256
+    self.lowSpeedSeconds = lowSpeedSeconds
   }
 }
 

@@ -12,7 +12,5 @@ func answer(
 /// The text of a body that is in memory.
 func text(of body: (any RequestBody)?) throws -> String {
   guard let body else { return "" }
-  var bytes = [UInt8](repeating: 0, count: Int(body.byteCount))
-  let count = try bytes.withUnsafeMutableBytes { try body.copyBytes(from: 0, into: $0) }
-  return String(decoding: bytes.prefix(count), as: UTF8.self)
+  return String(decoding: try body.bytes(from: 0, limit: Int(body.byteCount)), as: UTF8.self)
 }

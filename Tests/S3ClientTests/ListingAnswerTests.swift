@@ -128,6 +128,22 @@ import Testing
 }
 
 @Suite struct ListMultipartUploadsTests {
+  @Test(arguments: ["a b+", "caf\u{e9}+", "100%+", "<+>"])
+  func `keys that a server only claims to have encoded are taken as they are`(key: String) throws {
+    var document = RequestDocument(root: "ListMultipartUploadsResult")
+    document.element("EncodingType", "url")
+    for (number, name) in [key, "x+y"].enumerated() {
+      document.open("Upload")
+      document.element("Key", name)
+      document.element("UploadId", "\(number)")
+      document.close("Upload")
+    }
+    document.close("ListMultipartUploadsResult")
+    let page = try ListMultipartUploads().output(
+      from: answer(String(decoding: document.bytes, as: UTF8.self)))
+    #expect(page.uploads.map { Array($0.key.utf8) } == [key, "x+y"].map { Array($0.utf8) })
+  }
+
   @Test func `uploads outside the prefix are not taken, whatever the server sends`() throws {
     let page = try ListMultipartUploads(prefix: "a b/").output(
       from: answer(

@@ -167,15 +167,11 @@ extension S3Request {
 
   func bodyBytes() throws -> [UInt8] {
     guard let body else { return [] }
-    var bytes = [UInt8](repeating: 0, count: Int(body.byteCount))
-    var offset = 0
-    while offset < bytes.count {
-      let count = try bytes.withUnsafeMutableBytes { buffer in
-        try body.copyBytes(
-          from: Int64(offset), into: UnsafeMutableRawBufferPointer(rebasing: buffer[offset...]))
-      }
-      if count == 0 { throw Refusal(400, "IncompleteBody", "the body ended early") }
-      offset += count
+    var bytes: [UInt8] = []
+    while bytes.count < body.byteCount {
+      let piece = try body.bytes(from: Int64(bytes.count), limit: Int(body.byteCount) - bytes.count)
+      if piece.isEmpty { throw Refusal(400, "IncompleteBody", "the body ended early") }
+      bytes += piece
     }
     return bytes
   }

@@ -19,6 +19,20 @@ func decodedKey(_ text: String) -> String? {
   return String(validating: bytes, as: UTF8.self)
 }
 
+/// Whether a text can be what `encoding-type=url` makes: it leaves neither a space nor a byte outside ASCII, and every `%` begins an escape.
+func canBeEncoded(_ text: String) -> Bool {
+  let bytes = Array(text.utf8)
+  return bytes.indices.allSatisfy { index in
+    switch bytes[index] {
+    case 0...0x20, 0x7F...0xFF: return false
+    case UInt8(ascii: "%"):
+      return index + 2 < bytes.count && hexDigit(bytes[index + 1]) != nil && hexDigit(bytes[index + 2]) != nil
+    default:
+      return !"\"<>\\^`{|}".utf8.contains(bytes[index])
+    }
+  }
+}
+
 private func hexDigit(_ byte: UInt8) -> UInt8? {
   switch byte {
   case UInt8(ascii: "0")...UInt8(ascii: "9"): byte - UInt8(ascii: "0")

@@ -1,4 +1,5 @@
-/// Gives up a multipart upload and its parts. NoSuchUpload (404) means that it is completed or aborted already.
+/// Gives up a multipart upload and its parts. NoSuchUpload (404) means that it is completed or aborted already: by an
+/// earlier attempt too, whose answer was lost.
 package struct AbortMultipartUpload: S3Operation {
   package static let name = "AbortMultipartUpload"
 

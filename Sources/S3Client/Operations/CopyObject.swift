@@ -65,7 +65,8 @@ package struct CopyObject: S3Operation {
       headers.addMetadata(values)
     }
     headers.add(extraHeaders)
-    return S3Request(method: .put, key: objectKey, headers: headers)
+    return S3Request(
+      method: .put, key: objectKey, headers: headers, lowSpeedSeconds: S3Request.patienceSeconds)
   }
 
   package func output(from response: S3Response) throws -> Output {

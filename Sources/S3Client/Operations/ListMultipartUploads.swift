@@ -58,7 +58,10 @@ package struct ListMultipartUploads: S3Operation {
 
   package func output(from response: S3Response) throws -> Output {
     let tree = try document("ListMultipartUploadsResult", in: response)
-    let isEncoded = tree.encodesKeys
+    // SeaweedFS 4.48 says that it encodes these keys, and does not. Where a page gives no sign, a `+` or `%2B` may be read wrongly: such
+    // an upload is then not found by its key, which costs a resume and never a wrong object.
+    let isEncoded =
+      tree.encodesKeys && tree.all("Upload").allSatisfy { canBeEncoded($0.text(of: "Key") ?? "") }
     let uploads = tree.all("Upload").compactMap { element -> Upload? in
       // A key that is not UTF-8 is no upload of ours: no local path makes one.
       guard let key = element.key(of: "Key", isEncoded: isEncoded),

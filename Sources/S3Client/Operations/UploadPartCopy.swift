@@ -35,7 +35,7 @@ package struct UploadPartCopy: S3Operation {
     headers["x-amz-copy-source-range"] = range.map { "bytes=\($0.lowerBound)-\($0.upperBound)" }
     return S3Request(
       method: .put, key: objectKey, query: [("partNumber", String(number)), ("uploadId", uploadID)],
-      headers: headers)
+      headers: headers, lowSpeedSeconds: S3Request.patienceSeconds)
   }
 
   package func output(from response: S3Response) throws -> Output {

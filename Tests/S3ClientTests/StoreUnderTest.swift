@@ -1,0 +1,87 @@
+import Foundation
+import HTTPTransport
+import S3Client
+import SigV4
+import TestSupport
+import Testing
+
+/// Every store that must behave as S3 does, and how to come by it.
+enum StoreUnderTest: String, Sendable, CaseIterable, CustomTestStringConvertible {
+  case fake
+  /// Lists as SeaweedFS does, two lines a page.
+  case fakeInTreeOrder
+  case fakeWithoutChecksums
+  /// Loses the first answer to each operation after it took effect, behind a store that sends again.
+  case fakeLosingAnswers
+  /// The server that `S3MIRROR_TEST_ENDPOINT`, `S3MIRROR_TEST_BUCKET`, `AWS_ACCESS_KEY_ID` and `AWS_SECRET_ACCESS_KEY` name.
+  case server
+
+  /// The server only where there is one.
+  static var available: [StoreUnderTest] {
+    allCases.filter { $0 != .server || ServerUnderTest.fromEnvironment != nil }
+  }
+
+  var testDescription: String { rawValue }
+
+  /// Runs the body with a store and a prefix in it that nothing else uses, and clears that up.
+  func run(_ body: (any ObjectStore, String) async throws -> Void) async throws {
+    let prefix = "conformance/\(UInt64.random(in: 0 ... .max))/"
+    switch self {
+    case .fake: try await body(FakeObjectStore(), prefix)
+    case .fakeInTreeOrder:
+      try await body(FakeObjectStore(behaviour: FakeBucket.Behaviour(order: .tree, pageLimit: 2)), prefix)
+    case .fakeWithoutChecksums:
+      try await body(FakeObjectStore(behaviour: FakeBucket.Behaviour(checksums: .unknown)), prefix)
+    case .fakeLosingAnswers:
+      let fake = FakeObjectStore()
+      await fake.inject { call, moment in
+        guard moment == .afterEffect && call.ordinal == 1 else { return nil }
+        return S3Error(
+          operation: call.operation, bucket: "bucket", key: call.key, status: 0, code: "Interrupted",
+          message: "the answer is lost", isRetryable: true, network: .interrupted)
+      }
+      try await body(RetryingStore(fake, pause: { _ in }), prefix)
+    case .server:
+      guard let server = ServerUnderTest.fromEnvironment else { return }
+      let client = try CurlClient()
+      let store = RetryingStore(server.bucket(over: client), pause: { _ in })
+      do {
+        try await body(store, prefix)
+        for try await page in store.listing(prefix: prefix) {
+          for object in page.objects { _ = try await store.send(DeleteObject(key: object.key)) }
+        }
+      } catch {
+        await client.close()
+        throw error
+      }
+      await client.close()
+    }
+  }
+}
+
+struct ServerUnderTest {
+  var endpoint: S3Endpoint
+  var bucketName: String
+  var credentials: AWSCredentials
+
+  static let fromEnvironment: ServerUnderTest? = {
+    let environment = ProcessInfo.processInfo.environment
+    guard let endpoint = environment["S3MIRROR_TEST_ENDPOINT"].flatMap({ S3Endpoint(url: $0) }),
+      let bucket = environment["S3MIRROR_TEST_BUCKET"], let accessKeyID = environment["AWS_ACCESS_KEY_ID"],
+      let secret = environment["AWS_SECRET_ACCESS_KEY"]
+    else { return nil }
+    let credentials = AWSCredentials(accessKeyID: accessKeyID, secretAccessKey: secret)
+    return ServerUnderTest(endpoint: endpoint, bucketName: bucket, credentials: credentials)
+  }()
+
+  func bucket(
+    over client: CurlClient, payloadSigning: S3Bucket.PayloadSigning = .automatic,
+    clockError: Int64 = 0
+  ) -> S3Bucket {
+    S3Bucket(
+      bucket: bucketName, endpoint: endpoint, region: "us-east-1",
+      credentials: { [credentials] in credentials },
+      payloadSigning: payloadSigning, client: client,
+      clock: { FakeClock.system() / 1_000_000_000 + clockError })
+  }
+}
