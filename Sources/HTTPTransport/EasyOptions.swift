@@ -21,7 +21,7 @@ extension EasyHandle {
     try set(CURLOPT_TCP_KEEPALIVE, 1)
     try set(CURLOPT_TCP_KEEPIDLE, 30)
     try set(CURLOPT_TCP_KEEPINTVL, 10)
-    // Per handle, so 64 handles have 32 MiB at most. Larger ones gained nothing over loopback.
+    // Allocated per handle: 64 of them hold 32 MiB at most. libcurl's defaults are 16 and 64 KiB.
     try set(CURLOPT_BUFFERSIZE, 256 << 10)
     try set(CURLOPT_UPLOAD_BUFFERSIZE, 256 << 10)
     try set(CURLOPT_USERAGENT, configuration.userAgent)

@@ -1,8 +1,10 @@
 /// Builds a response from the header lines and the body bytes that libcurl delivers, and feeds the sink.
 struct ResponseReader {
-  /// What a body in memory may grow to. S3's largest, a page of 1,000 keys or parts, is below 2 MiB.
+  /// What a body in memory may grow to. S3's largest, a page of 1,000 keys of 1,024 bytes, each byte
+  /// percent-encoded, stays below 4 MiB (ListObjectsV2).
   static let maxBodyByteCount = 16 << 20
-  /// S3 allows 8 KiB of response headers at most; libcurl bounds a line but, before 8.4, not their sum.
+  /// Far above S3's, whose metadata end at 2 KiB; libcurl bounds a line but, before 8.3, not their sum
+  /// (CVE-2023-38039).
   static let maxHeadByteCount = 256 << 10
 
   private enum Stage {
