@@ -49,7 +49,7 @@ let package = Package(
     room("TransferLog", ["MirrorModel", "CZlib", systemPackage]),
     room("LocalTree", ["MirrorModel", "LoopThread", "CLinux", systemPackage]),
     room("FileWatch", ["MirrorModel", "LoopThread", "CLinux", systemPackage]),
-    room("Transfers", ["S3Client", "LocalTree", "Digests", "MirrorModel", "LoopThread"]),
+    room("Transfers", ["S3Client", "HTTPTransport", "LocalTree", "Digests", "MirrorModel", "LoopThread"]),
     room(
       "S3Mirror",
       [

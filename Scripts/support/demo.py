@@ -24,6 +24,8 @@ from seaweedfs import SeaweedFS, raise_on_signals
 SECONDS = 110  # for all of it: under the two minutes that the demo promises
 BUCKET, DATASET, RUN = "demo", "datasets/tokens/", "runs/run-1/"
 INTERVAL = 2  # seconds between ticks
+# Three rotated checkpoints of five files: the default bound takes that for a mistake when they are most of the run.
+MAX_DELETE = 20
 STEPS = 9
 KILL_FROM_STEP = 3  # the first saved step after which the kill is prepared
 KILL_AT_STEP = 6  # killed then in any case, in flight or not
@@ -104,7 +106,7 @@ class Demo:
         log = self.work / f"log-{run}"
         log.mkdir()
         command = [
-            self.s3mirror, "run", "--log-dir", str(log),
+            self.s3mirror, "run", "--log-dir", str(log), "--max-delete", str(MAX_DELETE),
             "--download", f"dataset=s3://{BUCKET}/{DATASET},local={self.data}",
             kind, f"checkpoints=s3://{BUCKET}/{RUN},local={self.outputs},interval={INTERVAL},delete=true",
         ]  # fmt: skip

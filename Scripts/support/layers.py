@@ -20,6 +20,8 @@ UNSAFE_FILES = {
     "HTTPTransport": ["*"],  # libcurl's handles and callbacks
     "Digests": ["*"],  # OpenSSL's and zlib's contexts
     "TransferLog": ["Gzip*"],  # zlib's streams
+    "Transfers": ["FileSink*"],  # a response's bytes, on the loop's thread
+    "S3MirrorCLI": ["ChildProcess*"],  # posix_spawn
 }
 UNSAFE = re.compile(
     r"@unchecked\b|@unsafe\b|\bunsafe\b|\b(?:nonisolated|unowned)\(unsafe\)|\bUnmanaged\b|\bOpaquePointer\b"

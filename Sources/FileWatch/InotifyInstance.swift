@@ -52,6 +52,7 @@ package struct InotifyInstance: ~Copyable {
   }
 
   /// Reads whole records without waiting; 0 when there are none.
+  // SAFETY: the kernel writes into the caller's buffer during the call only, on the caller's thread.
   package borrowing func read(into buffer: UnsafeMutableRawBufferPointer) throws(Errno) -> Int {
     while true {
       let count = Glibc.read(descriptor, buffer.baseAddress, buffer.count)

@@ -81,6 +81,8 @@ extension EasyHandle {
     try check(s3m_easy_set_string(handle, option, value), option)
   }
 
+  // SAFETY: libcurl keeps the pointer; what it leads to (error text, header list, this object) belongs to the handle
+  // and lives until the handle is reset or freed. The loop's thread alone calls this.
   func set(_ option: CURLoption, _ value: UnsafeRawPointer?) throws {
     try check(s3m_easy_set_pointer(handle, option, value), option)
   }
