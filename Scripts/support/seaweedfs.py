@@ -112,7 +112,7 @@ class SeaweedFS:
         data = self.directory / f"data-{self.port}"
         data.mkdir()
         command = [
-            weed(), "mini", f"-dir={data}", "-ip=127.0.0.1", "-ip.bind=127.0.0.1",
+            weed(), f"-logdir={self.directory}", "mini", f"-dir={data}", "-ip=127.0.0.1", "-ip.bind=127.0.0.1",
             *(f"-{role}.port={port}" for role, port in self.ports.items()),
             f"-filer.localSocket={data}/filer.sock", f"-s3.localSocket={data}/s3.sock",
             "-webdav=false", "-admin.ui=false", "-s3.port.iceberg=0", "-s3.port.lance=0",

@@ -31,6 +31,7 @@ struct S3MirrorCommand: AsyncParsableCommand {
   static func main() async {
     // A reader that went away is a failed write, not the end.
     signal(SIGPIPE, SIG_IGN)
+    ChildProcess.noteInheritedDescriptors()
     do {
       var command = try parseAsRoot()
       if var asynchronous = command as? any AsyncParsableCommand {

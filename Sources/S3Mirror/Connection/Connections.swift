@@ -9,10 +9,20 @@ import Synchronization
 final class Connections: Sendable {
   /// One bucket as one profile sees it.
   struct Bucket: Sendable {
-    /// With retries.
-    let store: any ObjectStore
+    /// Sends each operation once.
+    fileprivate let service: any ObjectStore
+    fileprivate let retrying: @Sendable (any ObjectStore) -> any ObjectStore
     /// Endpoint and bucket: equal for one place, whatever the profile.
     let identity: String
+
+    /// With retries.
+    var store: any ObjectStore { retrying(service) }
+
+    /// With retries, and counting every request that leaves, repeated ones too.
+    func counted() -> (store: any ObjectStore, tally: RequestTally) {
+      let counter = CountingStore(service)
+      return (retrying(counter), counter.tally)
+    }
   }
 
   private struct ClientKey: Hashable {
@@ -105,10 +115,14 @@ final class Connections: Sendable {
       clock: { wallClockNanoseconds() / 1_000_000_000 })
     let policy = RetryPolicy(maxAttempts: options.maxAttempts)
     let logger = options.logger
-    let retrying = RetryingStore(
-      bucket, policy: policy, budget: budget,
-      onRetry: { logger.info("\($0.error), sent again in \($0.delaySeconds) s") })
-    return Bucket(store: retrying, identity: "\(endpoint.identity)/\(name)")
+    let budget = budget
+    return Bucket(
+      service: bucket,
+      retrying: { service in
+        RetryingStore(
+          service, policy: policy, budget: budget,
+          onRetry: { logger.info("\($0.error), sent again in \($0.delaySeconds) s") })
+      }, identity: "\(endpoint.identity)/\(name)")
   }
 }
 

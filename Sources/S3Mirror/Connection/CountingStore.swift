@@ -1,12 +1,21 @@
 import S3Client
 import Synchronization
 
-/// Counts the operations that pass through it, by name.
-///
-/// It stands below the retries of its lane where `Connections` puts it, so that every request counts.
-final class CountingStore: ObjectStore {
+/// How many requests were sent, by S3 operation.
+final class RequestTally: Sendable {
+  private let sent = Mutex<[String: Int]>([:])
+
+  var counts: [String: Int] { sent.withLock { $0 } }
+
+  func note(_ operation: String) {
+    sent.withLock { $0[operation, default: 0] += 1 }
+  }
+}
+
+/// Counts what passes through it. It stands below the retries, so that every request counts.
+struct CountingStore: ObjectStore {
+  let tally = RequestTally()
   private let base: any ObjectStore
-  private let tally = Mutex<[String: Int]>([:])
 
   init(_ base: any ObjectStore) {
     self.base = base
@@ -14,10 +23,8 @@ final class CountingStore: ObjectStore {
 
   var bucket: String { base.bucket }
 
-  var counts: [String: Int] { tally.withLock { $0 } }
-
   func send<Operation: S3Operation>(_ operation: Operation) async throws -> Operation.Output {
-    tally.withLock { $0[Operation.name, default: 0] += 1 }
+    tally.note(Operation.name)
     return try await base.send(operation)
   }
 }

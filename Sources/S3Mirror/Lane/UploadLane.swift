@@ -51,7 +51,8 @@ final class UploadLane: Sendable {
   let root: TreeRoot
   let activity = LaneActivity()
   private let resources: TransferResources
-  private let store: CountingStore
+  private let store: any ObjectStore
+  private let requests: RequestTally
   private let uploader: Uploader
   private let journal: Journal
   private let ledger = PublishedLedger()
@@ -62,7 +63,8 @@ final class UploadLane: Sendable {
   private let state: Mutex<State>
 
   init(
-    settings: Settings, root: TreeRoot, store: any ObjectStore, resources: TransferResources,
+    settings: Settings, root: TreeRoot, store: any ObjectStore, requests: RequestTally,
+    resources: TransferResources,
     uploadSettings: UploadSettings, journal: Journal, watching: Watching,
     wallClock: @escaping @Sendable () -> Int64
   ) throws {
@@ -71,9 +73,10 @@ final class UploadLane: Sendable {
     self.resources = resources
     self.journal = journal
     self.wallClock = wallClock
-    self.store = CountingStore(store)
+    self.store = store
+    self.requests = requests
     uploader = Uploader(
-      store: self.store, resources: resources, settings: uploadSettings, pending: PendingUploads(),
+      store: store, resources: resources, settings: uploadSettings, pending: PendingUploads(),
       wallClock: wallClock)
     state = Mutex(State(report: .init(name: settings.name)))
     let schedule = LaneSchedule(policy: settings.policy)
@@ -145,7 +148,7 @@ final class UploadLane: Sendable {
   private func carryOut(_ pass: UploadSchedule.Pass, deletes: Deletes) async -> PassOutcome {
     let start = ContinuousClock.now
     let kind: PassSummary.Kind = pass.trigger == .flush ? .flush : pass.trigger == .tick ? .tick : .exit
-    let requestsBefore = store.counts
+    let requestsBefore = requests.counts
     await watcher?.retryUnwatched()
     var batch = pass.batch
     var surveys: [Survey] = []
@@ -171,7 +174,7 @@ final class UploadLane: Sendable {
       outcome.failed[directory] = reason
       outcome.summary.failures.append(.init(path: directory.description, reason: reason))
     }
-    outcome.summary.requests = store.counts.subtracting(requestsBefore)
+    outcome.summary.requests = requests.counts.subtracting(requestsBefore)
     return outcome
   }
 
@@ -208,7 +211,7 @@ final class UploadLane: Sendable {
         .init(path: path.string, reason: reason.description)
       }
       state.report.ticks = schedule.passCount
-      state.report.requests = store.counts
+      state.report.requests = requests.counts
       return state.report
     }
   }
@@ -231,7 +234,7 @@ final class UploadLane: Sendable {
 
   private func reconcileFinally(deletes: Deletes) async -> PassOutcome {
     let start = ContinuousClock.now
-    let requestsBefore = store.counts
+    let requestsBefore = requests.counts
     var outcome: PassOutcome
     if !root.isUnchanged {
       outcome = PassOutcome(summary: summary(of: .exit))
@@ -256,7 +259,7 @@ final class UploadLane: Sendable {
         outcome.summary.failures.append(.init(path: ".", reason: String(describing: error)))
       }
     }
-    outcome.summary.requests = store.counts.subtracting(requestsBefore)
+    outcome.summary.requests = requests.counts.subtracting(requestsBefore)
     outcome.summary.seconds = (ContinuousClock.now - start).seconds
     return outcome
   }
@@ -308,13 +311,13 @@ final class UploadLane: Sendable {
     _ batch: DirtySet.Batch, deferred: Set<RelativePath>, kind: PassSummary.Kind, openFiles: OpenFilePolicy,
     deletes: Deletes, markers: MarkerGate.Strictness, since start: Instant
   ) async -> PassOutcome {
-    let requestsBefore = store.counts
+    let requestsBefore = requests.counts
     let pass = PublishPass(
       publisher: publisher(markers), commitOrder: settings.commitOrder,
       remover: deletes == .watched && settings.delete ? remover : nil, filter: settings.filter,
       openFiles: openFiles, width: settings.width, objectCount: state.withLock { $0.objectCount })
     var outcome = await pass.run(batch, deferred: deferred, summary: summary(of: kind))
-    outcome.summary.requests = store.counts.subtracting(requestsBefore)
+    outcome.summary.requests = requests.counts.subtracting(requestsBefore)
     outcome.summary.seconds = (ContinuousClock.now - start).seconds
     return outcome
   }

@@ -89,6 +89,9 @@ package final class MirrorScope: Sendable {
   }
 
   private func registration(name: String, spec: MirrorSpec) throws -> Registration {
+    if spec.remote.utf8.starts(with: "s3:".utf8), !S3Location.hasScheme(spec.remote) {
+      throw MirrorError(.invalid, "\(name): \"\(spec.remote)\" lacks a slash; write s3://bucket/key")
+    }
     guard S3Location.hasScheme(spec.remote) else {
       guard !spec.remote.isEmpty else { throw MirrorError(.invalid, "\(name): its remote is empty") }
       return Registration(
@@ -217,7 +220,7 @@ package final class MirrorScope: Sendable {
       preconditionFailure("a local remote has no lane")
     }
     let spec = registration.spec
-    let bucket = try connections.bucket(of: location)
+    let (store, requests) = try connections.bucket(of: location).counted()
     let (rootPath, mapping, filter) = try place(registration, at: location)
     var uploadSettings = UploadSettings()
     uploadSettings.singleThreshold = options.multipartThreshold
@@ -231,7 +234,8 @@ package final class MirrorScope: Sendable {
       commitOrder: CommitOrder { path in markers.contains { $0.matches(path) } },
       compare: options.compare.policy, bound: options.maxDelete.bound, width: options.maxWorkers * 2)
     let lane = try UploadLane(
-      settings: settings, root: try TreeRoot(path: rootPath), store: bucket.store, resources: resources,
+      settings: settings, root: try TreeRoot(path: rootPath), store: store, requests: requests,
+      resources: resources,
       uploadSettings: uploadSettings, journal: journal(bucket: location.bucket),
       watching: watching, wallClock: wallClockNanoseconds)
     remember(registration.local, for: registration.name)

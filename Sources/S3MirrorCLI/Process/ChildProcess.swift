@@ -10,6 +10,32 @@ struct ChildProcess: Sendable {
     var status: Int32
   }
 
+  /// The descriptors that this program was given, beyond the standard streams: the child gets them too, as through
+  /// any wrapper (`<(…)` of a shell, a job server). What we open ourselves it does not.
+  private static let inherited = openDescriptors()
+
+  /// Notes the inherited descriptors. Call before anything is opened.
+  static func noteInheritedDescriptors() {
+    _ = inherited
+  }
+
+  /// Some libraries' descriptors (libcurl's wake-up sockets, Foundation's pipes) are not close-on-exec.
+  private static func closeOwnDescriptorsOnExec() {
+    for descriptor in openDescriptors().subtracting(inherited) where descriptor > 2 {
+      // One that was closed in the meantime is EBADF, which is as good.
+      _ = fcntl(descriptor, F_SETFD, FD_CLOEXEC)
+    }
+  }
+
+  /// proc(5), /proc/self/fd.
+  private static func openDescriptors() -> Set<Int32> {
+    switch Result(catching: { try FileManager.default.contentsOfDirectory(atPath: "/proc/self/fd") }) {
+    case .success(let names): Set(names.compactMap { Int32($0) })
+    // Without /proc nothing can be told apart, and the child inherits what is not close-on-exec.
+    case .failure: []
+    }
+  }
+
   /// Finds a command as execvp(3) would.
   ///
   /// - Throws: `ExitStatus.notFound` or `.notExecutable`.
@@ -52,6 +78,7 @@ struct ChildProcess: Sendable {
     posix_spawnattr_setsigdefault(&attributes, &defaults)
     posix_spawnattr_setflags(&attributes, Int16(POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF))
 
+    Self.closeOwnDescriptorsOnExec()
     // SAFETY: the C strings live until they are freed below; posix_spawn copies them before it returns; one thread.
     let argumentPointers = arguments.map { strdup($0) } + [nil]
     let environmentPointers = environment.map { strdup("\($0.key)=\($0.value)") } + [nil]
