@@ -15,6 +15,8 @@ struct PassOutcome: Sendable {
   /// Comes back dirty: what failed, what was open or changing, and deletes that wait.
   var unpublished = DirtySet.Batch()
   var skipped = 0
+  /// Objects under keys that had none, as far as that is sure: what the delete bound may count on.
+  var created = 0
 }
 
 /// Publishes a batch in commit order: data, then markers, then deletes.
@@ -63,6 +65,7 @@ struct PublishPass: Sendable {
     case .published(let bytes, let way):
       outcome.settled.append(path)
       outcome.summary.published += 1
+      if entry?.isNew == true { outcome.created += 1 }
       outcome.summary.publishedBytes += bytes
       if way == .copy { outcome.summary.copied += 1 }
     case .absent:

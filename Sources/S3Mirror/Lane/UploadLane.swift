@@ -41,6 +41,7 @@ final class UploadLane: Sendable {
   }
 
   private struct State {
+    /// Objects under the prefix: listed at entry, then counted, too low rather than too high.
     var objectCount = 0
     var report: MirrorReport.Upload
     /// What lay on S3 when the local root was empty or absent at entry: never inferred deleted in this run.
@@ -326,7 +327,8 @@ final class UploadLane: Sendable {
   private func batch(from survey: Survey) async -> DirtySet.Batch {
     let now = ContinuousClock.now
     let fresh = DirtyEntry(writing: .unknown, firstChange: now, lastChange: now)
-    var entries = survey.copies.mapValues { _ in fresh }
+    let absent = DirtyEntry(writing: .unknown, firstChange: now, lastChange: now, isNew: true)
+    var entries = survey.copies.mapValues { $0 == .absent ? absent : fresh }
     let comparison = ContentComparison(
       root: root, mapping: settings.mapping, store: store, readers: resources.readers,
       policy: settings.compare, ledger: ledger)
@@ -358,7 +360,7 @@ final class UploadLane: Sendable {
   private func conclude(_ outcome: PassOutcome) {
     activity.note(outcome)
     state.withLock { state in
-      state.objectCount = max(0, state.objectCount + outcome.summary.published - outcome.summary.deleted)
+      state.objectCount = max(0, state.objectCount + outcome.created - outcome.summary.deleted)
       state.report.published += outcome.summary.published
       state.report.publishedBytes += outcome.summary.publishedBytes
       state.report.deleted += outcome.summary.deleted

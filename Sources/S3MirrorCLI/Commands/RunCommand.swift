@@ -98,7 +98,11 @@ struct RunCommand: AsyncParsableCommand {
       if !arrival.isFromTerminal { child.send(arrival.number) }
       scope.abandon()
     }
-    return await child.wait()
+    let ending = await child.wait()
+    // The number may be another process's from now on.
+    supervisor.react { _ in }
+    supervisor.reactToSecond { _ in scope.abandon() }
+    return ending
   }
 
   /// `S3MIRROR_<NAME>`: upper case, and `_` for what cannot stand in a variable's name.
