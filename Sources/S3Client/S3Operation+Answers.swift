@@ -8,7 +8,7 @@ extension S3Operation {
   /// - Throws: `S3Error` for an `<Error>` under a success status, for anything else that is not `root`, and for what does not parse.
   func document(_ root: String, in response: S3Response) throws -> XMLTree {
     switch XMLTree.parsing(response.http.body) {
-    case .success(let tree) where tree.name == root: return tree
+    case .success(let tree) where tree.name == root || tree.name == Self.otherSpelling(of: root): return tree
     case .success(let tree) where tree.name == "Error":
       throw S3Error(answer: response, operation: Self.name)
     case .success(let tree):
@@ -16,6 +16,12 @@ extension S3Operation {
     case .failure(let fault):
       throw S3Error.malformed(response, operation: Self.name, fault.description)
     }
+  }
+
+  /// Some servers (moto) name the root of an answer as the SOAP interface did: `…Response` for `…Result`.
+  private static func otherSpelling(of root: String) -> String? {
+    let ending = "Result"
+    return root.hasSuffix(ending) ? root.dropLast(ending.count) + "Response" : nil
   }
 
   /// Whether the server answered with the checksum that was sent: proof that it knows the header and compared.

@@ -103,6 +103,14 @@ import Testing
     #expect(output.checksumWasEchoed)
   }
 
+  @Test func `a root element with the SOAP interface's ending is read`() throws {
+    let complete = CompleteMultipartUpload(key: "k", uploadID: "u", parts: [])
+    let body = { (root: String) in "<\(root)><ETag>e-2</ETag></\(root)>" }
+    let output = try complete.output(from: answer(body("CompleteMultipartUploadResponse")))
+    #expect(output.etag == "e-2")
+    #expect(throws: S3Error.self) { _ = try complete.output(from: answer(body("Response"))) }
+  }
+
   @Test(arguments: ["InternalError", "SlowDown"])
   func `a 200 that carries an error is that error`(code: String) {
     let body =
