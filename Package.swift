@@ -73,6 +73,12 @@ let package = Package(
     tests("LoopThreadTests", ["LoopThread"]),
     tests("LocalTreeTests", ["LocalTree", "MirrorModel", systemPackage]),
     tests("TransferLogTests", ["TransferLog", systemPackage]),
+    tests(
+      "S3MirrorTests",
+      [
+        "S3Mirror", "Transfers", "LocalTree", "S3Client", "HTTPTransport", "MirrorModel", "TestSupport",
+        logging, systemPackage,
+      ]),
   ],
   swiftLanguageModes: [.v6]
 )

@@ -6,25 +6,7 @@ import S3Client
 import Synchronization
 
 /// Opens what a mirror needs of the network, once each: credentials a profile, HTTP clients, stores a bucket.
-final class Connections: Sendable {
-  /// One bucket as one profile sees it.
-  struct Bucket: Sendable {
-    /// Sends each operation once.
-    fileprivate let service: any ObjectStore
-    fileprivate let retrying: @Sendable (any ObjectStore) -> any ObjectStore
-    /// Endpoint and bucket: equal for one place, whatever the profile.
-    let identity: String
-
-    /// With retries.
-    var store: any ObjectStore { retrying(service) }
-
-    /// With retries, and counting every request that leaves, repeated ones too.
-    func counted() -> (store: any ObjectStore, tally: RequestTally) {
-      let counter = CountingStore(service)
-      return (retrying(counter), counter.tally)
-    }
-  }
-
+final class Connections: BucketSource {
   private struct ClientKey: Hashable {
     var caBundlePath: String?
     var proxy: String?
@@ -33,7 +15,7 @@ final class Connections: Sendable {
   private struct State {
     var clients: [ClientKey: CurlClient] = [:]
     var connections: [String?: ResolvedConnection] = [:]
-    var buckets: [String: Bucket] = [:]
+    var buckets: [String: OpenBucket] = [:]
   }
 
   private let options: Options
@@ -51,7 +33,7 @@ final class Connections: Sendable {
   /// The bucket of a location.
   ///
   /// - Throws: `MirrorError.configuration` that names the profile, file or variable at fault, and the cure.
-  func bucket(of location: S3Location) throws -> Bucket {
+  func bucket(of location: S3Location) throws -> OpenBucket {
     do {
       return try state.withLock { state in
         let profile = location.profile ?? options.profile
@@ -104,7 +86,7 @@ final class Connections: Sendable {
   }
 
   private func open(_ name: String, over connection: ResolvedConnection, in state: inout State) throws
-    -> Bucket
+    -> OpenBucket
   {
     let client = try client(
       ClientKey(caBundlePath: connection.caBundlePath, proxy: connection.proxy), in: &state)
@@ -116,7 +98,7 @@ final class Connections: Sendable {
     let policy = RetryPolicy(maxAttempts: options.maxAttempts)
     let logger = options.logger
     let budget = budget
-    return Bucket(
+    return OpenBucket(
       service: bucket,
       retrying: { service in
         RetryingStore(

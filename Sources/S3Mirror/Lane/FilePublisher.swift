@@ -62,7 +62,7 @@ struct FilePublisher: Sendable {
       return abandoned == .vanished ? .absent : .waiting(abandoned)
     } catch {
       journal.failed(.upload, mirror: name, path: path, key: mapping.key(for: path), error: error)
-      return .failed(String(describing: error))
+      return .failed(cause(of: error))
     }
   }
 

@@ -70,7 +70,7 @@ struct Journal: Sendable {
   func failed(
     _ operation: TransferOperation, mirror: String, path: RelativePath, key: String, error: any Sendable
   ) {
-    let reason = String(describing: error)
+    let reason = (error as? any Error).map { cause(of: $0) } ?? String(describing: error)
     log?.append(
       TransferRecord(
         time: .now(), mirror: mirror, operation: operation, path: path.string, url: bucketURL + key,
@@ -153,14 +153,14 @@ extension PassSummary: CustomStringConvertible {
 }
 
 /// A number of bytes for people, in decimal units.
-struct ByteCount: CustomStringConvertible {
+package struct ByteCount: CustomStringConvertible {
   let bytes: Int64
 
-  init(_ bytes: Int64) {
+  package init(_ bytes: Int64) {
     self.bytes = bytes
   }
 
-  var description: String {
+  package var description: String {
     let units = ["kB", "MB", "GB", "TB"]
     guard bytes >= 1000 else { return "\(bytes) B" }
     var value = Double(bytes) / 1000

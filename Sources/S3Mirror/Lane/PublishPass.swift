@@ -112,9 +112,9 @@ struct PublishPass: Sendable {
       do {
         candidates += try await objects(below: directory)
       } catch {
-        outcome.failed[directory] = String(describing: error)
+        outcome.failed[directory] = cause(of: error)
         outcome.unpublished.goneDirectories[directory] = since
-        outcome.summary.failures.append(.init(path: directory.string, reason: String(describing: error)))
+        outcome.summary.failures.append(.init(path: directory.string, reason: cause(of: error)))
       }
     }
     let removal = await remover.remove(candidates, of: objectCount)

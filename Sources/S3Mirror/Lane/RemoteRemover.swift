@@ -93,7 +93,7 @@ struct RemoteRemover: Sendable {
       }
     } catch {
       for path in paths {
-        outcome.failed[path] = String(describing: error)
+        outcome.failed[path] = cause(of: error)
         journal.failed(.delete, mirror: name, path: path, key: mapping.key(for: path), error: error)
       }
     }
@@ -106,7 +106,7 @@ struct RemoteRemover: Sendable {
       _ = try await store.send(DeleteObject(key: key))
       noteDeleted(path, key: key, in: &outcome)
     } catch {
-      outcome.failed[path] = String(describing: error)
+      outcome.failed[path] = cause(of: error)
       journal.failed(.delete, mirror: name, path: path, key: key, error: error)
     }
   }

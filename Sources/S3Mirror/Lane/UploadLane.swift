@@ -163,7 +163,7 @@ final class UploadLane: Sendable {
         surveys.append(survey)
       } catch {
         unlisted[directory] = reason
-        reasons[directory] = String(describing: error)
+        reasons[directory] = cause(of: error)
       }
     }
     var outcome = await self.pass(
@@ -257,7 +257,7 @@ final class UploadLane: Sendable {
         if deletes == .inferred { await removeExtras(of: survey, in: &outcome) }
       } catch {
         outcome = PassOutcome(summary: summary(of: .exit))
-        outcome.summary.failures.append(.init(path: ".", reason: String(describing: error)))
+        outcome.summary.failures.append(.init(path: ".", reason: cause(of: error)))
       }
     }
     outcome.summary.requests = requests.counts.subtracting(requestsBefore)

@@ -88,7 +88,13 @@ struct DownloadJob: Sendable {
         .local, "there is nothing at \(location.url): neither an object nor a prefix; check the URL")
     }
     let root = try await openRoot(local)
-    for directory in markers { try root.makeDirectory(directory) }
+    for directory in markers {
+      do {
+        try root.makeDirectory(directory)
+      } catch {
+        outcome.failures.append(.init(path: directory.string, reason: cause(of: error)))
+      }
+    }
     let mapping = KeyMapping.tree(prefix: location.prefix)
     let steps = await concurrentEach(wanted.values, width: width) {
       await fetch($0, to: root, mapping: mapping)
@@ -153,7 +159,7 @@ struct DownloadJob: Sendable {
       return .fetched(receipt.byteCount)
     } catch {
       journal.failed(.download, mirror: name, path: wanted.path, key: wanted.key, error: error)
-      return .failed(.init(path: wanted.path.string, reason: String(describing: error)))
+      return .failed(.init(path: wanted.path.string, reason: cause(of: error)))
     }
   }
 
@@ -224,7 +230,7 @@ struct DownloadJob: Sendable {
         journal.deletedLocally(mirror: name, path: path)
         outcome.deleted += 1
       } catch {
-        outcome.failures.append(.init(path: path.string, reason: String(describing: error)))
+        outcome.failures.append(.init(path: path.string, reason: cause(of: error)))
       }
     }
   }

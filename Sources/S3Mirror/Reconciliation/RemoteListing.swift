@@ -11,11 +11,12 @@ package struct RemoteLine: Sendable {
   package var lastModified: Int64?
 }
 
-/// Lists a remote: the object of that name if there is one, and what lies under the prefix.
+/// Lists a remote: what lies under the prefix, or the object of that name if there is one. Where both exist, one level
+/// is the object and the prefix by name, as in a listing of what is above them.
 ///
 /// - Throws: `MirrorError`; `S3Error`.
 func listRemote(
-  _ remote: String, depth: MirrorSession.Depth, connections: Connections, _ each: (RemoteLine) -> Void
+  _ remote: String, depth: MirrorSession.Depth, buckets: any BucketSource, _ each: (RemoteLine) -> Void
 ) async throws {
   let location: S3Location
   do {
@@ -23,14 +24,23 @@ func listRemote(
   } catch {
     throw MirrorError(.invalid, "\(error)")
   }
-  let store = try connections.bucket(of: location).store
+  let store = try buckets.bucket(of: location).store
   let base = "s3://\(location.bucket)/"
   var found = false
+  var isObjectToo = false
   if case .object(let object) = try await RemoteKind.find(location, in: store) {
     found = true
+    isObjectToo = true
     each(
       RemoteLine(
         url: base + location.key, byteCount: object.byteCount, lastModified: object.lastModified))
+  }
+  if isObjectToo, depth == .level {
+    let below = try await store.send(ListObjectsV2(prefix: location.prefix, limit: 1))
+    if !below.objects.isEmpty {
+      each(RemoteLine(url: base + location.prefix, byteCount: nil, lastModified: nil))
+    }
+    return
   }
   for try await page in store.listing(prefix: location.prefix, delimiter: depth == .level ? "/" : nil) {
     for object in page.objects {

@@ -39,6 +39,11 @@ public struct MirrorError: Error, Sendable, Hashable {
   }
 }
 
+/// An error in words. A cancellation is one only in code: to people, the end of the mirror cut the transfer short.
+func cause(of error: any Error) -> String {
+  error is CancellationError ? "it was cut short by the end of the mirror" : String(describing: error)
+}
+
 extension MirrorError: CustomStringConvertible {
   public var description: String {
     ([message] + failures.map { "  \($0)" }).joined(separator: "\n")

@@ -12,12 +12,17 @@ import Transfers
 /// The lanes run in tasks of their own, because the end of the scope must publish even when the surrounding task was
 /// cancelled; `exit` awaits every one of them.
 package final class MirrorScope: Sendable {
-  private struct State {
+  struct State {
     var table = RegistrationTable()
     var paths: [String: FilePath] = [:]
+    /// Registrations that were made while the scope runs, until they are ready.
+    var beginnings: [String: Task<Void, any Error>] = [:]
     var lanes: [UploadLane] = []
     var runs: [Task<Void, Never>] = []
-    var locks: [HostLock] = []
+    var locks: [String: HostLock] = [:]
+    var log: OpenLog?
+    var progress: Task<Void, Never>?
+    var isEnding = false
     var ending: Task<[MirrorReport.Upload], Never>?
     /// A one-shot upload.
     var once: Task<MirrorReport.Upload, any Error>?
@@ -25,67 +30,96 @@ package final class MirrorScope: Sendable {
     var isEnded = false
   }
 
+  struct OpenLog {
+    var writer: TransferLogWriter
+    var task: Task<Void, Never>
+  }
+
   let options: Options
-  let connections: Connections
+  let buckets: any BucketSource
   private let environment: [String: String]
   private let placement: LocalPlacement
-  private let resources: TransferResources
-  private let log: TransferLogWriter
-  private let logTask: Task<Void, Never>
-  private let state = Mutex(State())
+  private let logDirectory: FilePath
+  let resources: TransferResources
+  private let meter: TransferMeter
+  /// Nil where none is to be shown.
+  let progress: Progress?
+  /// Told of everything, and tells the user's own.
+  private let observer: @Sendable (MirrorEvent) -> Void
+  let state = Mutex(State())
 
   /// - Throws: `MirrorError.invalid` for options that make no sense.
-  package init(options: Options) throws {
-    guard options.maxWorkers > 0 else {
-      throw MirrorError(.invalid, "maxWorkers is \(options.maxWorkers); at least one is needed")
+  package convenience init(options: Options) throws {
+    try self.init(options: options) { options, process in
+      Connections(options: options, environment: process.variables, homeDirectory: process.homeDirectory)
     }
-    guard options.partBytes >= UploadPlan.Limit.smallestPart,
-      options.partBytes <= UploadPlan.Limit.largestPart
-    else {
-      throw MirrorError(
-        .invalid, "partBytes is \(options.partBytes); S3 takes parts from 5 MiB to 5 GiB")
-    }
+  }
+
+  /// - Parameter open: makes the source of buckets once the options are known to make sense.
+  init(options: Options, open: (Options, ProcessEnvironment) -> any BucketSource) throws {
+    try options.check()
     let process = ProcessEnvironment(overriding: options.environment)
     self.options = options
     environment = process.variables
-    placement = LocalPlacement(
+    let placement = LocalPlacement(
       cacheRoot: options.cacheRoot, homeDirectory: process.homeDirectory,
       workingDirectory: process.workingDirectory)
-    connections = Connections(
-      options: options, environment: process.variables, homeDirectory: process.homeDirectory)
+    self.placement = placement
+    let meter = TransferMeter()
+    self.meter = meter
+    progress = options.showProgress ? Progress(meter: meter, line: .standardError) : nil
+    observer = { event in
+      meter.note(event)
+      options.observer?(event)
+    }
+    buckets = open(options, process)
     resources = try TransferResources(workers: options.maxWorkers)
-    let logger = options.logger
-    let observer = options.observer
-    let log = TransferLogWriter(
-      directory: options.logDirectory.map { FilePath($0) }
-        ?? defaultLogDirectory(environment: process.variables, home: FilePath(process.homeDirectory)),
-      mirror: options.name, keepDays: options.logKeepDays,
-      onFailure: { message in
-        logger.warning("\(message)")
-        observer?(.notice(message))
-      })
-    self.log = log
-    logTask = Task { await log.run() }
+    logDirectory =
+      options.logDirectory.map { placement.absolute($0) }
+      ?? defaultLogDirectory(environment: process.variables, home: FilePath(process.homeDirectory))
   }
 
   // MARK: Entry
 
   /// Validates everything, then downloads, then watches and compares the uploads.
   package func enter(_ specs: [(name: String, spec: MirrorSpec)]) async throws {
+    try await enter(specs, naming: .members)
+  }
+
+  /// The same with one spec, whose name may be any text: it is only said in messages and logs.
+  package func enter(_ spec: MirrorSpec, label: String) async throws {
+    try await enter([(name: label, spec: spec)], naming: .labels)
+  }
+
+  private func enter(
+    _ specs: [(name: String, spec: MirrorSpec)], naming: RegistrationTable.Naming
+  ) async throws {
     let registrations = try specs.map { try registration(name: $0.name, spec: $0.spec) }
-    let new = try state.withLock { state in
-      try registrations.filter { try state.table.add($0) == .new }
-    }
+    let new = try state.withLock { try $0.table.add(all: registrations, naming: naming) }
     try await begin(new)
   }
 
-  /// Registers one more while the scope runs; the same registration twice is one.
+  /// Registers one more while the scope runs; the same registration twice is one, and who asks for it while the
+  /// first is still on its way waits for that.
   func add(_ spec: MirrorSpec, name: String) async throws -> FilePath {
     let registration = try registration(name: name, spec: spec)
-    let addition = try state.withLock { try $0.table.add(registration) }
-    if case .known(let known) = addition { return try path(of: known.name) }
-    try await begin([registration])
-    return try path(of: registration.name)
+    let beginning: Task<Void, any Error>? = try state.withLock { state in
+      guard !state.isEnding else {
+        throw MirrorError(.interrupted, "this mirror is ending, so \"\(name)\" cannot be added")
+      }
+      if case .known(let known) = try state.table.add(registration) { return state.beginnings[known.name] }
+      let task = Task { try await self.begin([registration]) }
+      state.beginnings[name] = task
+      return task
+    }
+    if let beginning {
+      try await withTaskCancellationHandler {
+        try await beginning.value
+      } onCancel: {
+        beginning.cancel()
+      }
+    }
+    return try path(of: name)
   }
 
   private func registration(name: String, spec: MirrorSpec) throws -> Registration {
@@ -94,12 +128,18 @@ package final class MirrorScope: Sendable {
     }
     guard S3Location.hasScheme(spec.remote) else {
       guard !spec.remote.isEmpty else { throw MirrorError(.invalid, "\(name): its remote is empty") }
+      _ = try filter(of: name, spec: spec)
       return Registration(
         name: name, spec: spec, remote: .passThrough, local: placement.absolute(spec.remote))
     }
     do {
       let location = try S3Location(parsing: spec.remote)
-      let identity = try connections.bucket(of: location).identity
+      _ = try filter(of: name, spec: spec)
+      if let interval = spec.interval, interval < .zero || interval > .seconds(Options.longestSeconds) {
+        throw MirrorError(
+          .invalid, "\(name): its interval is \(interval); it may be from nothing to ten years")
+      }
+      let identity = try buckets.bucket(of: location).identity
       return Registration(
         name: name, spec: spec, remote: .s3(location, identity: identity),
         local: try placement.path(for: location, local: spec.local))
@@ -108,12 +148,36 @@ package final class MirrorScope: Sendable {
     }
   }
 
+  /// Begins what was registered; what fails is as if it had never been registered.
   private func begin(_ registrations: [Registration]) async throws {
-    for registration in registrations { try checkPassThrough(registration) }
+    do {
+      try await carryOut(registrations)
+      state.withLock { state in
+        for registration in registrations { state.beginnings[registration.name] = nil }
+      }
+    } catch {
+      let locks = state.withLock { state in
+        registrations.compactMap { registration in
+          state.table.remove(registration.name)
+          state.beginnings[registration.name] = nil
+          state.paths[registration.name] = nil
+          return state.locks.removeValue(forKey: registration.name)
+        }
+      }
+      for lock in locks { lock.release() }
+      throw error
+    }
+  }
+
+  private func carryOut(_ registrations: [Registration]) async throws {
+    for registration in registrations { try checkLocal(registration) }
     try await checkAccess(to: registrations)
     try lock(registrations)
+    openLog()
     for registration in registrations where registration.remote == .passThrough {
-      if registration.spec.direction != .download { try createDirectories(registration.local) }
+      if registration.spec.direction != .download, try kind(at: registration.local) == nil {
+        try createDirectories(registration.local)
+      }
       remember(registration.local, for: registration.name)
     }
     try await fetchAll(registrations.filter { $0.location != nil && $0.spec.direction != .upload })
@@ -134,12 +198,20 @@ package final class MirrorScope: Sendable {
     }
   }
 
-  private func checkPassThrough(_ registration: Registration) throws {
-    guard registration.remote == .passThrough, registration.spec.direction == .download else { return }
-    guard try kind(at: registration.local) != nil else {
-      throw MirrorError(
-        .local, "\(registration.name): \(registration.local) does not exist; correct the path or write s3://…"
-      )
+  /// Looks at the local side before anything is transferred or made.
+  private func checkLocal(_ registration: Registration) throws {
+    let (name, local) = (registration.name, registration.local)
+    let found = try kind(at: local)
+    if registration.remote == .passThrough, registration.spec.direction == .download, found == nil {
+      throw MirrorError(.local, "\(name): \(local) does not exist; correct the path or write s3://…")
+    }
+    if found == .special {
+      throw MirrorError(.local, "\(name): \(local) is neither a directory nor a file; name another path")
+    }
+    var above = local
+    while try kind(at: above) == nil, above.removeLastComponent() {}
+    if above != local, try kind(at: above) != .directory {
+      throw MirrorError(.local, "\(name): \(local) cannot be made, since \(above) is no directory")
     }
   }
 
@@ -147,7 +219,7 @@ package final class MirrorScope: Sendable {
   private func checkAccess(to registrations: [Registration]) async throws {
     for registration in registrations {
       guard let location = registration.location else { continue }
-      let store = try connections.bucket(of: location).store
+      let store = try buckets.bucket(of: location).store
       do {
         _ = try await store.send(ListObjectsV2(prefix: location.prefix, limit: 1))
       } catch  where !(error is CancellationError) {
@@ -161,7 +233,7 @@ package final class MirrorScope: Sendable {
       guard case .s3(let location, let identity) = registration.remote else { continue }
       let lock = try HostLock(
         identity: identity + "/" + location.prefix, remote: location.url, environment: environment)
-      state.withLock { $0.locks.append(lock) }
+      state.withLock { $0.locks[registration.name] = lock }
     }
   }
 
@@ -181,13 +253,14 @@ package final class MirrorScope: Sendable {
   private func fetch(_ registration: Registration) async throws {
     guard let location = registration.location else { return }
     let spec = registration.spec
-    let bucket = try connections.bucket(of: location)
+    let bucket = try buckets.bucket(of: location)
     let job = DownloadJob(
       name: registration.name, location: location, local: registration.local,
       isIntoDirectory: try spec.local?.hasSuffix("/") ?? false || kind(at: registration.local) == .directory,
-      filter: try filter(of: registration), mode: spec.direction == .sync ? .resume : .mirror,
+      filter: try filter(of: registration.name, spec: spec),
+      mode: spec.direction == .sync ? .resume : .mirror,
       delete: spec.delete, bound: options.maxDelete.bound, compare: options.compare.policy,
-      width: options.maxWorkers * 2, store: bucket.store, resources: resources,
+      width: options.maxWorkers * 2, store: MeteredStore(bucket.store, meter: meter), resources: resources,
       journal: journal(bucket: location.bucket), wallClock: wallClockNanoseconds)
     do {
       let outcome = try await job.run()
@@ -199,13 +272,13 @@ package final class MirrorScope: Sendable {
       }
       state.withLock { $0.withheldLocalDeletes += outcome.withheld.count }
       for (path, reason) in outcome.withheld.sorted(by: { $0.key < $1.key }).prefix(1) {
-        options.observer?(
+        tell(
           .notice(
             "\(registration.name): \(outcome.withheld.count) local deletes withheld, the first \(path): \(reason)"
           ))
       }
       remember(outcome.local, for: registration.name)
-      options.observer?(
+      tell(
         .downloaded(
           name: registration.name, files: outcome.files, bytes: outcome.bytes, unchanged: outcome.unchanged))
     } catch {
@@ -220,7 +293,7 @@ package final class MirrorScope: Sendable {
       preconditionFailure("a local remote has no lane")
     }
     let spec = registration.spec
-    let (store, requests) = try connections.bucket(of: location).counted()
+    let (store, requests) = try buckets.bucket(of: location).counted()
     let (rootPath, mapping, filter) = try place(registration, at: location)
     var uploadSettings = UploadSettings()
     uploadSettings.singleThreshold = options.multipartThreshold
@@ -234,7 +307,8 @@ package final class MirrorScope: Sendable {
       commitOrder: CommitOrder { path in markers.contains { $0.matches(path) } },
       compare: options.compare.policy, bound: options.maxDelete.bound, width: options.maxWorkers * 2)
     let lane = try UploadLane(
-      settings: settings, root: try TreeRoot(path: rootPath), store: store, requests: requests,
+      settings: settings, root: try TreeRoot(path: rootPath),
+      store: MeteredStore(store, meter: meter), requests: requests,
       resources: resources,
       uploadSettings: uploadSettings, journal: journal(bucket: location.bucket),
       watching: watching, wallClock: wallClockNanoseconds)
@@ -249,7 +323,8 @@ package final class MirrorScope: Sendable {
     let local = registration.local
     guard try kind(at: local) == .file, let name = local.lastComponent?.string else {
       try createDirectories(local)
-      return (local, .tree(prefix: location.prefix), try filter(of: registration))
+      let filter = try filter(of: registration.name, spec: registration.spec)
+      return (local, .tree(prefix: location.prefix), filter)
     }
     let key = location.isExplicitPrefix ? location.prefix + name : location.key
     // Everything beside the file is excluded, so that only its own events are seen.
@@ -257,16 +332,34 @@ package final class MirrorScope: Sendable {
     return (local.removingLastComponent(), .file(name: RelativePath(name), key: key), only)
   }
 
-  private func filter(of registration: Registration) throws -> PathFilter {
+  private func filter(of name: String, spec: MirrorSpec) throws -> PathFilter {
     do {
-      return try PathFilter(exclude: registration.spec.exclude, include: registration.spec.include)
+      return try PathFilter(exclude: spec.exclude, include: spec.include)
     } catch {
-      throw MirrorError(.invalid, "\(registration.name): \(error)")
+      throw MirrorError(.invalid, "\(name): \(error)")
+    }
+  }
+
+  /// Opens the transfer log and begins to show progress, once: not before everything is validated, so that bad input leaves no trace.
+  private func openLog() {
+    let (directory, options, tell) = (logDirectory, options, observer)
+    state.withLock { state in
+      guard state.log == nil else { return }
+      let writer = TransferLogWriter(
+        directory: directory, mirror: options.name, keepDays: options.logKeepDays,
+        onFailure: { message in
+          options.logger.warning("\(message)")
+          tell(.notice(message))
+        })
+      state.log = OpenLog(writer: writer, task: Task { await writer.run() })
+      if let progress { state.progress = Task { await progress.run() } }
     }
   }
 
   private func journal(bucket: String) -> Journal {
-    Journal(log: log, logger: options.logger, observer: options.observer, bucket: bucket)
+    Journal(
+      log: state.withLock { $0.log?.writer }, logger: options.logger, observer: observer,
+      bucket: bucket)
   }
 
   // MARK: One shot
@@ -282,8 +375,10 @@ package final class MirrorScope: Sendable {
     guard try kind(at: registration.local) != nil else {
       throw MirrorError(.local, "\(registration.local) does not exist; there is nothing to upload")
     }
+    try checkLocal(registration)
     try await checkAccess(to: [registration])
     try lock([registration])
+    openLog()
     let lane = try lane(for: registration, watching: .off)
     state.withLock { $0.lanes.append(lane) }
     let work = Task { try await lane.publishOnce() }
@@ -291,107 +386,7 @@ package final class MirrorScope: Sendable {
     return MirrorReport(uploads: [try await work.value])
   }
 
-  // MARK: While it runs
-
-  /// The local path of a name.
-  package func path(of name: String) throws -> FilePath {
-    let (path, known) = state.withLock { state in (state.paths[name], state.table.all.map(\.name)) }
-    if let path { return path }
-    let names = known.sorted().joined(separator: ", ")
-    throw MirrorError(.invalid, "this mirror has no \"\(name)\"; it has \(names.isEmpty ? "nothing" : names)")
-  }
-
-  func flush(_ name: String?) async throws {
-    let lanes = state.withLock { $0.lanes }
-    let chosen = lanes.filter { name == nil || $0.settings.name == name }
-    if let name, chosen.isEmpty {
-      _ = try path(of: name)
-      throw MirrorError(.invalid, "\"\(name)\" is no upload, so there is nothing to flush")
-    }
-    for lane in chosen { try await lane.flush() }
-  }
-
-  /// Lists a remote, line by line.
-  package func list(
-    _ remote: String, depth: MirrorSession.Depth, _ each: (RemoteLine) -> Void
-  ) async throws {
-    do {
-      try await listRemote(remote, depth: depth, connections: connections, each)
-    } catch let error as S3Error {
-      throw MirrorError(.configuration, "\(remote): \(error)")
-    }
-  }
-
-  /// Local files that a download with `delete` would have removed.
-  package var withheldLocalDeletes: Int { state.withLock { $0.withheldLocalDeletes } }
-
-  var status: [UploadStatus] { state.withLock { $0.lanes }.map(\.status) }
-
-  // MARK: Exit
-
-  /// How the body ended.
-  package enum BodyEnd: Sendable {
-    case returned
-    case threw
-  }
-
-  /// Publishes what is left, and ends everything that was started. Cancelling the caller does not cut it short.
-  package func exit(_ end: BodyEnd) async -> MirrorReport {
-    let (lanes, runs) = state.withLock { ($0.lanes, $0.runs) }
-    let ending: UploadLane.Ending =
-      end == .returned ? .succeeded : options.onError == .upload ? .failed : .skipped
-    for lane in lanes { lane.requestEnd() }
-    let work = Task {
-      for run in runs { await run.value }
-      return await concurrentEach(lanes, width: lanes.count) { await $0.finish(ending) }
-    }
-    state.withLock { $0.ending = work }
-    let timer = options.exitTimeout.map { timeout in
-      Task {
-        do {
-          try await Task.sleep(for: timeout)
-          stopWork(unfinished: .leave)
-        } catch {
-          // The work was done in time.
-        }
-      }
-    }
-    let uploads = await work.value
-    timer?.cancel()
-    await close()
-    return MirrorReport(uploads: uploads.sorted { $0.name < $1.name })
-  }
-
-  /// Cuts everything short: multipart uploads under way are aborted. `exit` returns soon after.
-  package func abandon() {
-    stopWork(unfinished: .abort)
-  }
-
-  private func stopWork(unfinished: UnfinishedUploads) {
-    let (lanes, runs, ending, once) = state.withLock { ($0.lanes, $0.runs, $0.ending, $0.once) }
-    for lane in lanes { lane.cancelled(leaving: unfinished) }
-    for run in runs { run.cancel() }
-    ending?.cancel()
-    once?.cancel()
-  }
-
-  /// Ends what a failed entry started.
-  package func close() async {
-    let (isFirst, locks) = state.withLock { state in
-      defer {
-        state.isEnded = true
-        state.locks = []
-      }
-      return (!state.isEnded, state.locks)
-    }
-    guard isFirst else { return }
-    await connections.close()
-    resources.stop()
-    for lock in locks { lock.release() }
-    logTask.cancel()
-    await logTask.value
-    log.close()
-  }
+  private func tell(_ event: MirrorEvent) { observer(event) }
 
   private func describe(_ error: any Error, of subject: String? = nil) -> any Error {
     if error is CancellationError || error is MirrorError { return error }

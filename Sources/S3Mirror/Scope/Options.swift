@@ -1,5 +1,6 @@
 import Logging
 import MirrorModel
+import Transfers
 
 /// What holds for a whole mirror.
 public struct Options: Sendable {
@@ -119,6 +120,45 @@ public struct Options: Sendable {
     logger = Logger(label: "s3mirror")
     observer = nil
     environment = nil
+  }
+}
+
+extension Options {
+  /// No time in them is longer: ten years, in seconds.
+  static let longestSeconds: Int64 = 10 * 365 * 86_400
+
+  /// - Throws: `MirrorError.invalid` that names the option and what it may be.
+  func check() throws(MirrorError) {
+    guard (1...10_000).contains(maxWorkers) else {
+      throw MirrorError(.invalid, "maxWorkers is \(maxWorkers); it may be from 1 to 10,000")
+    }
+    guard (UploadPlan.Limit.smallestPart...UploadPlan.Limit.largestPart).contains(partBytes) else {
+      throw MirrorError(.invalid, "partBytes is \(partBytes); S3 takes parts from 5 MiB to 5 GiB")
+    }
+    guard (0...UploadPlan.Limit.largestSingle).contains(multipartThreshold) else {
+      throw MirrorError(
+        .invalid, "multipartThreshold is \(multipartThreshold); S3 takes up to 5 GiB in one request")
+    }
+    guard (1...100).contains(maxAttempts) else {
+      throw MirrorError(.invalid, "maxAttempts is \(maxAttempts); it may be from 1 to 100")
+    }
+    if case .limit(let limit) = maxDelete, limit < 0 {
+      throw MirrorError(.invalid, "maxDelete is \(limit); it cannot be negative")
+    }
+    let times: [(String, Duration?)] = [
+      ("settle", settle), ("openFileGrace", openFileGrace), ("exitTimeout", exitTimeout),
+    ]
+    for (name, time) in times {
+      guard let time else { continue }
+      guard time >= .zero, time <= .seconds(Self.longestSeconds) else {
+        throw MirrorError(.invalid, "\(name) is \(time); it may be from nothing to ten years")
+      }
+    }
+    do {
+      for pattern in commitLast { _ = try GlobPattern(pattern) }
+    } catch {
+      throw MirrorError(.invalid, "commitLast: \(error)")
+    }
   }
 }
 

@@ -28,6 +28,8 @@ struct RegistrationTable: Sendable {
   static let reservedNames: Set<String> = ["download", "upload", "sync", "ls", "flush", "status"]
 
   private(set) var all: [Registration] = []
+  /// Further names of registrations, by the name they are kept under.
+  private var aliases: [String: String] = [:]
 
   enum Addition: Sendable, Hashable {
     case new
@@ -35,18 +37,48 @@ struct RegistrationTable: Sendable {
     case known(Registration)
   }
 
+  /// What names mean to the caller.
+  enum Naming: Sendable {
+    /// Members of the session, beside its own methods.
+    case members
+    /// Only for messages and logs.
+    case labels
+  }
+
+  /// Names are text: spellings that Swift calls equal are one name, unlike keys and paths.
   subscript(name: String) -> Registration? {
-    all.first { $0.name.utf8.elementsEqual(name.utf8) }
+    all.first { $0.name == name }
+  }
+
+  /// Takes in what a scope is entered with: here a name given twice is an error even if both mean the same.
+  ///
+  /// - Returns: those that have to be begun.
+  /// - Throws: `MirrorError.invalid` that names both culprits and the cure; the table is then as it was.
+  mutating func add(all registrations: [Registration], naming: Naming = .members) throws(MirrorError)
+    -> [Registration]
+  {
+    var table = self
+    var new: [Registration] = []
+    var names: Set<String> = []
+    for registration in registrations {
+      if !names.insert(registration.name).inserted { throw givenTwice(registration.name) }
+      if try table.add(registration, naming: naming) == .new { new.append(registration) }
+    }
+    self = table
+    return new
   }
 
   /// - Throws: `MirrorError.invalid` that names both culprits and the cure.
-  mutating func add(_ registration: Registration) throws(MirrorError) -> Addition {
-    try checkName(registration.name)
+  mutating func add(_ registration: Registration, naming: Naming = .members) throws(MirrorError) -> Addition {
+    try checkName(registration.name, naming: naming)
     for other in all {
-      if let known = try sameRemote(registration, other) { return .known(known) }
+      if let known = try sameRemote(registration, other) {
+        try alias(registration.name, known)
+        return .known(known)
+      }
     }
-    if self[registration.name] != nil {
-      throw MirrorError(.invalid, "the name \"\(registration.name)\" is given twice; give each its own name")
+    if self[registration.name] != nil || aliases[registration.name] != nil {
+      throw givenTwice(registration.name)
     }
     for other in all {
       try checkRemotes(registration, other)
@@ -56,27 +88,46 @@ struct RegistrationTable: Sendable {
     return .new
   }
 
-  private func checkName(_ name: String) throws(MirrorError) {
+  /// Takes out a registration that could not be begun, so that it can be tried again.
+  mutating func remove(_ name: String) {
+    all.removeAll { $0.name == name }
+    aliases = aliases.filter { $0.value != name }
+  }
+
+  /// The name under which a name's registration is kept: the same remote may have been given several.
+  func owner(of name: String) -> String { aliases[name] ?? name }
+
+  private mutating func alias(_ name: String, _ known: Registration) throws(MirrorError) {
+    guard name != known.name else { return }
+    guard self[name] == nil, aliases[name] ?? known.name == known.name else { throw givenTwice(name) }
+    aliases[name] = known.name
+  }
+
+  private func givenTwice(_ name: String) -> MirrorError {
+    MirrorError(.invalid, "the name \"\(name)\" is given twice; give each its own name")
+  }
+
+  private func checkName(_ name: String, naming: Naming) throws(MirrorError) {
     if name.isEmpty { throw MirrorError(.invalid, "a name is empty; name each download, upload and sync") }
-    if Self.reservedNames.contains(name) {
+    if naming == .members, Self.reservedNames.contains(name) {
       throw MirrorError(.invalid, "the name \"\(name)\" is the session's own; choose another")
     }
   }
 
   /// The same registration twice is one; a different one under the same remote is an error.
   private func sameRemote(_ new: Registration, _ other: Registration) throws(MirrorError) -> Registration? {
+    if new.remote == .passThrough, other.remote == .passThrough {
+      return new.spec == other.spec && new.local == other.local ? other : nil
+    }
     guard case .s3(let location, let identity) = new.remote,
       case .s3(let otherLocation, let otherIdentity) = other.remote,
       identity == otherIdentity, location.prefix.utf8.elementsEqual(otherLocation.prefix.utf8)
     else { return nil }
     if new.spec == other.spec, new.local == other.local { return other }
-    guard new.spec.direction == .download, other.spec.direction == .download else {
-      throw MirrorError(
-        .invalid,
-        "\"\(new.name)\" and \"\(other.name)\" name the same remote \(location.url) in different ways; keep one"
-      )
-    }
-    return nil
+    throw MirrorError(
+      .invalid,
+      "\"\(new.name)\" and \"\(other.name)\" name the same remote \(location.url) in different ways; keep one"
+    )
   }
 
   private func checkRemotes(_ new: Registration, _ other: Registration) throws(MirrorError) {

@@ -17,7 +17,16 @@ public func withMirror<Result>(
   isolation: isolated (any Actor)? = #isolation,
   _ body: (MirrorSession) async throws -> Result
 ) async throws -> Result {
-  let scope = try MirrorScope(options: options)
+  try await withMirror(
+    specs, in: try MirrorScope(options: options), options: options, isolation: isolation, body)
+}
+
+/// The same in a scope that was made before.
+func withMirror<Result>(
+  _ specs: KeyValuePairs<String, MirrorSpec>, in scope: MirrorScope, options: Options,
+  isolation: isolated (any Actor)? = #isolation,
+  _ body: (MirrorSession) async throws -> Result
+) async throws -> Result {
   do {
     try await scope.enter(specs.map { (name: $0.key, spec: $0.value) })
   } catch {

@@ -1,0 +1,29 @@
+import MirrorModel
+import S3Client
+
+/// One bucket as one profile sees it.
+struct OpenBucket: Sendable {
+  /// Sends each operation once.
+  let service: any ObjectStore
+  let retrying: @Sendable (any ObjectStore) -> any ObjectStore
+  /// Endpoint and bucket: equal for one place, whatever the profile.
+  let identity: String
+
+  /// With retries.
+  var store: any ObjectStore { retrying(service) }
+
+  /// With retries, and counting every request that leaves, repeated ones too.
+  func counted() -> (store: any ObjectStore, tally: RequestTally) {
+    let counter = CountingStore(service)
+    return (retrying(counter), counter.tally)
+  }
+}
+
+/// Where a scope has its buckets from: the network, or a test.
+protocol BucketSource: Sendable {
+  /// - Throws: `MirrorError.configuration` that names the culprit and the cure.
+  func bucket(of location: S3Location) throws -> OpenBucket
+
+  /// Ends what was opened.
+  func close() async
+}

@@ -1,0 +1,84 @@
+import MirrorModel
+import S3Client
+import Synchronization
+
+/// Counts what moves, for people who watch it move: payload bytes as requests succeed, files as they arrive.
+final class TransferMeter: Sendable {
+  struct Reading: Sendable, Hashable {
+    var files = 0
+    var sentBytes: Int64 = 0
+    var fetchedBytes: Int64 = 0
+    /// Requests with a payload that are under way.
+    var inFlight = 0
+  }
+
+  private let state = Mutex(Reading())
+  /// Rings when something begins to move, so that nobody has to look while nothing does.
+  let bell = Doorbell()
+
+  var reading: Reading { state.withLock { $0 } }
+
+  func note(_ event: MirrorEvent) {
+    guard case .transferred = event else { return }
+    state.withLock { $0.files += 1 }
+  }
+
+  fileprivate func began() {
+    let isFirst = state.withLock { state in
+      state.inFlight += 1
+      return state.inFlight == 1
+    }
+    if isFirst { bell.ring() }
+  }
+
+  fileprivate func ended(sent: Int64, fetched: Int64) {
+    state.withLock { state in
+      state.inFlight -= 1
+      state.sentBytes += sent
+      state.fetchedBytes += fetched
+    }
+  }
+}
+
+/// Tells a meter of every payload that passes through.
+struct MeteredStore: ObjectStore {
+  private enum Payload {
+    case sent(Int64)
+    case fetched
+  }
+
+  private let base: any ObjectStore
+  private let meter: TransferMeter
+
+  init(_ base: any ObjectStore, meter: TransferMeter) {
+    self.base = base
+    self.meter = meter
+  }
+
+  var bucket: String { base.bucket }
+
+  func send<Operation: S3Operation>(_ operation: Operation) async throws -> Operation.Output {
+    guard let payload = payload(of: operation) else { return try await base.send(operation) }
+    meter.began()
+    do {
+      let output = try await base.send(operation)
+      switch payload {
+      case .sent(let bytes): meter.ended(sent: bytes, fetched: 0)
+      case .fetched: meter.ended(sent: 0, fetched: (output as? GetObject.Output)?.head.byteCount ?? 0)
+      }
+      return output
+    } catch {
+      meter.ended(sent: 0, fetched: 0)
+      throw error
+    }
+  }
+
+  private func payload(of operation: some S3Operation) -> Payload? {
+    switch operation {
+    case let put as PutObject: .sent(put.body.byteCount)
+    case let part as UploadPart: .sent(part.body.byteCount)
+    case is GetObject: .fetched
+    default: nil
+    }
+  }
+}

@@ -1,0 +1,85 @@
+import Transfers
+
+/// The end of a scope.
+extension MirrorScope {
+  /// How the body ended.
+  package enum BodyEnd: Sendable {
+    case returned
+    case threw
+  }
+
+  /// Publishes what is left, and ends everything that was started. Cancelling the caller does not cut it short.
+  package func exit(_ end: BodyEnd) async -> MirrorReport {
+    let beginnings = state.withLock { state in
+      state.isEnding = true
+      return Array(state.beginnings.values)
+    }
+    for beginning in beginnings {
+      beginning.cancel()
+      // Whoever asked for it is told; here it only has to be over.
+      _ = await beginning.result
+    }
+    let (lanes, runs) = state.withLock { ($0.lanes, $0.runs) }
+    let ending: UploadLane.Ending =
+      end == .returned ? .succeeded : options.onError == .upload ? .failed : .skipped
+    for lane in lanes { lane.requestEnd() }
+    let work = Task {
+      for run in runs { await run.value }
+      return await concurrentEach(lanes, width: lanes.count) { await $0.finish(ending) }
+    }
+    state.withLock { $0.ending = work }
+    let timer = options.exitTimeout.map { timeout in
+      Task {
+        do {
+          try await Task.sleep(for: timeout)
+          stopWork(unfinished: .leave)
+        } catch {
+          // The work was done in time.
+        }
+      }
+    }
+    let uploads = await work.value
+    timer?.cancel()
+    await close()
+    return MirrorReport(uploads: uploads.sorted { $0.name < $1.name })
+  }
+
+  /// Shows no progress while another program has the terminal.
+  package func pauseProgress() { progress?.pause() }
+
+  package func resumeProgress() { progress?.resume() }
+
+  /// Cuts everything short: multipart uploads under way are aborted. `exit` returns soon after.
+  package func abandon() {
+    stopWork(unfinished: .abort)
+  }
+
+  private func stopWork(unfinished: UnfinishedUploads) {
+    let (lanes, runs, ending, once) = state.withLock { ($0.lanes, $0.runs, $0.ending, $0.once) }
+    for lane in lanes { lane.cancelled(leaving: unfinished) }
+    for run in runs { run.cancel() }
+    ending?.cancel()
+    once?.cancel()
+  }
+
+  /// Ends what a failed entry started.
+  package func close() async {
+    let (isFirst, locks, log, progress) = state.withLock { state in
+      defer {
+        state.isEnded = true
+        state.locks = [:]
+      }
+      return (!state.isEnded, Array(state.locks.values), state.log, state.progress)
+    }
+    guard isFirst else { return }
+    progress?.cancel()
+    await progress?.value
+    await buckets.close()
+    resources.stop()
+    for lock in locks { lock.release() }
+    guard let log else { return }
+    log.task.cancel()
+    await log.task.value
+    log.writer.close()
+  }
+}

@@ -1,0 +1,59 @@
+import MirrorModel
+import S3Client
+
+/// What can be asked of a scope while it runs.
+extension MirrorScope {
+  /// The local path of a name.
+  package func path(of name: String) throws -> FilePath {
+    let (path, known) = state.withLock { state in
+      (state.paths[state.table.owner(of: name)], state.table.all.map(\.name))
+    }
+    if let path { return path }
+    let names = known.sorted().joined(separator: ", ")
+    throw MirrorError(.invalid, "this mirror has no \"\(name)\"; it has \(names.isEmpty ? "nothing" : names)")
+  }
+
+  /// Flushes one upload, or all; one that fails does not keep the others from being published.
+  func flush(_ name: String?) async throws {
+    let (lanes, owner, isEnding) = state.withLock { state in
+      (state.lanes, name.map { state.table.owner(of: $0) }, state.isEnding)
+    }
+    guard !isEnding else {
+      throw MirrorError(.interrupted, "this mirror has ended; there is nothing to flush")
+    }
+    let chosen = lanes.filter { owner == nil || $0.settings.name == owner }
+    if let name, chosen.isEmpty {
+      _ = try path(of: name)
+      throw MirrorError(.invalid, "\"\(name)\" is no upload, so there is nothing to flush")
+    }
+    let errors = await concurrentEach(chosen, width: chosen.count) { lane -> MirrorError? in
+      do {
+        try await lane.flush()
+        return nil
+      } catch {
+        return error as? MirrorError ?? MirrorError(.incomplete, "\(lane.settings.name): \(error)")
+      }
+    }.compactMap(\.self)
+    guard let first = errors.first else { return }
+    if errors.count == 1 { throw first }
+    throw MirrorError(
+      .incomplete, errors.map(\.message).sorted().joined(separator: "; "),
+      failures: errors.flatMap(\.failures))
+  }
+
+  /// Lists a remote, line by line.
+  package func list(
+    _ remote: String, depth: MirrorSession.Depth, _ each: (RemoteLine) -> Void
+  ) async throws {
+    do {
+      try await listRemote(remote, depth: depth, buckets: buckets, each)
+    } catch let error as S3Error {
+      throw MirrorError(.configuration, "\(remote): \(error)")
+    }
+  }
+
+  /// Local files that a download with `delete` would have removed.
+  package var withheldLocalDeletes: Int { state.withLock { $0.withheldLocalDeletes } }
+
+  var status: [UploadStatus] { state.withLock { $0.lanes }.map(\.status) }
+}

@@ -1,0 +1,32 @@
+import TestSupport
+import Testing
+
+@testable import S3Mirror
+
+/// SPEC 2: a second mirror on this host that uploads to the same remote is refused.
+@Suite struct HostLockTests {
+  @Test func `a remote is locked until it is released`() throws {
+    let directory = try TemporaryDirectory()
+    let environment = ["XDG_RUNTIME_DIR": directory.path]
+    let lock = try HostLock(identity: "aws/b/x/", remote: "s3://b/x", environment: environment)
+    let error = #expect(throws: MirrorError.self) {
+      _ = try HostLock(identity: "aws/b/x/", remote: "s3://b/x", environment: environment)
+    }
+    #expect(error?.kind == .configuration)
+    #expect(error?.message.contains("s3://b/x") == true)
+    let other = try HostLock(identity: "aws/b/y/", remote: "s3://b/y", environment: environment)
+    other.release()
+    lock.release()
+    try HostLock(identity: "aws/b/x/", remote: "s3://b/x", environment: environment).release()
+  }
+
+  @Test func `a runtime directory that cannot be used is named with the cure`() throws {
+    let directory = try TemporaryDirectory()
+    try directory.write("s3mirror", "a file in the way")
+    let error = #expect(throws: MirrorError.self) {
+      _ = try HostLock(identity: "x", remote: "s3://b/x", environment: ["XDG_RUNTIME_DIR": directory.path])
+    }
+    #expect(error?.kind == .local)
+    #expect(error?.message.contains("XDG_RUNTIME_DIR") == true)
+  }
+}

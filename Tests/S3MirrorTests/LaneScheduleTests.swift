@@ -1,0 +1,94 @@
+import MirrorModel
+import Testing
+
+@testable import S3Mirror
+
+/// One upload's schedule between the watcher's thread and the lane's task.
+@Suite struct LaneScheduleTests {
+  private func schedule(interval: Duration?) -> LaneSchedule {
+    LaneSchedule(policy: .init(interval: interval, settle: .zero))
+  }
+
+  @Test func `with interval 0 a closed change is a pass at once`() async throws {
+    let schedule = schedule(interval: .zero)
+    schedule.note([.closed("a")])
+    guard case .pass(let pass, let flushes) = await schedule.next(fence: {}) else {
+      Issue.record("no pass")
+      return
+    }
+    #expect(pass.trigger == .tick)
+    #expect(Array(pass.batch.entries.keys) == ["a"])
+    #expect(flushes.isEmpty)
+  }
+
+  @Test func `an event that comes while the lane waits wakes it`() async throws {
+    let schedule = schedule(interval: .zero)
+    async let command = schedule.next(fence: {})
+    schedule.note([.closed("a")])
+    guard case .pass = await command else {
+      Issue.record("no pass")
+      return
+    }
+  }
+
+  @Test func `a flush draws in what the watch has not told yet`() async throws {
+    let schedule = schedule(interval: nil)
+    async let outcome = schedule.flush()
+    guard case .pass(let pass, let flushes) = await schedule.next(fence: { schedule.note([.closed("late")]) })
+    else {
+      Issue.record("no pass")
+      return
+    }
+    #expect(pass.trigger == .flush)
+    #expect(Array(pass.batch.entries.keys) == ["late"])
+    let result = PassOutcome(summary: PassSummary(name: "x", kind: .flush, number: 1))
+    for flush in flushes { flush.answer(result) }
+    #expect(await outcome != nil)
+  }
+
+  @Test func `a flush of nothing is answered`() async throws {
+    let schedule = schedule(interval: nil)
+    async let outcome = schedule.flush()
+    guard case .answer(let flushes) = await schedule.next(fence: {}) else {
+      Issue.record("no answer")
+      return
+    }
+    for flush in flushes { flush.answer(nil) }
+    #expect(await outcome == nil)
+  }
+
+  @Test func `the end comes after the flushes that wait`() async throws {
+    let schedule = schedule(interval: nil)
+    async let outcome = schedule.flush()
+    guard case .answer(let flushes) = await schedule.next(fence: {}) else {
+      Issue.record("no answer")
+      return
+    }
+    schedule.requestEnd()
+    for flush in flushes { flush.answer(nil) }
+    _ = await outcome
+    guard case .end = await schedule.next(fence: {}) else {
+      Issue.record("no end")
+      return
+    }
+  }
+
+  @Test func `after the close a flush returns at once`() async throws {
+    let schedule = schedule(interval: nil)
+    schedule.close()
+    #expect(await schedule.flush() == nil)
+  }
+
+  @Test func `the drain takes what ticks left, open files too`() {
+    let schedule = schedule(interval: nil)
+    schedule.note([.modified("open"), .closed("closed")])
+    let paths = schedule.drain()?.batch.entries.keys.sorted()
+    #expect(paths == ["closed", "open"])
+  }
+
+  @Test func `a marker's obstacles are what is closed or unknown below its directory`() {
+    let schedule = schedule(interval: nil)
+    schedule.note([.closed("d/data"), .modified("d/open"), .created("d/new"), .closed("other/data")])
+    #expect(schedule.dirtyPaths(within: "d").sorted() == ["d/data", "d/new"])
+  }
+}

@@ -1,0 +1,42 @@
+import Testing
+
+@testable import S3Mirror
+
+/// Options that make no sense are refused before anything happens.
+@Suite struct OptionsTests {
+  struct Fault: Sendable, CustomTestStringConvertible {
+    var testDescription: String
+    var set: @Sendable (inout Options) -> Void
+
+    init(_ name: String, _ set: @escaping @Sendable (inout Options) -> Void) {
+      testDescription = name
+      self.set = set
+    }
+  }
+
+  @Test(arguments: [
+    Fault("maxWorkers") { $0.maxWorkers = 0 },
+    Fault("maxWorkers") { $0.maxWorkers = .max },
+    Fault("partBytes") { $0.partBytes = 5 << 20 - 1 },
+    Fault("partBytes") { $0.partBytes = 5 << 30 + 1 },
+    Fault("multipartThreshold") { $0.multipartThreshold = -1 },
+    Fault("multipartThreshold") { $0.multipartThreshold = 5 << 30 + 1 },
+    Fault("maxAttempts") { $0.maxAttempts = 0 },
+    Fault("maxDelete") { $0.maxDelete = .limit(-1) },
+    Fault("settle") { $0.settle = .seconds(-1) },
+    Fault("openFileGrace") { $0.openFileGrace = .seconds(-1) },
+    Fault("exitTimeout") { $0.exitTimeout = .seconds(Int64.max) },
+    Fault("commitLast") { $0.commitLast = ["["] },
+  ])
+  func `an option out of its range is named`(_ fault: Fault) {
+    var options = Options()
+    fault.set(&options)
+    let error = #expect(throws: MirrorError.self) { _ = try MirrorScope(options: options) }
+    #expect(error?.kind == .invalid)
+    #expect(error?.message.hasPrefix(fault.testDescription) == true)
+  }
+
+  @Test func `the defaults are within their ranges`() throws {
+    try Options().check()
+  }
+}

@@ -1,0 +1,143 @@
+import MirrorModel
+import S3Client
+import Testing
+
+@testable import S3Mirror
+
+/// What a pass sends, and in which order (SPEC 4, Order).
+@Suite struct PassTests {
+  @Test(arguments: Stage.Kind.available)
+  func `a tick pushes only what changed and lists nothing`(_ kind: Stage.Kind) async throws {
+    try await Stage.play(kind) { stage async throws in
+      for index in 0..<20 { try stage.directory.write("out/\(index)", "x") }
+      try await stage.mirror([
+        "out": .upload(stage.url("out"), local: stage.local("out"), interval: .zero)
+      ]) { mirror async throws in
+        try stage.directory.write("out/7", "changed")
+        await stage.events.first { event in
+          if case .pass(let summary) = event {
+            summary.kind == .tick && summary.published == 1
+          } else {
+            false
+          }
+        }
+        #expect(try await stage.text("out/7") == "changed")
+      }
+      let ticks = stage.events.passes.filter { $0.kind == .tick && $0.published > 0 }
+      #expect(ticks.map(\.requests) == [["PutObject": 1]])
+    }
+  }
+
+  @Test func `data goes before its marker, deep markers before shallow ones, deletes last`() async throws {
+    try await Stage.play { stage async throws in
+      try stage.directory.write("out/old", "x")
+      try await stage.mirror([
+        "out": .upload(stage.url("out"), local: stage.local("out"), interval: nil)
+      ]) { mirror async throws in
+        await stage.fake.forgetCalls()
+        try stage.directory.write("out/latest", "step-1")
+        try stage.directory.write("out/step-1/.metadata", "index")
+        try stage.directory.write("out/step-1/shard-0", "data")
+        try stage.directory.write("out/step-1/shard-1", "data")
+        try stage.directory.remove("out/old")
+        try await mirror.flush()
+        let calls = await stage.fake.calls.filter {
+          [PutObject.name, DeleteObjects.name].contains($0.operation)
+        }
+        let keys = calls.map { $0.key.map { String($0.dropFirst(stage.prefix.count)) } ?? $0.operation }
+        #expect(Set(keys.prefix(2)) == ["out/step-1/shard-0", "out/step-1/shard-1"])
+        #expect(Array(keys.dropFirst(2)) == ["out/step-1/.metadata", "out/latest", "DeleteObjects"])
+      }
+    }
+  }
+
+  @Test func `a marker waits for data below its directory that failed`() async throws {
+    try await Stage.play { stage async throws in
+      await stage.fake.inject { call, _ in
+        guard call.operation == PutObject.name, call.key?.hasSuffix("shard-1") == true else { return nil }
+        return S3Error(
+          operation: call.operation, bucket: "bucket", key: call.key, status: 500, code: "InternalError",
+          message: "")
+      }
+      try await stage.mirror([
+        "out": .upload(stage.url("out"), local: stage.local("out"), interval: nil)
+      ]) { mirror async throws in
+        for name in ["latest", "a/.metadata", "a/shard-0", "b/.metadata", "b/shard-1"] {
+          try stage.directory.write("out/\(name)", name)
+        }
+        await #expect(throws: MirrorError.self) { try await mirror.flush() }
+        #expect(try await stage.keys() == ["out/a/.metadata", "out/a/shard-0"])
+        await stage.fake.inject(nil)
+        try await mirror.flush()
+        #expect(try await stage.keys().count == 5)
+      }
+    }
+  }
+
+  @Test func `nothing is deleted in a pass in which something failed`() async throws {
+    try await Stage.play { stage async throws in
+      try stage.directory.write("out/old", "x")
+      try await stage.mirror([
+        "out": .upload(stage.url("out"), local: stage.local("out"), interval: nil)
+      ]) { mirror async throws in
+        await stage.fake.inject { call, _ in
+          guard call.operation == PutObject.name else { return nil }
+          return S3Error(
+            operation: call.operation, bucket: "bucket", key: call.key, status: 500, code: "InternalError",
+            message: "")
+        }
+        try stage.directory.write("out/new", "x")
+        try stage.directory.remove("out/old")
+        await #expect(throws: MirrorError.self) { try await mirror.flush() }
+        #expect(try await stage.keys() == ["out/old"])
+        await stage.fake.inject(nil)
+        try await mirror.flush()
+        #expect(try await stage.keys() == ["out/new"])
+      }
+    }
+  }
+
+  @Test(arguments: Stage.Kind.available)
+  func `a rename is a copy on the server, and the old key goes`(_ kind: Stage.Kind) async throws {
+    try await Stage.play(kind) { stage async throws in
+      try stage.directory.write("out/step.tmp", "weights")
+      try await stage.mirror([
+        "out": .upload(stage.url("out"), local: stage.local("out"), interval: nil)
+      ]) { mirror async throws in
+        try stage.directory.rename("out/step.tmp", to: "out/step")
+        try await mirror.flush()
+        #expect(try await stage.keys() == ["out/step"])
+        #expect(try await stage.text("out/step") == "weights")
+      }
+      let flush = try #require(stage.events.passes.first { $0.kind == .flush })
+      #expect(flush.copied == 1)
+      #expect(flush.requests["PutObject"] == nil)
+    }
+  }
+
+  @Test func `without delete a rename keeps the old key`() async throws {
+    try await Stage.play { stage async throws in
+      try stage.directory.write("out/a", "x")
+      try await stage.mirror([
+        "out": .upload(stage.url("out"), local: stage.local("out"), interval: nil, delete: false)
+      ]) { mirror async throws in
+        try stage.directory.rename("out/a", to: "out/b")
+      }
+      #expect(try await stage.keys() == ["out/a", "out/b"])
+    }
+  }
+
+  @Test func `a copy whose source was replaced on S3 becomes an upload`() async throws {
+    try await Stage.play { stage async throws in
+      try stage.directory.write("out/a", "mine")
+      try await stage.mirror([
+        "out": .upload(stage.url("out"), local: stage.local("out"), interval: nil)
+      ]) { mirror async throws in
+        try await stage.put("out/a", "somebody else's")
+        try stage.directory.rename("out/a", to: "out/b")
+        try await mirror.flush()
+        #expect(try await stage.text("out/b") == "mine")
+      }
+    }
+  }
+}

@@ -1,0 +1,80 @@
+import HTTPTransport
+import S3Client
+import SystemPackage
+import TestSupport
+import Testing
+
+@testable import S3Mirror
+
+/// What people see while things move.
+@Suite struct ProgressTests {
+  @Test func `the line tells files, bytes, the rate since it began, and what is in flight`() {
+    var first = TransferMeter.Reading()
+    first.sentBytes = 100_000_000
+    var now = first
+    #expect(
+      Progress.text(TransferMeter.Reading(), since: TransferMeter.Reading(), seconds: 1)
+        == "s3mirror: 0 files")
+    now.files = 1
+    now.sentBytes = 160_000_000
+    now.inFlight = 3
+    #expect(
+      Progress.text(now, since: first, seconds: 2)
+        == "s3mirror: 1 file, 160.0 MB sent, 30.0 MB/s, 3 in flight")
+    now.fetchedBytes = 1500
+    #expect(
+      Progress.text(now, since: now, seconds: 2).hasSuffix("160.0 MB sent, 1.5 kB fetched, 3 in flight"))
+  }
+
+  @Test func `payloads are counted both ways, and failed ones are not`() async throws {
+    let fake = FakeObjectStore()
+    let meter = TransferMeter()
+    let store = MeteredStore(fake, meter: meter)
+    _ = try await store.send(PutObject(key: "a", body: BytesBody([1, 2, 3])))
+    _ = try await store.send(GetObject(key: "a", sink: RecordingSink()))
+    _ = try await store.send(HeadObject(key: "a"))
+    await #expect(throws: S3Error.self) {
+      try await store.send(GetObject(key: "none", sink: RecordingSink()))
+    }
+    var expected = TransferMeter.Reading()
+    expected.sentBytes = 3
+    expected.fetchedBytes = 3
+    #expect(meter.reading == expected)
+  }
+
+  private func written(_ kind: StatusLine.Kind, _ body: (StatusLine) -> Void) throws -> String {
+    let (reading, writing) = try FileDescriptor.pipe()
+    defer {
+      // Ends of a pipe that the test made; closing them cannot lose anything.
+      do { try reading.close() } catch { Issue.record(error) }
+    }
+    body(StatusLine(writing, kind: kind))
+    try writing.close()
+    var bytes = [UInt8](repeating: 0, count: 4096)
+    let count = try bytes.withUnsafeMutableBytes { try reading.read(into: $0) }
+    return String(decoding: bytes.prefix(count), as: UTF8.self)
+  }
+
+  @Test func `on a terminal the status is written over, and gives way to messages`() throws {
+    let text = try written(.terminal) { line in
+      line.say("before")
+      line.show("one")
+      line.show("two")
+      line.say("message")
+      line.clear()
+      line.clear()
+      line.say("after")
+    }
+    let erase = "\r\u{1b}[K"
+    #expect(text == "before\n\(erase)one\(erase)two\(erase)message\ntwo\(erase)after\n")
+  }
+
+  @Test func `elsewhere a status is a line of its own`() throws {
+    let text = try written(.plain) { line in
+      line.show("one")
+      line.say("message")
+      line.clear()
+    }
+    #expect(text == "one\nmessage\n")
+  }
+}

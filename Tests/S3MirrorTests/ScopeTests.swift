@@ -1,0 +1,252 @@
+import Glibc
+import S3Client
+import Testing
+
+@testable import S3Mirror
+
+/// SPEC 2: the scope, from entry to exit.
+@Suite struct ScopeTests {
+  private struct Trouble: Error, Equatable {}
+
+  @Test(arguments: Stage.Kind.available)
+  func `downloads are there when the body starts, uploads are on S3 when it has ended`(_ kind: Stage.Kind)
+    async throws
+  {
+    try await Stage.play(kind) { stage async throws in
+      try await stage.put("data/a", "one")
+      try await stage.put("data/deep/b", "two")
+      try stage.directory.write("out/before", "early")
+      let result = try await stage.mirror([
+        "dataset": .download(stage.url("data")),
+        "checkpoints": .upload(stage.url("out"), local: stage.local("out"), interval: nil),
+      ]) { mirror async throws in
+        #expect(try mirror.dataset.string == stage.local("cache/\(stage.bucket)/\(stage.prefix)data"))
+        #expect(try stage.directory.text("cache/\(stage.bucket)/\(stage.prefix)data/deep/b") == "two")
+        #expect(try await stage.text("out/before") == "early")
+        try stage.directory.write("out/step-1/weights", "heavy")
+        return "done"
+      }
+      #expect(result == "done")
+      #expect(try await stage.keys() == ["data/a", "data/deep/b", "out/before", "out/step-1/weights"])
+      #expect(try await stage.text("out/step-1/weights") == "heavy")
+    }
+  }
+
+  @Test(arguments: Stage.Kind.available)
+  func `sync downloads first, and a later local file wins`(_ kind: Stage.Kind) async throws {
+    try await Stage.play(kind) { stage async throws in
+      try await stage.put("run/old", "from S3")
+      try await stage.put("run/both", "from S3")
+      try stage.directory.write("tree/both", "written here, later")
+      try await stage.mirror([
+        "run": .sync(stage.url("run"), local: stage.local("tree"), interval: nil)
+      ]) { mirror async throws in
+        #expect(try stage.directory.text("tree/old") == "from S3")
+        #expect(try stage.directory.text("tree/both") == "written here, later")
+        try stage.directory.write("tree/new", "x")
+      }
+      #expect(try await stage.keys() == ["run/both", "run/new", "run/old"])
+      #expect(try await stage.text("run/both") == "written here, later")
+    }
+  }
+
+  @Test func `a sync whose prefix is empty is a first run`() async throws {
+    try await Stage.play { stage async throws in
+      try await stage.mirror(["run": .sync(stage.url("run"), local: stage.local("tree"))]) {
+        mirror async throws in
+        try stage.directory.write("tree/first", "x")
+      }
+      #expect(try await stage.keys() == ["run/first"])
+    }
+  }
+
+  @Test(arguments: Stage.Kind.available)
+  func `a body that throws is published, deletes nothing, and its own error leaves`(_ kind: Stage.Kind)
+    async throws
+  {
+    try await Stage.play(kind) { stage async throws in
+      try stage.directory.write("out/kept", "x")
+      await #expect(throws: Trouble()) {
+        try await stage.mirror(["out": .upload(stage.url("out"), local: stage.local("out"))]) {
+          mirror async throws in
+          try stage.directory.remove("out/kept")
+          try stage.directory.write("out/last", "words")
+          throw Trouble()
+        }
+      }
+      #expect(try await stage.keys() == ["out/kept", "out/last"])
+      #expect(stage.events.report(of: "out")?.deleted == 0)
+    }
+  }
+
+  @Test func `with onError skip a body that throws leaves S3 as it was`() async throws {
+    try await Stage.play { stage async throws in
+      await #expect(throws: Trouble()) {
+        try await stage.mirror(
+          ["out": .upload(stage.url("out"), local: stage.local("out"), interval: nil)], { $0.onError = .skip }
+        ) { mirror async throws in
+          try stage.directory.write("out/last", "words")
+          throw Trouble()
+        }
+      }
+      #expect(try await stage.keys().isEmpty)
+    }
+  }
+
+  @Test(arguments: Stage.Kind.available)
+  func `what was deleted here goes from S3, but not without delete`(_ kind: Stage.Kind) async throws {
+    try await Stage.play(kind) { stage async throws in
+      for root in ["with", "without"] {
+        try stage.directory.write("\(root)/kept", "x")
+        try stage.directory.write("\(root)/gone", "x")
+        try await stage.put("\(root)/extra", "never here")
+      }
+      try await stage.mirror([
+        "with": .upload(stage.url("with"), local: stage.local("with"), interval: nil),
+        "without": .upload(
+          stage.url("without"), local: stage.local("without"), interval: nil, delete: false),
+      ]) { mirror async throws in
+        #expect(try await stage.keys().count == 6, "entry deletes nothing")
+        try stage.directory.remove("with/gone")
+        try stage.directory.remove("without/gone")
+      }
+      #expect(try await stage.keys() == ["with/kept", "without/extra", "without/gone", "without/kept"])
+    }
+  }
+
+  @Test func `a success that could not be published throws every path`() async throws {
+    try await Stage.play { stage async throws in
+      await stage.fake.inject { call, _ in
+        guard call.operation == PutObject.name, call.key?.hasSuffix("bad") == true else { return nil }
+        return S3Error(
+          operation: call.operation, bucket: "bucket", key: call.key, status: 403, code: "AccessDenied",
+          message: "")
+      }
+      let error = await #expect(throws: MirrorError.self) {
+        try await stage.mirror(["out": .upload(stage.url("out"), local: stage.local("out"))]) {
+          mirror async throws in
+          for name in ["one-bad", "good", "two-bad"] { try stage.directory.write("out/\(name)", name) }
+        }
+      }
+      #expect(error?.kind == .incomplete)
+      #expect(error?.failures.map(\.path).sorted() == ["one-bad", "two-bad"])
+      #expect(error?.failures.allSatisfy { $0.reason.contains("AccessDenied") } == true)
+      #expect(try await stage.keys() == ["out/good"])
+    }
+  }
+
+  @Test(arguments: Stage.Kind.available)
+  func `cancelling the surrounding task still publishes`(_ kind: Stage.Kind) async throws {
+    try await Stage.play(kind) { stage async throws in
+      let task = Task {
+        try await stage.mirror(["out": .upload(stage.url("out"), local: stage.local("out"))]) {
+          mirror async throws in
+          try stage.directory.write("out/last", "words")
+          withUnsafeCurrentTask { $0?.cancel() }
+          try Task.checkCancellation()
+        }
+      }
+      await #expect(throws: CancellationError.self) { try await task.value }
+      #expect(try await stage.text("out/last") == "words")
+    }
+  }
+
+  @Test func `an end that takes longer than exitTimeout is cut, and what is unfinished is told`() async throws
+  {
+    try await Stage.play { stage async throws in
+      await stage.fake.hold { call in
+        guard call.operation == PutObject.name else { return }
+        // A server that never answers: only cancellation ends it.
+        await Stage.untilCancelled()
+      }
+      let error = await #expect(throws: MirrorError.self) {
+        try await stage.mirror(
+          ["out": .upload(stage.url("out"), local: stage.local("out"), interval: nil)],
+          { $0.exitTimeout = .milliseconds(50) }
+        ) { mirror in try stage.directory.write("out/late", "x") }
+      }
+      #expect(error?.kind == .incomplete)
+      #expect(error?.description.contains("cut short") == true)
+      #expect(error?.description.contains("CancellationError") == false)
+    }
+  }
+
+  @Test func `a second mirror on the same remote is refused, and may begin when the first has ended`()
+    async throws
+  {
+    try await Stage.play { stage async throws in
+      try await stage.mirror(["one": .upload(stage.url("out"), local: stage.local("one"))]) {
+        _ async throws in
+        let error = await #expect(throws: MirrorError.self) {
+          try await stage.mirror(["two": .upload(stage.url("out"), local: stage.local("two"))]) { _ in }
+        }
+        #expect(error?.kind == .configuration)
+        #expect(error?.message.contains("another mirror") == true)
+      }
+      try await stage.mirror(["two": .upload(stage.url("out"), local: stage.local("two"))]) { _ in }
+    }
+  }
+
+  @Test(arguments: Stage.Kind.available)
+  func `what is wrong is found before anything is transferred or made`(_ kind: Stage.Kind) async throws {
+    try await Stage.play(kind) { stage async throws in
+      try await stage.put("data/a", "x")
+      try stage.directory.write("file", "x")
+      let before = stage.directory.everything()
+      let good = MirrorSpec.download(stage.url("data"))
+      let faults: [(MirrorSpec, MirrorError.Kind, String)] = [
+        (.upload("s3://no-such-bucket-here/x", local: stage.local("out")), .configuration, "NoSuchBucket"),
+        (.upload("s3://nosuchprofile@\(stage.bucket)/x"), .configuration, "nosuchprofile"),
+        (.upload("s3:///x"), .invalid, "names no bucket"),
+        (.upload("gs://bucket/x"), .invalid, "scheme"),
+        (.upload(""), .invalid, "empty"),
+        (.upload(stage.url("out"), local: stage.local("out"), exclude: ["["]), .invalid, "["),
+        (.upload(stage.url("out"), local: stage.local("file/below")), .local, "file"),
+        (.upload(stage.url("out"), interval: .seconds(-1)), .invalid, "interval"),
+        (.upload(stage.url("data/sub"), local: stage.local("out")), .invalid, "overlap"),
+        (.download(stage.local("nothing")), .local, "does not exist"),
+      ]
+      for (spec, kind, part) in faults {
+        // The fake knows no profiles.
+        if stage.isFake, part == "nosuchprofile" { continue }
+        let error = await #expect(throws: MirrorError.self, "\(spec)") {
+          try await stage.mirror(["good": good, "bad": spec]) { _ in Issue.record("the body ran: \(spec)") }
+        }
+        #expect(error?.kind == kind, "\(spec): \(String(describing: error))")
+        #expect(error?.message.contains(part) == true, "\(spec): \(String(describing: error))")
+        #expect(error?.description.split(separator: "\n").count == 1)
+      }
+      #expect(stage.directory.everything().filter { !$0.hasPrefix("run/") } == before)
+      #expect(try await stage.keys() == ["data/a"])
+    }
+  }
+
+  @Test(.enabled(if: Stage.serverBucket != nil))
+  func `wrong credentials are found before anything is made`() async throws {
+    try await Stage.play(.server) { stage async throws in
+      let before = stage.directory.everything()
+      let error = await #expect(throws: MirrorError.self) {
+        try await stage.mirror(
+          ["out": .upload(stage.url("out"))], { $0.environment?["AWS_SECRET_ACCESS_KEY"] = "wrong" }
+        ) { _ in Issue.record("the body ran") }
+      }
+      #expect(error?.kind == .configuration)
+      #expect(error?.message.contains("check the access key") == true)
+      #expect(stage.directory.everything().filter { !$0.hasPrefix("run/") } == before)
+    }
+  }
+
+  @Test func `a local remote passes through`() async throws {
+    try await Stage.play { stage async throws in
+      try stage.directory.makeDirectory("data")
+      try await stage.mirror([
+        "data": .download(stage.local("data")), "out": .upload(stage.local("made/here")),
+      ]) { mirror async throws in
+        #expect(try mirror.data.string == stage.local("data"))
+        #expect(try mirror.out.string == stage.local("made/here"))
+        #expect(stage.directory.exists("made/here"))
+      }
+      #expect(await stage.fake.calls.isEmpty)
+    }
+  }
+}
