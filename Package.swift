@@ -79,6 +79,7 @@ let package = Package(
         "S3Mirror", "Transfers", "LocalTree", "S3Client", "HTTPTransport", "MirrorModel", "TestSupport",
         logging, systemPackage,
       ]),
+    tests("S3MirrorCLITests", ["S3MirrorCLI", "S3Mirror", "TestSupport"]),
   ],
   swiftLanguageModes: [.v6]
 )

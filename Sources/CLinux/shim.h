@@ -68,6 +68,12 @@ static void s3m_note_signal(int number, siginfo_t *details, void *context) {
   errno = saved;
 }
 
+// Whether a signal is ignored now (sigaction(2)): its handler is a union, which Swift does not import by name.
+static inline int s3m_is_ignored(int number) {
+  struct sigaction now;
+  return sigaction(number, 0, &now) == 0 && now.sa_handler == SIG_IGN;
+}
+
 static inline int s3m_forward_signal(int number, int descriptor) {
   struct sigaction action = {0};
   s3m_signal_pipe = descriptor;

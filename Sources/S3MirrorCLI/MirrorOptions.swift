@@ -25,10 +25,10 @@ struct MirrorOptions: ParsableArguments {
   @Option(help: "Requests sent for one operation before it fails.")
   var maxAttempts = 5
 
-  @Option(help: "The largest file sent in one request, in MiB.")
+  @Option(help: "The largest file sent in one request, in MiB")
   var multipartThreshold = 16
 
-  @Option(help: "The part size to start from, in MiB.")
+  @Option(help: "The part size to start from, in MiB")
   var partSize = 16
 
   @Option(help: "How equal sizes are compared: size, default or checksum.")
@@ -45,15 +45,22 @@ struct MirrorOptions: ParsableArguments {
   var commitLast: [String] = []
 
   @Option(
-    help: "Seconds a change must be quiet where the interval is 0, and between the reads of a snapshot.")
-  var settle: Double = 1
+    help: ArgumentHelp(
+      "How long a change must be quiet where the interval is 0, and the gap between the reads of a snapshot.",
+      valueName: "seconds"))
+  var settle = Seconds(1)
 
   @Option(
-    help: "Seconds a file with an unclosed write waits before it goes as a snapshot. Default: one interval.")
-  var openFileGrace: Double?
+    help: ArgumentHelp(
+      "How long a file with an unclosed write waits before it goes as a snapshot; by default one interval.",
+      valueName: "seconds"))
+  var openFileGrace: Seconds?
 
-  @Option(help: "Seconds the end may take; what is unfinished then is left on S3 for the next run.")
-  var exitTimeout: Double?
+  @Option(
+    help: ArgumentHelp(
+      "How long the end may take; what is unfinished then is left on S3 for the next run.",
+      valueName: "seconds"))
+  var exitTimeout: Seconds?
 
   @Option(help: "The root of local paths that are not named.")
   var cacheRoot = "~/.cache/positronic/s3/"
@@ -64,8 +71,8 @@ struct MirrorOptions: ParsableArguments {
   @Option(help: "Days that transfer logs are kept.")
   var logKeep = 30
 
-  @Option(help: "The mirror's name in the transfer log.")
-  var name = "mirror"
+  @Option(help: "The name in messages and in the transfer log; by default the command.")
+  var name: String?
 
   @Flag(name: .shortAndLong, help: "Say only what went wrong.")
   var quiet = false
@@ -73,32 +80,42 @@ struct MirrorOptions: ParsableArguments {
   @Flag(name: .shortAndLong, help: "Say every file.")
   var verbose = false
 
-  var narrator: Narrator { Narrator(quiet ? .quiet : verbose ? .verbose : .normal) }
+  var narrator: Narrator { narrator(.text) }
+
+  func narrator(_ format: Narrator.Format) -> Narrator {
+    Narrator(quiet ? .quiet : verbose ? .verbose : .normal, format: format)
+  }
 
   mutating func validate() throws {
-    guard maxWorkers > 0 else { throw ValidationError("--max-workers needs at least 1.") }
-    guard maxAttempts > 0 else { throw ValidationError("--max-attempts needs at least 1.") }
+    guard (1...10_000).contains(maxWorkers) else {
+      throw ValidationError("--max-workers is from 1 to 10000, not \(maxWorkers)")
+    }
+    guard (1...100).contains(maxAttempts) else {
+      throw ValidationError("--max-attempts is from 1 to 100, not \(maxAttempts)")
+    }
+    guard (0...36_500).contains(logKeep) else {
+      throw ValidationError("--log-keep is from 0 to 36500 days, not \(logKeep)")
+    }
     guard (0...5120).contains(multipartThreshold) else {
-      throw ValidationError("--multipart-threshold is from 0 to 5120 MiB.")
+      throw ValidationError("--multipart-threshold is from 0 to 5120 MiB")
     }
-    guard (5...5120).contains(partSize) else { throw ValidationError("--part-size is from 5 to 5120 MiB.") }
-    guard settle >= 0, openFileGrace ?? 0 >= 0, exitTimeout ?? 0 >= 0 else {
-      throw ValidationError("Times in seconds cannot be negative.")
-    }
+    guard (5...5120).contains(partSize) else { throw ValidationError("--part-size is from 5 to 5120 MiB") }
     guard Options.Compare(rawValue: compare) != nil else {
-      throw ValidationError("--compare is size, default or checksum, not \"\(compare)\".")
+      throw ValidationError("--compare is size, default or checksum, not \"\(compare)\"")
     }
     guard Options.Symlinks(rawValue: symlinks) != nil else {
-      throw ValidationError("--symlinks is skip or follow, not \"\(symlinks)\".")
+      throw ValidationError("--symlinks is skip or follow, not \"\(symlinks)\"")
     }
     if let maxDelete, maxDelete != "none", Int(maxDelete).map({ $0 < 0 }) ?? true {
-      throw ValidationError("--max-delete is a number or none, not \"\(maxDelete)\".")
+      throw ValidationError("--max-delete is a number or none, not \"\(maxDelete)\"")
     }
   }
 
   /// The library's options.
-  func options(telling narrator: Narrator) -> Options {
-    var options = Options(cacheRoot: cacheRoot, showProgress: false, maxWorkers: maxWorkers)
+  ///
+  /// - Parameter command: names the mirror when no name was given.
+  func options(for command: String, telling narrator: Narrator) -> Options {
+    var options = Options(cacheRoot: cacheRoot, showProgress: !quiet, maxWorkers: maxWorkers)
     options.profile = profile
     options.endpointURL = endpointURL
     options.region = region
@@ -111,16 +128,33 @@ struct MirrorOptions: ParsableArguments {
     options.symlinks = Options.Symlinks(rawValue: symlinks) ?? .skip
     options.maxDelete = maxDelete.map { Int($0).map { .limit($0) } ?? .unlimited } ?? .standard
     if !commitLast.isEmpty { options.commitLast = commitLast }
-    options.settle = .seconds(settle)
-    options.openFileGrace = openFileGrace.map { .seconds($0) }
-    options.exitTimeout = exitTimeout.map { .seconds($0) }
+    options.settle = settle.duration
+    options.openFileGrace = openFileGrace?.duration
+    options.exitTimeout = exitTimeout?.duration
     options.logDirectory = logDir
     options.logKeepDays = logKeep
-    options.name = name
+    options.name = name ?? command
     options.logger = Logger(label: "s3mirror") { _ in SwiftLogNoOpLogHandler() }
     options.observer = { narrator.tell($0) }
     return options
   }
+}
+
+/// How a command tells what it does.
+struct EventOptions: ParsableArguments {
+  @Flag(help: "Print what happens as JSON lines on standard output; see below.")
+  var json = false
+
+  var format: Narrator.Format { json ? .json : .text }
+
+  /// The schema, for `--help`.
+  static let schema = """
+    With --json every line of standard output is an object with the key "event": \
+    transferred (mirror, operation, path, bytes); failed (mirror, operation, path, reason); \
+    pass (mirror, kind, number, published, bytes, copied, deleted, withheld, waiting, failed, requests, seconds); \
+    downloaded (mirror, files, bytes, unchanged, and at the end local); notice (text); \
+    ended (mirror, published, bytes, deleted, skipped, withheld, failures), one for each upload.
+    """
 }
 
 /// Which files of a tree count.

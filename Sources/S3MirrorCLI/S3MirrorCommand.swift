@@ -46,6 +46,7 @@ struct S3MirrorCommand: AsyncParsableCommand {
       Console.error(error.description)
       ExitStatus(error).leave()
     } catch is CancellationError {
+      Console.error("it was cut short")
       ExitStatus.failure.leave()
     } catch {
       leave(withParserError: error)
@@ -54,17 +55,23 @@ struct S3MirrorCommand: AsyncParsableCommand {
 
   /// The parser's own status for wrong arguments is 64 (sysexits.h); ours is 2, as SPEC 8 and most tools have it.
   private static func leave(withParserError error: any Error) -> Never {
-    let code = exitCode(for: error)
-    let text = fullMessage(for: error)
-    if code == .success {
-      print(text)
+    switch exitCode(for: error) {
+    case .success:
+      // Help or the version, which were asked for.
+      Console.data(fullMessage(for: error))
       ExitStatus.success.leave()
-    }
-    if code == .validationFailure {
-      Console.error(text)
+    case .validationFailure:
+      Console.error(oneLine(message(for: error)))
       ExitStatus.usage.leave()
+    default:
+      Console.error(oneLine("\(error)"))
+      ExitStatus.failure.leave()
     }
-    Console.error(text.isEmpty ? "\(error)" : text)
-    ExitStatus.failure.leave()
+  }
+
+  /// Scripts and logs take one line; the parser breaks some of its messages, and adds usage that `--help` tells better.
+  private static func oneLine(_ text: String) -> String {
+    text.split(whereSeparator: \.isNewline).map { $0.trimmingPrefix(while: \.isWhitespace) }
+      .joined(separator: " ")
   }
 }

@@ -4,7 +4,7 @@ import S3Mirror
 /// `name=remote[,local=PATH][,interval=SECONDS|none][,delete=true|false][,exclude=PATTERN][,include=PATTERN]`
 ///
 /// Only these keys end the remote, so that other commas are part of it; `\,` is a comma anywhere.
-struct SpecArgument: ExpressibleByArgument, Sendable, Hashable {
+struct SpecArgument: Sendable, Hashable {
   var name: String
   var remote: String
   var local: String?
@@ -21,20 +21,14 @@ struct SpecArgument: ExpressibleByArgument, Sendable, Hashable {
 
   private static let keys: Set<String> = ["local", "interval", "delete", "exclude", "include"]
 
-  init?(argument: String) {
-    guard case .success(let spec) = Result(catching: { try SpecArgument(parsing: argument) }) else {
-      return nil
-    }
-    self = spec
-  }
-
   /// - Throws: `ValidationError` that names the fault.
   init(parsing text: String) throws {
-    guard let equals = text.firstIndex(of: "="), equals != text.startIndex else {
+    // Scalars, not characters: a combining mark after a sign would hide the sign.
+    guard let equals = text.unicodeScalars.firstIndex(of: "="), equals != text.startIndex else {
       throw ValidationError("\"\(text)\" is no spec; write name=s3://bucket/key[,local=PATH]…")
     }
     name = String(text[..<equals])
-    let pieces = Self.split(text[text.index(after: equals)...])
+    let pieces = Self.split(text.unicodeScalars[text.unicodeScalars.index(after: equals)...])
     guard let first = pieces.first, !first.isEmpty else {
       throw ValidationError("\"\(text)\" names no remote; write name=s3://bucket/key[,local=PATH]…")
     }
@@ -43,8 +37,8 @@ struct SpecArgument: ExpressibleByArgument, Sendable, Hashable {
   }
 
   private mutating func set(_ piece: String, in text: String) throws {
-    guard let equals = piece.firstIndex(of: "=") else { return }
-    let value = String(piece[piece.index(after: equals)...])
+    guard let equals = piece.unicodeScalars.firstIndex(of: "=") else { return }
+    let value = String(piece.unicodeScalars[piece.unicodeScalars.index(after: equals)...])
     switch piece[..<equals] {
     case "local": local = value
     case "exclude": exclude.append(value)
@@ -52,38 +46,39 @@ struct SpecArgument: ExpressibleByArgument, Sendable, Hashable {
     case "interval":
       if value == "none" {
         interval = .none
-      } else if let seconds = Double(value), seconds >= 0, seconds.isFinite {
+      } else if let seconds = Double(value), Seconds.range.contains(seconds) {
         interval = .seconds(seconds)
       } else {
-        throw ValidationError("interval=\(value) in \"\(text)\": a number of seconds, or none.")
+        throw ValidationError(
+          "interval=\(value) in \"\(text)\": it is a number of seconds up to ten years, or none")
       }
     default:
       guard let flag = Bool(value) else {
-        throw ValidationError("delete=\(value) in \"\(text)\": true or false.")
+        throw ValidationError("delete=\(value) in \"\(text)\": it is true or false")
       }
       delete = flag
     }
   }
 
   /// Cuts at commas that stand before a known key; `\,` never cuts.
-  private static func split(_ text: Substring) -> [String] {
+  private static func split(_ text: Substring.UnicodeScalarView) -> [String] {
     var pieces: [String] = []
-    var piece = ""
+    var piece = String.UnicodeScalarView()
     var rest = text
-    while let character = rest.popFirst() {
-      if character == "\\", rest.first == "," {
+    while let scalar = rest.popFirst() {
+      if scalar == "\\", rest.first == "," {
         piece.append(rest.removeFirst())
-      } else if character == ",", startsWithKey(rest) {
-        pieces.append(piece)
-        piece = ""
+      } else if scalar == ",", startsWithKey(rest) {
+        pieces.append(String(piece))
+        piece = String.UnicodeScalarView()
       } else {
-        piece.append(character)
+        piece.append(scalar)
       }
     }
-    return pieces + [piece]
+    return pieces + [String(piece)]
   }
 
-  private static func startsWithKey(_ text: Substring) -> Bool {
+  private static func startsWithKey(_ text: Substring.UnicodeScalarView) -> Bool {
     guard let equals = text.firstIndex(of: "=") else { return false }
     return keys.contains(String(text[..<equals]))
   }
@@ -103,7 +98,7 @@ struct SpecArgument: ExpressibleByArgument, Sendable, Hashable {
 
   func download() throws -> MirrorSpec {
     guard interval == .unset else {
-      throw ValidationError("interval= has no meaning for the download \"\(name)\".")
+      throw ValidationError("interval= has no meaning for the download \"\(name)\"")
     }
     return .download(remote, local: local, delete: delete ?? false, exclude: exclude, include: include)
   }

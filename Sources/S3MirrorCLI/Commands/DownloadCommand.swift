@@ -4,7 +4,8 @@ import S3Mirror
 /// Fetches a remote once and prints where it lies.
 struct DownloadCommand: AsyncParsableCommand {
   static let configuration = CommandConfiguration(
-    commandName: "download", abstract: "Fetch an object or a prefix once, and print the local path.")
+    commandName: "download", abstract: "Fetch an object or a prefix once, and print the local path.",
+    discussion: EventOptions.schema)
 
   @Argument(help: "s3://[profile@]bucket/key: the object if it exists, else the prefix.")
   var remote: String
@@ -15,22 +16,22 @@ struct DownloadCommand: AsyncParsableCommand {
   @Flag(help: "Remove local files that are not on S3.")
   var delete = false
 
+  @OptionGroup var events: EventOptions
   @OptionGroup var filter: FilterOptions
   @OptionGroup var mirror: MirrorOptions
 
   func run() async throws {
-    let scope = try MirrorScope(options: mirror.options(telling: mirror.narrator))
+    let narrator = mirror.narrator(events.format)
+    let scope = try MirrorScope(options: mirror.options(for: "download", telling: narrator))
     let supervisor = Supervisor()
-    let name = "download"
+    let label = mirror.name ?? "download"
     let spec = MirrorSpec.download(
       remote, local: local, delete: delete, exclude: filter.exclude, include: filter.include)
-    // The session's own method names are reserved for members; here the name is only for messages.
-    let label = name + " " + remote
-    try await scope.enter([(name: label, spec: spec)], under: supervisor)
+    try await scope.enter(under: supervisor, onFirst: .leave) { try await scope.enter(spec, label: label) }
     let path = try scope.path(of: label)
     let withheld = scope.withheldLocalDeletes
     _ = await scope.exit(.returned)
-    Console.data(path.string)
+    narrator.tell(download: label, isAt: path.string)
     throw withheld == 0 ? ExitStatus.success : ExitStatus.failure
   }
 }

@@ -1,5 +1,6 @@
 import ArgumentParser
 import Foundation
+import Glibc
 import S3Mirror
 import SystemPackage
 import TransferLog
@@ -36,6 +37,11 @@ struct LogCommand: AsyncParsableCommand {
       logDir.map { FilePath($0) }
       ?? defaultLogDirectory(
         environment: environment, home: FilePath(environment["HOME"] ?? NSHomeDirectory()))
+    // Without a folder of the user's own, no log yet is no mistake.
+    if let logDir, access(logDir, F_OK) != 0 {
+      Console.error("--log-dir \(logDir): there is no such folder")
+      throw ExitStatus.configuration
+    }
     let filter = TransferLogFilter(
       since: try since.map(Self.instant), outcome: failed ? .failed : nil, key: key.map { KeyPattern($0) })
     do {
@@ -101,6 +107,6 @@ struct LogCommand: AsyncParsableCommand {
     {
       return UTCTime(milliseconds: UTCTime.now().milliseconds - count * unit * 1000)
     }
-    throw ValidationError("--since is a date, an instant or an age such as 12h, not \"\(text)\".")
+    throw ValidationError("--since is a date, an instant or an age such as 12h, not \"\(text)\"")
   }
 }

@@ -18,7 +18,7 @@ struct LsCommand: AsyncParsableCommand {
   @OptionGroup var mirror: MirrorOptions
 
   func run() async throws {
-    let scope = try MirrorScope(options: mirror.options(telling: mirror.narrator))
+    let scope = try MirrorScope(options: mirror.options(for: "ls", telling: mirror.narrator))
     do {
       try await scope.list(remote, depth: recursive ? .recursive : .level) { line in
         Console.data(json ? JSONText.line(line) : line.url)

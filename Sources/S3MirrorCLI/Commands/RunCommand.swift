@@ -16,13 +16,19 @@ struct RunCommand: AsyncParsableCommand {
       arguments. Signals are passed on; its exit status is kept. If it fails, nothing is deleted on S3.
       """)
 
-  @Option(help: "Fetch before the program starts.")
+  @Option(
+    help: ArgumentHelp("Fetch before the program starts.", valueName: "spec"),
+    transform: { try SpecArgument(parsing: $0) })
   var download: [SpecArgument] = []
 
-  @Option(help: "Publish while the program runs and when it ends.")
+  @Option(
+    help: ArgumentHelp("Publish while the program runs and when it ends.", valueName: "spec"),
+    transform: { try SpecArgument(parsing: $0) })
   var upload: [SpecArgument] = []
 
-  @Option(help: "Fetch, then publish from the same path: resume a run.")
+  @Option(
+    help: ArgumentHelp("Fetch, then publish from the same path: resume a run.", valueName: "spec"),
+    transform: { try SpecArgument(parsing: $0) })
   var sync: [SpecArgument] = []
 
   @OptionGroup var mirror: MirrorOptions
@@ -33,15 +39,15 @@ struct RunCommand: AsyncParsableCommand {
   private var names: [String] { (download + upload + sync).map(\.name) }
 
   mutating func validate() throws {
-    guard !command.isEmpty else { throw ValidationError("There is no program to run; write -- COMMAND.") }
+    guard !command.isEmpty else { throw ValidationError("there is no program to run; write -- COMMAND") }
     guard !names.isEmpty else {
-      throw ValidationError("There is nothing to mirror; give --download, --upload or --sync.")
+      throw ValidationError("there is nothing to mirror; give --download, --upload or --sync")
     }
     var taken: [String: String] = [:]
     for name in names {
       let variable = Self.variable(for: name)
       if let other = taken[variable], other != name {
-        throw ValidationError("The names \"\(other)\" and \"\(name)\" both become \(variable); rename one.")
+        throw ValidationError("the names \"\(other)\" and \"\(name)\" both become \(variable); rename one")
       }
       taken[variable] = name
     }
@@ -59,12 +65,12 @@ struct RunCommand: AsyncParsableCommand {
       throw status
     }
     let narrator = mirror.narrator
-    let scope = try MirrorScope(options: mirror.options(telling: narrator))
+    let scope = try MirrorScope(options: mirror.options(for: "run", telling: narrator))
     let supervisor = Supervisor()
     let specs =
       try download.map { (name: $0.name, spec: try $0.download()) }
       + upload.map { (name: $0.name, spec: $0.upload()) } + sync.map { (name: $0.name, spec: $0.sync()) }
-    try await scope.enter(specs, under: supervisor)
+    try await scope.enter(under: supervisor, onFirst: .leave) { try await scope.enter(specs) }
 
     let ending: ChildProcess.Ending
     do {
@@ -98,6 +104,8 @@ struct RunCommand: AsyncParsableCommand {
       if !arrival.isFromTerminal { child.send(arrival.number) }
       scope.abandon()
     }
+    scope.pauseProgress()
+    defer { scope.resumeProgress() }
     let ending = await child.wait()
     // The number may be another process's from now on.
     supervisor.react { _ in }

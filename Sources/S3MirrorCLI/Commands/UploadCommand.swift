@@ -4,7 +4,8 @@ import S3Mirror
 /// Publishes a tree or a file once.
 struct UploadCommand: AsyncParsableCommand {
   static let configuration = CommandConfiguration(
-    commandName: "upload", abstract: "Publish a directory or a file once.")
+    commandName: "upload", abstract: "Publish a directory or a file once.",
+    discussion: EventOptions.schema)
 
   @Argument(help: "The directory or file.")
   var local: String
@@ -15,12 +16,13 @@ struct UploadCommand: AsyncParsableCommand {
   @Flag(help: "Remove objects that have no file here.")
   var delete = false
 
+  @OptionGroup var events: EventOptions
   @OptionGroup var filter: FilterOptions
   @OptionGroup var mirror: MirrorOptions
 
   func run() async throws {
-    let narrator = mirror.narrator
-    let scope = try MirrorScope(options: mirror.options(telling: narrator))
+    let narrator = mirror.narrator(events.format)
+    let scope = try MirrorScope(options: mirror.options(for: "upload", telling: narrator))
     let supervisor = Supervisor()
     // There is nothing to finish but the upload itself, so the first signal changes nothing.
     supervisor.react { _ in }
@@ -29,7 +31,7 @@ struct UploadCommand: AsyncParsableCommand {
       remote, local: local, interval: nil, delete: delete, exclude: filter.exclude, include: filter.include)
     let report: MirrorReport
     do {
-      report = try await scope.uploadOnce(spec, name: "upload")
+      report = try await scope.uploadOnce(spec, name: mirror.name ?? "upload")
     } catch {
       await scope.close()
       throw error

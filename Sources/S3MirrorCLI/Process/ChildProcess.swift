@@ -73,7 +73,9 @@ struct ChildProcess: Sendable {
     sigemptyset(&none)
     var defaults = sigset_t()
     sigemptyset(&defaults)
-    for number in SignalStream.numbers + [SIGPIPE] { sigaddset(&defaults, number) }
+    for number in SignalStream.numbers + [SIGPIPE] where !SignalStream.isIgnored(number) {
+      sigaddset(&defaults, number)
+    }
     posix_spawnattr_setsigmask(&attributes, &none)
     posix_spawnattr_setsigdefault(&attributes, &defaults)
     posix_spawnattr_setflags(&attributes, Int16(POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF))

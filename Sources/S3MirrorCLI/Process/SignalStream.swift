@@ -15,6 +15,13 @@ enum SignalStream {
 
   static let numbers = [SIGINT, SIGTERM, SIGHUP]
 
+  /// Whether the program was started with SIGHUP ignored: nohup(1) wants it to outlive the terminal, and so the child.
+  /// SIGINT is heard even so: a script's shell ignores it for what it starts in the background.
+  static func isIgnored(_ number: Int32) -> Bool { number == SIGHUP && isHangupIgnored }
+
+  /// Read once, before any handler is set.
+  private static let isHangupIgnored = s3m_is_ignored(SIGHUP) != 0
+
   /// The arrivals, from now until the program ends. Ask once.
   static func arrivals() -> AsyncStream<Arrival> {
     let pipe = Pipe()
@@ -30,7 +37,7 @@ enum SignalStream {
     }
     thread.name = "s3m-signal"
     thread.start()
-    for number in numbers {
+    for number in numbers where !isIgnored(number) {
       guard s3m_forward_signal(number, pipe.fileHandleForWriting.fileDescriptor) == 0 else {
         preconditionFailure("sigaction refuses signal \(number), which every Linux has")
       }

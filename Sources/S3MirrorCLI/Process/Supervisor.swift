@@ -68,23 +68,36 @@ final class Supervisor: Sendable {
 }
 
 extension MirrorScope {
-  /// Enters, unless a signal comes first.
+  /// What the first signal does during the entry. The second always ends it.
+  enum EntrySignal: Sendable {
+    /// The entry ends, and the program with it: what was to come after it will not begin.
+    case leave
+    /// The entry is part of the work, and is finished.
+    case finish
+  }
+
+  /// Enters, unless a signal ends that first.
   ///
   /// - Throws: `ExitStatus.signal`; what `enter` throws.
-  func enter(_ specs: [(name: String, spec: MirrorSpec)], under supervisor: Supervisor) async throws {
-    let entry = Task { try await enter(specs) }
-    supervisor.react { _ in entry.cancel() }
-    supervisor.reactToSecond { _ in self.abandon() }
+  func enter(
+    under supervisor: Supervisor, onFirst: EntrySignal, _ enter: @escaping @Sendable () async throws -> Void
+  ) async throws {
+    let entry = Task { try await enter() }
+    if onFirst == .leave { supervisor.react { _ in entry.cancel() } }
+    supervisor.reactToSecond { _ in
+      entry.cancel()
+      self.abandon()
+    }
+    var fault: (any Error)?
     do {
       try await entry.value
     } catch {
-      _ = await exit(.threw)
-      if let signal = supervisor.firstSignal { throw ExitStatus.signal(signal) }
-      throw error
+      fault = error
     }
-    if let signal = supervisor.firstSignal {
-      _ = await exit(.threw)
-      throw ExitStatus.signal(signal)
-    }
+    let signal = onFirst == .leave ? supervisor.firstSignal : supervisor.secondSignal
+    guard fault != nil || signal != nil else { return }
+    _ = await exit(.threw)
+    if let signal { throw ExitStatus.signal(signal) }
+    if let fault { throw fault }
   }
 }
