@@ -73,6 +73,12 @@ let package = Package(
     tests("LoopThreadTests", ["LoopThread"]),
     tests("LocalTreeTests", ["LocalTree", "MirrorModel", systemPackage]),
     tests("TransferLogTests", ["TransferLog", systemPackage]),
+    tests(
+      "TransfersTests",
+      [
+        "Transfers", "S3Client", "HTTPTransport", "LocalTree", "Digests", "MirrorModel", "LoopThread",
+        "SigV4", "TestSupport", systemPackage,
+      ]),
   ],
   swiftLanguageModes: [.v6]
 )

@@ -29,6 +29,9 @@ package final class FairSemaphore: Sendable {
   /// What is free now; for tests and status.
   package var available: Int64 { state.withLock { $0.available } }
 
+  /// Tasks that wait now; for tests and status.
+  package var waiterCount: Int { state.withLock { $0.waiters.count } }
+
   /// Runs `body` while holding `amount` (at most the capacity).
   ///
   /// - Throws: `CancellationError` when cancelled while waiting; what `body` throws.
