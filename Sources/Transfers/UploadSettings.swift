@@ -13,6 +13,9 @@ package struct UploadSettings: Sendable {
   /// User metadata (`x-amz-meta-*`), names without the prefix.
   package var metadata: [String: String] = [:]
 
+  /// What is known of the server's checksums; shared by all uploads to a bucket.
+  package var checksums = ChecksumSupport()
+
   package init() {}
 }
 

@@ -37,7 +37,7 @@ import Transfers
     #expect(try fixture.read("x/y") == pattern(byteCount))
     #expect(try fixture.root.look(at: "x/y")?.stamp.modified == object.lastModified)
     #expect(receipt.parts == 1)
-    #expect(receipt.checksum == "crc32")
+    #expect(receipt.checksum == .crc32)
     #expect(await fixture.store.calls.map(\.operation) == ["GetObject"])
     #expect(try FileManager.default.contentsOfDirectory(atPath: fixture.path + "/x") == ["y"])
   }
@@ -51,7 +51,7 @@ import Transfers
     let receipt = try await downloader(fixture).download("a", object: object, to: "a", of: fixture.root)
     #expect(try fixture.read("a") == bytes)
     #expect(receipt.parts == 4)
-    #expect(receipt.checksum == "crc32")
+    #expect(receipt.checksum == .crc32)
   }
 
   @Test func `an object without a checksum is held against its MD5, or its size`() async throws {
@@ -59,7 +59,7 @@ import Transfers
     let bytes = pattern(2 * mebibyte)
     await fixture.store.place("large", bytes)
     await fixture.store.place("small", [1, 2, 3])
-    for (key, expected) in [("small", "md5"), ("large", "size")] {
+    for (key, expected) in [("small", IntegrityCheck.md5), ("large", .size)] {
       let head = try await fixture.store.send(HeadObject(key: key))
       let object = RemoteObject(byteCount: head.byteCount, etag: head.etag, lastModified: 0)
       let receipt = try await downloader(fixture).download(

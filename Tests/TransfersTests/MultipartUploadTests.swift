@@ -25,6 +25,8 @@ import Transfers
     #expect(receipt.parts == 3)
     #expect(receipt.partsReused == 0)
     #expect(receipt.proof == .closed)
+    #expect(receipt.checksum == .crc32)
+    #expect(receipt.attempts == 1)
     #expect(receipt.crc32 == CRC32(Self.bytes).base64)
     #expect(await fixture.store.openUploads.isEmpty)
     #expect(fixture.resources.budget.available == fixture.resources.budget.capacity)

@@ -19,6 +19,8 @@ import Transfers
     #expect(object.checksumCRC32 == CRC32(bytes))
     #expect(object.metadata["mtime"] == ModificationTime.text(nanoseconds: receipt.stamp.modified))
     #expect(receipt.proof == .closed)
+    #expect(receipt.checksum == .crc32)
+    #expect(receipt.attempts == 1)
     #expect(receipt.byteCount == 100_000)
     #expect(receipt.etag == object.etag)
     #expect(receipt.crc32 == CRC32(bytes).base64)
