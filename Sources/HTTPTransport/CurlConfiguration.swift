@@ -15,6 +15,9 @@ extension CurlClient {
     package var caBundlePath: String?
     /// A proxy's URL; "" means none; nil leaves it to `https_proxy`, `http_proxy` and `no_proxy`, as AWS tools do.
     package var proxy: String?
+    /// What the bodies of requests and responses keep to, all together; clients may share one.
+    package var uploadLimit: RateLimit?
+    package var downloadLimit: RateLimit?
     /// Sent unless the request has its own.
     package var userAgent = "s3mirror"
 
