@@ -31,6 +31,12 @@ struct MirrorOptions: ParsableArguments {
   @Option(help: "The part size to start from, in MiB.")
   var partSize = 16
 
+  @Option(help: "Bytes per second that uploads take together, as 500K, 20M or 1G.")
+  var maxUploadRate: ByteRate?
+
+  @Option(help: "Bytes per second that downloads take together, as 500K, 20M or 1G.")
+  var maxDownloadRate: ByteRate?
+
   @Option(help: "How equal sizes are compared: size, default or checksum.")
   var compare: String = "default"
 
@@ -107,6 +113,8 @@ struct MirrorOptions: ParsableArguments {
     options.maxAttempts = maxAttempts
     options.multipartThreshold = Int64(multipartThreshold) << 20
     options.partBytes = Int64(partSize) << 20
+    options.maxUploadBytesPerSecond = maxUploadRate?.bytesPerSecond
+    options.maxDownloadBytesPerSecond = maxDownloadRate?.bytesPerSecond
     options.compare = Options.Compare(rawValue: compare) ?? .standard
     options.symlinks = Options.Symlinks(rawValue: symlinks) ?? .skip
     options.maxDelete = maxDelete.map { Int($0).map { .limit($0) } ?? .unlimited } ?? .standard

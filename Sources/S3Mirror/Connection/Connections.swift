@@ -4,6 +4,7 @@ import HTTPTransport
 import MirrorModel
 import S3Client
 import Synchronization
+import Transfers
 
 /// Opens what a mirror needs of the network, once each: credentials a profile, HTTP clients, stores a bucket.
 final class Connections: Sendable {
@@ -14,6 +15,8 @@ final class Connections: Sendable {
     fileprivate let retrying: @Sendable (any ObjectStore) -> any ObjectStore
     /// Endpoint and bucket: equal for one place, whatever the profile.
     let identity: String
+    /// What uploads found out of the server.
+    let checksums = ChecksumSupport()
 
     /// With retries.
     var store: any ObjectStore { retrying(service) }
@@ -41,11 +44,15 @@ final class Connections: Sendable {
   private let homeDirectory: String
   private let state = Mutex(State())
   private let budget = RetryBudget()
+  private let uploadLimit: RateLimit?
+  private let downloadLimit: RateLimit?
 
   init(options: Options, environment: [String: String], homeDirectory: String) {
     self.options = options
     self.environment = environment
     self.homeDirectory = homeDirectory
+    uploadLimit = options.maxUploadBytesPerSecond.map { RateLimit(bytesPerSecond: $0) }
+    downloadLimit = options.maxDownloadBytesPerSecond.map { RateLimit(bytesPerSecond: $0) }
   }
 
   /// The bucket of a location.
@@ -97,6 +104,8 @@ final class Connections: Sendable {
     var configuration = CurlClient.Configuration()
     configuration.caBundlePath = key.caBundlePath
     configuration.proxy = key.proxy
+    configuration.uploadLimit = uploadLimit
+    configuration.downloadLimit = downloadLimit
     configuration.userAgent = "s3mirror/\(s3MirrorVersion)"
     let client = try CurlClient(configuration)
     state.clients[key] = client

@@ -45,6 +45,11 @@ package final class MirrorScope: Sendable {
       throw MirrorError(
         .invalid, "partBytes is \(options.partBytes); S3 takes parts from 5 MiB to 5 GiB")
     }
+    for rate in [options.maxUploadBytesPerSecond, options.maxDownloadBytesPerSecond] {
+      if let rate, rate <= 0 {
+        throw MirrorError(.invalid, "a limit of \(rate) bytes a second lets nothing through; nil means none")
+      }
+    }
     let process = ProcessEnvironment(overriding: options.environment)
     self.options = options
     environment = process.variables
@@ -220,12 +225,14 @@ package final class MirrorScope: Sendable {
       preconditionFailure("a local remote has no lane")
     }
     let spec = registration.spec
-    let (store, requests) = try connections.bucket(of: location).counted()
+    let bucket = try connections.bucket(of: location)
+    let (store, requests) = bucket.counted()
     let (rootPath, mapping, filter) = try place(registration, at: location)
     var uploadSettings = UploadSettings()
     uploadSettings.singleThreshold = options.multipartThreshold
     uploadSettings.partBytes = options.partBytes
     uploadSettings.settle = options.settle
+    uploadSettings.checksums = bucket.checksums
     let markers = try options.commitLast.map { try GlobPattern($0) }
     let settings = UploadLane.Settings(
       name: registration.name, mapping: mapping,

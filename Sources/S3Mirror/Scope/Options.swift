@@ -40,6 +40,10 @@ public struct Options: Sendable {
   public var multipartThreshold: Int64
   /// The part size to start from, in bytes; grown so that S3's 10,000 parts suffice. Default 16 MiB.
   public var partBytes: Int64
+  /// What all uploads together take of the network; nil, the default, is all there is.
+  public var maxUploadBytesPerSecond: Int64?
+  /// What all downloads together take of the network; nil, the default, is all there is.
+  public var maxDownloadBytesPerSecond: Int64?
   /// Requests sent for one operation before it fails. Default 5.
   public var maxAttempts: Int
   /// The folder of the transfer logs; nil is `$XDG_STATE_HOME/s3mirror/log`.
@@ -112,6 +116,8 @@ public struct Options: Sendable {
     symlinks = .skip
     multipartThreshold = 16 << 20
     partBytes = 16 << 20
+    maxUploadBytesPerSecond = nil
+    maxDownloadBytesPerSecond = nil
     maxAttempts = 5
     logDirectory = nil
     logKeepDays = 30
