@@ -50,7 +50,7 @@ package actor CurlClient: HTTPClient {
     self.paused = PausedTransfers(configuration)
     // Made here, so that an option that libcurl refuses is an error now, not at the first request.
     self.idleHandles = [try EasyHandle(configuration)]
-    self.loop = LoopThread(name: "s3mirror-http")
+    self.loop = LoopThread(name: "s3mirror-http", priority: configuration.priority)
     try loop.start(
       turn: { self.assumeIsolated { $0.turn() } }, wait: { multi.wait() }, wake: { multi.wake() })
   }

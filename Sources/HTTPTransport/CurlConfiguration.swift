@@ -1,4 +1,5 @@
 import Glibc
+import LoopThread
 
 extension CurlClient {
   package struct Configuration: Sendable {
@@ -18,6 +19,8 @@ extension CurlClient {
     /// What the bodies of requests and responses keep to, all together; clients may share one.
     package var uploadLimit: RateLimit?
     package var downloadLimit: RateLimit?
+    /// Of the loop's thread.
+    package var priority = ThreadPriority.normal
     /// Sent unless the request has its own.
     package var userAgent = "s3mirror"
 
