@@ -37,6 +37,15 @@ struct MirrorOptions: ParsableArguments {
   @Option(help: "Bytes per second that downloads take together, as 500K, 20M or 1G.")
   var maxDownloadRate: ByteRate?
 
+  @Flag(help: "Let other programs go first, on the processor and on the disk.")
+  var lowPriority = false
+
+  @Option(
+    help:
+      "Days after which unfinished multipart uploads under a remote that got no part since are aborted, or none."
+  )
+  var staleUploadAge = "7"
+
   @Option(help: "How equal sizes are compared: size, default or checksum.")
   var compare: String = "default"
 
@@ -91,6 +100,11 @@ struct MirrorOptions: ParsableArguments {
     guard settle >= 0, openFileGrace ?? 0 >= 0, exitTimeout ?? 0 >= 0 else {
       throw ValidationError("Times in seconds cannot be negative.")
     }
+    if staleUploadAge != "none" {
+      guard let days = Double(staleUploadAge), days >= 0, days < 100_000 else {
+        throw ValidationError("--stale-upload-age is a number of days or none, not \"\(staleUploadAge)\".")
+      }
+    }
     guard Options.Compare(rawValue: compare) != nil else {
       throw ValidationError("--compare is size, default or checksum, not \"\(compare)\".")
     }
@@ -115,6 +129,8 @@ struct MirrorOptions: ParsableArguments {
     options.partBytes = Int64(partSize) << 20
     options.maxUploadBytesPerSecond = maxUploadRate?.bytesPerSecond
     options.maxDownloadBytesPerSecond = maxDownloadRate?.bytesPerSecond
+    options.lowPriority = lowPriority
+    options.staleUploadAge = Double(staleUploadAge).map { .seconds($0 * 86_400) }
     options.compare = Options.Compare(rawValue: compare) ?? .standard
     options.symlinks = Options.Symlinks(rawValue: symlinks) ?? .skip
     options.maxDelete = maxDelete.map { Int($0).map { .limit($0) } ?? .unlimited } ?? .standard

@@ -70,6 +70,7 @@ extension MultipartUpload {
     let existing = opened.existing[number].flatMap { $0.byteCount == count ? $0 : nil }
     let holding = resources.holding(count)
     return try await resources.withMemory(for: count) {
+      let isCold = isCold(offset, count)
       let needsMD5 =
         existing.map { $0.checksumCRC32 == nil } ?? false || checksums.needsMD5(for: .part)
       let read = try await resources.readers.run {
@@ -89,12 +90,20 @@ extension MultipartUpload {
       let (answer, attempts) = try await AttemptCount.counting {
         try await resources.slots.withPermit { try await store.send(upload) }
       }
+      if isCold { source.file.advise(.dontNeed(offset..<offset + count)) }
       checksums.note(isEchoed: answer.checksumWasEchoed, for: .part)
       let check = IntegrityCheck(isEchoed: answer.checksumWasEchoed, etag: answer.etag, md5: read.md5)
       return Part(
         number: number, etag: answer.etag, crc: read.crc, byteCount: count, check: check,
         attempts: attempts, isReused: false)
     }
+  }
+
+  /// Whether the page cache did not have the part before it was read. Only such a part is dropped when it is sent: what the
+  /// trainer has there, such as a checkpoint it has just written, is the trainer's. The beginning is not asked, for reading the
+  /// part before it has read ahead.
+  private func isCold(_ offset: Int64, _ byteCount: Int64) -> Bool {
+    ![offset + byteCount / 2, offset + byteCount - 1].contains { source.file.isCached(at: $0) }
   }
 
   /// How a part that S3 holds is known to be these bytes: by its checksum where the server keeps one, else by its ETag's MD5.

@@ -15,9 +15,12 @@ package struct TransferResources: Sendable {
   /// - Parameters:
   ///   - workers: transfers in flight across everything.
   ///   - budgetBytes: memory that payloads may hold.
-  package init(workers: Int, budgetBytes: Int64 = defaultBudgetBytes) throws {
+  ///   - priority: of the threads that read.
+  package init(
+    workers: Int, budgetBytes: Int64 = defaultBudgetBytes, priority: ThreadPriority = .normal
+  ) throws {
     // Two threads keep both cores reading and hashing; more only compete with the trainer.
-    readers = try WorkerThreads(count: min(max(workers, 1), 2), name: "s3m-read")
+    readers = try WorkerThreads(count: min(max(workers, 1), 2), name: "s3m-read", priority: priority)
     slots = FairSemaphore(capacity: Int64(max(workers, 1)))
     budget = FairSemaphore(capacity: budgetBytes)
   }

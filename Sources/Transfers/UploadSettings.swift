@@ -6,6 +6,9 @@ package struct UploadSettings: Sendable {
   package var partBytes: Int64 = 16 << 20
   /// The gap between the two reads of a reread.
   package var settle: Duration = .seconds(1)
+  /// Unfinished uploads under the prefix that are older and got no part since are aborted at entry; nil leaves them. Default
+  /// 7 days.
+  package var staleUploadAge: Duration? = .seconds(7 * 86_400)
   /// Set the content type by the name's extension.
   package var contentTypes: ContentTypes = .byExtension
   /// Headers for storage class, encryption, ACL, tags and the like, sent with PutObject and CreateMultipartUpload.

@@ -44,11 +44,14 @@ final class Connections: Sendable {
   private let homeDirectory: String
   private let state = Mutex(State())
   private let budget = RetryBudget()
+  private let slots: FairSemaphore
   private let uploadLimit: RateLimit?
   private let downloadLimit: RateLimit?
 
-  init(options: Options, environment: [String: String], homeDirectory: String) {
+  /// - Parameter slots: of all transfers; a server that asks for less finds fewer of them.
+  init(options: Options, environment: [String: String], homeDirectory: String, slots: FairSemaphore) {
     self.options = options
+    self.slots = slots
     self.environment = environment
     self.homeDirectory = homeDirectory
     uploadLimit = options.maxUploadBytesPerSecond.map { RateLimit(bytesPerSecond: $0) }
@@ -106,6 +109,7 @@ final class Connections: Sendable {
     configuration.proxy = key.proxy
     configuration.uploadLimit = uploadLimit
     configuration.downloadLimit = downloadLimit
+    configuration.priority = options.lowPriority ? .low : .normal
     configuration.userAgent = "s3mirror/\(s3MirrorVersion)"
     let client = try CurlClient(configuration)
     state.clients[key] = client
@@ -125,11 +129,13 @@ final class Connections: Sendable {
     let policy = RetryPolicy(maxAttempts: options.maxAttempts)
     let logger = options.logger
     let budget = budget
+    let slots = slots
     return Bucket(
       service: bucket,
       retrying: { service in
         RetryingStore(
-          service, policy: policy, budget: budget,
+          PressureSensingStore(service, slots: slots, clock: RateLimit.monotonicClock), policy: policy,
+          budget: budget,
           onRetry: { logger.info("\($0.error), sent again in \($0.delaySeconds) s") })
       }, identity: "\(endpoint.identity)/\(name)")
   }

@@ -63,6 +63,13 @@ struct Journal: Sendable {
       .transferred(.init(mirror: mirror, operation: "download", path: path.string, bytes: receipt.byteCount)))
   }
 
+  func abortedStale(_ uploadID: String, mirror: String, key: String) {
+    log?.append(
+      TransferRecord(
+        time: .now(), mirror: mirror, operation: .abort, url: bucketURL + key, outcome: .done))
+    logger.info("\(mirror): aborted the stale multipart upload \(uploadID) of \(key)")
+  }
+
   func deleted(mirror: String, path: RelativePath, key: String) {
     log?.append(
       TransferRecord(

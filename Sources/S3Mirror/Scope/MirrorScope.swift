@@ -56,9 +56,11 @@ package final class MirrorScope: Sendable {
     placement = LocalPlacement(
       cacheRoot: options.cacheRoot, homeDirectory: process.homeDirectory,
       workingDirectory: process.workingDirectory)
+    resources = try TransferResources(
+      workers: options.maxWorkers, priority: options.lowPriority ? .low : .normal)
     connections = Connections(
-      options: options, environment: process.variables, homeDirectory: process.homeDirectory)
-    resources = try TransferResources(workers: options.maxWorkers)
+      options: options, environment: process.variables, homeDirectory: process.homeDirectory,
+      slots: resources.slots)
     let logger = options.logger
     let observer = options.observer
     let log = TransferLogWriter(
@@ -232,6 +234,7 @@ package final class MirrorScope: Sendable {
     uploadSettings.singleThreshold = options.multipartThreshold
     uploadSettings.partBytes = options.partBytes
     uploadSettings.settle = options.settle
+    uploadSettings.staleUploadAge = options.staleUploadAge
     uploadSettings.checksums = bucket.checksums
     let markers = try options.commitLast.map { try GlobPattern($0) }
     let settings = UploadLane.Settings(

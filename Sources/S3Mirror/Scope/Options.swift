@@ -44,6 +44,11 @@ public struct Options: Sendable {
   public var maxUploadBytesPerSecond: Int64?
   /// What all downloads together take of the network; nil, the default, is all there is.
   public var maxDownloadBytesPerSecond: Int64?
+  /// Let other programs go first, on the processor and on the disk. Default false.
+  public var lowPriority: Bool
+  /// Unfinished multipart uploads under an upload's prefix, anybody's, that are older than this and got no part since are
+  /// aborted at entry, for they are billed; nil leaves them. Default 7 days.
+  public var staleUploadAge: Duration?
   /// Requests sent for one operation before it fails. Default 5.
   public var maxAttempts: Int
   /// The folder of the transfer logs; nil is `$XDG_STATE_HOME/s3mirror/log`.
@@ -118,6 +123,8 @@ public struct Options: Sendable {
     partBytes = 16 << 20
     maxUploadBytesPerSecond = nil
     maxDownloadBytesPerSecond = nil
+    lowPriority = false
+    staleUploadAge = .seconds(7 * 86_400)
     maxAttempts = 5
     logDirectory = nil
     logKeepDays = 30
