@@ -71,7 +71,7 @@ let package = Package(
     tests("CredentialsTests", ["Credentials", "SigV4", "HTTPTransport"]),
     tests("S3ClientTests", ["S3Client", "HTTPTransport", "SigV4", "Digests", "TestSupport"]),
     tests("LoopThreadTests", ["LoopThread"]),
-    tests("LocalTreeTests", ["LocalTree", "MirrorModel", systemPackage]),
+    tests("LocalTreeTests", ["LocalTree", "MirrorModel", "CLinux", systemPackage]),
     tests("TransferLogTests", ["TransferLog", systemPackage]),
     tests(
       "S3MirrorTests",
@@ -80,6 +80,12 @@ let package = Package(
         logging, systemPackage,
       ]),
     tests("S3MirrorCLITests", ["S3MirrorCLI", "S3Mirror", "TestSupport"]),
+    tests(
+      "TransfersTests",
+      [
+        "Transfers", "S3Client", "HTTPTransport", "LocalTree", "Digests", "MirrorModel", "LoopThread",
+        "SigV4", "TestSupport", systemPackage,
+      ]),
   ],
   swiftLanguageModes: [.v6]
 )

@@ -3,14 +3,17 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/ioprio.h>
 #include <linux/magic.h>
 #include <linux/openat2.h>
 #include <signal.h>
 #include <sys/eventfd.h>
 #include <sys/inotify.h>
+#include <sys/resource.h>
 #include <sys/prctl.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/uio.h>
 #include <sys/vfs.h>
 #include <unistd.h>
 
@@ -53,6 +56,19 @@ static inline int s3m_allocate(int descriptor, off_t size) {
 static inline int s3m_fstatfs(int descriptor, struct statfs *result) { return fstatfs(descriptor, result); }
 // prctl(2), PR_SET_NAME: the calling thread's name, of which 15 bytes are kept.
 static inline int s3m_set_thread_name(const char *name) { return prctl(PR_SET_NAME, name); }
+
+// setpriority(2) and ioprio_set(2) for the calling thread, which on Linux is what "process 0" names. Every thread may lower
+// its own; best effort's last level, not the idle class: behind a disk that is never idle that one would not move at all.
+static inline int s3m_lower_priority(int niceness) {
+  int failed = setpriority(PRIO_PROCESS, 0, niceness);
+  failed |= (int)syscall(SYS_ioprio_set, IOPRIO_WHO_PROCESS, 0, IOPRIO_PRIO_VALUE(IOPRIO_CLASS_BE, 7));
+  return failed;
+}
+// preadv2(2), hidden without _GNU_SOURCE: RWF_NOWAIT (8) reads what is in the page cache, and fails with EAGAIN for the rest.
+static inline long s3m_read_cached(int descriptor, void *buffer, size_t size, off_t offset) {
+  struct iovec vector = {.iov_base = buffer, .iov_len = size};
+  return syscall(SYS_preadv2, descriptor, &vector, 1, (long)offset, 0L, 8);
+}
 
 // A signal handler that only writes two bytes to a pipe: the signal's number, and whether the kernel itself sent it
 // (signal(7), SI_KERNEL), as it does for the terminal's interrupt. Swift code must not run in a handler.

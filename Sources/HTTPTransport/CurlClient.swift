@@ -30,11 +30,15 @@ package actor CurlClient: HTTPClient {
   private var idleHandles: [EasyHandle] = []
   /// Transfers whose tasks were cancelled since the last turn: cancellation comes on any thread.
   private let withdrawn = Mutex<[Transfer.ID]>([])
+  private var paused: PausedTransfers
   private var lastID: Transfer.ID = 0
   private var isClosed = false
 
   /// What was sent and received by transfers that have ended.
   package private(set) var statistics = Statistics()
+
+  /// Transfers that a rate limit holds up now; for tests and status.
+  package var pausedCount: Int { paused.count }
 
   package nonisolated var unownedExecutor: UnownedSerialExecutor { loop.asUnownedSerialExecutor() }
 
@@ -43,9 +47,10 @@ package actor CurlClient: HTTPClient {
     let multi = try CurlMulti(maxConnections: configuration.maxConnections)
     self.configuration = configuration
     self.multi = multi
+    self.paused = PausedTransfers(configuration)
     // Made here, so that an option that libcurl refuses is an error now, not at the first request.
     self.idleHandles = [try EasyHandle(configuration)]
-    self.loop = LoopThread(name: "s3mirror-http")
+    self.loop = LoopThread(name: "s3mirror-http", priority: configuration.priority)
     try loop.start(
       turn: { self.assumeIsolated { $0.turn() } }, wait: { multi.wait() }, wake: { multi.wake() })
   }
@@ -94,6 +99,7 @@ extension CurlClient {
   private func turn() {
     guard let multi else { return }
     withdraw()
+    for id in paused.takeReady() { running[id]?.easy?.goOn() }
     do {
       try multi.perform()
     } catch {
@@ -105,6 +111,11 @@ extension CurlClient {
       end(transfer, easy, outcome)
     }
     startWaiting(on: multi)
+    guard paused.isLimiting else { return }
+    for (id, transfer) in running {
+      if let direction = transfer.easy?.pausedDirection { paused.add(id, direction) }
+    }
+    multi.limitWait(milliseconds: paused.millisecondsUntilReady)
   }
 
   private func withdraw() {
@@ -153,6 +164,7 @@ extension CurlClient {
 
   private func end(_ transfer: Transfer, _ easy: EasyHandle, _ outcome: Result<HTTPResponse, any Error>) {
     running[transfer.id] = nil
+    paused.remove(transfer.id)
     transfer.easy = nil
     statistics.add(easy)
     multi?.remove(easy)

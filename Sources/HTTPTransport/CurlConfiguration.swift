@@ -1,4 +1,5 @@
 import Glibc
+import LoopThread
 
 extension CurlClient {
   package struct Configuration: Sendable {
@@ -15,6 +16,11 @@ extension CurlClient {
     package var caBundlePath: String?
     /// A proxy's URL; "" means none; nil leaves it to `https_proxy`, `http_proxy` and `no_proxy`, as AWS tools do.
     package var proxy: String?
+    /// What the bodies of requests and responses keep to, all together; clients may share one.
+    package var uploadLimit: RateLimit?
+    package var downloadLimit: RateLimit?
+    /// Of the loop's thread.
+    package var priority = ThreadPriority.normal
     /// Sent unless the request has its own.
     package var userAgent = "s3mirror"
 

@@ -8,6 +8,8 @@ import CCurl
 final class CurlMulti: @unchecked Sendable {
   // SAFETY: made in init, freed in deinit, never handed out.
   private let handle: UnsafeMutableRawPointer
+  /// On the loop's thread only, as all but `wake()`.
+  private var waitMilliseconds = longestWaitMilliseconds
 
   init(maxConnections: Int) throws {
     guard Self.globalState == CURLE_OK, let handle = curl_multi_init() else {
@@ -51,7 +53,12 @@ final class CurlMulti: @unchecked Sendable {
   /// Blocks until a socket is ready, one of libcurl's timers is due, or `wake()`.
   func wait() {
     // A failure (curl_multi_poll(3)) leaves nothing to do but the next turn, where curl_multi_perform reports.
-    _ = curl_multi_poll(handle, nil, 0, Self.longestWaitMilliseconds, nil)
+    _ = curl_multi_poll(handle, nil, 0, waitMilliseconds, nil)
+  }
+
+  /// The longest that the waits from now on take, where something else than libcurl has a timer; nil: as long as it likes.
+  func limitWait(milliseconds: Int32?) {
+    waitMilliseconds = milliseconds ?? Self.longestWaitMilliseconds
   }
 
   func wake() {

@@ -17,6 +17,10 @@ final class EasyHandle {
   /// What a body, a sink or a limit threw inside a callback; it goes before libcurl's own words.
   private var failure: (any Error)?
   private let lowSpeedSeconds: Int
+  private let uploadLimit: RateLimit?
+  private let downloadLimit: RateLimit?
+  /// What a rate limit holds up at the moment.
+  private(set) var pausedDirection: PausedTransfers.Direction?
 
   init(_ configuration: CurlClient.Configuration) throws {
     guard let handle = curl_easy_init() else {
@@ -26,6 +30,8 @@ final class EasyHandle {
     errorText = .allocate(capacity: Int(CURL_ERROR_SIZE))
     errorText.initialize(repeating: 0, count: Int(CURL_ERROR_SIZE))
     lowSpeedSeconds = configuration.lowSpeedSeconds
+    uploadLimit = configuration.uploadLimit
+    downloadLimit = configuration.downloadLimit
     try setConstants(configuration)
     try setCallbacks()
   }
@@ -45,6 +51,7 @@ final class EasyHandle {
     body = request.body.map(RequestBodyReader.init)
     response = ResponseReader(sink: request.sink)
     failure = nil
+    pausedDirection = nil
     errorText[0] = 0
 
     try set(CURLOPT_PRIVATE, UnsafeRawPointer(bitPattern: id))
@@ -59,9 +66,17 @@ final class EasyHandle {
     body = nil
     response = ResponseReader()
     failure = nil
+    pausedDirection = nil
     _ = s3m_easy_set_pointer(handle, CURLOPT_HTTPHEADER, nil)
     curl_slist_free_all(headerList)
     headerList = nil
+  }
+
+  /// Moves a transfer on that a rate limit held up. libcurl may call back at once, and be held up again.
+  func goOn() {
+    pausedDirection = nil
+    // An error ends the transfer, and is its result then (curl_easy_pause(3)).
+    _ = curl_easy_pause(handle, CURLPAUSE_CONT)
   }
 
   func outcome(of result: CURLcode) -> Result<HTTPResponse, any Error> {
@@ -127,9 +142,7 @@ extension EasyHandle {
       EasyHandle.from(context).read(into: UnsafeMutableRawBufferPointer(start: bytes, count: size * count))
     }
     try setCallback(CURLOPT_WRITEFUNCTION) { bytes, size, count, context in
-      EasyHandle.from(context).receive(UnsafeRawBufferPointer(start: bytes, count: size * count)) {
-        try $0.readBody($1)
-      }
+      EasyHandle.from(context).receiveBody(UnsafeRawBufferPointer(start: bytes, count: size * count))
     }
     try setCallback(CURLOPT_HEADERFUNCTION) { bytes, size, count, context in
       EasyHandle.from(context).receive(UnsafeRawBufferPointer(start: bytes, count: size * count)) {
@@ -155,11 +168,29 @@ extension EasyHandle {
 
   private func read(into buffer: UnsafeMutableRawBufferPointer) -> Int {
     do {
+      var buffer = buffer
+      if let uploadLimit, let rest = body?.remaining, rest > 0 {
+        let allowed = uploadLimit.take(upTo: Int(min(rest, Int64(buffer.count))))
+        if allowed == 0 {
+          pausedDirection = .sending
+          return Int(CURL_READFUNC_PAUSE)
+        }
+        buffer = UnsafeMutableRawBufferPointer(rebasing: buffer[..<allowed])
+      }
       return try body?.read(into: buffer) ?? 0
     } catch {
       failure = error
       return Int(CURL_READFUNC_ABORT)
     }
+  }
+
+  private func receiveBody(_ bytes: UnsafeRawBufferPointer) -> Int {
+    // libcurl keeps what is refused, and delivers it again.
+    if let downloadLimit, !bytes.isEmpty, !downloadLimit.admit(bytes.count) {
+      pausedDirection = .receiving
+      return Int(CURL_WRITEFUNC_PAUSE)
+    }
+    return receive(bytes) { try $0.readBody($1) }
   }
 
   /// Any count but that of the bytes given ends the transfer (CURLOPT_WRITEFUNCTION(3)).

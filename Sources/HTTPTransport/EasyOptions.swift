@@ -22,7 +22,7 @@ extension EasyHandle {
     try set(CURLOPT_TCP_KEEPIDLE, 30)
     try set(CURLOPT_TCP_KEEPINTVL, 10)
     // Allocated per handle: 64 of them hold 32 MiB at most. libcurl's defaults are 16 and 64 KiB.
-    try set(CURLOPT_BUFFERSIZE, 256 << 10)
+    try set(CURLOPT_BUFFERSIZE, Self.receiveBufferBytes(configuration.downloadLimit))
     try set(CURLOPT_UPLOAD_BUFFERSIZE, 256 << 10)
     try set(CURLOPT_USERAGENT, configuration.userAgent)
     if let path = configuration.caBundlePath { try set(CURLOPT_CAINFO, path) }
@@ -30,6 +30,12 @@ extension EasyHandle {
     // CURLOPT_QUICK_EXIT (322, libcurl 7.87): else a transfer that ends while its name resolves waits for
     // getaddrinfo(3), and with it the whole loop. Older libraries do not know it, and wait.
     _ = s3m_easy_set_long(handle, CURLoption(rawValue: 322), 1)
+  }
+
+  /// A limited download arrives in pieces of a quantum, from 16 KiB on (TLS records have that size): larger ones would stutter.
+  private static func receiveBufferBytes(_ limit: RateLimit?) -> Int {
+    guard let limit else { return 256 << 10 }
+    return min(max(Int(limit.bytesPerSecond / 50), 16 << 10), 256 << 10)
   }
 
   /// All the options that a method touches, in one order, so that nothing remains of the handle's last request.

@@ -7,9 +7,11 @@ struct RequestBodyReader {
     self.body = body
   }
 
+  var remaining: Int64 { body.byteCount - offset }
+
   /// The next bytes, never beyond the announced count; 0 at the end.
   mutating func read(into buffer: UnsafeMutableRawBufferPointer) throws -> Int {
-    let rest = body.byteCount - offset
+    let rest = remaining
     guard rest > 0 else { return 0 }
     let count = Int(min(rest, Int64(buffer.count)))
     let read = try body.copyBytes(

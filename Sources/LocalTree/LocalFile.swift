@@ -68,6 +68,16 @@ package final class LocalFile: Sendable {
     _ = posix_fadvise(descriptor.raw, off_t(range.lowerBound), off_t(range.count), kind)
   }
 
+  /// Whether the page at an offset is in the page cache. True as well where the kernel cannot tell without reading it:
+  /// preadv2(2) with RWF_NOWAIT, which some filesystems do not know.
+  package func isCached(at offset: Int64) -> Bool {
+    var byte: UInt8 = 0
+    // SAFETY: the kernel writes one byte, during the call.
+    return withUnsafeMutableBytes(of: &byte) { buffer in
+      s3m_read_cached(descriptor.raw, buffer.baseAddress, 1, off_t(offset)) != -1 || errno != EAGAIN
+    }
+  }
+
   /// Whether anybody has the file open or mapped for writing at this moment.
   package func probeWriters() -> WriterProbe {
     probeWriters(whileLeased: {})

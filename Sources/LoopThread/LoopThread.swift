@@ -29,6 +29,7 @@ package final class LoopThread: SerialExecutor {
   }
 
   private let name: String
+  private let priority: ThreadPriority
   private let state = Mutex(State())
   private let thread = Mutex<NativeThread?>(nil)
   /// The pthread_t that runs a job or a turn now; 0 when none does. No thread has the number 0 in glibc.
@@ -36,8 +37,9 @@ package final class LoopThread: SerialExecutor {
   /// Where jobs run that come after `stop()`.
   private let lateJobs: DispatchQueue
 
-  package init(name: String) {
+  package init(name: String, priority: ThreadPriority = .normal) {
     self.name = name
+    self.priority = priority
     self.lateJobs = DispatchQueue(label: name)
   }
 
@@ -57,7 +59,7 @@ package final class LoopThread: SerialExecutor {
       $0.wake = wake
     }
     do {
-      let started = try NativeThread(name: name) { self.run(turn: turn, wait: wait) }
+      let started = try NativeThread(name: name, priority: priority) { self.run(turn: turn, wait: wait) }
       thread.withLock { $0 = started }
     } catch {
       finish()

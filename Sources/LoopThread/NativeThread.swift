@@ -10,8 +10,10 @@ package struct NativeThread: Sendable {
   private let handle: pthread_t
 
   /// - Parameter name: shown by ps(1) and top(1); prctl(2) keeps 15 bytes.
-  package init(name: String, body: @escaping @Sendable () -> Void) throws(ThreadError) {
-    let start = Start(name: name, body: body)
+  package init(
+    name: String, priority: ThreadPriority = .normal, body: @escaping @Sendable () -> Void
+  ) throws(ThreadError) {
+    let start = Start(name: name, priority: priority, body: body)
     // A thread inherits its creator's mask (pthread_sigmask(3)), so no signal finds the new thread unprepared.
     var blocked = Self.blockedSignals()
     var previous = sigset_t()
@@ -28,6 +30,8 @@ package struct NativeThread: Sendable {
         let start = Unmanaged<Start>.fromOpaque(context).takeRetainedValue()
         // A name that is refused is only not shown.
         _ = s3m_set_thread_name(start.name)
+        // So is a priority: the thread works all the same.
+        if start.priority == .low { _ = s3m_lower_priority(ThreadPriority.lowNiceness) }
         start.body()
         return nil
       }, context.toOpaque())
@@ -46,10 +50,12 @@ package struct NativeThread: Sendable {
 
   private final class Start: Sendable {
     let name: String
+    let priority: ThreadPriority
     let body: @Sendable () -> Void
 
-    init(name: String, body: @escaping @Sendable () -> Void) {
+    init(name: String, priority: ThreadPriority, body: @escaping @Sendable () -> Void) {
       self.name = name
+      self.priority = priority
       self.body = body
     }
   }
@@ -61,6 +67,16 @@ package struct NativeThread: Sendable {
     for fault in [SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGTRAP, SIGABRT] { sigdelset(&signals, fault) }
     return signals
   }
+}
+
+/// How a thread stands against the rest of the machine.
+package enum ThreadPriority: Sendable, Hashable {
+  case normal
+  /// Behind others for the processor and the disk.
+  case low
+
+  /// sched(7): at 10 a thread gets about a tenth of what one at 0 gets, when both want the processor.
+  package static let lowNiceness: Int32 = 10
 }
 
 /// A thread or an event descriptor that the system refused.

@@ -23,12 +23,14 @@ package final class WorkerThreads: Sendable {
   private let queue = Queue()
   private let threads: Mutex<[NativeThread]>
 
-  package init(count: Int, name: String) throws(ThreadError) {
+  package init(count: Int, name: String, priority: ThreadPriority = .normal) throws(ThreadError) {
     precondition(count > 0, "no threads make no progress")
     self.name = name
     var started: [NativeThread] = []
     do {
-      for _ in 0..<count { started.append(try NativeThread(name: name, body: queue.serve)) }
+      for _ in 0..<count {
+        started.append(try NativeThread(name: name, priority: priority, body: queue.serve))
+      }
     } catch {
       queue.stop(count: started.count)
       for thread in started { thread.join() }

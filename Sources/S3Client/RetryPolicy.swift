@@ -84,4 +84,13 @@ package final class AttemptCount: Sendable {
   package var value: Int { count.load(ordering: .relaxed) }
 
   func add() { count.add(1, ordering: .relaxed) }
+
+  /// Runs `body` and tells how many requests it took, at least 1.
+  package static func counting<Result: Sendable>(_ body: () async throws -> Result) async throws -> (
+    Result, attempts: Int
+  ) {
+    let count = AttemptCount()
+    let result = try await $current.withValue(count) { try await body() }
+    return (result, max(count.value, 1))
+  }
 }

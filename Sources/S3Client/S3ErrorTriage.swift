@@ -41,6 +41,13 @@ package enum S3ErrorTriage {
       || (error.status == 503 && error.code != "ServiceUnavailable")
   }
 
+  /// Whether the server does not take the checksum's header fields at all, rather than these bytes: R2 answers 501
+  /// NotImplemented, others 400 InvalidArgument or InvalidRequest, and all of them name the field or the word.
+  package static func refusesChecksum(_ error: S3Error) -> Bool {
+    guard [400, 501].contains(error.status), !retryableCodes.contains(error.code) else { return false }
+    return "\(error.code) \(error.message)".lowercased().contains("checksum")
+  }
+
   static func isRetryable(_ kind: TransportError.Kind) -> Bool {
     switch kind {
     case .connect, .staleConnection, .interrupted, .timeout, .truncated: true

@@ -31,6 +31,21 @@ struct MirrorOptions: ParsableArguments {
   @Option(help: "The part size to start from, in MiB")
   var partSize = 16
 
+  @Option(help: "Bytes per second that uploads take together, as 500K, 20M or 1G.")
+  var maxUploadRate: ByteRate?
+
+  @Option(help: "Bytes per second that downloads take together, as 500K, 20M or 1G.")
+  var maxDownloadRate: ByteRate?
+
+  @Flag(help: "Let other programs go first, on the processor and on the disk.")
+  var lowPriority = false
+
+  @Option(
+    help:
+      "Days after which unfinished multipart uploads under a remote that got no part since are aborted, or none."
+  )
+  var staleUploadAge = "7"
+
   @Option(help: "How equal sizes are compared: size, default or checksum.")
   var compare: String = "default"
 
@@ -100,6 +115,11 @@ struct MirrorOptions: ParsableArguments {
       throw ValidationError("--multipart-threshold is from 0 to 5120 MiB")
     }
     guard (5...5120).contains(partSize) else { throw ValidationError("--part-size is from 5 to 5120 MiB") }
+    if staleUploadAge != "none" {
+      guard let days = Double(staleUploadAge), days >= 0, days < 100_000 else {
+        throw ValidationError("--stale-upload-age is a number of days or none, not \"\(staleUploadAge)\"")
+      }
+    }
     guard Options.Compare(rawValue: compare) != nil else {
       throw ValidationError("--compare is size, default or checksum, not \"\(compare)\"")
     }
@@ -124,6 +144,10 @@ struct MirrorOptions: ParsableArguments {
     options.maxAttempts = maxAttempts
     options.multipartThreshold = Int64(multipartThreshold) << 20
     options.partBytes = Int64(partSize) << 20
+    options.maxUploadBytesPerSecond = maxUploadRate?.bytesPerSecond
+    options.maxDownloadBytesPerSecond = maxDownloadRate?.bytesPerSecond
+    options.lowPriority = lowPriority
+    options.staleUploadAge = Double(staleUploadAge).map { .seconds($0 * 86_400) }
     options.compare = Options.Compare(rawValue: compare) ?? .standard
     options.symlinks = Options.Symlinks(rawValue: symlinks) ?? .skip
     options.maxDelete = maxDelete.map { Int($0).map { .limit($0) } ?? .unlimited } ?? .standard

@@ -17,8 +17,10 @@ package struct DownloadReceipt: Sendable, Hashable {
   package var parts: Int
   package var etag: String
   package var requestID: String?
+  /// Requests sent for the range that took the most.
+  package var attempts: Int
   /// What the content was held against: `crc32`, `md5`, or `size` where the server gives nothing else.
-  package var checksum: String
+  package var checksum: IntegrityCheck
 }
 
 /// The object is not what was asked for or announced.
@@ -72,8 +74,10 @@ package struct Downloader: Sendable {
     -> DownloadReceipt
   {
     let sink = FileSink(file: file, offset: 0, byteCount: object.byteCount, isRange: false)
-    let answer = try await resources.slots.withPermit {
-      try await store.send(GetObject(key: key, ifMatch: ifMatch(object), sink: sink))
+    let (answer, attempts) = try await AttemptCount.counting {
+      try await resources.slots.withPermit {
+        try await store.send(GetObject(key: key, ifMatch: ifMatch(object), sink: sink))
+      }
     }
     let received = sink.received
     try requireSize(received.byteCount, of: object.byteCount, key: key)
@@ -81,7 +85,7 @@ package struct Downloader: Sendable {
       key, crc: received.crc, stored: answer.head.fullObjectCRC32, object: object, md5: sink.md5)
     return DownloadReceipt(
       byteCount: received.byteCount, parts: 1, etag: answer.head.etag, requestID: answer.head.requestID,
-      checksum: checksum)
+      attempts: attempts, checksum: checksum)
   }
 
   private func fetchRanges(_ key: String, object: RemoteObject, into file: PartialFile) async throws
@@ -95,7 +99,7 @@ package struct Downloader: Sendable {
     let count = Int((object.byteCount + length - 1) / length)
     let pinned = RemoteObject(
       byteCount: object.byteCount, etag: head.etag, lastModified: object.lastModified)
-    let checksums = try await withThrowingTaskGroup(of: (Int, CRC32, Int64).self) { group in
+    let checksums = try await withThrowingTaskGroup(of: (Int, CRC32, Int64, Int).self) { group in
       var next = 0
       func start() {
         let index = next
@@ -103,12 +107,13 @@ package struct Downloader: Sendable {
         group.addTask {
           let offset = Int64(index) * length
           let bytes = min(length, object.byteCount - offset)
-          let crc = try await fetchRange(key, object: pinned, offset: offset, byteCount: bytes, into: file)
-          return (index, crc, bytes)
+          let (crc, attempts) = try await fetchRange(
+            key, object: pinned, offset: offset, byteCount: bytes, into: file)
+          return (index, crc, bytes, attempts)
         }
       }
       while next < min(count, Int(resources.slots.capacity)) { start() }
-      var parts: [(Int, CRC32, Int64)] = []
+      var parts: [(Int, CRC32, Int64, Int)] = []
       while let part = try await group.next() {
         parts.append(part)
         if next < count { start() }
@@ -119,19 +124,21 @@ package struct Downloader: Sendable {
     let checksum = try verify(key, crc: whole, stored: head.fullObjectCRC32, object: object, md5: nil)
     return DownloadReceipt(
       byteCount: object.byteCount, parts: count, etag: head.etag, requestID: head.requestID,
-      checksum: checksum)
+      attempts: checksums.map(\.3).max() ?? 1, checksum: checksum)
   }
 
   private func fetchRange(
     _ key: String, object: RemoteObject, offset: Int64, byteCount: Int64, into file: PartialFile
-  ) async throws -> CRC32 {
+  ) async throws -> (CRC32, attempts: Int) {
     let sink = FileSink(file: file, offset: offset, byteCount: byteCount, isRange: true)
     let range = offset...(offset + byteCount - 1)
-    _ = try await resources.slots.withPermit {
-      try await store.send(GetObject(key: key, range: range, ifMatch: ifMatch(object), sink: sink))
+    let (_, attempts) = try await AttemptCount.counting {
+      try await resources.slots.withPermit {
+        try await store.send(GetObject(key: key, range: range, ifMatch: ifMatch(object), sink: sink))
+      }
     }
     try requireSize(sink.received.byteCount, of: byteCount, key: key)
-    return sink.received.crc
+    return (sink.received.crc, attempts)
   }
 
   // MARK: Verification
@@ -148,16 +155,16 @@ package struct Downloader: Sendable {
   }
 
   private func verify(_ key: String, crc: CRC32, stored: CRC32?, object: RemoteObject, md5: String?) throws
-    -> String
+    -> IntegrityCheck
   {
     if let stored {
       guard stored == crc else {
         throw DownloadMismatch(
           key: key, reason: "its CRC-32 is \(crc.base64), S3 keeps \(stored.base64); nothing was written")
       }
-      return "crc32"
+      return .crc32
     }
-    if let md5, md5 == object.possibleMD5 { return "md5" }
-    return "size"
+    if let md5, md5 == object.possibleMD5 { return .md5 }
+    return .size
   }
 }

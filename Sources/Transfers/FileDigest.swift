@@ -20,7 +20,7 @@ package func md5Hexadecimal(of file: LocalFile) throws -> String {
 }
 
 /// Hands out the bytes in pieces of at most 1 MiB, so that a file of any size needs one small buffer.
-private func forEachPiece(
+func forEachPiece(
   of file: LocalFile, from offset: Int64, byteCount: Int64, _ body: (UnsafeRawBufferPointer) -> Void
 ) throws {
   let piece = PartBuffer(capacity: Int(min(max(byteCount, 1), 1 << 20)))

@@ -11,23 +11,22 @@ package enum ModificationTime {
     return "\(sign)\(magnitude / UInt64(billion)).\(padded)"
   }
 
-  /// Nil for text that is no such number.
+  /// Nil for text that is no such number, or one that 64 bits do not hold.
   package static func nanoseconds(from text: String) -> Int64? {
     let isNegative = text.utf8.first == UInt8(ascii: "-")
-    let parts = text.dropFirst(isNegative ? 1 : 0).split(
-      separator: ".", maxSplits: 1, omittingEmptySubsequences: false)
-    guard let whole = parts.first.flatMap({ Int64($0) }), whole >= 0 else { return nil }
+    let parts = text.utf8.dropFirst(isNegative ? 1 : 0).split(
+      separator: UInt8(ascii: "."), maxSplits: 1, omittingEmptySubsequences: false)
+    // Int64's own parsing takes a sign, in the fraction too.
+    let areDigits = parts.allSatisfy { $0.allSatisfy((UInt8(ascii: "0")...UInt8(ascii: "9")).contains) }
+    guard areDigits, let whole = parts.first.flatMap({ Int64(Substring($0)) }) else { return nil }
     var fraction: Int64 = 0
     if parts.count == 2 {
-      let digits = parts[1].prefix(9)
-      guard let value = Int64(digits + String(repeating: "0", count: 9 - digits.count)), value >= 0 else {
-        return nil
-      }
-      fraction = value
+      let digits = String(Substring(parts[1].prefix(9)))
+      fraction = Int64(digits + String(repeating: "0", count: 9 - digits.utf8.count)) ?? 0
     }
-    let (scaled, overflow) = whole.multipliedReportingOverflow(by: 1_000_000_000)
-    guard !overflow else { return nil }
-    let total = scaled &+ fraction
+    let (scaled, isTooLong) = whole.multipliedReportingOverflow(by: 1_000_000_000)
+    let (total, isTooLarge) = scaled.addingReportingOverflow(fraction)
+    guard !isTooLong, !isTooLarge else { return nil }
     return isNegative ? -total : total
   }
 }

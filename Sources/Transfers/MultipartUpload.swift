@@ -3,10 +3,7 @@ import LocalTree
 import MirrorModel
 import S3Client
 
-/// One file on its way up in parts.
-///
-/// An upload that fails because of the network or the end of the run stays on S3 and is resumed from its parts; one
-/// whose file changed is aborted at once, for its parts are of no version any more.
+/// One file on its way up in parts: carries out what `MultipartState` decides.
 struct MultipartUpload: Sendable {
   let uploader: Uploader
   let source: Uploader.Source
@@ -15,28 +12,93 @@ struct MultipartUpload: Sendable {
   let partCount: Int
   let beforePublication: @Sendable () async throws -> Void
 
-  private struct Part: Sendable {
-    var completed: CompleteMultipartUpload.Part
-    var crc: CRC32
-    var byteCount: Int64
-    var isReused: Bool
+  /// An upload under way on S3.
+  struct Opened: Sendable {
+    var uploadID = ""
+    /// What an earlier run brought over.
+    var existing: [Int: ListParts.Part] = [:]
+    var isResumed = false
+    /// Whether parts and completion name checksums.
+    var isChecked = true
   }
 
-  private var store: any ObjectStore { uploader.store }
-  private var resources: TransferResources { uploader.resources }
-  private var byteCount: Int64 { source.file.stamp.size }
+  /// The object that was made, or found to have been made.
+  struct Publication {
+    var etag: String
+    var requestID: String?
+    var isEchoed: Bool
+    var attempts: Int
+  }
+
+  typealias Part = MultipartState.Part
+  typealias Trouble = MultipartState.Trouble
+
+  var store: any ObjectStore { uploader.store }
+  var resources: TransferResources { uploader.resources }
+  var checksums: ChecksumSupport { uploader.settings.checksums }
+  var byteCount: Int64 { source.file.stamp.size }
 
   func run(openFiles: OpenFilePolicy) async throws -> UploadReceipt {
     let firstRead = try await readAheadOfSnapshot(openFiles)
-    let (uploadID, existing) = try await begin()
-    do {
-      let parts = try await sendParts(uploadID: uploadID, existing: existing, expected: firstRead)
-      let proof = try prove(isReread: firstRead != nil)
-      try await beforePublication()
-      return try await complete(uploadID: uploadID, parts: parts, proof: proof)
-    } catch {
-      await end(uploadID: uploadID, after: error)
-      throw error
+    var state = MultipartState(partCount: partCount, width: resources.width(forStretchesOf: partBytes))
+    var opened = Opened()
+    var proof = PublicationProof.reread
+    var publication: Publication?
+    var step = state.begin()
+    while true {
+      do {
+        switch step {
+        case .open(let opening):
+          opened = try await open(opening)
+          step = state.opened(opened.uploadID, isResumed: opened.isResumed)
+        case .send(let numbers):
+          (step, state) = await send(numbers, to: opened, expected: firstRead, state: state)
+        case .prove:
+          proof = try prove(isReread: firstRead != nil)
+          try await beforePublication()
+          step = state.proved()
+        case .complete(_, let parts):
+          publication = try await complete(opened, parts)
+          step = state.completed()
+        case .settle(let parts):
+          publication = try await find(parts)
+          step = state.settled(isPublished: publication != nil)
+        case .abort(let uploadID):
+          await abort(uploadID)
+          step = state.ended()
+        case .leave(let uploadID):
+          leave(uploadID)
+          step = state.ended()
+        case .succeed(let parts):
+          guard let publication else { preconditionFailure("a success without an object") }
+          return receipt(parts, publication, proof)
+        case .fail(let error):
+          throw Failure(error)
+        }
+      } catch let failure as Failure {
+        throw failure.cause
+      } catch {
+        step = next(after: error, in: step, of: opened, &state)
+      }
+    }
+  }
+
+  /// Leaves the loop, where other errors are the state's to judge.
+  private struct Failure: Error {
+    let cause: any Error
+
+    init(_ cause: any Error) { self.cause = cause }
+  }
+
+  private func next(
+    after error: any Error, in step: MultipartState.Step, of opened: Opened, _ state: inout MultipartState
+  ) -> MultipartState.Step {
+    switch step {
+    case .open: return state.openingFailed(error)
+    case .prove: return state.proofFailed(proofTrouble(error))
+    case .complete: return state.completionFailed(completionTrouble(error, of: opened))
+    case .settle: return state.settlingFailed(error)
+    case .send, .abort, .leave, .succeed, .fail: return .fail(error)
     }
   }
 
@@ -72,137 +134,77 @@ struct MultipartUpload: Sendable {
     }
   }
 
-  // MARK: Beginning
-
-  /// Takes up what an earlier run left of this key, or creates a new upload.
-  private func begin() async throws -> (uploadID: String, existing: [Int: ListParts.Part]) {
-    while let left = uploader.pending.takeNewest(for: key) {
-      do {
-        return (left.uploadID, try await listParts(of: left.uploadID))
-      } catch let error as S3Error where error.isNotFound {
-        continue
-      } catch {
-        uploader.pending.add(left, for: key)
-        throw error
-      }
-    }
-    let create = CreateMultipartUpload(
-      key: key, contentType: uploader.contentType(of: source.path),
-      metadata: uploader.metadata(for: source.file.stamp), checksum: .fullObjectCRC32,
-      extraHeaders: uploader.extraHeaders)
-    return (try await store.send(create).uploadID, [:])
-  }
-
-  private func listParts(of uploadID: String) async throws -> [Int: ListParts.Part] {
-    var parts: [Int: ListParts.Part] = [:]
-    var marker: Int?
-    while true {
-      let page = try await store.send(ListParts(key: key, uploadID: uploadID, after: marker))
-      for part in page.parts { parts[part.number] = part }
-      guard let next = page.next, next > (marker ?? 0) else { return parts }
-      marker = next
-    }
-  }
-
   // MARK: Parts
 
-  private func extent(of number: Int) -> (offset: Int64, byteCount: Int64) {
-    let offset = Int64(number - 1) * partBytes
-    return (offset, min(partBytes, byteCount - offset))
-  }
-
-  private func sendParts(uploadID: String, existing: [Int: ListParts.Part], expected: [CRC32]?) async throws
-    -> [Part]
-  {
-    // As many children as can hold memory at one time; more would only wait.
-    let width = max(1, min(Int(resources.budget.capacity / partBytes), Int(resources.slots.capacity)))
-    return try await withThrowingTaskGroup(of: Part.self) { group in
-      var next = 1
-      func start() {
-        let number = next
-        group.addTask {
-          try await send(
-            number, uploadID: uploadID, existing: existing[number], expected: expected?[number - 1])
+  private func send(
+    _ first: [Int], to opened: Opened, expected: [CRC32]?, state: MultipartState
+  ) async -> (MultipartState.Step, MultipartState) {
+    await withTaskGroup(of: (number: Int, result: Result<Part, any Error>).self) { group in
+      var state = state
+      var wave = MultipartState.WaveStep.send(first)
+      while true {
+        switch wave {
+        case .send(let numbers):
+          for number in numbers {
+            group.addTask {
+              do {
+                return (number, .success(try await send(number, to: opened, expected: expected?[number - 1])))
+              } catch {
+                return (number, .failure(error))
+              }
+            }
+          }
+        case .cancel: group.cancelAll()
+        case .wait: break
+        case .over(let step): return (step, state)
         }
-        next += 1
+        guard let (number, result) = await group.next() else { preconditionFailure("a wave without parts") }
+        switch result {
+        case .success(let part): wave = state.partSent(part)
+        case .failure(let error): wave = state.partFailed(number, trouble(error, of: opened))
+        }
       }
-      while next <= min(width, partCount) { start() }
-      var parts: [Part] = []
-      parts.reserveCapacity(partCount)
-      while let part = try await group.next() {
-        parts.append(part)
-        if next <= partCount { start() }
-      }
-      return parts.sorted { $0.completed.number < $1.completed.number }
     }
   }
 
-  private func send(_ number: Int, uploadID: String, existing: ListParts.Part?, expected: CRC32?) async throws
-    -> Part
-  {
-    let (offset, count) = extent(of: number)
-    return try await resources.budget.withPermit(count) {
-      let read = try await resources.readers.run {
-        try PartRead.read(source.file, at: offset, byteCount: Int(count))
-      }
-      if let expected, expected != read.crc { throw UploadAbandoned.changed }
-      if let existing, isSame(existing, as: read) {
-        let completed = CompleteMultipartUpload.Part(
-          number: number, etag: existing.etag, checksumCRC32: existing.checksumCRC32.map { _ in read.crc })
-        return Part(completed: completed, crc: read.crc, byteCount: count, isReused: true)
-      }
-      let upload = UploadPart(
-        key: key, uploadID: uploadID, number: number, body: PartBody(buffer: read.buffer),
-        checksumCRC32: read.crc)
-      let answer = try await resources.slots.withPermit { try await store.send(upload) }
-      let completed = CompleteMultipartUpload.Part(
-        number: number, etag: answer.etag, checksumCRC32: read.crc)
-      return Part(completed: completed, crc: read.crc, byteCount: count, isReused: false)
-    }
-  }
-
-  /// Whether a part that S3 holds is these bytes: by its checksum where the server keeps one, else by its ETag's MD5.
-  private func isSame(_ part: ListParts.Part, as read: PartRead) -> Bool {
-    guard part.byteCount == Int64(read.buffer.count) else { return false }
-    if let checksum = part.checksumCRC32 { return checksum == read.crc.base64 }
-    return part.etag.lowercased() == hexadecimal(md5(read.buffer.bytes))
-  }
-
-  // MARK: Ending
-
-  private func complete(uploadID: String, parts: [Part], proof: PublicationProof) async throws
+  private func receipt(_ parts: [Part], _ publication: Publication, _ proof: PublicationProof)
     -> UploadReceipt
   {
-    let whole = parts.dropFirst().reduce(parts.first?.crc ?? CRC32()) { crc, part in
-      crc.combined(with: part.crc, byteCount: part.byteCount)
-    }
-    let complete = CompleteMultipartUpload(
-      key: key, uploadID: uploadID, parts: parts.map(\.completed), fullObjectCRC32: whole,
-      byteCount: byteCount)
-    let answer = try await resources.slots.withPermit { try await store.send(complete) }
-    return UploadReceipt(
+    UploadReceipt(
       byteCount: byteCount, parts: partCount, partsReused: parts.count { $0.isReused },
-      etag: answer.etag, requestID: answer.requestID, crc32: whole.base64, checksum: "crc32",
-      proof: proof, stamp: source.file.stamp)
+      attempts: max(publication.attempts, parts.map(\.attempts).max() ?? 1), etag: publication.etag,
+      requestID: publication.requestID, crc32: Self.wholeChecksum(of: parts).base64,
+      checksum: publication.isEchoed ? .crc32 : IntegrityCheck(parts: parts.map(\.check)), proof: proof,
+      stamp: source.file.stamp)
   }
 
-  /// Leaves the upload for resumption, or aborts it when its bytes are worth nothing any more.
-  private func end(uploadID: String, after error: any Error) async {
-    let isCutShort = error is CancellationError && uploader.pending.whenCancelled == .abort
-    guard error is UploadAbandoned || isCutShort else {
-      uploader.pending.add(.init(uploadID: uploadID, initiated: .max), for: key)
-      return
+  // MARK: Trouble
+
+  private func proofTrouble(_ error: any Error) -> Trouble {
+    switch error {
+    case let abandoned as UploadAbandoned: .abandoned(abandoned)
+    case is CancellationError: .cancelled(uploader.pending.whenCancelled)
+    default: .failed(error)
     }
-    // A cancelled task's requests fail at once; the abort is a task of its own, awaited here.
-    let abort = AbortMultipartUpload(key: key, uploadID: uploadID)
-    let store = store
-    do {
-      try await Task { try await store.send(abort) }.value
-    } catch let failure as S3Error where failure.isNotFound {
-      return
-    } catch {
-      // Not aborted: the next run finds it on S3 and resumes or sweeps it.
-      uploader.pending.add(.init(uploadID: uploadID, initiated: .max), for: key)
+  }
+
+  private func trouble(_ error: any Error, of opened: Opened) -> Trouble {
+    guard let refusal = error as? S3Error else { return proofTrouble(error) }
+    if refusal.isNotFound, refusal.code != "NoSuchBucket" { return .uploadGone(refusal) }
+    if opened.isChecked, S3ErrorTriage.refusesChecksum(refusal) {
+      // A resumed upload may have been begun without checksums, and refuses them for that reason alone.
+      if !opened.isResumed { checksums.noteRefusal() }
+      return .checksumRefused(refusal)
+    }
+    return .failed(refusal)
+  }
+
+  private func completionTrouble(_ error: any Error, of opened: Opened) -> Trouble {
+    guard let refusal = error as? S3Error else { return trouble(error, of: opened) }
+    switch refusal.code {
+    case "ConditionalRequestConflict": return .conflict(refusal)
+    case "InvalidPart", "InvalidPartOrder", "EntityTooSmall", "BadDigest": return .unusable(refusal)
+    default: return trouble(refusal, of: opened)
     }
   }
 }

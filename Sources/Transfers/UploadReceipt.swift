@@ -5,12 +5,13 @@ package struct UploadReceipt: Sendable, Hashable {
   package var byteCount: Int64
   package var parts: Int
   package var partsReused: Int
+  /// Requests sent for the part that took the most, or for the completion: 1 means that nothing was sent twice.
+  package var attempts: Int
   package var etag: String
   package var requestID: String?
   /// Base64 of the whole object's CRC-32.
   package var crc32: String
-  /// Which check the server was given: `crc32`, or `none` where it refuses.
-  package var checksum: String
+  package var checksum: IntegrityCheck
   package var proof: PublicationProof
   /// The version that was published.
   package var stamp: FileStamp

@@ -95,20 +95,43 @@ package struct Uploader: Sendable {
     beforePublication: @Sendable () async throws -> Void
   ) async throws -> UploadReceipt {
     let byteCount = source.file.stamp.size
-    return try await resources.budget.withPermit(byteCount) {
-      let part = try await resources.readers.run {
-        try PartRead.read(source.file, at: 0, byteCount: Int(byteCount))
+    let holding = resources.holding(byteCount)
+    return try await resources.withMemory(for: byteCount) {
+      let needsMD5 = settings.checksums.needsMD5(for: .object)
+      let read = try await resources.readers.run {
+        try PartRead.read(
+          source.file, at: 0, byteCount: byteCount, holding: holding,
+          digests: needsMD5 ? .crc32AndMD5 : .crc32)
       }
-      let proof = try await proveSingle(source, crc: part.crc, openFiles: openFiles)
+      let proof = try await proveSingle(source, crc: read.crc, openFiles: openFiles)
       try await beforePublication()
-      let put = PutObject(
-        key: key, body: PartBody(buffer: part.buffer), contentType: contentType(of: source.path),
-        metadata: metadata(for: source.file.stamp), checksumCRC32: part.crc,
-        extraHeaders: extraHeaders)
-      let answer = try await resources.slots.withPermit { try await store.send(put) }
+      let (answer, attempts) = try await AttemptCount.counting {
+        try await put(source, read, to: key)
+      }
+      settings.checksums.note(isEchoed: answer.checksumWasEchoed, for: .object)
+      let check = IntegrityCheck(isEchoed: answer.checksumWasEchoed, etag: answer.etag, md5: read.md5)
       return UploadReceipt(
-        byteCount: byteCount, parts: 1, partsReused: 0, etag: answer.etag, requestID: answer.requestID,
-        crc32: part.crc.base64, checksum: "crc32", proof: proof, stamp: source.file.stamp)
+        byteCount: byteCount, parts: 1, partsReused: 0, attempts: attempts, etag: answer.etag,
+        requestID: answer.requestID, crc32: read.crc.base64, checksum: check, proof: proof,
+        stamp: source.file.stamp)
+    }
+  }
+
+  private func put(_ source: Source, _ read: PartRead, to key: String) async throws -> PutObject.Output {
+    let isChecked = settings.checksums.isSent
+    var put = PutObject(
+      key: key, body: read.body, contentType: contentType(of: source.path),
+      metadata: metadata(for: source.file.stamp), checksumCRC32: isChecked ? read.crc : nil,
+      extraHeaders: extraHeaders)
+    return try await resources.slots.withPermit {
+      do {
+        return try await store.send(put)
+      } catch let error as S3Error {
+        guard isChecked, S3ErrorTriage.refusesChecksum(error) else { throw error }
+        settings.checksums.noteRefusal()
+        put.checksumCRC32 = nil
+        return try await store.send(put)
+      }
     }
   }
 

@@ -1,3 +1,4 @@
+import CLinux
 import Foundation
 import Glibc
 import MirrorModel
@@ -27,6 +28,31 @@ import Testing
     file.advise(.dontNeed(0..<10))
     try buffer.fill(from: file, at: 4, byteCount: 4)
     #expect(buffer.withBytes { Array($0) } == Array("4567".utf8))
+  }
+
+  private static let keepsAPageCache: Bool = {
+    var filesystem = statfs()
+    // ext4, xfs and btrfs, which know RWF_NOWAIT; tmpfs is nothing but cache (linux/magic.h).
+    return statfs(FileManager.default.temporaryDirectory.path, &filesystem) == 0
+      && [0xEF53, 0x5846_5342, 0x9123_683E].contains(UInt32(truncatingIfNeeded: filesystem.f_type))
+  }()
+
+  @Test(.enabled(if: keepsAPageCache))
+  func `what was dropped from the page cache is told from what is in it`()
+    throws
+  {
+    let tree = try TemporaryTree()
+    try tree.write("file", String(repeating: "x", count: 100_000))
+    let handle = try FileHandle(forWritingTo: URL(fileURLWithPath: tree["file"]))
+    // Only clean pages are dropped.
+    try handle.synchronize()
+    try handle.close()
+    let file = try open("file", in: tree)
+    #expect(file.isCached(at: 50_000))
+    file.advise(.dontNeed(0..<100_000))
+    #expect(!file.isCached(at: 50_000))
+    try PartBuffer(capacity: 100_000).fill(from: file, at: 0, byteCount: 100_000)
+    #expect(file.isCached(at: 50_000))
   }
 
   @Test func `the stamp moves with the file and stays with it when its name is given away`() throws {

@@ -67,6 +67,18 @@ import Testing
     for task in rest { try await task.value }
   }
 
+  @Test func `threads of low priority let others go first, and those of normal priority do not`() async throws
+  {
+    let (normal, low) = (
+      try WorkerThreads(count: 1, name: "normal"), try WorkerThreads(count: 1, name: "low", priority: .low)
+    )
+    let inherited = niceness()
+    #expect(try await normal.run { niceness() } == inherited)
+    #expect(try await low.run { niceness() } == max(inherited, ThreadPriority.lowNiceness))
+    normal.stop()
+    low.stop()
+  }
+
   @Test func `a call after stop is refused`() async throws {
     let workers = try WorkerThreads(count: 2, name: "workers")
     workers.stop()
@@ -84,3 +96,6 @@ import Testing
     workers.stop()
   }
 }
+
+/// The calling thread's own, on Linux (getpriority(2)).
+private func niceness() -> Int32 { getpriority(__priority_which_t(PRIO_PROCESS.rawValue), 0) }

@@ -2,6 +2,7 @@ import Foundation
 import HTTPTransport
 import MirrorModel
 import S3Client
+import Transfers
 import Synchronization
 import TestSupport
 
@@ -54,7 +55,8 @@ final class Stage: Sendable {
     let source =
       kind == .server
       ? Connections(
-        options: Options(), environment: process.variables, homeDirectory: process.homeDirectory) : nil
+        options: Options(), environment: process.variables, homeDirectory: process.homeDirectory,
+        slots: FairSemaphore(capacity: 10)) : nil
     let stage = try Stage(kind, behaviour: behaviour, source: source)
     do {
       try await body(stage)
@@ -108,7 +110,7 @@ final class Stage: Sendable {
 
   func scope(_ change: (inout Options) -> Void = { _ in }) throws -> MirrorScope {
     guard let fakeStore else { return try MirrorScope(options: options(change)) }
-    return try MirrorScope(options: options(change)) { _, _ in FakeBuckets(store: fakeStore) }
+    return try MirrorScope(options: options(change)) { _, _, _ in FakeBuckets(store: fakeStore) }
   }
 
   func mirror<Result>(

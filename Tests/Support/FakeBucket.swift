@@ -15,6 +15,8 @@ package struct FakeBucket: Sendable {
     case verified
     /// As servers that do not know the header: neither compared nor answered.
     case unknown
+    /// As servers that refuse the header's presence.
+    case refused
   }
 
   /// In what a server may differ from AWS.
@@ -97,9 +99,18 @@ package struct FakeBucket: Sendable {
     return response
   }
 
+  /// R2's words for a field that it does not implement.
+  private func refuseChecksums(_ request: S3Request) throws {
+    let fields = ["x-amz-checksum-algorithm", "x-amz-checksum-crc32"]
+    guard behaviour.checksums == .refused, let field = fields.first(where: { request.headers[$0] != nil })
+    else { return }
+    throw Refusal(501, "NotImplemented", "Header '\(field)' not implemented")
+  }
+
   private mutating func perform(_ operation: String, _ key: Key, _ request: S3Request) throws -> HTTPResponse
   {
-    switch operation {
+    try refuseChecksums(request)
+    return switch operation {
     case PutObject.name: try put(key, request)
     case HeadObject.name: try get(key, request, isHead: true)
     case GetObject.name: try get(key, request, isHead: false)

@@ -1,5 +1,6 @@
 import MirrorModel
 import S3Client
+import Transfers
 
 /// One bucket as one profile sees it.
 struct OpenBucket: Sendable {
@@ -8,6 +9,8 @@ struct OpenBucket: Sendable {
   let retrying: @Sendable (any ObjectStore) -> any ObjectStore
   /// Endpoint and bucket: equal for one place, whatever the profile.
   let identity: String
+  /// What uploads found out of the server.
+  let checksums = ChecksumSupport()
 
   /// With retries.
   var store: any ObjectStore { retrying(service) }

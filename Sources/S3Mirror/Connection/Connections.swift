@@ -4,6 +4,7 @@ import HTTPTransport
 import MirrorModel
 import S3Client
 import Synchronization
+import Transfers
 
 /// Opens what a mirror needs of the network, once each: credentials a profile, HTTP clients, stores a bucket.
 final class Connections: BucketSource {
@@ -23,11 +24,18 @@ final class Connections: BucketSource {
   private let homeDirectory: String
   private let state = Mutex(State())
   private let budget = RetryBudget()
+  private let slots: FairSemaphore
+  private let uploadLimit: RateLimit?
+  private let downloadLimit: RateLimit?
 
-  init(options: Options, environment: [String: String], homeDirectory: String) {
+  /// - Parameter slots: of all transfers; a server that asks for less finds fewer of them.
+  init(options: Options, environment: [String: String], homeDirectory: String, slots: FairSemaphore) {
     self.options = options
+    self.slots = slots
     self.environment = environment
     self.homeDirectory = homeDirectory
+    uploadLimit = options.maxUploadBytesPerSecond.map { RateLimit(bytesPerSecond: $0) }
+    downloadLimit = options.maxDownloadBytesPerSecond.map { RateLimit(bytesPerSecond: $0) }
   }
 
   /// The bucket of a location.
@@ -79,6 +87,9 @@ final class Connections: BucketSource {
     var configuration = CurlClient.Configuration()
     configuration.caBundlePath = key.caBundlePath
     configuration.proxy = key.proxy
+    configuration.uploadLimit = uploadLimit
+    configuration.downloadLimit = downloadLimit
+    configuration.priority = options.lowPriority ? .low : .normal
     configuration.userAgent = "s3mirror/\(s3MirrorVersion)"
     let client = try CurlClient(configuration)
     state.clients[key] = client
@@ -98,11 +109,13 @@ final class Connections: BucketSource {
     let policy = RetryPolicy(maxAttempts: options.maxAttempts)
     let logger = options.logger
     let budget = budget
+    let slots = slots
     return OpenBucket(
       service: bucket,
       retrying: { service in
         RetryingStore(
-          service, policy: policy, budget: budget,
+          PressureSensingStore(service, slots: slots, clock: RateLimit.monotonicClock), policy: policy,
+          budget: budget,
           onRetry: { logger.info("\($0.error), sent again in \($0.delaySeconds) s") })
       }, identity: "\(endpoint.identity)/\(name)")
   }

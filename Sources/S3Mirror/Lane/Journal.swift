@@ -27,10 +27,19 @@ struct Journal: Sendable {
       TransferRecord(
         time: .now(), mirror: mirror, operation: .upload, path: path.string, url: bucketURL + key,
         bytes: receipt.byteCount, parts: receipt.parts, partsReused: receipt.partsReused,
-        seconds: took.seconds, checksum: "\(receipt.checksum):\(receipt.crc32)",
+        attempts: receipt.attempts, seconds: took.seconds, checksum: Self.text(receipt),
         proof: receipt.proof.rawValue, etag: receipt.etag, requestID: receipt.requestID, outcome: .done))
     tell(
       .transferred(.init(mirror: mirror, operation: "upload", path: path.string, bytes: receipt.byteCount)))
+  }
+
+  /// The check and the value that was compared; nothing was where there was no check.
+  private static func text(_ receipt: UploadReceipt) -> String {
+    switch receipt.checksum {
+    case .crc32, .crc32Parts: "\(receipt.checksum.rawValue):\(receipt.crc32)"
+    case .md5, .md5Parts: "\(receipt.checksum.rawValue):\(receipt.etag)"
+    case .size, .none: receipt.checksum.rawValue
+    }
   }
 
   func copied(bytes: Int64, etag: String, mirror: String, path: RelativePath, key: String, took: Duration) {
@@ -47,10 +56,18 @@ struct Journal: Sendable {
     log?.append(
       TransferRecord(
         time: .now(), mirror: mirror, operation: .download, path: path.string, url: bucketURL + key,
-        bytes: receipt.byteCount, parts: receipt.parts, seconds: took.seconds, checksum: receipt.checksum,
+        bytes: receipt.byteCount, parts: receipt.parts, attempts: receipt.attempts, seconds: took.seconds,
+        checksum: receipt.checksum.rawValue,
         etag: receipt.etag, requestID: receipt.requestID, outcome: .done))
     tell(
       .transferred(.init(mirror: mirror, operation: "download", path: path.string, bytes: receipt.byteCount)))
+  }
+
+  func abortedStale(_ uploadID: String, mirror: String, key: String) {
+    log?.append(
+      TransferRecord(
+        time: .now(), mirror: mirror, operation: .abort, url: bucketURL + key, outcome: .done))
+    logger.info("\(mirror): aborted the stale multipart upload \(uploadID) of \(key)")
   }
 
   func deleted(mirror: String, path: RelativePath, key: String) {

@@ -100,6 +100,7 @@ final class UploadLane: Sendable {
   func enter() async throws {
     try await watcher?.start()
     try await uploader.pending.load(from: store, prefix: settings.mapping.listingPrefix)
+    await sweepStaleUploads()
     let survey = try await surveyor.survey()
     state.withLock { state in
       state.objectCount = survey.remoteObjects
@@ -112,6 +113,19 @@ final class UploadLane: Sendable {
     note(survey, in: &outcome)
     conclude(outcome)
     schedule.adopt(outcome.unpublished)
+  }
+
+  private func sweepStaleUploads() async {
+    guard let age = uploader.settings.staleUploadAge else { return }
+    let mapping = settings.mapping
+    let sweep = await uploader.pending.sweep(
+      store, olderThan: age, now: wallClock(), where: { mapping.path(forKey: $0) != nil })
+    for (key, uploadID) in sweep.aborted {
+      journal.abortedStale(uploadID, mirror: settings.name, key: key)
+    }
+    for (key, error) in sweep.failures {
+      journal.notice("\(settings.name): the stale multipart upload of \(key) stays: \(error)")
+    }
   }
 
   // MARK: Body

@@ -50,13 +50,15 @@ package final class MirrorScope: Sendable {
 
   /// - Throws: `MirrorError.invalid` for options that make no sense.
   package convenience init(options: Options) throws {
-    try self.init(options: options) { options, process in
-      Connections(options: options, environment: process.variables, homeDirectory: process.homeDirectory)
+    try self.init(options: options) { options, process, resources in
+      Connections(
+        options: options, environment: process.variables, homeDirectory: process.homeDirectory,
+        slots: resources.slots)
     }
   }
 
   /// - Parameter open: makes the source of buckets once the options are known to make sense.
-  init(options: Options, open: (Options, ProcessEnvironment) -> any BucketSource) throws {
+  init(options: Options, open: (Options, ProcessEnvironment, TransferResources) -> any BucketSource) throws {
     try options.check()
     let process = ProcessEnvironment(overriding: options.environment)
     self.options = options
@@ -72,8 +74,9 @@ package final class MirrorScope: Sendable {
       meter.note(event)
       options.observer?(event)
     }
-    buckets = open(options, process)
-    resources = try TransferResources(workers: options.maxWorkers)
+    resources = try TransferResources(
+      workers: options.maxWorkers, priority: options.lowPriority ? .low : .normal)
+    buckets = open(options, process, resources)
     logDirectory =
       options.logDirectory.map { placement.absolute($0) }
       ?? defaultLogDirectory(environment: process.variables, home: FilePath(process.homeDirectory))
@@ -293,12 +296,15 @@ package final class MirrorScope: Sendable {
       preconditionFailure("a local remote has no lane")
     }
     let spec = registration.spec
-    let (store, requests) = try buckets.bucket(of: location).counted()
+    let bucket = try buckets.bucket(of: location)
+    let (store, requests) = bucket.counted()
     let (rootPath, mapping, filter) = try place(registration, at: location)
     var uploadSettings = UploadSettings()
     uploadSettings.singleThreshold = options.multipartThreshold
     uploadSettings.partBytes = options.partBytes
     uploadSettings.settle = options.settle
+    uploadSettings.staleUploadAge = options.staleUploadAge
+    uploadSettings.checksums = bucket.checksums
     let markers = try options.commitLast.map { try GlobPattern($0) }
     let settings = UploadLane.Settings(
       name: registration.name, mapping: mapping,

@@ -41,6 +41,15 @@ public struct Options: Sendable {
   public var multipartThreshold: Int64
   /// The part size to start from, in bytes; grown so that S3's 10,000 parts suffice. Default 16 MiB.
   public var partBytes: Int64
+  /// What all uploads together take of the network; nil, the default, is all there is.
+  public var maxUploadBytesPerSecond: Int64?
+  /// What all downloads together take of the network; nil, the default, is all there is.
+  public var maxDownloadBytesPerSecond: Int64?
+  /// Let other programs go first, on the processor and on the disk. Default false.
+  public var lowPriority: Bool
+  /// Unfinished multipart uploads under an upload's prefix, anybody's, that are older than this and got no part since are
+  /// aborted at entry, for they are billed; nil leaves them. Default 7 days.
+  public var staleUploadAge: Duration?
   /// Requests sent for one operation before it fails. Default 5.
   public var maxAttempts: Int
   /// The folder of the transfer logs; nil is `$XDG_STATE_HOME/s3mirror/log`.
@@ -113,6 +122,10 @@ public struct Options: Sendable {
     symlinks = .skip
     multipartThreshold = 16 << 20
     partBytes = 16 << 20
+    maxUploadBytesPerSecond = nil
+    maxDownloadBytesPerSecond = nil
+    lowPriority = false
+    staleUploadAge = .seconds(7 * 86_400)
     maxAttempts = 5
     logDirectory = nil
     logKeepDays = 30
@@ -141,6 +154,11 @@ extension Options {
     }
     guard (1...100).contains(maxAttempts) else {
       throw MirrorError(.invalid, "maxAttempts is \(maxAttempts); it may be from 1 to 100")
+    }
+    for rate in [maxUploadBytesPerSecond, maxDownloadBytesPerSecond] {
+      if let rate, rate <= 0 {
+        throw MirrorError(.invalid, "a limit of \(rate) bytes a second lets nothing through; nil means none")
+      }
     }
     if case .limit(let limit) = maxDelete, limit < 0 {
       throw MirrorError(.invalid, "maxDelete is \(limit); it cannot be negative")

@@ -11,11 +11,24 @@ package final class FairSemaphore: Sendable {
   }
 
   private struct State {
-    var available: Int64
+    var held: Int64 = 0
+    var limit: ConcurrencyLimit
     var waiters: [Waiter] = []
     var nextID: UInt64 = 0
     /// Waiters that were cancelled before they began to wait.
     var cancelled: Set<UInt64> = []
+
+    /// What is more than the limit of the moment goes alone.
+    func hasRoom(for amount: Int64) -> Bool { held == 0 || held + amount <= limit.current }
+
+    mutating func takeReady() -> [Waiter] {
+      var ready: [Waiter] = []
+      while let first = waiters.first, hasRoom(for: first.amount) {
+        held += first.amount
+        ready.append(waiters.removeFirst())
+      }
+      return ready
+    }
   }
 
   package let capacity: Int64
@@ -23,11 +36,17 @@ package final class FairSemaphore: Sendable {
 
   package init(capacity: Int64) {
     self.capacity = max(1, capacity)
-    state = Mutex(State(available: max(1, capacity)))
+    state = Mutex(State(limit: ConcurrencyLimit(maximum: max(1, capacity))))
   }
 
-  /// What is free now; for tests and status.
-  package var available: Int64 { state.withLock { $0.available } }
+  /// What is not held now; for tests and status.
+  package var available: Int64 { state.withLock { capacity - $0.held } }
+
+  /// What may be held at the moment; less than the capacity after `slowDown`.
+  package var limit: Int64 { state.withLock { $0.limit.current } }
+
+  /// Tasks that wait now; for tests and status.
+  package var waiterCount: Int { state.withLock { $0.waiters.count } }
 
   /// Runs `body` while holding `amount` (at most the capacity).
   ///
@@ -37,9 +56,25 @@ package final class FairSemaphore: Sendable {
   ) async throws -> Result {
     let taken = min(max(amount, 0), capacity)
     try await acquire(taken)
-    defer { release(taken) }
+    defer { change { $0.held -= taken } }
     return try await body()
   }
+
+  // MARK: Pressure
+
+  /// The server asks for less: halves what may be held. What is held now stays held.
+  ///
+  /// - Parameter now: nanoseconds of a clock that never goes back.
+  package func slowDown(at now: Int64) {
+    change { $0.limit.slowDown(at: now) }
+  }
+
+  /// A request that worked: after as many as may be held, one more may.
+  package func succeed() {
+    change { $0.limit.succeed() }
+  }
+
+  // MARK: Waiting
 
   private func acquire(_ amount: Int64) async throws {
     let id = state.withLock { state in
@@ -50,8 +85,8 @@ package final class FairSemaphore: Sendable {
       await withCheckedContinuation { continuation in
         let answer: Bool? = state.withLock { state in
           if state.cancelled.remove(id) != nil { return false }
-          if state.waiters.isEmpty, state.available >= amount {
-            state.available -= amount
+          if state.waiters.isEmpty, state.hasRoom(for: amount) {
+            state.held += amount
             return true
           }
           state.waiters.append(Waiter(id: id, amount: amount, continuation: continuation))
@@ -69,21 +104,16 @@ package final class FairSemaphore: Sendable {
       }
       waiter?.continuation.resume(returning: false)
       // What the one who left was in the way of may fit now.
-      release(0)
+      change { _ in }
     }
     state.withLock { _ = $0.cancelled.remove(id) }
     guard isGranted else { throw CancellationError() }
   }
 
-  private func release(_ amount: Int64) {
-    let ready: [Waiter] = state.withLock { state in
-      state.available += amount
-      var ready: [Waiter] = []
-      while let first = state.waiters.first, state.available >= first.amount {
-        state.available -= first.amount
-        ready.append(state.waiters.removeFirst())
-      }
-      return ready
+  private func change(_ body: (inout State) -> Void) {
+    let ready = state.withLock { state in
+      body(&state)
+      return state.takeReady()
     }
     for waiter in ready { waiter.continuation.resume(returning: true) }
   }

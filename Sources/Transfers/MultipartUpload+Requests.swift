@@ -1,0 +1,181 @@
+import Digests
+import LocalTree
+import MirrorModel
+import S3Client
+
+/// The requests of a multipart upload, one for each step.
+extension MultipartUpload {
+  // MARK: Opening
+
+  /// Takes up what an earlier run left of this key, or creates a new upload.
+  func open(_ opening: MultipartState.Opening) async throws -> Opened {
+    if opening == .resumedOrCreated, let resumed = try await resume() { return resumed }
+    do {
+      return try await create()
+    } catch let error as S3Error {
+      guard S3ErrorTriage.refusesChecksum(error), checksums.isSent else { throw error }
+      checksums.noteRefusal()
+      return try await create()
+    }
+  }
+
+  private func create() async throws -> Opened {
+    let isChecked = checksums.isSent
+    let create = CreateMultipartUpload(
+      key: key, contentType: uploader.contentType(of: source.path),
+      metadata: uploader.metadata(for: source.file.stamp), checksum: isChecked ? .fullObjectCRC32 : .none,
+      extraHeaders: uploader.extraHeaders)
+    return Opened(uploadID: try await store.send(create).uploadID, isChecked: isChecked)
+  }
+
+  private func resume() async throws -> Opened? {
+    while let left = uploader.pending.takeNewest(for: key) {
+      do {
+        // Nil: another tool began it with checksums that we do not compute, so we could not complete it.
+        guard let parts = try await listParts(of: left.uploadID) else { continue }
+        return Opened(
+          uploadID: left.uploadID, existing: parts, isResumed: true, isChecked: checksums.isSent)
+      } catch let error as S3Error where error.isNotFound {
+        continue
+      } catch {
+        uploader.pending.add(left, for: key)
+        throw error
+      }
+    }
+    return nil
+  }
+
+  private func listParts(of uploadID: String) async throws -> [Int: ListParts.Part]? {
+    var parts: [Int: ListParts.Part] = [:]
+    var marker: Int?
+    while true {
+      let page = try await store.send(ListParts(key: key, uploadID: uploadID, after: marker))
+      let algorithm = page.checksumAlgorithm?.uppercased() ?? "CRC32"
+      guard algorithm == "CRC32", page.checksumType != .composite else { return nil }
+      for part in page.parts { parts[part.number] = part }
+      guard let next = page.next, next > (marker ?? 0) else { return parts }
+      marker = next
+    }
+  }
+
+  // MARK: Parts
+
+  func extent(of number: Int) -> (offset: Int64, byteCount: Int64) {
+    let offset = Int64(number - 1) * partBytes
+    return (offset, min(partBytes, byteCount - offset))
+  }
+
+  func send(_ number: Int, to opened: Opened, expected: CRC32?) async throws -> Part {
+    let (offset, count) = extent(of: number)
+    let existing = opened.existing[number].flatMap { $0.byteCount == count ? $0 : nil }
+    let holding = resources.holding(count)
+    return try await resources.withMemory(for: count) {
+      let isCold = isCold(offset, count)
+      let needsMD5 =
+        existing.map { $0.checksumCRC32 == nil } ?? false || checksums.needsMD5(for: .part)
+      let read = try await resources.readers.run {
+        try PartRead.read(
+          source.file, at: offset, byteCount: count, holding: holding,
+          digests: needsMD5 ? .crc32AndMD5 : .crc32)
+      }
+      if let expected, expected != read.crc { throw UploadAbandoned.changed }
+      if let existing, let check = Self.sameness(existing, read) {
+        return Part(
+          number: number, etag: existing.etag, crc: read.crc, byteCount: count, check: check, attempts: 1,
+          isReused: true)
+      }
+      let upload = UploadPart(
+        key: key, uploadID: opened.uploadID, number: number, body: read.body,
+        checksumCRC32: opened.isChecked ? read.crc : nil)
+      let (answer, attempts) = try await AttemptCount.counting {
+        try await resources.slots.withPermit { try await store.send(upload) }
+      }
+      if isCold { source.file.advise(.dontNeed(offset..<offset + count)) }
+      checksums.note(isEchoed: answer.checksumWasEchoed, for: .part)
+      let check = IntegrityCheck(isEchoed: answer.checksumWasEchoed, etag: answer.etag, md5: read.md5)
+      return Part(
+        number: number, etag: answer.etag, crc: read.crc, byteCount: count, check: check,
+        attempts: attempts, isReused: false)
+    }
+  }
+
+  /// Whether the page cache did not have the part before it was read. Only such a part is dropped when it is sent: what the
+  /// trainer has there, such as a checkpoint it has just written, is the trainer's. The beginning is not asked, for reading the
+  /// part before it has read ahead.
+  private func isCold(_ offset: Int64, _ byteCount: Int64) -> Bool {
+    ![offset + byteCount / 2, offset + byteCount - 1].contains { source.file.isCached(at: $0) }
+  }
+
+  /// How a part that S3 holds is known to be these bytes: by its checksum where the server keeps one, else by its ETag's MD5.
+  private static func sameness(_ part: ListParts.Part, _ read: PartRead) -> IntegrityCheck? {
+    if let checksum = part.checksumCRC32 { return checksum == read.crc.base64 ? .crc32 : nil }
+    return read.md5 != nil && ETag.md5(part.etag) == read.md5 ? .md5 : nil
+  }
+
+  // MARK: Ending
+
+  func complete(_ opened: Opened, _ parts: [Part]) async throws -> Publication {
+    let named = parts.map { part in
+      CompleteMultipartUpload.Part(
+        number: part.number, etag: part.etag,
+        checksumCRC32: opened.isChecked && part.check == .crc32 ? part.crc : nil)
+    }
+    let complete = CompleteMultipartUpload(
+      key: key, uploadID: opened.uploadID, parts: named,
+      fullObjectCRC32: opened.isChecked ? Self.wholeChecksum(of: parts) : nil, byteCount: byteCount)
+    let (answer, attempts) = try await AttemptCount.counting {
+      try await resources.slots.withPermit { try await store.send(complete) }
+    }
+    return Publication(
+      etag: answer.etag, requestID: answer.requestID, isEchoed: answer.checksumWasEchoed, attempts: attempts)
+  }
+
+  /// The object, if it is what the parts make: the answer to a completion that worked may have been lost.
+  func find(_ parts: [Part]) async throws -> Publication? {
+    let head: ObjectHead
+    do {
+      head = try await store.send(HeadObject(key: key))
+    } catch let error as S3Error where error.isNotFound {
+      return nil
+    }
+    guard head.byteCount == byteCount else { return nil }
+    let isSame =
+      if let stored = head.fullObjectCRC32 {
+        stored == Self.wholeChecksum(of: parts)
+      } else {
+        head.etag == Self.etag(of: parts)
+      }
+    guard isSame else { return nil }
+    return Publication(
+      etag: head.etag, requestID: head.requestID, isEchoed: head.fullObjectCRC32 != nil, attempts: 1)
+  }
+
+  static func wholeChecksum(of parts: [Part]) -> CRC32 {
+    parts.reduce(CRC32()) { crc, part in crc.combined(with: part.crc, byteCount: part.byteCount) }
+  }
+
+  /// S3's own tag of a multipart object: the MD5 of the parts' MD5s and their number; nil where a part's tag is no MD5.
+  private static func etag(of parts: [Part]) -> String? {
+    let digests = parts.compactMap { ETag.md5($0.etag).flatMap(decodeHexadecimal) }
+    guard digests.count == parts.count else { return nil }
+    return "\(hexadecimal(md5(digests.flatMap(\.self))))-\(parts.count)"
+  }
+
+  /// A cancelled task's requests fail at once; the abort is a task of its own, awaited here.
+  func abort(_ uploadID: String) async {
+    let abort = AbortMultipartUpload(key: key, uploadID: uploadID)
+    let store = store
+    do {
+      try await Task { try await store.send(abort) }.value
+    } catch let failure as S3Error where failure.isNotFound {
+      return
+    } catch {
+      // Not aborted: the next run finds it on S3 and resumes or sweeps it.
+      leave(uploadID)
+    }
+  }
+
+  func leave(_ uploadID: String) {
+    uploader.pending.add(.init(uploadID: uploadID, initiated: .max), for: key)
+  }
+}

@@ -1,0 +1,28 @@
+import S3Client
+
+/// A store that tells the slots what the server thinks of their number. It stands below the retries, which would hide it.
+package struct PressureSensingStore: ObjectStore {
+  private let store: any ObjectStore
+  private let slots: FairSemaphore
+  /// Nanoseconds, never going back.
+  private let clock: @Sendable () -> Int64
+
+  package init(_ store: any ObjectStore, slots: FairSemaphore, clock: @escaping @Sendable () -> Int64) {
+    self.store = store
+    self.slots = slots
+    self.clock = clock
+  }
+
+  package var bucket: String { store.bucket }
+
+  package func send<Operation: S3Operation>(_ operation: Operation) async throws -> Operation.Output {
+    do {
+      let output = try await store.send(operation)
+      slots.succeed()
+      return output
+    } catch let error as S3Error {
+      if S3ErrorTriage.isThrottling(error) { slots.slowDown(at: clock()) }
+      throw error
+    }
+  }
+}

@@ -1,0 +1,91 @@
+import Synchronization
+import Testing
+import Transfers
+
+/// What happened, in order.
+private final class Notes: Sendable {
+  private let notes = Mutex<[String]>([])
+
+  var all: [String] { notes.withLock { $0 } }
+
+  func add(_ note: String) { notes.withLock { $0.append(note) } }
+}
+
+@Suite struct FairSemaphoreTests {
+  @Test func `what is taken is given back, thrown or not`() async throws {
+    let semaphore = FairSemaphore(capacity: 10)
+    try await semaphore.withPermit(4) { #expect(semaphore.available == 6) }
+    await #expect(throws: CancellationError.self) {
+      try await semaphore.withPermit(10) { throw CancellationError() }
+    }
+    #expect(semaphore.available == 10)
+  }
+
+  @Test func `more than the capacity takes all of it`() async throws {
+    let semaphore = FairSemaphore(capacity: 3)
+    try await semaphore.withPermit(.max) { #expect(semaphore.available == 0) }
+    #expect(semaphore.available == 3)
+  }
+
+  @Test func `a large request is not overtaken by small ones behind it`() async throws {
+    let semaphore = FairSemaphore(capacity: 2)
+    let order = Notes()
+    let (held, release) = (Latch(), Latch())
+    try await withThrowingTaskGroup(of: Void.self) { group in
+      group.addTask {
+        try await semaphore.withPermit(1) {
+          await held.open()
+          await release.wait()
+        }
+      }
+      await held.wait()
+      for (index, (name, amount)) in [("large", Int64(2)), ("small", 1), ("smaller", 1)].enumerated() {
+        group.addTask { try await semaphore.withPermit(amount) { order.add(name) } }
+        while semaphore.waiterCount < index + 1 { await Task.yield() }
+      }
+      // One is free all the while; the small ones wait all the same.
+      #expect(semaphore.available == 1)
+      await release.open()
+      try await group.waitForAll()
+    }
+    #expect(order.all.first == "large")
+    #expect(order.all.count == 3)
+    #expect(semaphore.available == 2)
+  }
+
+  @Test func `who is cancelled while waiting leaves, and what waited behind goes on`() async throws {
+    let semaphore = FairSemaphore(capacity: 2)
+    let (held, release) = (Latch(), Latch())
+    let holder = Task {
+      try await semaphore.withPermit(1) {
+        await held.open()
+        await release.wait()
+      }
+    }
+    await held.wait()
+    let large = Task { try await semaphore.withPermit(2) { Issue.record("it was cancelled") } }
+    while semaphore.waiterCount < 1 { await Task.yield() }
+    let small = Task { try await semaphore.withPermit(1) { true } }
+    while semaphore.waiterCount < 2 { await Task.yield() }
+    large.cancel()
+    await #expect(throws: CancellationError.self) { try await large.value }
+    // The holder has not let go yet: the second place was free all along.
+    #expect(try await small.value)
+    await release.open()
+    try await holder.value
+    #expect(semaphore.available == 2)
+    #expect(semaphore.waiterCount == 0)
+  }
+
+  @Test func `a task that was cancelled before takes nothing that it does not give back`() async throws {
+    let semaphore = FairSemaphore(capacity: 1)
+    for _ in 0..<100 {
+      let task = Task { try await semaphore.withPermit { await Task.yield() } }
+      task.cancel()
+      _ = await task.result
+    }
+    #expect(semaphore.available == 1)
+    #expect(semaphore.waiterCount == 0)
+    #expect(try await semaphore.withPermit { 7 } == 7)
+  }
+}

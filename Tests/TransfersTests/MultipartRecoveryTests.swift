@@ -1,0 +1,198 @@
+import Digests
+import Foundation
+import MirrorModel
+import S3Client
+import TestSupport
+import Testing
+import Transfers
+
+/// What S3 may answer in the middle of an upload, and what becomes of it.
+@Suite struct MultipartRecoveryTests {
+  private static let bytes = pattern(11 * mebibyte)
+
+  private func fixture(_ checksums: FakeBucket.Checksums = .verified) throws -> TransferFixture {
+    let fixture = try TransferFixture(
+      budgetBytes: UploadPlan.Limit.smallestPart, behaviour: FakeBucket.Behaviour(checksums: checksums))
+    try fixture.write("a", Self.bytes)
+    return fixture
+  }
+
+  /// Ends the first `count` calls of an operation.
+  private func fail(
+    _ store: FakeObjectStore, _ operation: String, ordinals: ClosedRange<Int> = 1...1, status: Int,
+    code: String, message: String = "", moment: FakeObjectStore.Moment = .beforeEffect
+  ) async {
+    await store.inject { call, now in
+      guard call.operation == operation, ordinals.contains(call.ordinal), now == moment else { return nil }
+      return refusal(operation, code: code, status: status, message: message)
+    }
+  }
+
+  @Test(arguments: [FakeBucket.Checksums.verified, .unknown])
+  func `a completion whose answer was lost is found to have worked`(checksums: FakeBucket.Checksums)
+    async throws
+  {
+    let fixture = try fixture(checksums)
+    await fail(
+      fixture.store, "CompleteMultipartUpload", status: 404, code: "NoSuchUpload", moment: .afterEffect)
+    let receipt = try await fixture.upload("a")
+    #expect(receipt.etag == (await fixture.store.object("a"))?.etag)
+    #expect(await fixture.store.count(of: "UploadPart") == 3)
+    #expect(await fixture.store.count(of: "HeadObject") == 1)
+    #expect(fixture.pending.all.isEmpty)
+  }
+
+  @Test func `a completion that found no upload and no such object begins anew`() async throws {
+    let fixture = try fixture()
+    // Another object of the same size is there: it is not taken for ours.
+    await fixture.store.place("a", pattern(11 * mebibyte, seed: 7))
+    await fail(fixture.store, "CompleteMultipartUpload", status: 404, code: "NoSuchUpload")
+    _ = try await fixture.upload("a")
+    #expect(await fixture.store.bytes("a") == Self.bytes)
+    #expect(await fixture.store.count(of: "UploadPart") == 6)
+    #expect(await fixture.store.count(of: "CreateMultipartUpload") == 2)
+  }
+
+  @Test func `a conflict with another write begins anew, and fails when it comes again`() async throws {
+    let fixture = try fixture()
+    await fail(
+      fixture.store, "CompleteMultipartUpload", status: 409, code: "ConditionalRequestConflict")
+    _ = try await fixture.upload("a")
+    #expect(await fixture.store.bytes("a") == Self.bytes)
+    #expect(await fixture.store.openUploads.isEmpty)
+    await fixture.store.forgetCalls()
+    await fail(
+      fixture.store, "CompleteMultipartUpload", ordinals: 1...9, status: 409,
+      code: "ConditionalRequestConflict")
+    let error = await #expect(throws: S3Error.self) { try await fixture.upload("a") }
+    #expect(error?.code == "ConditionalRequestConflict")
+    #expect(await fixture.store.count(of: "CompleteMultipartUpload") == 2)
+    #expect(await fixture.store.openUploads.isEmpty)
+  }
+
+  @Test func `an upload that vanishes under its parts is begun anew, and fails when it vanishes again`()
+    async throws
+  {
+    let fixture = try fixture()
+    await fail(fixture.store, "UploadPart", ordinals: 2...2, status: 404, code: "NoSuchUpload")
+    _ = try await fixture.upload("a")
+    #expect(await fixture.store.bytes("a") == Self.bytes)
+    await fixture.store.forgetCalls()
+    await fail(fixture.store, "UploadPart", ordinals: 1...9, status: 404, code: "NoSuchUpload")
+    let error = await #expect(throws: S3Error.self) { try await fixture.upload("a") }
+    #expect(error?.code == "NoSuchUpload")
+    #expect(await fixture.store.count(of: "CreateMultipartUpload") == 2)
+  }
+
+  @Test func `a missing bucket is no vanished upload`() async throws {
+    let fixture = try fixture()
+    await fail(fixture.store, "UploadPart", status: 404, code: "NoSuchBucket")
+    let error = await #expect(throws: S3Error.self) { try await fixture.upload("a") }
+    #expect(error?.code == "NoSuchBucket")
+    #expect(await fixture.store.count(of: "CreateMultipartUpload") == 1)
+  }
+
+  @Test func `a resumed upload that S3 cannot complete is replaced by a new one`() async throws {
+    let fixture = try fixture()
+    await fail(fixture.store, "UploadPart", ordinals: 3...3, status: 418, code: "Teapot")
+    await #expect(throws: S3Error.self) { try await fixture.upload("a") }
+    await fixture.store.forgetCalls()
+    await fail(fixture.store, "CompleteMultipartUpload", status: 400, code: "InvalidPart")
+    _ = try await fixture.upload("a")
+    #expect(await fixture.store.bytes("a") == Self.bytes)
+    #expect(await fixture.store.openUploads.isEmpty)
+  }
+
+  @Test func `an upload that was begun with other checksums is not taken up`() async throws {
+    let fixture = try fixture()
+    let create = CreateMultipartUpload(
+      key: "a", checksum: .none, extraHeaders: ["x-amz-checksum-algorithm": "SHA256"])
+    let foreign = try await fixture.store.send(create).uploadID
+    fixture.pending.add(.init(uploadID: foreign, initiated: 1), for: "a")
+    await fixture.store.forgetCalls()
+    // As S3 answers parts whose checksum is of another kind than the upload's.
+    await fail(
+      fixture.store, "UploadPart", status: 400, code: "InvalidRequest",
+      message: "Checksum Type mismatch occurred, expected checksum Type: sha256, actual checksum Type: crc32")
+    let receipt = try await fixture.upload("a")
+    #expect(receipt.checksum == .crc32)
+    #expect(await fixture.store.object("a")?.checksumCRC32 == CRC32(Self.bytes))
+  }
+}
+
+@Suite struct ChecksumFallbackTests {
+  @Test func `a server that refuses checksums is asked once, and the log says what was checked`() async throws
+  {
+    let fixture = try TransferFixture(behaviour: FakeBucket.Behaviour(checksums: .refused))
+    let settings = fixture.settings
+    try fixture.write("small", pattern(1_000))
+    try fixture.write("large", pattern(11 * mebibyte))
+    for (name, expected) in [("small", IntegrityCheck.md5), ("large", .md5Parts)] {
+      let receipt = try await fixture.uploader(settings).upload(
+        RelativePath(name), of: fixture.root, to: name, isCloseSeen: true, openFiles: .wait)
+      #expect(receipt.checksum == expected)
+    }
+    #expect(await fixture.store.count(of: "PutObject") == 2)
+    #expect(await fixture.store.count(of: "CreateMultipartUpload") == 1)
+    #expect(await fixture.store.count(of: "UploadPart") == 3)
+    #expect(await fixture.store.bytes("large") == pattern(11 * mebibyte))
+    #expect(!settings.checksums.isSent)
+  }
+
+  @Test func `a multipart upload finds the refusal out as well`() async throws {
+    let fixture = try TransferFixture(behaviour: FakeBucket.Behaviour(checksums: .refused))
+    try fixture.write("large", pattern(11 * mebibyte))
+    #expect(try await fixture.upload("large").checksum == .md5Parts)
+    #expect(await fixture.store.count(of: "CreateMultipartUpload") == 2)
+  }
+
+  @Test func `a server that refuses them only with the parts gets a new upload without`() async throws {
+    let fixture = try TransferFixture(behaviour: FakeBucket.Behaviour(checksums: .unknown))
+    try fixture.write("large", pattern(11 * mebibyte))
+    let store = PartChecksumsRefused(fixture.store)
+    let receipt = try await fixture.uploader(store: store).upload(
+      "large", of: fixture.root, to: "large", isCloseSeen: true, openFiles: .wait)
+    #expect(receipt.checksum == .md5Parts)
+    #expect(await fixture.store.count(of: "CreateMultipartUpload") == 2)
+    #expect(await fixture.store.openUploads.isEmpty)
+  }
+
+  @Test func `a server that ignores them is held to its ETag`() async throws {
+    let fixture = try TransferFixture(behaviour: FakeBucket.Behaviour(checksums: .unknown))
+    try fixture.write("small", pattern(1_000))
+    try fixture.write("large", pattern(11 * mebibyte))
+    #expect(try await fixture.upload("small").checksum == .md5)
+    #expect(try await fixture.upload("large").checksum == .md5Parts)
+  }
+
+  @Test(arguments: [
+    (400, "InvalidArgument", "Unsupported header 'x-amz-checksum-crc32'", true),
+    (501, "NotImplemented", "x-amz-checksum-algorithm", true),
+    (400, "InvalidRequest", "no such Checksum type", true),
+    (400, "BadDigest", "The CRC32 checksum you specified did not match", false),
+    (400, "XAmzContentSHA256Mismatch", "the computed checksum differs", false),
+    (400, "XAmzContentChecksumMismatch", "", false),
+    (403, "AccessDenied", "checksum", false),
+    (400, "InvalidArgument", "partNumber", false),
+  ])
+  func `only the fields' refusal is one`(status: Int, code: String, message: String, isRefusal: Bool) {
+    let error = refusal("PutObject", code: code, status: status, message: message)
+    #expect(S3ErrorTriage.refusesChecksum(error) == isRefusal)
+  }
+}
+
+/// A server that knows checksums of uploads but not of parts.
+private struct PartChecksumsRefused: ObjectStore {
+  private let base: any ObjectStore
+
+  init(_ base: any ObjectStore) { self.base = base }
+
+  var bucket: String { base.bucket }
+
+  func send<Operation: S3Operation>(_ operation: Operation) async throws -> Operation.Output {
+    if let part = operation as? UploadPart, part.checksumCRC32 != nil {
+      throw refusal("UploadPart", code: "InvalidArgument", status: 400, message: "x-amz-checksum-crc32")
+    }
+    return try await base.send(operation)
+  }
+}

@@ -1,0 +1,165 @@
+import Foundation
+import MirrorModel
+import S3Client
+import TestSupport
+import Testing
+
+@testable import Transfers
+
+@Suite struct ConcurrencyLimitTests {
+  private static let second: Int64 = 1_000_000_000
+
+  @Test func `a sign of pressure halves, down to one`() {
+    var limit = ConcurrencyLimit(maximum: 10)
+    #expect(limit.current == 10)
+    var found: [Int64] = []
+    for turn in 0..<5 {
+      limit.slowDown(at: Int64(turn) * Self.second)
+      found.append(limit.current)
+    }
+    #expect(found == [5, 2, 1, 1, 1])
+  }
+
+  @Test func `requests that are refused together are one sign`() {
+    var limit = ConcurrencyLimit(maximum: 8)
+    for _ in 0..<8 { limit.slowDown(at: 5 * Self.second) }
+    #expect(limit.current == 4)
+    limit.slowDown(at: 6 * Self.second - 1)
+    #expect(limit.current == 4)
+    limit.slowDown(at: 6 * Self.second)
+    #expect(limit.current == 2)
+  }
+
+  @Test func `a round of successes adds one, up to the maximum`() {
+    var limit = ConcurrencyLimit(maximum: 4)
+    limit.slowDown(at: 0)
+    #expect(limit.current == 2)
+    for _ in 0..<3 { limit.succeed() }
+    #expect(limit.current == 3)
+    for _ in 0..<100 { limit.succeed() }
+    #expect(limit.current == 4)
+  }
+}
+
+@Suite struct PressureTests {
+  @Test func `who holds a slot keeps it, who comes waits for the lower limit`() async throws {
+    let slots = FairSemaphore(capacity: 4)
+    let (all, release) = (Meeting(of: 5), Latch())
+    try await withThrowingTaskGroup(of: Void.self) { group in
+      for _ in 0..<4 {
+        group.addTask {
+          try await slots.withPermit {
+            await all.join()
+            await release.wait()
+          }
+        }
+      }
+      await all.join()
+      slots.slowDown(at: 0)
+      #expect(slots.limit == 2)
+      #expect(slots.available == 0)
+      for _ in 0..<4 {
+        group.addTask { try await slots.withPermit { #expect(slots.available >= 2) } }
+      }
+      while slots.waiterCount < 4 { await Task.yield() }
+      await release.open()
+      try await group.waitForAll()
+    }
+    #expect(slots.available == 4)
+  }
+
+  @Test func `more than the lowered limit goes alone rather than never`() async throws {
+    let slots = FairSemaphore(capacity: 4)
+    slots.slowDown(at: 0)
+    #expect(try await slots.withPermit(4) { true })
+  }
+
+  @Test func `the server's word reaches the slots, below the retries`() async throws {
+    let fake = FakeObjectStore()
+    let slots = FairSemaphore(capacity: 8)
+    await fake.inject { call, moment in
+      guard moment == .beforeEffect, call.ordinal <= 2 else { return nil }
+      var error = refusal("HeadBucket", code: "SlowDown", status: 503)
+      error.isRetryable = true
+      return error
+    }
+    let store = RetryingStore(PressureSensingStore(fake, slots: slots, clock: { 0 }), pause: { _ in })
+    _ = try await store.send(HeadBucket())
+    #expect(slots.limit == 4)
+    for _ in 0..<50 { _ = try await store.send(HeadBucket()) }
+    #expect(slots.limit == 8)
+  }
+
+  @Test func `other errors are no pressure`() async {
+    let fake = FakeObjectStore()
+    let slots = FairSemaphore(capacity: 8)
+    await fake.inject { _, _ in refusal("HeadBucket", code: "InternalError", status: 500) }
+    let store = PressureSensingStore(fake, slots: slots, clock: { 0 })
+    await #expect(throws: S3Error.self) { try await store.send(HeadBucket()) }
+    #expect(slots.limit == 8)
+  }
+}
+
+@Suite struct StaleUploadTests {
+  private static let day: Int64 = 86_400 * 1_000_000_000
+  private static let now: Int64 = 1_700_000_000 * 1_000_000_000
+
+  private func begin(_ store: FakeObjectStore, _ key: String, daysAgo: Int64) async throws -> String {
+    let uploadID = try await store.send(CreateMultipartUpload(key: key)).uploadID
+    _ = try await store.send(
+      UploadPart(key: key, uploadID: uploadID, number: 1, body: PartBodyOfZeros(byteCount: 10)))
+    await store.backdate(uploadID: uploadID, to: Self.now - daysAgo * Self.day)
+    return uploadID
+  }
+
+  private func sweep(_ store: FakeObjectStore) async throws -> (PendingUploads, PendingUploads.Sweep) {
+    let pending = PendingUploads()
+    try await pending.load(from: store, prefix: "")
+    let sweep = await pending.sweep(
+      store, olderThan: .seconds(7 * 86_400), now: Self.now, where: { $0 != "theirs" })
+    return (pending, sweep)
+  }
+
+  @Test func `only what is old and ours is aborted`() async throws {
+    let store = FakeObjectStore()
+    let old = try await begin(store, "old", daysAgo: 8)
+    _ = try await begin(store, "young", daysAgo: 6)
+    _ = try await begin(store, "theirs", daysAgo: 9)
+    let (pending, sweep) = try await sweep(store)
+    #expect(sweep.aborted.map(\.uploadID) == [old])
+    #expect(sweep.failures.isEmpty)
+    #expect(Set(await store.openUploads.map(\.key)) == ["young", "theirs"])
+    #expect(Set(pending.all.map(\.key)) == ["young", "theirs"])
+  }
+
+  @Test func `an old upload with a new part is alive`() async throws {
+    let store = FakeObjectStore(
+      behaviour: FakeBucket.Behaviour(pageLimit: 1), clock: { Self.now - 3 * Self.day })
+    let uploadID = try await begin(store, "slow", daysAgo: 30)
+    // On a later page than the old part.
+    _ = try await store.send(
+      UploadPart(key: "slow", uploadID: uploadID, number: 2, body: PartBodyOfZeros(byteCount: 10)))
+    let (_, sweep) = try await sweep(store)
+    #expect(sweep.aborted.isEmpty)
+    #expect(await store.openUploads.count == 1)
+  }
+
+  @Test func `an upload without a date is left alone`() async throws {
+    let store = FakeObjectStore()
+    let uploadID = try await begin(store, "a", daysAgo: 100)
+    let pending = PendingUploads()
+    pending.add(.init(uploadID: uploadID, initiated: 0), for: "a")
+    let sweep = await pending.sweep(store, olderThan: .seconds(1), now: Self.now, where: { _ in true })
+    #expect(sweep.aborted.isEmpty)
+  }
+
+  @Test func `what cannot be aborted is told and stays`() async throws {
+    let store = FakeObjectStore()
+    _ = try await begin(store, "old", daysAgo: 8)
+    await store.inject { call, _ in call.operation == "AbortMultipartUpload" ? refusal("Abort") : nil }
+    let (pending, sweep) = try await sweep(store)
+    #expect(sweep.aborted.isEmpty)
+    #expect(sweep.failures.map(\.key) == ["old"])
+    #expect(pending.all.count == 1)
+  }
+}

@@ -1,0 +1,140 @@
+import Digests
+import Foundation
+import LocalTree
+import MirrorModel
+import S3Client
+import TestSupport
+import Testing
+import Transfers
+
+@Suite struct SingleUploadTests {
+  @Test func `a closed file arrives whole, with its type, time and checksum`() async throws {
+    let fixture = try TransferFixture()
+    let bytes = pattern(100_000)
+    try fixture.write("a.json", bytes)
+    let receipt = try await fixture.upload("a.json")
+    let object = try #require(await fixture.store.object("a.json"))
+    #expect(object.bytes == bytes)
+    #expect(object.contentType == "application/json")
+    #expect(object.checksumCRC32 == CRC32(bytes))
+    #expect(object.metadata["mtime"] == ModificationTime.text(nanoseconds: receipt.stamp.modified))
+    #expect(receipt.proof == .closed)
+    #expect(receipt.checksum == .crc32)
+    #expect(receipt.attempts == 1)
+    #expect(receipt.byteCount == 100_000)
+    #expect(receipt.etag == object.etag)
+    #expect(receipt.crc32 == CRC32(bytes).base64)
+    #expect(await fixture.store.calls.map(\.operation) == ["PutObject"])
+  }
+
+  @Test func `an empty file is an empty object`() async throws {
+    let fixture = try TransferFixture()
+    try fixture.write("empty", [])
+    let receipt = try await fixture.upload("empty")
+    #expect(receipt.byteCount == 0)
+    #expect(await fixture.store.bytes("empty") == [])
+  }
+
+  @Test func `a file whose close nobody saw is proved by a lease`() async throws {
+    let fixture = try TransferFixture()
+    try fixture.write("a", [1, 2, 3])
+    #expect(try await fixture.upload("a", isCloseSeen: false).proof == .leased)
+  }
+
+  @Test func `a file that is open for writing waits, or goes as a snapshot`() async throws {
+    let fixture = try TransferFixture()
+    try fixture.write("a", pattern(1_000))
+    let writer = try FileHandle(forWritingTo: fixture.url("a"))
+    await #expect(throws: UploadAbandoned.openForWriting) { try await fixture.upload("a") }
+    #expect(await fixture.store.keys.isEmpty)
+    let receipt = try await fixture.upload("a", openFiles: .snapshot)
+    #expect(receipt.proof == .reread)
+    #expect(await fixture.store.bytes("a") == pattern(1_000))
+    try writer.close()
+  }
+
+  @Test func `what is gone has vanished`() async throws {
+    let fixture = try TransferFixture()
+    await #expect(throws: UploadAbandoned.vanished) { try await fixture.upload("gone") }
+  }
+
+  @Test func `what fails before the publication leaves nothing behind`() async throws {
+    let fixture = try TransferFixture()
+    try fixture.write("a", [1])
+    await #expect(throws: S3Error.self) {
+      try await fixture.upload("a", beforePublication: { throw refusal("test") })
+    }
+    #expect(await fixture.store.calls.isEmpty)
+    #expect(fixture.resources.budget.available == fixture.resources.budget.capacity)
+    #expect(fixture.resources.slots.available == fixture.resources.slots.capacity)
+  }
+}
+
+/// The proofs of one reading, each at the moment that matters.
+@Suite struct PublicationCheckTests {
+  private let fixture: TransferFixture
+
+  init() throws {
+    fixture = try TransferFixture()
+    try fixture.write("a", pattern(1_000))
+  }
+
+  private func check(isCloseSeen: Bool = true, stamps: StampTrust = .trusted) throws -> PublicationCheck {
+    let file = try #require(try fixture.root.open("a"))
+    return PublicationCheck(
+      root: fixture.root, path: "a", file: file, isCloseSeen: isCloseSeen, stamps: stamps)
+  }
+
+  @Test func `an untouched file is proved by what is known of it`() throws {
+    #expect(try check().verdict() == .proved(.closed))
+    #expect(try check(isCloseSeen: false).verdict() == .proved(.leased))
+  }
+
+  @Test func `a write during the reading is a change`() throws {
+    let check = try check()
+    try fixture.overwrite("a", [9], at: 3_000)
+    #expect(try check.verdict() == .changed)
+  }
+
+  @Test func `another file under the name is a change`() throws {
+    let check = try check()
+    // Written beside it and renamed over it: the file that was read stays as it was.
+    try fixture.write("b", pattern(1_000))
+    try #require(rename(fixture.url("b").path, fixture.url("a").path) == 0)
+    #expect(try check.verdict() == .changed)
+    #expect(try !check.isSameFileGrown())
+  }
+
+  @Test func `a file that is gone is a change`() throws {
+    let check = try check()
+    try FileManager.default.removeItem(at: fixture.url("a"))
+    #expect(try check.verdict() == .changed)
+    #expect(try !check.isSameFileGrown())
+  }
+
+  @Test func `a writer at either end of the reading shows`() throws {
+    var writer = try FileHandle(forUpdating: fixture.url("a"))
+    let early = try check()
+    try writer.close()
+    #expect(early.outlook == .writerPresent)
+    #expect(try early.verdict() == .writerPresent)
+    let late = try check()
+    writer = try FileHandle(forUpdating: fixture.url("a"))
+    #expect(try late.verdict() == .writerPresent)
+    try writer.close()
+  }
+
+  @Test func `a stamp too fresh to show the next write proves nothing`() throws {
+    #expect(try check(stamps: .tooFresh).verdict() == .untold)
+  }
+
+  @Test func `a file that only grew is the same file, one that shrank is not`() throws {
+    let check = try check()
+    try fixture.overwrite("a", [1, 2, 3], at: 1_000)
+    #expect(try check.isSameFileGrown())
+    let handle = try FileHandle(forWritingTo: fixture.url("a"))
+    try handle.truncate(atOffset: 10)
+    try handle.close()
+    #expect(try !check.isSameFileGrown())
+  }
+}

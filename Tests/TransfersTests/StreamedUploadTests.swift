@@ -1,0 +1,106 @@
+import Digests
+import Foundation
+import HTTPTransport
+import LocalTree
+import MirrorModel
+import S3Client
+import TestSupport
+import Testing
+
+@testable import Transfers
+
+/// Stretches that are larger than memory should hold are read again while they are sent.
+@Suite struct StreamedUploadTests {
+  private static let bytes = pattern(11 * mebibyte)
+
+  private func settings(threshold: Int, part: Int) -> UploadSettings {
+    var settings = UploadSettings()
+    settings.singleThreshold = Int64(threshold * mebibyte)
+    settings.partBytes = Int64(part * mebibyte)
+    settings.settle = .zero
+    return settings
+  }
+
+  private func upload(_ fixture: TransferFixture, _ settings: UploadSettings) async throws -> UploadReceipt {
+    try await fixture.uploader(settings).upload(
+      "a", of: fixture.root, to: "a", isCloseSeen: true, openFiles: .wait)
+  }
+
+  /// A budget of 6 MiB holds stretches of up to 5 MiB.
+  private func fixture() throws -> TransferFixture {
+    let fixture = try TransferFixture(budgetBytes: 6 << 20)
+    try fixture.write("a", Self.bytes)
+    return fixture
+  }
+
+  @Test func `a sixth of the budget is the most that one stretch holds in memory`() throws {
+    let standard = try TransferResources(workers: 10)
+    #expect(standard.holding(16 << 20) == .buffered)
+    #expect(standard.holding((16 << 20) + 1) == .streamed)
+    #expect(standard.width(forStretchesOf: 16 << 20) == 6)
+    #expect(standard.width(forStretchesOf: 64 << 20) == 10)
+    standard.stop()
+  }
+
+  @Test(arguments: [(16, 16), (0, 6)])
+  func `it arrives whole, in one request or in parts`(threshold: Int, part: Int) async throws {
+    let fixture = try fixture()
+    let receipt = try await upload(fixture, settings(threshold: threshold, part: part))
+    #expect(receipt.checksum == .crc32)
+    #expect(receipt.parts == (threshold == 0 ? 2 : 1))
+    #expect(await fixture.store.bytes("a") == Self.bytes)
+  }
+
+  @Test(arguments: [(16, 16), (0, 6)])
+  func `bytes that change between the readings are not published`(threshold: Int, part: Int) async throws {
+    let fixture = try fixture()
+    await fixture.store.hold { call in
+      // The last byte of the stretch that is sent first, when it has been hashed already.
+      let isPart = call.operation == "UploadPart" && call.ordinal == 1
+      if isPart { try fixture.overwrite("a", [1, 2, 3], at: 3 << 20) }
+      if isPart || call.operation == "PutObject" { try fixture.overwrite("a", [1, 2, 3], at: 8 << 20) }
+    }
+    await #expect(throws: UploadAbandoned.changed) {
+      try await upload(fixture, settings(threshold: threshold, part: part))
+    }
+    #expect(await fixture.store.keys.isEmpty)
+    #expect(await fixture.store.openUploads.isEmpty)
+  }
+
+  @Test func `a body gives the same bytes from the start and from anywhere`() throws {
+    let fixture = try fixture()
+    let file = try #require(try fixture.root.open("a"))
+    let slice = Array(Self.bytes[1_000..<301_000])
+    let body = StreamedBody(file: file, start: 1_000, byteCount: 300_000, expected: CRC32(slice))
+    for start in [0, 0, 200_000, 50_000] {
+      var offset = start
+      var read: [UInt8] = []
+      while offset < 300_000 {
+        let piece = try body.bytes(from: Int64(offset), limit: 65_536)
+        read += piece
+        offset += piece.count
+      }
+      #expect(read == Array(slice[start...]))
+    }
+    #expect(try body.bytes(from: 300_000, limit: 10).isEmpty)
+  }
+
+  @Test func `a body keeps its last bytes back when they are not those that were hashed`() throws {
+    let fixture = try fixture()
+    let file = try #require(try fixture.root.open("a"))
+    let body = StreamedBody(file: file, start: 0, byteCount: 100, expected: CRC32(value: 1))
+    #expect(try body.bytes(from: 0, limit: 99).count == 99)
+    #expect(throws: UploadAbandoned.changed) { try body.bytes(from: 99, limit: 99) }
+  }
+
+  @Test func `a file that has become shorter is a change`() throws {
+    let fixture = try fixture()
+    let file = try #require(try fixture.root.open("a"))
+    let body = StreamedBody(
+      file: file, start: 0, byteCount: Int64(Self.bytes.count), expected: CRC32(Self.bytes))
+    let handle = try FileHandle(forWritingTo: fixture.url("a"))
+    try handle.truncate(atOffset: 10)
+    try handle.close()
+    #expect(throws: UploadAbandoned.changed) { try body.bytes(from: 0, limit: 100) }
+  }
+}

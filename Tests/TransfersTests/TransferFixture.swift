@@ -1,0 +1,142 @@
+import Foundation
+import LocalTree
+import MirrorModel
+import S3Client
+import Synchronization
+import SystemPackage
+import TestSupport
+import Testing
+import Transfers
+
+/// A directory, a bucket in memory and the resources of a run, for one test.
+///
+/// The directory is on tmpfs, which every Linux has at /dev/shm and whose leases are the kernel's own.
+final class TransferFixture: Sendable {
+  let path: String
+  let root: TreeRoot
+  let store: FakeObjectStore
+  let resources: TransferResources
+  let pending = PendingUploads()
+
+  /// - Parameters:
+  ///   - budgetBytes: memory for payloads; that of one part makes parts go one after the other.
+  init(
+    workers: Int = 4, budgetBytes: Int64 = TransferResources.defaultBudgetBytes,
+    behaviour: FakeBucket.Behaviour = .init()
+  ) throws {
+    path = "/dev/shm/s3mirror-test-" + UUID().uuidString
+    try FileManager.default.createDirectory(atPath: path, withIntermediateDirectories: true)
+    root = try TreeRoot(path: FilePath(path))
+    store = FakeObjectStore(behaviour: behaviour)
+    resources = try TransferResources(workers: workers, budgetBytes: budgetBytes)
+  }
+
+  deinit {
+    resources.stop()
+    do { try FileManager.default.removeItem(atPath: path) } catch { Issue.record(error) }
+  }
+
+  /// The smallest parts that S3 takes: 5 MiB.
+  var settings: UploadSettings {
+    var settings = UploadSettings()
+    settings.singleThreshold = UploadPlan.Limit.smallestPart
+    settings.partBytes = UploadPlan.Limit.smallestPart
+    settings.settle = .zero
+    return settings
+  }
+
+  func uploader(
+    _ settings: UploadSettings? = nil, pending: PendingUploads? = nil, store: (any ObjectStore)? = nil
+  ) -> Uploader {
+    Uploader(
+      store: store ?? self.store, resources: resources, settings: settings ?? self.settings,
+      pending: pending ?? self.pending, wallClock: FakeClock.system)
+  }
+
+  /// Publishes a file under its own name.
+  @discardableResult
+  func upload(
+    _ name: RelativePath, isCloseSeen: Bool = true, openFiles: OpenFilePolicy = .wait,
+    pending: PendingUploads? = nil,
+    beforePublication: @escaping @Sendable () async throws -> Void = {}
+  ) async throws -> UploadReceipt {
+    try await uploader(pending: pending).upload(
+      name, of: root, to: name.string, isCloseSeen: isCloseSeen, openFiles: openFiles,
+      beforePublication: beforePublication)
+  }
+
+  // MARK: Files
+
+  func url(_ name: String) -> URL { URL(fileURLWithPath: path + "/" + name) }
+
+  func write(_ name: String, _ bytes: [UInt8]) throws { try Data(bytes).write(to: url(name)) }
+
+  func read(_ name: String) throws -> [UInt8] { Array(try Data(contentsOf: url(name))) }
+
+  var names: [String] {
+    get throws { try FileManager.default.contentsOfDirectory(atPath: path).sorted() }
+  }
+
+  /// Writes in place, as a trainer that goes on with its file, and closes.
+  func overwrite(_ name: String, _ bytes: [UInt8], at offset: UInt64) throws {
+    let handle = try FileHandle(forWritingTo: url(name))
+    try handle.seek(toOffset: offset)
+    try handle.write(contentsOf: Data(bytes))
+    try handle.close()
+  }
+}
+
+/// Bytes of which no two 5 MiB parts are equal: 4,099 is prime.
+func pattern(_ count: Int, seed: UInt8 = 1) -> [UInt8] {
+  let block = (0..<4_099).map { UInt8(truncatingIfNeeded: $0 &* 31 >> 3) &+ seed }
+  var bytes: [UInt8] = []
+  bytes.reserveCapacity(count + block.count)
+  while bytes.count < count { bytes += block }
+  bytes.removeLast(bytes.count - count)
+  return bytes
+}
+
+let mebibyte = 1 << 20
+
+/// An answer that sending again does not mend.
+func refusal(_ operation: String, code: String = "Teapot", status: Int = 418, message: String = "") -> S3Error
+{
+  S3Error(
+    operation: operation, bucket: "bucket", key: nil, status: status, code: code, message: message)
+}
+
+/// Lets tasks through when so many have come.
+actor Meeting {
+  private let size: Int
+  private var waiting: [CheckedContinuation<Void, Never>] = []
+  private var arrived = 0
+
+  init(of size: Int) { self.size = size }
+
+  func join() async {
+    arrived += 1
+    if arrived >= size {
+      for each in waiting { each.resume() }
+      waiting = []
+    } else {
+      await withCheckedContinuation { waiting.append($0) }
+    }
+  }
+}
+
+/// Opens once; who comes before waits.
+actor Latch {
+  private var isOpen = false
+  private var waiting: [CheckedContinuation<Void, Never>] = []
+
+  func open() {
+    isOpen = true
+    for each in waiting { each.resume() }
+    waiting = []
+  }
+
+  func wait() async {
+    if isOpen { return }
+    await withCheckedContinuation { waiting.append($0) }
+  }
+}
