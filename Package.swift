@@ -71,6 +71,7 @@ let package = Package(
     tests("CredentialsTests", ["Credentials", "SigV4", "HTTPTransport"]),
     tests("S3ClientTests", ["S3Client", "HTTPTransport", "SigV4", "Digests", "TestSupport"]),
     tests("LoopThreadTests", ["LoopThread"]),
+    tests("FileWatchTests", ["FileWatch", "MirrorModel", "LoopThread", systemPackage]),
     tests("LocalTreeTests", ["LocalTree", "MirrorModel", systemPackage]),
     tests("TransferLogTests", ["TransferLog", systemPackage]),
     tests(
