@@ -72,6 +72,8 @@ let package = Package(
     tests("S3ClientTests", ["S3Client", "HTTPTransport", "SigV4", "Digests", "TestSupport"]),
     tests("LoopThreadTests", ["LoopThread"]),
     tests("LocalTreeTests", ["LocalTree", "MirrorModel", "CLinux", systemPackage]),
+    tests("FileWatchTests", ["FileWatch", "MirrorModel", "LoopThread", systemPackage]),
+    tests("LocalTreeTests", ["LocalTree", "MirrorModel", systemPackage]),
     tests("TransferLogTests", ["TransferLog", systemPackage]),
     tests(
       "S3MirrorTests",

@@ -1,21 +1,5 @@
 import MirrorModel
 
-/// How the files below a directory are given out when it is visited.
-package enum Visit: Sendable, Hashable {
-  /// It lay there when the watch began: not at all, its files are reconciled.
-  case initial
-  /// It is new: as found, unless they were given out already since it is watched.
-  case appeared
-  /// It was met under a name that no record has told of yet: as found, at every depth.
-  case surfaced
-  /// It was renamed: as renamed.
-  case renamed(from: RelativePath)
-  /// It was renamed, and what lay below it may have been missed: as renamed, then as found.
-  case renamedUnseen(from: RelativePath)
-  /// Events were lost, and all is compared anyhow: as found where there was no watch before.
-  case recovered
-}
-
 /// What one record asks for, to be carried out in order before the next record is translated.
 package enum TranslationStep: Sendable, Hashable {
   case emit(WatchEvent)
@@ -67,7 +51,7 @@ package struct EventTranslation: Sendable {
       // Renamed to where it can be no key: it is gone from the keys.
       let kind: EntryKind = record.mask.contains(.isDirectory) ? .directory : .file
       if record.mask.contains(.movedTo), let departure = pairing.take(cookie: record.cookie, kind) {
-        giveUp([departure], into: &steps)
+        giveUpUnanswered([departure], into: &steps)
       }
     case .text(let name):
       settleDepartures(of: name, from: directory, unlessCookie: record.cookie, into: &steps)
@@ -82,7 +66,7 @@ package struct EventTranslation: Sendable {
 
   /// Takes what waits for its other half as moved out of the tree.
   package mutating func settle(into steps: inout [TranslationStep]) {
-    giveUp(pairing.takeAll { _ in true }, into: &steps)
+    giveUpUnanswered(pairing.takeAll { _ in true }, into: &steps)
   }
 
   /// The tree that was watched is not at its place any more.
@@ -154,17 +138,25 @@ extension EventTranslation {
     into steps: inout [TranslationStep]
   ) {
     let departure = pairing.take(cookie: cookie, .directory)
-    guard let path else { return giveUp(departure.map { [$0] } ?? [], into: &steps) }
+    guard let path else { return giveUpUnanswered(departure.map { [$0] } ?? [], into: &steps) }
     guard let departure else { return steps.append(.visit(name, under: parent, .surfaced)) }
     let old = table.path(of: departure.parent).appending(departure.name.string)
-    steps.append(.emit(.directoryRenamed(from: old, to: path)))
-    guard let node = departure.node, table[node] != nil, !table.isAttached(node) else {
-      // A visit met it on its way, or it was never watched.
-      steps.append(.visit(name, under: parent, .renamedUnseen(from: old)))
-      return steps.append(.recheck(departure.name, under: departure.parent))
+    // No directory is renamed to below itself or to above itself. Where a table that is behind makes it seem so, the
+    // same path can be an old one and a new one in one visit, and what is told gone could be what was just told new.
+    let overlap = old.isWithin(path) || path.isWithin(old)
+    if let node = departure.node, table[node] != nil, !table.isAttached(node) {
+      if relocate(node, to: name, under: parent, into: &steps) {
+        steps.append(.emit(.directoryRenamed(from: old, to: path)))
+        steps.append(.visit(name, under: parent, overlap ? .surfaced : .renamed(from: old)))
+        return steps.append(.recheck(departure.name, under: departure.parent))
+      }
+      // A visit has met the new parent below this directory, where it came later. So this directory has left that
+      // place since, and the record of its next arrival has it visited with all that it holds by then.
+      remove(node, into: &steps)
     }
-    guard relocate(node, to: name, under: parent, into: &steps) else { return recover(into: &steps) }
-    steps.append(.visit(name, under: parent, .renamed(from: old)))
+    // Otherwise a visit met it on its way, or it was never watched.
+    steps.append(.emit(.directoryRenamed(from: old, to: path)))
+    steps.append(.visit(name, under: parent, overlap ? .surfaced : .renamedUnseen(from: old)))
     steps.append(.recheck(departure.name, under: departure.parent))
   }
 
@@ -180,8 +172,17 @@ extension EventTranslation {
     if let replaced { table.detach(replaced) }
     table.move(directory, to: name, under: parent)
     // Only now, when the directory has its place: what it left may be below the replaced one.
-    if let replaced { remove(replaced, into: &steps) }
+    if let replaced { displace(replaced, into: &steps) }
     return true
+  }
+
+  /// Forgets a directory whose name another one has. Its records are dropped from here on, so what becomes of its
+  /// files is not told one by one.
+  package mutating func displace(_ directory: NodeID, into steps: inout [TranslationStep]) {
+    let path = table.path(of: directory)
+    let wasWatched = table[directory]?.descriptor != nil
+    remove(directory, into: &steps)
+    if wasWatched { steps.append(.emit(.directoryMovedAway(path))) }
   }
 
   /// Forgets a directory and all below it. What has left from there can be named only now.
@@ -231,7 +232,7 @@ extension EventTranslation {
     let mask = record.mask
     guard !isExcluded(path, .file) else {
       if mask.contains(.movedTo), let departure = pairing.take(cookie: record.cookie, .file) {
-        giveUp([departure], into: &steps)
+        giveUpUnanswered([departure], into: &steps)
       }
       return
     }
@@ -264,12 +265,15 @@ extension EventTranslation {
   ) {
     let departure = Departure(
       cookie: cookie, parent: parent, name: name, kind: kind, node: node, sequence: sequence)
-    giveUp(pairing.hold(departure), into: &steps)
+    giveUpUnanswered(pairing.hold(departure), into: &steps)
   }
 
   /// A record about a name that something left says that the name is in use again, so no arrival came before it.
-  private mutating func settleDepartures(
-    of name: RelativePath, from parent: NodeID, unlessCookie cookie: UInt32,
+  ///
+  /// A visit that meets the name says so too. It must come first: what is told gone afterwards would take the files
+  /// with it that the visit gives out.
+  package mutating func settleDepartures(
+    of name: RelativePath, from parent: NodeID, unlessCookie cookie: UInt32 = 0,
     into steps: inout [TranslationStep]
   ) {
     guard !pairing.isEmpty else { return }
@@ -277,19 +281,23 @@ extension EventTranslation {
       pairing.takeAll { $0.name == name && $0.parent == parent && $0.cookie != cookie }, into: &steps)
   }
 
+  /// Takes departures for gone: first all are named, because what one leaves behind may be below another.
+  ///
+  /// The steps hold no visit, so nothing that a visit gives out is taken back by what is told gone after it.
   private mutating func giveUp(_ departures: [Departure], into steps: inout [TranslationStep]) {
-    for departure in departures where table[departure.parent] != nil {
+    for departure in departures where table.isWithin(departure.parent, WatchTable.root) {
       let path = table.path(of: departure.parent).appending(departure.name.string)
-      if departure.kind == .directory {
-        steps.append(.emit(.directoryMovedAway(path)))
-        if let node = departure.node, table[node] != nil, !table.isAttached(node) {
-          remove(node, into: &steps)
-        }
-      } else {
-        steps.append(.emit(.deleted(path)))
-      }
-      // The arrival of an exchange's other half may have been nowhere near a watch.
-      recheckIfExchanged(departure, into: &steps)
+      steps.append(.emit(departure.kind == .directory ? .directoryMovedAway(path) : .deleted(path)))
     }
+    for case let node? in departures.map(\.node) where table[node] != nil && !table.isAttached(node) {
+      remove(node, into: &steps)
+    }
+  }
+
+  /// Gives up departures about which no record follows. Their names are looked at, because the arrival of an
+  /// exchange's other half may have been nowhere near a watch.
+  private mutating func giveUpUnanswered(_ departures: [Departure], into steps: inout [TranslationStep]) {
+    giveUp(departures, into: &steps)
+    for departure in departures { recheckIfExchanged(departure, into: &steps) }
   }
 }

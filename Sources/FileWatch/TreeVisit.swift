@@ -100,6 +100,10 @@ extension WatchedTree {
   ) {
     let path = translation.table.path(of: parent).appending(name.string)
     if isExcluded(path, .directory) { return leaveExcluded(name, under: parent, visit) }
+    // Before the watch: what is given up here loses its own, which may be the one that this directory has.
+    var steps: [TranslationStep] = []
+    translation.settleDepartures(of: name, from: parent, into: &steps)
+    perform(steps)
     do throws(Errno) {
       let directory = try parentDirectory.subdirectory(name)
       let descriptor = try instance.watch(directory, among: translation.table)
@@ -137,14 +141,16 @@ extension WatchedTree {
         fail(name, under: parent, .unwatchedFilesystem("bind mount"))
         return nil
       }
+      let old = translation.table.isAttached(owner) ? translation.table.path(of: owner) : nil
       guard translation.relocate(owner, to: name, under: parent, into: &steps) else {
         missedVisits += 1
         return nil
       }
+      if let old { steps.append(.emit(.directoryMovedAway(old))) }
       return (owner, .moved)
     }
     if let present, translation.table[present]?.descriptor != nil {
-      translation.remove(present, into: &steps)
+      translation.displace(present, into: &steps)
     }
     let node = translation.table.attach(name, under: parent)
     translation.table.setDescriptor(descriptor, of: node)
@@ -250,31 +256,6 @@ extension WatchedTree {
     guard let name = kind.remoteName, kind.type != above else { return }
     translation.table.setTrouble(.unwatchedFilesystem(name), of: node)
     emit(.rescan(translation.table.path(of: node), .unwatchedFilesystem(name)))
-  }
-}
-
-extension Visit {
-  fileprivate var announcesDirectory: Bool {
-    switch self {
-    case .appeared, .surfaced, .renamedUnseen: true
-    case .initial, .renamed, .recovered: false
-    }
-  }
-
-  /// Where the directory was before.
-  fileprivate var old: RelativePath? {
-    switch self {
-    case .renamed(let old), .renamedUnseen(let old): old
-    case .initial, .appeared, .surfaced, .recovered: nil
-    }
-  }
-
-  fileprivate func below(_ name: RelativePath) -> Visit {
-    switch self {
-    case .renamed(let old): .renamed(from: old.appending(name.string))
-    case .renamedUnseen(let old): .renamedUnseen(from: old.appending(name.string))
-    case .initial, .appeared, .surfaced, .recovered: self
-    }
   }
 }
 

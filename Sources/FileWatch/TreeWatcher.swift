@@ -19,7 +19,8 @@ import SystemPackage
 ///
 /// A change is told at least once, or the part of the tree that it may have happened in is named by `rescan`. The
 /// path is the one that it has when the event is made; a rename that was under way follows. `directoryRenamed` and
-/// `directoryMovedAway` mean that nothing is left below the old path, whatever events follow about single files.
+/// `directoryMovedAway` mean that what was there below the old path is not there any more, named by events of its
+/// own or not; where another directory has that path by now, `found` tells of its files afterwards.
 package actor TreeWatcher {
   package struct Configuration: Sendable {
     /// What is neither watched nor told of. Asked on the watcher's thread, for every event.

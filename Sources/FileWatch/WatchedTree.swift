@@ -158,9 +158,18 @@ extension WatchedTree {
       case .emit(let event): emit(event)
       case .visit(let name, let parent, let visit): self.visit(name, under: parent, visit)
       case .recheck(let name, let parent): recheck(name, under: parent)
-      case .unwatch(let descriptors): for descriptor in descriptors { instance.unwatch(descriptor) }
+      case .unwatch(let descriptors): unwatch(descriptors)
       case .rewalk: rewalk()
       }
+    }
+  }
+}
+
+extension WatchedTree {
+  /// Removes watches that the table has forgotten, but not one that a visit has met again since.
+  func unwatch(_ descriptors: some Sequence<Int32>) {
+    for descriptor in descriptors where translation.table.owner(of: descriptor) == nil {
+      instance.unwatch(descriptor)
     }
   }
 }
