@@ -32,13 +32,14 @@ import Testing
     let store = MeteredStore(fake, meter: meter)
     _ = try await store.send(PutObject(key: "a", body: BytesBody([1, 2, 3])))
     _ = try await store.send(GetObject(key: "a", sink: RecordingSink()))
+    _ = try await store.send(GetObject(key: "a", range: 1...2, sink: RecordingSink()))
     _ = try await store.send(HeadObject(key: "a"))
     await #expect(throws: S3Error.self) {
       try await store.send(GetObject(key: "none", sink: RecordingSink()))
     }
     var expected = TransferMeter.Reading()
     expected.sentBytes = 3
-    expected.fetchedBytes = 3
+    expected.fetchedBytes = 3 + 2
     #expect(meter.reading == expected)
   }
 

@@ -171,6 +171,41 @@ import Testing
     }
   }
 
+  @Test func `an entry that is cut short publishes nothing more, and neither does the end`() async throws {
+    try await Stage.play { stage async throws in
+      try stage.directory.write("out/a", "x")
+      let (begun, bell) = AsyncStream<Void>.makeStream()
+      await stage.fake.hold { call in
+        guard call.operation == PutObject.name else { return }
+        bell.yield()
+        await Stage.untilCancelled()
+      }
+      let scope = try stage.scope()
+      let spec = MirrorSpec.upload(stage.url("out"), local: stage.local("out"))
+      let entry = Task { try await scope.enter([(name: "out", spec: spec)]) }
+      for await _ in begun { break }
+      entry.cancel()
+      scope.abandon()
+      await #expect(throws: CancellationError.self) { try await entry.value }
+      await stage.fake.hold(nil)
+      #expect(await scope.exit(.threw).uploads.isEmpty)
+      #expect(try await stage.keys().isEmpty)
+    }
+  }
+
+  @Test func `what is abandoned before its end is cut short at the end too`() async throws {
+    try await Stage.play { stage async throws in
+      let scope = try stage.scope()
+      let spec = MirrorSpec.upload(stage.url("out"), local: stage.local("out"), interval: nil)
+      try await scope.enter([(name: "out", spec: spec)])
+      try stage.directory.write("out/a", "x")
+      scope.abandon()
+      let report = await scope.exit(.returned)
+      #expect(report.uploads.first?.failures.isEmpty == false)
+      #expect(try await stage.keys().isEmpty)
+    }
+  }
+
   @Test func `a second mirror on the same remote is refused, and may begin when the first has ended`()
     async throws
   {

@@ -92,6 +92,8 @@ struct Journal: Sendable {
       TransferRecord(
         time: .now(), mirror: mirror, operation: operation, path: path.string, url: bucketURL + key,
         outcome: .failed, error: reason))
+    // What was cut short is no fault of the file's: the report at the end names it once.
+    guard !(error is CancellationError) else { return }
     logger.warning("\(mirror): \(operation.rawValue) \(path): \(reason)")
     tell(.failed(mirror: mirror, operation: operation.rawValue, path: path.string, reason: reason))
   }

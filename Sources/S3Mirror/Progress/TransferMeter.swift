@@ -44,7 +44,8 @@ final class TransferMeter: Sendable {
 struct MeteredStore: ObjectStore {
   private enum Payload {
     case sent(Int64)
-    case fetched
+    /// Bytes of a range; nil for the whole object, whose size the answer tells.
+    case fetched(Int64?)
   }
 
   private let base: any ObjectStore
@@ -64,7 +65,8 @@ struct MeteredStore: ObjectStore {
       let output = try await base.send(operation)
       switch payload {
       case .sent(let bytes): meter.ended(sent: bytes, fetched: 0)
-      case .fetched: meter.ended(sent: 0, fetched: (output as? GetObject.Output)?.head.byteCount ?? 0)
+      case .fetched(let bytes):
+        meter.ended(sent: 0, fetched: bytes ?? (output as? GetObject.Output)?.head.byteCount ?? 0)
       }
       return output
     } catch {
@@ -77,7 +79,7 @@ struct MeteredStore: ObjectStore {
     switch operation {
     case let put as PutObject: .sent(put.body.byteCount)
     case let part as UploadPart: .sent(part.body.byteCount)
-    case is GetObject: .fetched
+    case let get as GetObject: .fetched(get.range.map { $0.upperBound - $0.lowerBound + 1 })
     default: nil
     }
   }

@@ -27,7 +27,11 @@ extension MirrorScope {
       for run in runs { await run.value }
       return await concurrentEach(lanes, width: lanes.count) { await $0.finish(ending) }
     }
-    state.withLock { $0.ending = work }
+    let cut = state.withLock { state in
+      state.ending = work
+      return state.cut
+    }
+    if let cut { stopWork(unfinished: cut) }
     let timer = options.exitTimeout.map { timeout in
       Task {
         do {
@@ -55,7 +59,10 @@ extension MirrorScope {
   }
 
   private func stopWork(unfinished: UnfinishedUploads) {
-    let (lanes, runs, ending, once) = state.withLock { ($0.lanes, $0.runs, $0.ending, $0.once) }
+    let (lanes, runs, ending, once) = state.withLock { state in
+      state.cut = unfinished
+      return (state.lanes, state.runs, state.ending, state.once)
+    }
     for lane in lanes { lane.cancelled(leaving: unfinished) }
     for run in runs { run.cancel() }
     ending?.cancel()

@@ -23,6 +23,8 @@ package final class MirrorScope: Sendable {
     var log: OpenLog?
     var progress: Task<Void, Never>?
     var isEnding = false
+    /// What becomes of uploads under way, once everything is to be cut short; it holds for what begins later too.
+    var cut: UnfinishedUploads?
     var ending: Task<[MirrorReport.Upload], Never>?
     /// A one-shot upload.
     var once: Task<MirrorReport.Upload, any Error>?
@@ -191,6 +193,8 @@ package final class MirrorScope: Sendable {
         for lane in lanes { group.addTask { try await lane.enter() } }
         try await group.waitForAll()
       }
+      // A lane that was cut short only has more to do later; here there is no later.
+      try Task.checkCancellation()
     } catch {
       for lane in lanes { await lane.discard() }
       throw describe(error)
