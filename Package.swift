@@ -64,7 +64,7 @@ let package = Package(
     .target(
       name: "TestSupport", dependencies: ["S3Client", "HTTPTransport", "SigV4", "Digests"],
       path: "Tests/Support", swiftSettings: strictness),
-    tests("MirrorModelTests", ["MirrorModel"]),
+    tests("MirrorModelTests", ["MirrorModel"], resources: [.copy("EventScripts")]),
     tests("HTTPTransportTests", ["HTTPTransport", "LoopThread", "CCurl", "CZlib"]),
     tests("DigestsTests", ["Digests"]),
     tests("SigV4Tests", ["SigV4", "Digests"], resources: [.copy("Resources")]),

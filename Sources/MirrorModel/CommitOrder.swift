@@ -28,14 +28,15 @@ package struct CommitOrder: Sendable {
     return data.isEmpty ? ordered : [data.sorted()] + ordered
   }
 
-  /// The first unpublished path that keeps a marker back, if there is one. A marker never holds back another
-  /// marker of its own directory.
+  /// The first unpublished path that keeps a marker back, if there is one: one below the marker's directory, or a
+  /// directory above it that could not be compared. A marker never holds back another marker of its own directory.
   package func obstacle(to marker: RelativePath, among unpublished: some Sequence<RelativePath>)
     -> RelativePath?
   {
     let directory = marker.parent
     return unpublished.first { path in
-      path != marker && path.isWithin(directory) && !(isMarker(path) && path.parent == directory)
+      path != marker && (path.isWithin(directory) || directory.isWithin(path))
+        && !(isMarker(path) && path.parent == directory)
     }
   }
 }

@@ -1,64 +1,29 @@
-/// Instants are passed in, so that everything here can be run by a test's own clock.
-package typealias Instant = ContinuousClock.Instant
-
-/// What is known of one path that changed since it was last published.
-package struct DirtyEntry: Sendable, Hashable {
-  package enum Writing: Sendable, Hashable {
-    /// Created, found or renamed: no write was seen.
-    case unknown
-    /// Written, and not closed since `since`.
-    case open(since: Instant)
-    /// The last write was closed.
-    case closed
-  }
-
-  package var writing: Writing
-  /// When the oldest change that is not yet published happened; the recovery point is its age.
-  package var firstChange: Instant
-  package var lastChange: Instant
-  /// The name came into being after the set was last taken, so nothing of this run lies under its key.
-  package var isNew: Bool
-  /// The name that this content was published under, when a rename alone made the path dirty.
-  package var renamedFrom: RelativePath?
-
-  package init(
-    writing: Writing, firstChange: Instant, lastChange: Instant, isNew: Bool = false,
-    renamedFrom: RelativePath? = nil
-  ) {
-    self.writing = writing
-    self.firstChange = firstChange
-    self.lastChange = lastChange
-    self.isNew = isNew
-    self.renamedFrom = renamedFrom
-  }
-
-  /// Joins what an abandoned publication brought back with what happened since.
-  func merged(withLater later: DirtyEntry) -> DirtyEntry {
-    var joined = later
-    joined.firstChange = min(firstChange, later.firstChange)
-    joined.isNew = isNew && later.isNew
-    joined.renamedFrom = nil
-    return joined
-  }
-}
-
 /// The paths that changed since they were last published, kept small: many changes to one path are one entry, and
-/// a directory with too many becomes one "compare this directory".
+/// directories with too many become one "compare this directory" each.
 ///
 /// The set names paths, not states: whether a path is there, and what, is asked of the filesystem when it is taken.
+/// So naming a path once too often costs a look; forgetting one leaves S3 wrong until the exit's comparison.
 package struct DirtySet: Sendable {
-  package private(set) var entries: [RelativePath: DirtyEntry] = [:]
+  package internal(set) var entries: [RelativePath: DirtyEntry] = [:]
   /// Directories to compare, because their events were lost, cannot be had or were too many.
-  package private(set) var rescans: [RelativePath: RescanReason] = [:]
+  package internal(set) var rescans: [RelativePath: RescanReason] = [:]
   /// Directories that left the tree with everything below them.
-  package private(set) var goneDirectories: [RelativePath: Instant] = [:]
-  package private(set) var isRootLost = false
+  package internal(set) var goneDirectories: [RelativePath: Instant] = [:]
+  package internal(set) var isRootLost = false
 
   /// Directories that appeared since the set was last taken: nothing of this run was published below them.
-  private var newDirectories: Set<RelativePath> = []
+  var newDirectories: Set<RelativePath> = []
+  /// The earlier names of directories that were renamed lately.
+  var aliases = DirectoryAliases()
   /// How many entries may be held one by one before directories collapse.
-  private let capacity: Int
-  private var oldestRescan: Instant?
+  let capacity: Int
+  var oldestRescan: Instant?
+  /// What the latest pass took: a name of it may have been published. Its comparisons end when it gives back.
+  var underWay = Batch()
+  /// The names of `underWay` in their order, made when they are first asked for.
+  var sortedUnderWay: [RelativePath]?
+  private var oldestUnderWay: Instant?
+  private var oldestRescanUnderWay: Instant?
 
   package static let defaultCapacity = 100_000
 
@@ -68,142 +33,12 @@ package struct DirtySet: Sendable {
 
   package var isEmpty: Bool { entries.isEmpty && rescans.isEmpty && goneDirectories.isEmpty }
 
-  /// When the oldest unpublished change happened.
-  package var oldestChange: Instant? {
-    let instants = entries.values.lazy.map(\.firstChange) + Array(goneDirectories.values)
-    return [instants.min(), oldestRescan].compactMap { $0 }.min()
-  }
+  /// When the oldest change happened that is not published: what waits here, and what a pass has in hand.
+  package var oldestChange: Instant? { [oldestWaiting, oldestUnderWay].compactMap { $0 }.min() }
 
-  // MARK: Events
-
-  package mutating func note(_ event: WatchEvent, at now: Instant) {
-    switch event {
-    case .created(let path):
-      touch(path, at: now, isNew: true) { $0.writing = .unknown }
-    case .found(let path):
-      touch(path, at: now, isNew: newDirectories.contains(path.parent)) { _ in }
-    case .modified(let path):
-      touch(path, at: now) { entry in
-        if case .open = entry.writing { return }
-        entry.writing = .open(since: now)
-      }
-    case .closed(let path):
-      touch(path, at: now) { $0.writing = .closed }
-    case .attributes:
-      // IN_ATTRIB alone is no push (SPEC 4); the exit's reconciliation sees the later ctime.
-      break
-    case .deleted(let path):
-      noteGone(path, at: now)
-    case .renamed(let from, let to):
-      noteRename(from: from, to: to, at: now)
-    case .directoryAppeared(let directory):
-      newDirectories.insert(directory)
-    case .directoryDeleted(let directory):
-      rescans = rescans.filter { !$0.key.isWithin(directory) }
-      newDirectories.remove(directory)
-    case .directoryRenamed(let from, let to):
-      noteDirectoryRename(from: from, to: to)
-    case .directoryMovedAway(let directory):
-      noteDirectoryGone(directory, at: now)
-    case .rescan(let directory, let reason):
-      noteRescan(directory, reason, at: now)
-    case .rootLost:
-      isRootLost = true
-    }
-  }
-
-  /// The root is there again: what it holds now must be compared.
-  package mutating func noteRootReturned(at now: Instant) {
-    isRootLost = false
-    noteRescan(.root, .collapsed, at: now)
-  }
-
-  private mutating func touch(
-    _ path: RelativePath, at now: Instant, isNew: Bool = false, change: (inout DirtyEntry) -> Void
-  ) {
-    var entry =
-      entries[path] ?? DirtyEntry(writing: .unknown, firstChange: now, lastChange: now, isNew: isNew)
-    entry.lastChange = now
-    if case .unknown = entry.writing {} else { entry.renamedFrom = nil }
-    change(&entry)
-    entries[path] = entry
-    if entries.count > capacity { collapseLargestDirectory(at: now) }
-  }
-
-  /// A name that came and went between two ticks was never published and asks for nothing.
-  private mutating func noteGone(_ path: RelativePath, at now: Instant) {
-    if let entry = entries[path], entry.isNew {
-      entries[path] = nil
-    } else {
-      touch(path, at: now) { entry in
-        entry.writing = .unknown
-        entry.renamedFrom = nil
-      }
-    }
-  }
-
-  private mutating func noteRename(from: RelativePath, to: RelativePath, at now: Instant) {
-    let moved = entries[from]
-    noteGone(from, at: now)
-    var entry = moved ?? DirtyEntry(writing: .unknown, firstChange: now, lastChange: now)
-    entry.lastChange = now
-    entry.renamedFrom = moved == nil ? from : moved?.renamedFrom
-    // The target may replace a published file, so it is never "new": its later deletion must reach S3.
-    entry.isNew = newDirectories.contains(to.parent)
-    if let replaced = entries[to] { entry.firstChange = min(entry.firstChange, replaced.firstChange) }
-    entries[to] = entry
-    if entries.count > capacity { collapseLargestDirectory(at: now) }
-  }
-
-  private mutating func noteDirectoryRename(from: RelativePath, to: RelativePath) {
-    rekey(&rescans, from: from, to: to)
-    for directory in newDirectories where directory.isWithin(from) {
-      newDirectories.remove(directory)
-      newDirectories.insert(directory.moved(from: from, to: to))
-    }
-  }
-
-  private func rekey<Value>(
-    _ table: inout [RelativePath: Value], from: RelativePath, to: RelativePath
-  ) {
-    for (directory, value) in table where directory.isWithin(from) && !directory.isRoot {
-      table[directory] = nil
-      table[directory.moved(from: from, to: to)] = value
-    }
-  }
-
-  private mutating func noteDirectoryGone(_ directory: RelativePath, at now: Instant) {
-    let isNew = newDirectories.contains(directory)
-    var oldest = now
-    for (path, entry) in entries where path.isWithin(directory) {
-      oldest = min(oldest, entry.firstChange)
-      entries[path] = nil
-    }
-    rescans = rescans.filter { !$0.key.isWithin(directory) }
-    newDirectories = newDirectories.filter { !$0.isWithin(directory) }
-    if !isNew { goneDirectories[directory] = oldest }
-  }
-
-  private mutating func noteRescan(_ directory: RelativePath, _ reason: RescanReason, at now: Instant) {
-    rescans[directory] = reason
-    oldestRescan = min(oldestRescan ?? now, now)
-    guard reason == .queueOverflow else { return }
-    // The close of a file that was being written may be among the lost events.
-    for (path, entry) in entries where path.isWithin(directory) {
-      if case .open = entry.writing { entries[path]?.writing = .unknown }
-    }
-  }
-
-  /// Replaces the entries below the directory that holds most of them by one rescan, so that memory stays bounded.
-  private mutating func collapseLargestDirectory(at now: Instant) {
-    var counts: [RelativePath: Int] = [:]
-    for path in entries.keys { counts[path.parent, default: 0] += 1 }
-    guard let largest = counts.max(by: { $0.value < $1.value })?.key else { return }
-    for (path, entry) in entries where path.isWithin(largest) {
-      oldestRescan = min(oldestRescan ?? now, entry.firstChange)
-      entries[path] = nil
-    }
-    rescans[largest] = .collapsed
+  private var oldestWaiting: Instant? {
+    let oldest = [entries.values.lazy.map(\.firstChange).min(), goneDirectories.values.min(), oldestRescan]
+    return oldest.compactMap { $0 }.min()
   }
 
   // MARK: Taking and giving back
@@ -224,39 +59,86 @@ package struct DirtySet: Sendable {
     }
 
     package var isEmpty: Bool { entries.isEmpty && rescans.isEmpty && goneDirectories.isEmpty }
+
+    func contains(_ path: RelativePath) -> Bool {
+      entries[path] != nil || rescans[path] != nil || goneDirectories[path] != nil
+    }
+
+    var paths: [RelativePath] { Array(entries.keys) + rescans.keys + goneDirectories.keys }
   }
 
-  /// Takes the entries that `isReady`, and every rescan and directory that is gone; the rest waits here.
-  package mutating func take(where isReady: (RelativePath, DirtyEntry) -> Bool) -> Batch {
-    let ready = entries.filter { isReady($0.key, $0.value) }
-    let batch = Batch(entries: ready, rescans: rescans, goneDirectories: goneDirectories)
-    if ready.count == entries.count {
+  /// Takes the entries that `isReady`, and the rescans and gone directories that are due; the rest waits here.
+  package mutating func take(
+    where isReady: (RelativePath, DirtyEntry) -> Bool,
+    directories isDue: (RelativePath) -> Bool = { _ in true }
+  ) -> Batch {
+    let oldest = oldestWaiting
+    let batch = Batch(
+      entries: entries.filter { isReady($0.key, $0.value) }, rescans: rescans.filter { isDue($0.key) },
+      goneDirectories: goneDirectories.filter { isDue($0.key) })
+    guard !batch.isEmpty else { return batch }
+    if batch.entries.count == entries.count {
       entries = [:]
     } else {
-      for path in ready.keys { entries[path] = nil }
+      for path in batch.entries.keys { entries[path] = nil }
     }
-    rescans = [:]
-    goneDirectories = [:]
+    for directory in batch.rescans.keys { rescans[directory] = nil }
+    for directory in batch.goneDirectories.keys { goneDirectories[directory] = nil }
     newDirectories = []
-    oldestRescan = nil
-    // What stays was seen by a pass; its name may be published by the time it is deleted.
-    for path in entries.keys { entries[path]?.isNew = false }
+    aliases.age()
+    underWay = batch
+    sortedUnderWay = nil
+    oldestUnderWay = oldest
+    oldestRescanUnderWay = oldestRescan
+    if rescans.isEmpty { oldestRescan = nil }
+    // The comparison may publish what stays, so the names are new no more.
+    if !batch.rescans.isEmpty {
+      for path in entries.keys where entries[path]?.isNew == true { entries[path]?.isNew = false }
+    }
     return batch
   }
 
-  /// Brings back what a pass could not publish, joined with what happened in the meantime.
+  /// Says that a comparison outside of any batch may publish what lies below a directory, until something is given back.
+  package mutating func noteComparing(_ directory: RelativePath) {
+    underWay.rescans = [directory: .collapsed]
+  }
+
+  /// Ends a pass, and brings back what it could not publish, joined with what happened in the meantime.
   package mutating func giveBack(_ batch: Batch, at now: Instant) {
-    for (path, earlier) in batch.entries {
-      if let later = entries[path] {
-        entries[path] = earlier.merged(withLater: later)
-      } else {
-        entries[path] = earlier
-      }
+    for (path, given) in batch.entries {
+      var earlier = given
+      if given.holdsMarkers { earlier.wholeSince = given.wholeSince ?? given.firstChange }
+      var entry = entries[path].map(earlier.merged) ?? earlier
+      // A request whose answer was lost may have been carried out.
+      entry.isNew = false
+      entry.wasTried = true
+      entries[path] = entry
     }
     for (directory, reason) in batch.rescans where rescans[directory] == nil {
-      noteRescan(directory, reason, at: now)
+      noteRescan(directory, reason, at: oldestRescanUnderWay ?? now)
     }
     goneDirectories.merge(batch.goneDirectories) { min($0, $1) }
-    while entries.count > capacity { collapseLargestDirectory(at: now) }
+    underWay.rescans = [:]
+    oldestUnderWay = nil
+    oldestRescanUnderWay = nil
+    keepWithinCapacity()
+  }
+
+  /// Whether entries of this path may have been dropped, or their events lost, since a pass last published all.
+  func isForgetful(of path: RelativePath) -> Bool {
+    if rescans.isEmpty && underWay.rescans.isEmpty { return false }
+    return ([path] + path.ancestors).contains { directory in
+      [rescans[directory], underWay.rescans[directory]].contains { $0?.isStanding == false }
+    }
+  }
+
+  /// Whether something of this run may lie under a path that has no entry: a pass has it in hand, a comparison covers
+  /// it, or it came back before the pass could remove what lay below a gone directory.
+  func mayBePublished(_ path: RelativePath) -> Bool {
+    if underWay.entries[path] != nil { return true }
+    if rescans.isEmpty && underWay.rescans.isEmpty && underWay.goneDirectories.isEmpty { return false }
+    return ([path] + path.ancestors).contains {
+      rescans[$0] != nil || underWay.rescans[$0] != nil || underWay.goneDirectories[$0] != nil
+    }
   }
 }

@@ -184,7 +184,13 @@ extension Span<UInt8> {
 extension GlobPattern {
   /// The pattern text that matches exactly this name.
   package static func escaped(_ name: some StringProtocol) -> String {
-    let special: Set<Character> = ["*", "?", "[", "]", "\\", "!", "#", " "]
-    return String(name.flatMap { special.contains($0) ? ["\\", $0] : [$0] })
+    // By scalars: a combining mark makes one Character of itself and the star before it.
+    let special: Set<Unicode.Scalar> = ["*", "?", "[", "]", "\\", "!", "#", " "]
+    var escaped = String.UnicodeScalarView()
+    for scalar in name.unicodeScalars {
+      if special.contains(scalar) { escaped.append("\\") }
+      escaped.append(scalar)
+    }
+    return String(escaped)
   }
 }

@@ -9,6 +9,9 @@ package struct UploadSchedule: Sendable {
     /// How long a file with an unclosed write waits for its close before it goes as a reread snapshot.
     package var openFileGrace: Duration
 
+    /// A file that changes without pause does not wait for ever to settle, but for ten times `settle`.
+    var longestUnsettled: Duration { settle * 10 }
+
     package init(
       interval: Duration?, settle: Duration = .seconds(1), openFileGrace: Duration? = nil
     ) {
@@ -31,11 +34,12 @@ package struct UploadSchedule: Sendable {
   package struct Pass: Sendable {
     package var trigger: Trigger
     package var batch: DirtySet.Batch
-    /// Closed changes that this pass leaves out because an earlier failure keeps them in back-off; markers wait for them.
+    /// What this pass leaves out though it was whole before something that the pass takes: in back-off, not settled, or
+    /// written again. Markers wait for it; a directory whose comparison is left out stands for all below it.
     package var deferred: Set<RelativePath>
   }
 
-  private struct Failure: Sendable {
+  fileprivate struct Failure: Sendable {
     var count: Int
     var notBefore: Instant
   }
@@ -46,6 +50,9 @@ package struct UploadSchedule: Sendable {
   /// Passes that were started.
   package private(set) var passCount = 0
   private var nextTick: Instant?
+  /// Where the interval is zero: nothing is ready before. Kept, so that a storm of events does not look at every
+  /// entry for each of them.
+  private var nothingReadyBefore: Instant?
   private var failures: [RelativePath: Failure] = [:]
 
   /// The first back-off after a failed publication, doubled by each further one.
@@ -57,21 +64,31 @@ package struct UploadSchedule: Sendable {
     self.policy = policy
     self.dirty = dirty
     if let interval = policy.interval, interval > .zero { nextTick = now + interval }
+    // The entry's comparison publishes what it finds; its end is `adopt`.
+    self.dirty.noteComparing(.root)
+    noteReadiness()
   }
 
   // MARK: In
 
   package mutating func note(_ events: some Sequence<WatchEvent>, at now: Instant) {
+    let directoriesBefore = dirty.rescans.count + dirty.goneDirectories.count
     for event in events { dirty.note(event, at: now) }
+    guard policy.interval == .zero else { return }
+    let isDirectoryNew = dirty.rescans.count + dirty.goneDirectories.count != directoriesBefore
+    let ready = isDirectoryNew ? now : now + policy.settle
+    nothingReadyBefore = min(nothingReadyBefore ?? ready, ready)
   }
 
   package mutating func noteRootReturned(at now: Instant) {
     dirty.noteRootReturned(at: now)
+    noteReadiness()
   }
 
-  /// Makes dirty what a comparison outside the schedule could not publish.
+  /// Makes dirty what the entry's comparison could not publish.
   package mutating func adopt(_ unpublished: DirtySet.Batch, at now: Instant) {
     dirty.giveBack(unpublished, at: now)
+    noteReadiness()
   }
 
   /// Starts a pass if one is due: the batch is the caller's until `finish`.
@@ -82,30 +99,20 @@ package struct UploadSchedule: Sendable {
       if let interval = policy.interval, interval > .zero { advanceTick(past: now, by: interval) }
     }
     guard !dirty.isRootLost else { return nil }
-    var deferred: Set<RelativePath> = []
-    let isImmediate = policy.interval == .zero
-    let policy = policy
-    let failures = failures
+    let readiness = Readiness(policy: policy, failures: failures)
+    var newest: Instant?
     let batch = dirty.take { path, entry in
-      switch trigger {
-      case .drain: return true
-      case .flush:
-        if case .open = entry.writing { return false }
-        return true
-      case .tick:
-        if case .open(let since) = entry.writing { return since + policy.openFileGrace <= now }
-        if isImmediate, entry.lastChange + policy.settle > now { return false }
-        if let failure = failures[path], failure.notBefore > now {
-          deferred.insert(path)
-          return false
-        }
-        return true
-      }
+      guard readiness.isReady(path, entry, for: trigger, at: now) else { return false }
+      newest = max(newest ?? entry.lastChange, entry.lastChange)
+      return true
+    } directories: { directory in
+      trigger != .tick || readiness.endOfBackOff(directory).map { $0 <= now } ?? true
     }
+    noteReadiness()
     guard !batch.isEmpty else { return nil }
     isRunning = true
     passCount += 1
-    return Pass(trigger: trigger, batch: batch, deferred: deferred)
+    return Pass(trigger: trigger, batch: batch, deferred: deferred(before: newest))
   }
 
   /// Ends a pass. `unpublished` comes back dirty; of these, `failed` paths back off, the others were only caught in
@@ -113,15 +120,26 @@ package struct UploadSchedule: Sendable {
   package mutating func finish(unpublished: DirtySet.Batch, failed: Set<RelativePath>, at now: Instant) {
     precondition(isRunning, "finish without begin")
     isRunning = false
+    let tried = dirty.underWay
     dirty.giveBack(unpublished, at: now)
+    failures = failures.filter { path, _ in
+      if failed.contains(path) { return true }
+      // What was tried and did not come back is over, whatever happened to it since.
+      if tried.contains(path) { return unpublished.contains(path) }
+      return dirty.entries[path] != nil || dirty.goneDirectories[path] != nil || dirty.rescans[path] != nil
+    }
     for path in failed {
       let count = (failures[path]?.count ?? 0) + 1
       let backOff = min(Self.firstBackOff * (1 << min(count - 1, 10)), Self.longestBackOff)
       failures[path] = Failure(count: count, notBefore: now + backOff)
     }
-    failures = failures.filter { path, _ in
-      dirty.entries[path] != nil || dirty.goneDirectories[path] != nil || dirty.rescans[path] != nil
+    // Where no tick paces them, what was caught in the middle of a change would be tried without pause.
+    if policy.interval == .zero {
+      for path in unpublished.paths where !failed.contains(path) {
+        failures[path] = Failure(count: failures[path]?.count ?? 0, notBefore: now + policy.settle)
+      }
     }
+    noteReadiness()
   }
 
   // MARK: Out
@@ -131,9 +149,7 @@ package struct UploadSchedule: Sendable {
   package func wakeTime(at now: Instant) -> Instant? {
     guard !isRunning, let interval = policy.interval else { return nil }
     guard interval == .zero else { return nextTick }
-    guard !dirty.isEmpty, !dirty.isRootLost else { return nil }
-    if !dirty.rescans.isEmpty || !dirty.goneDirectories.isEmpty { return now }
-    return dirty.entries.lazy.map { readyTime($0.key, $0.value) }.min()
+    return dirty.isRootLost ? nil : nothingReadyBefore
   }
 
   /// The age of the oldest unpublished change: what a crash now would cost.
@@ -141,16 +157,32 @@ package struct UploadSchedule: Sendable {
     dirty.oldestChange.map { now - $0 }
   }
 
-  private func isTickDue(at now: Instant) -> Bool {
-    guard let wake = wakeTime(at: now) else { return false }
-    return wake <= now
+  private mutating func isTickDue(at now: Instant) -> Bool {
+    guard let wake = wakeTime(at: now), wake <= now else { return false }
+    guard policy.interval == .zero else { return true }
+    // The bound was kept cheaply; now that it is reached, look.
+    noteReadiness()
+    return nothingReadyBefore.map { $0 <= now } ?? false
   }
 
-  private func readyTime(_ path: RelativePath, _ entry: DirtyEntry) -> Instant {
-    var ready = entry.lastChange + policy.settle
-    if case .open(let since) = entry.writing { ready = since + max(policy.openFileGrace, policy.settle) }
-    if let failure = failures[path] { ready = max(ready, failure.notBefore) }
-    return ready
+  /// What a pass left behind that was whole when the newest change it took happened.
+  private func deferred(before newest: Instant?) -> Set<RelativePath> {
+    guard let newest else { return [] }
+    var deferred = Set(dirty.rescans.keys)
+    for (path, entry) in dirty.entries {
+      if entry.holdsMarkers(changedAt: newest) { deferred.insert(path) }
+    }
+    return deferred
+  }
+
+  private mutating func noteReadiness() {
+    guard policy.interval == .zero else { return }
+    let readiness = Readiness(policy: policy, failures: failures)
+    let entries = dirty.entries.lazy.map { readiness.readyTime($0.key, $0.value) }.min()
+    // A directory without a back-off is due at once; the past is as good as now.
+    let directories = [Array(dirty.rescans.keys), Array(dirty.goneDirectories.keys)].joined()
+      .map { readiness.endOfBackOff($0) ?? dirty.oldestChange }
+    nothingReadyBefore = ([entries] + directories).compactMap { $0 }.min()
   }
 
   /// Ticks keep their rhythm; those that a long pass swallowed are left out.
@@ -160,4 +192,33 @@ package struct UploadSchedule: Sendable {
     tick += interval * (missed + 1)
     nextTick = tick > now ? tick : tick + interval
   }
+}
+
+/// When what waits may be tried.
+private struct Readiness {
+  let policy: UploadSchedule.Policy
+  let failures: [RelativePath: UploadSchedule.Failure]
+
+  func isReady(
+    _ path: RelativePath, _ entry: DirtyEntry, for trigger: UploadSchedule.Trigger, at now: Instant
+  ) -> Bool {
+    switch trigger {
+    case .drain: return true
+    case .flush:
+      if case .open = entry.writing { return false }
+      return true
+    case .tick: return readyTime(path, entry) <= now
+    }
+  }
+
+  func readyTime(_ path: RelativePath, _ entry: DirtyEntry) -> Instant {
+    var ready = entry.firstChange
+    if policy.interval == .zero {
+      ready = min(entry.lastChange + policy.settle, entry.firstChange + policy.longestUnsettled)
+    }
+    if case .open(let since) = entry.writing { ready = max(ready, since + policy.openFileGrace) }
+    return max(ready, endOfBackOff(path) ?? ready)
+  }
+
+  func endOfBackOff(_ path: RelativePath) -> Instant? { failures[path]?.notBefore }
 }

@@ -43,4 +43,12 @@ package enum RescanReason: Sendable, Hashable {
   case unreadable(Int32)
   /// So many paths changed that the directory is cheaper to compare than to list.
   case collapsed
+
+  /// Whether it lasts until somebody mends it, so that the directory is to be compared at every tick.
+  package var isStanding: Bool {
+    switch self {
+    case .watchLimit, .instanceLimit, .unwatchedFilesystem, .unreadable: true
+    case .queueOverflow, .collapsed: false
+    }
+  }
 }

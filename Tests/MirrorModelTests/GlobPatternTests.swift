@@ -53,4 +53,20 @@ import Testing
   func `a malformed pattern is refused`(text: String, fault: PatternError.Fault) {
     #expect(throws: PatternError(pattern: text, fault: fault)) { try GlobPattern(text) }
   }
+
+  @Test(arguments: [
+    "model.pt", "a*b", "a?b", "[x]", "!keep", "#recycle", "a b", "trailing ", "back\\slash", "*", "caf\u{e9}",
+    "cafe\u{301}", "e\u{301}*", "*\u{301}", "\u{1F600}?", "-", "a-z",
+  ])
+  func `an escaped name matches itself and nothing else`(name: String) throws {
+    let pattern = try GlobPattern(GlobPattern.escaped(name))
+    #expect(pattern.matches(RelativePath(name)))
+    for other in ["ab", "aXb", "x", "[", "model-pt", name + "x", "x" + name, String(name.dropLast())]
+    where !other.isEmpty {
+      #expect(!pattern.matches(RelativePath(other)), "\(other)")
+    }
+    // As a filter, where a leading `!` or `#` and trailing spaces would mean something.
+    let filter = try PathFilter(exclude: ["/" + GlobPattern.escaped(name)])
+    #expect(filter.excludes(RelativePath(name), .file))
+  }
 }

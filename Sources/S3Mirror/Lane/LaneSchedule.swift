@@ -116,17 +116,16 @@ final class LaneSchedule: Sendable {
     state.withLock { $0.schedule.begin(.drain, at: .now) }
   }
 
-  /// What changed below a directory since the last batch was taken, as far as it is closed or unknown; a directory
-  /// that must be compared stands for itself.
+  /// What changed below a directory since the last batch was taken, as far as it was ever whole; a directory that
+  /// must be compared stands for itself, unless it must be at every tick.
   func dirtyPaths(within directory: RelativePath) -> [RelativePath] {
     state.withLock { state in
       let dirty = state.schedule.dirty
-      let entries = dirty.entries.filter { path, entry in
-        if case .open = entry.writing { return false }
-        return path.isWithin(directory)
+      let entries = dirty.entries.filter { $0.value.holdsMarkers && $0.key.isWithin(directory) }
+      let rescans = dirty.rescans.filter { rescan, reason in
+        !reason.isStanding && (rescan.isWithin(directory) || directory.isWithin(rescan))
       }
-      return Array(entries.keys)
-        + dirty.rescans.keys.filter { $0.isWithin(directory) || directory.isWithin($0) }
+      return Array(entries.keys) + rescans.keys
     }
   }
 

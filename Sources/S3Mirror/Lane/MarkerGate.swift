@@ -9,7 +9,7 @@ import Transfers
 struct MarkerGate: Sendable {
   /// What must not be dirty when a marker goes.
   enum Strictness: Sendable {
-    /// The batch held all data closed before the marker: only the marker itself.
+    /// The batch held all data closed before the marker: only the marker itself, or a directory to compare above it.
     case marker
     /// The batch comes from a comparison, which saw the tree at no single moment: nothing under its directory.
     case directory
@@ -29,7 +29,7 @@ struct MarkerGate: Sendable {
     let dirty = schedule.dirtyPaths(within: path.parent)
     let isHeld =
       switch strictness {
-      case .marker: dirty.contains(path)
+      case .marker: dirty.contains { path.isWithin($0) }
       case .directory: dirty.contains(path) || order.obstacle(to: path, among: dirty) != nil
       }
     if isHeld { throw UploadAbandoned.changed }

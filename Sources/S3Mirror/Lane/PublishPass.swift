@@ -50,7 +50,7 @@ struct PublishPass: Sendable {
       }
       for (path, result) in results {
         note(result, of: path, entry: batch.entries[path], in: &outcome, absent: &absent)
-        if outcome.unpublished.entries[path] != nil { unpublished.insert(path) }
+        if outcome.unpublished.entries[path]?.holdsMarkers == true { unpublished.insert(path) }
       }
     }
     await removeAbsent(absent, batch: batch, in: &outcome)
@@ -139,6 +139,9 @@ struct PublishPass: Sendable {
       outcome.failed[path] = reason
       outcome.summary.failures.append(.init(path: path.string, reason: reason))
       if let entry = batch.entries[path] { outcome.unpublished.entries[path] = entry }
+      for (directory, since) in batch.goneDirectories where path.isWithin(directory) {
+        outcome.unpublished.goneDirectories[directory] = since
+      }
     }
   }
 

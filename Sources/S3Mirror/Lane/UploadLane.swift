@@ -181,7 +181,8 @@ final class UploadLane: Sendable {
       }
     }
     var outcome = await self.pass(
-      batch, deferred: pass.deferred, kind: kind, openFiles: pass.trigger == .flush ? .wait : .snapshot,
+      batch, deferred: pass.deferred.union(unlisted.keys), kind: kind,
+      openFiles: pass.trigger == .flush ? .wait : .snapshot,
       deletes: deletes, markers: batch.rescans.isEmpty ? .marker : .directory, since: start)
     for survey in surveys { note(survey, in: &outcome) }
     outcome.unpublished.rescans = unlisted

@@ -1,0 +1,60 @@
+/// Instants are passed in, so that everything here can be run by a test's own clock.
+package typealias Instant = ContinuousClock.Instant
+
+/// What is known of one path that changed since it was last published.
+package struct DirtyEntry: Sendable, Hashable {
+  package enum Writing: Sendable, Hashable {
+    /// Created, found, renamed or gone: no write was seen.
+    case unknown
+    /// Written, and not closed since `since`.
+    case open(since: Instant)
+    /// The last write was closed.
+    case closed
+  }
+
+  package var writing: Writing
+  /// When the oldest change that is not yet published happened; the recovery point is its age.
+  package var firstChange: Instant
+  package var lastChange: Instant
+  /// The name came into being after the set was last taken, so nothing of this run lies under its key.
+  package var isNew: Bool
+  /// The name that this content was published under, when a rename alone made the path dirty.
+  package var renamedFrom: RelativePath?
+  /// When the first version that is not yet published was whole: closed, found or renamed to here.
+  package var wholeSince: Instant?
+  /// A pass brought it back unpublished, so it is older than any instant here may tell.
+  var wasTried = false
+  /// Nothing is known to have changed here; it is only to be looked at.
+  var isRecheck = false
+
+  package init(
+    writing: Writing, firstChange: Instant, lastChange: Instant, isNew: Bool = false,
+    renamedFrom: RelativePath? = nil
+  ) {
+    self.writing = writing
+    self.firstChange = firstChange
+    self.lastChange = lastChange
+    self.isNew = isNew
+    self.renamedFrom = renamedFrom
+  }
+
+  /// Whether a version that was once whole is not published. Markers that came after it wait for it; a file that
+  /// is still in its first writing holds nothing back (SPEC 4, Order).
+  package var holdsMarkers: Bool {
+    if case .open = writing { return wholeSince != nil }
+    return true
+  }
+
+  /// Whether a marker that changed at this instant has to wait for this path.
+  func holdsMarkers(changedAt instant: Instant) -> Bool {
+    holdsMarkers && (wasTried || (wholeSince ?? firstChange) <= instant)
+  }
+
+  /// Joins what an abandoned publication brought back with what happened since.
+  func merged(withLater later: DirtyEntry) -> DirtyEntry {
+    var joined = later
+    joined.firstChange = min(firstChange, later.firstChange)
+    joined.wholeSince = [wholeSince, later.wholeSince].compactMap { $0 }.min()
+    return joined
+  }
+}

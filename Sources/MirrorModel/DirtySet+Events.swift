@@ -1,0 +1,216 @@
+// How events change the set.
+extension DirtySet {
+  package mutating func note(_ event: WatchEvent, at now: Instant) {
+    switch event {
+    case .created(let path):
+      touch(path, at: now, isNew: true) { entry in
+        entry.writing = .unknown
+        entry.renamedFrom = nil
+        entry.wholeSince = nil
+      }
+    case .found(let path):
+      touch(path, at: now, isNew: newDirectories.contains(path.parent)) { entry in
+        if case .open = entry.writing { return }
+        entry.wholeSince = entry.wholeSince ?? now
+      }
+    case .modified(let path):
+      touch(path, at: now) { entry in
+        entry.renamedFrom = nil
+        if case .open = entry.writing { return }
+        entry.writing = .open(since: now)
+      }
+    case .closed(let path):
+      touch(path, at: now) { entry in
+        entry.renamedFrom = nil
+        entry.writing = .closed
+        entry.wholeSince = entry.wholeSince ?? now
+      }
+    case .attributes:
+      // IN_ATTRIB alone is no push (SPEC 4); the exit's reconciliation sees the later ctime.
+      break
+    case .deleted(let path):
+      noteGone(path, at: now)
+    case .renamed(let from, let to):
+      noteRename(from: from, to: to, at: now)
+    case .directoryAppeared(let directory):
+      noteNewDirectory(directory)
+    case .directoryDeleted(let directory):
+      dropRescans(within: directory)
+      newDirectories.remove(directory)
+      lookAgain(below: directory, at: now)
+    case .directoryRenamed(let from, let to):
+      noteDirectoryRename(from: from, to: to)
+      lookAgain(below: from, at: now)
+    case .directoryMovedAway(let directory):
+      noteDirectoryGone(directory, at: now)
+    case .rescan(let directory, let reason):
+      noteRescan(directory, reason, at: now)
+    case .rootLost:
+      isRootLost = true
+    }
+  }
+
+  /// The root is there again: what it holds now must be compared.
+  package mutating func noteRootReturned(at now: Instant) {
+    isRootLost = false
+    noteRescan(.root, .collapsed, at: now)
+  }
+
+  // MARK: Files
+
+  private mutating func touch(
+    _ path: RelativePath, at now: Instant, isNew: Bool = false, change: (inout DirtyEntry) -> Void
+  ) {
+    var entry = entries[path] ?? fresh(path, at: now, isNew: isNew)
+    entry.lastChange = now
+    entry.isRecheck = false
+    change(&entry)
+    entries[path] = entry
+    if entries.count > capacity { collapse() }
+  }
+
+  private func fresh(_ path: RelativePath, at now: Instant, isNew: Bool) -> DirtyEntry {
+    var entry = DirtyEntry(
+      writing: .unknown, firstChange: now, lastChange: now, isNew: isNew && !mayBePublished(path))
+    // What is forgotten in favour of a comparison may have been whole before.
+    if isForgetful(of: path) { entry.wholeSince = now }
+    return entry
+  }
+
+  /// Names a path to be looked at, without saying that it changed.
+  private mutating func recheck(_ path: RelativePath, at now: Instant) {
+    let isKnown = entries[path].map { !$0.isRecheck } ?? false
+    touch(path, at: now) { entry in
+      entry.isNew = false
+      entry.isRecheck = !isKnown
+    }
+  }
+
+  /// A name that came and went between two ticks was never published and asks for nothing.
+  private mutating func noteGone(_ path: RelativePath, at now: Instant) {
+    if let entry = entries[path], entry.isNew {
+      entries[path] = nil
+    } else {
+      touch(path, at: now) { entry in
+        entry.writing = .unknown
+        entry.renamedFrom = nil
+        entry.wholeSince = nil
+      }
+    }
+    // Under its earlier names something else may be by now, so nothing but the need to look is noted.
+    for name in aliases.earlierNames(of: path) { recheck(name, at: now) }
+  }
+
+  private mutating func noteRename(from: RelativePath, to: RelativePath, at now: Instant) {
+    let moved = entries[from].flatMap { $0.isRecheck ? nil : $0 }
+    let origin = moved == nil ? aliases.nameWhenTaken(of: from) ?? from : moved?.renamedFrom
+    noteGone(from, at: now)
+    var entry = moved ?? DirtyEntry(writing: .unknown, firstChange: now, lastChange: now)
+    entry.lastChange = now
+    entry.renamedFrom = origin
+    // A file in its first writing was never whole; any other was, and under this name that is not published.
+    if case .open = entry.writing, entry.isNew {} else { entry.wholeSince = entry.wholeSince ?? now }
+    // The target may replace a published file: then it is not "new", since its later deletion must reach S3.
+    let replaced = entries[to]
+    entry.isNew = newDirectories.contains(to.parent) && replaced?.isNew != false && !mayBePublished(to)
+    if let replaced { entry.firstChange = min(entry.firstChange, replaced.firstChange) }
+    entries[to] = entry
+    if entries.count > capacity { collapse() }
+  }
+
+  // MARK: Directories
+
+  private mutating func noteNewDirectory(_ directory: RelativePath) {
+    // To forget newness costs a needless delete at the most.
+    if newDirectories.count >= capacity { newDirectories = [] }
+    newDirectories.insert(directory)
+  }
+
+  private mutating func noteDirectoryRename(from: RelativePath, to: RelativePath) {
+    let isNew = newDirectories.contains(from) && !mayBePublished(from)
+    for (directory, reason) in rescans where directory.isWithin(from) && !directory.isRoot {
+      rescans[directory] = nil
+      rescans[directory.moved(from: from, to: to)] = reason
+    }
+    for directory in newDirectories where directory.isWithin(from) {
+      newDirectories.remove(directory)
+      newDirectories.insert(directory.moved(from: from, to: to))
+    }
+    if !isNew { aliases.note(from: from, to: to) }
+  }
+
+  private mutating func noteDirectoryGone(_ directory: RelativePath, at now: Instant) {
+    var isNew = newDirectories.contains(directory) && !mayBePublished(directory)
+    var oldest = now
+    for (path, entry) in entries where path.isWithin(directory) {
+      oldest = min(oldest, entry.firstChange)
+      // What lay here before the directory was made anew.
+      if !entry.isNew { isNew = false }
+      entries[path] = nil
+    }
+    dropRescans(within: directory)
+    newDirectories = newDirectories.filter { !$0.isWithin(directory) }
+    guard !isNew else { return lookAgain(below: directory, at: now) }
+    for gone in [directory] + aliases.earlierNames(of: directory) + aliases.origins(below: directory) {
+      goneDirectories[gone] = min(oldest, goneDirectories[gone] ?? oldest)
+    }
+    if goneDirectories.count > Self.directoryCapacity {
+      oldest = goneDirectories.values.reduce(oldest, min)
+      goneDirectories = [:]
+      noteRescan(.root, .collapsed, at: oldest)
+    }
+  }
+
+  /// Looks again at what a pass has in hand below a directory that is gone from its place.
+  ///
+  /// The directory may have come and gone before the watch could list it. Then no event names its files, yet a pass may
+  /// have met and published them.
+  private mutating func lookAgain(below directory: RelativePath, at now: Instant) {
+    if !underWay.rescans.isEmpty,
+      ([directory] + directory.ancestors).contains(where: { underWay.rescans[$0] != nil })
+    {
+      goneDirectories[directory] = min(now, goneDirectories[directory] ?? now)
+    }
+    for gone in underWay.goneDirectories.keys where gone.isWithin(directory) || directory.isWithin(gone) {
+      goneDirectories[gone] = min(now, goneDirectories[gone] ?? now)
+    }
+    guard !underWay.entries.isEmpty else { return }
+    let paths = sortedUnderWay ?? underWay.entries.keys.sorted()
+    sortedUnderWay = paths
+    // In the order of bytes, all that begins with `directory/` stands together.
+    var index = paths.firstIndexNotBefore(directory.appending(""))
+    while index < paths.count, paths[index].isWithin(directory) {
+      recheck(paths[index], at: now)
+      index += 1
+    }
+  }
+
+  private mutating func dropRescans(within directory: RelativePath) {
+    guard !rescans.isEmpty else { return }
+    rescans = rescans.filter { !$0.key.isWithin(directory) }
+    if rescans.isEmpty { oldestRescan = nil }
+  }
+
+  mutating func noteRescan(_ directory: RelativePath, _ reason: RescanReason, at now: Instant) {
+    rescans[directory] = reason
+    oldestRescan = min(oldestRescan ?? now, now)
+    if rescans.count > Self.directoryCapacity { joinRescans() }
+    guard reason == .queueOverflow else { return }
+    // The close of a file that was being written may be among the lost events.
+    for (path, entry) in entries where path.isWithin(directory) {
+      if case .open = entry.writing { entries[path]?.writing = .unknown }
+    }
+  }
+}
+
+extension [RelativePath] {
+  /// Where, in a sorted list, the first path that is not before this one stands.
+  fileprivate func firstIndexNotBefore(_ path: RelativePath) -> Int {
+    var (low, high) = (0, count)
+    while low < high {
+      let middle = (low + high) / 2
+      if self[middle] < path { low = middle + 1 } else { high = middle }
+    }
+    return low
+  }
+}

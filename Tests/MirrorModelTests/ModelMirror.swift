@@ -1,0 +1,243 @@
+import MirrorModel
+
+/// A whole mirror without I/O: a model tree, its watch, the schedule, and passes that publish to a model bucket step
+/// by step, so that the tree can change in the middle of a pass.
+struct ModelMirror {
+  /// One step of a random run, as data, so that a failing run can be replayed and made smaller.
+  enum Action: Hashable {
+    case write(RelativePath, closing: Bool)
+    case close(RelativePath)
+    case makeDirectory(RelativePath)
+    case remove(RelativePath)
+    case rename(RelativePath, RelativePath)
+    case moveAway(RelativePath)
+    case moveIn(RelativePath)
+    /// The watch reads this many records.
+    case deliver(Int)
+    case overflow
+    case begin(flush: Bool)
+    /// The pass goes on with one path.
+    case step(failing: Bool)
+  }
+
+  private struct RunningPass {
+    var batch: DirtySet.Batch
+    var queue: [RelativePath]
+    var unpublished: Set<RelativePath>
+    var isFromComparison: Bool
+    var isEntry = false
+    var absent: [RelativePath] = []
+    var back = DirtySet.Batch()
+    var failed: Set<RelativePath> = []
+  }
+
+  private(set) var tree = ModelTree()
+  private(set) var bucket: [RelativePath: ModelTree.File] = [:]
+  /// What went wrong, in words.
+  private(set) var faults: [String] = []
+  private var watch = ModelWatch()
+  private var schedule: UploadSchedule
+  private let order = CommitOrder { $0.name == "latest" }
+  private var ledger: [RelativePath: ModelTree.File] = [:]
+  private var pass: RunningPass?
+  /// Records that the watch must have read when the next pass begins. It may be late, but not from one pass to the next.
+  private var overdue = 0
+  private var now = ContinuousClock.now
+
+  init(capacity: Int, before actions: [Action]) {
+    for action in actions { Self.change(&tree, action) }
+    tree.loseRecords()
+    schedule = UploadSchedule(
+      policy: .init(interval: .seconds(1), openFileGrace: .seconds(2)), dirty: DirtySet(capacity: capacity),
+      startingAt: now)
+    watch.begin(tree)
+    start(DirtySet.Batch(entries: survey(.root)), deferred: [], isFromComparison: true)
+    pass?.isEntry = true
+  }
+
+  mutating func carryOut(_ action: Action) {
+    now += .milliseconds(300)
+    Self.change(&tree, action)
+    switch action {
+    case .deliver(let count): deliver(count)
+    case .overflow:
+      tree.loseRecords()
+      overdue = 0
+      watch.overflow(tree)
+      schedule.note(watch.takeEvents(), at: now)
+    case .begin(let flush):
+      guard pass == nil else { return }
+      deliver(flush ? .max : overdue)
+      begin(flush ? .flush : .tick)
+    case .step(let failing): step(failing: failing)
+    default: break
+    }
+  }
+
+  private static func change(_ tree: inout ModelTree, _ action: Action) {
+    switch action {
+    case .write(let path, let closing):
+      tree.write(path, closing: closing, isMarker: path.name == "latest")
+    case .close(let path): tree.close(path)
+    case .makeDirectory(let path): tree.makeDirectory(path)
+    case .remove(let path): tree.remove(path)
+    case .rename(let from, let to): tree.rename(from, to)
+    case .moveAway(let path): tree.moveAway(path)
+    case .moveIn(let path): tree.moveIn(path, files: ["a", "b"])
+    case .deliver, .overflow, .begin, .step: break
+    }
+  }
+
+  /// Publishes until nothing is dirty, without failures.
+  mutating func drain() {
+    while pass != nil { step(failing: false) }
+    deliver(.max)
+    // What comes back once for a reason does not for ever.
+    for _ in 0..<20 where pass == nil {
+      now += .seconds(300)
+      begin(.drain)
+      while pass != nil { step(failing: false) }
+    }
+    if !schedule.dirty.isEmpty { faults.append("never clean: \(schedule.dirty.entries.keys.sorted())") }
+  }
+
+  /// What the drained bucket has that the tree has not, and the other way round.
+  func differences(ignoringExtras: Bool) -> [String] {
+    let files = tree.files()
+    let wrong = files.filter { bucket[$0.key]?.version != $0.value.version }.keys.sorted()
+    let extras = ignoringExtras ? [] : bucket.keys.filter { files[$0] == nil }.sorted()
+    return wrong.map { "\($0) is not what the tree has" } + extras.map { "\($0) is left behind" }
+  }
+
+  private mutating func deliver(_ count: Int) {
+    let records = tree.takeRecords(min(count, tree.records.count))
+    overdue = max(0, overdue - records.count)
+    for record in records { watch.translate(record, tree) }
+    schedule.note(watch.takeEvents(), at: now)
+  }
+
+  // MARK: A pass, as PublishPass makes it
+
+  private mutating func begin(_ trigger: UploadSchedule.Trigger) {
+    guard let next = schedule.begin(trigger, at: now) else { return }
+    var batch = next.batch
+    for directory in batch.rescans.keys { batch.entries.merge(survey(directory)) { watched, _ in watched } }
+    start(batch, deferred: next.deferred, isFromComparison: !batch.rescans.isEmpty)
+  }
+
+  private func survey(_ directory: RelativePath) -> [RelativePath: DirtyEntry] {
+    tree.files(below: directory).filter { bucket[$0.key]?.version != $0.value.version }
+      .mapValues { _ in DirtyEntry(writing: .unknown, firstChange: now, lastChange: now) }
+  }
+
+  private mutating func start(_ batch: DirtySet.Batch, deferred: Set<RelativePath>, isFromComparison: Bool) {
+    pass = RunningPass(
+      batch: batch, queue: order.groups(of: batch.entries.keys).flatMap { $0 }, unpublished: deferred,
+      isFromComparison: isFromComparison)
+  }
+
+  private mutating func step(failing: Bool) {
+    guard var running = pass else { return }
+    if running.queue.isEmpty {
+      finish(&running, failing: failing)
+      return
+    }
+    let path = running.queue.removeFirst()
+    let entry = running.batch.entries[path]
+    func comeBack() {
+      running.back.entries[path] = entry
+      if entry?.holdsMarkers == true { running.unpublished.insert(path) }
+    }
+    if order.isMarker(path) && order.obstacle(to: path, among: running.unpublished) != nil {
+      comeBack()
+    } else if let file = tree.file(at: path) {
+      let isCopy = entry?.renamedFrom.map { isPublished(file, as: $0) } ?? false
+      if failing {
+        running.failed.insert(path)
+        // The answer to a request may be lost after it was carried out.
+        if file.version.isMultiple(of: 2) && !order.isMarker(path) { bucket[path] = file }
+        comeBack()
+      } else if order.isMarker(path) && isHeldByGate(path, running) {
+        comeBack()
+      } else {
+        if order.isMarker(path) { checkMarker(path, file, passing: Set(running.absent)) }
+        bucket[path] = isCopy ? entry?.renamedFrom.flatMap { bucket[$0] } : file
+        ledger[path] = file
+      }
+    } else {
+      running.absent.append(path)
+    }
+    pass = running
+  }
+
+  private func isPublished(_ file: ModelTree.File, as origin: RelativePath) -> Bool {
+    guard let known = ledger[origin], known.inode == file.inode, known.version == file.version else {
+      return false
+    }
+    return bucket[origin]?.version == known.version
+  }
+
+  /// As MarkerGate: with the marker's bytes in hand, everything that happened until now is drawn in.
+  private mutating func isHeldByGate(_ marker: RelativePath, _ running: RunningPass) -> Bool {
+    deliver(.max)
+    let dirty = schedule.dirty
+    if dirty.entries[marker] != nil || dirty.rescans.keys.contains(where: marker.isWithin) { return true }
+    guard running.isFromComparison else { return false }
+    let data = dirty.entries.filter { $0.value.holdsMarkers }.keys
+    return order.obstacle(to: marker, among: Array(data) + dirty.rescans.keys) != nil
+  }
+
+  /// Everything that the marker names and that is still there must be on S3.
+  ///
+  /// - Parameter gone: data that were not at their place when the pass came by; whoever moves them there and back
+  ///   while the marker stands has broken the promise himself.
+  private mutating func checkMarker(
+    _ path: RelativePath, _ marker: ModelTree.File, passing gone: Set<RelativePath>
+  ) {
+    for (name, named) in marker.names {
+      let place = path.parent.appending(name.string)
+      guard !gone.contains(place), let present = tree.file(at: place), present.inode == named.inode,
+        present.moved == named.moved || present.moved == marker.moved
+      else { continue }
+      guard let object = bucket[place], object.inode == named.inode, object.version >= named.version else {
+        faults.append("\(path) is published ahead of \(place)")
+        continue
+      }
+    }
+  }
+
+  private mutating func finish(_ running: inout RunningPass, failing: Bool) {
+    if !running.failed.isEmpty {
+      for path in running.absent { running.back.entries[path] = running.batch.entries[path] }
+      running.back.goneDirectories = running.batch.goneDirectories
+    } else if failing {
+      running.failed.formUnion(running.absent)
+      running.failed.formUnion(running.batch.goneDirectories.keys)
+      for path in running.absent { running.back.entries[path] = running.batch.entries[path] }
+      running.back.goneDirectories = running.batch.goneDirectories
+    } else if !running.isEntry {
+      let origins = Set(running.back.entries.values.compactMap(\.renamedFrom))
+      for path in running.absent where origins.contains(path) {
+        running.back.entries[path] = running.batch.entries[path]
+      }
+      let below = bucket.keys.filter { path in
+        running.batch.goneDirectories.keys.contains { path.isWithin($0) }
+      }
+      for path in running.absent.filter({ !origins.contains($0) }) + below where tree.file(at: path) == nil {
+        bucket[path] = nil
+        ledger[path] = nil
+      }
+    }
+    pass = nil
+    overdue = tree.records.count
+    if running.isFromComparison {
+      // The watch is behind by moments; what happened during the comparison is known before it counts as ended.
+      deliver(.max)
+    }
+    if running.isEntry {
+      schedule.adopt(running.back, at: now)
+    } else {
+      schedule.finish(unpublished: running.back, failed: running.failed, at: now)
+    }
+  }
+}

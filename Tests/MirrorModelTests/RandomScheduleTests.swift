@@ -1,0 +1,106 @@
+import MirrorModel
+import Testing
+
+/// Random changes of a tree, random ticks, random failures: in the end the bucket is the tree, and on the way no marker
+/// was published ahead of what it names.
+///
+/// A failing run is made smaller and printed as the actions to replay; its seed is in the test's name.
+@Suite struct RandomScheduleTests {
+  @Test(arguments: 1...500) func `after a drain the bucket is the tree`(seed: Int) {
+    let run = RandomRun(seed: seed, capacity: DirtySet.defaultCapacity, losses: false)
+    #expect(run.faults.isEmpty, "\(run.explanation)")
+  }
+
+  @Test(arguments: 20001...20200) func `lost events and collapsed directories lose no file`(seed: Int) {
+    let run = RandomRun(seed: seed, capacity: 4, losses: true)
+    #expect(run.faults.isEmpty, "\(run.explanation)")
+  }
+}
+
+struct RandomRun {
+  let seed: Int
+  let capacity: Int
+  /// Whether events are lost; then objects that were deleted locally may wait for the exit's comparison.
+  let losses: Bool
+  private var before: [ModelMirror.Action]
+  private var actions: [ModelMirror.Action]
+
+  static let length = 400
+
+  init(seed: Int, capacity: Int, losses: Bool) {
+    self.seed = seed
+    self.capacity = capacity
+    self.losses = losses
+    var random = SplitMix(state: UInt64(seed))
+    before = (0..<10).map { _ in Self.change(&random) }
+    actions = (0..<Self.length).map { _ in Self.action(losses: losses, &random) }
+  }
+
+  var faults: [String] { faults(of: actions) }
+
+  private func faults(of actions: [ModelMirror.Action]) -> [String] {
+    var mirror = ModelMirror(capacity: capacity, before: before)
+    for action in actions {
+      mirror.carryOut(action)
+      if !mirror.faults.isEmpty { return mirror.faults }
+    }
+    mirror.drain()
+    return mirror.faults + mirror.differences(ignoringExtras: losses)
+  }
+
+  /// The smallest failing run that leaving out actions finds.
+  var explanation: String {
+    var kept = actions
+    var length = kept.count / 2
+    while length > 0 {
+      var start = 0
+      while start < kept.count {
+        var shorter = kept
+        shorter.removeSubrange(start..<min(start + length, kept.count))
+        if faults(of: shorter).isEmpty { start += length } else { kept = shorter }
+      }
+      length /= 2
+    }
+    let steps = kept.map { "  \($0)" }.joined(separator: "\n")
+    return "seed \(seed), before \(before):\n\(steps)\n\(faults(of: kept))"
+  }
+
+  // MARK: Choosing
+
+  private static func action(losses: Bool, _ random: inout SplitMix) -> ModelMirror.Action {
+    switch Int.random(in: 0..<100, using: &random) {
+    case 0..<50: change(&random)
+    case 50..<65: .deliver(Int.random(in: 1...6, using: &random))
+    case 65..<72: .begin(flush: Int.random(in: 0..<4, using: &random) == 0)
+    case 72: losses ? .overflow : .deliver(2)
+    default: .step(failing: Int.random(in: 0..<12, using: &random) == 0)
+    }
+  }
+
+  private static func change(_ random: inout SplitMix) -> ModelMirror.Action {
+    switch Int.random(in: 0..<100, using: &random) {
+    case 0..<35: .write(file(&random), closing: Int.random(in: 0..<4, using: &random) > 0)
+    case 35..<42: .close(file(&random))
+    case 42..<52: .remove(file(&random))
+    case 52..<62: .rename(file(&random), file(&random))
+    case 62..<74: .makeDirectory(directory(&random))
+    case 74..<86: .rename(directory(&random), directory(&random))
+    case 86..<92: .remove(directory(&random))
+    case 92..<96: .moveAway(directory(&random))
+    default: .moveIn(directory(&random))
+    }
+  }
+
+  private static let names: [RelativePath] = ["d", "e", "d/s", "e/s", "d/t"]
+
+  private static func directory(_ random: inout SplitMix) -> RelativePath {
+    names[Int.random(in: 0..<names.count, using: &random)]
+  }
+
+  private static func file(_ random: inout SplitMix) -> RelativePath {
+    let place = Int.random(in: 0..<4, using: &random) == 0 ? .root : directory(&random)
+    // A file may take a directory's name.
+    let names = ["a", "b", "c", "latest", "latest", "s"]
+    return place.appending(names[Int.random(in: 0..<names.count, using: &random)])
+  }
+}
