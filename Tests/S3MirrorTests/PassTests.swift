@@ -115,6 +115,41 @@ import Testing
     }
   }
 
+  @Test func `rewriting files does not widen the bound on deletes`() async throws {
+    try await Stage.play { stage async throws in
+      for index in 0..<12 { try stage.directory.write("out/old-\(index)", "x") }
+      try await stage.mirror([
+        "out": .upload(stage.url("out"), local: stage.local("out"), interval: nil)
+      ]) { mirror async throws in
+        for round in 0..<5 {
+          for index in 0..<12 { try stage.directory.write("out/old-\(index)", "round \(round)") }
+          try await mirror.flush()
+        }
+        for index in 0..<12 { try stage.directory.remove("out/old-\(index)") }
+        try stage.directory.write("out/new", "x")
+        try await mirror.flush()
+        #expect(try await stage.keys().count == 13)
+      }
+      #expect(try await stage.keys().count == 13)
+    }
+  }
+
+  @Test func `a directory of many published files may be renamed`() async throws {
+    try await Stage.play { stage async throws in
+      for index in 0..<20 { try stage.directory.write("out/tmp/file-\(index)", "x") }
+      try await stage.mirror([
+        "out": .upload(stage.url("out"), local: stage.local("out"), interval: nil)
+      ]) { mirror async throws in
+        try stage.directory.rename("out/tmp", to: "out/final")
+        try await mirror.flush()
+        #expect(try await stage.keys() == (0..<20).map { "out/final/file-\($0)" }.sorted())
+      }
+      let flush = try #require(stage.events.passes.first { $0.kind == .flush })
+      #expect(flush.copied == 20)
+      #expect(flush.deleted == 20)
+    }
+  }
+
   @Test func `without delete a rename keeps the old key`() async throws {
     try await Stage.play { stage async throws in
       try stage.directory.write("out/a", "x")

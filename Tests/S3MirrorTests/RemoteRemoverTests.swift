@@ -124,6 +124,14 @@ import Testing
     #expect(await store.keys.map { RelativePath($0) } == ["p/caf\u{e9}"])
   }
 
+  @Test func `a file's object goes when a directory has taken its name`() async throws {
+    try directory.makeDirectory("root/name")
+    await place(["name", "name/file"])
+    let outcome = try await remover().remove(["name"], of: 2)
+    #expect(outcome.deleted == ["name"])
+    #expect(await store.keys == ["p/name/file"])
+  }
+
   @Test func `a directory marker goes when its directory is gone`() async throws {
     await place(["gone/", "here/"])
     try directory.makeDirectory("root/here")

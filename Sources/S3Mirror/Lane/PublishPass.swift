@@ -117,7 +117,10 @@ struct PublishPass: Sendable {
         outcome.summary.failures.append(.init(path: directory.string, reason: cause(of: error)))
       }
     }
-    let removal = await remover.remove(candidates, of: objectCount)
+    let published = Set(outcome.settled)
+    let moved = Set(
+      batch.entries.compactMap { path, entry in published.contains(path) ? entry.renamedFrom : nil })
+    let removal = await remover.remove(candidates, of: objectCount + outcome.created, moved: moved)
     note(removal, batch: batch, in: &outcome)
   }
 

@@ -27,19 +27,24 @@ struct RemoteRemover: Sendable {
   /// - Parameters:
   ///   - candidates: paths whose objects are superfluous; a trailing slash names a directory marker.
   ///   - objectCount: how many objects lie under the prefix.
-  func remove(_ candidates: [RelativePath], of objectCount: Int) async -> Outcome {
+  ///   - moved: paths whose content is on S3 under its new name: their deletes lose nothing, so the bound does not
+  ///     count them.
+  func remove(_ candidates: [RelativePath], of objectCount: Int, moved: Set<RelativePath> = []) async
+    -> Outcome
+  {
     var outcome = Outcome()
     guard !candidates.isEmpty else { return outcome }
     guard root.isUnchanged else {
       for path in candidates { outcome.withheld[path] = .rootUnavailable }
       return outcome
     }
-    let absent = stillAbsent(candidates, noting: &outcome)
+    var absent = stillAbsent(candidates, noting: &outcome)
+    let lost = absent.filter { !moved.contains($0) }
     if case .withheld(let reason) = DeleteGuard.judge(
-      deletes: absent.count, objects: max(objectCount, absent.count), bound: bound)
+      deletes: lost.count, objects: max(objectCount, absent.count), bound: bound)
     {
-      for path in absent { outcome.withheld[path] = reason }
-      return outcome
+      for path in lost { outcome.withheld[path] = reason }
+      absent.removeAll { !moved.contains($0) }
     }
     for start in stride(from: 0, to: absent.count, by: Self.batchSize) {
       let batch = Array(absent[start..<min(start + Self.batchSize, absent.count)])
@@ -52,7 +57,7 @@ struct RemoteRemover: Sendable {
     var absent: [RelativePath] = []
     for path in candidates {
       do {
-        if try root.look(at: path.withoutTrailingSlash) == nil {
+        if try isAbsent(path) {
           absent.append(path)
         } else if path.hasTrailingSlash {
           continue
@@ -66,10 +71,17 @@ struct RemoteRemover: Sendable {
     return absent
   }
 
+  /// Whether nothing here stands for the object: only ENOENT or ENOTDIR is absence, or a directory that has taken a
+  /// file's name, whose own files are published by then.
+  private func isAbsent(_ path: RelativePath) throws(TreeError) -> Bool {
+    guard let entry = try root.look(at: path.withoutTrailingSlash) else { return true }
+    return entry.kind == .directory && !path.hasTrailingSlash
+  }
+
   private func remove(batch: [RelativePath], noting outcome: inout Outcome) async {
     // Immediately before the request: a file that came back in the meantime keeps its object.
     let batch = batch.filter { path in
-      do { return try root.look(at: path.withoutTrailingSlash) == nil } catch { return false }
+      do { return try isAbsent(path) } catch { return false }
     }
     let (plain, odd) = batch.partitioned { DeleteObjects.canCarry(mapping.key(for: $0)) }
     if !plain.isEmpty { await removeTogether(plain, noting: &outcome) }
