@@ -9,6 +9,14 @@ package struct DownloadSettings: Sendable {
   package var rangeBytes: Int64 = 16 << 20
 
   package init() {}
+
+  /// - Throws: `TransferSettingsError`, which names the value and what is possible.
+  package func validate() throws(TransferSettingsError) {
+    // Smaller ones would be mostly requests, and their responses' heads larger than what they bring.
+    try TransferSettingsError.check(
+      rangeBytes, "the range size", in: 1 << 16...UploadPlan.Limit.largestPart,
+      meaning: "ranges are from 64 KiB to 5 GiB")
+  }
 }
 
 /// A download that took place.
