@@ -31,17 +31,7 @@ package final class LocalFile: Sendable {
   // SAFETY: the kernel writes only within the caller's buffer, and only during the call, on the caller's thread.
   package func read(at offset: Int64, into buffer: UnsafeMutableRawBufferPointer) throws(TreeError) -> Int {
     try root.attempt(.read, path) { () throws(Errno) in
-      var filled = 0
-      while filled < buffer.count {
-        let count = try uninterrupted {
-          pread(
-            descriptor.raw, buffer.baseAddress?.advanced(by: filled), buffer.count - filled,
-            off_t(offset) + off_t(filled))
-        }
-        if count == 0 { break }
-        filled += count
-      }
-      return filled
+      try descriptor.read(at: offset, into: buffer)
     }
   }
 

@@ -37,6 +37,21 @@ final class OpenDescriptor: Sendable {
     return TreeRoot.Entry(status)
   }
 
+  /// pread(2) until the buffer is full or the file ends; how many bytes that are.
+  // SAFETY: the kernel writes only within the caller's buffer, and only during the call, on the caller's thread.
+  func read(at offset: Int64, into buffer: UnsafeMutableRawBufferPointer) throws(Errno) -> Int {
+    var filled = 0
+    while filled < buffer.count {
+      let count = try uninterrupted {
+        pread(
+          raw, buffer.baseAddress?.advanced(by: filled), buffer.count - filled, off_t(offset) + off_t(filled))
+      }
+      if count == 0 { break }
+      filled += count
+    }
+    return filled
+  }
+
   /// fstatat(2).
   func status(of name: String, flags: CInt = AT_SYMLINK_NOFOLLOW) throws(Errno) -> TreeRoot.Entry {
     var status = stat()

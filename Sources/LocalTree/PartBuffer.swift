@@ -30,6 +30,13 @@ package final class PartBuffer: @unchecked Sendable {
     count = try file.read(at: offset, into: UnsafeMutableRawBufferPointer(rebasing: memory[..<byteCount]))
   }
 
+  /// Likewise, of a download on its way.
+  package func fill(from file: PartialFile, at offset: Int64, byteCount: Int) throws(TreeError) {
+    precondition(byteCount <= capacity, "a part of \(byteCount) bytes in a buffer of \(capacity)")
+    count = 0
+    count = try file.read(at: offset, into: UnsafeMutableRawBufferPointer(rebasing: memory[..<byteCount]))
+  }
+
   /// Gives out the bytes read.
   // SAFETY: the pointer is good while the buffer lives and is not filled again; the closure is called on the caller's thread.
   package func withBytes<Value, Failure: Error>(

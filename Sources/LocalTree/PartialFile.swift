@@ -79,6 +79,15 @@ package final class PartialFile: Sendable {
     try root.attempt(.write, target) { () throws(Errno) in try descriptor.write(bytes, at: offset) }
   }
 
+  /// Reads back bytes of the content until the buffer is full, and returns how many there are.
+  // SAFETY: the kernel writes only within the caller's buffer, and only during the call, on the caller's thread.
+  package func read(at offset: Int64, into buffer: UnsafeMutableRawBufferPointer) throws(TreeError) -> Int {
+    precondition(offset >= 0 && Int64(buffer.count) <= byteCount - offset, "read past the file's end")
+    return try root.attempt(.read, target) { () throws(Errno) in
+      try descriptor.read(at: offset, into: buffer)
+    }
+  }
+
   /// Leaves word for a later attempt of what is written by now; it replaces the record before.
   package func record(progress: [UInt8]) throws(TreeError) {
     precondition(!isEnded.load(ordering: .acquiring), "record after the end of a download")

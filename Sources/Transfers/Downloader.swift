@@ -9,12 +9,22 @@ package struct DownloadSettings: Sendable {
   package var rangeBytes: Int64 = 16 << 20
 
   package init() {}
+
+  /// - Throws: `TransferSettingsError`, which names the value and what is possible.
+  package func validate() throws(TransferSettingsError) {
+    // Smaller ones would be mostly requests, and their responses' heads larger than what they bring.
+    try TransferSettingsError.check(
+      rangeBytes, "the range size", in: 1 << 16...UploadPlan.Limit.largestPart,
+      meaning: "ranges are from 64 KiB to 5 GiB")
+  }
 }
 
 /// A download that took place.
 package struct DownloadReceipt: Sendable, Hashable {
   package var byteCount: Int64
   package var parts: Int
+  /// Ranges that an earlier attempt had brought over.
+  package var partsReused = 0
   package var etag: String
   package var requestID: String?
   /// Requests sent for the range that took the most.
@@ -45,28 +55,43 @@ package struct Downloader: Sendable {
 
   /// Fetches the version of `key` that was listed as `object` to `path`, and dates the file by the object.
   ///
+  /// A large object that could not be fetched whole leaves what has arrived beside the target, for the next attempt.
+  ///
   /// - Throws: `DownloadMismatch` when the content is not the object's; `TreeError`; `S3Error` (412 when the object was
   ///   replaced since it was listed); `CancellationError`.
   package func download(
     _ key: String, object: RemoteObject, to path: RelativePath, of root: TreeRoot
   ) async throws -> DownloadReceipt {
+    let isWhole = object.byteCount <= settings.rangeBytes
     let file = try await resources.readers.run {
-      try PartialFile(root: root, target: path, byteCount: object.byteCount)
+      try PartialFile(
+        root: root, target: path, byteCount: object.byteCount, beginning: isWhole ? .fresh : .resume)
     }
     do {
       let receipt =
-        object.byteCount <= settings.rangeBytes
+        isWhole
         ? try await fetchWhole(key, object: object, into: file)
         : try await fetchRanges(key, object: object, into: file)
       try await resources.readers.run { try file.publish(modified: object.lastModified) }
       return receipt
     } catch {
-      do {
-        try file.discard()
-      } catch {
-        // The temporary file stays behind, under a name that every walk leaves out; what failed first is what matters.
+      // Ranges that arrived are worth keeping, unless they are not of the object as it is now.
+      if isWhole || !canResume(after: error) {
+        do {
+          try file.discard()
+        } catch {
+          // The temporary file stays behind, under a name that every walk leaves out; what failed first is what matters.
+        }
       }
       throw error
+    }
+  }
+
+  private func canResume(after error: any Error) -> Bool {
+    switch error {
+    case let error as S3Error: error.status != 412 && !error.isNotFound && error.code != "RangeIgnored"
+    case is CancellationError: true
+    default: false
     }
   }
 
@@ -95,60 +120,24 @@ package struct Downloader: Sendable {
     guard head.byteCount == object.byteCount, object.etag.isEmpty || head.etag == object.etag else {
       throw DownloadMismatch(key: key, reason: "it was replaced since it was listed")
     }
-    let length = settings.rangeBytes
-    let count = Int((object.byteCount + length - 1) / length)
     let pinned = RemoteObject(
       byteCount: object.byteCount, etag: head.etag, lastModified: object.lastModified)
-    let checksums = try await withThrowingTaskGroup(of: (Int, CRC32, Int64, Int).self) { group in
-      var next = 0
-      func start() {
-        let index = next
-        next += 1
-        group.addTask {
-          let offset = Int64(index) * length
-          let bytes = min(length, object.byteCount - offset)
-          let (crc, attempts) = try await fetchRange(
-            key, object: pinned, offset: offset, byteCount: bytes, into: file)
-          return (index, crc, bytes, attempts)
-        }
-      }
-      while next < min(count, Int(resources.slots.capacity)) { start() }
-      var parts: [(Int, CRC32, Int64, Int)] = []
-      while let part = try await group.next() {
-        parts.append(part)
-        if next < count { start() }
-      }
-      return parts.sorted { $0.0 < $1.0 }
-    }
-    let whole = checksums.reduce(CRC32()) { crc, part in crc.combined(with: part.1, byteCount: part.2) }
-    let checksum = try verify(key, crc: whole, stored: head.fullObjectCRC32, object: object, md5: nil)
+    let download = RangedDownload(downloader: self, key: key, object: pinned, file: file)
+    let outcome = try await download.run()
+    let checksum = try verify(key, crc: outcome.crc, stored: head.fullObjectCRC32, object: object, md5: nil)
     return DownloadReceipt(
-      byteCount: object.byteCount, parts: count, etag: head.etag, requestID: head.requestID,
-      attempts: checksums.map(\.3).max() ?? 1, checksum: checksum)
-  }
-
-  private func fetchRange(
-    _ key: String, object: RemoteObject, offset: Int64, byteCount: Int64, into file: PartialFile
-  ) async throws -> (CRC32, attempts: Int) {
-    let sink = FileSink(file: file, offset: offset, byteCount: byteCount, isRange: true)
-    let range = offset...(offset + byteCount - 1)
-    let (_, attempts) = try await AttemptCount.counting {
-      try await resources.slots.withPermit {
-        try await store.send(GetObject(key: key, range: range, ifMatch: ifMatch(object), sink: sink))
-      }
-    }
-    try requireSize(sink.received.byteCount, of: byteCount, key: key)
-    return (sink.received.crc, attempts)
+      byteCount: object.byteCount, parts: outcome.ranges, partsReused: outcome.reused, etag: head.etag,
+      requestID: head.requestID, attempts: outcome.attempts, checksum: checksum)
   }
 
   // MARK: Verification
 
   /// If-Match pins the version that was listed. Some servers list no ETag.
-  private func ifMatch(_ object: RemoteObject) -> String? {
+  func ifMatch(_ object: RemoteObject) -> String? {
     object.etag.isEmpty ? nil : object.etag
   }
 
-  private func requireSize(_ received: Int64, of expected: Int64, key: String) throws {
+  func requireSize(_ received: Int64, of expected: Int64, key: String) throws {
     guard received == expected else {
       throw DownloadMismatch(key: key, reason: "\(received) of \(expected) bytes arrived")
     }

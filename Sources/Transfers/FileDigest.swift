@@ -10,6 +10,23 @@ package func checksum(of file: LocalFile, from offset: Int64, byteCount: Int64) 
   return crc
 }
 
+/// The CRC-32 of a stretch of a download on its way. Blocks: for a reader thread.
+///
+/// Bytes that are not there count as another checksum than any: the stretch is to be fetched again.
+func checksum(of file: PartialFile, from offset: Int64, byteCount: Int64) throws -> CRC32? {
+  let piece = PartBuffer(capacity: Int(min(max(byteCount, 1), 1 << 20)))
+  var crc = CRC32()
+  var done: Int64 = 0
+  while done < byteCount {
+    let wanted = Int(min(Int64(piece.capacity), byteCount - done))
+    try piece.fill(from: file, at: offset + done, byteCount: wanted)
+    guard piece.count == wanted else { return nil }
+    crc.update(piece.bytes)
+    done += Int64(wanted)
+  }
+  return crc
+}
+
 /// Lower-case hex of the MD5 of a whole file, as large as its stamp says. Blocks: for a reader thread.
 ///
 /// - Throws: `UploadAbandoned.changed` when the file is shorter; `TreeError`.

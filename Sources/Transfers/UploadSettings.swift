@@ -20,6 +20,33 @@ package struct UploadSettings: Sendable {
   package var checksums = ChecksumSupport()
 
   package init() {}
+
+  /// - Throws: `TransferSettingsError`, which names the value and what S3 takes.
+  package func validate() throws(TransferSettingsError) {
+    try TransferSettingsError.check(
+      partBytes, "the part size", in: UploadPlan.Limit.smallestPart...UploadPlan.Limit.largestPart,
+      meaning: "S3 takes parts from 5 MiB to 5 GiB")
+    try TransferSettingsError.check(
+      singleThreshold, "the multipart threshold", in: 0...UploadPlan.Limit.largestSingle,
+      meaning: "S3 takes up to 5 GiB in one request")
+    for (duration, name) in [(settle, "settle"), (staleUploadAge ?? .zero, "the age of stale uploads")]
+    where duration < .zero {
+      throw TransferSettingsError(description: "\(name) is \(duration); a time cannot be negative")
+    }
+  }
+}
+
+/// A setting that cannot work.
+package struct TransferSettingsError: Error, Sendable, Hashable, CustomStringConvertible {
+  package var description: String
+
+  static func check(_ value: Int64, _ name: String, in range: ClosedRange<Int64>, meaning: String)
+    throws(TransferSettingsError)
+  {
+    guard range.contains(value) else {
+      throw TransferSettingsError(description: "\(name) is \(value) bytes; \(meaning)")
+    }
+  }
 }
 
 package enum ContentTypes: Sendable, Hashable {

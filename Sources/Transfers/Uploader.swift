@@ -51,6 +51,11 @@ package struct Uploader: Sendable {
     }
   }
 
+  /// For files that are on S3 already, under another key; with the same properties that an upload would get.
+  package var serverCopy: ServerCopy {
+    ServerCopy(store: store, slots: resources.slots, extraHeaders: extraHeaders)
+  }
+
   // MARK: Opening
 
   struct Source: Sendable {

@@ -1,7 +1,5 @@
-import Foundation
 import HTTPTransport
 import S3Client
-import SigV4
 import TestSupport
 import Testing
 
@@ -56,32 +54,5 @@ enum StoreUnderTest: String, Sendable, CaseIterable, CustomTestStringConvertible
       }
       await client.close()
     }
-  }
-}
-
-struct ServerUnderTest {
-  var endpoint: S3Endpoint
-  var bucketName: String
-  var credentials: AWSCredentials
-
-  static let fromEnvironment: ServerUnderTest? = {
-    let environment = ProcessInfo.processInfo.environment
-    guard let endpoint = environment["S3MIRROR_TEST_ENDPOINT"].flatMap({ S3Endpoint(url: $0) }),
-      let bucket = environment["S3MIRROR_TEST_BUCKET"], let accessKeyID = environment["AWS_ACCESS_KEY_ID"],
-      let secret = environment["AWS_SECRET_ACCESS_KEY"]
-    else { return nil }
-    let credentials = AWSCredentials(accessKeyID: accessKeyID, secretAccessKey: secret)
-    return ServerUnderTest(endpoint: endpoint, bucketName: bucket, credentials: credentials)
-  }()
-
-  func bucket(
-    over client: CurlClient, payloadSigning: S3Bucket.PayloadSigning = .automatic,
-    clockError: Int64 = 0
-  ) -> S3Bucket {
-    S3Bucket(
-      bucket: bucketName, endpoint: endpoint, region: "us-east-1",
-      credentials: { [credentials] in credentials },
-      payloadSigning: payloadSigning, client: client,
-      clock: { FakeClock.system() / 1_000_000_000 + clockError })
   }
 }

@@ -135,6 +135,12 @@ actor Latch {
     waiting = []
   }
 
+  /// Opens it; whether it was closed before.
+  func openFirst() -> Bool {
+    defer { open() }
+    return !isOpen
+  }
+
   func wait() async {
     if isOpen { return }
     await withCheckedContinuation { waiting.append($0) }

@@ -83,16 +83,14 @@ struct FilePublisher: Sendable {
   /// Copies on the server when the file is, but for its name, the version that this run published under `origin`.
   /// Nil when in doubt: then the bytes are sent.
   private func copy(_ path: RelativePath, from origin: RelativePath, stamp: FileStamp) async -> Outcome? {
-    guard stamp.size <= UploadPlan.Limit.largestSingle,
+    guard
       let record = ledger.record(of: origin, matching: stamp, ignoringChangeTime: .renamed)
     else { return nil }
     let start = ContinuousClock.now
     let key = mapping.key(for: path)
     do {
-      let answer = try await store.send(
-        CopyObject(
-          key: key,
-          source: CopySource(bucket: store.bucket, key: mapping.key(for: origin), ifMatch: record.etag)))
+      let source = CopySource(bucket: store.bucket, key: mapping.key(for: origin), ifMatch: record.etag)
+      let answer = try await uploader.serverCopy.copy(source, byteCount: stamp.size, to: key)
       guard let after = try root.look(at: path), after.stamp.isSameVersion(as: stamp) else { return nil }
       ledger.note(.init(stamp: stamp, etag: answer.etag), for: path)
       journal.copied(

@@ -56,8 +56,8 @@ struct Journal: Sendable {
     log?.append(
       TransferRecord(
         time: .now(), mirror: mirror, operation: .download, path: path.string, url: bucketURL + key,
-        bytes: receipt.byteCount, parts: receipt.parts, attempts: receipt.attempts, seconds: took.seconds,
-        checksum: receipt.checksum.rawValue,
+        bytes: receipt.byteCount, parts: receipt.parts, partsReused: receipt.partsReused,
+        attempts: receipt.attempts, seconds: took.seconds, checksum: receipt.checksum.rawValue,
         etag: receipt.etag, requestID: receipt.requestID, outcome: .done))
     tell(
       .transferred(.init(mirror: mirror, operation: "download", path: path.string, bytes: receipt.byteCount)))

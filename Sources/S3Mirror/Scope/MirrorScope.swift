@@ -303,11 +303,7 @@ package final class MirrorScope: Sendable {
     let bucket = try buckets.bucket(of: location)
     let (store, requests) = bucket.counted()
     let (rootPath, mapping, filter) = try place(registration, at: location)
-    var uploadSettings = UploadSettings()
-    uploadSettings.singleThreshold = options.multipartThreshold
-    uploadSettings.partBytes = options.partBytes
-    uploadSettings.settle = options.settle
-    uploadSettings.staleUploadAge = options.staleUploadAge
+    var uploadSettings = options.uploadSettings
     uploadSettings.checksums = bucket.checksums
     let markers = try options.commitLast.map { try GlobPattern($0) }
     let settings = UploadLane.Settings(

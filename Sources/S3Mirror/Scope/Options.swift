@@ -165,6 +165,7 @@ extension Options {
     }
     let times: [(String, Duration?)] = [
       ("settle", settle), ("openFileGrace", openFileGrace), ("exitTimeout", exitTimeout),
+      ("staleUploadAge", staleUploadAge),
     ]
     for (name, time) in times {
       guard let time else { continue }

@@ -1,0 +1,92 @@
+import Digests
+import LocalTree
+import MirrorModel
+import S3Client
+import Synchronization
+
+/// One large object on its way here in ranges, each pinned to one version by If-Match.
+///
+/// What has arrived is recorded behind the partial file's content after every range, so a download that ends early goes on from
+/// there: the ranges on disk are read again and held against the checksums they arrived with, for after a power failure the
+/// record may be there and the bytes not.
+final class RangedDownload: Sendable {
+  private let downloader: Downloader
+  private let key: String
+  private let object: RemoteObject
+  private let file: PartialFile
+  private let ledger: Mutex<RangeLedger>
+
+  private var resources: TransferResources { downloader.resources }
+
+  /// - Parameter object: with the ETag that every range must have.
+  init(downloader: Downloader, key: String, object: RemoteObject, file: PartialFile) {
+    self.downloader = downloader
+    self.key = key
+    self.object = object
+    self.file = file
+    var ledger = RangeLedger(object: object, rangeBytes: downloader.settings.rangeBytes)
+    if let record = file.progress { ledger.adopt(record) }
+    self.ledger = Mutex(ledger)
+  }
+
+  struct Outcome: Sendable {
+    var crc: CRC32
+    var ranges: Int
+    var reused: Int
+    var attempts: Int
+  }
+
+  func run() async throws -> Outcome {
+    try await confirmAdopted()
+    let start = ledger.withLock { $0 }
+    let missing = (0..<start.rangeCount).filter { start.checksums[$0] == nil }
+    let attempts = try await withThrowingTaskGroup(of: Int.self) { group in
+      var rest = missing[...]
+      func begin() {
+        if let index = rest.popFirst() { group.addTask { try await self.fetch(index) } }
+      }
+      for _ in 0..<Int(resources.slots.capacity) { begin() }
+      var most = 1
+      while let attempts = try await group.next() {
+        most = max(most, attempts)
+        begin()
+      }
+      return most
+    }
+    guard let crc = ledger.withLock({ $0.whole }) else { preconditionFailure("a range is missing") }
+    return Outcome(
+      crc: crc, ranges: start.rangeCount, reused: start.rangeCount - missing.count, attempts: attempts)
+  }
+
+  /// Reads again what an earlier attempt left; what is not what it was is fetched again.
+  private func confirmAdopted() async throws {
+    let adopted = ledger.withLock { $0 }
+    for (index, expected) in adopted.checksums {
+      let (offset, byteCount) = adopted.extent(of: index)
+      let found = try await resources.readers.run { [file] in
+        try checksum(of: file, from: offset, byteCount: byteCount)
+      }
+      if found != expected { ledger.withLock { $0.forget(index) } }
+    }
+  }
+
+  private func fetch(_ index: Int) async throws -> Int {
+    let (offset, byteCount) = ledger.withLock { $0.extent(of: index) }
+    let sink = FileSink(file: file, offset: offset, byteCount: byteCount, isRange: true)
+    let get = GetObject(
+      key: key, range: offset...(offset + byteCount - 1), ifMatch: downloader.ifMatch(object), sink: sink)
+    let (_, attempts) = try await AttemptCount.counting {
+      try await resources.slots.withPermit { try await downloader.store.send(get) }
+    }
+    try downloader.requireSize(sink.received.byteCount, of: byteCount, key: key)
+    let crc = sink.received.crc
+    try await resources.readers.run { [self] in
+      // Under the lock, so that an older record never replaces a newer one.
+      try ledger.withLock { ledger in
+        ledger.note(crc, for: index)
+        try file.record(progress: ledger.record)
+      }
+    }
+    return attempts
+  }
+}

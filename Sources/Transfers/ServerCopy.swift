@@ -1,0 +1,111 @@
+import Digests
+import HTTPTransport
+import S3Client
+
+/// A copy from one key to another of the same bucket: no byte passes through here.
+///
+/// CopyObject takes up to 5 GiB; a larger object is put together by UploadPartCopy, each part pinned to the source's version.
+package struct ServerCopy: Sendable {
+  /// 512 MiB a part: a few requests for what is just over the limit, and 10,000 of them carry 4.8 TiB before the parts grow.
+  package static let defaultPartBytes: Int64 = 512 << 20
+
+  private let store: any ObjectStore
+  private let slots: FairSemaphore
+  private let largestSingle: Int64
+  private let partBytes: Int64
+  private let extraHeaders: HTTPHeaders
+
+  /// - Parameters:
+  ///   - extraHeaders: storage class, encryption and the like: a copy does not take them over.
+  ///   - largestSingle: bytes that one CopyObject takes.
+  package init(
+    store: any ObjectStore, slots: FairSemaphore, extraHeaders: HTTPHeaders = [:],
+    largestSingle: Int64 = UploadPlan.Limit.largestSingle, partBytes: Int64 = defaultPartBytes
+  ) {
+    self.store = store
+    self.slots = slots
+    self.extraHeaders = extraHeaders
+    self.largestSingle = largestSingle
+    self.partBytes = partBytes
+  }
+
+  package struct Receipt: Sendable, Hashable {
+    package var etag: String
+    package var parts: Int
+    package var requestID: String?
+  }
+
+  /// - Parameter source: with the ETag of the version that is meant.
+  /// - Throws: `S3Error`: 412 when the source is another version by now. An unfinished copy is aborted.
+  package func copy(_ source: CopySource, byteCount: Int64, to key: String) async throws -> Receipt {
+    let plan = try UploadPlan(byteCount: byteCount, threshold: largestSingle, partBytes: partBytes)
+    switch plan {
+    case .single:
+      let copy = CopyObject(key: key, source: source, extraHeaders: extraHeaders)
+      let answer = try await slots.withPermit { try await store.send(copy) }
+      return Receipt(etag: answer.etag, parts: 1, requestID: answer.requestID)
+    case .multipart(let partBytes, let partCount):
+      return try await copyParts(
+        source, byteCount: byteCount, partBytes: partBytes, partCount: partCount, to: key)
+    }
+  }
+
+  private func copyParts(
+    _ source: CopySource, byteCount: Int64, partBytes: Int64, partCount: Int, to key: String
+  ) async throws -> Receipt {
+    // What CopyObject takes over by itself, CreateMultipartUpload must be told.
+    let head = try await store.send(HeadObject(key: source.key))
+    let crc = head.fullObjectCRC32
+    let create = CreateMultipartUpload(
+      key: key, contentType: head.contentType, metadata: head.metadata,
+      checksum: crc == nil ? .none : .fullObjectCRC32, extraHeaders: extraHeaders)
+    let uploadID = try await store.send(create).uploadID
+    do {
+      let parts = try await withThrowingTaskGroup(of: CompleteMultipartUpload.Part.self) { group in
+        var next = 1
+        func begin() {
+          guard next <= partCount else { return }
+          let number = next
+          next += 1
+          group.addTask {
+            let first = Int64(number - 1) * partBytes
+            return try await copyPart(
+              number, range: first...(min(first + partBytes, byteCount) - 1), of: source, to: key, uploadID)
+          }
+        }
+        for _ in 0..<Int(slots.capacity) { begin() }
+        var parts: [CompleteMultipartUpload.Part] = []
+        while let part = try await group.next() {
+          parts.append(part)
+          begin()
+        }
+        return parts.sorted { $0.number < $1.number }
+      }
+      let complete = CompleteMultipartUpload(
+        key: key, uploadID: uploadID, parts: parts, fullObjectCRC32: crc, byteCount: byteCount)
+      let answer = try await slots.withPermit { try await store.send(complete) }
+      return Receipt(etag: answer.etag, parts: partCount, requestID: answer.requestID)
+    } catch {
+      await abort(key, uploadID)
+      throw error
+    }
+  }
+
+  private func copyPart(
+    _ number: Int, range: ClosedRange<Int64>, of source: CopySource, to key: String, _ uploadID: String
+  ) async throws -> CompleteMultipartUpload.Part {
+    let copy = UploadPartCopy(
+      key: key, uploadID: uploadID, number: number, source: source, range: range)
+    let answer = try await slots.withPermit { try await store.send(copy) }
+    return CompleteMultipartUpload.Part(
+      number: number, etag: answer.etag,
+      checksumCRC32: answer.checksumCRC32.flatMap { CRC32(base64: $0) })
+  }
+
+  /// In a task of its own, for that of a cancelled one could not be sent. An upload that stays is found and swept as stale.
+  private func abort(_ key: String, _ uploadID: String) async {
+    let abort = AbortMultipartUpload(key: key, uploadID: uploadID)
+    let store = store
+    _ = await Task { try await store.send(abort) }.result
+  }
+}
