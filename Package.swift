@@ -92,8 +92,7 @@ let package = Package(
       "ReconciliationTests",
       [
         "S3Mirror", "Transfers", "LocalTree", "S3Client", "HTTPTransport", "MirrorModel", "LoopThread",
-        "Digests",
-        "TestSupport", logging, systemPackage,
+        "Digests", "TestSupport", logging, systemPackage,
       ]),
   ],
   swiftLanguageModes: [.v6]

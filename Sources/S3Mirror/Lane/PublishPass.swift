@@ -38,7 +38,8 @@ struct PublishPass: Sendable {
   {
     var outcome = earlier
     var absent: [RelativePath] = []
-    var unpublished = deferred.union(outcome.unpublished.entries.keys)
+    var unpublished = deferred
+    for (path, entry) in outcome.unpublished.entries where entry.holdsMarkers { unpublished.insert(path) }
     for group in commitOrder.groups(of: batch.entries.keys) {
       let (ready, held) = group.partitioned { path in
         !commitOrder.isMarker(path) || commitOrder.obstacle(to: path, among: unpublished) == nil
