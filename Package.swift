@@ -73,7 +73,6 @@ let package = Package(
     tests("LoopThreadTests", ["LoopThread"]),
     tests("LocalTreeTests", ["LocalTree", "MirrorModel", "CLinux", systemPackage]),
     tests("FileWatchTests", ["FileWatch", "MirrorModel", "LoopThread", systemPackage]),
-    tests("LocalTreeTests", ["LocalTree", "MirrorModel", systemPackage]),
     tests("TransferLogTests", ["TransferLog", systemPackage]),
     tests(
       "S3MirrorTests",
