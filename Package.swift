@@ -87,6 +87,12 @@ let package = Package(
         "Transfers", "S3Client", "HTTPTransport", "LocalTree", "Digests", "MirrorModel", "LoopThread",
         "SigV4", "TestSupport", systemPackage,
       ]),
+    tests(
+      "ReconciliationTests",
+      [
+        "S3Mirror", "Transfers", "LocalTree", "S3Client", "HTTPTransport", "MirrorModel", "LoopThread",
+        "Digests", "TestSupport", logging, systemPackage,
+      ]),
   ],
   swiftLanguageModes: [.v6]
 )

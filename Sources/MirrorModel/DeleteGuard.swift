@@ -43,6 +43,10 @@ package enum WithheldReason: Sendable, Hashable {
   case unseen(RelativePath)
   /// A local copy was there when it was looked at again.
   case stillPresent
+  /// The server may keep this local file's object under the key: some write a backslash as a slash.
+  case alias(of: RelativePath)
+  /// Uploads come before deletes, and some failed: an object may be the last copy of what was renamed.
+  case uploadsFailed
 }
 
 extension WithheldReason: CustomStringConvertible {
@@ -55,6 +59,8 @@ extension WithheldReason: CustomStringConvertible {
     case .rootEmptyAtEntry: "the local root was empty or absent at entry while the prefix was not"
     case .unseen(let path): "\(path) could not be seen in full"
     case .stillPresent: "the local file is there"
+    case .uploadsFailed: "some uploads failed, and deletes come after them"
+    case .alias(let path): "it may be the object of \(path), whose own key is not listed"
     }
   }
 }

@@ -69,6 +69,25 @@ extension RelativePath: Hashable, Comparable, CustomStringConvertible, Expressib
     left.string.utf8.elementsEqual(right.string.utf8)
   }
 
+  package enum Order: Sendable {
+    case before
+    case same
+    case after
+  }
+
+  /// UTF-8 byte order in one comparison, for merges.
+  package func order(to other: RelativePath) -> Order {
+    let mine = string.utf8.span
+    let theirs = other.string.utf8.span
+    let common = min(mine.count, theirs.count)
+    for index in 0..<common {
+      let (left, right) = (mine[index], theirs[index])
+      if left != right { return left < right ? .before : .after }
+    }
+    if mine.count == theirs.count { return .same }
+    return mine.count < theirs.count ? .before : .after
+  }
+
   /// UTF-8 byte order, which is the order of S3's listings.
   package static func < (left: RelativePath, right: RelativePath) -> Bool {
     left.string.utf8.lexicographicallyPrecedes(right.string.utf8)

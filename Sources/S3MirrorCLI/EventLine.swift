@@ -81,7 +81,7 @@ extension EventLine {
     bytes = upload.publishedBytes
     deleted = upload.deleted
     skipped = upload.skipped
-    withheld = upload.withheld.count
+    withheld = upload.withheldDeletes
     failures = upload.failures.map(Failure.init)
   }
 }

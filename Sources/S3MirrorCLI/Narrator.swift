@@ -70,7 +70,7 @@ final class Narrator: Sendable {
     for upload in report.uploads {
       for failure in upload.failures { Console.error("\(upload.name): not published: \(failure)") }
       if let first = upload.withheld.first {
-        Console.error("\(upload.name): \(upload.withheld.count) deletes withheld: \(first.reason)")
+        Console.error("\(upload.name): \(upload.withheldDeletes) deletes withheld: \(first.reason)")
       }
       if upload.skipped > 0, detail != .quiet {
         Console.note("\(upload.name): \(upload.skipped) symbolic links and special files left out")

@@ -24,6 +24,7 @@ struct S3MirrorCommand: AsyncParsableCommand {
     version: s3MirrorVersion,
     subcommands: [
       RunCommand.self, WatchCommand.self, UploadCommand.self, DownloadCommand.self, LsCommand.self,
+      VerifyCommand.self,
       LogCommand.self,
     ])
 

@@ -43,6 +43,15 @@ package struct ListObjectsV2: S3Operation {
   }
 
   package func output(from response: S3Response) throws -> Output {
+    if var page = ListingScanner.page(response.http.body) {
+      page.serverDate = response.serverDate
+      return page
+    }
+    return try parsedOutput(from: response)
+  }
+
+  /// By the general parser, for what the scanner does not read.
+  func parsedOutput(from response: S3Response) throws -> Output {
     let tree = try document("ListBucketResult", in: response)
     let isEncoded = tree.encodesKeys
     var output = Output(

@@ -23,11 +23,19 @@ final class LaneActivity: Sendable {
     state.withLock { $0.inFlight[path] = nil }
   }
 
+  /// Whatever was held against these paths is over.
+  func settle(_ paths: [RelativePath]) {
+    state.withLock { state in
+      if state.failures.isEmpty { return }
+      for path in paths { state.failures[path] = nil }
+    }
+  }
+
   func note(_ outcome: PassOutcome) {
     state.withLock { state in
       state.publishedFiles += outcome.summary.published
       state.publishedBytes += outcome.summary.publishedBytes
-      state.withheldDeletes = outcome.withheld.count
+      state.withheldDeletes = outcome.summary.withheldDeletes
       for path in outcome.settled { state.failures[path] = nil }
       for (path, reason) in outcome.failed { state.failures[path] = reason }
     }

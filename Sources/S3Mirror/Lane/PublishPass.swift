@@ -24,7 +24,7 @@ struct PublishPass: Sendable {
   let publisher: FilePublisher
   let commitOrder: CommitOrder
   /// Nil where nothing may be deleted.
-  let remover: RemoteRemover?
+  var remover: RemoteRemover?
   let filter: PathFilter
   let openFiles: OpenFilePolicy
   /// Files under way at one time: twice the slots, so that reading and sending overlap.
@@ -32,10 +32,14 @@ struct PublishPass: Sendable {
   /// How many objects lie under the prefix, as far as is known.
   let objectCount: Int
 
-  func run(_ batch: DirtySet.Batch, deferred: Set<RelativePath>, summary: PassSummary) async -> PassOutcome {
-    var outcome = PassOutcome(summary: summary)
+  /// - Parameter earlier: what the batches before this one of the same pass came to: their failures hold markers and deletes back.
+  func run(_ batch: DirtySet.Batch, deferred: Set<RelativePath>, after earlier: PassOutcome) async
+    -> PassOutcome
+  {
+    var outcome = earlier
     var absent: [RelativePath] = []
     var unpublished = deferred
+    for (path, entry) in outcome.unpublished.entries where entry.holdsMarkers { unpublished.insert(path) }
     for group in commitOrder.groups(of: batch.entries.keys) {
       let (ready, held) = group.partitioned { path in
         !commitOrder.isMarker(path) || commitOrder.obstacle(to: path, among: unpublished) == nil
@@ -134,10 +138,7 @@ struct PublishPass: Sendable {
   ) {
     outcome.settled += removal.deleted
     outcome.summary.deleted += removal.deleted.count
-    for (path, reason) in removal.withheld where reason != .stillPresent {
-      outcome.withheld[path] = reason
-      outcome.summary.withheldDeletes += 1
-    }
+    for (path, reason) in removal.withheld where reason != .stillPresent { outcome.withhold(path, reason) }
     for (path, reason) in removal.failed {
       outcome.failed[path] = reason
       outcome.summary.failures.append(.init(path: path.string, reason: reason))
@@ -151,13 +152,15 @@ struct PublishPass: Sendable {
   /// The objects that were published below a directory which left the tree. The one listing a tick may need.
   private func objects(below directory: RelativePath) async throws -> [RelativePath] {
     var found: [RelativePath] = []
-    var listing = Listing(
-      store: publisher.store, prefix: publisher.mapping.key(for: directory) + "/", order: .any)
-    while let object = try await listing.next() {
-      guard let path = publisher.mapping.path(forKey: object.key), !filter.excludes(path, .file) else {
-        continue
+    let listing = Listing(store: publisher.store, prefix: publisher.mapping.key(for: directory) + "/")
+    try await listing.forEachPage { page in
+      for object in page.content.objects {
+        guard let path = publisher.mapping.path(forKey: object.key), !filter.excludes(path, .file) else {
+          continue
+        }
+        found.append(path)
       }
-      found.append(path)
+      return true
     }
     return found
   }

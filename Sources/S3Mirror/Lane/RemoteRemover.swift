@@ -20,7 +20,7 @@ struct RemoteRemover: Sendable {
   let root: TreeRoot
   let mapping: KeyMapping
   let store: any ObjectStore
-  let bound: DeleteBound
+  var bound: DeleteBound
   let journal: Journal
   let ledger: PublishedLedger
 

@@ -58,6 +58,7 @@ final class UploadLane: Sendable {
   private let journal: Journal
   private let ledger = PublishedLedger()
   private let schedule: LaneSchedule
+  private let listingOrder = ListingOrder()
   /// Nil for a one-shot upload.
   private let watcher: TreeWatcher?
   private let wallClock: @Sendable () -> Int64
@@ -101,16 +102,19 @@ final class UploadLane: Sendable {
     try await watcher?.start()
     try await uploader.pending.load(from: store, prefix: settings.mapping.listingPrefix)
     await sweepStaleUploads()
-    let survey = try await surveyor.survey()
+    let start = ContinuousClock.now
+    let requestsBefore = requests.counts
+    var outcome = PassOutcome(summary: summary(of: .entry))
+    var markers = DirtySet.Batch()
+    let pass = publishPass(openFiles: .wait, deletes: .none, markers: .directory)
+    let survey = try await reconcile(.root, with: pass, markers: &markers, noting: &outcome).survey
     state.withLock { state in
       state.objectCount = survey.remoteObjects
       state.isGuardedByEmptyEntry = survey.localFiles == 0 && survey.remoteObjects > 0
     }
-    let batch = await batch(from: survey)
-    var outcome = await pass(
-      batch, deferred: [], kind: .entry, openFiles: .wait, deletes: .none,
-      markers: .directory, since: ContinuousClock.now)
+    outcome = await pass.run(markers, deferred: [], after: outcome)
     note(survey, in: &outcome)
+    finish(&outcome, since: start, requestsBefore)
     conclude(outcome)
     schedule.adopt(outcome.unpublished)
   }
@@ -165,32 +169,38 @@ final class UploadLane: Sendable {
     let kind: PassSummary.Kind = pass.trigger == .flush ? .flush : pass.trigger == .tick ? .tick : .exit
     let requestsBefore = requests.counts
     await watcher?.retryUnwatched()
-    var batch = pass.batch
+    let batch = pass.batch
+    var outcome = PassOutcome(summary: summary(of: kind))
+    let publication = publishPass(
+      openFiles: pass.trigger == .flush ? .wait : .snapshot, deletes: deletes,
+      markers: batch.rescans.isEmpty ? .marker : .directory)
+    var last = batch
     var surveys: [Survey] = []
     var unlisted: [RelativePath: RescanReason] = [:]
     var reasons: [RelativePath: String] = [:]
     for (directory, reason) in batch.rescans {
       journal.notice(reason.explanation(of: directory, upload: settings.name))
       do {
-        let survey = try await surveyor.survey(directory)
-        batch.entries.merge(await self.batch(from: survey).entries) { watched, _ in watched }
-        surveys.append(survey)
+        var markers = DirtySet.Batch()
+        surveys.append(
+          try await reconcile(
+            directory, with: publication, except: Set(batch.entries.keys), markers: &markers, noting: &outcome
+          ).survey)
+        last.entries.merge(markers.entries) { watched, _ in watched }
       } catch {
         unlisted[directory] = reason
         reasons[directory] = cause(of: error)
       }
     }
-    var outcome = await self.pass(
-      batch, deferred: pass.deferred.union(unlisted.keys), kind: kind,
-      openFiles: pass.trigger == .flush ? .wait : .snapshot,
-      deletes: deletes, markers: batch.rescans.isEmpty ? .marker : .directory, since: start)
+    outcome = await publication.run(
+      last, deferred: pass.deferred.union(unlisted.keys), after: outcome)
     for survey in surveys { note(survey, in: &outcome) }
     outcome.unpublished.rescans = unlisted
     for (directory, reason) in reasons {
       outcome.failed[directory] = reason
       outcome.summary.failures.append(.init(path: directory.description, reason: reason))
     }
-    outcome.summary.requests = requests.counts.subtracting(requestsBefore)
+    finish(&outcome, since: start, requestsBefore)
     return outcome
   }
 
@@ -223,6 +233,7 @@ final class UploadLane: Sendable {
     conclude(last)
     return state.withLock { state in
       state.report.failures = last.summary.failures
+      state.report.withheldDeletes = last.summary.withheldDeletes
       state.report.withheld = last.withheld.sorted { $0.key < $1.key }.map { path, reason in
         .init(path: path.string, reason: reason.description)
       }
@@ -251,68 +262,38 @@ final class UploadLane: Sendable {
   private func reconcileFinally(deletes: Deletes) async -> PassOutcome {
     let start = ContinuousClock.now
     let requestsBefore = requests.counts
-    var outcome: PassOutcome
+    var outcome = PassOutcome(summary: summary(of: .exit))
     if !root.isUnchanged {
-      outcome = PassOutcome(summary: summary(of: .exit))
       let reason = "the local root is gone or was replaced; nothing below it was compared or deleted"
       outcome.summary.failures.append(.init(path: root.path.string, reason: reason))
     } else {
       do {
-        let survey = try await surveyor.survey()
-        let batch = await batch(from: survey)
-        outcome = await pass(
-          batch, deferred: [], kind: .exit, openFiles: .snapshot, deletes: .none,
-          markers: .directory, since: start)
-        note(survey, in: &outcome)
+        var markers = DirtySet.Batch()
+        let pass = publishPass(openFiles: .snapshot, deletes: .none, markers: .directory)
+        let found = try await reconcile(.root, with: pass, markers: &markers, noting: &outcome)
+        outcome = await pass.run(markers, deferred: [], after: outcome)
+        note(found.survey, in: &outcome)
         // What is still open or changing has no later pass to wait for.
         for path in outcome.unpublished.entries.keys where outcome.failed[path] == nil {
           let reason = "it is open for writing or keeps changing, so no whole version could be read"
           outcome.summary.failures.append(.init(path: path.string, reason: reason))
         }
-        if deletes == .inferred { await removeExtras(of: survey, in: &outcome) }
+        if deletes == .inferred { await removeExtras(found, in: &outcome) }
       } catch {
-        outcome = PassOutcome(summary: summary(of: .exit))
         outcome.summary.failures.append(.init(path: ".", reason: cause(of: error)))
       }
     }
-    outcome.summary.requests = requests.counts.subtracting(requestsBefore)
-    outcome.summary.seconds = (ContinuousClock.now - start).seconds
+    finish(&outcome, since: start, requestsBefore)
     return outcome
   }
 
   /// Deletes what the comparison found superfluous, unless SPEC 5 withholds it.
-  private func removeExtras(of survey: Survey, in outcome: inout PassOutcome) async {
-    guard !survey.extras.isEmpty else { return }
-    if let reason = blanketReason(against: survey, failures: outcome.summary.failures) {
-      for path in survey.extras { outcome.withheld[path] = reason }
-      outcome.summary.withheldDeletes += survey.extras.count
-      return
-    }
-    var candidates: [RelativePath] = []
-    for path in survey.extras {
-      if let unseen = survey.isUnseen(path) {
-        outcome.withheld[path] = .unseen(unseen)
-        outcome.summary.withheldDeletes += 1
-      } else {
-        candidates.append(path)
-      }
-    }
-    let removal = await remover.remove(candidates, of: survey.remoteObjects)
-    outcome.summary.deleted += removal.deleted.count
-    for (path, reason) in removal.withheld where reason != .stillPresent {
-      outcome.withheld[path] = reason
-      outcome.summary.withheldDeletes += 1
-    }
-    for (path, reason) in removal.failed {
-      outcome.summary.failures.append(.init(path: path.string, reason: reason))
-    }
-  }
-
-  private func blanketReason(against survey: Survey, failures: [MirrorError.Failure]) -> WithheldReason? {
-    if settings.bound == .unlimited { return nil }
-    if state.withLock({ $0.isGuardedByEmptyEntry }) { return .rootEmptyAtEntry }
-    if survey.localFiles == 0 { return .rootEmpty }
-    return nil
+  private func removeExtras(_ found: Reconciler.Findings, in outcome: inout PassOutcome) async {
+    let isEntryEmpty = state.withLock { $0.isGuardedByEmptyEntry }
+    let blanket = found.survey.blanketReason(
+      bound: settings.bound, wasEmptyAtEntry: isEntryEmpty, uploadsFailed: !outcome.failed.isEmpty)
+    let deletes = InferredDeletes(root: root, survey: found.survey, bound: settings.bound, blanket: blanket)
+    await deletes.carryOut(found.extras, with: remover, noting: &outcome)
   }
 
   // MARK: Passes
@@ -323,53 +304,35 @@ final class UploadLane: Sendable {
     case inferred
   }
 
-  private func pass(
-    _ batch: DirtySet.Batch, deferred: Set<RelativePath>, kind: PassSummary.Kind, openFiles: OpenFilePolicy,
-    deletes: Deletes, markers: MarkerGate.Strictness, since start: Instant
-  ) async -> PassOutcome {
-    let requestsBefore = requests.counts
-    let pass = PublishPass(
+  private func publishPass(openFiles: OpenFilePolicy, deletes: Deletes, markers: MarkerGate.Strictness)
+    -> PublishPass
+  {
+    PublishPass(
       publisher: publisher(markers), commitOrder: settings.commitOrder,
       remover: deletes == .watched && settings.delete ? remover : nil, filter: settings.filter,
       openFiles: openFiles, width: settings.width, objectCount: state.withLock { $0.objectCount })
-    var outcome = await pass.run(batch, deferred: deferred, summary: summary(of: kind))
-    outcome.summary.requests = requests.counts.subtracting(requestsBefore)
-    outcome.summary.seconds = (ContinuousClock.now - start).seconds
-    return outcome
   }
 
-  /// Turns a survey's differences into a batch; suspects are settled by content first.
-  private func batch(from survey: Survey) async -> DirtySet.Batch {
-    let now = ContinuousClock.now
-    let fresh = DirtyEntry(writing: .unknown, firstChange: now, lastChange: now)
-    let absent = DirtyEntry(writing: .unknown, firstChange: now, lastChange: now, isNew: true)
-    var entries = survey.copies.mapValues { $0 == .absent ? absent : fresh }
-    let comparison = ContentComparison(
-      root: root, mapping: settings.mapping, store: store, readers: resources.readers,
-      policy: settings.compare, ledger: ledger)
-    let verdicts = await concurrentEach(survey.suspects, width: settings.width) { suspect in
-      do {
-        let isSame = try await comparison.isSame(
-          suspect.path, stamp: suspect.stamp, remote: suspect.remote)
-        return (suspect.path, isSame)
-      } catch {
-        // Sending the file is the answer that loses nothing; if it cannot be read, the upload says so.
-        return (suspect.path, false)
-      }
-    }
-    for (path, isSame) in verdicts where !isSame { entries[path] = fresh }
-    return DirtySet.Batch(entries: entries)
+  /// Compares a part of the tree with S3 and publishes the data that differ.
+  private func reconcile(
+    _ directory: RelativePath, with pass: PublishPass, except watched: Set<RelativePath> = [],
+    markers: inout DirtySet.Batch, noting outcome: inout PassOutcome
+  ) async throws -> Reconciler.Findings {
+    var data = pass
+    data.remover = nil
+    return try await reconciler.publish(
+      directory, with: data, except: watched, markers: &markers, noting: &outcome,
+      settled: { activity.settle($0) })
+  }
+
+  private func finish(_ outcome: inout PassOutcome, since start: Instant, _ requestsBefore: [String: Int]) {
+    outcome.summary.requests = requests.counts.subtracting(requestsBefore)
+    outcome.summary.seconds = (ContinuousClock.now - start).seconds
   }
 
   private func note(_ survey: Survey, in outcome: inout PassOutcome) {
     outcome.skipped += survey.skipped
-    for (path, reason) in survey.unreadable.sorted(by: { $0.key < $1.key }) {
-      outcome.summary.failures.append(.init(path: path.description, reason: reason))
-    }
-    for name in survey.undecodable {
-      outcome.summary.failures.append(
-        .init(path: name, reason: "its name is not UTF-8, so it cannot be a key"))
-    }
+    outcome.summary.failures += survey.localFailures
   }
 
   private func conclude(_ outcome: PassOutcome) {
@@ -405,10 +368,16 @@ final class UploadLane: Sendable {
       journal: journal, ledger: ledger)
   }
 
-  private var surveyor: Surveyor {
-    Surveyor(
-      root: root, mapping: settings.mapping, filter: settings.filter, symlinks: settings.symlinks,
-      comparison: Comparison(policy: settings.compare), store: store, wallClock: wallClock)
+  private var reconciler: Reconciler {
+    Reconciler(
+      surveyor: Surveyor(
+        root: root, mapping: settings.mapping, filter: settings.filter, symlinks: settings.symlinks,
+        comparison: Comparison(policy: settings.compare), store: store, order: listingOrder,
+        wallClock: wallClock),
+      content: ContentComparison(
+        root: root, mapping: settings.mapping, store: store, readers: resources.readers,
+        policy: settings.compare, ledger: ledger),
+      commitOrder: settings.commitOrder, width: settings.width)
   }
 
   /// The state of this upload at this moment.

@@ -19,10 +19,17 @@ struct DownloadJob: Sendable {
     var bytes: Int64 = 0
     var unchanged = 0
     var deleted = 0
+    var withheldDeletes = 0
+    /// The first thousand of them.
     var withheld: [RelativePath: WithheldReason] = [:]
     var failures: [MirrorError.Failure] = []
     /// The path that the caller gets: a directory, or the file of a single object.
     var local: FilePath
+
+    mutating func withhold(_ path: RelativePath, _ reason: WithheldReason) {
+      withheldDeletes += 1
+      if withheld.count < 1_000 { withheld[path] = reason }
+    }
   }
 
   let name: String
@@ -41,7 +48,7 @@ struct DownloadJob: Sendable {
   let journal: Journal
   let wallClock: @Sendable () -> Int64
 
-  private struct Wanted: Sendable {
+  struct Wanted: Sendable {
     var path: RelativePath
     var key: String
     var object: RemoteObject
@@ -64,79 +71,150 @@ struct DownloadJob: Sendable {
   // MARK: One object
 
   private func fetchObject(_ object: RemoteObject) async throws -> Outcome {
-    let name = FilePath.Component(String(RelativePath(location.key).name))
-    let target = isIntoDirectory ? name.map { local.appending($0) } : local
-    guard let target, let fileName = target.lastComponent else {
-      throw MirrorError(.invalid, "\(location.url): no local file name; name a local path")
-    }
+    let (target, fileName) = try targetOfObject()
     let root = try await openRoot(target.removingLastComponent())
-    let wanted = Wanted(path: RelativePath(fileName.string), key: location.key, object: object)
+    let wanted = Wanted(path: fileName, key: location.key, object: object)
     var outcome = Outcome(local: target)
     note(await fetch(wanted, to: root, mapping: .file(name: wanted.path, key: wanted.key)), in: &outcome)
     return outcome
   }
 
+  /// Where a single object goes.
+  func targetOfObject() throws -> (FilePath, name: RelativePath) {
+    let name = FilePath.Component(String(RelativePath(location.key).name))
+    let target = isIntoDirectory ? name.map { local.appending($0) } : local
+    guard let target, let fileName = target.lastComponent else {
+      throw MirrorError(.invalid, "\(location.url): no local file name; name a local path")
+    }
+    return (target, RelativePath(fileName.string))
+  }
+
   // MARK: A prefix
 
   private func fetchPrefix() async throws -> Outcome {
+    let order = ListingOrder()
     var outcome = Outcome(local: local)
-    let (wanted, markers) = try await list(noting: &outcome)
-    if wanted.isEmpty, markers.isEmpty, outcome.failures.isEmpty, mode == .mirror,
-      !location.isExplicitPrefix || delete
-    {
-      throw MirrorError(
-        .local, "there is nothing at \(location.url): neither an object nor a prefix; check the URL")
+    do {
+      try await fetchPrefix(order, in: &outcome)
+    } catch is RemoteLister.OutOfOrder {
+      // What was fetched until then is there, and found unchanged now; what failed is tried again.
+      outcome.unchanged = -outcome.files
+      outcome.failures = []
+      try await fetchPrefix(order, in: &outcome)
     }
-    let root = try await openRoot(local)
-    for directory in markers {
-      do {
-        try root.makeDirectory(directory)
-      } catch {
-        outcome.failures.append(.init(path: directory.string, reason: cause(of: error)))
-      }
-    }
-    let mapping = KeyMapping.tree(prefix: location.prefix)
-    let steps = await concurrentEach(wanted.values, width: width) {
-      await fetch($0, to: root, mapping: mapping)
-    }
-    for step in steps { note(step, in: &outcome) }
-    if delete, mode == .mirror { await removeExtras(keeping: wanted, of: root, in: &outcome) }
     return outcome
   }
 
-  /// Everything under the prefix that has a safe place here; what has none is a failure, named.
-  private func list(noting outcome: inout Outcome) async throws -> (
-    [RelativePath: Wanted], markers: Set<RelativePath>
-  ) {
+  /// Fetches while the listing goes on; what is held are a few pages and the files under way.
+  private func fetchPrefix(_ order: ListingOrder, in outcome: inout Outcome) async throws {
     let mapping = KeyMapping.tree(prefix: location.prefix)
-    var listing = Listing(store: store, prefix: location.prefix, order: .any)
-    var wanted: [RelativePath: Wanted] = [:]
-    var markers: Set<RelativePath> = []
-    while let object = try await listing.next() {
-      guard let path = mapping.path(forKey: object.key) else { continue }
-      do {
-        let place = try KeyPlace(key: path.string)
-        guard !place.isDirectoryMarker else {
-          markers.insert(place.path)
-          continue
-        }
-        guard !filter.excludes(place.path, .file) else { continue }
-        let remote = RemoteObject(
-          byteCount: object.byteCount, etag: object.etag, lastModified: object.lastModified ?? 0)
-        wanted[place.path] = Wanted(path: place.path, key: object.key, object: remote)
-      } catch {
-        outcome.failures.append(.init(path: object.key, reason: "the key is refused: \(error)"))
+    let lister = RemoteLister(
+      listing: Listing(store: store, prefix: location.prefix), mapping: mapping, filter: filter, order: order,
+      wallClock: wallClock)
+    // Only a download that deletes must know what lies here beside the files it fetches.
+    let root = delete ? try await existingRoot() : nil
+    let walk: any WalkSource = root.map { TreeWalk(root: $0, filter: filter) } ?? EmptyWalk()
+    try await TreeMerge.run(lister, walk) { merge in
+      var extras = Spool<LocalEntry>()
+      try await fetch(from: &merge, mapping: mapping, extras: &extras, in: &outcome)
+      if delete, mode == .mirror, let root {
+        try await removeExtras(extras, of: root, survey: merge.survey, in: &outcome)
       }
     }
-    var directories = markers
-    for path in wanted.keys { directories.formUnion(path.ancestors) }
-    // A file and a prefix of one name cannot both lie here; neither is chosen by deleting the other.
-    for path in wanted.keys where directories.contains(path) {
-      wanted[path] = nil
-      outcome.failures.append(
-        .init(path: path.string, reason: "S3 has both this object and objects below it; rename one of them"))
+  }
+
+  /// Nil when there is no directory yet, and so nothing to delete.
+  func existingRoot() async throws -> TreeRoot? {
+    try await resources.readers.run {
+      try kind(at: local) == .directory ? try TreeRoot(path: local) : nil
     }
-    return (wanted, markers)
+  }
+
+  private func fetch(
+    from merge: inout TreeMerge, mapping: KeyMapping, extras: inout Spool<LocalEntry>,
+    in outcome: inout Outcome
+  ) async throws {
+    var first = try await nextRemote(&merge, extras: &extras)
+    let survey = merge.survey
+    if first == nil, survey.refused.isEmpty, survey.unreadableKeys.isEmpty, mode == .mirror,
+      !location.isExplicitPrefix || delete
+    {
+      throw nothingThere
+    }
+    let root = try await openRoot(local)
+    try await withThrowingTaskGroup(of: Step.self) { group in
+      var conflicts = NameConflicts()
+      var running = 0
+      func carryOut(_ verdicts: [NameConflicts.Verdict]) async throws {
+        for verdict in verdicts {
+          switch verdict {
+          case .marker(let directory):
+            do {
+              try root.makeDirectory(directory)
+            } catch {
+              outcome.failures.append(.init(path: directory.string, reason: cause(of: error)))
+            }
+          case .conflict(let path):
+            outcome.failures.append(
+              .init(
+                path: path.string, reason: "S3 has both this object and objects below it; rename one of them")
+            )
+          case .file(let entry):
+            let wanted = Wanted(path: entry.path, key: mapping.key(for: entry.path), object: entry.object)
+            if try isSeenUnchanged(wanted, in: root) {
+              outcome.unchanged += 1
+              continue
+            }
+            if running == max(1, width), let step = try await group.next() {
+              note(step, in: &outcome)
+              running -= 1
+            }
+            group.addTask { await fetch(wanted, to: root, mapping: mapping) }
+            running += 1
+          }
+        }
+      }
+      let listing: Result<Void, any Error>
+      do {
+        while let entry = first {
+          try await carryOut(conflicts.pass(entry))
+          first = try await nextRemote(&merge, extras: &extras)
+        }
+        try await carryOut(conflicts.finish())
+        listing = .success(())
+      } catch {
+        listing = .failure(error)
+      }
+      // What is under way when the listing breaks off ends as it would have, and counts.
+      for try await step in group { note(step, in: &outcome) }
+      try listing.get()
+    }
+    note(merge.survey, in: &outcome)
+  }
+
+  /// The next object; local files without one are laid aside on the way.
+  func nextRemote(_ merge: inout TreeMerge, extras: inout Spool<LocalEntry>) async throws
+    -> RemoteEntry?
+  {
+    while let pairing = try await merge.next() {
+      switch pairing {
+      case .remote(let entry), .both(_, let entry): return entry
+      case .local(let file): try extras.append(file)
+      }
+    }
+    return nil
+  }
+
+  /// What the comparison met beside files. An object that cannot be fetched is a failure, named.
+  private func note(_ survey: Survey, in outcome: inout Outcome) {
+    outcome.failures += survey.refusals
+  }
+
+  static let conflictReason = "S3 has both this object and objects below it; rename one of them"
+
+  var nothingThere: MirrorError {
+    MirrorError(
+      .local, "there is nothing at \(location.url): neither an object nor a prefix; check the URL")
   }
 
   private func openRoot(_ path: FilePath) async throws -> TreeRoot {
@@ -151,7 +229,7 @@ struct DownloadJob: Sendable {
   private func fetch(_ wanted: Wanted, to root: TreeRoot, mapping: KeyMapping) async -> Step {
     let start = ContinuousClock.now
     do {
-      guard try await isNeeded(wanted, in: root, mapping: mapping) else { return .unchanged }
+      guard try await reason(toFetch: wanted, to: root, mapping: mapping) != nil else { return .unchanged }
       let downloader = Downloader(store: store, resources: resources)
       let receipt = try await downloader.download(
         wanted.key, object: wanted.object, to: wanted.path, of: root)
@@ -163,31 +241,38 @@ struct DownloadJob: Sendable {
     }
   }
 
-  private func isNeeded(_ wanted: Wanted, in root: TreeRoot, mapping: KeyMapping) async throws -> Bool {
-    let entry = try root.look(at: wanted.path)
-    if let entry, entry.kind != .file {
+  /// Whether a look at the file's stamp is enough to leave it alone: most are, and need no task of their own.
+  func isSeenUnchanged(_ wanted: Wanted, in root: TreeRoot) throws -> Bool {
+    guard case .success(let entry?) = Result(catching: { try root.look(at: wanted.path) }),
+      entry.kind == .file
+    else { return false }
+    return Comparison(policy: compare).download(local: entry.stamp, remote: wanted.object) == .same
+  }
+
+  /// Why the object must be fetched; nil when what lies here stays.
+  ///
+  /// - Parameter root: nil where nothing lies yet.
+  func reason(toFetch wanted: Wanted, to root: TreeRoot?, mapping: KeyMapping) async throws -> CopyReason? {
+    guard let root, let entry = try root.look(at: wanted.path) else { return .absent }
+    guard entry.kind == .file else {
       throw MirrorError(.local, "something that is no file has its name here")
     }
-    let comparison = Comparison(policy: compare)
-    switch comparison.download(local: entry?.stamp, remote: wanted.object) {
-    case .same:
-      return false
-    case .copy(.absent):
-      return true
-    case .copy:
-      return !isLater(entry?.stamp, than: wanted.object)
+    let reason: CopyReason
+    switch Comparison(policy: compare).download(local: entry.stamp, remote: wanted.object) {
+    case .same: return nil
+    case .copy(let found): reason = found
     case .suspect:
-      guard let stamp = entry?.stamp else { return true }
       let content = ContentComparison(
         root: root, mapping: mapping, store: store, readers: resources.readers, policy: compare, ledger: nil)
-      if try await content.isSame(wanted.path, stamp: stamp, remote: wanted.object) { return false }
-      return !isLater(stamp, than: wanted.object)
+      if try await content.isSame(wanted.path, stamp: entry.stamp, remote: wanted.object) { return nil }
+      reason = .content
     }
+    return isLater(entry.stamp, than: wanted.object) ? nil : reason
   }
 
   /// Whether a resumed run keeps its own file: it changed after the object was published.
-  private func isLater(_ stamp: FileStamp?, than object: RemoteObject) -> Bool {
-    guard mode == .resume, let stamp else { return false }
+  private func isLater(_ stamp: FileStamp, than object: RemoteObject) -> Bool {
+    guard mode == .resume else { return false }
     return max(stamp.modified, stamp.changed) > object.lastModified
   }
 
@@ -204,34 +289,47 @@ struct DownloadJob: Sendable {
   // MARK: Local deletes
 
   private func removeExtras(
-    keeping wanted: [RelativePath: Wanted], of root: TreeRoot, in outcome: inout Outcome
-  ) async {
-    var survey = Survey()
-    var walk = WalkStream(root: root, start: .root, filter: filter, symlinks: .skip)
-    var extras: [RelativePath] = []
-    var count = 0
-    while let file = await walk.nextFile(noting: &survey) {
-      count += 1
-      if wanted[file.path] == nil { extras.append(file.path) }
-    }
+    _ extras: Spool<LocalEntry>, of root: TreeRoot, survey: Survey, in outcome: inout Outcome
+  ) async throws {
     guard !extras.isEmpty else { return }
-    // A file that was refused or failed says that the picture of S3 is not whole.
-    guard outcome.failures.isEmpty else {
-      for path in extras { outcome.withheld[path] = .unseen(.root) }
-      return
-    }
-    if case .withheld(let reason) = DeleteGuard.judge(deletes: extras.count, objects: count, bound: bound) {
-      for path in extras { outcome.withheld[path] = reason }
-      return
-    }
-    for path in extras {
-      do {
-        try root.remove(path)
-        journal.deletedLocally(mirror: name, path: path)
-        outcome.deleted += 1
-      } catch {
-        outcome.failures.append(.init(path: path.string, reason: cause(of: error)))
+    let reason = reasonToKeepExtras(
+      extras.count, of: root, survey: survey, isWhole: outcome.failures.isEmpty)
+    try await extras.forEachBatch(of: 1_000) { files in
+      for file in files {
+        if let reason {
+          outcome.withhold(file.path, reason)
+        } else {
+          remove(file, of: root, in: &outcome)
+        }
       }
+    }
+  }
+
+  /// Why local files without an object stay; nil if they may go.
+  ///
+  /// - Parameter isWhole: every object under the prefix has its file here now.
+  func reasonToKeepExtras(_ count: Int, of root: TreeRoot, survey: Survey, isWhole: Bool) -> WithheldReason? {
+    // A file that was refused or failed says that the picture of S3 is not whole.
+    if !isWhole || !survey.unreadable.isEmpty { return .unseen(.root) }
+    if !root.isUnchanged { return .rootUnavailable }
+    let verdict = DeleteGuard.judge(deletes: count, objects: survey.localFiles, bound: bound)
+    guard case .withheld(let reason) = verdict else { return nil }
+    return reason
+  }
+
+  private func remove(_ file: LocalEntry, of root: TreeRoot, in outcome: inout Outcome) {
+    do {
+      // A file that was written since it was compared is not the one that was judged.
+      guard let now = try root.look(at: file.path) else { return }
+      guard now.kind == .file, now.stamp.isSameVersion(as: file.stamp) else {
+        outcome.withhold(file.path, .stillPresent)
+        return
+      }
+      try root.remove(file.path)
+      journal.deletedLocally(mirror: name, path: file.path)
+      outcome.deleted += 1
+    } catch {
+      outcome.failures.append(.init(path: file.path.string, reason: cause(of: error)))
     }
   }
 }

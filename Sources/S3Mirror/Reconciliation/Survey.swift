@@ -2,20 +2,8 @@ import LocalTree
 import MirrorModel
 import S3Client
 
-/// A full compare of a local tree with the listing of its prefix, without touching either.
+/// What a comparison of a local tree with its listing came to, beside the differences themselves.
 struct Survey: Sendable {
-  struct Suspect: Sendable {
-    var path: RelativePath
-    var stamp: FileStamp
-    var remote: RemoteObject
-  }
-
-  var copies: [RelativePath: CopyReason] = [:]
-  /// Bytes that `copies` would send.
-  var copyBytes: Int64 = 0
-  var suspects: [Suspect] = []
-  /// Objects without a local file; a trailing slash names a directory marker.
-  var extras: [RelativePath] = []
   var localFiles = 0
   var remoteObjects = 0
   /// Parts that could not be read, with the reason: nothing below them is deleted.
@@ -23,123 +11,178 @@ struct Survey: Sendable {
   /// Names that are no UTF-8 and so cannot be keys, as printable text.
   var undecodable: [String] = []
   var skipped = 0
+  /// Keys without a safe place here. They are left alone.
+  var refused: [UnsafeKey] = []
+  /// Keys that are not UTF-8. They are left alone.
+  var unreadableKeys: [String] = []
+  /// Directories of such keys: what the listing says of them is not trusted for deletes.
+  var unseenRemotely: Set<RelativePath> = []
 
-  /// Whether an extra may be inferred deleted, as far as reading went.
-  func isUnseen(_ path: RelativePath) -> RelativePath? {
-    unreadable.keys.first { path.isWithin($0) }
+  /// Keys under which a server may keep the object of a local file with another name.
+  private var aliases: [RelativePath: RelativePath] = [:]
+  /// More of them than are kept in mind: any key may be one.
+  private var hasUncountedAliases = false
+
+  /// Names in mind, of files that have a backslash and no object: some 200 bytes each.
+  private static let aliasLimit = 10_000
+
+  /// Some servers (SeaweedFS) keep a backslash as a slash. The file's object then looks missing, and an object that
+  /// nobody has here looks superfluous: deleting it would delete the file's only copy.
+  mutating func noteAlias(of path: RelativePath) {
+    guard aliases.count < Self.aliasLimit else {
+      hasUncountedAliases = true
+      return
+    }
+    aliases[RelativePath(String(path.string.map { $0 == "\\" ? "/" : $0 }))] = path
+  }
+
+  /// A link or special file is no file to S3, but neither is it absent.
+  mutating func noteSkipped(_ path: RelativePath) {
+    skipped += 1
+  }
+
+  /// Why an object without a local file must stay, as far as reading and listing went; nil if it may go.
+  func reasonToKeep(_ path: RelativePath) -> WithheldReason? {
+    if !unreadable.isEmpty || !unseenRemotely.isEmpty {
+      for place in [path] + path.ancestors {
+        if unreadable[place] != nil || unseenRemotely.contains(place) { return .unseen(place) }
+      }
+    }
+    if let other = aliases[path] { return .alias(of: other) }
+    return hasUncountedAliases ? .unseen(.root) : nil
+  }
+
+  /// What cannot be published, or not be seen whole.
+  var localFailures: [MirrorError.Failure] {
+    unreadable.sorted { $0.key < $1.key }.map { .init(path: $0.key.description, reason: $0.value) }
+      + undecodable.map { .init(path: $0, reason: "its name is not UTF-8, so it cannot be a key") }
+  }
+
+  /// Objects that no file here can stand for.
+  var refusals: [MirrorError.Failure] {
+    refused.map { .init(path: $0.key, reason: "the key is refused: \($0)") }
+      + unreadableKeys.map {
+        .init(path: $0, reason: "the key is refused: it is not UTF-8, so no path here stands for it")
+      }
+  }
+
+  /// Why no object at all may be inferred deleted; nil if that is to be judged one by one.
+  func blanketReason(bound: DeleteBound, wasEmptyAtEntry: Bool, uploadsFailed: Bool) -> WithheldReason? {
+    if uploadsFailed { return .uploadsFailed }
+    if bound == .unlimited { return nil }
+    if wasEmptyAtEntry { return .rootEmptyAtEntry }
+    return localFiles == 0 ? .rootEmpty : nil
   }
 }
 
-/// Makes surveys of one upload's tree.
+/// A file that must be published, or may have to.
+enum Difference: Sendable {
+  /// Absent on S3, or of another size there.
+  case copy(LocalEntry, CopyReason, RemoteObject?)
+  /// Equal size, but the content must settle it.
+  case suspect(LocalEntry, RemoteObject)
+}
+
+/// The differences of a comparison that must wait for its end: in memory while they are few, on disk if not.
+struct Extras: Sendable {
+  /// Objects without a local file; a trailing slash names a directory marker.
+  fileprivate(set) var entries = Spool<RemoteEntry>()
+
+  var count: Int { entries.count }
+}
+
+/// Compares one upload's tree with S3, without touching either.
 struct Surveyor: Sendable {
+  /// Differences handed out at one go: about 4 MB of them.
+  static let batchSize = 8_192
+
   let root: TreeRoot
   let mapping: KeyMapping
   let filter: PathFilter
   let symlinks: SymlinkPolicy
   let comparison: Comparison
   let store: any ObjectStore
+  let order: ListingOrder
   let wallClock: @Sendable () -> Int64
+  /// Stands in for the walk in tests.
+  var walk: (@Sendable (RelativePath) -> any WalkSource)?
 
-  /// Compares `directory` and everything below it.
+  /// Compares `directory` and everything below it, handing out what differs in bounded batches as it is found.
   ///
-  /// - Throws: `S3Error` when the listing cannot be had in full; what cannot be read locally is in the survey.
-  func survey(_ directory: RelativePath = .root) async throws -> Survey {
+  /// As long as the listing goes on it may turn out to be unordered, and what was found so far to be wrong. So
+  /// nothing is handed out before its end: what is found until then waits in a spool. A listing is short where there is much to publish,
+  /// and what differs is little where it is long.
+  ///
+  /// - Throws: `S3Error` when the listing cannot be had in full; what cannot be read locally is in the survey; what
+  ///   `each` throws.
+  nonisolated(nonsending) func survey(
+    _ directory: RelativePath = .root,
+    _ each: ([Difference]) async throws -> Void
+  ) async throws -> (Survey, Extras) {
     do {
-      return try await merge(directory)
-    } catch is Listing.OutOfOrder {
-      return try await join(directory)
+      return try await compare(directory, each)
+    } catch is RemoteLister.OutOfOrder {
+      return try await compare(directory, each)
     }
   }
 
-  private func prefix(of directory: RelativePath) -> String {
-    directory.isRoot ? mapping.listingPrefix : mapping.key(for: directory) + "/"
+  nonisolated(nonsending) private func compare(
+    _ directory: RelativePath,
+    _ each: ([Difference]) async throws -> Void
+  ) async throws -> (Survey, Extras) {
+    let prefix = directory.isRoot ? mapping.listingPrefix : mapping.key(for: directory) + "/"
+    let lister = RemoteLister(
+      listing: Listing(store: store, prefix: prefix), mapping: mapping, filter: filter, order: order,
+      wallClock: wallClock)
+    return try await TreeMerge.run(lister, source(directory)) { merge in
+      var extras = Extras()
+      var early = Spool<Difference>()
+      var batch: [Difference] = []
+      while let pairing = try await merge.next() {
+        if case .remote(let entry) = pairing {
+          try extras.entries.append(entry)
+          continue
+        }
+        guard let difference = difference(pairing, serverSkew: merge.serverSkew) else { continue }
+        if merge.isListingComplete {
+          if !early.isEmpty {
+            try await early.forEachBatch(of: Self.batchSize, each)
+            early.removeAll()
+          }
+          batch.append(difference)
+          if batch.count == Self.batchSize {
+            try await each(batch)
+            batch = []
+          }
+        } else {
+          try early.append(difference)
+        }
+      }
+      try await early.forEachBatch(of: Self.batchSize, each)
+      if !batch.isEmpty { try await each(batch) }
+      return (merge.survey, extras)
+    }
   }
 
-  // MARK: Ordered listings: two streams, merged
+  private func source(_ directory: RelativePath) -> any WalkSource {
+    if let walk { return walk(directory) }
+    // The file's directory may hold a great deal that is not asked for.
+    if case .file(let name, _) = mapping { return FileWalk(root: root, path: name, symlinks: symlinks) }
+    return TreeWalk(root: root, start: directory, filter: filter, symlinks: symlinks)
+  }
 
-  private func merge(_ directory: RelativePath) async throws -> Survey {
-    var survey = Survey()
-    var listing = Listing(store: store, prefix: prefix(of: directory), order: .ascending)
-    var walk = WalkStream(root: root, start: directory, filter: filter, symlinks: symlinks)
-    var remote = try await nextRemote(&listing, counting: &survey)
-    let comparison = corrected(by: listing)
-    var local = await walk.nextFile(noting: &survey)
-    while true {
-      switch (local, remote) {
-      case (nil, nil):
-        return survey
-      case (let file?, let object?) where file.path == object.path:
-        note(file, against: object.object, comparison, in: &survey)
-        local = await walk.nextFile(noting: &survey)
-        remote = try await nextRemote(&listing, counting: &survey)
-      case (let file?, let object) where object.map({ file.path < $0.path }) ?? true:
-        note(file, against: nil, comparison, in: &survey)
-        local = await walk.nextFile(noting: &survey)
-      case (_, let object?):
-        survey.extras.append(object.path)
-        remote = try await nextRemote(&listing, counting: &survey)
-      case (_, nil):
-        preconditionFailure("a file without an object was taken above")
+  private func difference(_ pairing: Pairing, serverSkew: Int64) -> Difference? {
+    var comparison = comparison
+    comparison.serverSkew = serverSkew
+    switch pairing {
+    case .remote: return nil
+    case .local(let file): return .copy(file, .absent, nil)
+    case .both(let file, let entry):
+      switch comparison.upload(local: file.stamp, remote: entry.object) {
+      case .same: return nil
+      case .copy(let reason): return .copy(file, reason, entry.object)
+      case .suspect: return .suspect(file, entry.object)
       }
     }
-  }
-
-  // MARK: Unordered listings: a table
-
-  private func join(_ directory: RelativePath) async throws -> Survey {
-    var survey = Survey()
-    var listing = Listing(store: store, prefix: prefix(of: directory), order: .any)
-    var objects: [RelativePath: RemoteObject] = [:]
-    while let entry = try await nextRemote(&listing, counting: &survey) { objects[entry.path] = entry.object }
-    let comparison = corrected(by: listing)
-    var walk = WalkStream(root: root, start: directory, filter: filter, symlinks: symlinks)
-    while let file = await walk.nextFile(noting: &survey) {
-      note(file, against: objects.removeValue(forKey: file.path), comparison, in: &survey)
-    }
-    survey.extras = objects.keys.sorted()
-    return survey
-  }
-
-  // MARK: One entry
-
-  private func nextRemote(_ listing: inout Listing, counting survey: inout Survey) async throws
-    -> (path: RelativePath, object: RemoteObject)?
-  {
-    while let listed = try await listing.next() {
-      guard let path = mapping.path(forKey: listed.key), !isExcluded(path) else { continue }
-      // A key that no local path can hold has no local counterpart to be compared with; it is left alone.
-      guard UnsafeKey.Reason(path.withoutTrailingSlash) == nil else { continue }
-      survey.remoteObjects += 1
-      return (
-        path,
-        RemoteObject(byteCount: listed.byteCount, etag: listed.etag, lastModified: listed.lastModified ?? 0)
-      )
-    }
-    return nil
-  }
-
-  private func isExcluded(_ path: RelativePath) -> Bool {
-    path.hasTrailingSlash
-      ? filter.excludes(path.withoutTrailingSlash, .directory) : filter.excludes(path, .file)
-  }
-
-  private func note(
-    _ file: WalkStream.File, against remote: RemoteObject?, _ comparison: Comparison, in survey: inout Survey
-  ) {
-    survey.localFiles += 1
-    switch comparison.upload(local: file.stamp, remote: remote) {
-    case .same: break
-    case .copy(let reason):
-      survey.copies[file.path] = reason
-      survey.copyBytes += file.stamp.size
-    case .suspect:
-      if let remote { survey.suspects.append(.init(path: file.path, stamp: file.stamp, remote: remote)) }
-    }
-  }
-
-  private func corrected(by listing: Listing) -> Comparison {
-    var corrected = comparison
-    if let date = listing.serverDate { corrected.serverSkew = date - wallClock() }
-    return corrected
   }
 }

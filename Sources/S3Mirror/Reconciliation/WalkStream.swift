@@ -1,58 +1,77 @@
 import LocalTree
 import MirrorModel
 
-/// Walks a tree away from the caller's task, a chunk of entries at a time.
-private actor TreeWalker {
-  private var walk: TreeWalk
+/// Where the local side of a comparison comes from.
+protocol WalkSource: Sendable {
+  /// The next entries in key order, none at the end.
+  mutating func nextChunk(of count: Int) -> [WalkItem]
+}
 
-  init(_ walk: TreeWalk) {
-    self.walk = walk
-  }
-
-  /// The next entries, none at the end.
-  func nextChunk(of count: Int) -> [WalkItem] {
+extension TreeWalk: WalkSource {
+  mutating func nextChunk(of count: Int) -> [WalkItem] {
     var items: [WalkItem] = []
     items.reserveCapacity(count)
-    while items.count < count, let item = walk.next() { items.append(item) }
+    while items.count < count, let item = next() { items.append(item) }
     return items
   }
 }
 
-/// The files of a tree in key order; what is no file is noted in the survey in passing.
-struct WalkStream {
-  struct File: Sendable {
-    var path: RelativePath
-    var stamp: FileStamp
+/// A tree without entries, for comparisons with what is not there.
+struct EmptyWalk: WalkSource {
+  mutating func nextChunk(of count: Int) -> [WalkItem] { [] }
+}
+
+/// One file of a tree.
+struct FileWalk: WalkSource {
+  let root: TreeRoot
+  let path: RelativePath
+  let symlinks: SymlinkPolicy
+  private var isOver = false
+
+  init(root: TreeRoot, path: RelativePath, symlinks: SymlinkPolicy) {
+    self.root = root
+    self.path = path
+    self.symlinks = symlinks
   }
 
-  /// Entries read at one go: a hop between tasks costs about as much as reading ten of them.
-  private static let chunkSize = 1024
-
-  private let walker: TreeWalker
-  private var chunk: [WalkItem] = []
-  private var position = 0
-
-  init(root: TreeRoot, start: RelativePath, filter: PathFilter, symlinks: SymlinkPolicy) {
-    walker = TreeWalker(TreeWalk(root: root, start: start, filter: filter, symlinks: symlinks))
-  }
-
-  mutating func nextFile(noting survey: inout Survey) async -> File? {
-    while true {
-      if position == chunk.count {
-        chunk = await walker.nextChunk(of: Self.chunkSize)
-        position = 0
-        if chunk.isEmpty { return nil }
+  mutating func nextChunk(of count: Int) -> [WalkItem] {
+    if isOver { return [] }
+    isOver = true
+    do throws(TreeError) {
+      guard let entry = try root.look(at: path, symlinks: symlinks) else { return [] }
+      switch entry.kind {
+      case .file: return [.file(path, entry.stamp)]
+      case .directory: return [.directory(path)]
+      case .symbolicLink, .special: return [.skipped(path, entry.kind)]
       }
-      let item = chunk[position]
-      position += 1
-      switch item {
-      case .file(let path, let stamp): return File(path: path, stamp: stamp)
-      case .directory: continue
-      case .skipped: survey.skipped += 1
-      case .unreadable(let path, let error): survey.unreadable[path] = String(describing: error)
-      case .notUTF8(let directory, let name):
-        survey.undecodable.append("\(directory)/\(String(decoding: name, as: UTF8.self))")
-      }
+    } catch {
+      return [.unreadable(path, error)]
     }
+  }
+}
+
+/// Walks beside the task that compares, a chunk of entries at a time: a hop between tasks costs about as much as reading ten of them.
+struct WalkStream: Sendable {
+  /// Entries read at one go; some 150 bytes each.
+  private static let chunkSize = 1_024
+
+  let source: any WalkSource
+
+  func walk(into relay: Relay<[WalkItem]>) async {
+    await Self.walk(source, into: relay)
+  }
+
+  private static func walk(_ source: some WalkSource, into relay: Relay<[WalkItem]>) async {
+    var source = source
+    while !Task.isCancelled {
+      let chunk = source.nextChunk(of: chunkSize)
+      if chunk.isEmpty {
+        relay.finish(.success(()))
+        return
+      }
+      guard await relay.send(chunk) else { break }
+    }
+    // A walk cut short must not pass for a tree that ends here.
+    relay.finish(.failure(CancellationError()))
   }
 }

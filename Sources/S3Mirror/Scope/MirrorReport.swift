@@ -6,7 +6,9 @@ public struct MirrorReport: Sendable, Hashable {
     public var published = 0
     public var publishedBytes: Int64 = 0
     public var deleted = 0
-    /// Deletes that the guard withheld, and why. No error.
+    /// How many deletes the guard withheld. No error.
+    public var withheldDeletes = 0
+    /// The first thousand of them, and why.
     public var withheld: [MirrorError.Failure] = []
     /// What is not on S3 though it should be.
     public var failures: [MirrorError.Failure] = []

@@ -277,11 +277,11 @@ package final class MirrorScope: Sendable {
           "\(registration.name): \(outcome.failures.count) of the files under \(location.url) could not be fetched",
           failures: outcome.failures)
       }
-      state.withLock { $0.withheldLocalDeletes += outcome.withheld.count }
+      state.withLock { $0.withheldLocalDeletes += outcome.withheldDeletes }
       for (path, reason) in outcome.withheld.sorted(by: { $0.key < $1.key }).prefix(1) {
         tell(
           .notice(
-            "\(registration.name): \(outcome.withheld.count) local deletes withheld, the first \(path): \(reason)"
+            "\(registration.name): \(outcome.withheldDeletes) local deletes withheld, the first \(path): \(reason)"
           ))
       }
       remember(outcome.local, for: registration.name)

@@ -17,16 +17,19 @@ struct DownloadCommand: AsyncParsableCommand {
   var delete = false
 
   @OptionGroup var events: EventOptions
+  @OptionGroup var plan: DryRunOptions
   @OptionGroup var filter: FilterOptions
   @OptionGroup var mirror: MirrorOptions
 
   func run() async throws {
     let narrator = mirror.narrator(events.format)
-    let scope = try MirrorScope(options: mirror.options(for: "download", telling: narrator))
-    let supervisor = Supervisor()
+    let options = mirror.options(for: "download", telling: narrator)
     let label = mirror.name ?? "download"
     let spec = MirrorSpec.download(
       remote, local: local, delete: delete, exclude: filter.exclude, include: filter.include)
+    if plan.dryRun { try await plan.carryOut(spec, name: label, options: options, as: events.format) }
+    let scope = try MirrorScope(options: options)
+    let supervisor = Supervisor()
     try await scope.enter(under: supervisor, onFirst: .leave) { try await scope.enter(spec, label: label) }
     let path = try scope.path(of: label)
     let withheld = scope.withheldLocalDeletes

@@ -17,18 +17,23 @@ struct UploadCommand: AsyncParsableCommand {
   var delete = false
 
   @OptionGroup var events: EventOptions
+  @OptionGroup var plan: DryRunOptions
   @OptionGroup var filter: FilterOptions
   @OptionGroup var mirror: MirrorOptions
 
   func run() async throws {
     let narrator = mirror.narrator(events.format)
-    let scope = try MirrorScope(options: mirror.options(for: "upload", telling: narrator))
+    let spec = MirrorSpec.upload(
+      remote, local: local, interval: nil, delete: delete, exclude: filter.exclude, include: filter.include)
+    let options = mirror.options(for: "upload", telling: narrator)
+    if plan.dryRun {
+      try await plan.carryOut(spec, name: mirror.name ?? "upload", options: options, as: events.format)
+    }
+    let scope = try MirrorScope(options: options)
     let supervisor = Supervisor()
     // There is nothing to finish but the upload itself, so the first signal changes nothing.
     supervisor.react { _ in }
     supervisor.reactToSecond { _ in scope.abandon() }
-    let spec = MirrorSpec.upload(
-      remote, local: local, interval: nil, delete: delete, exclude: filter.exclude, include: filter.include)
     let report: MirrorReport
     do {
       report = try await scope.uploadOnce(spec, name: mirror.name ?? "upload")

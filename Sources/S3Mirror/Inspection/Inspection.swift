@@ -1,0 +1,159 @@
+import LocalTree
+import Logging
+import MirrorModel
+import S3Client
+import SystemPackage
+import Transfers
+
+/// Compares local sides with remotes and changes neither: plans and verifications. Takes no lock and writes no log.
+package final class Inspection: Sendable {
+  let options: Options
+  private let connections: Connections
+  private let placement: LocalPlacement
+  private let resources: TransferResources
+
+  /// - Throws: `MirrorError.invalid` for options that make no sense.
+  package init(options: Options) throws {
+    try options.check()
+    let process = ProcessEnvironment(overriding: options.environment)
+    self.options = options
+    placement = LocalPlacement(
+      cacheRoot: options.cacheRoot, homeDirectory: process.homeDirectory,
+      workingDirectory: process.workingDirectory)
+    connections = Connections(
+      options: options, environment: process.variables, homeDirectory: process.homeDirectory)
+    resources = try TransferResources(workers: options.maxWorkers)
+  }
+
+  package func close() async {
+    await connections.close()
+    resources.stop()
+  }
+
+  // MARK: Plans
+
+  nonisolated(nonsending) package func plan(
+    _ spec: MirrorSpec, name: String,
+    _ each: (PlannedAction) throws -> Void
+  ) async throws {
+    // Nothing is transferred where the remote is a local path.
+    guard S3Location.hasScheme(spec.remote) else { return }
+    let place = try place(spec, name: name)
+    do {
+      if spec.direction != .upload {
+        try await downloadJob(spec, at: place, name: name).plan(each)
+      }
+      if spec.direction != .download {
+        try await uploadPlan(spec, at: place, name: name)?.plan(each)
+      }
+    } catch let error as S3Error {
+      throw MirrorError(.configuration, "\(name) (\(place.location.url)): \(error)")
+    } catch let error as TreeError {
+      throw MirrorError(.local, "\(name): \(error)")
+    }
+  }
+
+  private func downloadJob(_ spec: MirrorSpec, at place: Place, name: String) throws -> DownloadJob {
+    DownloadJob(
+      name: name, location: place.location, local: place.local,
+      isIntoDirectory: try spec.local?.hasSuffix("/") ?? false || kind(at: place.local) == .directory,
+      filter: place.filter, mode: spec.direction == .sync ? .resume : .mirror, delete: spec.delete,
+      bound: options.maxDelete.bound, compare: options.compare.policy, width: options.maxWorkers * 2,
+      store: place.store, resources: resources,
+      journal: Journal(log: nil, logger: options.logger, observer: nil, bucket: place.location.bucket),
+      wallClock: wallClockNanoseconds)
+  }
+
+  /// Nil when there is nothing local to publish yet: a sync that will download first.
+  private func uploadPlan(_ spec: MirrorSpec, at place: Place, name: String) throws -> UploadPlanner? {
+    guard let found = try kind(at: place.local) else {
+      if spec.direction == .sync { return nil }
+      throw MirrorError(.local, "\(name): \(place.local) does not exist; there is nothing to upload")
+    }
+    let (surveyor, content) = try comparison(at: place, found, policy: options.compare.policy)
+    let markers = try options.commitLast.map { try GlobPattern($0) }
+    return UploadPlanner(
+      name: name, surveyor: surveyor, content: content,
+      commitOrder: CommitOrder { path in markers.contains { $0.matches(path) } },
+      width: options.maxWorkers * 2, delete: spec.delete, bound: options.maxDelete.bound,
+      kind: spec.direction == .sync ? .afterDownload : .alone)
+  }
+
+  // MARK: Verification
+
+  /// Compares a local tree or file with a remote, by size and then by content.
+  ///
+  /// - Parameter each: is given every difference.
+  /// - Throws: `MirrorError`.
+  nonisolated(nonsending) package func verify(
+    _ local: String, against remote: String, exclude: [String], include: [String], reading: Verifier.Reading,
+    _ each: (VerifiedDifference) throws -> Void
+  ) async throws -> VerifySummary {
+    guard S3Location.hasScheme(remote) else {
+      throw MirrorError(.invalid, "\(remote) is a local path; name s3://bucket/key to verify against")
+    }
+    let spec = MirrorSpec.upload(remote, local: local, delete: false, exclude: exclude, include: include)
+    let place = try place(spec, name: local)
+    guard let found = try kind(at: place.local) else {
+      throw MirrorError(.local, "\(place.local) does not exist; there is nothing to verify")
+    }
+    // Every file of equal size is a suspect to a verification.
+    let (surveyor, _) = try comparison(at: place, found, policy: .checksum)
+    let verifier = Verifier(
+      surveyor: surveyor, readers: resources.readers, reading: reading, width: options.maxWorkers)
+    do {
+      return try await verifier.verify(each)
+    } catch let error as S3Error {
+      throw MirrorError(.configuration, "\(place.location.url): \(error)")
+    } catch let error as TreeError {
+      throw MirrorError(.local, "\(error)")
+    }
+  }
+
+  // MARK: Places
+
+  /// Where a spec leads.
+  private struct Place {
+    var location: S3Location
+    var local: FilePath
+    var filter: PathFilter
+    var store: any ObjectStore
+  }
+
+  private func place(_ spec: MirrorSpec, name: String) throws -> Place {
+    do {
+      let location = try S3Location(parsing: spec.remote)
+      return Place(
+        location: location, local: try placement.path(for: location, local: spec.local),
+        filter: try PathFilter(exclude: spec.exclude, include: spec.include),
+        store: try connections.bucket(of: location).store)
+    } catch let error as MirrorError {
+      throw error
+    } catch {
+      throw MirrorError(.invalid, "\(name): \(error)")
+    }
+  }
+
+  /// A directory goes under the prefix; a file under the key, or into a prefix that is written with a slash.
+  private func comparison(at place: Place, _ found: EntryKind, policy: ComparePolicy) throws -> (
+    Surveyor, ContentComparison
+  ) {
+    let location = place.location
+    var mapping = KeyMapping.tree(prefix: location.prefix)
+    var rootPath = place.local
+    if found == .file, let name = place.local.lastComponent?.string {
+      let key = location.isExplicitPrefix ? location.prefix + name : location.key
+      mapping = .file(name: RelativePath(name), key: key)
+      rootPath = place.local.removingLastComponent()
+    }
+    let root = try TreeRoot(path: rootPath)
+    let surveyor = Surveyor(
+      root: root, mapping: mapping, filter: place.filter,
+      symlinks: options.symlinks == .follow ? .follow : .skip, comparison: Comparison(policy: policy),
+      store: place.store, order: ListingOrder(), wallClock: wallClockNanoseconds)
+    let content = ContentComparison(
+      root: root, mapping: mapping, store: place.store, readers: resources.readers, policy: policy,
+      ledger: nil)
+    return (surveyor, content)
+  }
+}

@@ -1,0 +1,136 @@
+import LocalTree
+import LoopThread
+import MirrorModel
+import S3Client
+import Transfers
+
+/// One path that is not the same on both sides, or not known to be.
+package struct VerifiedDifference: Sendable, Hashable {
+  package enum Kind: String, Sendable, Hashable {
+    /// Here, and not on S3.
+    case missing
+    /// On S3, and not here.
+    case extra
+    case size
+    case content
+    /// Equal size, and S3 keeps nothing to compare the content with; or one side could not be read.
+    case unproved
+  }
+
+  package var kind: Kind
+  package var path: String
+}
+
+/// What a verification came to.
+package struct VerifySummary: Sendable, Hashable {
+  package var files = 0
+  package var differences = 0
+  /// Local parts that could not be read, and names that cannot be keys.
+  package var failures: [MirrorError.Failure] = []
+
+  package var isEqual: Bool { differences == 0 && failures.isEmpty }
+}
+
+/// Compares every file with its object: by size, then by what S3 knows of the content, then, if asked, by reading it.
+package struct Verifier: Sendable {
+  package enum Reading: Sendable, Hashable {
+    /// Only checksums that S3 keeps.
+    case never
+    /// Objects without one are read, range by range.
+    case whereNeeded
+  }
+
+  let surveyor: Surveyor
+  let readers: WorkerThreads
+  let reading: Reading
+  let width: Int
+
+  /// Bytes of one ranged read: as much as a download takes at once.
+  private static let rangeBytes: Int64 = 16 << 20
+
+  nonisolated(nonsending) func verify(
+    _ each: (VerifiedDifference) throws -> Void
+  ) async throws -> VerifySummary {
+    var summary = VerifySummary()
+    func tell(_ kind: VerifiedDifference.Kind, _ path: RelativePath) throws {
+      summary.differences += 1
+      try each(VerifiedDifference(kind: kind, path: path.string))
+    }
+    let (survey, extras) = try await surveyor.survey { differences in
+      let verdicts = await concurrentEach(differences, width: width) { difference in
+        (difference.path, await verdict(on: difference))
+      }
+      for (path, kind) in verdicts.sorted(by: { $0.0 < $1.0 }) {
+        if let kind { try tell(kind, path) }
+      }
+    }
+    try await extras.entries.forEachBatch(of: 1_000) { entries in
+      for entry in entries where !entry.path.hasTrailingSlash {
+        // What lies under a part that could not be read may well be here.
+        if case .unseen = survey.reasonToKeep(entry.path) {
+          try tell(.unproved, entry.path)
+        } else {
+          try tell(.extra, entry.path)
+        }
+      }
+    }
+    for failure in survey.refusals { try tell(.extra, RelativePath(failure.path)) }
+    summary.files = survey.localFiles
+    summary.failures = survey.localFailures
+    return summary
+  }
+
+  private func verdict(on difference: Difference) async -> VerifiedDifference.Kind? {
+    switch difference {
+    case .copy(_, .absent, _): return .missing
+    case .copy: return .size
+    case .suspect(let file, let object):
+      do {
+        return try await compare(file, with: object)
+      } catch {
+        return .unproved
+      }
+    }
+  }
+
+  /// Nil when the contents are the same.
+  private func compare(_ local: LocalEntry, with object: RemoteObject) async throws -> VerifiedDifference
+    .Kind?
+  {
+    let (root, symlinks) = (surveyor.root, surveyor.symlinks)
+    guard let file = try await readers.run({ try root.open(local.path, symlinks: symlinks) }) else {
+      return .unproved
+    }
+    guard file.stamp.size == object.byteCount else { return .size }
+    if let md5 = object.possibleMD5, try await readers.run({ try md5Hexadecimal(of: file) }) == md5 {
+      return nil
+    }
+    let key = surveyor.mapping.key(for: local.path)
+    let head = try await surveyor.store.send(HeadObject(key: key))
+    guard head.byteCount == file.stamp.size else { return .size }
+    if let stored = head.fullObjectCRC32 {
+      let crc = try await readers.run { try checksum(of: file, from: 0, byteCount: file.stamp.size) }
+      return crc == stored ? nil : .content
+    }
+    switch reading {
+    case .never: return .unproved
+    case .whereNeeded: return try await isRead(key, equalTo: file, etag: head.etag) ? nil : .content
+    }
+  }
+
+  private func isRead(_ key: String, equalTo file: LocalFile, etag: String) async throws -> Bool {
+    var offset: Int64 = 0
+    while offset < file.stamp.size {
+      let start = offset
+      let byteCount = min(Self.rangeBytes, file.stamp.size - start)
+      let sink = ChecksumSink()
+      _ = try await surveyor.store.send(
+        GetObject(
+          key: key, range: start...(start + byteCount - 1), ifMatch: etag.isEmpty ? nil : etag, sink: sink))
+      let own = try await readers.run { try checksum(of: file, from: start, byteCount: byteCount) }
+      guard sink.received.byteCount == byteCount, sink.received.crc == own else { return false }
+      offset += byteCount
+    }
+    return true
+  }
+}

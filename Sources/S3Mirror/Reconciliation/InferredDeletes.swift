@@ -1,0 +1,101 @@
+import LocalTree
+import MirrorModel
+
+/// Deletes that a comparison asks for, as far as SPEC 5's guard lets them: nobody saw the files go.
+struct InferredDeletes: Sendable {
+  /// What becomes of one object without a local file.
+  enum Verdict: Sendable, Hashable {
+    case delete
+    case withheld(WithheldReason)
+    /// A file or directory is there now; nothing was superfluous.
+    case keep
+  }
+
+  let root: TreeRoot
+  let survey: Survey
+  let bound: DeleteBound
+  /// Withholds everything, whatever the rest says.
+  let blanket: WithheldReason?
+
+  /// Objects looked at between two steps; as many as one request deletes.
+  private static let batchSize = RemoteRemover.batchSize
+
+  /// Judges every object, in batches. The bound holds for all of them together, so they are counted before the first
+  /// is decided.
+  nonisolated(nonsending) func judge(
+    _ extras: Extras, _ each: ([(RemoteEntry, Verdict)]) async throws -> Void
+  ) async throws {
+    guard extras.count > 0 else { return }
+    let general = try await generalReason(extras)
+    try await extras.entries.forEachBatch(of: Self.batchSize) { entries in
+      try await each(
+        entries.map { entry in
+          let own = verdict(on: entry.path)
+          return (entry, own == .delete ? general.map { .withheld($0) } ?? .delete : own)
+        })
+    }
+  }
+
+  nonisolated(nonsending) private func generalReason(_ extras: Extras) async throws -> WithheldReason? {
+    if let blanket { return blanket }
+    guard root.isUnchanged else { return .rootUnavailable }
+    var deletes = 0
+    try await extras.entries.forEachBatch(of: Self.batchSize) { entries in
+      deletes += entries.count { verdict(on: $0.path) == .delete }
+    }
+    let judgement = DeleteGuard.judge(
+      deletes: deletes, objects: max(survey.remoteObjects, deletes), bound: bound)
+    guard case .withheld(let reason) = judgement else { return nil }
+    return reason
+  }
+
+  private func verdict(on path: RelativePath) -> Verdict {
+    if let reason = survey.reasonToKeep(path) { return .withheld(reason) }
+    do {
+      return try root.look(at: path.withoutTrailingSlash) == nil ? .delete : .keep
+    } catch {
+      return .withheld(.unseen(path))
+    }
+  }
+
+  /// Deletes what may go.
+  func carryOut(_ extras: Extras, with remover: RemoteRemover, noting outcome: inout PassOutcome) async {
+    // The bound was judged for all of them; what the remover still checks, immediately before each request, is that the
+    // root is the same and the path absent.
+    var remover = remover
+    remover.bound = .unlimited
+    do {
+      try await judge(extras) { [remover] verdicts in
+        var candidates: [RelativePath] = []
+        for (entry, verdict) in verdicts {
+          switch verdict {
+          case .delete: candidates.append(entry.path)
+          case .withheld(let reason): outcome.withhold(entry.path, reason)
+          case .keep: continue
+          }
+        }
+        let removal = await remover.remove(candidates, of: survey.remoteObjects)
+        outcome.summary.deleted += removal.deleted.count
+        for (path, reason) in removal.withheld where reason != .stillPresent {
+          outcome.withhold(path, reason)
+        }
+        for (path, reason) in removal.failed {
+          outcome.summary.failures.append(.init(path: path.string, reason: reason))
+        }
+      }
+    } catch {
+      outcome.summary.failures.append(
+        .init(path: ".", reason: "nothing more was deleted: \(cause(of: error))"))
+    }
+  }
+}
+
+extension PassOutcome {
+  /// Withheld deletes that are named; the others are counted only.
+  private static let namedWithheld = 1_000
+
+  mutating func withhold(_ path: RelativePath, _ reason: WithheldReason) {
+    summary.withheldDeletes += 1
+    if withheld.count < Self.namedWithheld { withheld[path] = reason }
+  }
+}

@@ -1,0 +1,104 @@
+import Synchronization
+
+/// Hands elements from one producing task to one consuming task, a few ahead, so that the two overlap and memory stays bounded.
+///
+/// The producer must end with `finish`, whatever happens: that is what wakes a consumer whose task was cancelled.
+final class Relay<Element: Sendable>: Sendable {
+  private struct State {
+    var waiting: [Element] = []
+    /// Set once the producer has ended.
+    var ending: Result<Void, any Error>?
+    /// The consumer takes no more.
+    var isClosed = false
+    var consumer: CheckedContinuation<Void, Never>?
+    var producer: CheckedContinuation<Void, Never>?
+  }
+
+  private let capacity: Int
+  private let state = Mutex(State())
+
+  init(capacity: Int) {
+    self.capacity = capacity
+  }
+
+  // MARK: Producer
+
+  /// Waits until there is room.
+  ///
+  /// - Returns: false when the consumer takes no more.
+  func send(_ element: Element) async -> Bool {
+    while true {
+      let (isDone, answer, sleeper) = state.withLock { state in
+        if state.isClosed { return (true, false, Self.taken(&state.consumer)) }
+        guard state.waiting.count < capacity else { return (false, false, nil) }
+        state.waiting.append(element)
+        return (true, true, Self.taken(&state.consumer))
+      }
+      sleeper?.resume()
+      if isDone { return answer }
+      await withCheckedContinuation { continuation in
+        let isFree = state.withLock { state in
+          if state.isClosed || state.waiting.count < capacity { return true }
+          state.producer = continuation
+          return false
+        }
+        if isFree { continuation.resume() }
+      }
+    }
+  }
+
+  func finish(_ ending: Result<Void, any Error>) {
+    let sleeper = state.withLock { state in
+      state.ending = ending
+      return Self.taken(&state.consumer)
+    }
+    sleeper?.resume()
+  }
+
+  // MARK: Consumer
+
+  /// The next element, nil at the end.
+  ///
+  /// - Throws: what the producer ended with.
+  func next() async throws -> Element? {
+    while true {
+      let (element, ending, sleeper) = state.withLock { state in
+        if state.waiting.isEmpty {
+          return (Element?.none, state.ending, CheckedContinuation<Void, Never>?.none)
+        }
+        return (state.waiting.removeFirst(), nil, Self.taken(&state.producer))
+      }
+      sleeper?.resume()
+      if let element { return element }
+      if let ending {
+        try ending.get()
+        return nil
+      }
+      await withCheckedContinuation { continuation in
+        let isReady = state.withLock { state in
+          if !state.waiting.isEmpty || state.ending != nil { return true }
+          state.consumer = continuation
+          return false
+        }
+        if isReady { continuation.resume() }
+      }
+    }
+  }
+
+  /// Lets the producer go: it is told that nothing more is taken.
+  func close() {
+    let sleeper = state.withLock { state in
+      state.isClosed = true
+      state.waiting = []
+      return Self.taken(&state.producer)
+    }
+    sleeper?.resume()
+  }
+
+  private static func taken(_ place: inout CheckedContinuation<Void, Never>?) -> CheckedContinuation<
+    Void, Never
+  >? {
+    defer { place = nil }
+    return place
+  }
+}

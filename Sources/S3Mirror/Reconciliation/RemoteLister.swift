@@ -1,0 +1,132 @@
+import MirrorModel
+import S3Client
+import Synchronization
+
+/// What was learned of the order in which a store lists.
+final class ListingOrder: Sendable {
+  private let isScattered = Mutex(false)
+
+  /// The server was seen to list in another order than that of keys.
+  var isKnownScattered: Bool { isScattered.withLock { $0 } }
+
+  func noteScattered() { isScattered.withLock { $0 = true } }
+}
+
+/// Lists a prefix in key order, page by page, for a merge.
+///
+/// S3 lists in the order of keys' bytes. Others do not: SeaweedFS lists in tree order (`a`, `a/b`, `a-b`), S3's
+/// directory buckets in none. Such a listing is read to its end and sorted outside memory first.
+struct RemoteLister: Sendable {
+  /// The listing turned out to be scattered after pages of it had been handed out in good faith. Begin again: it is
+  /// sorted then.
+  struct OutOfOrder: Error {}
+
+  let listing: Listing
+  let mapping: KeyMapping
+  let filter: PathFilter
+  let order: ListingOrder
+  /// Nanoseconds since 1970-01-01 UTC.
+  let wallClock: @Sendable () -> Int64
+
+  /// Ends the relay with what went wrong, if anything did.
+  func list(into relay: Relay<RemotePage>) async {
+    do {
+      if order.isKnownScattered {
+        try await listSorted(into: relay)
+      } else {
+        try await listAscending(into: relay)
+      }
+      relay.finish(.success(()))
+    } catch {
+      relay.finish(.failure(error))
+    }
+  }
+
+  private func listAscending(into relay: Relay<RemotePage>) async throws {
+    var last: RelativePath?
+    try await listing.forEachPage { listed in
+      var page = page(of: listed)
+      if !isAscending(page, after: last) {
+        order.noteScattered()
+        guard last == nil, page.isLast else { throw OutOfOrder() }
+        page.entries.sort { $0.path < $1.path }
+      }
+      last = page.entries.last?.path ?? last
+      return await relay.send(page) && !page.isLast
+    }
+  }
+
+  private func isAscending(_ page: RemotePage, after last: RelativePath?) -> Bool {
+    var last = last
+    for entry in page.entries {
+      if let last, last >= entry.path { return false }
+      last = entry.path
+    }
+    return true
+  }
+
+  private func listSorted(into relay: Relay<RemotePage>) async throws {
+    var runs = SortedRuns()
+    var facts = RemotePage()
+    try await listing.forEachPage { listed in
+      let page = page(of: listed)
+      for entry in page.entries { try runs.append(entry) }
+      facts.serverSkew = facts.serverSkew ?? page.serverSkew
+      facts.refused += page.refused
+      facts.unreadable += page.unreadable
+      facts.unseen.formUnion(page.unseen)
+      return true
+    }
+    var merged = try runs.merged()
+    // The first page tells what all of them said beside their objects.
+    while let entry = try merged.next() {
+      facts.entries.append(entry)
+      if facts.entries.count == Self.pageLength {
+        guard await relay.send(facts) else { return }
+        facts = RemotePage(serverSkew: facts.serverSkew)
+      }
+    }
+    facts.isLast = true
+    _ = await relay.send(facts)
+  }
+
+  private static let pageLength = 1_000
+
+  // MARK: One page
+
+  private func page(of listed: Listing.Page) -> RemotePage {
+    var page = RemotePage(isLast: listed.next == nil)
+    page.serverSkew = listed.content.serverDate.map { $0 - wallClock() }
+    page.unreadable = listed.content.unreadableKeys
+    for key in page.unreadable { page.unseen.insert(readableDirectory(of: key)) }
+    page.entries.reserveCapacity(listed.content.objects.count)
+    for object in listed.content.objects {
+      guard let path = mapping.path(forKey: object.key) else { continue }
+      let isMarker = path.hasTrailingSlash
+      let bare = isMarker ? path.withoutTrailingSlash : path
+      if filter.excludes(bare, isMarker ? .directory : .file) { continue }
+      if let reason = UnsafeKey.Reason(bare) {
+        page.refused.append(UnsafeKey(key: object.key, reason: reason))
+        continue
+      }
+      let remote = RemoteObject(
+        byteCount: object.byteCount, etag: object.etag, lastModified: object.lastModified ?? 0)
+      page.entries.append(RemoteEntry(path: path, object: remote))
+    }
+    // One key was asked for; what else begins with it is nobody's business here.
+    if case .file = mapping, !page.entries.isEmpty { page.isLast = true }
+    return page
+  }
+
+  /// The directory of a key that is not UTF-8, as far down as its names are plain ASCII.
+  private func readableDirectory(of key: String) -> RelativePath {
+    guard let path = mapping.path(forKey: key) else { return .root }
+    var names = path.string.split(separator: "/", omittingEmptySubsequences: false).dropLast()
+    if let odd = names.firstIndex(where: {
+      $0.utf8.contains(UInt8(ascii: "%")) || $0.utf8.contains(UInt8(ascii: "+"))
+    }) {
+      names = names[..<odd]
+    }
+    return RelativePath(names.joined(separator: "/"))
+  }
+}

@@ -1,0 +1,203 @@
+import Foundation
+import Synchronization
+
+/// A temporary file without a name, for what must not be held in memory. Its space is free again when it is let go,
+/// also after SIGKILL.
+final class ScratchFile: Sendable {
+  private struct State {
+    var handle: FileHandle
+    var byteCount = 0
+  }
+
+  private let state: Mutex<State>
+
+  /// - Parameter directory: by default the system's temporary directory (`TMPDIR`, else `/tmp`).
+  /// - Throws: `MirrorError.local` that names the directory.
+  init(in directory: String? = nil) throws {
+    let directory = directory ?? FileManager.default.temporaryDirectory.path
+    let path = directory + "/s3mirror-" + UUID().uuidString
+    let isMade = FileManager.default.createFile(
+      atPath: path, contents: nil, attributes: [.posixPermissions: 0o600])
+    guard isMade, let handle = FileHandle(forUpdatingAtPath: path) else {
+      throw MirrorError(
+        .local, "no temporary file can be made in \(directory); set TMPDIR to a directory that can be written"
+      )
+    }
+    state = Mutex(State(handle: handle))
+    try FileManager.default.removeItem(atPath: path)
+  }
+
+  /// - Returns: where the bytes lie.
+  func append(_ bytes: [UInt8]) throws -> Range<Int> {
+    try state.withLock { state in
+      try state.handle.seek(toOffset: UInt64(state.byteCount))
+      try state.handle.write(contentsOf: Data(bytes))
+      defer { state.byteCount += bytes.count }
+      return state.byteCount..<(state.byteCount + bytes.count)
+    }
+  }
+
+  func read(_ range: Range<Int>) throws -> [UInt8] {
+    let bytes = try state.withLock { state in
+      try state.handle.seek(toOffset: UInt64(range.lowerBound))
+      var bytes: [UInt8] = []
+      while bytes.count < range.count,
+        let piece = try state.handle.read(upToCount: range.count - bytes.count), !piece.isEmpty
+      {
+        bytes += piece
+      }
+      return bytes
+    }
+    guard bytes.count == range.count else {
+      throw MirrorError(.local, "a temporary file in TMPDIR was cut short")
+    }
+    return bytes
+  }
+}
+
+/// A value that can lie in a scratch file.
+protocol ScratchRecord: Sendable {
+  func write(to bytes: inout ScratchBytes)
+  init(from bytes: inout ScratchBytes) throws
+}
+
+/// Fields one after the other: numbers as eight bytes, text with its length before it.
+struct ScratchBytes: Sendable {
+  var bytes: [UInt8] = []
+  private(set) var position = 0
+
+  /// A record was read past its end: the file is not what was written.
+  struct Malformed: Error {}
+
+  var isAtEnd: Bool { position == bytes.count }
+
+  mutating func append(_ number: Int64) {
+    var rest = UInt64(bitPattern: number)
+    for _ in 0..<8 {
+      bytes.append(UInt8(truncatingIfNeeded: rest))
+      rest >>= 8
+    }
+  }
+
+  mutating func append(_ text: String) {
+    append(Int64(text.utf8.count))
+    bytes.append(contentsOf: text.utf8)
+  }
+
+  mutating func number() throws -> Int64 {
+    guard position + 8 <= bytes.count else { throw Malformed() }
+    var number: UInt64 = 0
+    for offset in 0..<8 { number |= UInt64(bytes[position + offset]) << (8 * UInt64(offset)) }
+    position += 8
+    return Int64(bitPattern: number)
+  }
+
+  mutating func text() throws -> String {
+    let count = Int(try number())
+    guard count >= 0, position + count <= bytes.count else { throw Malformed() }
+    defer { position += count }
+    return String(decoding: bytes[position..<(position + count)], as: UTF8.self)
+  }
+}
+
+/// Reads the records of one stretch of a scratch file in the order they were written.
+struct ScratchCursor<Record: ScratchRecord>: Sendable {
+  private let file: ScratchFile
+  /// Each block holds whole records.
+  private var blocks: ArraySlice<Range<Int>>
+  private var current = ScratchBytes()
+
+  init(_ file: ScratchFile, blocks: [Range<Int>]) {
+    self.file = file
+    self.blocks = blocks[...]
+  }
+
+  mutating func next() throws -> Record? {
+    while current.isAtEnd {
+      guard let block = blocks.popFirst() else { return nil }
+      current = ScratchBytes()
+      current.bytes = try file.read(block)
+    }
+    return try Record(from: &current)
+  }
+}
+
+/// Records in the order they were added, in memory while they are few, then in a scratch file. Can be read more than once.
+struct Spool<Record: ScratchRecord>: Sendable {
+  /// Records kept in memory: some 200 bytes each, so about 2 MB.
+  static var memoryLimit: Int { 8_192 }
+
+  private let limit: Int
+  private var file: ScratchFile?
+  private var blocks: [Range<Int>] = []
+  private var recent: [Record] = []
+  private(set) var count = 0
+
+  init(memoryLimit: Int = Self.memoryLimit) {
+    limit = memoryLimit
+  }
+
+  var isEmpty: Bool { count == 0 }
+
+  mutating func append(_ record: Record) throws {
+    recent.append(record)
+    count += 1
+    if recent.count >= limit { try flush() }
+  }
+
+  mutating func removeAll() {
+    self = Spool(memoryLimit: limit)
+  }
+
+  private mutating func flush() throws {
+    let file = try file ?? ScratchFile()
+    self.file = file
+    blocks += try file.append(blocksOf: recent)
+    recent = []
+  }
+
+  /// Hands out everything, in pieces of at most `size`.
+  nonisolated(nonsending) func forEachBatch(of size: Int, _ body: ([Record]) async throws -> Void)
+    async throws
+  {
+    var batch: [Record] = []
+    if let file {
+      var cursor = ScratchCursor<Record>(file, blocks: blocks)
+      while let record = try cursor.next() {
+        batch.append(record)
+        if batch.count == size {
+          try await body(batch)
+          batch = []
+        }
+      }
+    }
+    for record in recent {
+      batch.append(record)
+      if batch.count == size {
+        try await body(batch)
+        batch = []
+      }
+    }
+    if !batch.isEmpty { try await body(batch) }
+  }
+}
+
+extension ScratchFile {
+  /// About what one read takes in, in bytes. Every run that is merged holds one block.
+  private static let blockSize = 64 << 10
+
+  /// Writes records in blocks that can be read one by one.
+  func append(blocksOf records: some Sequence<some ScratchRecord>) throws -> [Range<Int>] {
+    var blocks: [Range<Int>] = []
+    var block = ScratchBytes()
+    for record in records {
+      record.write(to: &block)
+      if block.bytes.count >= Self.blockSize {
+        blocks.append(try append(block.bytes))
+        block = ScratchBytes()
+      }
+    }
+    if !block.bytes.isEmpty { blocks.append(try append(block.bytes)) }
+    return blocks
+  }
+}

@@ -1,0 +1,151 @@
+import LocalTree
+import MirrorModel
+
+/// A local file as the walk met it.
+struct LocalEntry: Sendable {
+  var path: RelativePath
+  var stamp: FileStamp
+}
+
+/// What lies under one path, here or there or on both sides.
+enum Pairing: Sendable {
+  case local(LocalEntry)
+  /// A trailing slash names a directory marker without a local directory.
+  case remote(RemoteEntry)
+  case both(LocalEntry, RemoteEntry)
+}
+
+/// A local tree and its listing, side by side in key order. What is held at a time are a few pages and a few chunks.
+///
+/// A local directory and its marker are a pair of their own and are not handed out; an unpaired local directory is
+/// nothing to S3.
+struct TreeMerge {
+  private let pages: Relay<RemotePage>
+  private let chunks: Relay<[WalkItem]>
+  private var page: ArraySlice<RemoteEntry> = []
+  private var chunk: ArraySlice<WalkItem> = []
+  private var local: Local?
+  private var remote: RemoteEntry?
+
+  /// What the comparison found out so far, beside pairs.
+  private(set) var survey = Survey()
+  /// The listing was read to its end, in order.
+  private(set) var isListingComplete = false
+  /// The server's clock minus ours, in nanoseconds; 0 where it sends no `Date`.
+  private(set) var serverSkew: Int64 = 0
+  private var isWalkOver = false
+
+  /// The entry at hand of the walk. A directory has the path of its marker.
+  private struct Local {
+    var path: RelativePath
+    /// Nil for a directory.
+    var stamp: FileStamp?
+  }
+
+  private init(pages: Relay<RemotePage>, chunks: Relay<[WalkItem]>) {
+    self.pages = pages
+    self.chunks = chunks
+  }
+
+  /// Runs the listing and the walk beside `body`, and ends them with it.
+  ///
+  /// - Throws: `RemoteLister.OutOfOrder`; `S3Error`; what `body` throws.
+  nonisolated(nonsending) static func run<Result>(
+    _ lister: RemoteLister, _ walk: any WalkSource,
+    _ body: (inout TreeMerge) async throws -> Result
+  ) async throws -> Result {
+    // Two ahead: one being taken in, one ready.
+    let pages = Relay<RemotePage>(capacity: 2)
+    let chunks = Relay<[WalkItem]>(capacity: 2)
+    return try await withThrowingTaskGroup(of: Void.self) { group in
+      group.addTask { await lister.list(into: pages) }
+      group.addTask { await WalkStream(source: walk).walk(into: chunks) }
+      defer {
+        pages.close()
+        chunks.close()
+        group.cancelAll()
+      }
+      var merge = TreeMerge(pages: pages, chunks: chunks)
+      return try await body(&merge)
+    }
+  }
+
+  mutating func next() async throws -> Pairing? {
+    while true {
+      // The listing first: its first page tells the server's clock.
+      if remote == nil { remote = try await nextRemote() }
+      if local == nil { local = try await nextLocal() }
+      guard let here = local else {
+        guard let there = remote else { return nil }
+        remote = nil
+        return .remote(there)
+      }
+      guard let there = remote else {
+        local = nil
+        if let pairing = alone(here) { return pairing }
+        continue
+      }
+      switch here.path.order(to: there.path) {
+      case .before:
+        local = nil
+        if let pairing = alone(here) { return pairing }
+      case .after:
+        remote = nil
+        return .remote(there)
+      case .same:
+        local = nil
+        remote = nil
+        if let stamp = here.stamp { return .both(LocalEntry(path: here.path, stamp: stamp), there) }
+      }
+    }
+  }
+
+  private mutating func alone(_ entry: Local) -> Pairing? {
+    guard let stamp = entry.stamp else { return nil }
+    if entry.path.string.utf8.contains(UInt8(ascii: "\\")) { survey.noteAlias(of: entry.path) }
+    return .local(LocalEntry(path: entry.path, stamp: stamp))
+  }
+
+  private mutating func nextRemote() async throws -> RemoteEntry? {
+    while true {
+      if let entry = page.popFirst() {
+        survey.remoteObjects += 1
+        return entry
+      }
+      if isListingComplete { return nil }
+      guard let next = try await pages.next() else {
+        isListingComplete = true
+        return nil
+      }
+      page = next.entries[...]
+      isListingComplete = next.isLast
+      if let skew = next.serverSkew { serverSkew = skew }
+      survey.refused += next.refused
+      survey.unreadableKeys += next.unreadable
+      survey.unseenRemotely.formUnion(next.unseen)
+    }
+  }
+
+  private mutating func nextLocal() async throws -> Local? {
+    while true {
+      guard let item = chunk.popFirst() else {
+        if isWalkOver { return nil }
+        if let next = try await chunks.next() { chunk = next[...] } else { isWalkOver = true }
+        continue
+      }
+      switch item {
+      case .file(let path, let stamp):
+        survey.localFiles += 1
+        return Local(path: path, stamp: stamp)
+      case .directory(let path):
+        return Local(path: RelativePath(path.string + "/"), stamp: nil)
+      case .skipped(let path, _):
+        survey.noteSkipped(path)
+      case .unreadable(let path, let error):
+        survey.unreadable[path] = String(describing: error)
+      case .notUTF8(let directory, let name):
+        survey.undecodable.append("\(directory)/\(String(decoding: name, as: UTF8.self))")
+      }
+    }
+  }
+}

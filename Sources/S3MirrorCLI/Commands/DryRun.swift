@@ -1,0 +1,40 @@
+import ArgumentParser
+import S3Mirror
+
+/// `--dry-run`: what a command would do and why, a line an action on standard output; nothing is touched.
+struct DryRunOptions: ParsableArguments {
+  @Flag(
+    help:
+      "Print what would be done and why, and do nothing. With --json: event (planned), action, path, bytes, reason."
+  )
+  var dryRun = false
+
+  private struct Line: Encodable {
+    var event = "planned"
+    var action: String
+    var path: String
+    var bytes: Int64?
+    var reason: String
+
+    init(_ action: PlannedAction) {
+      self.action = action.kind.rawValue
+      path = action.path
+      bytes = action.bytes
+      reason = action.reason
+    }
+  }
+
+  /// - Throws: `ExitStatus`: 1 when something would be refused or withheld; `MirrorError`.
+  func carryOut(_ spec: MirrorSpec, name: String, options: Options, as format: Narrator.Format) async throws
+    -> Never
+  {
+    let summary = try await planMirror([name: spec], options: options) { action in
+      switch format {
+      case .text: Console.data(action.description)
+      case .json: Console.data(JSONText.encode(Line(action)))
+      }
+    }
+    if format == .text { options.observer?(.notice("\(name): \(summary)")) }
+    throw summary.isComplete ? ExitStatus.success : ExitStatus.failure
+  }
+}

@@ -1,0 +1,297 @@
+import Digests
+import Foundation
+import HTTPTransport
+import LocalTree
+import LoopThread
+import MirrorModel
+import S3Client
+import SystemPackage
+import TestSupport
+import Testing
+import Transfers
+
+@testable import S3Mirror
+
+/// What plans, verifications and downloads of one tree need.
+final class Workbench: Sendable {
+  let tree: TemporaryTree
+  let store: FakeObjectStore
+  let resources: TransferResources
+
+  init(_ behaviour: FakeBucket.Behaviour = .init()) throws {
+    tree = try TemporaryTree()
+    store = FakeObjectStore(behaviour: behaviour)
+    resources = try TransferResources(workers: 4)
+  }
+
+  deinit { resources.stop() }
+
+  func content(_ policy: ComparePolicy = .standard) throws -> ContentComparison {
+    ContentComparison(
+      root: try tree.root(), mapping: .tree(prefix: ""), store: store, readers: resources.readers,
+      policy: policy, ledger: nil)
+  }
+
+  func uploadPlan(
+    delete: Bool = true, bound: DeleteBound = .standard, kind: UploadPlanner.Kind = .alone
+  ) async throws -> [String] {
+    let planner = UploadPlanner(
+      name: "up", surveyor: Surveyor(try tree.root(), store), content: try content(),
+      commitOrder: CommitOrder { $0.name == "DONE" }, width: 4, delete: delete, bound: bound, kind: kind)
+    var lines: [String] = []
+    try await planner.plan { lines.append($0.description) }
+    return lines
+  }
+
+  func job(
+    _ remote: String = "s3://bucket/", delete: Bool = false, mode: DownloadJob.Mode = .mirror,
+    bound: DeleteBound = .standard, local: String? = nil
+  ) throws -> DownloadJob {
+    DownloadJob(
+      name: "down", location: try S3Location(parsing: remote), local: FilePath(local ?? tree.path),
+      isIntoDirectory: false, filter: .everything, mode: mode, delete: delete, bound: bound,
+      compare: .standard, width: 4, store: store, resources: resources, journal: journal(),
+      wallClock: FakeClock.system)
+  }
+
+  func downloadPlan(_ job: DownloadJob) async throws -> [String] {
+    var lines: [String] = []
+    try await job.plan { lines.append($0.description) }
+    return lines
+  }
+
+  func differences(_ reading: Verifier.Reading = .never, mapping: KeyMapping? = nil) async throws -> [String]
+  {
+    let verifier = Verifier(
+      surveyor: Surveyor(try tree.root(), store, mapping: mapping, policy: .checksum),
+      readers: resources.readers, reading: reading, width: 4)
+    var lines: [String] = []
+    let summary = try await verifier.verify { lines.append("\($0.kind.rawValue) \($0.path)") }
+    #expect(summary.differences == lines.count)
+    return lines
+  }
+
+  /// Operations that arrived and are no reading.
+  var writes: [String] {
+    get async {
+      await store.calls.map(\.operation).filter {
+        ![ListObjectsV2.name, HeadObject.name, GetObject.name].contains($0)
+      }
+    }
+  }
+}
+
+@Suite struct PlanTests {
+  @Test func `an upload's plan says what would go and why: data, then markers, then deletes`() async throws {
+    let bench = try Workbench()
+    for name in ["a/DONE", "a/new", "b", "same"] { try bench.tree.write(name, "1") }
+    try bench.tree.write("changed", "2")
+    await bench.store.place("b", Array("long".utf8), lastModified: future)
+    await bench.store.place("changed", Array("1".utf8), lastModified: 0)
+    await bench.store.place("same", Array("1".utf8), lastModified: 0)
+    await bench.store.place("gone", [])
+    #expect(
+      try await bench.uploadPlan() == [
+        "upload new a/new", "upload size b", "upload content changed", "upload new a/DONE",
+        "delete extra gone",
+      ])
+    #expect(try await bench.uploadPlan(delete: false).last == "upload new a/DONE")
+    #expect(await bench.writes == [])
+  }
+
+  @Test func `a plan says which deletes would be withheld and why`() async throws {
+    let bench = try Workbench()
+    try bench.tree.write("kept")
+    for number in 10...30 { await bench.store.place("gone\(number)", []) }
+    let lines = try await bench.uploadPlan()
+    #expect(lines.first == "upload new kept")
+    #expect(
+      lines[1]
+        == "withhold gone10: 21 of 21 objects would go, more than the bound; --max-delete N or none replaces it"
+    )
+    #expect(lines.count == 22)
+    #expect(try await bench.uploadPlan(bound: .limit(21)).contains("delete extra gone10"))
+    #expect(try await bench.uploadPlan(bound: .limit(20)).contains { $0.contains("withhold") })
+    try bench.tree.remove("kept")
+    let empty = try await bench.uploadPlan(bound: .limit(100))
+    #expect(
+      empty.allSatisfy { $0.hasSuffix("the local root is empty; --max-delete none deletes all the same") })
+    #expect(try await bench.uploadPlan(bound: .unlimited).count == 21)
+  }
+
+  @Test(arguments: [1, 1000]) func `an upload does what its plan said`(pageLimit: Int) async throws {
+    let bench = try Workbench(.init(order: .tree, pageLimit: pageLimit))
+    for name in ["a-b", "a/b", "a/c", "d"] { try bench.tree.write(name, name) }
+    for key in ["a-b", "a/x", "y", "a/c"] { await bench.store.place(key, Array(key.utf8), lastModified: 0) }
+    let plan = try await bench.uploadPlan()
+    #expect(plan == ["upload new a/b", "upload new d", "delete extra a/x", "delete extra y"])
+  }
+
+  @Test func `a sync's upload leaves to its download what is later on S3`() async throws {
+    let bench = try Workbench()
+    try bench.tree.write("older", "12")
+    try bench.tree.write("later", "12")
+    await bench.store.place("older", [1], lastModified: future)
+    await bench.store.place("later", [1], lastModified: 0)
+    await bench.store.place("absent", [1])
+    #expect(try await bench.uploadPlan(kind: .afterDownload) == ["upload size later"])
+    let job = try bench.job(mode: .resume)
+    #expect(try await bench.downloadPlan(job) == ["download new absent", "download size older"])
+  }
+
+  @Test func `a download's plan makes no directory and fetches nothing`() async throws {
+    let bench = try Workbench()
+    for key in ["a/b", "c", "dir/", "x", "x/y"] { await bench.store.place(key, [1]) }
+    let local = bench.tree["not/yet"]
+    let plan = try await bench.downloadPlan(bench.job(delete: true, local: local))
+    #expect(
+      plan == [
+        "download new a/b", "download new c",
+        "refuse x: S3 has both this object and objects below it; rename one of them", "download new x/y",
+      ])
+    #expect(try bench.tree.entries() == [])
+    #expect(await bench.store.count(of: GetObject.name) == 0)
+  }
+
+  @Test func `a download's plan and the download agree, deletes included`() async throws {
+    for order in [FakeBucket.ListingOrder.bytes, .tree] {
+      let bench = try Workbench(.init(order: order, pageLimit: 2))
+      for key in ["a-b", "a/b", "a/c", "d"] { await bench.store.place(key, Array(key.utf8)) }
+      try bench.tree.write("a/b", "other")
+      try bench.tree.write("mine/extra", "1")
+      try bench.tree.write("d", "d")
+      let job = try bench.job(delete: true)
+      #expect(
+        try await bench.downloadPlan(job) == [
+          "download new a-b", "download size a/b", "download new a/c", "delete-local extra mine/extra",
+        ])
+      let outcome = try await job.run()
+      #expect(outcome.files == 3)
+      #expect(outcome.unchanged == 1)
+      #expect(outcome.deleted == 1)
+      #expect(try bench.tree.entries() == ["a-b", "a/", "a/b", "a/c", "d", "mine/"])
+      #expect(try bench.tree.text("a/b") == "a/b")
+      #expect(try await bench.downloadPlan(job) == [])
+    }
+  }
+
+  @Test func `a download that could not fetch everything deletes nothing`() async throws {
+    let bench = try Workbench()
+    await bench.store.place("a", [1])
+    await bench.store.place("../climb", [1])
+    try bench.tree.write("mine", "1")
+    let job = try bench.job(delete: true)
+    let outcome = try await job.run()
+    #expect(outcome.withheldDeletes == 1)
+    #expect(outcome.failures.map(\.path) == ["../climb"])
+    #expect(bench.tree.exists("mine"))
+    #expect(try await bench.downloadPlan(job).last == "withhold mine: . could not be seen in full")
+  }
+
+  @Test func `local deletes beyond the bound are withheld`() async throws {
+    let bench = try Workbench()
+    await bench.store.place("a", [1])
+    for number in 10...30 { try bench.tree.write("mine\(number)") }
+    let outcome = try await bench.job(delete: true).run()
+    #expect(outcome.withheldDeletes == 21)
+    #expect(outcome.deleted == 0)
+    let forced = try await bench.job(delete: true, bound: .limit(21)).run()
+    #expect(forced.deleted == 21)
+  }
+
+  @Test func `a local file that is written after the comparison is not deleted`() async throws {
+    let bench = try Workbench()
+    await bench.store.place("a", [1])
+    try bench.tree.write("mine", "1")
+    let tree = bench.tree
+    await bench.store.hold { call in
+      if call.operation == GetObject.name { try tree.write("mine", "newer") }
+    }
+    let outcome = try await bench.job(delete: true).run()
+    #expect(outcome.withheldDeletes == 1)
+    #expect(try bench.tree.text("mine") == "newer")
+  }
+
+  @Test func `a download with delete of nothing is an error`() async throws {
+    let bench = try Workbench()
+    try bench.tree.write("mine")
+    await #expect(throws: MirrorError.self) { _ = try await bench.job(delete: true).run() }
+    await #expect(throws: MirrorError.self) { _ = try await bench.downloadPlan(bench.job(delete: true)) }
+    #expect(bench.tree.exists("mine"))
+  }
+
+  @Test func `planning a library's specs makes nothing, not even a log`() async throws {
+    let bench = try Workbench()
+    var options = Options()
+    options.logDirectory = bench.tree["log"]
+    options.endpointURL = "http://127.0.0.1:1"
+    options.environment = ["AWS_ACCESS_KEY_ID": "a", "AWS_SECRET_ACCESS_KEY": "b", "HOME": bench.tree.path]
+    options.maxAttempts = 1
+    let local = bench.tree["absent"]
+    await #expect(throws: MirrorError.self) {
+      _ = try await planMirror(["up": .upload("s3://bucket/x", local: local)], options: options) { _ in }
+    }
+    await #expect(throws: MirrorError.self) {
+      _ = try await planMirror(["down": .download("s3://bucket/x", local: local)], options: options) { _ in }
+    }
+    #expect(try bench.tree.entries() == [])
+  }
+}
+
+@Suite struct VerifyTests {
+  @Test func `differences are told by size, then by content`() async throws {
+    let bench = try Workbench()
+    for name in ["equal", "missing", "sized", "unproved"] { try bench.tree.write(name, "12") }
+    await bench.store.place("equal", Array("12".utf8))
+    await bench.store.place("sized", Array("1".utf8))
+    await bench.store.place("unproved", Array("13".utf8))
+    await bench.store.place("extra", Array("1".utf8))
+    await bench.store.place("marker/", [])
+    #expect(
+      try await bench.differences() == ["missing missing", "size sized", "unproved unproved", "extra extra"])
+    #expect(
+      try await bench.differences(.whereNeeded) == [
+        "missing missing", "size sized", "content unproved", "extra extra",
+      ])
+    #expect(await bench.writes == [])
+  }
+
+  @Test func `a stored checksum settles what the ETag does not`() async throws {
+    let bench = try Workbench(.init(minimumPartByteCount: 1))
+    try bench.tree.write("a", "12")
+    try bench.tree.write("b", "13")
+    for key in ["a", "b"] {
+      let upload = try await bench.store.send(CreateMultipartUpload(key: key, checksum: .fullObjectCRC32))
+      let part = try await bench.store.send(
+        UploadPart(
+          key: key, uploadID: upload.uploadID, number: 1, body: BytesBody(Array("12".utf8)),
+          checksumCRC32: CRC32(Array("12".utf8))))
+      _ = try await bench.store.send(
+        CompleteMultipartUpload(
+          key: key, uploadID: upload.uploadID,
+          parts: [.init(number: 1, etag: part.etag, checksumCRC32: CRC32(Array("12".utf8)))],
+          fullObjectCRC32: CRC32(Array("12".utf8))))
+    }
+    #expect(try await bench.differences() == ["content b"])
+    #expect(await bench.store.count(of: GetObject.name) == 0)
+  }
+
+  @Test func `objects are read in ranges where S3 keeps no checksum`() async throws {
+    let bench = try Workbench()
+    let long = String(repeating: "x", count: (16 << 20) + 5)
+    try bench.tree.write("long", long)
+    await bench.store.place("long", Array(long.utf8.dropLast()) + [0])
+    #expect(try await bench.differences() == ["unproved long"])
+    #expect(try await bench.differences(.whereNeeded) == ["content long"])
+    #expect(await bench.store.count(of: GetObject.name) == 2)
+  }
+
+  @Test func `one file is verified against its own key`() async throws {
+    let bench = try Workbench()
+    try bench.tree.write("x", "1")
+    try bench.tree.write("y", "1")
+    await bench.store.place("k", Array("1".utf8))
+    await bench.store.place("k2", Array("1".utf8))
+    #expect(try await bench.differences(mapping: .file(name: "x", key: "k")) == [])
+  }
+}
