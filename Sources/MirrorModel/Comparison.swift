@@ -85,6 +85,16 @@ package struct Comparison: Sendable {
     }
   }
 
+  /// How far apart two events on different clocks must be to be told apart, in nanoseconds: `Date` and
+  /// `LastModified` come in whole seconds, and file times lag by a step of the kernel's clock.
+  package static let clockUncertainty: Int64 = 2_000_000_000
+
+  /// Whether the local file changed after the object was published; in doubt it did, so that nothing unpublished is
+  /// ever written over.
+  package func isLater(_ local: FileStamp, than remote: RemoteObject) -> Bool {
+    max(local.modified, local.changed) + serverSkew > remote.lastModified - Self.clockUncertainty
+  }
+
   /// Whether the file's mtime is exactly the one our download set. Filesystems with coarser stamps keep whole seconds.
   package static func isPulled(_ local: FileStamp, from remote: RemoteObject) -> Bool {
     local.modified == remote.lastModified

@@ -73,6 +73,17 @@ import Testing
       Comparison(suspicionWindow: 15 * Self.second).upload(local: local, remote: Self.remote) == .suspect)
   }
 
+  @Test(arguments: [
+    // Seconds from the object's date to the file's last change, the server's clock ahead of ours, expected.
+    (10, 0, true), (-1, 0, true), (-3, 0, false), (-3, 5, true), (3, -10, false),
+  ])
+  func `a local file is later than the object, also in doubt`(
+    changed: Int64, skew: Int64, expected: Bool
+  ) {
+    let local = Self.file(modified: -60 * Self.minute, changed: changed * Self.second)
+    #expect(Comparison(serverSkew: skew * Self.second).isLater(local, than: Self.remote) == expected)
+  }
+
   @Test func `a file as our download left it is the same, however late its ctime`() {
     let local = Self.file(modified: 0, changed: 60 * Self.minute)
     #expect(Comparison().upload(local: local, remote: Self.remote) == .same)

@@ -70,7 +70,9 @@ extension DownloadJob {
         case .conflict(let path): refusal(path.string, Self.conflictReason)
         case .file(let entry):
           await action(
-            for: Wanted(path: entry.path, key: mapping.key(for: entry.path), object: entry.object), in: root,
+            for: Wanted(
+              path: entry.path, key: mapping.key(for: entry.path), object: entry.object,
+              serverSkew: survey.serverSkew), in: root,
             mapping: mapping)
         }
       }

@@ -20,9 +20,10 @@ package final class Inspection: Sendable {
     placement = LocalPlacement(
       cacheRoot: options.cacheRoot, homeDirectory: process.homeDirectory,
       workingDirectory: process.workingDirectory)
-    connections = Connections(
-      options: options, environment: process.variables, homeDirectory: process.homeDirectory)
     resources = try TransferResources(workers: options.maxWorkers)
+    connections = Connections(
+      options: options, environment: process.variables, homeDirectory: process.homeDirectory,
+      slots: resources.slots)
   }
 
   package func close() async {

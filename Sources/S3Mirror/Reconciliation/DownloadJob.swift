@@ -52,6 +52,8 @@ struct DownloadJob: Sendable {
     var path: RelativePath
     var key: String
     var object: RemoteObject
+    /// The server's clock minus ours, in nanoseconds, as far as it is known.
+    var serverSkew: Int64 = 0
   }
 
   private enum Step: Sendable {
@@ -160,7 +162,9 @@ struct DownloadJob: Sendable {
                 path: path.string, reason: "S3 has both this object and objects below it; rename one of them")
             )
           case .file(let entry):
-            let wanted = Wanted(path: entry.path, key: mapping.key(for: entry.path), object: entry.object)
+            let wanted = Wanted(
+              path: entry.path, key: mapping.key(for: entry.path), object: entry.object,
+              serverSkew: merge.serverSkew)
             if try isSeenUnchanged(wanted, in: root) {
               outcome.unchanged += 1
               continue
@@ -267,13 +271,12 @@ struct DownloadJob: Sendable {
       if try await content.isSame(wanted.path, stamp: entry.stamp, remote: wanted.object) { return nil }
       reason = .content
     }
-    return isLater(entry.stamp, than: wanted.object) ? nil : reason
+    return isKept(entry.stamp, against: wanted) ? nil : reason
   }
 
   /// Whether a resumed run keeps its own file: it changed after the object was published.
-  private func isLater(_ stamp: FileStamp, than object: RemoteObject) -> Bool {
-    guard mode == .resume else { return false }
-    return max(stamp.modified, stamp.changed) > object.lastModified
+  private func isKept(_ stamp: FileStamp, against wanted: Wanted) -> Bool {
+    mode == .resume && Comparison(serverSkew: wanted.serverSkew).isLater(stamp, than: wanted.object)
   }
 
   private func note(_ step: Step, in outcome: inout Outcome) {

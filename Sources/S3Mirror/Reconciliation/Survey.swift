@@ -4,6 +4,8 @@ import S3Client
 
 /// What a comparison of a local tree with its listing came to, beside the differences themselves.
 struct Survey: Sendable {
+  /// The server's clock minus ours, in nanoseconds; 0 where it sends no `Date`.
+  var serverSkew: Int64 = 0
   var localFiles = 0
   var remoteObjects = 0
   /// Parts that could not be read, with the reason: nothing below them is deleted.

@@ -32,7 +32,7 @@ struct TreeMerge {
   /// The listing was read to its end, in order.
   private(set) var isListingComplete = false
   /// The server's clock minus ours, in nanoseconds; 0 where it sends no `Date`.
-  private(set) var serverSkew: Int64 = 0
+  var serverSkew: Int64 { survey.serverSkew }
   private var isWalkOver = false
 
   /// The entry at hand of the walk. A directory has the path of its marker.
@@ -119,7 +119,7 @@ struct TreeMerge {
       }
       page = next.entries[...]
       isListingComplete = next.isLast
-      if let skew = next.serverSkew { serverSkew = skew }
+      if let skew = next.serverSkew { survey.serverSkew = skew }
       survey.refused += next.refused
       survey.unreadableKeys += next.unreadable
       survey.unseenRemotely.formUnion(next.unseen)
