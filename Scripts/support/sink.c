@@ -113,14 +113,14 @@ static void unescape(char *text) {
   *to = 0;
 }
 
-// A query's parameter, unescaped; NULL when it is not there. The result lives until the next fourth call.
+// A query's parameter, unescaped; NULL when it is not there. The result lives for seven more calls.
 static const char *parameter(conn_t *c, const char *name) {
-  static char values[4][4096];
+  static char values[8][4096];
   static int turn;
   size_t length = strlen(name);
   for (char *at = c->query; at && *at; at = strchr(at, '&') ? strchr(at, '&') + 1 : NULL) {
     if (strncmp(at, name, length) || (at[length] != '=' && at[length] != '&' && at[length])) continue;
-    char *value = values[turn++ % 4];
+    char *value = values[turn++ % 8];
     size_t count = at[length] == '=' ? strcspn(at + length + 1, "&") : 0;
     if (count > 4095) count = 4095;
     memcpy(value, at + length + (at[length] == '='), count);
