@@ -212,13 +212,14 @@ static bucket_t *bucket_of(const char *path, const char **key) {
 // The size of an object, generated or PUT; -1 when there is none.
 static long size_of(const bucket_t *b, const char *key, const char *path) {
   char found[64];
+  put_t *put = place(path);
+  if (put->bytes) return put->bytes - 1;
   long index = lower_bound(b, key, false);
   if (index < object_count(b)) {
     key_of(b, index, found);
     if (!strcmp(found, key)) return b->bytes;
   }
-  put_t *put = place(path);
-  return put->bytes - 1;
+  return -1;
 }
 
 // An hour ahead: files made for a measurement must look older than their objects, as they do in a long run, and a
