@@ -43,3 +43,15 @@ static inline CURLMcode s3m_multi_set_long(CURLM *multi, CURLMoption option, lon
 
 // The message's union, which Swift imports without its anonymous member's name.
 static inline CURLcode s3m_message_result(const CURLMsg *message) { return message->data.result; }
+
+// CURLMOPT_SOCKETFUNCTION(3) and CURLMOPT_TIMERFUNCTION(3).
+typedef int (*s3m_socket_callback)(CURL *easy, curl_socket_t socket, int what, void *context, void *socket_context);
+typedef int (*s3m_timer_callback)(CURLM *multi, long milliseconds, void *context);
+static inline CURLMcode s3m_multi_set_callbacks(
+  CURLM *multi, s3m_socket_callback on_socket, s3m_timer_callback on_timer, void *context) {
+  CURLMcode code = curl_multi_setopt(multi, CURLMOPT_SOCKETFUNCTION, on_socket);
+  if (code == CURLM_OK) code = curl_multi_setopt(multi, CURLMOPT_SOCKETDATA, context);
+  if (code == CURLM_OK) code = curl_multi_setopt(multi, CURLMOPT_TIMERFUNCTION, on_timer);
+  if (code == CURLM_OK) code = curl_multi_setopt(multi, CURLMOPT_TIMERDATA, context);
+  return code;
+}

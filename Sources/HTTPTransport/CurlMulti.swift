@@ -1,26 +1,42 @@
 import CCurl
+import LoopThread
 
 /// The owner of a multi handle: it drives the easy handles that are added to it, and keeps the connections.
 ///
+/// Sockets are waited for in an epoll(7) set and only those that are ready are worked on: curl_multi_perform(3) would look
+/// at every transfer at every turn, which with 256 in flight takes more time than the transfers.
+///
 /// Unchecked: libcurl-thread(3) allows one thread at a time on a handle. All but `wake()` is called on the loop's
-/// thread only, or after it was joined; curl_multi_wakeup(3) is made for any thread, and LoopThread never calls
-/// it after its end.
+/// thread only, or after it was joined; an eventfd may be written from any thread, and LoopThread never calls
+/// `wake()` after its end.
 final class CurlMulti: @unchecked Sendable {
   // SAFETY: made in init, freed in deinit, never handed out.
   private let handle: UnsafeMutableRawPointer
-  /// On the loop's thread only, as all but `wake()`.
-  private var waitMilliseconds = longestWaitMilliseconds
+  private let poll: DescriptorPoll
+  private let wakeup: Wakeup
+  /// When libcurl's next timer is due; nil without one.
+  private var timer: ContinuousClock.Instant?
+  /// Whether `poll` holds what a wait found and no turn has seen yet.
+  private var hasWaited = false
+  /// Milliseconds; nil: as long as libcurl likes.
+  private var longestWait: CInt?
 
   init(maxConnections: Int) throws {
+    let poll = try DescriptorPoll()
     guard Self.globalState == CURLE_OK, let handle = curl_multi_init() else {
       throw TransportError(.invalid, "libcurl cannot be initialised")
     }
     self.handle = handle
+    wakeup = poll.wakeup
+    self.poll = poll
     try check(s3m_multi_set_long(handle, CURLMOPT_MAX_TOTAL_CONNECTIONS, maxConnections))
     try check(s3m_multi_set_long(handle, CURLMOPT_MAXCONNECTS, maxConnections))
+    try setCallbacks()
   }
 
   deinit {
+    // Cleaning up closes connections; nobody waits for them any more.
+    _ = s3m_multi_set_callbacks(handle, nil, nil, nil)
     curl_multi_cleanup(handle)
   }
 
@@ -34,10 +50,23 @@ final class CurlMulti: @unchecked Sendable {
     precondition(code == CURLM_OK, "curl_multi_remove_handle(3) failed with \(code.rawValue)")
   }
 
-  /// Moves every transfer on as far as it goes without blocking; the easy handles' callbacks run inside.
+  /// Moves the transfers on whose sockets are ready or whose timers are due, without blocking; the easy handles'
+  /// callbacks run inside.
   func perform() throws {
-    var running: Int32 = 0
-    try check(curl_multi_perform(handle, &running))
+    // A loop that is kept busy by jobs does not wait, but its sockets are not to starve.
+    if !hasWaited { poll.wait(milliseconds: 0) }
+    hasWaited = false
+    for ready in poll.takeReady() {
+      let mask =
+        (ready.canRead ? CURL_CSELECT_IN : 0) | (ready.canWrite ? CURL_CSELECT_OUT : 0)
+        | (ready.hasFailed ? CURL_CSELECT_ERR : 0)
+      try act(on: ready.descriptor, mask)
+    }
+    // New transfers are begun by a timer that is due at once.
+    if let timer, timer <= .now {
+      self.timer = nil
+      try act(on: Self.timeoutSocket, 0)
+    }
   }
 
   func nextFinished() -> (id: UInt, result: CURLcode)? {
@@ -52,21 +81,33 @@ final class CurlMulti: @unchecked Sendable {
 
   /// Blocks until a socket is ready, one of libcurl's timers is due, or `wake()`.
   func wait() {
-    // A failure (curl_multi_poll(3)) leaves nothing to do but the next turn, where curl_multi_perform reports.
-    _ = curl_multi_poll(handle, nil, 0, waitMilliseconds, nil)
+    poll.wait(milliseconds: waitMilliseconds)
+    hasWaited = true
   }
 
   /// The longest that the waits from now on take, where something else than libcurl has a timer; nil: as long as it likes.
   func limitWait(milliseconds: Int32?) {
-    waitMilliseconds = milliseconds ?? Self.longestWaitMilliseconds
+    longestWait = milliseconds
   }
 
   func wake() {
-    curl_multi_wakeup(handle)
+    wakeup.signal()
   }
 
-  /// libcurl shortens the wait to its own timers; with none, there is nothing to wake for.
-  private static let longestWaitMilliseconds: Int32 = .max
+  /// Rounded up, so that the timer is due when the wait ends; -1 waits for ever (epoll_wait(2)).
+  private var waitMilliseconds: CInt {
+    guard let timer else { return longestWait ?? -1 }
+    let rest = (timer - .now) / .milliseconds(1)
+    return CInt(min(max(rest.rounded(.up), 0), Double(longestWait ?? .max)))
+  }
+
+  private func act(on socket: curl_socket_t, _ mask: CInt) throws {
+    var running: Int32 = 0
+    try check(curl_multi_socket_action(handle, socket, mask, &running))
+  }
+
+  /// CURL_SOCKET_TIMEOUT, a macro with a cast: "no socket, look at the timers".
+  private static let timeoutSocket: curl_socket_t = -1
 
   /// curl_global_init(3), once in a process and never undone: others in the process may use libcurl too.
   private static let globalState = curl_global_init(Int(CURL_GLOBAL_SSL | CURL_GLOBAL_WIN32))
@@ -75,5 +116,40 @@ final class CurlMulti: @unchecked Sendable {
     guard code == CURLM_OK else {
       throw TransportError(.invalid, "libcurl: \(String(cString: curl_multi_strerror(code)))")
     }
+  }
+}
+
+extension CurlMulti {
+  /// SAFETY: the context is this object, unretained: it owns the handle, which alone makes these calls, inside functions
+  /// that are called on the loop's thread, or in deinit.
+  private func setCallbacks() throws {
+    let context = Unmanaged.passUnretained(self).toOpaque()
+    let code = s3m_multi_set_callbacks(
+      handle,
+      { _, socket, what, context, _ in
+        CurlMulti.from(context).watch(socket, what)
+        return 0
+      },
+      { _, milliseconds, context in
+        CurlMulti.from(context).setTimer(milliseconds)
+        return 0
+      }, context)
+    try check(code)
+  }
+
+  private static func from(_ context: UnsafeMutableRawPointer?) -> CurlMulti {
+    guard let context else { preconditionFailure("libcurl lost its callback's context") }
+    return Unmanaged<CurlMulti>.fromOpaque(context).takeUnretainedValue()
+  }
+
+  /// - Parameter what: CURL_POLL_IN, CURL_POLL_OUT, both, CURL_POLL_NONE or CURL_POLL_REMOVE.
+  private func watch(_ socket: curl_socket_t, _ what: CInt) {
+    if what == CURL_POLL_REMOVE { return poll.forget(socket) }
+    poll.watch(socket, reading: what & CURL_POLL_IN != 0, writing: what & CURL_POLL_OUT != 0)
+  }
+
+  /// - Parameter milliseconds: from now; -1 takes the timer away.
+  private func setTimer(_ milliseconds: Int) {
+    timer = milliseconds < 0 ? nil : .now + .milliseconds(milliseconds)
   }
 }

@@ -10,24 +10,43 @@ package final class PartBuffer: @unchecked Sendable {
   /// How many bytes from the start hold data.
   package private(set) var count = 0
   private let memory: UnsafeMutableRawBufferPointer
+  private let pool: PartMemory
 
-  /// A page on x86-64, and a divisor of arm64's larger ones.
-  private static let alignment = 4096
+  package convenience init(capacity: Int) {
+    self.init(capacity: capacity, pool: .shared)
+  }
 
-  package init(capacity: Int) {
+  init(capacity: Int, pool: PartMemory) {
     self.capacity = capacity
-    memory = .allocate(byteCount: capacity, alignment: Self.alignment)
+    self.pool = pool
+    memory = pool.take(capacity)
   }
 
   deinit {
-    memory.deallocate()
+    pool.giveBack(memory)
   }
 
   /// Reads up to `byteCount` bytes of the file in place of what the buffer held; fewer come only at the file's end.
   package func fill(from file: LocalFile, at offset: Int64, byteCount: Int) throws(TreeError) {
+    try fill(from: file, at: offset, byteCount: byteCount, pieceBytes: byteCount) { _ in }
+  }
+
+  /// The same, piece by piece: each is shown as soon as it is read, while the processor's cache still holds it.
+  // SAFETY: a piece is valid during the call it is shown in.
+  package func fill(
+    from file: LocalFile, at offset: Int64, byteCount: Int, pieceBytes: Int,
+    _ show: (UnsafeRawBufferPointer) -> Void
+  ) throws(TreeError) {
     precondition(byteCount <= capacity, "a part of \(byteCount) bytes in a buffer of \(capacity)")
     count = 0
-    count = try file.read(at: offset, into: UnsafeMutableRawBufferPointer(rebasing: memory[..<byteCount]))
+    while count < byteCount {
+      let wanted = min(pieceBytes, byteCount - count)
+      let piece = UnsafeMutableRawBufferPointer(rebasing: memory[count..<(count + wanted)])
+      let read = try file.read(at: offset + Int64(count), into: piece)
+      show(UnsafeRawBufferPointer(rebasing: piece[..<read]))
+      count += read
+      if read < wanted { break }
+    }
   }
 
   /// Likewise, of a download on its way.

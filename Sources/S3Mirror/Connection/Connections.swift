@@ -91,6 +91,8 @@ final class Connections: BucketSource {
     configuration.downloadLimit = downloadLimit
     configuration.priority = options.lowPriority ? .low : .normal
     configuration.userAgent = "s3mirror/\(s3MirrorVersion)"
+    // Every transfer has a connection, and requests without a payload need not wait for one.
+    configuration.maxConnections = max(configuration.maxConnections, options.maxWorkers + 16)
     let client = try CurlClient(configuration)
     state.clients[key] = client
     return client

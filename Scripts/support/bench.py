@@ -1,0 +1,270 @@
+"""What s3mirror costs, beside its peers and a bare libcurl sender. Called by Scripts/bench, which builds the tools."""
+
+import argparse
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import benchpeers
+import benchrun
+
+TREE_DIRECTORIES = 1000
+SMALL_EACH = 100
+SMALL_BYTES = 4096
+LARGE_WIDTH = 8
+
+
+def main():
+    options = arguments()
+    with benchrun.Workspace(options.dir) as work:
+        shown = " ".join(sys.argv[1:]).split(" --built ")[0]
+        print(f"# Scripts/bench {shown}\n")
+        print(f"{os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}, files in {work}")
+        results = {"transfer": transfer, "reconcile": reconcile, "tick": tick}[options.measure](options, work)
+    if options.json:
+        Path(options.json).write_text(json.dumps(results, indent=1) + "\n")
+
+
+def arguments():
+    parser = argparse.ArgumentParser(prog="Scripts/bench", description=__doc__)
+    parser.add_argument("measure", choices=["transfer", "reconcile", "tick"])
+    parser.add_argument("--built", type=Path, required=True, help=argparse.SUPPRESS)
+    parser.add_argument("--peers", type=Path, required=True, help=argparse.SUPPRESS)
+    parser.add_argument("--s3mirror", type=Path, required=True, help=argparse.SUPPRESS)
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--size", type=int, default=4096, help="of the large file, in MiB; 0 leaves it out")
+    parser.add_argument("--files", type=int, default=10_000, help="small files, in hundreds; 0 leaves them out")
+    parser.add_argument("--latency", type=int, default=30, help="milliseconds of the slow table; 0 leaves it out")
+    parser.add_argument("--million", action="store_true", help="reconcile: a million files too")
+    parser.add_argument("--tree", type=int, default=100_000, help="reconcile, tick: files, in thousands")
+    parser.add_argument("--changes", type=int, default=20, help="tick: changes that are averaged")
+    parser.add_argument("--only", help="clients, with commas between")
+    parser.add_argument("--dir", help="where the files lie; by default a RAM disk if there is one")
+    parser.add_argument("--json", help="a file for the figures")
+    return parser.parse_args()
+
+
+def prepare(options, work, buckets):
+    sink = benchrun.Sink(options.built / "sink", work, buckets)
+    tools = benchpeers.Tools(options.built, options.peers, options.s3mirror, sink.url, work)
+    clients = tools.clients()
+    if options.only:
+        wanted = options.only.split(",")
+        clients = [client for client in clients if client.name in wanted]
+    print("\nclients:")
+    for client in clients:
+        print(f"- {client.name}: {client.setting}")
+    return sink, tools, clients
+
+
+# MARK: transfer
+
+
+def transfer(options, work):
+    directories = max(options.files // SMALL_EACH, 1)
+    files = directories * SMALL_EACH
+    buckets = {
+        "uploads": (0, 0, 0),
+        "large": (0, 1, options.size << 20),
+        "small": (directories, SMALL_EACH, SMALL_BYTES),
+    }
+    sink, tools, clients = prepare(options, work, buckets)
+    log = options.built / "clients.log"
+    log.unlink(missing_ok=True)
+    results = []
+
+    def measure(title, what, width, source, expects):
+        target = work / "target"
+        taking_part = [client for client in clients if client.does(what)]
+
+        def command_of(client, number):
+            if what.startswith("up"):
+                key = f"{what}-{client.name.replace(' ', '-')}-{number}"
+                key += "/file.bin" if what == "up-large" and client.name != "pos3" else ""
+                job = benchpeers.Job(what, "uploads", key, source, width, files)
+            else:
+                # Nobody finds the target made: it is made anew each time.
+                target.mkdir()
+                if what == "down-large":
+                    local = target / ("pos3" if client.name == "pos3" else "file.bin")
+                    job = benchpeers.Job(what, "large", "data/file.bin", local, width)
+                else:
+                    job = benchpeers.Job(what, "small", "data", target / "data", width, files)
+            return client.command(job), tools.environment(client)
+
+        def clean():
+            shutil.rmtree(target, ignore_errors=True)
+
+        table = benchrun.Measure(title, taking_part, options.rounds, "bare libcurl")
+        results.append(table.run(sink, log, command_of, clean, expects))
+
+    if options.size:
+        large = work / "large/file.bin"
+        large.parent.mkdir()
+        benchrun.write_large(large, options.size << 20)
+        text = f"one file of {options.size} MiB"
+        measure(f"{text} up, {LARGE_WIDTH} in flight", "up-large", LARGE_WIDTH, large,
+                lambda counts: counts.get("UploadPart", 0) + counts.get("Put", 0) > 0)
+        measure(f"{text} down, {LARGE_WIDTH} in flight", "down-large", LARGE_WIDTH, None,
+                lambda counts: counts.get("Get", 0) > 0)
+        large.unlink()
+    if options.files:
+        small = work / "small"
+        benchrun.write_tree(small, directories, SMALL_EACH, SMALL_BYTES)
+        for latency, width in [(0, 32), (options.latency, 256)]:
+            if width == 256 and not latency:
+                continue
+            sink.delay(latency)
+            text = f"{files} files of 4 KiB"
+            how = f"{latency} ms latency, {width} in flight"
+            measure(f"{text} up, {how}", "up-small", width, small, lambda counts: counts.get("Put") == files)
+            measure(f"{text} down, {how}", "down-small", width, None, lambda counts: counts.get("Get", 0) >= files)
+    sink.stop()
+    return results
+
+
+# MARK: reconcile
+
+
+def reconcile(options, work):
+    sizes = [options.tree] + ([1_000_000] if options.million else [])
+    (options.built / "clients.log").unlink(missing_ok=True)
+    results = []
+    for files in sizes:
+        each = files // TREE_DIRECTORIES
+        sink, tools, clients = prepare(options, work, {"tree": (TREE_DIRECTORIES, each, SMALL_BYTES)})
+        tree = work / f"tree-{files}"
+        tree.mkdir()
+        benchrun.write_tree(tree, TREE_DIRECTORIES, each, SMALL_BYTES, sparse=True)
+        clients = [client for client in clients if client.does("reconcile")]
+        walk = benchpeers.Client("find -printf %s", "", lambda job: ["find", job.local, "-type", "f", "-printf", "%s\\n"])
+        log = options.built / "clients.log"
+
+        def command_of(client, number):
+            job = benchpeers.Job("reconcile", "tree", "data", tree, 32)
+            return client.command(job), tools.environment(client)
+
+        def run(title, expected_puts):
+            table = benchrun.Measure(title, [*clients, walk], options.rounds, walk.name)
+            results.append(table.run(sink, log, command_of,
+                                     expects=lambda counts: "List" not in counts or counts.get("Put", 0) == expected_puts))
+
+        pages = (files + 999) // 1000
+        run(f"nothing changed among {files} files in {TREE_DIRECTORIES} directories ({pages} pages)", 0)
+        changed = tree / f"d0500/f{500 * each:06}"
+        changed.write_bytes(benchrun.pattern()[: SMALL_BYTES + 7])
+        # Later than the sink dates its objects, as rclone's --update wants of a change.
+        later = time.time() + 7200
+        os.utime(changed, (later, later))
+        run(f"one changed among {files}", 1)
+        shutil.rmtree(tree)
+        sink.stop()
+    return results
+
+
+# MARK: tick
+
+
+def processor_seconds(pid):
+    """CPU time of all threads, exact to the nanosecond (proc(5), schedstat), where stat counts in ticks of 10 ms."""
+    total = 0
+    for task in os.listdir(f"/proc/{pid}/task"):
+        try:
+            total += int(Path(f"/proc/{pid}/task/{task}/schedstat").read_text().split()[0])
+        except FileNotFoundError:
+            continue
+    return total / 1e9
+
+
+def resident_mebibytes(pid):
+    for line in Path(f"/proc/{pid}/status").read_text().splitlines():
+        if line.startswith("VmHWM:"):
+            return int(line.split()[1]) / 1024
+    return 0
+
+
+def tick(options, work):
+    results = []
+    print("\n## one changed 1 MiB file among N, while `s3mirror watch --interval 0` runs\n")
+    print("| N | CPU ms a change | requests a change | peak MiB | entry s |")
+    print("|---|---|---|---|---|")
+    for files in dict.fromkeys([1000, options.tree]):
+        results.append(tick_among(files, options, work))
+    return results
+
+
+def tick_among(files, options, work):
+    each = files // TREE_DIRECTORIES
+    sink = benchrun.Sink(options.built / "sink", work, {"tree": (TREE_DIRECTORIES, each, SMALL_BYTES)})
+    tools = benchpeers.Tools(options.built, options.peers, options.s3mirror, sink.url, work)
+    tree = work / f"tree-{files}"
+    tree.mkdir()
+    benchrun.write_tree(tree, TREE_DIRECTORIES, each, SMALL_BYTES, sparse=True)
+    content = benchrun.pattern()
+    log = open(options.built / "watch.log", "ab")
+    start = time.monotonic()
+    watch = subprocess.Popen(
+        [options.s3mirror, "watch", tree, "s3://tree/data", "--interval", "0", "--settle", "0.05"],
+        env=tools.base, stdin=subprocess.DEVNULL, stdout=log, stderr=log,
+    )
+    try:
+        seen = {}
+        change(tree, each, 0, content)
+        wait_for_put(sink, seen, watch)
+        entry = time.monotonic() - start
+        settle(watch.pid)
+        sink.counts()
+        seen, before = {}, processor_seconds(watch.pid)
+        for number in range(1, options.changes + 1):
+            change(tree, each, number, content)
+            wait_for_put(sink, seen, watch)
+        settle(watch.pid)
+        add(seen, sink.counts())
+        milliseconds = (processor_seconds(watch.pid) - before) * 1000 / options.changes
+        peak = resident_mebibytes(watch.pid)
+    finally:
+        watch.send_signal(signal.SIGTERM)
+        watch.wait()
+        sink.stop()
+        log.close()
+        shutil.rmtree(tree)
+    requests = ", ".join(f"{count / options.changes:g} {kind}" for kind, count in sorted(seen.items()))
+    print(f"| {files} | {milliseconds:.2f} | {requests} | {peak:.0f} | {entry:.2f} |", flush=True)
+    return {"files": files, "cpu_ms": milliseconds, "requests": seen, "peak": peak, "entry": entry}
+
+
+def change(tree, each, number, content):
+    index = number * 7 % (TREE_DIRECTORIES * each)
+    path = tree / f"d{index // each:04}/f{index:06}"
+    path.write_bytes(content)
+
+
+def add(seen, counts):
+    for kind, count in counts.items():
+        if kind != "cpu":
+            seen[kind] = seen.get(kind, 0) + count
+
+
+def wait_for_put(sink, seen, watch):
+    wanted = seen.get("Put", 0) + 1
+    while seen.get("Put", 0) < wanted:
+        if watch.poll() is not None:
+            raise SystemExit("bench: s3mirror watch ended early; see watch.log")
+        time.sleep(0.02)
+        add(seen, sink.counts())
+
+
+def settle(pid):
+    """Waits until the process has used no CPU for 0.3 s: what a change causes is over."""
+    last = -1.0
+    while (used := processor_seconds(pid)) - last > 1e-4:
+        last = used
+        time.sleep(0.3)
+
+
+main()

@@ -1,0 +1,111 @@
+"""Peers that are libraries, each driven as its documentation says for speed. Run by the peers' own Python.
+
+    benchclients.py awscrt|obstore up-large|down-large|up-small|down-small BUCKET KEY LOCAL WIDTH [COUNT]
+"""
+
+import asyncio
+import os
+import sys
+from pathlib import Path
+
+PART = 16 << 20
+EACH = 100
+ENDPOINT = os.environ["AWS_ENDPOINT_URL"]
+
+
+def small_names(count):
+    return [f"d{index // EACH:04}/f{index:06}" for index in range(count)]
+
+
+def awscrt(what, bucket, key, local, width, count):
+    import botocore.session
+    from s3transfer.crt import BotocoreCRTRequestSerializer, CRTTransferManager, create_s3_crt_client
+
+    session = botocore.session.get_session()
+    from awscrt.auth import AwsCredentialsProvider
+
+    provider = AwsCredentialsProvider.new_static(
+        os.environ["AWS_ACCESS_KEY_ID"], os.environ["AWS_SECRET_ACCESS_KEY"]
+    )
+    client = create_s3_crt_client(
+        "us-east-1", provider, target_throughput=50 * 10**9 // 8, part_size=PART, use_ssl=False
+    )
+    serializer = BotocoreCRTRequestSerializer(
+        session, {"region_name": "us-east-1", "endpoint_url": ENDPOINT}
+    )
+    manager = CRTTransferManager(client, serializer)
+    with manager:
+        if what.endswith("large"):
+            names = [(local, key)]
+        else:
+            names = [(f"{local}/{name}", f"{key}/{name}") for name in small_names(count)]
+        futures = []
+        for path, target in names:
+            if what.startswith("up"):
+                futures.append(manager.upload(path, bucket, target))
+            else:
+                Path(path).parent.mkdir(parents=True, exist_ok=True)
+                futures.append(manager.download(bucket, target, path))
+        for future in futures:
+            future.result()
+
+
+def obstore(what, bucket, key, local, width, count):
+    import obstore as library
+    from obstore.store import S3Store
+
+    store = S3Store(
+        bucket,
+        endpoint=ENDPOINT,
+        region="us-east-1",
+        virtual_hosted_style_request=False,
+        unsigned_payload=True,
+        client_options={"allow_http": True},
+    )
+
+    async def small():
+        gate = asyncio.Semaphore(width)
+
+        async def one(name):
+            async with gate:
+                path = Path(local) / name
+                if what == "up-small":
+                    await library.put_async(store, f"{key}/{name}", path)
+                else:
+                    answer = await library.get_async(store, f"{key}/{name}")
+                    content = await answer.bytes_async()
+                    path.parent.mkdir(parents=True, exist_ok=True)
+                    path.write_bytes(content)
+
+        await asyncio.gather(*(one(name) for name in small_names(count)))
+
+    async def ranges():
+        size = (await library.head_async(store, key))["size"]
+        gate = asyncio.Semaphore(width)
+        file = os.open(local, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o644)
+        os.posix_fallocate(file, 0, size)
+
+        async def one(start):
+            async with gate:
+                content = await library.get_range_async(store, key, start=start, end=min(start + PART, size))
+                os.pwrite(file, content, start)
+
+        await asyncio.gather(*(one(start) for start in range(0, size, PART)))
+        os.close(file)
+
+    if what == "up-large":
+        library.put(store, key, Path(local), chunk_size=PART, max_concurrency=width)
+    elif what == "down-large":
+        asyncio.run(ranges())
+    else:
+        asyncio.run(small())
+
+
+def main():
+    library, what, bucket, key, local, width, *count = sys.argv[1:]
+    {"awscrt": awscrt, "obstore": obstore}[library](
+        what, bucket, key, local, int(width), int(count[0]) if count else 0
+    )
+
+
+main()

@@ -1,0 +1,188 @@
+"""How each client is called: the commands that `Scripts/bench` compares."""
+
+import os
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Callable
+
+PART = 16 << 20
+SUPPORT = Path(__file__).parent
+
+
+@dataclass
+class Job:
+    """What one command has to do."""
+
+    # up-large, down-large, up-small, down-small, or reconcile.
+    what: str
+    bucket: str
+    # The object's key, or the prefix without a trailing slash.
+    key: str
+    local: Path
+    # Requests in flight.
+    width: int
+    count: int = 0
+
+    @property
+    def url(self):
+        return f"s3://{self.bucket}/{self.key}"
+
+    @property
+    def is_large(self):
+        return self.what.endswith("large")
+
+
+@dataclass
+class Client:
+    name: str
+    # One line for the reader: version and what is set.
+    setting: str
+    command: Callable[[Job], list]
+    environment: dict = field(default_factory=dict)
+    # What it can take part in; all when empty.
+    only: tuple = ()
+
+    def does(self, what):
+        return not self.only or what in self.only
+
+
+class Tools:
+    """Where the programs are, and which of them exist."""
+
+    def __init__(self, built, peers, s3mirror, endpoint, work):
+        self.built, self.peers, self.s3mirror, self.endpoint, self.work = built, peers, s3mirror, endpoint, work
+        self.base = {
+            "PATH": os.environ["PATH"],
+            "HOME": str(work),
+            "AWS_ACCESS_KEY_ID": "bench",
+            "AWS_SECRET_ACCESS_KEY": "bench-secret",
+            "AWS_REGION": "us-east-1",
+            "AWS_DEFAULT_REGION": "us-east-1",
+            "AWS_ENDPOINT_URL": endpoint,
+            "AWS_EC2_METADATA_DISABLED": "true",
+            "XDG_STATE_HOME": str(work / "state"),
+        }
+
+    def environment(self, client):
+        return {**self.base, **client.environment}
+
+    def clients(self):
+        found = [self.ours(), self.sender()]
+        python = self.peers / "bin/python"
+        if python.exists():
+            found += [self.s5cmd(), self.obstore(), self.awscrt(), self.aws(), self.pos3()]
+        if self.rclone_path().exists():
+            found.append(self.rclone())
+        return found
+
+    # MARK: the clients
+
+    def ours(self):
+        def command(job):
+            common = ["--quiet", "--max-workers", job.width]
+            if job.what in ("up-large", "up-small", "reconcile"):
+                return [self.s3mirror, "upload", job.local, job.url, *common]
+            return [self.s3mirror, "download", job.url + ("" if job.is_large else "/"), job.local, *common]
+
+        return Client("s3mirror", "as built; signed, CRC-32 of every byte, transfer log on", command)
+
+    def sender(self):
+        def command(job):
+            last = PART if job.is_large else job.count
+            return [
+                self.built / "sender", job.what, f"{self.endpoint}/{job.bucket}/{job.key}", job.local, job.width, last,
+            ]
+
+        return Client(
+            "bare libcurl", "sender.c: curl multi, no signature, no checksum", command,
+            only=("up-large", "down-large", "up-small", "down-small"),
+        )
+
+    def s5cmd(self):
+        program = self.peers / "bin/s5cmd"
+
+        def command(job):
+            start = [program, "--endpoint-url", self.endpoint, "--log", "error", "--numworkers", job.width]
+            if job.what == "reconcile":
+                return [*start, "sync", "--size-only", f"{job.local}/", job.url + "/"]
+            if job.what == "up-large":
+                return [*start, "cp", "-c", job.width, "-p", PART >> 20, job.local, job.url]
+            if job.what == "down-large":
+                return [*start, "cp", "-c", job.width, "-p", PART >> 20, job.url, job.local]
+            if job.what == "up-small":
+                return [*start, "cp", f"{job.local}/", job.url + "/"]
+            return [*start, "cp", job.url + "/*", f"{job.local}/"]
+
+        return Client("s5cmd", "--numworkers, -c and -p as wide as the others; sync --size-only", command)
+
+    def obstore(self):
+        return self.library("obstore", "unsigned payload, 16 MiB pieces")
+
+    def awscrt(self):
+        return self.library("awscrt", "s3transfer's CRT manager, 16 MiB parts, 50 Gbit/s target, no TLS")
+
+    def library(self, name, setting):
+        def command(job):
+            return [
+                self.peers / "bin/python", SUPPORT / "benchclients.py", name, job.what, job.bucket, job.key,
+                job.local, job.width, job.count,
+            ]
+
+        return Client(name, setting, command, only=("up-large", "down-large", "up-small", "down-small"))
+
+    def aws(self):
+        configuration = self.work / "aws.config"
+        configuration.write_text(
+            "[default]\ns3 =\n  max_concurrent_requests = 32\n  max_queue_size = 10000\n"
+            "  multipart_chunksize = 16MB\n  payload_signing_enabled = false\n  addressing_style = path\n"
+        )
+
+        def command(job):
+            start = [self.peers / "bin/python", self.peers / "bin/aws", "s3"]
+            if job.what == "reconcile":
+                return [*start, "sync", "--only-show-errors", job.local, job.url]
+            ends = [job.local, job.url] if job.what.startswith("up") else [job.url, job.local]
+            return [*start, "cp", "--only-show-errors", *([] if job.is_large else ["--recursive"]), *ends]
+
+        return Client(
+            "aws s3", "v1; 32 requests, 16 MB parts, unsigned payload, checksums only when required", command,
+            {"AWS_CONFIG_FILE": str(configuration), "AWS_REQUEST_CHECKSUM_CALCULATION": "when_required",
+             "AWS_RESPONSE_CHECKSUM_VALIDATION": "when_required"},
+        )
+
+    def pos3(self):
+        def command(job):
+            start = [self.peers / "bin/python", self.peers / "bin/pos3"]
+            # It knows directories only going up: the large file lies alone in one.
+            local = job.local.parent if job.what == "up-large" else job.local
+            if job.what.startswith("down"):
+                return [*start, "download", job.url, "--local", local]
+            return [*start, "upload", job.url, "--local", local]
+
+        return Client("pos3", "as it comes (10 workers)", command)
+
+    def rclone_path(self):
+        return self.built / "rclone/usr/bin/rclone"
+
+    def rclone(self):
+        def command(job):
+            remote = f"bench:{job.bucket}/{job.key}"
+            start = [
+                self.rclone_path(), "--config", "/dev/null", "--transfers", job.width, "--checkers", job.width,
+                "--s3-upload-concurrency", job.width, "--s3-chunk-size", "16M", "--s3-disable-checksum",
+                "--s3-no-check-bucket", "--multi-thread-streams", job.width,
+            ]
+            if job.what == "reconcile":
+                return [*start, "sync", "--fast-list", "--update", "--use-server-modtime", job.local, remote]
+            if job.is_large:
+                ends = [job.local, remote] if job.what.startswith("up") else [remote, job.local]
+                return [*start, "copyto", *ends]
+            ends = [job.local, remote] if job.what.startswith("up") else [remote, job.local]
+            return [*start, "copy", "--s3-no-head", *ends]
+
+        return Client(
+            "rclone", "16M chunks, no MD5 metadata, --s3-no-head for small files; sync --fast-list --update", command,
+            {"RCLONE_CONFIG_BENCH_TYPE": "s3", "RCLONE_CONFIG_BENCH_PROVIDER": "Other",
+             "RCLONE_CONFIG_BENCH_ENDPOINT": self.endpoint, "RCLONE_CONFIG_BENCH_ENV_AUTH": "true",
+             "RCLONE_CONFIG_BENCH_FORCE_PATH_STYLE": "true", "RCLONE_CONFIG_BENCH_LIST_VERSION": "2"},
+        )

@@ -1,0 +1,193 @@
+"""Runs clients against the sink and weighs them: wall time, CPU seconds, peak memory, requests."""
+
+import array
+import json
+import os
+import shutil
+import signal
+import statistics
+import subprocess
+import tempfile
+import threading
+import time
+import urllib.request
+from pathlib import Path
+
+PATTERN_BYTES = 1 << 20
+# What sink.c gives as x-amz-meta-mtime: rclone compares it.
+MTIME_SECONDS = 1_700_000_000
+# A client that is not through by then counts as failed.
+LIMIT_SECONDS = 180
+
+
+def pattern():
+    """The sink's content (xorshift64), so that what goes up has the checksums the sink expects."""
+    x, mask = 88172645463325252, (1 << 64) - 1
+    words = array.array("Q")
+    for _ in range(PATTERN_BYTES // 8):
+        x ^= (x << 13) & mask
+        x ^= x >> 7
+        x ^= (x << 17) & mask
+        words.append(x)
+    return words.tobytes()
+
+
+def write_large(path, size):
+    block = pattern()
+    with open(path, "wb") as file:
+        for done in range(0, size, PATTERN_BYTES):
+            file.write(block[: min(PATTERN_BYTES, size - done)])
+
+
+def write_tree(root, directories, each, size, sparse=False):
+    """Files as the sink names them; sparse ones for trees that are only compared."""
+    content = b"" if sparse else pattern()[:size]
+    for number in range(directories):
+        directory = root / f"d{number:04}"
+        directory.mkdir(parents=True)
+        for index in range(number * each, (number + 1) * each):
+            path = f"{directory}/f{index:06}"
+            descriptor = os.open(path, os.O_WRONLY | os.O_CREAT, 0o644)
+            if sparse:
+                os.ftruncate(descriptor, size)
+            else:
+                os.write(descriptor, content)
+            os.close(descriptor)
+            os.utime(path, (MTIME_SECONDS, MTIME_SECONDS))
+
+
+class Sink:
+    """The server of sink.c. It dies with this process."""
+
+    def __init__(self, binary, work, buckets):
+        port_file = Path(work) / "sink.port"
+        port_file.unlink(missing_ok=True)
+        arguments = [":".join(map(str, (name, *shape))) for name, shape in buckets.items()]
+        self.process = subprocess.Popen([binary, port_file, *arguments])
+        while not port_file.exists() or not port_file.read_text().endswith("\n"):
+            if self.process.poll() is not None:
+                raise SystemExit("bench: the sink did not start")
+            time.sleep(0.01)
+        self.url = "http://127.0.0.1:" + port_file.read_text().strip()
+
+    def ask(self, what):
+        with urllib.request.urlopen(f"{self.url}/-/{what}") as answer:
+            return json.load(answer)
+
+    def counts(self):
+        """Requests by kind since the last call, and the sink's CPU seconds so far as `cpu`."""
+        return self.ask("counts")
+
+    def delay(self, milliseconds):
+        self.ask(f"latency/{milliseconds}")
+
+    def stop(self):
+        self.process.terminate()
+        self.process.wait()
+
+
+class Sample:
+    def __init__(self, wall, usage, counts, sink_cpu):
+        self.wall = wall
+        self.cpu = usage.ru_utime + usage.ru_stime
+        # KiB on Linux (getrusage(2)); of the largest process of the tree.
+        self.peak = usage.ru_maxrss / 1024
+        self.requests = counts
+        self.sink = sink_cpu
+
+
+def weigh(command, environment, sink, log):
+    """Runs a command to its end. None when it failed; its output is in `log` then."""
+    before = sink.counts()["cpu"]
+    with open(log, "ab") as output:
+        output.write(f"\n$ {' '.join(map(str, command))}\n".encode())
+        output.flush()
+        start = time.monotonic()
+        process = subprocess.Popen(
+            list(map(str, command)), env=environment, stdin=subprocess.DEVNULL, stdout=output, stderr=output,
+            start_new_session=True,
+        )
+        alarm = threading.Timer(LIMIT_SECONDS, os.killpg, (process.pid, signal.SIGKILL))
+        alarm.start()
+        # wait4(2) adds what the process itself has waited for: its whole tree.
+        _, status, usage = os.wait4(process.pid, 0)
+        alarm.cancel()
+        wall = time.monotonic() - start
+        process.returncode = os.waitstatus_to_exitcode(status)
+    counts = sink.counts()
+    cpu = counts.pop("cpu") - before
+    if process.returncode != 0:
+        return None
+    return Sample(wall, usage, counts, cpu)
+
+
+class Measure:
+    """One table: every client in every round, in turn, so that a busy minute of the machine falls on all alike."""
+
+    def __init__(self, title, clients, rounds, baseline):
+        self.title, self.clients, self.rounds, self.baseline = title, clients, rounds, baseline
+
+    def run(self, sink, log, command_of, clean=lambda: None, expects=lambda counts: True):
+        samples = {client.name: [] for client in self.clients}
+        broken = {}
+        for number in range(self.rounds):
+            for client in self.clients:
+                if client.name in broken:
+                    continue
+                command, environment = command_of(client, number)
+                sample = weigh(command, environment, sink, log)
+                clean()
+                if sample is None:
+                    broken[client.name] = f"failed, see {log}"
+                elif not expects(sample.requests):
+                    broken[client.name] = f"did something else: {sample.requests}"
+                else:
+                    samples[client.name].append(sample)
+        return self.table(samples, broken)
+
+    def table(self, samples, broken):
+        ours = samples.get("s3mirror") or []
+        bare = samples.get(self.baseline) or []
+        print(f"\n## {self.title} (medians of {self.rounds})\n")
+        print("| client | wall s | CPU s | peak MiB | sink CPU s | wall / s3mirror | wall / bare | CPU / bare | requests |")
+        print("|---|---|---|---|---|---|---|---|---|")
+        result = {}
+        for client in self.clients:
+            name = client.name
+            if name in broken or not samples[name]:
+                print(f"| {name} | {broken.get(name, 'no sample')} | | | | | | | |")
+                continue
+            taken = samples[name]
+            wall, cpu, peak, at_sink = (
+                statistics.median(getattr(sample, what) for sample in taken)
+                for what in ("wall", "cpu", "peak", "sink")
+            )
+            requests = ", ".join(f"{count} {kind}" for kind, count in sorted(taken[-1].requests.items()))
+            result[name] = {"wall": wall, "cpu": cpu, "peak": peak, "requests": taken[-1].requests}
+            print(
+                f"| {name} | {wall:.2f} | {cpu:.2f} | {peak:.0f} | {at_sink:.2f} | {ratio(wall, ours, 'wall')} "
+                f"| {ratio(wall, bare, 'wall')} | {ratio(cpu, bare, 'cpu')} | {requests} |",
+                flush=True,
+            )
+        return {"title": self.title, "clients": result}
+
+
+def ratio(value, reference, what):
+    if not reference:
+        return ""
+    return f"{value / statistics.median(getattr(sample, what) for sample in reference):.2f}"
+
+
+class Workspace:
+    """A folder of its own, removed at the end; on a RAM disk where there is one, so that no disk is measured."""
+
+    def __init__(self, parent):
+        if parent is None:
+            parent = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
+        self.path = Path(tempfile.mkdtemp(prefix="s3mirror-bench-", dir=parent))
+
+    def __enter__(self):
+        return self.path
+
+    def __exit__(self, *_):
+        shutil.rmtree(self.path, ignore_errors=True)

@@ -1,0 +1,656 @@
+// An S3 server that keeps nothing, to measure clients against: what they cost, not what a store costs.
+//
+//   sink PORT-FILE BUCKET:DIRECTORIES:FILES-EACH:BYTES...
+//
+// It listens on 127.0.0.1 only, writes its port to PORT-FILE and ends with its parent. One thread, epoll(7), HTTP/1.1 with
+// keep-alive, no TLS; signatures are not looked at. Bodies of PUT are dropped inside the kernel (MSG_TRUNC, tcp(7)), bodies
+// of GET come from a pattern by sendfile(2), so a GiB costs it less than a tenth of a second.
+//
+// A bucket holds generated objects `data/dNNNN/fNNNNNN` of equal size (with 0 directories: the one object `data/file.bin`),
+// in every one the pattern, so sizes, MD5 ETags and CRC-32 are known without storing anything. What is PUT is remembered
+// by size only: HEAD finds it, listings do not, so each upload round meets an empty prefix.
+//
+// GET /-/counts gives the requests since the last such question as JSON, and this process's CPU time.
+// GET /-/latency/N makes every later request wait N milliseconds before its answer.
+
+#define _GNU_SOURCE
+#include <arpa/inet.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <netinet/tcp.h>
+#include <openssl/evp.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+#include <sys/epoll.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/sendfile.h>
+#include <sys/socket.h>
+#include <time.h>
+#include <unistd.h>
+#include <zlib.h>
+
+enum {
+  HEAD_LIMIT = 64 << 10,      // of a request's head; S3 takes 8 KiB
+  PATTERN_BYTES = 1 << 20,    // the content's period; test files are made of it too
+  BODY_LIMIT = 16 << 20,      // of a POST, in memory
+  MTIME = 1700000000,         // the x-amz-meta-mtime of every generated object, seconds since 1970
+};
+
+typedef struct { char name[64]; long directories, each, bytes; } bucket_t;
+typedef struct { char *bytes; size_t count, room; } text_t;
+typedef struct conn {
+  int fd;
+  char head[HEAD_LIMIT];
+  size_t filled;
+  // The request in hand.
+  bool in_body, keeps_body, answering, is_s5cmd;
+  char method[8], path[4096], query[8192], content_md5[64], range[64], source;
+  long length, decoded, rest;
+  text_t body;
+  // The answer.
+  text_t out;
+  size_t sent;
+  long file_offset, file_rest;
+  double due;
+  struct conn *next;
+  bool waits, closed;
+} conn_t;
+
+static bucket_t buckets[16];
+static int bucket_count, epoll, pattern_fd;
+static char pattern[PATTERN_BYTES];
+static time_t started_at;
+static double latency;
+static conn_t *delayed_first, *delayed_last;
+
+// MARK: counts
+
+enum kind { PUT, PART, CREATE, COMPLETE, ABORT, GET, HEAD, HEADBUCKET, LIST, UPLOADS, PARTS, DELETE, DELETES, COPY, OTHER, KINDS };
+static const char *kind_names[] = {"Put", "UploadPart", "Create", "Complete", "Abort", "Get", "Head", "HeadBucket",
+  "List", "ListUploads", "ListParts", "Delete", "DeleteObjects", "Copy", "other"};
+static long counts[KINDS];
+
+static double now(void) {
+  struct timespec t;
+  clock_gettime(CLOCK_MONOTONIC, &t);
+  return t.tv_sec + t.tv_nsec / 1e9;
+}
+
+// MARK: text
+
+static void need(text_t *text, size_t more) {
+  if (text->count + more <= text->room) return;
+  text->room = (text->count + more) * 2;
+  text->bytes = realloc(text->bytes, text->room);
+  if (!text->bytes) abort();
+}
+
+static void add(text_t *text, const char *format, ...) {
+  va_list list;
+  va_start(list, format);
+  need(text, 4096);
+  int count = vsnprintf(text->bytes + text->count, 4096, format, list);
+  va_end(list);
+  if (count >= 4096) abort();
+  text->count += count;
+}
+
+static void unescape(char *text) {
+  char *to = text;
+  for (char *from = text; *from; from++) {
+    unsigned byte;
+    if (*from == '%' && sscanf(from + 1, "%2x", &byte) == 1) { *to++ = (char)byte; from += 2; }
+    else *to++ = *from == '+' ? ' ' : *from;
+  }
+  *to = 0;
+}
+
+// A query's parameter, unescaped; NULL when it is not there. The result lives for seven more calls.
+static const char *parameter(conn_t *c, const char *name) {
+  static char values[8][4096];
+  static int turn;
+  size_t length = strlen(name);
+  for (char *at = c->query; at && *at; at = strchr(at, '&') ? strchr(at, '&') + 1 : NULL) {
+    if (strncmp(at, name, length) || (at[length] != '=' && at[length] != '&' && at[length])) continue;
+    char *value = values[turn++ % 8];
+    size_t count = at[length] == '=' ? strcspn(at + length + 1, "&") : 0;
+    if (count > 4095) count = 4095;
+    memcpy(value, at + length + (at[length] == '='), count);
+    value[count] = 0;
+    unescape(value);
+    return value;
+  }
+  return NULL;
+}
+
+// MARK: what objects are
+
+// The last sizes asked for, with what hashing them gave: a run knows few.
+typedef struct { long bytes; char md5[33]; unsigned long crc; } content_t;
+
+static const content_t *content(long bytes) {
+  static content_t known[256];
+  content_t *slot = &known[(unsigned long)(bytes * 0x9E3779B97F4A7C15UL) >> 56];
+  if (slot->bytes == bytes && slot->md5[0]) return slot;
+  unsigned char digest[16] = {0};
+  slot->bytes = bytes;
+  slot->crc = crc32(0, NULL, 0);
+  EVP_MD_CTX *md5 = EVP_MD_CTX_new();
+  EVP_DigestInit_ex(md5, EVP_md5(), NULL);
+  unsigned long period = crc32(0, (unsigned char *)pattern, PATTERN_BYTES);
+  for (long done = 0; done < bytes; done += PATTERN_BYTES) {
+    long count = bytes - done < PATTERN_BYTES ? bytes - done : PATTERN_BYTES;
+    // Objects beyond 64 MiB have the ETag of a multipart upload, which is no MD5 of the content.
+    if (bytes <= 64 << 20) EVP_DigestUpdate(md5, pattern, count);
+    unsigned long crc = count == PATTERN_BYTES ? period : crc32(0, (unsigned char *)pattern, count);
+    slot->crc = crc32_combine(slot->crc, crc, count);
+  }
+  EVP_DigestFinal_ex(md5, digest, NULL);
+  EVP_MD_CTX_free(md5);
+  for (int i = 0; i < 16; i++) sprintf(slot->md5 + 2 * i, "%02x", digest[i]);
+  return slot;
+}
+
+static void base64(const unsigned char *bytes, int count, char *text) { EVP_EncodeBlock((unsigned char *)text, bytes, count); }
+
+static void etag_of(long bytes, char *text) {
+  sprintf(text, bytes > 64 << 20 ? "%s-%ld" : "%s", content(bytes)->md5, (bytes + (16 << 20) - 1) / (16 << 20));
+}
+
+static long object_count(const bucket_t *b) { return b->directories ? b->directories * b->each : b->each; }
+
+static void key_of(const bucket_t *b, long index, char *key) {
+  if (b->directories) sprintf(key, "data/d%04ld/f%06ld", index / b->each, index);
+  else strcpy(key, "data/file.bin");
+}
+
+// The first index whose key is not less (or, after a marker, greater).
+static long lower_bound(const bucket_t *b, const char *text, bool after) {
+  long low = 0, high = object_count(b);
+  char key[64];
+  while (low < high) {
+    long middle = (low + high) / 2;
+    key_of(b, middle, key);
+    int order = strcmp(key, text);
+    if (order < 0 || (after && order == 0)) low = middle + 1; else high = middle;
+  }
+  return low;
+}
+
+// Sizes of what was PUT, by a hash of bucket and key. 2^21 places take a million keys.
+typedef struct { uint64_t hash; long bytes; } put_t;
+static put_t *puts_;
+enum { PLACES = 1 << 21 };
+
+static put_t *place(const char *path) {
+  uint64_t hash = 0xCBF29CE484222325;
+  for (; *path; path++) hash = (hash ^ (unsigned char)*path) * 0x100000001B3;
+  size_t at = hash >> 40;
+  while (puts_[at % PLACES].hash && puts_[at % PLACES].hash != hash) at++;
+  puts_[at % PLACES].hash = hash;
+  return &puts_[at % PLACES];
+}
+
+static bucket_t *bucket_of(const char *path, const char **key) {
+  size_t length = strcspn(path + 1, "/");
+  for (int i = 0; i < bucket_count; i++)
+    if (strlen(buckets[i].name) == length && !memcmp(buckets[i].name, path + 1, length)) {
+      *key = path + 1 + length + (path[1 + length] == '/');
+      return &buckets[i];
+    }
+  return NULL;
+}
+
+// The size of an object, generated or PUT; -1 when there is none.
+static long size_of(const bucket_t *b, const char *key, const char *path) {
+  char found[64];
+  put_t *put = place(path);
+  if (put->bytes) return put->bytes - 1;
+  long index = lower_bound(b, key, false);
+  if (index < object_count(b)) {
+    key_of(b, index, found);
+    if (!strcmp(found, key)) return b->bytes;
+  }
+  return -1;
+}
+
+// An hour ahead: files made for a measurement must look older than their objects, as they do in a long run, and a
+// file's ctime cannot be set back. s5cmd passes over objects dated in the future.
+static void date_of_objects(const conn_t *c, const char *format, char *text) {
+  time_t t = c->is_s5cmd ? started_at : started_at + 3600;
+  strftime(text, 64, format, gmtime(&t));
+}
+
+// MARK: answers
+
+static void answer(conn_t *c, int status, const char *headers, const char *body, size_t count) {
+  static time_t second;
+  static char date[64];
+  time_t t = time(NULL);
+  if (t != second) strftime(date, sizeof date, "%a, %d %b %Y %H:%M:%S GMT", gmtime(&t));
+  second = t;
+  const char *reason = status == 200 ? "OK" : status == 204 ? "No Content" : status == 206 ? "Partial Content" : "Not Found";
+  add(&c->out, "HTTP/1.1 %d %s\r\nDate: %s\r\nServer: sink\r\nx-amz-request-id: 0\r\n%s", status, reason, date, headers);
+  if (!strstr(headers, "Content-Length") && status != 204) add(&c->out, "Content-Length: %zu\r\n", count);
+  add(&c->out, "\r\n");
+  need(&c->out, count);
+  if (count) memcpy(c->out.bytes + c->out.count, body, count);
+  c->out.count += count;
+}
+
+static void answer_xml(conn_t *c, int status, text_t *xml) {
+  answer(c, status, "Content-Type: application/xml\r\n", xml->bytes, xml->count);
+}
+
+static void refuse(conn_t *c, int status, const char *code) {
+  char body[256];
+  int count = snprintf(body, sizeof body, "<Error><Code>%s</Code><Message>%s</Message></Error>", code, code);
+  answer(c, status, "Content-Type: application/xml\r\n", body, strcmp(c->method, "HEAD") ? count : 0);
+}
+
+static void list(conn_t *c, bucket_t *b) {
+  static text_t xml, items;
+  xml.count = items.count = 0;
+  const char *prefix = parameter(c, "prefix"), *delimiter = parameter(c, "delimiter");
+  bool second = parameter(c, "list-type") != NULL;
+  const char *after = parameter(c, second ? "continuation-token" : "marker");
+  if (!after) after = second ? parameter(c, "start-after") : NULL;
+  char from[4096], last[4096] = "";
+  snprintf(from, sizeof from, "%s", after ? after : "");
+  const char *limit = parameter(c, "max-keys");
+  long most = limit ? atol(limit) : 1000, found = 0;
+  if (!prefix) prefix = "";
+  size_t length = strlen(prefix);
+  bool resumed = strcmp(from, prefix) >= 0 && *from;
+  long index = lower_bound(b, resumed ? from : prefix, resumed);
+  // A token that is a common prefix stands for all below it.
+  if (resumed && delimiter && *delimiter && from[strlen(from) - 1] == '/') {
+    from[strlen(from) - 1]++;
+    index = lower_bound(b, from, false);
+  }
+  bool truncated = false;
+  char etag[64], key[64];
+  etag_of(b->bytes, etag);
+  char iso[64];
+  date_of_objects(c, "%Y-%m-%dT%H:%M:%S.000Z", iso);
+  for (; index < object_count(b); index++) {
+    key_of(b, index, key);
+    if (strncmp(key, prefix, length)) break;
+    if (found == most) { truncated = true; break; }
+    char *cut = delimiter && *delimiter ? strchr(key + length, *delimiter) : NULL;
+    found++;
+    if (cut) {
+      cut[1] = 0;
+      strcpy(last, key);
+      add(&items, "<CommonPrefixes><Prefix>%s</Prefix></CommonPrefixes>", key);
+      cut[0]++;
+      index = lower_bound(b, key, false) - 1;
+    } else {
+      strcpy(last, key);
+      add(&items, "<Contents><Key>%s</Key><LastModified>%s</LastModified><ETag>&quot;%s&quot;</ETag><Size>%ld</Size>"
+        "<StorageClass>STANDARD</StorageClass></Contents>", key, iso, etag, b->bytes);
+    }
+  }
+  add(&xml, "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<ListBucketResult xmlns=\"http://s3.amazonaws.com/doc/2006-03-01/\">"
+    "<Name>%s</Name><Prefix>%s</Prefix><KeyCount>%ld</KeyCount><MaxKeys>%ld</MaxKeys><IsTruncated>%s</IsTruncated>",
+    b->name, prefix, found, most, truncated ? "true" : "false");
+  if (truncated) add(&xml, second ? "<NextContinuationToken>%s</NextContinuationToken>" : "<NextMarker>%s</NextMarker>", last);
+  need(&xml, items.count + 64);
+  memcpy(xml.bytes + xml.count, items.bytes, items.count);
+  xml.count += items.count;
+  add(&xml, "</ListBucketResult>");
+  answer_xml(c, 200, &xml);
+}
+
+static void get(conn_t *c, bucket_t *b, const char *key, bool is_head) {
+  long size = size_of(b, key, c->path);
+  if (size < 0) return refuse(c, 404, "NoSuchKey");
+  long from = 0, to = size - 1;
+  bool ranged = *c->range && sscanf(c->range, "bytes=%ld-%ld", &from, &to) >= 1;
+  if (to >= size) to = size - 1;
+  char headers[1024], etag[64], crc[16], modified[64];
+  date_of_objects(c, "%a, %d %b %Y %H:%M:%S GMT", modified);
+  etag_of(size, etag);
+  unsigned long sum = content(size)->crc;
+  unsigned char big[4] = {sum >> 24, sum >> 16, sum >> 8, sum};
+  base64(big, 4, crc);
+  int at = snprintf(headers, sizeof headers, "ETag: \"%s\"\r\nLast-Modified: %s\r\nContent-Length: %ld\r\nAccept-Ranges: bytes\r\n"
+    "Content-Type: binary/octet-stream\r\nx-amz-meta-mtime: %d\r\n", etag, modified, to - from + 1, MTIME);
+  if (ranged) at += sprintf(headers + at, "Content-Range: bytes %ld-%ld/%ld\r\n", from, to, size);
+  else sprintf(headers + at, "x-amz-checksum-crc32: %s\r\nx-amz-checksum-type: FULL_OBJECT\r\n", crc);
+  answer(c, ranged ? 206 : 200, headers, NULL, 0);
+  if (is_head) return;
+  c->file_offset = from % PATTERN_BYTES;
+  c->file_rest = to - from + 1;
+}
+
+// The ETag S3 gives a multipart upload: the MD5 of the parts' MD5, and their number.
+static void complete(conn_t *c, bucket_t *b, const char *key) {
+  EVP_MD_CTX *md5 = EVP_MD_CTX_new();
+  EVP_DigestInit_ex(md5, EVP_md5(), NULL);
+  int parts = 0;
+  add(&c->body, " ");
+  c->body.bytes[c->body.count - 1] = 0;
+  for (char *at = c->body.bytes; (at = strstr(at, "<ETag>")); parts++) {
+    unsigned char digest[16];
+    at += 6;
+    at += strspn(at, "\"");
+    if (!strncmp(at, "&quot;", 6)) at += 6;
+    if (!strncmp(at, "&#34;", 5)) at += 5;
+    for (int i = 0; i < 16; i++) { unsigned byte = 0; sscanf(at + 2 * i, "%2x", &byte); digest[i] = byte; }
+    EVP_DigestUpdate(md5, digest, 16);
+  }
+  unsigned char digest[16];
+  char text[33];
+  EVP_DigestFinal_ex(md5, digest, NULL);
+  EVP_MD_CTX_free(md5);
+  for (int i = 0; i < 16; i++) sprintf(text + 2 * i, "%02x", digest[i]);
+  static text_t xml;
+  xml.count = 0;
+  add(&xml, "<CompleteMultipartUploadResult><Bucket>%s</Bucket><Key>%s</Key><ETag>\"%s-%d\"</ETag></CompleteMultipartUploadResult>",
+    b->name, key, text, parts);
+  answer_xml(c, 200, &xml);
+}
+
+static void stored(conn_t *c, bool is_part) {
+  char headers[256], etag[64];
+  long size = c->decoded >= 0 ? c->decoded : c->length;
+  unsigned char digest[48];
+  if (strlen(c->content_md5) == 24 && EVP_DecodeBlock(digest, (unsigned char *)c->content_md5, 24) == 18)
+    for (int i = 0; i < 16; i++) sprintf(etag + 2 * i, "%02x", digest[i]);
+  else strcpy(etag, content(size)->md5);
+  snprintf(headers, sizeof headers, "ETag: \"%s\"\r\n", etag);
+  if (!is_part) place(c->path)->bytes = size + 1;
+  else place(c->path)->bytes += size + (place(c->path)->bytes == 0);
+  answer(c, 200, headers, NULL, 0);
+}
+
+static void control(conn_t *c) {
+  static text_t json;
+  json.count = 0;
+  struct rusage usage;
+  getrusage(RUSAGE_SELF, &usage);
+  if (!strncmp(c->path, "/-/latency/", 11)) latency = atof(c->path + 11) / 1000;
+  add(&json, "{\"cpu\": %.6f", usage.ru_utime.tv_sec + usage.ru_utime.tv_usec / 1e6 + usage.ru_stime.tv_sec + usage.ru_stime.tv_usec / 1e6);
+  for (int i = 0; i < KINDS; i++) if (counts[i]) add(&json, ", \"%s\": %ld", kind_names[i], counts[i]);
+  add(&json, "}\n");
+  memset(counts, 0, sizeof counts);
+  answer(c, 200, "", json.bytes, json.count);
+}
+
+// The request is here whole, its body with it.
+static void serve(conn_t *c) {
+  if (!strncmp(c->path, "/-/", 3)) return control(c);
+  const char *key;
+  bucket_t *b = bucket_of(c->path, &key);
+  bool put = !strcmp(c->method, "PUT"), is_get = !strcmp(c->method, "GET"), post = !strcmp(c->method, "POST");
+  bool head = !strcmp(c->method, "HEAD"), delete = !strcmp(c->method, "DELETE");
+  static text_t xml;
+  xml.count = 0;
+  if (!b) { counts[OTHER]++; return refuse(c, 404, "NoSuchBucket"); }
+  if (!*key) {
+    if (head) { counts[HEADBUCKET]++; return answer(c, 200, "x-amz-bucket-region: us-east-1\r\n", NULL, 0); }
+    if (is_get && parameter(c, "uploads")) {
+      counts[UPLOADS]++;
+      add(&xml, "<ListMultipartUploadsResult><Bucket>%s</Bucket><IsTruncated>false</IsTruncated></ListMultipartUploadsResult>", b->name);
+      return answer_xml(c, 200, &xml);
+    }
+    if (is_get && parameter(c, "location")) {
+      counts[OTHER]++;
+      add(&xml, "<LocationConstraint xmlns=\"http://s3.amazonaws.com/doc/2006-03-01/\"/>");
+      return answer_xml(c, 200, &xml);
+    }
+    if (is_get) { counts[LIST]++; return list(c, b); }
+    if (post) { counts[DELETES]++; add(&xml, "<DeleteResult/>"); return answer_xml(c, 200, &xml); }
+    counts[OTHER]++;
+    return answer(c, 200, "", NULL, 0);
+  }
+  const char *upload = parameter(c, "uploadId");
+  if (put && c->source) {
+    counts[COPY]++;
+    add(&xml, "<CopyObjectResult><ETag>\"%s\"</ETag></CopyObjectResult>", content(b->bytes)->md5);
+    answer_xml(c, 200, &xml);
+  } else if (put) {
+    counts[upload ? PART : PUT]++;
+    stored(c, upload != NULL);
+  } else if (post && parameter(c, "uploads")) {
+    counts[CREATE]++;
+    place(c->path)->bytes = 0;
+    add(&xml, "<InitiateMultipartUploadResult><Bucket>%s</Bucket><Key>%s</Key><UploadId>u%ld</UploadId></InitiateMultipartUploadResult>",
+      b->name, key, random());
+    answer_xml(c, 200, &xml);
+  } else if (post) { counts[COMPLETE]++; complete(c, b, key);
+  } else if (delete) { counts[upload ? ABORT : DELETE]++; answer(c, 204, "", NULL, 0);
+  } else if (is_get && upload) { counts[PARTS]++; refuse(c, 404, "NoSuchUpload");
+  } else { counts[head ? HEAD : GET]++; get(c, b, key, head); }
+}
+
+// MARK: the connection
+
+static void watch(conn_t *c, uint32_t events) {
+  struct epoll_event event = {.events = events, .data.ptr = c};
+  epoll_ctl(epoll, EPOLL_CTL_MOD, c->fd, &event);
+}
+
+static void hang_up(conn_t *c) {
+  close(c->fd);
+  c->closed = true;
+  // One that waits for its answer is freed when that is due.
+  if (c->waits) return;
+  free(c->body.bytes);
+  free(c->out.bytes);
+  free(c);
+}
+
+// Sends what there is; false when the connection ended.
+static bool flush(conn_t *c) {
+  while (c->sent < c->out.count || c->file_rest > 0) {
+    ssize_t count;
+    if (c->sent < c->out.count) {
+      count = send(c->fd, c->out.bytes + c->sent, c->out.count - c->sent, MSG_NOSIGNAL | (c->file_rest ? MSG_MORE : 0));
+      if (count > 0) c->sent += count;
+    } else {
+      off_t offset = c->file_offset % PATTERN_BYTES;
+      long piece = PATTERN_BYTES - offset < c->file_rest ? PATTERN_BYTES - offset : c->file_rest;
+      count = sendfile(c->fd, pattern_fd, &offset, piece);
+      if (count > 0) { c->file_offset += count; c->file_rest -= count; }
+    }
+    if (count < 0 && errno == EAGAIN) { watch(c, EPOLLOUT); return true; }
+    if (count <= 0) { hang_up(c); return false; }
+  }
+  c->out.count = c->sent = 0;
+  if (c->answering) { c->answering = false; watch(c, EPOLLIN); }
+  return true;
+}
+
+static bool field(const char *line, const char *name, char *value, size_t room) {
+  size_t length = strlen(name);
+  if (strncasecmp(line, name, length) || line[length] != ':') return false;
+  const char *from = line + length + 1;
+  from += strspn(from, " ");
+  size_t count = strcspn(from, "\r");
+  if (count >= room) count = room - 1;
+  memcpy(value, from, count);
+  value[count] = 0;
+  return true;
+}
+
+static bool parse(conn_t *c, char *end) {
+  *end = 0;
+  char target[12288], text[64], agent[256];
+  c->length = 0;
+  c->decoded = -1;
+  c->is_s5cmd = false;
+  c->content_md5[0] = c->range[0] = c->source = c->query[0] = 0;
+  if (sscanf(c->head, "%7s %12287s", c->method, target) != 2) return false;
+  char *question = strchr(target, '?');
+  if (question) { *question = 0; snprintf(c->query, sizeof c->query, "%s", question + 1); }
+  snprintf(c->path, sizeof c->path, "%s", target);
+  unescape(c->path);
+  bool continues = false;
+  for (char *line = strstr(c->head, "\r\n"); line; line = strstr(line, "\r\n")) {
+    line += 2;
+    if (field(line, "Content-Length", text, sizeof text)) c->length = atol(text);
+    else if (field(line, "x-amz-decoded-content-length", text, sizeof text)) c->decoded = atol(text);
+    else if (field(line, "Content-MD5", c->content_md5, sizeof c->content_md5)) continue;
+    else if (field(line, "Range", c->range, sizeof c->range)) continue;
+    else if (field(line, "x-amz-copy-source", text, sizeof text)) c->source = 1;
+    else if (field(line, "User-Agent", agent, sizeof agent)) c->is_s5cmd = strcasestr(agent, "aws-sdk-go") != NULL;
+    else if (field(line, "Expect", text, sizeof text)) continues = true;
+    else if (field(line, "Transfer-Encoding", text, sizeof text)) { fprintf(stderr, "sink: chunked body\n"); return false; }
+  }
+  c->rest = c->length;
+  c->keeps_body = !strcmp(c->method, "POST");
+  c->body.count = 0;
+  if (c->keeps_body && c->length > BODY_LIMIT) return false;
+  if (continues && c->rest) return send(c->fd, "HTTP/1.1 100 Continue\r\n\r\n", 25, MSG_NOSIGNAL) == 25;
+  return true;
+}
+
+// True when something may follow at once.
+static bool finish(conn_t *c) {
+  c->in_body = false;
+  c->answering = true;
+  serve(c);
+  if (latency > 0 && strncmp(c->path, "/-/", 3)) {
+    c->due = now() + latency;
+    c->waits = true;
+    c->next = NULL;
+    if (delayed_last) delayed_last->next = c; else delayed_first = c;
+    delayed_last = c;
+    watch(c, 0);
+    return false;
+  }
+  return flush(c) && !c->answering;
+}
+
+static void readable(conn_t *c) {
+  while (true) {
+    if (c->in_body) {
+      if (c->rest > 0) {
+        ssize_t count;
+        if (c->keeps_body) {
+          need(&c->body, c->rest);
+          count = recv(c->fd, c->body.bytes + c->body.count, c->rest, 0);
+          if (count > 0) c->body.count += count;
+        } else {
+          count = recv(c->fd, NULL, c->rest, MSG_TRUNC);
+        }
+        if (count < 0 && errno == EAGAIN) return;
+        if (count <= 0) return hang_up(c);
+        c->rest -= count;
+        continue;
+      }
+      if (!finish(c)) return;
+      continue;
+    }
+    char *end = c->filled ? memmem(c->head, c->filled, "\r\n\r\n", 4) : NULL;
+    if (!end) {
+      if (c->filled == HEAD_LIMIT) return hang_up(c);
+      ssize_t count = recv(c->fd, c->head + c->filled, HEAD_LIMIT - c->filled, 0);
+      if (count < 0 && errno == EAGAIN) return;
+      if (count <= 0) return hang_up(c);
+      c->filled += count;
+      continue;
+    }
+    if (!parse(c, end + 2)) return hang_up(c);
+    size_t used = end + 4 - c->head, extra = c->filled - used;
+    size_t taken = extra < (size_t)c->rest ? extra : (size_t)c->rest;
+    if (c->keeps_body) { need(&c->body, taken); memcpy(c->body.bytes, c->head + used, taken); c->body.count = taken; }
+    c->rest -= taken;
+    c->filled = extra - taken;
+    memmove(c->head, c->head + used + taken, c->filled);
+    c->in_body = true;
+  }
+}
+
+static void answer_due(void) {
+  double t = now();
+  while (delayed_first && delayed_first->due <= t) {
+    conn_t *c = delayed_first;
+    delayed_first = c->next;
+    if (!delayed_first) delayed_last = NULL;
+    c->waits = false;
+    if (c->closed) { free(c->body.bytes); free(c->out.bytes); free(c); continue; }
+    flush(c);
+  }
+}
+
+static int listen_here(const char *port_file) {
+  int fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+  struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+  socklen_t length = sizeof address;
+  if (bind(fd, (struct sockaddr *)&address, length) || listen(fd, 1024) || getsockname(fd, (struct sockaddr *)&address, &length)) {
+    perror("sink: listen");
+    exit(1);
+  }
+  FILE *file = fopen(port_file, "w");
+  if (!file) { perror(port_file); exit(1); }
+  fprintf(file, "%d\n", ntohs(address.sin_port));
+  fclose(file);
+  return fd;
+}
+
+int main(int count, char **arguments) {
+  if (count < 2) return fprintf(stderr, "usage: sink PORT-FILE BUCKET:DIRECTORIES:FILES-EACH:BYTES...\n"), 2;
+  prctl(PR_SET_PDEATHSIG, SIGTERM);
+  signal(SIGPIPE, SIG_IGN);
+  for (int i = 2; i < count && bucket_count < 16; i++) {
+    bucket_t *b = &buckets[bucket_count++];
+    if (sscanf(arguments[i], "%63[^:]:%ld:%ld:%ld", b->name, &b->directories, &b->each, &b->bytes) != 4) return 2;
+  }
+  // xorshift64, the same in bench.py: content that does not compress.
+  uint64_t x = 88172645463325252;
+  for (int i = 0; i < PATTERN_BYTES; i += 8) { x ^= x << 13; x ^= x >> 7; x ^= x << 17; memcpy(pattern + i, &x, 8); }
+  pattern_fd = memfd_create("pattern", MFD_CLOEXEC);
+  if (write(pattern_fd, pattern, PATTERN_BYTES) != PATTERN_BYTES) return 1;
+  puts_ = mmap(NULL, PLACES * sizeof *puts_, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  started_at = time(NULL);
+  epoll = epoll_create1(EPOLL_CLOEXEC);
+  int listener = listen_here(arguments[1]);
+  struct epoll_event event = {.events = EPOLLIN, .data.ptr = NULL}, events[256];
+  epoll_ctl(epoll, EPOLL_CTL_ADD, listener, &event);
+  while (true) {
+    struct timespec wait = {0}, *timeout = NULL;
+    if (delayed_first) {
+      double rest = delayed_first->due - now();
+      if (rest < 0) rest = 0;
+      wait.tv_sec = (time_t)rest;
+      wait.tv_nsec = (long)((rest - wait.tv_sec) * 1e9);
+      timeout = &wait;
+    }
+    int ready = epoll_pwait2(epoll, events, 256, timeout, NULL);
+    if (ready < 0 && errno != EINTR) return perror("epoll"), 1;
+    for (int i = 0; i < ready; i++) {
+      conn_t *c = events[i].data.ptr;
+      if (!c) {
+        int fd;
+        while ((fd = accept4(listener, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC)) >= 0) {
+          int one = 1;
+          setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
+          conn_t *new = calloc(1, sizeof *new);
+          if (!new) abort();
+          new->fd = fd;
+          struct epoll_event first = {.events = EPOLLIN, .data.ptr = new};
+          epoll_ctl(epoll, EPOLL_CTL_ADD, fd, &first);
+        }
+      } else if (c->waits) {
+        // Only an error or a hang-up is told while the answer waits.
+        if (events[i].events & (EPOLLERR | EPOLLHUP)) hang_up(c);
+      } else if (c->answering) {
+        if (flush(c) && !c->answering) readable(c);
+      } else {
+        readable(c);
+      }
+    }
+    answer_due();
+  }
+}
