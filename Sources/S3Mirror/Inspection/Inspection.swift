@@ -20,9 +20,12 @@ package final class Inspection: Sendable {
     placement = LocalPlacement(
       cacheRoot: options.cacheRoot, homeDirectory: process.homeDirectory,
       workingDirectory: process.workingDirectory)
+    let resources = try TransferResources(
+      workers: options.maxWorkers, priority: options.lowPriority ? .low : .normal)
+    self.resources = resources
     connections = Connections(
-      options: options, environment: process.variables, homeDirectory: process.homeDirectory)
-    resources = try TransferResources(workers: options.maxWorkers)
+      options: options, environment: process.variables, homeDirectory: process.homeDirectory,
+      slots: resources.slots)
   }
 
   package func close() async {
