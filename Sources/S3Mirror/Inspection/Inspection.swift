@@ -20,7 +20,9 @@ package final class Inspection: Sendable {
     placement = LocalPlacement(
       cacheRoot: options.cacheRoot, homeDirectory: process.homeDirectory,
       workingDirectory: process.workingDirectory)
-    resources = try TransferResources(workers: options.maxWorkers)
+    let resources = try TransferResources(
+      workers: options.maxWorkers, priority: options.lowPriority ? .low : .normal)
+    self.resources = resources
     connections = Connections(
       options: options, environment: process.variables, homeDirectory: process.homeDirectory,
       slots: resources.slots)
