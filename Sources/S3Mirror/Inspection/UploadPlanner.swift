@@ -58,7 +58,7 @@ struct UploadPlanner: Sendable {
   /// A sync's download takes the objects that are later than the files here.
   private func isPublished(_ copy: ContentComparison.Copy) -> Bool {
     guard kind == .afterDownload, let object = copy.object else { return true }
-    return max(copy.file.stamp.modified, copy.file.stamp.changed) > object.lastModified
+    return Comparison().isLater(copy.file.stamp, than: object)
   }
 
   private func action(
