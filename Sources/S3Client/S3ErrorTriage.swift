@@ -32,6 +32,8 @@ package enum S3ErrorTriage {
   package static func isRetryable(status: Int, code: String, operation: String) -> Bool {
     // S3 asks for a new upload then ("CompleteMultipartUpload", Errors): the same request can only fail again.
     if operation == CompleteMultipartUpload.name && code == "ConditionalRequestConflict" { return false }
+    // No payload travels with a completion: a checksum that differs once differs always.
+    if operation == CompleteMultipartUpload.name && code == "BadDigest" { return false }
     return retryableStatuses.contains(status) || retryableCodes.contains(code)
   }
 

@@ -56,6 +56,7 @@ package final class ChecksumSupport: Sendable {
 
   private struct State {
     var isRefused = false
+    var isWholeRefused = false
     var compared: Set<Use> = []
   }
 
@@ -65,6 +66,13 @@ package final class ChecksumSupport: Sendable {
 
   /// Whether the fields are sent.
   package var isSent: Bool { state.withLock { !$0.isRefused } }
+
+  /// Whether a completion carries the CRC-32 of the whole object.
+  package var isWholeSent: Bool { state.withLock { !$0.isRefused && !$0.isWholeRefused } }
+
+  /// The server compares each part's CRC-32, and takes that of the whole for something else: a checksum of the
+  /// parts' checksums, as S3 itself had it before FULL_OBJECT.
+  package func noteWholeRefusal() { state.withLock { $0.isWholeRefused = true } }
 
   package func noteRefusal() { state.withLock { $0.isRefused = true } }
 

@@ -120,9 +120,22 @@ extension MultipartUpload {
         number: part.number, etag: part.etag,
         checksumCRC32: opened.isChecked && part.check == .crc32 ? part.crc : nil)
     }
-    let complete = CompleteMultipartUpload(
-      key: key, uploadID: opened.uploadID, parts: named,
-      fullObjectCRC32: opened.isChecked ? Self.wholeChecksum(of: parts) : nil, byteCount: byteCount)
+    let whole = opened.isChecked && checksums.isWholeSent ? Self.wholeChecksum(of: parts) : nil
+    var complete = CompleteMultipartUpload(
+      key: key, uploadID: opened.uploadID, parts: named, fullObjectCRC32: whole, byteCount: byteCount)
+    do {
+      return try await send(complete)
+    } catch let error as S3Error
+      where error.code == "BadDigest" && whole != nil && parts.allSatisfy({ $0.check == .crc32 })
+    {
+      // The server has compared every part, and finds their sum wrong: it does not know that kind of checksum.
+      checksums.noteWholeRefusal()
+      complete.fullObjectCRC32 = nil
+      return try await send(complete)
+    }
+  }
+
+  private func send(_ complete: CompleteMultipartUpload) async throws -> Publication {
     let (answer, attempts) = try await AttemptCount.counting {
       try await resources.slots.withPermit { try await store.send(complete) }
     }

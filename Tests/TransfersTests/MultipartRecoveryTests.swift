@@ -157,6 +157,21 @@ import Transfers
     #expect(await fixture.store.openUploads.isEmpty)
   }
 
+  @Test func `a server that takes the whole's checksum for one of the parts' gets none`() async throws {
+    let fixture = try TransferFixture()
+    try fixture.write("large", pattern(11 * mebibyte))
+    let uploader = fixture.uploader(store: WholeChecksumsRefused(fixture.store))
+    for key in ["first", "second"] {
+      let receipt = try await uploader.upload(
+        "large", of: fixture.root, to: key, isCloseSeen: true, openFiles: .wait)
+      #expect(receipt.checksum == .crc32Parts)
+      #expect(await fixture.store.bytes(key) == pattern(11 * mebibyte))
+    }
+    // One refused, and one for each upload.
+    #expect(await fixture.store.count(of: "CreateMultipartUpload") == 2)
+    #expect(await fixture.store.count(of: "CompleteMultipartUpload") == 2)
+  }
+
   @Test func `a server that ignores them is held to its ETag`() async throws {
     let fixture = try TransferFixture(behaviour: FakeBucket.Behaviour(checksums: .unknown))
     try fixture.write("small", pattern(1_000))
@@ -182,6 +197,22 @@ import Transfers
 }
 
 /// A server that knows checksums of uploads but not of parts.
+/// Answers a completion that carries a checksum of the whole as a server that knows only checksums of checksums.
+private struct WholeChecksumsRefused: ObjectStore {
+  private let base: any ObjectStore
+
+  init(_ base: any ObjectStore) { self.base = base }
+
+  var bucket: String { base.bucket }
+
+  func send<Operation: S3Operation>(_ operation: Operation) async throws -> Operation.Output {
+    if let complete = operation as? CompleteMultipartUpload, complete.fullObjectCRC32 != nil {
+      throw refusal("CompleteMultipartUpload", code: "BadDigest", status: 400, message: "CRC32")
+    }
+    return try await base.send(operation)
+  }
+}
+
 private struct PartChecksumsRefused: ObjectStore {
   private let base: any ObjectStore
 
