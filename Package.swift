@@ -93,6 +93,13 @@ let package = Package(
         "S3Mirror", "Transfers", "LocalTree", "S3Client", "HTTPTransport", "MirrorModel", "LoopThread",
         "Digests", "TestSupport", logging, systemPackage,
       ]),
+    tests(
+      "LaneTests",
+      [
+        "S3Mirror", "Transfers", "FileWatch", "LocalTree", "TransferLog", "S3Client", "HTTPTransport",
+        "SigV4",
+        "LoopThread", "MirrorModel", "TestSupport", logging, systemPackage,
+      ]),
   ],
   swiftLanguageModes: [.v6]
 )

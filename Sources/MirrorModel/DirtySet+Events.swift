@@ -10,7 +10,9 @@ extension DirtySet {
       }
     case .found(let path):
       touch(path, at: now, isNew: newDirectories.contains(path.parent)) { entry in
-        if case .open = entry.writing { return }
+        // What is met by listing may be another file than the one that was written under this name: where two files
+        // exchanged names, no close would ever come. If it is open, the publication finds out.
+        entry.writing = entry.writing == .closed ? .closed : .unknown
         entry.wholeSince = entry.wholeSince ?? now
       }
     case .modified(let path):

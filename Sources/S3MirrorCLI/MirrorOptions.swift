@@ -73,6 +73,12 @@ struct MirrorOptions: ParsableArguments {
 
   @Option(
     help: ArgumentHelp(
+      "How often everything is compared to make sure that no change was missed; 0 is never.",
+      valueName: "seconds"))
+  var auditInterval = Seconds(86_400)
+
+  @Option(
+    help: ArgumentHelp(
       "How long the end may take; what is unfinished then is left on S3 for the next run.",
       valueName: "seconds"))
   var exitTimeout: Seconds?
@@ -154,6 +160,7 @@ struct MirrorOptions: ParsableArguments {
     if !commitLast.isEmpty { options.commitLast = commitLast }
     options.settle = settle.duration
     options.openFileGrace = openFileGrace?.duration
+    options.auditInterval = auditInterval.duration > .zero ? auditInterval.duration : nil
     options.exitTimeout = exitTimeout?.duration
     options.logDirectory = logDir
     options.logKeepDays = logKeep

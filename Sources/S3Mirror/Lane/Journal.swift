@@ -132,29 +132,6 @@ extension Duration {
   }
 }
 
-extension RescanReason {
-  /// What happened, what it costs until it is mended, and how to mend it.
-  func explanation(of directory: RelativePath, upload: String) -> String {
-    let part = directory.isRoot ? "the tree" : "\(directory)"
-    let cause =
-      switch self {
-      case .queueOverflow:
-        "the kernel's event queue overflowed; raise fs.inotify.max_queued_events"
-      case .watchLimit:
-        "the limit of inotify watches is reached; raise fs.inotify.max_user_watches (in a container also user.max_inotify_watches)"
-      case .instanceLimit:
-        "the limit of inotify instances is reached; raise fs.inotify.max_user_instances"
-      case .unwatchedFilesystem(let kind):
-        "inotify does not see other machines' writes on \(kind)"
-      case .unreadable(let code):
-        "it cannot be watched (errno \(code))"
-      case .collapsed:
-        "too many paths changed at once"
-      }
-    return "\(upload): \(part) is compared with S3 at this tick: \(cause)"
-  }
-}
-
 extension PassSummary: CustomStringConvertible {
   /// One line: `checkpoints: tick 3: 4 files, 61.2 MB published, 1 deleted; 9 requests (5 PutObject, …)`.
   public var description: String {

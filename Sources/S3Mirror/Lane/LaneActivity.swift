@@ -9,6 +9,7 @@ final class LaneActivity: Sendable {
     var publishedBytes: Int64 = 0
     var failures: [RelativePath: String] = [:]
     var withheldDeletes = 0
+    var drift = 0
   }
 
   private let state = Mutex(Snapshot())
@@ -29,6 +30,11 @@ final class LaneActivity: Sendable {
       if state.failures.isEmpty { return }
       for path in paths { state.failures[path] = nil }
     }
+  }
+
+  /// Adds what an audit found.
+  func note(drift paths: Int) {
+    state.withLock { $0.drift += paths }
   }
 
   func note(_ outcome: PassOutcome) {

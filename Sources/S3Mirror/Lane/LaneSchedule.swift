@@ -10,6 +10,10 @@ final class LaneSchedule: Sendable {
     case pass(UploadSchedule.Pass, answering: [Flush])
     /// Somebody waits and nothing is dirty.
     case answer([Flush])
+    /// See whether the root is in its place, and to what must be polled; it was lost if somebody waits.
+    case look(answering: [Flush])
+    /// Compare everything.
+    case audit
     case end
   }
 
@@ -28,15 +32,30 @@ final class LaneSchedule: Sendable {
     var flushes: [Flush] = []
     var isEnding = false
     var isClosed = false
+    /// Besides the interval's: nil where nothing but events calls for a look.
+    var nextLook: Instant?
+    /// The time that the last look was due: one tick asks for one.
+    var lastLook: Instant?
+    var nextAudit: Instant?
   }
 
   private let state: Mutex<State>
   private let doorbell = Doorbell()
   private let isImmediate: Bool
+  private let hasTicks: Bool
+  private let auditInterval: Duration?
 
-  init(policy: UploadSchedule.Policy) {
-    state = Mutex(State(schedule: UploadSchedule(policy: policy, startingAt: .now)))
+  /// How often a lost root is looked for and unwatched parts are compared where no interval says it.
+  static let pollInterval: Duration = .seconds(10)
+
+  init(policy: UploadSchedule.Policy, auditInterval: Duration? = nil) {
+    let now = ContinuousClock.now
     isImmediate = policy.interval == .zero
+    hasTicks = policy.interval.map { $0 > .zero } ?? false
+    self.auditInterval = auditInterval
+    var state = State(schedule: UploadSchedule(policy: policy, startingAt: now))
+    state.nextAudit = auditInterval.map { now + $0 }
+    self.state = Mutex(state)
   }
 
   // MARK: In
@@ -44,9 +63,33 @@ final class LaneSchedule: Sendable {
   /// Called on the watcher's thread.
   func note(_ events: [WatchEvent]) {
     let now = ContinuousClock.now
-    state.withLock { $0.schedule.note(events, at: now) }
+    let isRootLost = state.withLock { state in
+      let wasRootLost = state.schedule.dirty.isRootLost
+      state.schedule.note(events, at: now)
+      let isRootLost = !wasRootLost && state.schedule.dirty.isRootLost
+      if isRootLost { state.nextLook = now }
+      if isImmediate, state.nextLook == nil,
+        state.schedule.dirty.rescans.contains(where: { $0.value.isStanding })
+      {
+        state.nextLook = now + Self.pollInterval
+      }
+      return isRootLost
+    }
     // With an interval the tick comes by itself; ringing for every event would only wake the processor.
-    if isImmediate { doorbell.ring() }
+    if isImmediate || isRootLost { doorbell.ring() }
+  }
+
+  func noteRootLost() {
+    state.withLock { $0.schedule.note([.rootLost], at: .now) }
+  }
+
+  func noteRootReturned() {
+    state.withLock { $0.schedule.noteRootReturned(at: .now) }
+  }
+
+  /// Has flushes answered that could not be while the root was lost.
+  func repeatFlushes(_ flushes: [Flush]) {
+    state.withLock { $0.flushes = flushes + $0.flushes }
   }
 
   /// Waits until everything closed before the call was tried once.
@@ -100,15 +143,38 @@ final class LaneSchedule: Sendable {
       }
       if !flushes.isEmpty {
         await fence()
+        if isRootLost { return .look(answering: flushes) }
         let pass = state.withLock { $0.schedule.begin(.flush, at: .now) }
         return pass.map { .pass($0, answering: flushes) } ?? .answer(flushes)
       }
       if state.withLock({ $0.isEnding }) { return .end }
+      if let chore = state.withLock({ takeChore(from: &$0) }) { return chore }
       if let pass = state.withLock({ $0.schedule.begin(.tick, at: .now) }) {
         return .pass(pass, answering: [])
       }
-      await doorbell.wait(until: state.withLock { $0.schedule.wakeTime(at: .now) })
+      await doorbell.wait(
+        until: state.withLock { state in
+          [state.schedule.wakeTime(at: .now), state.nextLook, state.nextAudit].compactMap { $0 }.min()
+        })
     }
+  }
+
+  /// What is due besides passes.
+  private func takeChore(from state: inout State) -> Command? {
+    let now = ContinuousClock.now
+    let isRootLost = state.schedule.dirty.isRootLost
+    let tick = hasTicks ? state.schedule.wakeTime(at: now) : nil
+    if let look = [tick, state.nextLook].compactMap({ $0 }).min(), look <= now, look != state.lastLook {
+      state.lastLook = look
+      // What is polled asks for the next look by its events.
+      state.nextLook = isRootLost && !hasTicks ? now + Self.pollInterval : nil
+      return .look(answering: [])
+    }
+    if let audit = state.nextAudit, let auditInterval, audit <= now {
+      state.nextAudit = now + auditInterval
+      if !isRootLost { return .audit }
+    }
+    return nil
   }
 
   /// Everything that is dirty, for the end of the scope.
@@ -126,6 +192,17 @@ final class LaneSchedule: Sendable {
         !reason.isStanding && (rescan.isWithin(directory) || directory.isWithin(rescan))
       }
       return Array(entries.keys) + rescans.keys
+    }
+  }
+
+  /// Whether it is known that the path has to be published or deleted.
+  func isDirty(_ path: RelativePath) -> Bool {
+    state.withLock { state in
+      let dirty = state.schedule.dirty
+      if dirty.entries[path] != nil { return true }
+      return ([path] + path.ancestors).contains {
+        dirty.rescans[$0] != nil || dirty.goneDirectories[$0] != nil
+      }
     }
   }
 

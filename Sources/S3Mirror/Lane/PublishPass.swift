@@ -31,6 +31,14 @@ struct PublishPass: Sendable {
   let width: Int
   /// How many objects lie under the prefix, as far as is known.
   let objectCount: Int
+  var snapshots = Snapshots.ofAll
+
+  /// Which files may go as snapshots while somebody has them open for writing.
+  enum Snapshots: Sendable {
+    case ofAll
+    /// Those that waited for their close as long as `openFileGrace`; the others begin to wait.
+    case afterGrace
+  }
 
   /// - Parameter earlier: what the batches before this one of the same pass came to: their failures hold markers and deletes back.
   func run(_ batch: DirtySet.Batch, deferred: Set<RelativePath>, after earlier: PassOutcome) async
@@ -50,15 +58,23 @@ struct PublishPass: Sendable {
         unpublished.insert(path)
       }
       let results = await concurrentEach(ready, width: width) { path in
-        (path, await publisher.publish(path, entry: batch.entries[path], openFiles: openFiles))
+        let entry = batch.entries[path]
+        return (path, await publisher.publish(path, entry: entry, openFiles: policy(for: entry)))
       }
       for (path, result) in results {
         note(result, of: path, entry: batch.entries[path], in: &outcome, absent: &absent)
         if outcome.unpublished.entries[path]?.holdsMarkers == true { unpublished.insert(path) }
       }
     }
-    await removeAbsent(absent, batch: batch, in: &outcome)
+    await removeAbsent(absent, batch: batch, deferred: deferred, in: &outcome)
     return outcome
+  }
+
+  private func policy(for entry: DirtyEntry?) -> OpenFilePolicy {
+    guard openFiles == .snapshot, snapshots == .afterGrace else { return openFiles }
+    // A batch holds open entries only when their grace is over.
+    if case .open = entry?.writing { return .snapshot }
+    return .wait
   }
 
   private func note(
@@ -83,9 +99,14 @@ struct PublishPass: Sendable {
     case .refused(let reason):
       outcome.refused[path] = reason
       outcome.summary.failures.append(.init(path: path.string, reason: reason))
-    case .waiting:
+    case .waiting(let reason):
       outcome.summary.waiting += 1
       outcome.unpublished.entries[path] = entry
+      if reason == .openForWriting, case .open = entry?.writing {
+      } else if reason == .openForWriting {
+        // Opened after its last close, or before the watch began: its grace begins now, and its close will be told.
+        outcome.unpublished.entries[path]?.writing = .open(since: .now)
+      }
     case .failed(let reason):
       outcome.failed[path] = reason
       outcome.unpublished.entries[path] = entry
@@ -96,7 +117,8 @@ struct PublishPass: Sendable {
   // MARK: Deletes, after everything else
 
   private func removeAbsent(
-    _ absent: [RelativePath], batch: DirtySet.Batch, in outcome: inout PassOutcome
+    _ absent: [RelativePath], batch: DirtySet.Batch, deferred: Set<RelativePath>,
+    in outcome: inout PassOutcome
   ) async {
     guard let remover else {
       outcome.settled += absent
@@ -106,13 +128,22 @@ struct PublishPass: Sendable {
       postpone(absent, of: batch, in: &outcome)
       return
     }
-    // A renamed file's old object stays until the new one is there.
+    // A renamed file's old object stays until the new one is there, and what an old marker on S3 may name stays until
+    // the marker's new version is there.
     let origins = Set(outcome.unpublished.entries.values.compactMap(\.renamedFrom))
-    let (waiting, ready) = absent.partitioned { origins.contains($0) }
+    let markers = deferred.union(outcome.unpublished.entries.keys).filter(commitOrder.isMarker)
+    let isHeld = { (path: RelativePath) in
+      origins.contains(path) || markers.contains { path.isWithin($0.parent) && path != $0 }
+    }
+    let (waiting, ready) = absent.partitioned(by: isHeld)
     for path in waiting { outcome.unpublished.entries[path] = batch.entries[path] }
 
     var candidates = ready
     for (directory, since) in batch.goneDirectories {
+      if isHeld(directory) {
+        outcome.unpublished.goneDirectories[directory] = since
+        continue
+      }
       do {
         candidates += try await objects(below: directory)
       } catch {

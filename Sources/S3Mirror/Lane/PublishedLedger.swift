@@ -27,6 +27,13 @@ final class PublishedLedger: Sendable {
     records.withLock { $0[path] = nil }
   }
 
+  /// The names under which a file was published. Looks through all: for files with several links, which are few.
+  func paths(ofInode inode: UInt64, device: UInt64) -> [RelativePath] {
+    records.withLock { records in
+      records.filter { $0.value.stamp.inode == inode && $0.value.stamp.device == device }.map(\.key)
+    }
+  }
+
   /// The record of a path whose file is still the published version. A rename changes ctime, nothing else.
   func record(of path: RelativePath, matching stamp: FileStamp, ignoringChangeTime: RenameAllowance)
     -> Record?

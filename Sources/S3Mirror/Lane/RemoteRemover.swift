@@ -5,7 +5,7 @@ import S3Client
 /// Removes objects whose file is gone, as far as SPEC 5's guard lets it.
 ///
 /// Before a batch the root must be the directory that it was at entry, and each path is looked at again: only ENOENT
-/// or ENOTDIR below the root is absence.
+/// or ENOTDIR below the root is absence, or a directory that has taken a file's name.
 struct RemoteRemover: Sendable {
   struct Outcome: Sendable {
     var deleted: [RelativePath] = []
@@ -23,6 +23,8 @@ struct RemoteRemover: Sendable {
   var bound: DeleteBound
   let journal: Journal
   let ledger: PublishedLedger
+  /// Markers go before what they name, so that no reader follows one to a file that is gone.
+  var commitOrder: CommitOrder?
 
   /// - Parameters:
   ///   - candidates: paths whose objects are superfluous; a trailing slash names a directory marker.
@@ -46,11 +48,21 @@ struct RemoteRemover: Sendable {
       for path in lost { outcome.withheld[path] = reason }
       absent.removeAll { !moved.contains($0) }
     }
-    for start in stride(from: 0, to: absent.count, by: Self.batchSize) {
-      let batch = Array(absent[start..<min(start + Self.batchSize, absent.count)])
+    let (markers, others) = absent.partitioned { commitOrder?.isMarker($0) ?? false }
+    // From the top down: a marker further up speaks for those below it.
+    await removeAll(markers.sorted { $0.ancestors.count < $1.ancestors.count }, noting: &outcome)
+    let left = markers.filter { outcome.failed[$0] != nil }
+    let (held, free) = others.partitioned { path in left.contains { path.isWithin($0.parent) } }
+    for path in held { outcome.failed[path] = "a marker that names it could not be deleted first" }
+    await removeAll(free, noting: &outcome)
+    return outcome
+  }
+
+  private func removeAll(_ paths: [RelativePath], noting outcome: inout Outcome) async {
+    for start in stride(from: 0, to: paths.count, by: Self.batchSize) {
+      let batch = Array(paths[start..<min(start + Self.batchSize, paths.count)])
       await remove(batch: batch, noting: &outcome)
     }
-    return outcome
   }
 
   private func stillAbsent(_ candidates: [RelativePath], noting outcome: inout Outcome) -> [RelativePath] {
@@ -59,9 +71,7 @@ struct RemoteRemover: Sendable {
       do {
         if try isAbsent(path) {
           absent.append(path)
-        } else if path.hasTrailingSlash {
-          continue
-        } else {
+        } else if !path.hasTrailingSlash {
           outcome.withheld[path] = .stillPresent
         }
       } catch {

@@ -22,6 +22,10 @@ final class UploadLane: Sendable {
     var bound: DeleteBound
     /// Files under way at one time.
     var width: Int
+    /// Time from audit to audit, a comparison of everything that should find nothing; nil makes none.
+    var auditInterval: Duration?
+    /// For tests: the watch limit of this upload.
+    var maxWatches: Int?
   }
 
   enum Watching: Sendable {
@@ -46,21 +50,23 @@ final class UploadLane: Sendable {
     var report: MirrorReport.Upload
     /// What lay on S3 when the local root was empty or absent at entry: never inferred deleted in this run.
     var isGuardedByEmptyEntry = false
+    /// Objects without a file may lie on S3 by right: from before, withheld, or not inferred deleted before the exit.
+    var mayHoldExtras = false
   }
 
   let settings: Settings
-  let root: TreeRoot
   let activity = LaneActivity()
   private let resources: TransferResources
   private let store: any ObjectStore
-  private let requests: RequestTally
+  let requests: RequestTally
   private let uploader: Uploader
-  private let journal: Journal
+  let journal: Journal
   private let ledger = PublishedLedger()
-  private let schedule: LaneSchedule
+  private let links = LinkedNames()
+  let schedule: LaneSchedule
   private let listingOrder = ListingOrder()
-  /// Nil for a one-shot upload.
-  private let watcher: TreeWatcher?
+  let place: WatchedRoot
+  let notices: ConditionNotices
   private let wallClock: @Sendable () -> Int64
   private let state: Mutex<State>
 
@@ -71,7 +77,6 @@ final class UploadLane: Sendable {
     wallClock: @escaping @Sendable () -> Int64
   ) throws {
     self.settings = settings
-    self.root = root
     self.resources = resources
     self.journal = journal
     self.wallClock = wallClock
@@ -81,17 +86,23 @@ final class UploadLane: Sendable {
       store: store, resources: resources, settings: uploadSettings, pending: PendingUploads(),
       wallClock: wallClock)
     state = Mutex(State(report: .init(name: settings.name)))
-    let schedule = LaneSchedule(policy: settings.policy)
+    notices = ConditionNotices(name: settings.name, journal: journal)
+    let schedule = LaneSchedule(policy: settings.policy, auditInterval: settings.auditInterval)
     self.schedule = schedule
     let filter = settings.filter
     switch watching {
     case .off:
-      watcher = nil
+      place = try WatchedRoot(root, makeWatcher: nil)
     case .on:
-      let configuration = TreeWatcher.Configuration(isExcluded: { path, kind in filter.excludes(path, kind) })
-      watcher = try TreeWatcher(root: root.path, configuration: configuration) { schedule.note($0) }
+      var configuration = TreeWatcher.Configuration(isExcluded: { path, kind in filter.excludes(path, kind) })
+      configuration.maxWatches = settings.maxWatches
+      place = try WatchedRoot(root) { [path = root.path, configuration] in
+        try TreeWatcher(root: path, configuration: configuration) { schedule.note($0) }
+      }
     }
   }
+
+  var root: TreeRoot { place.root }
 
   // MARK: Entry
 
@@ -99,7 +110,7 @@ final class UploadLane: Sendable {
   ///
   /// - Throws: `S3Error` when the prefix cannot be listed; `WatchError`. Files that fail stay dirty.
   func enter() async throws {
-    try await watcher?.start()
+    try await place.start()
     try await uploader.pending.load(from: store, prefix: settings.mapping.listingPrefix)
     await sweepStaleUploads()
     let start = ContinuousClock.now
@@ -107,10 +118,12 @@ final class UploadLane: Sendable {
     var outcome = PassOutcome(summary: summary(of: .entry))
     var markers = DirtySet.Batch()
     let pass = publishPass(openFiles: .wait, deletes: .none, markers: .directory)
-    let survey = try await reconcile(.root, with: pass, markers: &markers, noting: &outcome).survey
+    let found = try await reconcile(.root, with: pass, markers: &markers, noting: &outcome)
+    let survey = found.survey
     state.withLock { state in
       state.objectCount = survey.remoteObjects
       state.isGuardedByEmptyEntry = survey.localFiles == 0 && survey.remoteObjects > 0
+      state.mayHoldExtras = found.extras.count > 0
     }
     outcome = await pass.run(markers, deferred: [], after: outcome)
     note(survey, in: &outcome)
@@ -137,10 +150,14 @@ final class UploadLane: Sendable {
   /// Works off ticks and flushes until `finish` is called.
   func run() async {
     while true {
-      let command = await schedule.next { [watcher] in await watcher?.fence() }
+      let command = await schedule.next { [place] in await place.fence() }
       switch command {
       case .end:
         return
+      case .look(let flushes):
+        await look(answering: flushes)
+      case .audit:
+        await audit()
       case .answer(let flushes):
         for flush in flushes { flush.answer(nil) }
       case .pass(let pass, let flushes):
@@ -168,18 +185,25 @@ final class UploadLane: Sendable {
     let start = ContinuousClock.now
     let kind: PassSummary.Kind = pass.trigger == .flush ? .flush : pass.trigger == .tick ? .tick : .exit
     let requestsBefore = requests.counts
-    await watcher?.retryUnwatched()
+    // Where the interval is zero, passes come as changes do, and what is polled has a rhythm of its own.
+    if pass.trigger != .tick || settings.policy.interval != .zero { await place.retryUnwatched() }
     let batch = pass.batch
     var outcome = PassOutcome(summary: summary(of: kind))
-    let publication = publishPass(
+    guard !schedule.isRootLost else {
+      // Found out just now. Everything waits until the root is back.
+      outcome.unpublished = batch
+      return outcome
+    }
+    var publication = publishPass(
       openFiles: pass.trigger == .flush ? .wait : .snapshot, deletes: deletes,
       markers: batch.rescans.isEmpty ? .marker : .directory)
+    if kind == .tick { publication.snapshots = .afterGrace }
+    notices.say(batch.rescans, in: root, filter: settings.filter)
     var last = batch
     var surveys: [Survey] = []
     var unlisted: [RelativePath: RescanReason] = [:]
     var reasons: [RelativePath: String] = [:]
     for (directory, reason) in batch.rescans {
-      journal.notice(reason.explanation(of: directory, upload: settings.name))
       do {
         var markers = DirtySet.Batch()
         surveys.append(
@@ -192,9 +216,11 @@ final class UploadLane: Sendable {
         reasons[directory] = cause(of: error)
       }
     }
+    links.complete(&last, in: root, ledger: ledger)
     outcome = await publication.run(
       last, deferred: pass.deferred.union(unlisted.keys), after: outcome)
     for survey in surveys { note(survey, in: &outcome) }
+    if !batch.rescans.isEmpty || !outcome.withheld.isEmpty { state.withLock { $0.mayHoldExtras = true } }
     outcome.unpublished.rescans = unlisted
     for (directory, reason) in reasons {
       outcome.failed[directory] = reason
@@ -219,16 +245,17 @@ final class UploadLane: Sendable {
   func finish(_ ending: Ending) async -> MirrorReport.Upload {
     defer { schedule.close() }
     guard ending != .skipped else {
-      await watcher?.stop()
+      await place.stop()
       return state.withLock { $0.report }
     }
-    await watcher?.fence()
+    await place.fence()
+    if schedule.isRootLost || !root.isUnchanged { _ = await recoverRoot() }
     if let pass = schedule.drain() {
       let outcome = await carryOut(pass, deletes: ending == .succeeded ? .watched : .none)
       schedule.finish(outcome)
       conclude(outcome)
     }
-    await watcher?.stop()
+    await place.stop()
     let last = await reconcileFinally(deletes: ending == .succeeded && settings.delete ? .inferred : .none)
     conclude(last)
     return state.withLock { state in
@@ -246,7 +273,7 @@ final class UploadLane: Sendable {
   /// Stops the watch of a lane whose entry failed.
   func discard() async {
     schedule.close()
-    await watcher?.stop()
+    await place.stop()
   }
 
   /// Says what becomes of multipart uploads whose task is about to be cancelled.
@@ -257,6 +284,14 @@ final class UploadLane: Sendable {
   /// Lets `run` return after the pass in hand.
   func requestEnd() {
     schedule.requestEnd()
+  }
+
+  /// Whether an object without a file is no sign of a missed event.
+  var mayHoldExtras: Bool { state.withLock { $0.mayHoldExtras } }
+
+  /// For tests: acts as if the kernel had dropped events.
+  func injectOverflow() async {
+    await place.injectOverflow()
   }
 
   private func reconcileFinally(deletes: Deletes) async -> PassOutcome {
@@ -290,8 +325,9 @@ final class UploadLane: Sendable {
   /// Deletes what the comparison found superfluous, unless SPEC 5 withholds it.
   private func removeExtras(_ found: Reconciler.Findings, in outcome: inout PassOutcome) async {
     let isEntryEmpty = state.withLock { $0.isGuardedByEmptyEntry }
-    let blanket = found.survey.blanketReason(
+    let general = found.survey.blanketReason(
       bound: settings.bound, wasEmptyAtEntry: isEntryEmpty, uploadsFailed: !outcome.failed.isEmpty)
+    let blanket = place.isThatOfEntry ? general : .rootUnavailable
     let deletes = InferredDeletes(root: root, survey: found.survey, bound: settings.bound, blanket: blanket)
     await deletes.carryOut(found.extras, with: remover, noting: &outcome)
   }
@@ -309,7 +345,8 @@ final class UploadLane: Sendable {
   {
     PublishPass(
       publisher: publisher(markers), commitOrder: settings.commitOrder,
-      remover: deletes == .watched && settings.delete ? remover : nil, filter: settings.filter,
+      remover: deletes == .watched && settings.delete && place.isThatOfEntry ? remover : nil,
+      filter: settings.filter,
       openFiles: openFiles, width: settings.width, objectCount: state.withLock { $0.objectCount })
   }
 
@@ -325,12 +362,12 @@ final class UploadLane: Sendable {
       settled: { activity.settle($0) })
   }
 
-  private func finish(_ outcome: inout PassOutcome, since start: Instant, _ requestsBefore: [String: Int]) {
+  func finish(_ outcome: inout PassOutcome, since start: Instant, _ requestsBefore: [String: Int]) {
     outcome.summary.requests = requests.counts.subtracting(requestsBefore)
     outcome.summary.seconds = (ContinuousClock.now - start).seconds
   }
 
-  private func note(_ survey: Survey, in outcome: inout PassOutcome) {
+  func note(_ survey: Survey, in outcome: inout PassOutcome) {
     outcome.skipped += survey.skipped
     outcome.summary.failures += survey.localFailures
   }
@@ -347,7 +384,7 @@ final class UploadLane: Sendable {
     journal.passed(outcome.summary)
   }
 
-  private func summary(of kind: PassSummary.Kind) -> PassSummary {
+  func summary(of kind: PassSummary.Kind) -> PassSummary {
     PassSummary(name: settings.name, kind: kind, number: schedule.passCount)
   }
 
@@ -359,45 +396,24 @@ final class UploadLane: Sendable {
       uploader: uploader, ledger: ledger, journal: journal, activity: activity,
       markerGate: MarkerGate(
         order: settings.commitOrder, strictness: strictness, schedule: schedule,
-        fence: { [watcher] in await watcher?.fence() }))
+        fence: { [place] in await place.fence() }))
   }
 
   private var remover: RemoteRemover {
     RemoteRemover(
       name: settings.name, root: root, mapping: settings.mapping, store: store, bound: settings.bound,
-      journal: journal, ledger: ledger)
+      journal: journal, ledger: ledger, commitOrder: settings.commitOrder)
   }
 
-  private var reconciler: Reconciler {
+  var reconciler: Reconciler {
     Reconciler(
       surveyor: Surveyor(
         root: root, mapping: settings.mapping, filter: settings.filter, symlinks: settings.symlinks,
         comparison: Comparison(policy: settings.compare), store: store, order: listingOrder,
-        wallClock: wallClock),
+        wallClock: wallClock, links: links),
       content: ContentComparison(
         root: root, mapping: settings.mapping, store: store, readers: resources.readers,
         policy: settings.compare, ledger: ledger),
       commitOrder: settings.commitOrder, width: settings.width)
-  }
-
-  /// The state of this upload at this moment.
-  var status: UploadStatus {
-    let doing = activity.snapshot
-    let backlog = schedule.backlog()
-    var waitingBytes: Int64 = 0
-    for path in backlog.paths {
-      // A path that cannot be looked at now waits all the same, with a size nobody knows.
-      if case .success(let entry?) = Result(catching: { try root.look(at: path) }) {
-        waitingBytes += entry.stamp.size
-      }
-    }
-    return UploadStatus(
-      name: settings.name, waitingFiles: backlog.paths.count, waitingBytes: waitingBytes,
-      inFlightFiles: doing.inFlight.count, inFlightBytes: doing.inFlight.values.reduce(0, +),
-      publishedFiles: doing.publishedFiles, publishedBytes: doing.publishedBytes,
-      failures: doing.failures.sorted { $0.key < $1.key }.map {
-        .init(path: $0.key.string, reason: $0.value)
-      },
-      withheldDeletes: doing.withheldDeletes, recoveryPoint: backlog.recoveryPoint)
   }
 }

@@ -52,7 +52,9 @@ struct InferredDeletes: Sendable {
   private func verdict(on path: RelativePath) -> Verdict {
     if let reason = survey.reasonToKeep(path) { return .withheld(reason) }
     do {
-      return try root.look(at: path.withoutTrailingSlash) == nil ? .delete : .keep
+      guard let entry = try root.look(at: path.withoutTrailingSlash) else { return .delete }
+      // A directory that has taken a file's name: the file is gone.
+      return entry.kind == .directory && !path.hasTrailingSlash ? .delete : .keep
     } catch {
       return .withheld(.unseen(path))
     }

@@ -106,6 +106,8 @@ struct Surveyor: Sendable {
   let store: any ObjectStore
   let order: ListingOrder
   let wallClock: @Sendable () -> Int64
+  /// Told of files with more than one name, where somebody wants to know.
+  var links: LinkedNames?
   /// Stands in for the walk in tests.
   var walk: (@Sendable (RelativePath) -> any WalkSource)?
 
@@ -178,13 +180,20 @@ struct Surveyor: Sendable {
     comparison.serverSkew = serverSkew
     switch pairing {
     case .remote: return nil
-    case .local(let file): return .copy(file, .absent, nil)
+    case .local(let file):
+      noteLinks(file)
+      return .copy(file, .absent, nil)
     case .both(let file, let entry):
+      noteLinks(file)
       switch comparison.upload(local: file.stamp, remote: entry.object) {
       case .same: return nil
       case .copy(let reason): return .copy(file, reason, entry.object)
       case .suspect: return .suspect(file, entry.object)
       }
     }
+  }
+
+  private func noteLinks(_ file: LocalEntry) {
+    if file.stamp.links > 1 { links?.note(file.path, file.stamp) }
   }
 }

@@ -29,6 +29,8 @@ public struct PassSummary: Sendable, Hashable {
     case tick
     case flush
     case exit
+    /// A comparison in between that should find nothing.
+    case audit
   }
 
   /// The upload's name.
@@ -73,4 +75,6 @@ public struct UploadStatus: Sendable, Hashable {
   public var withheldDeletes: Int
   /// The age of the oldest change that is not published: what a crash now would cost. Nil when everything is.
   public var recoveryPoint: Duration?
+  /// Paths that audits found different from S3 though no event had told so. Above zero it is a bug.
+  public var drift = 0
 }

@@ -306,12 +306,13 @@ package final class MirrorScope: Sendable {
     var uploadSettings = options.uploadSettings
     uploadSettings.checksums = bucket.checksums
     let markers = try options.commitLast.map { try GlobPattern($0) }
-    let settings = UploadLane.Settings(
+    var settings = UploadLane.Settings(
       name: registration.name, mapping: mapping,
       policy: .init(interval: spec.interval, settle: options.settle, openFileGrace: options.openFileGrace),
       delete: spec.delete, filter: filter, symlinks: options.symlinks == .follow ? .follow : .skip,
       commitOrder: CommitOrder { path in markers.contains { $0.matches(path) } },
       compare: options.compare.policy, bound: options.maxDelete.bound, width: options.maxWorkers * 2)
+    settings.auditInterval = options.auditInterval
     let lane = try UploadLane(
       settings: settings, root: try TreeRoot(path: rootPath),
       store: MeteredStore(store, meter: meter), requests: requests,

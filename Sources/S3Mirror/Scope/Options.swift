@@ -29,6 +29,8 @@ public struct Options: Sendable {
   public var settle: Duration
   /// How long a file with an unclosed write waits for its close before it goes as a snapshot. Default: one interval.
   public var openFileGrace: Duration?
+  /// Time from audit to audit: a comparison of everything that should find nothing. Default one day; nil makes none.
+  public var auditInterval: Duration?
   /// How equal sizes are looked at by a reconciliation. Default ``Compare-swift.enum/standard``.
   public var compare: Compare
   /// How many objects one batch of deletes may remove. Default ``MaxDelete-swift.enum/standard``.
@@ -116,6 +118,7 @@ public struct Options: Sendable {
     exitTimeout = nil
     settle = .seconds(1)
     openFileGrace = nil
+    auditInterval = .seconds(86_400)
     compare = .standard
     maxDelete = .standard
     commitLast = Self.defaultCommitLast

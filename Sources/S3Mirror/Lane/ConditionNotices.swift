@@ -1,0 +1,119 @@
+import FileWatch
+import LocalTree
+import MirrorModel
+import Synchronization
+
+/// Says of each lasting condition when it begins and when it is over, and nothing in between.
+final class ConditionNotices: Sendable {
+  private struct State {
+    /// Reasons why some part is compared at every tick.
+    var standing: Set<RescanReason> = []
+    var isRootLost = false
+    /// The comparison after a root's return needs no notice of its own.
+    var hasRootReturned = false
+  }
+
+  private let name: String
+  private let journal: Journal
+  private let state = Mutex(State())
+
+  init(name: String, journal: Journal) {
+    self.name = name
+    self.journal = journal
+  }
+
+  // MARK: Comparisons in ticks
+
+  /// Tells which parts of the tree this pass compares, and why, unless that was said and lasts.
+  func say(_ rescans: [RelativePath: RescanReason], in root: TreeRoot, filter: PathFilter) {
+    let parts = Dictionary(grouping: rescans.keys) { rescans[$0] ?? .collapsed }
+    let (begun, ended, isReturn) = state.withLock { state in
+      let standing = Set(parts.keys.filter(\.isStanding))
+      defer {
+        state.standing = standing
+        state.hasRootReturned = false
+      }
+      return (
+        parts.keys.filter { !$0.isStanding || !state.standing.contains($0) },
+        state.standing.subtracting(standing), state.hasRootReturned
+      )
+    }
+    for reason in begun {
+      if isReturn, reason == .collapsed { continue }
+      journal.notice(
+        reason.explanation(
+          of: (parts[reason] ?? []).sorted(), upload: name, advice: advice(for: reason, root, filter)))
+    }
+    for reason in ended {
+      journal.notice("\(name): \(reason.cause): this is over, and changes are seen as they happen again")
+    }
+  }
+
+  /// Which limit to raise, and to what: at least to the number of directories here, one watch each.
+  private func advice(for reason: RescanReason, _ root: TreeRoot, _ filter: PathFilter) -> String? {
+    var directories = 0
+    if reason == .watchLimit {
+      directories = 1
+      var walk = TreeWalk(root: root, start: .root, filter: filter, symlinks: .skip)
+      while let item = walk.next() { if case .directory = item { directories += 1 } }
+    }
+    return WatchLimits.current().advice(for: reason, watchesNeeded: directories)
+  }
+
+  // MARK: The root
+
+  func sayRootLost(_ path: String, because error: any Error) {
+    let isNew = state.withLock { state in
+      defer { state.isRootLost = true }
+      return !state.isRootLost
+    }
+    guard isNew else { return }
+    journal.notice(
+      "\(name): the local root \(path) was deleted, moved away or unmounted (\(cause(of: error))); nothing is published or deleted until it is back"
+    )
+  }
+
+  func sayRootReturned(_ path: String, isThatOfEntry: Bool) {
+    state.withLock { state in
+      state.isRootLost = false
+      state.hasRootReturned = true
+    }
+    journal.notice(
+      isThatOfEntry
+        ? "\(name): the local root \(path) is back, and all of it is compared with S3"
+        : "\(name): another directory is at \(path) now; what it holds is published, and nothing is deleted in this run"
+    )
+  }
+
+  // MARK: Audits
+
+  func sayDrift(_ paths: [RelativePath]) {
+    let some = paths.prefix(3).map(\.string).joined(separator: ", ")
+    journal.notice(
+      "\(name): an audit found \(paths.count) \(paths.count == 1 ? "path" : "paths") that differ from S3 though no event told so (\(some)\(paths.count > 3 ? ", …" : "")); they go with the next pass. Please report this"
+    )
+  }
+}
+
+extension RescanReason {
+  /// What happened.
+  var cause: String {
+    switch self {
+    case .queueOverflow: "the kernel's event queue overflowed"
+    case .watchLimit: "the limit of inotify watches is reached"
+    case .instanceLimit: "the limit of inotify instances is reached"
+    case .unwatchedFilesystem(let kind): "inotify does not see other machines' writes on \(kind)"
+    case .unreadable(let code): "it cannot be watched (errno \(code))"
+    case .collapsed: "too many paths changed at once"
+    }
+  }
+
+  /// What happened, what it costs until it is mended, and how to mend it.
+  func explanation(of directories: [RelativePath], upload: String, advice: String?) -> String {
+    let first = directories.first.map { $0.isRoot ? "the tree" : "\($0)" } ?? "nothing"
+    let part = directories.count > 1 ? "\(first) and \(directories.count - 1) more directories" : first
+    let verb = directories.count > 1 ? "are" : "is"
+    let when = isStanding ? "at every tick" : "at this tick"
+    return "\(upload): \(part) \(verb) compared with S3 \(when): \(cause)" + (advice.map { "; \($0)" } ?? "")
+  }
+}

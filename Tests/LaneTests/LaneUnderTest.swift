@@ -1,0 +1,209 @@
+import Foundation
+import Glibc
+import Logging
+import MirrorModel
+import S3Client
+import Synchronization
+import SystemPackage
+import TestSupport
+import Testing
+import TransferLog
+import Transfers
+
+@testable import LocalTree
+@testable import S3Mirror
+
+/// A whole upload over a directory of its own and a store that the test chooses.
+final class LaneUnderTest: Sendable {
+  struct Configuration: Sendable {
+    var interval: Duration?
+    var settle: Duration = .milliseconds(20)
+    var openFileGrace: Duration?
+    var delete = true
+    var bound = DeleteBound.unlimited
+    var prefix = "t/"
+    var exclude: [String] = []
+    var commitLast: [String] = ["DONE", "latest"]
+    var maxWatches: Int?
+    var auditInterval: Duration?
+    var singleThreshold: Int64 = 16 << 20
+    var partBytes: Int64 = 16 << 20
+
+    init(interval: Duration? = nil) { self.interval = interval }
+  }
+
+  /// Holds the tree, `outside` beside it, and the transfer log.
+  let directory: String
+  let lane: UploadLane
+  let prefix: String
+  let notices: Notices
+  private let log: TransferLogWriter
+  private let resources: TransferResources
+  private let runner = Mutex<Task<Void, Never>?>(nil)
+
+  var tree: String { directory + "/tree" }
+  var outside: String { directory + "/outside" }
+
+  init(
+    _ store: any ObjectStore, _ configuration: Configuration = .init(),
+    prepare: (String) throws -> Void = { _ in }
+  ) throws {
+    directory = FileManager.default.temporaryDirectory.path + "/s3mirror-lane-" + UUID().uuidString
+    for name in ["tree", "outside", "log"] {
+      try FileManager.default.createDirectory(
+        atPath: directory + "/" + name, withIntermediateDirectories: true)
+    }
+    try prepare(directory + "/tree")
+    let notices = Notices()
+    self.notices = notices
+    prefix = configuration.prefix
+    log = TransferLogWriter(directory: FilePath(directory + "/log"), mirror: "test") { Issue.record("\($0)") }
+    resources = try TransferResources(workers: 8)
+    var uploadSettings = UploadSettings()
+    uploadSettings.settle = configuration.settle
+    uploadSettings.singleThreshold = configuration.singleThreshold
+    uploadSettings.partBytes = configuration.partBytes
+    let markers = try configuration.commitLast.map { try GlobPattern($0) }
+    var settings = UploadLane.Settings(
+      name: "test", mapping: .tree(prefix: configuration.prefix),
+      policy: .init(
+        interval: configuration.interval, settle: configuration.settle,
+        openFileGrace: configuration.openFileGrace),
+      delete: configuration.delete, filter: try PathFilter(exclude: configuration.exclude),
+      symlinks: .skip, commitOrder: CommitOrder { path in markers.contains { $0.matches(path) } },
+      compare: .standard, bound: configuration.bound, width: 16)
+    settings.auditInterval = configuration.auditInterval
+    settings.maxWatches = configuration.maxWatches
+    var logger = Logger(label: "test")
+    logger.logLevel = .error
+    let counter = CountingStore(store)
+    lane = try UploadLane(
+      settings: settings, root: try TreeRoot(path: FilePath(directory + "/tree")), store: counter,
+      requests: counter.tally, resources: resources, uploadSettings: uploadSettings,
+      journal: Journal(log: log, logger: logger, observer: { notices.note($0) }, bucket: "bucket"),
+      watching: .on, wallClock: wallClockNanoseconds)
+  }
+
+  /// Watches, compares, and works off ticks and flushes from now on.
+  func start() async throws {
+    try await lane.enter()
+    let lane = lane
+    runner.withLock { $0 = Task { await lane.run() } }
+  }
+
+  /// Flushes until nothing waits: a file caught in the middle of a change takes another round.
+  func settle() async throws {
+    for _ in 0..<50 {
+      do {
+        try await lane.flush()
+      } catch let error as MirrorError where error.kind == .incomplete {
+        continue
+      }
+      if lane.status.waitingFiles == 0 { return }
+    }
+    Issue.record("something never settles: \(lane.status)")
+  }
+
+  @discardableResult
+  func finish(_ ending: UploadLane.Ending = .succeeded) async -> MirrorReport.Upload {
+    lane.requestEnd()
+    await runner.withLock { $0 }?.value
+    let report = await lane.finish(ending)
+    resources.stop()
+    log.close()
+    return report
+  }
+
+  /// What the transfer log holds; after `finish`.
+  func records() throws -> [TransferRecord] {
+    var records: [TransferRecord] = []
+    try TransferLogReader(directory: FilePath(directory + "/log")).forEach { records.append($0) }
+    return records
+  }
+
+  func removeDirectory() throws { try FileManager.default.removeItem(atPath: directory) }
+
+  // MARK: The tree
+
+  func write(_ path: String, _ text: String) throws {
+    let full = tree + "/" + path
+    let parent = full.lastIndex(of: "/").map { String(full[..<$0]) } ?? full
+    try FileManager.default.createDirectory(atPath: parent, withIntermediateDirectories: true)
+    // In place: Data.write(to:) would too, but only by default.
+    let descriptor = open(full, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0o644)
+    try #require(descriptor >= 0)
+    defer { close(descriptor) }
+    let bytes = Array(text.utf8)
+    try #require(bytes.withUnsafeBytes { Glibc.write(descriptor, $0.baseAddress, $0.count) } == bytes.count)
+  }
+
+  func remove(_ path: String) throws { try FileManager.default.removeItem(atPath: tree + "/" + path) }
+
+  func move(_ from: String, _ to: String) throws {
+    try #require(rename(directory + "/" + from, directory + "/" + to) == 0)
+  }
+
+  func link(_ from: String, _ to: String) throws {
+    try #require(Glibc.link(tree + "/" + from, tree + "/" + to) == 0)
+  }
+}
+
+/// What an observer heard, and a way to wait for more.
+final class Notices: Sendable {
+  private struct State {
+    var heard: [MirrorEvent] = []
+    var waiters:
+      [(condition: @Sendable ([MirrorEvent]) -> Bool, continuation: CheckedContinuation<Void, Never>)] =
+        []
+  }
+
+  private let state = Mutex(State())
+
+  func note(_ event: MirrorEvent) {
+    let ready = state.withLock { state in
+      state.heard.append(event)
+      let heard = state.heard
+      let ready = state.waiters.filter { $0.condition(heard) }.map(\.continuation)
+      state.waiters.removeAll { $0.condition(heard) }
+      return ready
+    }
+    for continuation in ready { continuation.resume() }
+  }
+
+  /// Returns when the condition holds for everything heard so far.
+  func wait(until condition: @escaping @Sendable ([MirrorEvent]) -> Bool) async {
+    await withCheckedContinuation { continuation in
+      let isMet = state.withLock { state in
+        if condition(state.heard) { return true }
+        state.waiters.append((condition, continuation))
+        return false
+      }
+      if isMet { continuation.resume() }
+    }
+  }
+
+  /// Returns when a notice says this.
+  func wait(forNotice part: String) async {
+    await wait { heard in heard.contains { $0.noticeText?.contains(part) == true } }
+  }
+
+  var texts: [String] { state.withLock { $0.heard.compactMap(\.noticeText) } }
+
+  var passes: [PassSummary] { state.withLock { $0.heard.compactMap(\.summary) } }
+}
+
+extension MirrorEvent {
+  var noticeText: String? {
+    guard case .notice(let text) = self else { return nil }
+    return text
+  }
+
+  var summary: PassSummary? {
+    guard case .pass(let summary) = self else { return nil }
+    return summary
+  }
+}
+
+extension FakeObjectStore {
+  func text(_ key: String) -> String? { bytes(key).map { String(decoding: $0, as: UTF8.self) } }
+}

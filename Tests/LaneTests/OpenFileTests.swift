@@ -1,0 +1,127 @@
+import Glibc
+import TestSupport
+import Testing
+
+@testable import S3Mirror
+
+/// Files that somebody has open for writing (SPEC 4, Never torn), with real writers.
+@Suite struct OpenFileTests {
+  private func run(
+    interval: Duration?, grace: Duration? = nil, _ body: (LaneUnderTest, FakeObjectStore) async throws -> Void
+  ) async throws -> [String: String] {
+    let store = FakeObjectStore()
+    var configuration = LaneUnderTest.Configuration(interval: interval)
+    configuration.openFileGrace = grace
+    let mirror = try LaneUnderTest(store, configuration)
+    try await mirror.start()
+    try await body(mirror, store)
+    await mirror.finish()
+    var proofs: [String: String] = [:]
+    // The first of each version: a close makes its file go once more.
+    for record in try mirror.records().reversed() where record.operation == .upload {
+      proofs["\(record.path ?? "") \(record.bytes ?? 0)"] = record.proof
+    }
+    try mirror.removeDirectory()
+    return proofs
+  }
+
+  private func open(_ path: String, _ flags: Int32 = 0) throws -> Int32 {
+    let descriptor = Glibc.open(path, O_RDWR | O_CREAT | O_CLOEXEC | flags, 0o644)
+    try #require(descriptor >= 0)
+    return descriptor
+  }
+
+  private func append(_ text: String, to descriptor: Int32) throws {
+    let bytes = Array(text.utf8)
+    try #require(bytes.withUnsafeBytes { write(descriptor, $0.baseAddress, $0.count) } == bytes.count)
+  }
+
+  @Test func `a file waits for its close, and then goes as closed`() async throws {
+    let proofs = try await run(interval: nil) { mirror, store in
+      let writer = try open(mirror.tree + "/a")
+      try append("half", to: writer)
+      try await mirror.lane.flush()
+      #expect(await store.keys == [])
+      try append(" and half", to: writer)
+      close(writer)
+      try await mirror.lane.flush()
+      #expect(await store.text("t/a") == "half and half")
+    }
+    #expect(proofs == ["a 13": "closed"])
+  }
+
+  @Test func `a log that is never closed goes as snapshots after its grace`() async throws {
+    let proofs = try await run(interval: .milliseconds(20), grace: .milliseconds(40)) { mirror, store in
+      let writer = try open(mirror.tree + "/log", O_APPEND)
+      try append("one\n", to: writer)
+      await mirror.notices.wait { heard in heard.compactMap(\.summary).contains { $0.published == 1 } }
+      #expect(await store.text("t/log") == "one\n")
+      try append("two\n", to: writer)
+      await mirror.notices.wait { heard in heard.compactMap(\.summary).count { $0.published == 1 } == 2 }
+      #expect(await store.text("t/log") == "one\ntwo\n")
+      close(writer)
+    }
+    #expect(proofs["log 4"] == "reread")
+    #expect(proofs["log 8"] == "reread")
+  }
+
+  @Test func `a file opened again after its close begins its grace anew`() async throws {
+    _ = try await run(interval: nil) { mirror, store in
+      try mirror.write("a", "whole")
+      let writer = try open(mirror.tree + "/a")
+      // Closed once, so it is taken; the writer keeps it, and from now on it counts as open.
+      try await mirror.lane.flush()
+      #expect(await store.keys == [])
+      #expect(mirror.lane.status.waitingFiles == 1)
+      close(writer)
+      try await mirror.lane.flush()
+      #expect(await store.text("t/a") == "whole")
+    }
+  }
+
+  @Test func `a mapped writer is waited for, though its descriptor is closed and its stores make no event`()
+    async throws
+  {
+    _ = try await run(interval: nil) { mirror, store in
+      let size = 8192
+      try mirror.write("a", String(repeating: "o", count: size))
+      try await mirror.lane.flush()
+      let writer = try open(mirror.tree + "/a")
+      let memory = try #require(mmap(nil, size, PROT_READ | PROT_WRITE, MAP_SHARED, writer, 0))
+      close(writer)
+      memset(memory, Int32(UInt8(ascii: "n")), size / 2)
+      // Makes it dirty without a word of the mapping.
+      try #require(chmod(mirror.tree + "/a", 0o600) == 0)
+      try #require(rename(mirror.tree + "/a", mirror.tree + "/b") == 0)
+      try await mirror.lane.flush()
+      #expect(await store.text("t/b") == nil)
+      memset(memory, Int32(UInt8(ascii: "n")), size)
+      munmap(memory, size)
+      try await mirror.settle()
+      #expect(await store.text("t/b") == String(repeating: "n", count: size))
+    }
+  }
+
+  @Test func `what comes in by rename is proved by a lease`() async throws {
+    let proofs = try await run(interval: nil) { mirror, store in
+      let writer = try open(mirror.outside + "/a")
+      try append("moved in", to: writer)
+      close(writer)
+      try mirror.move("outside/a", "tree/a")
+      try await mirror.lane.flush()
+      #expect(await store.text("t/a") == "moved in")
+    }
+    #expect(proofs == ["a 8": "leased"])
+  }
+
+  @Test func `touch alone pushes nothing`() async throws {
+    _ = try await run(interval: nil) { mirror, store in
+      try mirror.write("a", "text")
+      try await mirror.lane.flush()
+      await store.forgetCalls()
+      try #require(utimes(mirror.tree + "/a", nil) == 0)
+      try await mirror.lane.flush()
+      #expect(await store.calls == [])
+    }
+  }
+}

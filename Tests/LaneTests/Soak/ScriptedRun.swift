@@ -1,0 +1,72 @@
+import MirrorModel
+import TestSupport
+import Testing
+
+@testable import S3Mirror
+
+/// One writer and a mirror that publishes when the script says so: what fails once fails again, so it can be shortened.
+struct ScriptedRun {
+  /// Random operations with flushes among them.
+  static func script(seed: UInt64, count: Int) -> [TreeOperation] {
+    var random = SplitMix64(seed: seed)
+    return (0..<count).map { _ in
+      switch random.below(12) {
+      case 0: .flush
+      default: quick(.random(using: &random))
+      }
+    }
+  }
+
+  /// Without rests and without large files: nothing runs beside the script that a rest could meet.
+  private static func quick(_ operation: TreeOperation) -> TreeOperation {
+    switch operation {
+    case .write(let path, let bytes, let mode, let pieces, _):
+      .write(path, bytes: min(bytes, 2_000), mode, pieces: pieces, pauseMicroseconds: 0)
+    case .burst(let path, let files): .burst(path, files: min(files, 8))
+    default: operation
+    }
+  }
+
+  /// Carries the script out, flushes, and compares before the exit could mend anything.
+  static func differences(after script: [TreeOperation]) async throws -> [String] {
+    let store = FakeObjectStore()
+    let mirror = try LaneUnderTest(store, .init())
+    try await mirror.start()
+    let writer = TreeWriter(root: mirror.tree, outside: mirror.outside, versions: VersionCounter())
+    for operation in script {
+      switch operation {
+      case .flush: try await mirror.lane.flush()
+      case .overflow: await mirror.lane.injectOverflow()
+      default: writer.perform(operation)
+      }
+    }
+    writer.closeLogs()
+    try await mirror.settle()
+    let picture = try TreePicture(of: mirror.tree)
+    let before = picture.differences(from: try await store.contents(under: mirror.prefix))
+    await mirror.finish()
+    let after = picture.differences(from: try await store.contents(under: mirror.prefix))
+    try mirror.removeDirectory()
+    return before + after.map { "after the exit: \($0)" }
+  }
+
+  /// Leaves out ever smaller stretches as long as it still fails.
+  static func shortened(_ script: [TreeOperation]) async throws -> [TreeOperation] {
+    var script = script
+    var stretch = script.count / 2
+    while stretch >= 1 {
+      var start = 0
+      while start < script.count {
+        var shorter = script
+        shorter.removeSubrange(start..<min(start + stretch, script.count))
+        if try await !differences(after: shorter).isEmpty {
+          script = shorter
+        } else {
+          start += stretch
+        }
+      }
+      stretch /= 2
+    }
+    return script
+  }
+}

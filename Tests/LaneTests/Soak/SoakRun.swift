@@ -1,0 +1,163 @@
+import Glibc
+import LoopThread
+import MirrorModel
+import S3Client
+import Synchronization
+import TestSupport
+import Testing
+
+@testable import S3Mirror
+
+/// Writers at random over one tree, a mirror that ticks and is flushed at random, and what came of it.
+struct SoakRun {
+  var seed: UInt64
+  /// Over all writers.
+  var operations = 20_000
+  var writers = 4
+  var overflows = 0
+  var maxWatches: Int?
+  var interval: Duration = .milliseconds(120)
+
+  private final class Finished: Sendable {
+    private let writers = Mutex(0)
+    var count: Int { writers.withLock { $0 } }
+    func note() { writers.withLock { $0 += 1 } }
+  }
+
+  struct Outcome {
+    var differences: [String] = []
+    /// Before the exit's comparison had its say.
+    var differencesBeforeExit: [String] = []
+    var torn: [WitnessStore.Sighting] = []
+    /// Versions in the middle of a change that went out under a proof that says "at rest".
+    var wronglyProved: [String] = []
+    var failures: [MirrorError.Failure] = []
+    var looked = 0
+    var snapshots = 0
+    /// What a reader found that followed markers all the time.
+    var brokenMarkers: [String] = []
+    var checkpointsRead: Set<String> = []
+    var report = MirrorReport.Upload(name: "")
+
+  }
+
+  func run(over store: any ObjectStore, prefix: String) async throws -> Outcome {
+    let witness = WitnessStore(store, prefix: prefix)
+    var configuration = LaneUnderTest.Configuration(interval: interval)
+    configuration.prefix = prefix
+    configuration.maxWatches = maxWatches
+    configuration.singleThreshold = 5 << 20
+    configuration.partBytes = 5 << 20
+    configuration.openFileGrace = .milliseconds(50)
+    let mirror = try LaneUnderTest(witness, configuration)
+    try await mirror.start()
+    var outcome = Outcome()
+    let reader = MarkerReader(store: store, prefix: prefix)
+    let written = Finished()
+    let reading = Task {
+      var findings: Set<MarkerReader.Finding> = []
+      while written.count == 0 {
+        findings.insert(try await reader.read())
+        try await Task.sleep(for: .milliseconds(3))
+      }
+      return findings
+    }
+    try await write(to: mirror)
+    written.note()
+    for finding in try await reading.value {
+      switch finding {
+      case .whole(let name): outcome.checkpointsRead.insert(name)
+      case .broken(let problem): outcome.brokenMarkers.append(problem)
+      case .passedOver: break
+      }
+    }
+    try await mirror.settle()
+    if maxWatches != nil {
+      // What is polled is compared at the pass after the one that asked for it.
+      for _ in 0..<2 { try await mirror.settle() }
+    }
+    let picture = try TreePicture(of: mirror.tree)
+    if case .whole(let name) = try await reader.read() { outcome.checkpointsRead.insert(name) }
+    outcome.differencesBeforeExit = picture.differences(from: try await store.contents(under: prefix))
+    outcome.report = await mirror.finish()
+    outcome.failures = outcome.report.failures
+    outcome.differences = picture.differences(from: try await store.contents(under: prefix))
+    outcome.torn = witness.torn
+    outcome.looked = witness.looked
+    let records = try mirror.records()
+    for sighting in witness.unfinished {
+      let proofs = records.filter { $0.etag == sighting.etag && $0.operation == .upload }.compactMap(\.proof)
+      outcome.snapshots += 1
+      for proof in proofs where proof != PublicationProof.reread.rawValue {
+        outcome.wronglyProved.append("\(sighting.key): \(sighting.verdict), \(proof)")
+      }
+    }
+    try mirror.removeDirectory()
+    return outcome
+  }
+
+  private func write(to mirror: LaneUnderTest) async throws {
+    let threads = try WorkerThreads(count: writers + 1, name: "soak-write")
+    let versions = VersionCounter()
+    let finished = Finished()
+    let (share, writers) = (operations / writers, writers)
+    await withTaskGroup(of: Void.self) { group in
+      for writer in 0..<writers {
+        let (tree, outside, seed) = (mirror.tree, mirror.outside, seed)
+        group.addTask {
+          do {
+            try await threads.run {
+              var random = SplitMix64(seed: seed &* 1000 &+ UInt64(writer))
+              let hands = TreeWriter(root: tree, outside: outside, versions: versions)
+              // Each at its own speed.
+              let rest = UInt32([0, 200, 1_000, 3_000][writer % 4])
+              for _ in 0..<share {
+                hands.perform(.random(using: &random))
+                if rest > 0 { usleep(UInt32.random(in: 0..<rest, using: &random)) }
+              }
+            }
+          } catch {
+            Issue.record(error)
+          }
+          finished.note()
+        }
+      }
+      let (tree, trainerSeed) = (mirror.tree, seed ^ 0x5EED)
+      group.addTask {
+        do {
+          try await threads.run {
+            var random = SplitMix64(seed: trainerSeed)
+            var trainer = Trainer(root: tree, versions: versions)
+            var step = 0
+            while finished.count < writers {
+              step += 1
+              trainer.step(step, using: &random)
+              usleep(100_000 + UInt32(random.below(200_000)))
+            }
+          }
+        } catch {
+          Issue.record(error)
+        }
+      }
+      let (overflows, seed) = (overflows, seed)
+      group.addTask {
+        var random = SplitMix64(seed: ~seed)
+        var left = overflows
+        while finished.count < writers {
+          do {
+            try await Task.sleep(for: .milliseconds(20 + random.below(200)))
+            if left > 0 {
+              left -= 1
+              await mirror.lane.injectOverflow()
+            } else if random.below(3) == 0 {
+              try await mirror.lane.flush()
+            }
+          } catch {
+            // A path that changes all the time fails a flush; only the end counts.
+          }
+        }
+      }
+    }
+    threads.stop()
+  }
+}

@@ -1,0 +1,37 @@
+import Glibc
+import TestSupport
+import Testing
+
+@testable import S3Mirror
+
+/// A tick's work grows with what changed, not with the tree (SPEC 4).
+@Suite struct TickCostTests {
+  @Test func `one dirty file among thousands costs one request`() async throws {
+    let count = 5000
+    let store = FakeObjectStore()
+    let mirror = try LaneUnderTest(store) { tree in
+      for directory in 0..<50 {
+        try #require(mkdir("\(tree)/d\(directory)", 0o755) == 0)
+        for file in 0..<(count / 50) { close(creat("\(tree)/d\(directory)/f\(file)", 0o644)) }
+      }
+    }
+    // As if published long after the files' last change.
+    for directory in 0..<50 {
+      for file in 0..<(count / 50) {
+        await store.place(
+          "t/d\(directory)/f\(file)", [], lastModified: FakeClock.system() + 3_600_000_000_000)
+      }
+    }
+    try await mirror.start()
+    await store.forgetCalls()
+    try mirror.write("d7/f7", "changed")
+    try await mirror.lane.flush()
+    #expect(await store.calls.map(\.operation) == ["PutObject"])
+    await store.forgetCalls()
+    try mirror.move("tree/d7/f7", "tree/d8/new")
+    try await mirror.lane.flush()
+    #expect(await store.calls.map(\.operation) == ["CopyObject", "DeleteObjects"])
+    await mirror.finish()
+    try mirror.removeDirectory()
+  }
+}
