@@ -84,7 +84,8 @@ private struct Scenario {
       local.filter { !keys.contains($0.string) }.map { $0.string.replacingOccurrences(of: "\\", with: "/") })
     for key in keys {
       let path = RelativePath(key)
-      let isPresent = local.contains { $0.isWithin(path) }
+      // A directory of the key's name is no file that could stand for the object.
+      let isPresent = local.contains(path)
       let isUnseen = blind.contains { path.isWithin($0) }
       let isForeign = key.hasSuffix(".tmp") || key.contains(".tmp/") || UnsafeKey.Reason(path) != nil
       if isPresent || isUnseen || isForeign || aliases.contains(key) {
@@ -105,10 +106,6 @@ private struct Scenario {
         try tree.write(key)
         mustStay.insert(key)
         superfluous.remove(key)
-        // What lies above it is a directory now, and so something that is there.
-        for parent in RelativePath(key).ancestors where superfluous.remove(parent.string) != nil {
-          mustStay.insert(parent.string)
-        }
       } catch {
         continue
       }
