@@ -68,6 +68,23 @@ import Testing
     }
   }
 
+  @Test func `a name that waits for a close is served by the close of another`() async throws {
+    try await run { mirror, store in
+      try mirror.write("a", "old")
+      try mirror.link("a", "b")
+      try await mirror.lane.flush()
+      let writer = open(mirror.tree + "/a", O_WRONLY | O_CLOEXEC)
+      try #require(write(writer, "new", 3) == 3)
+      try mirror.move("tree/b", "tree/c")
+      try await mirror.lane.flush()
+      #expect(await store.text("t/c") == nil)
+      close(writer)
+      try await mirror.settle()
+      #expect(await store.text("t/c") == "new")
+      #expect(mirror.lane.status.waitingFiles == 0)
+    }
+  }
+
   @Test func `a name that was replaced by another file is no other name any more`() async throws {
     try await run { mirror, store in
       try mirror.write("a", "old")

@@ -101,7 +101,7 @@ final class LaneUnderTest: Sendable {
       }
       if lane.status.waitingFiles == 0 { return }
     }
-    Issue.record("something never settles: \(lane.status)")
+    Issue.record("something never settles: \(lane.schedule.backlog().paths), \(lane.status)")
   }
 
   @discardableResult

@@ -79,6 +79,14 @@ final class LaneSchedule: Sendable {
     if isImmediate || isRootLost { doorbell.ring() }
   }
 
+  /// Ends the waiting of names that count as open; their files were closed under another name.
+  func noteClosed(_ paths: [RelativePath]) {
+    state.withLock { state in
+      let waiting = paths.filter { state.schedule.dirty.entries[$0] != nil }
+      state.schedule.note(waiting.map { .closed($0) }, at: .now)
+    }
+  }
+
   func noteRootLost() {
     state.withLock { $0.schedule.note([.rootLost], at: .now) }
   }

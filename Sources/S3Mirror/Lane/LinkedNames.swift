@@ -61,7 +61,10 @@ final class LinkedNames: Sendable {
 
 extension LinkedNames {
   /// Adds to a batch the other names of the files in it, unless what they hold now is published under them already.
-  func complete(_ batch: inout DirtySet.Batch, in root: TreeRoot, ledger: PublishedLedger) {
+  ///
+  /// - Returns: the names that were added though no event tells of their close.
+  func complete(_ batch: inout DirtySet.Batch, in root: TreeRoot, ledger: PublishedLedger) -> [RelativePath] {
+    var added: [RelativePath] = []
     for (path, entry) in batch.entries {
       // Also those of a file that was written and has lost this name since.
       var others = others(of: path)
@@ -81,9 +84,11 @@ extension LinkedNames {
         if known == nil {
           batch.entries[other] = DirtyEntry(
             writing: entry.writing, firstChange: entry.firstChange, lastChange: entry.lastChange)
+          added.append(other)
         }
       }
     }
+    return added
   }
 
   /// Names that were published when their file had no other yet.

@@ -216,7 +216,8 @@ final class UploadLane: Sendable {
         reasons[directory] = cause(of: error)
       }
     }
-    links.complete(&last, in: root, ledger: ledger)
+    let added = links.complete(&last, in: root, ledger: ledger)
+    schedule.noteClosed(added)
     outcome = await publication.run(
       last, deferred: pass.deferred.union(unlisted.keys), after: outcome)
     for survey in surveys { note(survey, in: &outcome) }
