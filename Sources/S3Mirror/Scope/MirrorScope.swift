@@ -127,7 +127,7 @@ package final class MirrorScope: Sendable {
     return try path(of: name)
   }
 
-  private func registration(name: String, spec: MirrorSpec) throws -> Registration {
+  func registration(name: String, spec: MirrorSpec) throws -> Registration {
     if spec.remote.utf8.starts(with: "s3:".utf8), !S3Location.hasScheme(spec.remote) {
       throw MirrorError(.invalid, "\(name): \"\(spec.remote)\" lacks a slash; write s3://bucket/key")
     }
@@ -206,7 +206,7 @@ package final class MirrorScope: Sendable {
   }
 
   /// Looks at the local side before anything is transferred or made.
-  private func checkLocal(_ registration: Registration) throws {
+  func checkLocal(_ registration: Registration) throws {
     let (name, local) = (registration.name, registration.local)
     let found = try kind(at: local)
     if registration.remote == .passThrough, registration.spec.direction == .download, found == nil {
@@ -223,7 +223,7 @@ package final class MirrorScope: Sendable {
   }
 
   /// One listing of one key tells whether the bucket is there and may be listed: HeadBucket would not say why not.
-  private func checkAccess(to registrations: [Registration]) async throws {
+  func checkAccess(to registrations: [Registration]) async throws {
     for registration in registrations {
       guard let location = registration.location else { continue }
       let store = try buckets.bucket(of: location).store
@@ -235,7 +235,7 @@ package final class MirrorScope: Sendable {
     }
   }
 
-  private func lock(_ registrations: [Registration]) throws {
+  func lock(_ registrations: [Registration]) throws {
     for registration in registrations where registration.spec.direction != .download {
       guard case .s3(let location, let identity) = registration.remote else { continue }
       let lock = try HostLock(
@@ -295,7 +295,7 @@ package final class MirrorScope: Sendable {
 
   // MARK: Uploads
 
-  private func lane(for registration: Registration, watching: UploadLane.Watching) throws -> UploadLane {
+  func lane(for registration: Registration, watching: UploadLane.Watching) throws -> UploadLane {
     guard let location = registration.location else {
       preconditionFailure("a local remote has no lane")
     }
@@ -348,7 +348,7 @@ package final class MirrorScope: Sendable {
   }
 
   /// Opens the transfer log and begins to show progress, once: not before everything is validated, so that bad input leaves no trace.
-  private func openLog() {
+  func openLog() {
     let (directory, options, tell) = (logDirectory, options, observer)
     state.withLock { state in
       guard state.log == nil else { return }
@@ -367,30 +367,6 @@ package final class MirrorScope: Sendable {
     Journal(
       log: state.withLock { $0.log?.writer }, logger: options.logger, observer: observer,
       bucket: bucket)
-  }
-
-  // MARK: One shot
-
-  /// Publishes a tree or a file once, without a watch.
-  ///
-  /// - Returns: nil where nothing was transferred because the remote is a local path.
-  package func uploadOnce(_ spec: MirrorSpec, name: String) async throws -> MirrorReport {
-    let registration = try registration(name: name, spec: spec)
-    guard registration.location != nil else {
-      throw MirrorError(.invalid, "\(spec.remote) is a local path; an upload goes to s3://bucket/key")
-    }
-    guard try kind(at: registration.local) != nil else {
-      throw MirrorError(.local, "\(registration.local) does not exist; there is nothing to upload")
-    }
-    try checkLocal(registration)
-    try await checkAccess(to: [registration])
-    try lock([registration])
-    openLog()
-    let lane = try lane(for: registration, watching: .off)
-    state.withLock { $0.lanes.append(lane) }
-    let work = Task { try await lane.publishOnce() }
-    state.withLock { $0.once = work }
-    return MirrorReport(uploads: [try await work.value])
   }
 
   private func tell(_ event: MirrorEvent) { observer(event) }
