@@ -52,7 +52,7 @@ typedef struct conn {
   size_t filled;
   // The request in hand.
   bool in_body, keeps_body, answering, is_s5cmd;
-  char method[8], path[4096], query[8192], content_md5[64], range[64], source;
+  char method[8], path[4096], query[8192], content_md5[64], crc32[16], range[64], source;
   long length, decoded, rest;
   text_t body;
   // The answer.
@@ -367,7 +367,10 @@ static void stored(conn_t *c, bool is_part) {
   if (strlen(c->content_md5) == 24 && EVP_DecodeBlock(digest, (unsigned char *)c->content_md5, 24) == 18)
     for (int i = 0; i < 16; i++) sprintf(etag + 2 * i, "%02x", digest[i]);
   else strcpy(etag, content(size)->md5);
-  snprintf(headers, sizeof headers, "ETag: \"%s\"\r\n", etag);
+  int at = snprintf(headers, sizeof headers, "ETag: \"%s\"\r\n", etag);
+  // S3 answers with the checksum that it was sent and has compared; the sink takes the client's word for it. Without
+  // the echo a careful client falls back to MD5, which S3 never makes it do.
+  if (c->crc32[0]) snprintf(headers + at, sizeof headers - at, "x-amz-checksum-crc32: %s\r\n", c->crc32);
   if (!is_part) place(c->path)->bytes = size + 1;
   else place(c->path)->bytes += size + (place(c->path)->bytes == 0);
   answer(c, 200, headers, NULL, 0);
@@ -489,7 +492,7 @@ static bool parse(conn_t *c, char *end) {
   c->length = 0;
   c->decoded = -1;
   c->is_s5cmd = false;
-  c->content_md5[0] = c->range[0] = c->source = c->query[0] = 0;
+  c->content_md5[0] = c->crc32[0] = c->range[0] = c->source = c->query[0] = 0;
   if (sscanf(c->head, "%7s %12287s", c->method, target) != 2) return false;
   char *question = strchr(target, '?');
   if (question) { *question = 0; snprintf(c->query, sizeof c->query, "%s", question + 1); }
@@ -501,6 +504,7 @@ static bool parse(conn_t *c, char *end) {
     if (field(line, "Content-Length", text, sizeof text)) c->length = atol(text);
     else if (field(line, "x-amz-decoded-content-length", text, sizeof text)) c->decoded = atol(text);
     else if (field(line, "Content-MD5", c->content_md5, sizeof c->content_md5)) continue;
+    else if (field(line, "x-amz-checksum-crc32", c->crc32, sizeof c->crc32)) continue;
     else if (field(line, "Range", c->range, sizeof c->range)) continue;
     else if (field(line, "x-amz-copy-source", text, sizeof text)) c->source = 1;
     else if (field(line, "User-Agent", agent, sizeof agent)) c->is_s5cmd = strcasestr(agent, "aws-sdk-go") != NULL;
