@@ -97,8 +97,7 @@ let package = Package(
       "LaneTests",
       [
         "S3Mirror", "Transfers", "FileWatch", "LocalTree", "TransferLog", "S3Client", "HTTPTransport",
-        "SigV4",
-        "LoopThread", "MirrorModel", "TestSupport", logging, systemPackage,
+        "SigV4", "LoopThread", "MirrorModel", "TestSupport", logging, systemPackage,
       ]),
   ],
   swiftLanguageModes: [.v6]

@@ -96,9 +96,12 @@ final class UploadLane: Sendable {
     case .on:
       var configuration = TreeWatcher.Configuration(isExcluded: { path, kind in filter.excludes(path, kind) })
       configuration.maxWatches = settings.maxWatches
-      place = try WatchedRoot(root) { [path = root.path, configuration] in
-        try TreeWatcher(root: path, configuration: configuration) { schedule.note($0) }
-      }
+      place = try WatchedRoot(
+        root,
+        makeWatcher: { [path = root.path, configuration] in
+          try TreeWatcher(root: path, configuration: configuration) { schedule.note($0) }
+        },
+        tell: { schedule.note([$0]) })
     }
   }
 

@@ -1,5 +1,6 @@
 import FileWatch
 import LocalTree
+import MirrorModel
 import Synchronization
 import SystemPackage
 
@@ -16,12 +17,30 @@ final class WatchedRoot: Sendable {
   /// Nil where nothing is watched.
   private let makeWatcher: (@Sendable () throws -> TreeWatcher)?
   private let state: Mutex<State>
+  /// Told that everything must be compared, while the limit of inotify instances leaves no watch.
+  private let tell: @Sendable (WatchEvent) -> Void
 
-  init(_ root: TreeRoot, makeWatcher: (@Sendable () throws -> TreeWatcher)?) throws {
+  init(
+    _ root: TreeRoot, makeWatcher: (@Sendable () throws -> TreeWatcher)?,
+    tell: @escaping @Sendable (WatchEvent) -> Void = { _ in }
+  ) throws {
     first = root
     self.makeWatcher = makeWatcher
-    state = Mutex(State(root: root, watcher: try makeWatcher?()))
+    self.tell = tell
+    state = Mutex(State(root: root, watcher: try Self.watcher(from: makeWatcher)))
   }
+
+  /// Nil where nothing is to be watched, or where the limit of inotify instances is reached (EMFILE): the root is
+  /// compared at each tick then, until one is free.
+  private static func watcher(from make: (@Sendable () throws -> TreeWatcher)?) throws -> TreeWatcher? {
+    do {
+      return try make?()
+    } catch WatchError.instanceLimit {
+      return nil
+    }
+  }
+
+  private var lacksWatcher: Bool { makeWatcher != nil && watcher == nil }
 
   var root: TreeRoot { state.withLock { $0.root } }
 
@@ -37,19 +56,39 @@ final class WatchedRoot: Sendable {
   func renew(beforeWatching: () -> Void) async throws {
     let root = try TreeRoot(path: first.path)
     await watcher?.stop()
-    let watcher = try makeWatcher?()
+    let watcher = try Self.watcher(from: makeWatcher)
     state.withLock { $0 = State(root: root, watcher: watcher) }
     beforeWatching()
-    try await watcher?.start()
+    try await start()
   }
 
   // MARK: The watch
 
-  func start() async throws { try await watcher?.start() }
+  func start() async throws {
+    if lacksWatcher { tell(.rescan(.root, .instanceLimit)) }
+    try await watcher?.start()
+  }
 
   func fence() async { await watcher?.fence() }
 
-  func retryUnwatched() async { await watcher?.retryUnwatched() }
+  /// Tries again where no watch could be had, and has what is still without one compared.
+  func retryUnwatched() async {
+    guard lacksWatcher else {
+      await watcher?.retryUnwatched()
+      return
+    }
+    if case .success(let watcher?) = Result(catching: { try Self.watcher(from: makeWatcher) }) {
+      do {
+        try await watcher.start()
+        state.withLock { $0.watcher = watcher }
+      } catch {
+        // The root has gone, which the lane finds out for itself; until then it is compared.
+        await watcher.stop()
+      }
+    }
+    // Also once more after the watch is in place, so that no change falls between.
+    tell(.rescan(.root, .instanceLimit))
+  }
 
   func stop() async { await watcher?.stop() }
 
