@@ -69,7 +69,7 @@ struct RemoteRemover: Sendable {
     var absent: [RelativePath] = []
     for path in candidates {
       do {
-        if try isAbsent(path) {
+        if try root.isAbsent(forObjectAt: path) {
           absent.append(path)
         } else if !path.hasTrailingSlash {
           outcome.withheld[path] = .stillPresent
@@ -81,17 +81,10 @@ struct RemoteRemover: Sendable {
     return absent
   }
 
-  /// Whether nothing here stands for the object: only ENOENT or ENOTDIR is absence, or a directory that has taken a
-  /// file's name, whose own files are published by then.
-  private func isAbsent(_ path: RelativePath) throws(TreeError) -> Bool {
-    guard let entry = try root.look(at: path.withoutTrailingSlash) else { return true }
-    return entry.kind == .directory && !path.hasTrailingSlash
-  }
-
   private func remove(batch: [RelativePath], noting outcome: inout Outcome) async {
     // Immediately before the request: a file that came back in the meantime keeps its object.
     let batch = batch.filter { path in
-      do { return try isAbsent(path) } catch { return false }
+      do { return try root.isAbsent(forObjectAt: path) } catch { return false }
     }
     let (plain, odd) = batch.partitioned { DeleteObjects.canCarry(mapping.key(for: $0)) }
     if !plain.isEmpty { await removeTogether(plain, noting: &outcome) }
@@ -137,6 +130,15 @@ struct RemoteRemover: Sendable {
     outcome.deleted.append(path)
     ledger.forget(path)
     journal.deleted(mirror: name, path: path, key: key)
+  }
+}
+
+extension TreeRoot {
+  /// Whether nothing here stands for the object of this path, a trailing slash naming a directory marker: only ENOENT
+  /// or ENOTDIR is absence, or a directory that has taken a file's name, whose own files are published by then.
+  func isAbsent(forObjectAt path: RelativePath) throws(TreeError) -> Bool {
+    guard let entry = try look(at: path.withoutTrailingSlash) else { return true }
+    return entry.kind == .directory && !path.hasTrailingSlash
   }
 }
 

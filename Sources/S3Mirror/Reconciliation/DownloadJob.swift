@@ -158,9 +158,7 @@ struct DownloadJob: Sendable {
             }
           case .conflict(let path):
             outcome.failures.append(
-              .init(
-                path: path.string, reason: "S3 has both this object and objects below it; rename one of them")
-            )
+              .init(path: path.string, reason: Self.conflictReason))
           case .file(let entry):
             let wanted = Wanted(
               path: entry.path, key: mapping.key(for: entry.path), object: entry.object,

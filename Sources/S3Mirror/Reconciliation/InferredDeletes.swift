@@ -52,9 +52,7 @@ struct InferredDeletes: Sendable {
   private func verdict(on path: RelativePath) -> Verdict {
     if let reason = survey.reasonToKeep(path) { return .withheld(reason) }
     do {
-      guard let entry = try root.look(at: path.withoutTrailingSlash) else { return .delete }
-      // A directory that has taken a file's name: the file is gone.
-      return entry.kind == .directory && !path.hasTrailingSlash ? .delete : .keep
+      return try root.isAbsent(forObjectAt: path) ? .delete : .keep
     } catch {
       return .withheld(.unseen(path))
     }
