@@ -17,7 +17,7 @@ final class EasyHandle {
   /// What a body, a sink or a limit threw inside a callback; it goes before libcurl's own words.
   private var failure: (any Error)?
   private let lowSpeedSeconds: Int
-  private let uploadLimit: RateLimit?
+  let uploadLimit: RateLimit?
   private let downloadLimit: RateLimit?
   /// What a rate limit holds up at the moment.
   private(set) var pausedDirection: PausedTransfers.Direction?
@@ -57,6 +57,7 @@ final class EasyHandle {
     try set(CURLOPT_PRIVATE, UnsafeRawPointer(bitPattern: id))
     try set(CURLOPT_URL, request.url)
     try set(CURLOPT_LOW_SPEED_TIME, request.lowSpeedSeconds ?? lowSpeedSeconds)
+    try set(CURLOPT_BUFFERSIZE, Self.receiveBufferBytes(for: request, downloadLimit))
     try setMethod(request)
     try setHeaders(request.headers)
   }

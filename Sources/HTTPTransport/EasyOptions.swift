@@ -21,8 +21,7 @@ extension EasyHandle {
     try set(CURLOPT_TCP_KEEPALIVE, 1)
     try set(CURLOPT_TCP_KEEPIDLE, 30)
     try set(CURLOPT_TCP_KEEPINTVL, 10)
-    // Allocated per handle: 64 of them hold 32 MiB at most. libcurl's defaults are 16 and 64 KiB.
-    try set(CURLOPT_BUFFERSIZE, Self.receiveBufferBytes(configuration.downloadLimit))
+    // libcurl's default is 64 KiB. Like the receive buffer it is made for a transfer and freed after it.
     try set(CURLOPT_UPLOAD_BUFFERSIZE, 256 << 10)
     try set(CURLOPT_USERAGENT, configuration.userAgent)
     if let path = configuration.caBundlePath { try set(CURLOPT_CAINFO, path) }
@@ -32,18 +31,30 @@ extension EasyHandle {
     _ = s3m_easy_set_long(handle, CURLoption(rawValue: 322), 1)
   }
 
-  /// A limited download arrives in pieces of a quantum, from 16 KiB on (TLS records have that size): larger ones would stutter.
-  private static func receiveBufferBytes(_ limit: RateLimit?) -> Int {
+  /// 16 KiB, libcurl's default, for answers; 256 KiB for downloads. A limited download arrives in pieces of a quantum, from
+  /// 16 KiB on (TLS records have that size): larger ones would stutter.
+  static func receiveBufferBytes(for request: HTTPRequest, _ limit: RateLimit?) -> Int {
+    guard request.sink != nil else { return 16 << 10 }
     guard let limit else { return 256 << 10 }
     return min(max(Int(limit.bytesPerSecond / 50), 16 << 10), 256 << 10)
   }
 
+  /// 64 KiB: libcurl copies POST bodies below this behind the head and sends both with one send(2) (MAX_INITIAL_POST_SIZE).
+  private static let smallBodyBytes: Int64 = 64 << 10
+
   /// All the options that a method touches, in one order, so that nothing remains of the handle's last request.
   func setMethod(_ request: HTTPRequest) throws {
+    // First, since to set it is to ask for a POST.
+    try set(CURLOPT_POSTFIELDS, UnsafeRawPointer?.none)
     try set(CURLOPT_NOBODY, 0)
     try set(CURLOPT_HTTPGET, 1)
     let sendsLength = request.method == .put || request.method == .post
-    if request.body != nil || sendsLength {
+    if let bytes = request.body?.stableBytes, !bytes.isEmpty, bytes.count < Self.smallBodyBytes, uploadLimit == nil {
+      // In libcurl's eyes a POST, whatever its name: the one kind whose body may lie in memory. The handle holds the body.
+      let code = s3m_easy_set_offset(handle, CURLOPT_POSTFIELDSIZE_LARGE, curl_off_t(bytes.count))
+      try check(code, CURLOPT_POSTFIELDSIZE_LARGE)
+      try set(CURLOPT_POSTFIELDS, bytes.baseAddress)
+    } else if request.body != nil || sendsLength {
       // An upload of 0 bytes sends `Content-Length: 0`, as RFC 9110 §8.6 wants of methods that define a body.
       try set(CURLOPT_UPLOAD, 1)
       let code = s3m_easy_set_offset(
@@ -67,7 +78,7 @@ extension EasyHandle {
       try append(field.value.isEmpty ? "\(field.name);" : "\(field.name): \(field.value)")
     }
     // Fields that libcurl adds of its own accord. Expect costs a round trip, or a second where it is ignored.
-    for name in ["Accept", "Expect"] where headers[name] == nil { try append("\(name):") }
+    for name in ["Accept", "Content-Type", "Expect"] where headers[name] == nil { try append("\(name):") }
     try set(CURLOPT_HTTPHEADER, UnsafeRawPointer(headerList))
   }
 

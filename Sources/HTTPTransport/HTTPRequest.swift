@@ -37,9 +37,15 @@ package protocol RequestBody: Sendable {
 
   /// Copies bytes from `offset` on into `buffer` and returns how many (0 only at the end). Must not block.
   func copyBytes(from offset: Int64, into buffer: UnsafeMutableRawBufferPointer) throws -> Int
+
+  /// All bytes, where they lie unchanged at one place in memory for as long as the body lives; else nil. A small body goes
+  /// in one packet with its request's head then.
+  var stableBytes: UnsafeRawBufferPointer? { get }
 }
 
 extension RequestBody {
+  package var stableBytes: UnsafeRawBufferPointer? { nil }
+
   /// A piece of the body, copied: at most `limit` bytes from `offset` on, empty only at the end.
   package func bytes(from offset: Int64, limit: Int) throws -> [UInt8] {
     let count = max(0, min(Int64(limit), byteCount - offset))

@@ -7,6 +7,9 @@ struct PartBody: RequestBody {
 
   var byteCount: Int64 { Int64(buffer.count) }
 
+  // SAFETY: the buffer, which this value retains, owns the memory and is not filled again while it is a body.
+  var stableBytes: UnsafeRawBufferPointer? { buffer.bytes }
+
   // SAFETY: the source pointer lives as long as `buffer`, which this value retains; curl's buffer is valid during the call.
   func copyBytes(from offset: Int64, into target: UnsafeMutableRawBufferPointer) -> Int {
     let rest = UnsafeRawBufferPointer(rebasing: buffer.bytes.dropFirst(Int(offset)).prefix(target.count))

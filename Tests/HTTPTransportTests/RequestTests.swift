@@ -1,4 +1,5 @@
 import HTTPTransport
+import Synchronization
 import Testing
 
 /// What goes over the wire.
@@ -20,6 +21,43 @@ import Testing
       let names = response.text.split(separator: "\n").dropFirst().map { $0.prefix { $0 != ":" } }
       #expect(Set(names) == ["Host", "User-Agent", "Content-Length"])
     }
+  }
+
+  @Test(arguments: [1, 4096, (64 << 10) - 1, 64 << 10, 200_000])
+  func `a body that lies in memory is sent as any other`(byteCount: Int) async throws {
+    let body = StableBody(byteCount: byteCount)
+    let sum = Mutex<UInt>(0)
+    try await withServer(script: { connection in
+      while let head = try connection.readHead() {
+        try connection.readBody(head.contentLength) { piece in sum.withLock { $0 = crc($0, piece) } }
+        try connection.respond(body: ([head.requestLine] + head.fields).joined(separator: "\n"))
+      }
+    }) { server, client in
+      let response = try await client.send(HTTPRequest(method: .put, url: server.url + "/k", body: body))
+      let lines = response.text.split(separator: "\n")
+      #expect(lines.first == "PUT /k HTTP/1.1")
+      #expect(Set(lines.dropFirst().map { $0.prefix { $0 != ":" } }) == ["Host", "User-Agent", "Content-Length"])
+      #expect(lines.contains("Content-Length: \(byteCount)"))
+      #expect(sum.withLock { $0 } == body.checksum)
+      let next = try await client.send(HTTPRequest(method: .get, url: server.url + "/n"))
+      #expect(next.text.hasPrefix("GET /n HTTP/1.1"))
+      #expect(!next.text.contains("Content-Length"))
+    }
+  }
+
+  @Test func `a small body that lies in memory comes with its head`() async throws {
+    let sizes = Mutex<[Int]>([])
+    try await withServer(script: { connection in
+      while let head = try connection.readHead() {
+        sizes.withLock { $0.append(connection.bufferedCount) }
+        try connection.readBody(head.contentLength)
+        try connection.respond()
+      }
+    }) { server, client in
+      _ = try await client.send(
+        HTTPRequest(method: .put, url: server.url + "/k", body: StableBody(byteCount: 4096)))
+    }
+    #expect(sizes.withLock { $0 } == [4096])
   }
 
   @Test(arguments: [HTTPMethod.put, .post])

@@ -155,6 +155,9 @@ final class ServerConnection {
     }
   }
 
+  /// The bytes that came together with what was read.
+  var bufferedCount: Int { buffer.count }
+
   /// Returns when the client has closed its end, or cut it.
   func awaitEnd() {
     do { while try fill() { buffer = [] } } catch {}

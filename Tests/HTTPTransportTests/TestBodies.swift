@@ -72,6 +72,32 @@ struct TestFailure: Error, Equatable {
   var name: String
 }
 
+/// Lies at one place in memory, for ever.
+struct StableBody: RequestBody {
+  // SAFETY: allocated once and never freed or changed.
+  private static nonisolated(unsafe) let memory: UnsafeMutableRawBufferPointer = {
+    let memory = UnsafeMutableRawBufferPointer.allocate(byteCount: PatternBody.pattern.count, alignment: 1)
+    memory.copyBytes(from: PatternBody.pattern)
+    return memory
+  }()
+
+  let byteCount: Int64
+
+  init(byteCount: Int) {
+    self.byteCount = Int64(byteCount)
+  }
+
+  var stableBytes: UnsafeRawBufferPointer? {
+    UnsafeRawBufferPointer(rebasing: Self.memory[..<Int(byteCount)])
+  }
+
+  func copyBytes(from offset: Int64, into buffer: UnsafeMutableRawBufferPointer) -> Int {
+    PatternBody(byteCount: byteCount).copyBytes(from: offset, into: buffer)
+  }
+
+  var checksum: UInt { crc(0, Array(PatternBody.pattern[..<Int(byteCount)])) }
+}
+
 struct FailingBody: RequestBody {
   var byteCount: Int64 { 1000 }
 
