@@ -43,22 +43,28 @@ package final class TreeRoot: Sendable {
   package let path: FilePath
   /// The root's identity at opening.
   package let identity: Identity
+  /// What is done about links below the root where nothing else is asked for.
+  package let symlinks: SymlinkPolicy
+  /// Whether all of the root's filesystem is in this machine, so that opening what was just looked at waits for nobody.
+  package let isLocal: Bool
   let descriptor: OpenDescriptor
   private let resolution: Resolution
 
   /// Opens the directory; the path to the root itself may lead through symbolic links.
-  package convenience init(path: FilePath) throws(TreeError) {
-    try self.init(path: path, resolution: nil)
+  package convenience init(path: FilePath, symlinks: SymlinkPolicy = .skip) throws(TreeError) {
+    try self.init(path: path, symlinks: symlinks, resolution: nil)
   }
 
-  init(path: FilePath, resolution: Resolution?) throws(TreeError) {
+  init(path: FilePath, symlinks: SymlinkPolicy = .skip, resolution: Resolution?) throws(TreeError) {
     self.path = path
+    self.symlinks = symlinks
     do {
       let raw = try uninterrupted {
         s3m_open_at(AT_FDCWD, path.string, O_RDONLY | O_DIRECTORY | O_CLOEXEC, 0)
       }
       descriptor = OpenDescriptor(adopting: raw)
       identity = Identity(try descriptor.status().stamp)
+      isLocal = try LeaseTestimony(of: descriptor) != .worthless
     } catch {
       throw TreeError(.openRoot, path: path.string, errno: error)
     }
@@ -89,12 +95,12 @@ package final class TreeRoot: Sendable {
   ///
   /// Every other failure throws, since what cannot be seen may well be there. So does a symbolic link among the
   /// path's directories (ELOOP) unless links are followed.
-  package func look(at path: RelativePath, symlinks: SymlinkPolicy = .skip) throws(TreeError) -> Entry? {
+  package func look(at path: RelativePath, symlinks: SymlinkPolicy? = nil) throws(TreeError) -> Entry? {
     do {
       if path.isRoot { return try descriptor.status() }
       try check(path)
-      switch symlinks {
-      case .follow: return try descriptor.status(of: path.string, flags: 0)
+      switch symlinks ?? self.symlinks {
+      case .follow: return try statusOfTarget(path)
       case .skip:
         if path.parent.isRoot { return try descriptor.status(of: path.string) }
         return try openBeneath(path, S3M_O_PATH | O_NOFOLLOW).status()
@@ -110,7 +116,8 @@ package final class TreeRoot: Sendable {
   ///
   /// O_NONBLOCK keeps a FIFO from blocking the open. It also makes the open fail with EAGAIN, instead of waiting,
   /// where another process holds a write lease on the file.
-  package func open(_ path: RelativePath, symlinks: SymlinkPolicy = .skip) throws(TreeError) -> LocalFile? {
+  package func open(_ path: RelativePath, symlinks: SymlinkPolicy? = nil) throws(TreeError) -> LocalFile? {
+    let symlinks = symlinks ?? self.symlinks
     let opened: OpenDescriptor
     let entry: Entry
     do {
@@ -184,6 +191,15 @@ package final class TreeRoot: Sendable {
     switch symlinks {
     case .follow: try OpenDescriptor(at: descriptor, path.string, flags)
     case .skip: try openBeneath(path, flags)
+    }
+  }
+
+  /// What a path leads to over links, or the link itself where that leads nowhere: something is there.
+  private func statusOfTarget(_ path: RelativePath) throws(Errno) -> Entry {
+    do {
+      return try descriptor.status(of: path.string, flags: 0)
+    } catch .noSuchFileOrDirectory {
+      return try descriptor.status(of: path.string)
     }
   }
 

@@ -52,6 +52,20 @@ import Testing
     }
   }
 
+  @Test func `a root that follows links sees one that leads nowhere as a link`() throws {
+    let tree = try TemporaryTree()
+    try tree.write("d/file", "12345")
+    try tree.link("whole", to: "d/file")
+    try tree.link("broken", to: "d/none")
+    try tree.link("way", to: "d")
+    let root = try TreeRoot(path: FilePath(tree.path), symlinks: .follow)
+    #expect(try root.look(at: "whole")?.kind == .file)
+    #expect(try root.look(at: "way/file")?.kind == .file)
+    #expect(try root.look(at: "broken")?.kind == .symbolicLink)
+    #expect(try root.look(at: "way/none") == nil)
+    #expect(try root.open("way/file")?.stamp.size == 5)
+  }
+
   @Test(arguments: resolutions)
   func `no path leads out of the root`(resolution: TreeRoot.Resolution) throws {
     let outside = try TemporaryTree()

@@ -149,10 +149,10 @@ package final class Inspection: Sendable {
       mapping = .file(name: RelativePath(name), key: key)
       rootPath = place.local.removingLastComponent()
     }
-    let root = try TreeRoot(path: rootPath)
+    let root = try TreeRoot(path: rootPath, symlinks: options.symlinks.policy)
     let surveyor = Surveyor(
       root: root, mapping: mapping, filter: place.filter,
-      symlinks: options.symlinks == .follow ? .follow : .skip, comparison: Comparison(policy: policy),
+      symlinks: options.symlinks.policy, comparison: Comparison(policy: policy),
       store: place.store, order: ListingOrder(), wallClock: wallClockNanoseconds)
     let content = ContentComparison(
       root: root, mapping: mapping, store: place.store, readers: resources.readers, policy: policy,

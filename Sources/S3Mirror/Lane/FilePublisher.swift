@@ -29,7 +29,6 @@ struct FilePublisher: Sendable {
   let name: String
   let root: TreeRoot
   let mapping: KeyMapping
-  let symlinks: SymlinkPolicy
   let store: any ObjectStore
   let uploader: Uploader
   let ledger: PublishedLedger
@@ -44,7 +43,7 @@ struct FilePublisher: Sendable {
   func publish(_ path: RelativePath, entry: DirtyEntry?, openFiles: OpenFilePolicy) async -> Outcome {
     if let refusal = mapping.refusal(of: path) { return .refused(refusal) }
     do {
-      guard let found = try root.look(at: path, symlinks: symlinks) else { return .absent }
+      guard let found = try root.look(at: path) else { return .absent }
       switch found.kind {
       case .directory: return .isDirectory
       case .symbolicLink, .special: return .skipped(found.kind)

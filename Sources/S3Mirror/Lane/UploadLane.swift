@@ -294,7 +294,7 @@ final class UploadLane: Sendable {
 
   private func publisher(_ strictness: MarkerGate.Strictness) -> FilePublisher {
     FilePublisher(
-      name: settings.name, root: root, mapping: settings.mapping, symlinks: settings.symlinks, store: store,
+      name: settings.name, root: root, mapping: settings.mapping, store: store,
       uploader: uploader, ledger: ledger, journal: journal, activity: activity,
       markerGate: MarkerGate(
         order: settings.commitOrder, strictness: strictness, schedule: schedule,

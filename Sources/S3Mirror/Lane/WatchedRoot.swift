@@ -54,7 +54,7 @@ final class WatchedRoot: Sendable {
   /// - Parameter beforeWatching: called when the root is open and before its first event.
   /// - Throws: `TreeError` when it cannot be opened, `WatchError` when it cannot be watched.
   func renew(beforeWatching: () -> Void) async throws {
-    let root = try TreeRoot(path: first.path)
+    let root = try TreeRoot(path: first.path, symlinks: first.symlinks)
     await watcher?.stop()
     let watcher = try Self.watcher(from: makeWatcher)
     state.withLock { $0 = State(root: root, watcher: watcher) }

@@ -25,8 +25,8 @@ struct ProcessEnvironment: Sendable {
 func kind(at path: FilePath) throws -> EntryKind? {
   guard let name = path.lastComponent else { return .directory }
   do throws(TreeError) {
-    let parent = try TreeRoot(path: path.removingLastComponent())
-    return try parent.look(at: RelativePath(name.string), symlinks: .follow)?.kind
+    let parent = try TreeRoot(path: path.removingLastComponent(), symlinks: .follow)
+    return try parent.look(at: RelativePath(name.string))?.kind
   } catch {
     guard error.errno == .noSuchFileOrDirectory || error.errno == .notDirectory else { throw error }
     return nil

@@ -309,12 +309,12 @@ package final class MirrorScope: Sendable {
     var settings = UploadLane.Settings(
       name: registration.name, mapping: mapping,
       policy: .init(interval: spec.interval, settle: options.settle, openFileGrace: options.openFileGrace),
-      delete: spec.delete, filter: filter, symlinks: options.symlinks == .follow ? .follow : .skip,
+      delete: spec.delete, filter: filter, symlinks: options.symlinks.policy,
       commitOrder: CommitOrder { path in markers.contains { $0.matches(path) } },
       compare: options.compare.policy, bound: options.maxDelete.bound, width: options.maxWorkers * 2)
     settings.auditInterval = options.auditInterval
     let lane = try UploadLane(
-      settings: settings, root: try TreeRoot(path: rootPath),
+      settings: settings, root: try TreeRoot(path: rootPath, symlinks: options.symlinks.policy),
       store: MeteredStore(store, meter: meter), requests: requests,
       resources: resources,
       uploadSettings: uploadSettings, journal: journal(bucket: location.bucket),

@@ -1,3 +1,4 @@
+import LocalTree
 import Logging
 import MirrorModel
 import Transfers
@@ -180,6 +181,15 @@ extension Options {
       for pattern in commitLast { _ = try GlobPattern(pattern) }
     } catch {
       throw MirrorError(.invalid, "commitLast: \(error)")
+    }
+  }
+}
+
+extension Options.Symlinks {
+  var policy: SymlinkPolicy {
+    switch self {
+    case .skip: .skip
+    case .follow: .follow
     }
   }
 }
