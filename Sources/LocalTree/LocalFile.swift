@@ -1,6 +1,7 @@
 import CLinux
 import Glibc
 import MirrorModel
+import Synchronization
 import SystemPackage
 
 /// A regular file, open for reading.
@@ -13,6 +14,8 @@ package final class LocalFile: Sendable {
   package let stamp: FileStamp
   private let descriptor: OpenDescriptor
   private let root: TreeRoot
+  /// Made with the first lease: what a lease on this file tells, and the signal that its break would send.
+  private let lease = Mutex<LeaseTestimony?>(nil)
 
   init(_ descriptor: OpenDescriptor, stamp: FileStamp, path: RelativePath, root: TreeRoot) {
     self.descriptor = descriptor
@@ -33,6 +36,13 @@ package final class LocalFile: Sendable {
     try root.attempt(.read, path) { () throws(Errno) in
       try descriptor.read(at: offset, into: buffer)
     }
+  }
+
+  /// Reads what fills the buffer only if it is in the page cache: preadv2(2) with RWF_NOWAIT, which never waits for a
+  /// disk or a server. False when a byte of it is not, or when the file ends before.
+  // SAFETY: the kernel writes only within the caller's buffer, and only during the call, on the caller's thread.
+  func readCached(at offset: Int64, into buffer: UnsafeMutableRawBufferPointer) -> Bool {
+    s3m_read_cached(descriptor.raw, buffer.baseAddress, buffer.count, off_t(offset)) == buffer.count
   }
 
   /// What the page cache should do.
@@ -84,9 +94,8 @@ package final class LocalFile: Sendable {
   /// - Parameter whileLeased: for tests, which need to act in that instant.
   func probeWriters(whileLeased: () -> Void) -> WriterProbe {
     do {
-      let testimony = try LeaseTestimony(of: descriptor)
+      let testimony = try leaseTestimony()
       if testimony == .worthless { return .unknown(.notSupported) }
-      _ = try uninterrupted { s3m_set_lease_signal(descriptor.raw, SIGURG) }
       do {
         _ = try uninterrupted { s3m_set_lease(descriptor.raw, CInt(F_RDLCK)) }
       } catch .resourceTemporarilyUnavailable {
@@ -104,6 +113,17 @@ package final class LocalFile: Sendable {
       return testimony == .whole ? .none : .unknown(.notSupported)
     } catch {
       return .unknown(error)
+    }
+  }
+
+  /// What a lease here is worth; where it is worth anything, its signal is set.
+  private func leaseTestimony() throws(Errno) -> LeaseTestimony {
+    try lease.withLock { lease throws(Errno) in
+      if let lease { return lease }
+      let testimony = try LeaseTestimony(of: descriptor)
+      if testimony != .worthless { _ = try uninterrupted { s3m_set_lease_signal(descriptor.raw, SIGURG) } }
+      lease = testimony
+      return testimony
     }
   }
 

@@ -49,6 +49,14 @@ package final class PartBuffer: @unchecked Sendable {
     }
   }
 
+  /// Reads exactly `byteCount` bytes without waiting for a disk; false when the page cache lacks one of them.
+  package func fillFromCache(of file: LocalFile, at offset: Int64, byteCount: Int) -> Bool {
+    precondition(byteCount <= capacity, "a part of \(byteCount) bytes in a buffer of \(capacity)")
+    let isFilled = file.readCached(at: offset, into: UnsafeMutableRawBufferPointer(rebasing: memory[..<byteCount]))
+    count = isFilled ? byteCount : 0
+    return isFilled
+  }
+
   /// Likewise, of a download on its way.
   package func fill(from file: PartialFile, at offset: Int64, byteCount: Int) throws(TreeError) {
     precondition(byteCount <= capacity, "a part of \(byteCount) bytes in a buffer of \(capacity)")

@@ -32,10 +32,10 @@ package enum IntegrityCheck: String, Sendable, Hashable {
   }
 
   /// Of bytes in one request.
-  init(isEchoed: Bool, etag: String, md5: String?) {
+  init(isEchoed: Bool, etag: String, md5: () async throws -> String) async throws {
     if isEchoed {
       self = .crc32
-    } else if let md5, ETag.md5(etag) == md5 {
+    } else if let digest = ETag.md5(etag), try await md5() == digest {
       self = .md5
     } else {
       self = .none
@@ -46,8 +46,7 @@ package enum IntegrityCheck: String, Sendable, Hashable {
 /// What a bucket's server was found to make of checksum header fields; one value for all uploads to it.
 ///
 /// Some servers refuse the fields (400 or 501 that names them), others take and ignore them. The first are sent none from
-/// then on. Where no server compares a CRC-32, the ETag is held against the MD5 of what was sent, which costs
-/// a second hash; so it is computed only until the server has shown that it compares.
+/// then on. Where no server compares a CRC-32, the ETag is held against the MD5 of what was sent.
 package final class ChecksumSupport: Sendable {
   package enum Use: Sendable, Hashable {
     case object
@@ -82,6 +81,6 @@ package final class ChecksumSupport: Sendable {
     }
   }
 
-  /// Whether the MD5 is wanted besides the CRC-32.
-  package func needsMD5(for use: Use) -> Bool { state.withLock { !$0.compared.contains(use) } }
+  /// Whether the server has shown that it compares; false also while nothing is known.
+  package func isCompared(for use: Use) -> Bool { state.withLock { $0.compared.contains(use) } }
 }

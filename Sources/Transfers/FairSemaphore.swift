@@ -21,6 +21,13 @@ package final class FairSemaphore: Sendable {
     /// What is more than the limit of the moment goes alone.
     func hasRoom(for amount: Int64) -> Bool { held == 0 || held + amount <= limit.current }
 
+    /// What nobody has to wait for.
+    mutating func take(_ amount: Int64) -> Bool {
+      guard waiters.isEmpty, hasRoom(for: amount) else { return false }
+      held += amount
+      return true
+    }
+
     mutating func takeReady() -> [Waiter] {
       var ready: [Waiter] = []
       while let first = waiters.first, hasRoom(for: first.amount) {
@@ -55,7 +62,8 @@ package final class FairSemaphore: Sendable {
     _ amount: Int64 = 1, _ body: () async throws -> Result
   ) async throws -> Result {
     let taken = min(max(amount, 0), capacity)
-    try await acquire(taken)
+    try Task.checkCancellation()
+    if !state.withLock({ $0.take(taken) }) { try await acquire(taken) }
     defer { change { $0.held -= taken } }
     return try await body()
   }
@@ -85,10 +93,7 @@ package final class FairSemaphore: Sendable {
       await withCheckedContinuation { continuation in
         let answer: Bool? = state.withLock { state in
           if state.cancelled.remove(id) != nil { return false }
-          if state.waiters.isEmpty, state.hasRoom(for: amount) {
-            state.held += amount
-            return true
-          }
+          if state.take(amount) { return true }
           state.waiters.append(Waiter(id: id, amount: amount, continuation: continuation))
           return nil
         }

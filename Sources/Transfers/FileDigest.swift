@@ -36,11 +36,11 @@ package func md5Hexadecimal(of file: LocalFile) throws -> String {
   return hexadecimal(hasher.finish())
 }
 
-/// Hands out the bytes in pieces of at most 1 MiB, so that a file of any size needs one small buffer.
+/// Hands out the bytes piece by piece, so that a file of any size needs one small buffer.
 func forEachPiece(
   of file: LocalFile, from offset: Int64, byteCount: Int64, _ body: (UnsafeRawBufferPointer) -> Void
 ) throws {
-  let piece = PartBuffer(capacity: Int(min(max(byteCount, 1), 1 << 20)))
+  let piece = PartBuffer(capacity: Int(min(max(byteCount, 1), Int64(PartRead.pieceBytes))))
   var done: Int64 = 0
   while done < byteCount {
     let wanted = Int(min(Int64(piece.capacity), byteCount - done))

@@ -68,18 +68,14 @@ extension MultipartUpload {
   func send(_ number: Int, to opened: Opened, expected: CRC32?) async throws -> Part {
     let (offset, count) = extent(of: number)
     let existing = opened.existing[number].flatMap { $0.byteCount == count ? $0 : nil }
-    let holding = resources.holding(count)
-    return try await resources.withMemory(for: count) {
+    let holding = holding(of: count, isChecked: opened.isChecked)
+    return try await resources.withMemory(for: count, holding) {
       let isCold = isCold(offset, count)
-      let needsMD5 =
-        existing.map { $0.checksumCRC32 == nil } ?? false || checksums.needsMD5(for: .part)
       let read = try await resources.readers.run {
-        try PartRead.read(
-          source.file, at: offset, byteCount: count, holding: holding,
-          digests: needsMD5 ? .crc32AndMD5 : .crc32)
+        try PartRead.read(source.file, at: offset, byteCount: count, holding: holding)
       }
       if let expected, expected != read.crc { throw UploadAbandoned.changed }
-      if let existing, let check = Self.sameness(existing, read) {
+      if let existing, let check = try await sameness(existing, read) {
         return Part(
           number: number, etag: existing.etag, crc: read.crc, byteCount: count, check: check, attempts: 1,
           isReused: true)
@@ -92,7 +88,8 @@ extension MultipartUpload {
       }
       if isCold { source.file.advise(.dontNeed(offset..<offset + count)) }
       checksums.note(isEchoed: answer.checksumWasEchoed, for: .part)
-      let check = IntegrityCheck(isEchoed: answer.checksumWasEchoed, etag: answer.etag, md5: read.md5)
+      let check = try await uploader.check(
+        read, in: source, against: answer.etag, isEchoed: answer.checksumWasEchoed)
       return Part(
         number: number, etag: answer.etag, crc: read.crc, byteCount: count, check: check,
         attempts: attempts, isReused: false)
@@ -107,9 +104,17 @@ extension MultipartUpload {
   }
 
   /// How a part that S3 holds is known to be these bytes: by its checksum where the server keeps one, else by its ETag's MD5.
-  private static func sameness(_ part: ListParts.Part, _ read: PartRead) -> IntegrityCheck? {
+  private func sameness(_ part: ListParts.Part, _ read: PartRead) async throws -> IntegrityCheck? {
     if let checksum = part.checksumCRC32 { return checksum == read.crc.base64 ? .crc32 : nil }
-    return read.md5 != nil && ETag.md5(part.etag) == read.md5 ? .md5 : nil
+    let check = try await uploader.check(read, in: source, against: part.etag, isEchoed: false)
+    return check == .md5 ? .md5 : nil
+  }
+
+  /// Parts are sent out of the page cache, which the first reading has filled, rather than out of memory of ours. Not from
+  /// another machine's disk, whose pages may have to be fetched again while the network waits.
+  private func holding(of byteCount: Int64, isChecked: Bool) -> PartRead.Holding {
+    if isChecked && checksums.isCompared(for: .part) && source.root.isLocal { return .streamed(.byServer) }
+    return source.root.isLocal || !resources.fitsInMemory(byteCount) ? .streamed(.here) : .buffered
   }
 
   // MARK: Ending

@@ -40,7 +40,7 @@ struct MultipartUpload: Sendable {
 
   func run(openFiles: OpenFilePolicy) async throws -> UploadReceipt {
     let firstRead = try await readAheadOfSnapshot(openFiles)
-    var state = MultipartState(partCount: partCount, width: resources.width(forStretchesOf: partBytes))
+    var state = MultipartState(partCount: partCount, width: Int(resources.slots.capacity))
     var opened = Opened()
     var proof = PublicationProof.reread
     var publication: Publication?

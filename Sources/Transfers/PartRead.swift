@@ -8,49 +8,65 @@ struct PartRead: Sendable {
     /// In memory: it is read once.
     case buffered
     /// In the file: it is read again while it is sent.
-    case streamed
-  }
-
-  enum DigestKinds: Sendable, Hashable {
-    case crc32
-    case crc32AndMD5
+    case streamed(StreamedBody.Comparison)
   }
 
   let byteCount: Int64
   let crc: CRC32
-  /// Lower-case hex.
-  let md5: String?
   let body: any RequestBody
 
   /// 256 KiB: hashed out of the second-level cache, which holds 1 MiB or more on today's servers.
-  private static let pieceBytes = 256 << 10
+  static let pieceBytes = 256 << 10
+
+  /// A whole file that fits in one piece and is in the page cache, as one that was just written is; else nil. Does not
+  /// block, so it spares a small file the way to a reader thread and back.
+  static func cached(_ file: LocalFile) -> PartRead? {
+    let byteCount = Int(file.stamp.size)
+    guard byteCount <= pieceBytes else { return nil }
+    let buffer = PartBuffer(capacity: byteCount)
+    guard buffer.fillFromCache(of: file, at: 0, byteCount: byteCount) else { return nil }
+    return PartRead(byteCount: file.stamp.size, crc: CRC32(buffer.bytes), body: PartBody(buffer: buffer))
+  }
 
   /// Reads exactly `byteCount` bytes at `offset`. Blocks: for a reader thread.
   ///
   /// - Throws: `UploadAbandoned.changed` when the file has become shorter; `TreeError`.
   static func read(
-    _ file: LocalFile, at offset: Int64, byteCount: Int64, holding: Holding, digests: DigestKinds
+    _ file: LocalFile, at offset: Int64, byteCount: Int64, holding: Holding
   ) throws -> PartRead {
-    var crc = CRC32()
-    let hasher = digests == .crc32AndMD5 ? MD5Hasher() : nil
-    let body: any RequestBody
     switch holding {
     case .buffered:
+      var crc = CRC32()
       let buffer = PartBuffer(capacity: Int(byteCount))
       try buffer.fill(from: file, at: offset, byteCount: Int(byteCount), pieceBytes: pieceBytes) { piece in
         crc.update(piece)
-        hasher?.update(piece)
       }
       guard Int64(buffer.count) == byteCount else { throw UploadAbandoned.changed }
-      body = PartBody(buffer: buffer)
-    case .streamed:
-      try forEachPiece(of: file, from: offset, byteCount: byteCount) { piece in
-        crc.update(piece)
-        hasher?.update(piece)
-      }
-      body = StreamedBody(file: file, start: offset, byteCount: byteCount, expected: crc)
+      return PartRead(byteCount: byteCount, crc: crc, body: PartBody(buffer: buffer))
+    case .streamed(let comparison):
+      let crc = try checksum(of: file, from: offset, byteCount: byteCount)
+      let body = StreamedBody(
+        file: file, start: offset, byteCount: byteCount, expected: crc, comparison: comparison)
+      return PartRead(byteCount: byteCount, crc: crc, body: body)
     }
-    return PartRead(
-      byteCount: byteCount, crc: crc, md5: hasher.map { hexadecimal($0.finish()) }, body: body)
+  }
+
+  /// The MD5 of the bytes, in lower-case hex: what an ETag is held against where the server compares no CRC-32. It takes
+  /// eight times as long as that, so it is made only when it is asked for. Blocks: for a reader thread.
+  ///
+  /// - Throws: `UploadAbandoned.changed` when the stretch is not in memory and no longer as it was; `TreeError`.
+  func md5() throws -> String {
+    let hasher = MD5Hasher()
+    if let bytes = body.stableBytes {
+      hasher.update(bytes)
+    } else {
+      var offset: Int64 = 0
+      while offset < byteCount {
+        let piece = try body.bytes(from: offset, limit: Self.pieceBytes)
+        hasher.update(piece)
+        offset += Int64(piece.count)
+      }
+    }
+    return hexadecimal(hasher.finish())
   }
 }

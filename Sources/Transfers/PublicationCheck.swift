@@ -66,10 +66,10 @@ package struct PublicationCheck: Sendable {
     }
   }
 
-  /// Whether the name still leads to this file and its stamp has not moved.
+  /// Whether the name still leads to this file and its stamp has not moved. One look tells both: while the file is open
+  /// no other has its inode.
   package func isSameVersion() throws(TreeError) -> Bool {
-    guard let entry = try root.look(at: path), entry.stamp.isSameVersion(as: file.stamp) else { return false }
-    return try file.currentStamp().isSameVersion(as: file.stamp)
+    try root.look(at: path)?.stamp.isSameVersion(as: file.stamp) ?? false
   }
 
   /// Whether the name still leads to this file and it has at least as many bytes: what a snapshot of a file that

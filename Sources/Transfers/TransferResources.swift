@@ -9,8 +9,8 @@ package struct TransferResources: Sendable {
   /// 96 MiB: six parts of the default size in flight, under 150 MiB for the process.
   package static let defaultBudgetBytes: Int64 = 96 << 20
 
-  /// What a stretch that is streamed counts for: the piece it is hashed by, and libcurl's buffer of 256 KiB.
-  private static let streamedBytes: Int64 = 1 << 20
+  /// What a stretch that is streamed counts for: the piece it is hashed by, and libcurl's buffer, 256 KiB each.
+  private static let streamedBytes: Int64 = 512 << 10
 
   /// - Parameters:
   ///   - workers: transfers in flight across everything.
@@ -32,26 +32,16 @@ package struct TransferResources: Sendable {
 
   // MARK: Memory
 
-  /// How a stretch of so many bytes is held: a sixth of the budget at the most is in memory, so that larger parts neither
-  /// wait for one another nor exceed it.
-  func holding(_ byteCount: Int64) -> PartRead.Holding {
+  /// Whether memory may hold a stretch of so many bytes: a sixth of the budget at the most, so that larger ones neither wait
+  /// for one another nor exceed it.
+  func fitsInMemory(_ byteCount: Int64) -> Bool {
     byteCount <= max(budget.capacity / 6, min(budget.capacity, UploadPlan.Limit.smallestPart))
-      ? .buffered : .streamed
-  }
-
-  /// The stretches of so many bytes that can be in flight at one time.
-  func width(forStretchesOf byteCount: Int64) -> Int {
-    max(1, Int(min(budget.capacity / max(memory(for: byteCount), 1), slots.capacity)))
   }
 
   /// Runs `body` while holding the memory that a stretch of so many bytes needs.
-  func withMemory<Result: Sendable>(for byteCount: Int64, _ body: () async throws -> Result) async throws
-    -> Result
-  {
-    try await budget.withPermit(memory(for: byteCount), body)
-  }
-
-  private func memory(for byteCount: Int64) -> Int64 {
-    holding(byteCount) == .buffered ? byteCount : Self.streamedBytes
+  func withMemory<Result: Sendable>(
+    for byteCount: Int64, _ holding: PartRead.Holding, _ body: () async throws -> Result
+  ) async throws -> Result {
+    try await budget.withPermit(holding == .buffered ? byteCount : Self.streamedBytes, body)
   }
 }

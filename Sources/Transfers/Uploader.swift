@@ -79,9 +79,8 @@ package struct Uploader: Sendable {
   }
 
   private func open(_ path: RelativePath, of root: TreeRoot) async throws -> LocalFile {
-    guard let file = try await resources.readers.run({ try root.open(path) }) else {
-      throw UploadAbandoned.vanished
-    }
+    let file = root.isLocal ? try root.open(path) : try await resources.readers.run { try root.open(path) }
+    guard let file else { throw UploadAbandoned.vanished }
     return file
   }
 
@@ -100,25 +99,37 @@ package struct Uploader: Sendable {
     beforePublication: @Sendable () async throws -> Void
   ) async throws -> UploadReceipt {
     let byteCount = source.file.stamp.size
-    let holding = resources.holding(byteCount)
-    return try await resources.withMemory(for: byteCount) {
-      let needsMD5 = settings.checksums.needsMD5(for: .object)
-      let read = try await resources.readers.run {
-        try PartRead.read(
-          source.file, at: 0, byteCount: byteCount, holding: holding,
-          digests: needsMD5 ? .crc32AndMD5 : .crc32)
-      }
+    let holding: PartRead.Holding = resources.fitsInMemory(byteCount) ? .buffered : .streamed(.here)
+    return try await resources.withMemory(for: byteCount, holding) {
+      let read =
+        if let cached = PartRead.cached(source.file) {
+          cached
+        } else {
+          try await resources.readers.run {
+            try PartRead.read(source.file, at: 0, byteCount: byteCount, holding: holding)
+          }
+        }
       let proof = try await proveSingle(source, crc: read.crc, openFiles: openFiles)
       try await beforePublication()
       let (answer, attempts) = try await AttemptCount.counting {
         try await put(source, read, to: key)
       }
       settings.checksums.note(isEchoed: answer.checksumWasEchoed, for: .object)
-      let check = IntegrityCheck(isEchoed: answer.checksumWasEchoed, etag: answer.etag, md5: read.md5)
+      let check = try await check(
+        read, in: source, against: answer.etag, isEchoed: answer.checksumWasEchoed)
       return UploadReceipt(
         byteCount: byteCount, parts: 1, partsReused: 0, attempts: attempts, etag: answer.etag,
         requestID: answer.requestID, crc32: read.crc.base64, checksum: check, proof: proof,
         stamp: source.file.stamp)
+    }
+  }
+
+  /// Which check the bytes passed that an answer says were taken.
+  func check(_ read: PartRead, in source: Source, against etag: String, isEchoed: Bool) async throws
+    -> IntegrityCheck
+  {
+    try await IntegrityCheck(isEchoed: isEchoed, etag: etag) {
+      try await resources.readers.run { try read.md5() }
     }
   }
 

@@ -35,10 +35,16 @@ import Testing
 
   @Test func `a sixth of the budget is the most that one stretch holds in memory`() throws {
     let standard = try TransferResources(workers: 10)
-    #expect(standard.holding(16 << 20) == .buffered)
-    #expect(standard.holding((16 << 20) + 1) == .streamed)
-    #expect(standard.width(forStretchesOf: 16 << 20) == 6)
-    #expect(standard.width(forStretchesOf: 64 << 20) == 10)
+    #expect(standard.fitsInMemory(16 << 20))
+    #expect(!standard.fitsInMemory((16 << 20) + 1))
+    standard.stop()
+  }
+
+  @Test func `what is sent out of the page cache holds little memory`() async throws {
+    let standard = try TransferResources(workers: 10)
+    try await standard.withMemory(for: 1 << 40, .streamed(.here)) {
+      #expect(standard.budget.available == standard.budget.capacity - 512 << 10)
+    }
     standard.stop()
   }
 
@@ -91,6 +97,28 @@ import Testing
     let body = StreamedBody(file: file, start: 0, byteCount: 100, expected: CRC32(value: 1))
     #expect(try body.bytes(from: 0, limit: 99).count == 99)
     #expect(throws: UploadAbandoned.changed) { try body.bytes(from: 99, limit: 99) }
+  }
+
+  @Test func `a server that compares is left to it, until it is sent the bytes again`() throws {
+    let fixture = try fixture()
+    let file = try #require(try fixture.root.open("a"))
+    let body = StreamedBody(
+      file: file, start: 0, byteCount: 100, expected: CRC32(value: 1), comparison: .byServer)
+    #expect(try body.bytes(from: 0, limit: 100) == Array(Self.bytes[..<100]))
+    #expect(throws: UploadAbandoned.changed) { try body.bytes(from: 0, limit: 100) }
+  }
+
+  @Test func `a part that changed before it was sent is refused by the server, and not published`() async throws {
+    let fixture = try fixture()
+    let settings = settings(threshold: 0, part: 5)
+    settings.checksums.note(isEchoed: true, for: .part)
+    await fixture.store.hold { call in
+      let isFirst = call.operation == "UploadPart" && call.ordinal == 1
+      if isFirst { for offset in [1, 6, 10] { try fixture.overwrite("a", [1, 2, 3], at: UInt64(offset << 20)) } }
+    }
+    // Whether it is the refusal that is seen first, or the stamp.
+    await #expect(throws: (any Error).self) { try await upload(fixture, settings) }
+    #expect(await fixture.store.keys.isEmpty)
   }
 
   @Test func `a file that has become shorter is a change`() throws {
