@@ -49,7 +49,9 @@ extension EasyHandle {
     try set(CURLOPT_NOBODY, 0)
     try set(CURLOPT_HTTPGET, 1)
     let sendsLength = request.method == .put || request.method == .post
-    if let bytes = request.body?.stableBytes, !bytes.isEmpty, bytes.count < Self.smallBodyBytes, uploadLimit == nil {
+    if let bytes = request.body?.stableBytes, !bytes.isEmpty, bytes.count < Self.smallBodyBytes,
+      uploadLimit == nil
+    {
       // In libcurl's eyes a POST, whatever its name: the one kind whose body may lie in memory. The handle holds the body.
       let code = s3m_easy_set_offset(handle, CURLOPT_POSTFIELDSIZE_LARGE, curl_off_t(bytes.count))
       try check(code, CURLOPT_POSTFIELDSIZE_LARGE)

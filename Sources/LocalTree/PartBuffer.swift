@@ -52,7 +52,8 @@ package final class PartBuffer: @unchecked Sendable {
   /// Reads exactly `byteCount` bytes without waiting for a disk; false when the page cache lacks one of them.
   package func fillFromCache(of file: LocalFile, at offset: Int64, byteCount: Int) -> Bool {
     precondition(byteCount <= capacity, "a part of \(byteCount) bytes in a buffer of \(capacity)")
-    let isFilled = file.readCached(at: offset, into: UnsafeMutableRawBufferPointer(rebasing: memory[..<byteCount]))
+    let isFilled = file.readCached(
+      at: offset, into: UnsafeMutableRawBufferPointer(rebasing: memory[..<byteCount]))
     count = isFilled ? byteCount : 0
     return isFilled
   }

@@ -36,7 +36,8 @@ import Testing
       let response = try await client.send(HTTPRequest(method: .put, url: server.url + "/k", body: body))
       let lines = response.text.split(separator: "\n")
       #expect(lines.first == "PUT /k HTTP/1.1")
-      #expect(Set(lines.dropFirst().map { $0.prefix { $0 != ":" } }) == ["Host", "User-Agent", "Content-Length"])
+      #expect(
+        Set(lines.dropFirst().map { $0.prefix { $0 != ":" } }) == ["Host", "User-Agent", "Content-Length"])
       #expect(lines.contains("Content-Length: \(byteCount)"))
       #expect(sum.withLock { $0 } == body.checksum)
       let next = try await client.send(HTTPRequest(method: .get, url: server.url + "/n"))

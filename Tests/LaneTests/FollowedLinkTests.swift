@@ -24,7 +24,8 @@ import Testing
     let store = FakeObjectStore()
     let under = try lane(store) { tree in
       try write(tree + "/../outside/file", "file")
-      try FileManager.default.createDirectory(atPath: tree + "/../outside/d", withIntermediateDirectories: true)
+      try FileManager.default.createDirectory(
+        atPath: tree + "/../outside/d", withIntermediateDirectories: true)
       try write(tree + "/../outside/d/below", "below")
       try link(tree + "/file", to: "../outside/file")
       try link(tree + "/d", to: "../outside/d")

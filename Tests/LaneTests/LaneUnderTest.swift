@@ -71,7 +71,8 @@ final class LaneUnderTest: Sendable {
         interval: configuration.interval, settle: configuration.settle,
         openFileGrace: configuration.openFileGrace),
       delete: configuration.delete, filter: try PathFilter(exclude: configuration.exclude),
-      symlinks: configuration.symlinks, commitOrder: CommitOrder { path in markers.contains { $0.matches(path) } },
+      symlinks: configuration.symlinks,
+      commitOrder: CommitOrder { path in markers.contains { $0.matches(path) } },
       compare: .standard, bound: configuration.bound, width: 16)
     settings.auditInterval = configuration.auditInterval
     settings.maxWatches = configuration.maxWatches
@@ -79,7 +80,9 @@ final class LaneUnderTest: Sendable {
     logger.logLevel = .error
     let counter = CountingStore(store)
     lane = try UploadLane(
-      settings: settings, root: try TreeRoot(path: FilePath(directory + "/tree"), symlinks: configuration.symlinks), store: counter,
+      settings: settings,
+      root: try TreeRoot(path: FilePath(directory + "/tree"), symlinks: configuration.symlinks),
+      store: counter,
       requests: counter.tally, resources: resources, uploadSettings: uploadSettings,
       journal: Journal(log: log, logger: logger, observer: { notices.note($0) }, bucket: "bucket"),
       watching: .on, wallClock: wallClockNanoseconds)

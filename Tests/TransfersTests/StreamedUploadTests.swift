@@ -108,13 +108,17 @@ import Testing
     #expect(throws: UploadAbandoned.changed) { try body.bytes(from: 0, limit: 100) }
   }
 
-  @Test func `a part that changed before it was sent is refused by the server, and not published`() async throws {
+  @Test func `a part that changed before it was sent is refused by the server, and not published`()
+    async throws
+  {
     let fixture = try fixture()
     let settings = settings(threshold: 0, part: 5)
     settings.checksums.note(isEchoed: true, for: .part)
     await fixture.store.hold { call in
       let isFirst = call.operation == "UploadPart" && call.ordinal == 1
-      if isFirst { for offset in [1, 6, 10] { try fixture.overwrite("a", [1, 2, 3], at: UInt64(offset << 20)) } }
+      if isFirst {
+        for offset in [1, 6, 10] { try fixture.overwrite("a", [1, 2, 3], at: UInt64(offset << 20)) }
+      }
     }
     // Whether it is the refusal that is seen first, or the stamp.
     await #expect(throws: (any Error).self) { try await upload(fixture, settings) }
