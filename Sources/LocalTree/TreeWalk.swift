@@ -119,10 +119,9 @@ package struct TreeWalk: IteratorProtocol, Sequence, Sendable {
     pathBytes.removeSubrange(level.pathLength...)
     if !pathBytes.isEmpty { pathBytes.append(UInt8(ascii: "/")) }
     pathBytes.append(contentsOf: name)
-    guard let text = String(validating: pathBytes, as: UTF8.self) else {
+    guard let path = RelativePath(utf8: pathBytes) else {
       return .notUTF8(directory: level.path, name: Array(name))
     }
-    let path = RelativePath(text)
     if filter.excludes(path, entry.kind, belowKept: level.path) { return nil }
     switch entry.kind {
     case .symbolicLink, .special: return .skipped(path, entry.kind)

@@ -10,6 +10,11 @@ package struct RelativePath: Sendable {
     self.string = string
   }
 
+  /// Nil for bytes that are not UTF-8, since no key can have them (SPEC 3).
+  package init?(utf8 bytes: [UInt8]) {
+    do { string = String(copying: try UTF8Span(validating: bytes.span)) } catch { return nil }
+  }
+
   /// The root itself.
   package static let root = RelativePath("")
 
@@ -90,7 +95,7 @@ extension RelativePath: Hashable, Comparable, CustomStringConvertible, Expressib
 
   /// UTF-8 byte order, which is the order of S3's listings.
   package static func < (left: RelativePath, right: RelativePath) -> Bool {
-    left.string.utf8.lexicographicallyPrecedes(right.string.utf8)
+    left.order(to: right) == .before
   }
 
   package func hash(into hasher: inout Hasher) {

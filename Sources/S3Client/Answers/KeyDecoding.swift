@@ -16,7 +16,12 @@ func decodedKey(_ text: String) -> String? {
     default: bytes.append(byte)
     }
   }
-  return String(validating: bytes, as: UTF8.self)
+  return textIfUTF8(bytes, in: bytes.indices)
+}
+
+/// Nil for bytes that are not UTF-8. `String(validating:as:)` says the same, generically: three times as slow.
+func textIfUTF8(_ bytes: [UInt8], in range: Range<Int>) -> String? {
+  do { return String(copying: try UTF8Span(validating: bytes.span.extracting(range))) } catch { return nil }
 }
 
 /// Whether a text can be what `encoding-type=url` makes: it leaves neither a space nor a byte outside ASCII, and every `%` begins an escape.

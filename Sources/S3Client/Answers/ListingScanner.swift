@@ -138,8 +138,7 @@ struct ListingScanner {
       }
       key = decoded
     }
-    let date: Int64? =
-      if let range = object.lastModified { S3Date.nanoseconds(iso8601: try text(range)) } else { nil }
+    let date = object.lastModified.flatMap { S3Date.nanoseconds(iso8601: bytes, in: $0) }
     output.objects.append(
       ListedObject(key: key, byteCount: size, etag: try etag(object.etag), lastModified: date))
   }
@@ -155,8 +154,16 @@ struct ListingScanner {
         break
       }
     }
-    let isPlain = bytes[range].allSatisfy { ($0 | 0x20) >= 0x61 || (0x30...0x39).contains($0) || $0 == 0x2D }
-    return isPlain ? try text(range) : ETag.bare(try text(range))
+    return isPlain(etag: range) ? try text(range) : ETag.bare(try text(range))
+  }
+
+  /// Letters, digits and hyphens, as nearly all tags are.
+  private func isPlain(etag range: Range<Int>) -> Bool {
+    for index in range {
+      let byte = bytes[index]
+      guard (byte | 0x20) >= 0x61 || (0x30...0x39).contains(byte) || byte == 0x2D else { return false }
+    }
+    return true
   }
 
   // MARK: Tags
@@ -208,9 +215,7 @@ struct ListingScanner {
     let start = position
     while position < bytes.count, bytes[position] != UInt8(ascii: "<") { position += 1 }
     let text = start..<position
-    guard case .close(let closed) = try tag(), bytes[closed].elementsEqual(bytes[name]) else {
-      throw Unknown()
-    }
+    guard case .close(let closed) = try tag(), isEqual(closed, name) else { throw Unknown() }
     return text
   }
 
@@ -222,7 +227,7 @@ struct ListingScanner {
       case .open(let child): open.append(child)
       case .empty: continue
       case .close(let closed):
-        guard bytes[closed].elementsEqual(bytes[innermost]) else { throw Unknown() }
+        guard isEqual(closed, innermost) else { throw Unknown() }
         open.removeLast()
       }
     }
@@ -231,12 +236,16 @@ struct ListingScanner {
   // MARK: Text
 
   private func isEqual(_ range: Range<Int>, _ text: String) -> Bool {
-    let expected = text.utf8
+    let expected = text.utf8.span
     guard range.count == expected.count else { return false }
-    var index = range.lowerBound
-    for byte in expected {
-      if bytes[index] != byte { return false }
-      index += 1
+    for offset in 0..<range.count where bytes[range.lowerBound + offset] != expected[offset] { return false }
+    return true
+  }
+
+  private func isEqual(_ left: Range<Int>, _ right: Range<Int>) -> Bool {
+    guard left.count == right.count else { return false }
+    for offset in 0..<left.count where bytes[left.lowerBound + offset] != bytes[right.lowerBound + offset] {
+      return false
     }
     return true
   }
@@ -273,8 +282,9 @@ struct ListingScanner {
       if bytes[index] == UInt8(ascii: "&") { isPlain = false }
       if bytes[index] == 0x0D || bytes[index] == 0 { throw Unknown() }
     }
-    let resolved = isPlain ? bytes[range] : try resolvingReferences(range)[...]
-    guard let text = String(validating: resolved, as: UTF8.self) else { throw Unknown() }
+    let resolved = isPlain ? [] : try resolvingReferences(range)
+    let text = isPlain ? textIfUTF8(bytes, in: range) : textIfUTF8(resolved, in: resolved.indices)
+    guard let text else { throw Unknown() }
     return text
   }
 

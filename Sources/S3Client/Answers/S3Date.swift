@@ -5,7 +5,12 @@
 package enum S3Date {
   /// Any number of digits after the second; `Z` or an offset such as `+02:00`.
   package static func nanoseconds(iso8601 text: String) -> Int64? {
-    var digits = DigitReader(Array(text.utf8))
+    let bytes = Array(text.utf8)
+    return nanoseconds(iso8601: bytes, in: bytes.indices)
+  }
+
+  static func nanoseconds(iso8601 bytes: [UInt8], in range: Range<Int>) -> Int64? {
+    var digits = DigitReader(bytes, range)
     guard let year = digits.number(4), digits.skip("-"), let month = digits.number(2), digits.skip("-"),
       let day = digits.number(2), digits.skip("T") || digits.skip(" "), let hour = digits.number(2),
       digits.skip(":"), let minute = digits.number(2), digits.skip(":"), let second = digits.number(2)
@@ -121,24 +126,29 @@ private struct CivilInstant {
 /// Reads fixed-width numbers out of a date.
 private struct DigitReader {
   private let bytes: [UInt8]
-  private var position = 0
+  private var position: Int
+  private let end: Int
 
-  init(_ bytes: [UInt8]) { self.bytes = bytes }
+  init(_ bytes: [UInt8], _ range: Range<Int>) {
+    self.bytes = bytes
+    position = range.lowerBound
+    end = range.upperBound
+  }
 
-  var isAtEnd: Bool { position == bytes.count }
+  var isAtEnd: Bool { position == end }
 
   mutating func skip(_ character: Unicode.Scalar) -> Bool {
-    guard position < bytes.count, bytes[position] == UInt8(ascii: character) else { return false }
+    guard position < end, bytes[position] == UInt8(ascii: character) else { return false }
     position += 1
     return true
   }
 
   mutating func number(_ width: Int) -> Int64? {
-    guard position + width <= bytes.count else { return nil }
+    guard position + width <= end else { return nil }
     var value: Int64 = 0
-    for byte in bytes[position..<position + width] {
-      guard (0x30...0x39).contains(byte) else { return nil }
-      value = value * 10 + Int64(byte - 0x30)
+    for index in position..<position + width {
+      guard (0x30...0x39).contains(bytes[index]) else { return nil }
+      value = value * 10 + Int64(bytes[index] - 0x30)
     }
     position += width
     return value
@@ -147,7 +157,7 @@ private struct DigitReader {
   /// Nanoseconds; digits past the ninth are dropped.
   mutating func fraction() -> Int64 {
     var (value, unit): (Int64, Int64) = (0, 100_000_000)
-    while position < bytes.count, (0x30...0x39).contains(bytes[position]) {
+    while position < end, (0x30...0x39).contains(bytes[position]) {
       value += Int64(bytes[position] - 0x30) * unit
       unit /= 10
       position += 1

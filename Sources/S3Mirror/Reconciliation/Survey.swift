@@ -142,24 +142,26 @@ struct Surveyor: Sendable {
       var extras = Extras()
       var early = Spool<Difference>()
       var batch: [Difference] = []
-      while let pairing = try await merge.next() {
-        if case .remote(let entry) = pairing {
-          try extras.entries.append(entry)
-          continue
-        }
-        guard let difference = difference(pairing, serverSkew: merge.serverSkew) else { continue }
-        if merge.isListingComplete {
-          if !early.isEmpty {
-            try await early.forEachBatch(of: Self.batchSize, each)
-            early.removeAll()
+      while try await merge.refill() {
+        while let pairing = merge.nextAtHand() {
+          if case .remote(let entry) = pairing {
+            try extras.entries.append(entry)
+            continue
           }
-          batch.append(difference)
-          if batch.count == Self.batchSize {
-            try await each(batch)
-            batch = []
+          guard let difference = difference(pairing, serverSkew: merge.serverSkew) else { continue }
+          if merge.isListingComplete {
+            if !early.isEmpty {
+              try await early.forEachBatch(of: Self.batchSize, each)
+              early.removeAll()
+            }
+            batch.append(difference)
+            if batch.count == Self.batchSize {
+              try await each(batch)
+              batch = []
+            }
+          } else {
+            try early.append(difference)
           }
-        } else {
-          try early.append(difference)
         }
       }
       try await early.forEachBatch(of: Self.batchSize, each)

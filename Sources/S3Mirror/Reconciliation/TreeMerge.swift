@@ -72,9 +72,39 @@ struct TreeMerge {
 
   mutating func next() async throws -> Pairing? {
     while true {
-      // The listing first: its first page tells the server's clock.
-      if remote == nil { remote = try await nextRemote() }
-      if local == nil { local = try await nextLocal() }
+      if let pairing = nextAtHand() { return pairing }
+      guard try await refill() else { return nil }
+    }
+  }
+
+  /// Waits until both sides have an entry, or are over.
+  ///
+  /// - Returns: false when both are over.
+  mutating func refill() async throws -> Bool {
+    // The listing first: its first page tells the server's clock.
+    while remote == nil, !isListingComplete || !page.isEmpty {
+      remote = nextOfPage()
+      if remote == nil { try await takePage() }
+    }
+    while local == nil, !isWalkOver {
+      local = nextOfChunk()
+      if local == nil { try await takeChunk() }
+    }
+    return remote != nil || local != nil
+  }
+
+  /// The next pair that needs no waiting; nil when `refill` must come first. Nearly all pairs are had here: a call that may wait
+  /// costs as much as ten that cannot.
+  mutating func nextAtHand() -> Pairing? {
+    while true {
+      if remote == nil {
+        remote = nextOfPage()
+        if remote == nil, !isListingComplete { return nil }
+      }
+      if local == nil {
+        local = nextOfChunk()
+        if local == nil, !isWalkOver { return nil }
+      }
       guard let here = local else {
         guard let there = remote else { return nil }
         remote = nil
@@ -106,33 +136,31 @@ struct TreeMerge {
     return .local(LocalEntry(path: entry.path, stamp: stamp))
   }
 
-  private mutating func nextRemote() async throws -> RemoteEntry? {
-    while true {
-      if let entry = page.popFirst() {
-        survey.remoteObjects += 1
-        return entry
-      }
-      if isListingComplete { return nil }
-      guard let next = try await pages.next() else {
-        isListingComplete = true
-        return nil
-      }
-      page = next.entries[...]
-      isListingComplete = next.isLast
-      if let skew = next.serverSkew { survey.serverSkew = skew }
-      survey.refused += next.refused
-      survey.unreadableKeys += next.unreadable
-      survey.unseenRemotely.formUnion(next.unseen)
+  private mutating func takePage() async throws {
+    guard let next = try await pages.next() else {
+      isListingComplete = true
+      return
     }
+    page = next.entries[...]
+    isListingComplete = next.isLast
+    if let skew = next.serverSkew { survey.serverSkew = skew }
+    survey.refused += next.refused
+    survey.unreadableKeys += next.unreadable
+    survey.unseenRemotely.formUnion(next.unseen)
   }
 
-  private mutating func nextLocal() async throws -> Local? {
-    while true {
-      guard let item = chunk.popFirst() else {
-        if isWalkOver { return nil }
-        if let next = try await chunks.next() { chunk = next[...] } else { isWalkOver = true }
-        continue
-      }
+  private mutating func takeChunk() async throws {
+    if let next = try await chunks.next() { chunk = next[...] } else { isWalkOver = true }
+  }
+
+  private mutating func nextOfPage() -> RemoteEntry? {
+    guard let entry = page.popFirst() else { return nil }
+    survey.remoteObjects += 1
+    return entry
+  }
+
+  private mutating func nextOfChunk() -> Local? {
+    while let item = chunk.popFirst() {
       switch item {
       case .file(let path, let stamp):
         survey.localFiles += 1
@@ -147,5 +175,6 @@ struct TreeMerge {
         survey.undecodable.append("\(directory)/\(String(decoding: name, as: UTF8.self))")
       }
     }
+    return nil
   }
 }
