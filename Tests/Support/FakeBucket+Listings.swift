@@ -25,6 +25,8 @@ extension FakeBucket {
         throw Refusal(400, "InvalidArgument", "continuation-token")
       }
       start = lines.firstIndex { precedes(last, $0.key) } ?? lines.count
+    } else if let last = request.parameter("start-after") {
+      start = lines.firstIndex { precedes(Array(last.utf8), $0.key) } ?? lines.count
     }
     let page = lines[start...].prefix(limit)
     var document = RequestDocument(root: "ListBucketResult")

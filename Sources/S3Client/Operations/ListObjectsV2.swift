@@ -8,14 +8,18 @@ package struct ListObjectsV2: S3Operation {
   /// `/` lists one level: what lies deeper becomes `commonPrefixes`.
   package var delimiter: String?
   package var continuationToken: String?
+  /// The listing begins after this key, whether that exists or not. A token takes precedence.
+  package var startAfter: String?
   package var limit: Int?
 
   package init(
-    prefix: String = "", delimiter: String? = nil, continuationToken: String? = nil, limit: Int? = nil
+    prefix: String = "", delimiter: String? = nil, continuationToken: String? = nil,
+    startAfter: String? = nil, limit: Int? = nil
   ) {
     self.prefix = prefix
     self.delimiter = delimiter
     self.continuationToken = continuationToken
+    self.startAfter = startAfter
     self.limit = limit
   }
 
@@ -38,6 +42,7 @@ package struct ListObjectsV2: S3Operation {
     if !prefix.isEmpty { query.append(("prefix", prefix)) }
     if let delimiter { query.append(("delimiter", delimiter)) }
     if let continuationToken { query.append(("continuation-token", continuationToken)) }
+    if let startAfter { query.append(("start-after", startAfter)) }
     if let limit { query.append(("max-keys", String(limit))) }
     return S3Request(method: .get, query: query)
   }

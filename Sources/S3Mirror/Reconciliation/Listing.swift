@@ -15,9 +15,18 @@ struct Listing: Sendable {
   /// - Throws: `S3Error`, also for an answer that says there is more and not where: an early end would make files look
   ///   deleted, and a repeated token would be listed for ever.
   func page(at token: String?) async throws -> Page {
-    let content = try await store.send(ListObjectsV2(prefix: prefix, continuationToken: token))
+    try await page(ListObjectsV2(prefix: prefix, continuationToken: token))
+  }
+
+  /// The page that begins after a key.
+  func page(after key: String) async throws -> Page {
+    try await page(ListObjectsV2(prefix: prefix, startAfter: key))
+  }
+
+  private func page(_ operation: ListObjectsV2) async throws -> Page {
+    let content = try await store.send(operation)
     guard content.isTruncated else { return Page(content: content, next: nil) }
-    guard let next = content.nextContinuationToken, next != token else {
+    guard let next = content.nextContinuationToken, next != operation.continuationToken else {
       throw S3Error(
         operation: ListObjectsV2.name, bucket: store.bucket, key: nil, status: 200, code: "BrokenListing",
         message: "the server says that there is more, but not where")
@@ -29,7 +38,12 @@ struct Listing: Sendable {
   ///
   /// - Parameter body: false ends the listing.
   func forEachPage(_ body: (Page) async throws -> Bool) async throws {
-    var page = try await page(at: nil)
+    try await forEachPage(from: page(at: nil), body)
+  }
+
+  /// The same, where the first page is there already.
+  func forEachPage(from first: Page, _ body: (Page) async throws -> Bool) async throws {
+    var page = first
     while let token = page.next {
       async let following = self.page(at: token)
       guard try await body(page) else { return }

@@ -29,12 +29,14 @@ struct RemoteLister: Sendable {
   let wallClock: @Sendable () -> Int64
 
   /// Ends the relay with what went wrong, if anything did.
-  func list(into relay: Relay<RemotePage>) async {
+  ///
+  /// - Parameter waypoints: where the listing may be taken up ahead.
+  func list(into relay: Relay<RemotePage>, past waypoints: Waypoints) async {
     do {
       if order.isKnownScattered {
         try await listSorted(into: relay)
       } else {
-        try await listAscending(into: relay)
+        try await listAscending(into: relay, past: waypoints)
       }
       relay.finish(.success(()))
     } catch {
@@ -42,9 +44,10 @@ struct RemoteLister: Sendable {
     }
   }
 
-  private func listAscending(into relay: Relay<RemotePage>) async throws {
+  private func listAscending(into relay: Relay<RemotePage>, past waypoints: Waypoints) async throws {
     var last: RelativePath?
-    try await listing.forEachPage { listed in
+    let ahead = ListingAhead(listing: listing, waypoints: waypoints, mapping: mapping)
+    try await ahead.forEachPage { listed in
       var page = page(of: listed)
       if !isAscending(page, after: last) {
         order.noteScattered()

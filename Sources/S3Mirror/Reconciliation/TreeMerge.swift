@@ -15,7 +15,8 @@ enum Pairing: Sendable {
   case both(LocalEntry, RemoteEntry)
 }
 
-/// A local tree and its listing, side by side in key order. What is held at a time are a few pages and a few chunks.
+/// A local tree and its listing, side by side in key order. What is held at a time are a few pages and a few chunks; more
+/// of both where pages take long.
 ///
 /// A local directory and its marker are a pair of their own and are not handed out; an unpaired local directory is
 /// nothing to S3.
@@ -56,10 +57,11 @@ struct TreeMerge {
   ) async throws -> Result {
     // Two ahead: one being taken in, one ready.
     let pages = Relay<RemotePage>(capacity: 2)
-    let chunks = Relay<[WalkItem]>(capacity: 2)
+    let chunks = Relay<[WalkItem]>(capacity: WalkStream.chunksAhead)
+    let waypoints = Waypoints()
     return try await withThrowingTaskGroup(of: Void.self) { group in
-      group.addTask { await lister.list(into: pages) }
-      group.addTask { await WalkStream(source: walk).walk(into: chunks) }
+      group.addTask { await lister.list(into: pages, past: waypoints) }
+      group.addTask { await WalkStream(source: walk, waypoints: waypoints).walk(into: chunks) }
       defer {
         pages.close()
         chunks.close()

@@ -55,20 +55,25 @@ struct WalkStream: Sendable {
   /// Entries read at one go; some 150 bytes each.
   private static let chunkSize = 1_024
 
+  /// Chunks read ahead of the comparison, some 5 MB: as far as a listing is read ahead where pages take long.
+  static let chunksAhead = 32
+
   let source: any WalkSource
+  let waypoints: Waypoints
 
   func walk(into relay: Relay<[WalkItem]>) async {
-    await Self.walk(source, into: relay)
+    await walk(source, into: relay)
   }
 
-  private static func walk(_ source: some WalkSource, into relay: Relay<[WalkItem]>) async {
+  private func walk(_ source: some WalkSource, into relay: Relay<[WalkItem]>) async {
     var source = source
     while !Task.isCancelled {
-      let chunk = source.nextChunk(of: chunkSize)
+      let chunk = source.nextChunk(of: Self.chunkSize)
       if chunk.isEmpty {
         relay.finish(.success(()))
         return
       }
+      waypoints.pass(chunk)
       guard await relay.send(chunk) else { break }
     }
     // A walk cut short must not pass for a tree that ends here.
