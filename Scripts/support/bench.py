@@ -142,6 +142,9 @@ def reconcile(options, work):
         tree.mkdir()
         benchrun.write_tree(tree, TREE_DIRECTORIES, each, SMALL_BYTES, sparse=True)
         clients = [client for client in clients if client.does("reconcile")]
+        for client in [client for client in clients if client.most_files and files > client.most_files]:
+            print(f"- {client.name} is left out at {files} files: {client.why_not_more}")
+            clients.remove(client)
         walk = benchpeers.Client("find -printf %s", "", lambda job: ["find", job.local, "-type", "f", "-printf", "%s\\n"])
         log = options.built / "clients.log"
 
@@ -149,12 +152,13 @@ def reconcile(options, work):
             job = benchpeers.Job("reconcile", "tree", "data", tree, 32)
             return client.command(job), tools.environment(client)
 
-        def run(title, expected_puts):
-            table = benchrun.Measure(title, [*clients, walk], options.rounds, walk.name)
+        def run(title, expected_puts, clients=[*clients, walk], rounds=options.rounds):
+            table = benchrun.Measure(title, clients, rounds, walk.name)
             results.append(table.run(sink, log, command_of,
                                      expects=lambda counts: "List" not in counts or counts.get("Put", 0) == expected_puts))
 
-        pages = (files + 999) // 1000
+        pages, seconds = sink.list_all("tree", "data/")
+        print(f"\nThe listing alone: {pages} pages in {seconds:.2f} s, one after the other, unread.")
         run(f"nothing changed among {files} files in {TREE_DIRECTORIES} directories ({pages} pages)", 0)
         changed = tree / f"d0500/f{500 * each:06}"
         changed.write_bytes(benchrun.pattern()[: SMALL_BYTES + 7])
@@ -162,6 +166,14 @@ def reconcile(options, work):
         later = time.time() + 7200
         os.utime(changed, (later, later))
         run(f"one changed among {files}", 1)
+        if options.latency:
+            os.truncate(changed, SMALL_BYTES)
+            os.utime(changed, (benchrun.MTIME_SECONDS, benchrun.MTIME_SECONDS))
+            sink.delay(options.latency)
+            # A request for every file would take minutes.
+            listing = [client for client in clients if not client.heads_each_file]
+            run(f"nothing changed among {files}, {options.latency} ms latency", 0, listing, rounds=1)
+            sink.delay(0)
         shutil.rmtree(tree)
         sink.stop()
     return results

@@ -41,6 +41,11 @@ class Client:
     environment: dict = field(default_factory=dict)
     # What it can take part in; all when empty.
     only: tuple = ()
+    # A comparison of more files is not for it: why.
+    most_files: int = 0
+    why_not_more: str = ""
+    # It asks for every file, where others only list.
+    heads_each_file: bool = False
 
     def does(self, what):
         return not self.only or what in self.only
@@ -72,7 +77,7 @@ class Tools:
         if python.exists():
             found += [self.s5cmd(), self.obstore(), self.awscrt(), self.aws(), self.pos3()]
         if self.rclone_path().exists():
-            found.append(self.rclone())
+            found += [self.rclone(), self.rclone_default()]
         return found
 
     # MARK: the clients
@@ -113,7 +118,10 @@ class Tools:
                 return [*start, "cp", f"{job.local}/", job.url + "/"]
             return [*start, "cp", job.url + "/*", f"{job.local}/"]
 
-        return Client("s5cmd", "--numworkers, -c and -p as wide as the others; sync --size-only", command)
+        return Client(
+            "s5cmd", "--numworkers, -c and -p as wide as the others; sync --size-only", command,
+            most_files=100_000, why_not_more="it holds 16 KiB a file, 16 GB for a million",
+        )
 
     def obstore(self):
         return self.library("obstore", "unsigned payload, 16 MiB pieces")
@@ -165,6 +173,18 @@ class Tools:
         return self.built / "rclone/usr/bin/rclone"
 
     def rclone(self):
+        return self.rclone_with(
+            "rclone", "16M chunks, no MD5 metadata, --s3-no-head for small files; sync --fast-list --update "
+            "--use-server-modtime", ["--fast-list", "--update", "--use-server-modtime"],
+        )
+
+    def rclone_default(self):
+        return self.rclone_with(
+            "rclone default", "sync as it comes: a HEAD a file", [], only=("reconcile",), most_files=100_000,
+            why_not_more="it asks for each file", heads_each_file=True,
+        )
+
+    def rclone_with(self, name, setting, comparison, **traits):
         def command(job):
             remote = f"bench:{job.bucket}/{job.key}"
             start = [
@@ -173,7 +193,7 @@ class Tools:
                 "--s3-no-check-bucket", "--multi-thread-streams", job.width,
             ]
             if job.what == "reconcile":
-                return [*start, "sync", "--fast-list", "--update", "--use-server-modtime", job.local, remote]
+                return [*start, "sync", *comparison, job.local, remote]
             if job.is_large:
                 ends = [job.local, remote] if job.what.startswith("up") else [remote, job.local]
                 return [*start, "copyto", *ends]
@@ -181,8 +201,9 @@ class Tools:
             return [*start, "copy", "--s3-no-head", *ends]
 
         return Client(
-            "rclone", "16M chunks, no MD5 metadata, --s3-no-head for small files; sync --fast-list --update", command,
+            name, setting, command,
             {"RCLONE_CONFIG_BENCH_TYPE": "s3", "RCLONE_CONFIG_BENCH_PROVIDER": "Other",
              "RCLONE_CONFIG_BENCH_ENDPOINT": self.endpoint, "RCLONE_CONFIG_BENCH_ENV_AUTH": "true",
              "RCLONE_CONFIG_BENCH_FORCE_PATH_STYLE": "true", "RCLONE_CONFIG_BENCH_LIST_VERSION": "2"},
+            **traits,
         )
