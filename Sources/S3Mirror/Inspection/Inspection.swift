@@ -69,11 +69,11 @@ package final class Inspection: Sendable {
 
   /// Nil when there is nothing local to publish yet: a sync that will download first.
   private func uploadPlan(_ spec: MirrorSpec, at place: Place, name: String) throws -> UploadPlanner? {
-    guard let found = try kind(at: place.local) else {
+    guard try kind(at: place.local) != nil else {
       if spec.direction == .sync { return nil }
       throw MirrorError(.local, "\(name): \(place.local) does not exist; there is nothing to upload")
     }
-    let (surveyor, content) = try comparison(at: place, found, policy: options.compare.policy)
+    let (surveyor, content) = try comparison(at: place, policy: options.compare.policy)
     let markers = try options.commitLast.map { try GlobPattern($0) }
     return UploadPlanner(
       name: name, surveyor: surveyor, content: content,
@@ -97,11 +97,11 @@ package final class Inspection: Sendable {
     }
     let spec = MirrorSpec.upload(remote, local: local, delete: false, exclude: exclude, include: include)
     let place = try place(spec, name: local)
-    guard let found = try kind(at: place.local) else {
+    guard try kind(at: place.local) != nil else {
       throw MirrorError(.local, "\(place.local) does not exist; there is nothing to verify")
     }
     // Every file of equal size is a suspect to a verification.
-    let (surveyor, _) = try comparison(at: place, found, policy: .checksum)
+    let (surveyor, _) = try comparison(at: place, policy: .checksum)
     let verifier = Verifier(
       surveyor: surveyor, readers: resources.readers, reading: reading, width: options.maxWorkers)
     do {
@@ -137,25 +137,15 @@ package final class Inspection: Sendable {
     }
   }
 
-  /// A directory goes under the prefix; a file under the key, or into a prefix that is written with a slash.
-  private func comparison(at place: Place, _ found: EntryKind, policy: ComparePolicy) throws -> (
-    Surveyor, ContentComparison
-  ) {
-    let location = place.location
-    var mapping = KeyMapping.tree(prefix: location.prefix)
-    var rootPath = place.local
-    if found == .file, let name = place.local.lastComponent?.string {
-      let key = location.isExplicitPrefix ? location.prefix + name : location.key
-      mapping = .file(name: RelativePath(name), key: key)
-      rootPath = place.local.removingLastComponent()
-    }
-    let root = try TreeRoot(path: rootPath, symlinks: options.symlinks.policy)
+  private func comparison(at place: Place, policy: ComparePolicy) throws -> (Surveyor, ContentComparison) {
+    let upload = try UploadPlacement(place.local, at: place.location) { place.filter }
+    let root = try TreeRoot(path: upload.root, symlinks: options.symlinks.policy)
     let surveyor = Surveyor(
-      root: root, mapping: mapping, filter: place.filter,
+      root: root, mapping: upload.mapping, filter: upload.filter,
       symlinks: options.symlinks.policy, comparison: Comparison(policy: policy),
       store: place.store, order: ListingOrder(), wallClock: wallClockNanoseconds)
     let content = ContentComparison(
-      root: root, mapping: mapping, store: place.store, readers: resources.readers, policy: policy,
+      root: root, mapping: upload.mapping, store: place.store, readers: resources.readers, policy: policy,
       ledger: nil)
     return (surveyor, content)
   }

@@ -302,41 +302,28 @@ package final class MirrorScope: Sendable {
     let spec = registration.spec
     let bucket = try buckets.bucket(of: location)
     let (store, requests) = bucket.counted()
-    let (rootPath, mapping, filter) = try place(registration, at: location)
+    let place = try UploadPlacement(registration.local, at: location) {
+      try filter(of: registration.name, spec: spec)
+    }
+    if case .tree = place.mapping { try createDirectories(place.root) }
     var uploadSettings = options.uploadSettings
     uploadSettings.checksums = bucket.checksums
     let markers = try options.commitLast.map { try GlobPattern($0) }
     var settings = UploadLane.Settings(
-      name: registration.name, mapping: mapping,
+      name: registration.name, mapping: place.mapping,
       policy: .init(interval: spec.interval, settle: options.settle, openFileGrace: options.openFileGrace),
-      delete: spec.delete, filter: filter, symlinks: options.symlinks.policy,
+      delete: spec.delete, filter: place.filter, symlinks: options.symlinks.policy,
       commitOrder: CommitOrder { path in markers.contains { $0.matches(path) } },
       compare: options.compare.policy, bound: options.maxDelete.bound, width: options.maxWorkers * 2)
     settings.auditInterval = options.auditInterval
     let lane = try UploadLane(
-      settings: settings, root: try TreeRoot(path: rootPath, symlinks: options.symlinks.policy),
+      settings: settings, root: try TreeRoot(path: place.root, symlinks: options.symlinks.policy),
       store: MeteredStore(store, meter: meter), requests: requests,
       resources: resources,
       uploadSettings: uploadSettings, journal: journal(bucket: location.bucket),
       watching: watching, wallClock: wallClockNanoseconds)
     remember(registration.local, for: registration.name)
     return lane
-  }
-
-  /// A directory goes under the prefix; a file under the key, or into a prefix that is written with a slash.
-  private func place(_ registration: Registration, at location: S3Location) throws -> (
-    FilePath, KeyMapping, PathFilter
-  ) {
-    let local = registration.local
-    guard try kind(at: local) == .file, let name = local.lastComponent?.string else {
-      try createDirectories(local)
-      let filter = try filter(of: registration.name, spec: registration.spec)
-      return (local, .tree(prefix: location.prefix), filter)
-    }
-    let key = location.isExplicitPrefix ? location.prefix + name : location.key
-    // Everything beside the file is excluded, so that only its own events are seen.
-    let only = try PathFilter(exclude: [], include: ["/" + GlobPattern.escaped(name)])
-    return (local.removingLastComponent(), .file(name: RelativePath(name), key: key), only)
   }
 
   private func filter(of name: String, spec: MirrorSpec) throws -> PathFilter {
