@@ -45,6 +45,8 @@ package enum WithheldReason: Sendable, Hashable {
   case stillPresent
   /// The server may keep this local file's object under the key: some write a backslash as a slash.
   case alias(of: RelativePath)
+  /// The object is no longer the one that was published here or listed: somebody else wrote it.
+  case replaced
   /// Uploads come before deletes, and some failed: an object may be the last copy of what was renamed.
   case uploadsFailed
 }
@@ -59,6 +61,7 @@ extension WithheldReason: CustomStringConvertible {
     case .rootEmptyAtEntry: "the local root was empty or absent at entry while the prefix was not"
     case .unseen(let path): "\(path) could not be seen in full"
     case .stillPresent: "the local file is there"
+    case .replaced: "the object was written by somebody else since it was published or listed"
     case .uploadsFailed: "some uploads failed, and deletes come after them"
     case .alias(let path): "it may be the object of \(path), whose own key is not listed"
     }

@@ -43,6 +43,14 @@ package struct S3Error: Error, Sendable {
   }
 
   package var isNotFound: Bool { status == 404 }
+
+  /// The key is missing, not the bucket.
+  package var isMissingKey: Bool {
+    code == "NoSuchKey" || status == 404 && key != nil && code != "NoSuchBucket"
+  }
+
+  /// The object is another than the condition names. A line of DeleteObjects' answer has the code and no status.
+  package var isPreconditionFailed: Bool { status == 412 || code == "PreconditionFailed" }
   package var isAccessDenied: Bool { status == 401 || status == 403 }
 }
 

@@ -52,6 +52,9 @@ struct MirrorOptions: ParsableArguments {
   @Option(help: "The most deletes of one batch: a number, or none for no bound.")
   var maxDelete: String?
 
+  @Flag(help: "Delete an object only while it is the one that was published or listed, where the server can.")
+  var deleteIfMatch = false
+
   @Option(help: "What symbolic links are: skip or follow.")
   var symlinks: String = "skip"
 
@@ -157,6 +160,7 @@ struct MirrorOptions: ParsableArguments {
     options.compare = Options.Compare(rawValue: compare) ?? .standard
     options.symlinks = Options.Symlinks(rawValue: symlinks) ?? .skip
     options.maxDelete = maxDelete.map { Int($0).map { .limit($0) } ?? .unlimited } ?? .standard
+    options.deleteCondition = deleteIfMatch ? .ifMatch : .none
     if !commitLast.isEmpty { options.commitLast = commitLast }
     options.settle = settle.duration
     options.openFileGrace = openFileGrace?.duration

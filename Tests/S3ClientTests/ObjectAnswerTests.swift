@@ -199,6 +199,15 @@ import Testing
     #expect(request.headers["x-amz-checksum-crc32"] == CRC32(Array(body.utf8)).base64)
   }
 
+  @Test func `a condition is each key's own`() throws {
+    let request = try DeleteObjects([.init(key: "a", ifMatch: "abc"), .init(key: "b")]).request()
+    let body = try text(of: request.body)
+    #expect(
+      body.contains(
+        "<Object><Key>a</Key><ETag>&quot;abc&quot;</ETag></Object><Object><Key>b</Key></Object>"))
+    #expect(DeleteObject(key: "a", ifMatch: "abc").request().headers["If-Match"] == "\"abc\"")
+  }
+
   @Test func `no keys, too many and keys that XML cannot carry are refused before anything is sent`() {
     #expect(throws: S3Error.self) { try DeleteObjects(keys: []).request() }
     #expect(throws: S3Error.self) { try DeleteObjects(keys: Array(repeating: "k", count: 1_001)).request() }

@@ -85,6 +85,38 @@ import Testing
   }
 
   @Test(arguments: stores)
+  func `a delete with a condition spares what is another object`(kind: StoreUnderTest) async throws {
+    try await kind.run { store, prefix in
+      let (one, two, three) = (prefix + "one", prefix + "two &", prefix + "three")
+      let etag = try await put(store, one, "1").etag
+      for key in [two, three] { _ = try await put(store, key, "2") }
+      let alone = await #expect(throws: S3Error.self) {
+        _ = try await store.send(DeleteObject(key: three, ifMatch: etag))
+      }
+      #expect(alone?.isPreconditionFailed == true)
+      let together = try await store.send(
+        DeleteObjects([.init(key: one, ifMatch: etag), .init(key: two, ifMatch: etag), .init(key: three)]))
+      // Where the first answer was lost, the key is missing the second time.
+      let spared = together.failures.filter { !$0.isMissingKey }
+      #expect(spared.map(\.key) == [two])
+      #expect(spared.map(\.isPreconditionFailed) == [true])
+      let left = try await keys(of: store, prefix: prefix)
+      #expect(left == [Array(two.utf8)])
+    }
+  }
+
+  @Test(arguments: stores)
+  func `a listing begins after any key`(kind: StoreUnderTest) async throws {
+    try await kind.run { store, prefix in
+      for key in ["a", "b/1", "b/2", "c +%"] { _ = try await put(store, prefix + key, "x") }
+      for (start, rest) in [("b/1", ["b/2", "c +%"]), ("b/15", ["b/2", "c +%"]), ("c +", ["c +%"])] {
+        let page = try await store.send(ListObjectsV2(prefix: prefix, startAfter: prefix + start))
+        #expect(page.objects.map(\.key) == rest.map { prefix + $0 })
+      }
+    }
+  }
+
+  @Test(arguments: stores)
   func `a prefix is bytes, and paging loses nothing`(kind: StoreUnderTest) async throws {
     try await kind.run { store, prefix in
       let inside = (0..<7).map { "a b+/x \($0)" }

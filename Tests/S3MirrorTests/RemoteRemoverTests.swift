@@ -19,12 +19,16 @@ import Testing
     try directory.makeDirectory("root")
   }
 
-  private func remover(bound: DeleteBound = .standard) throws -> RemoteRemover {
+  private let ledger = PublishedLedger()
+
+  private func remover(
+    bound: DeleteBound = .standard, condition: Options.DeleteCondition = .none
+  ) throws -> RemoteRemover {
     RemoteRemover(
       name: "up", root: try TreeRoot(path: FilePath(directory["root"])), mapping: .tree(prefix: "p/"),
       store: store, bound: bound,
       journal: Journal(log: nil, logger: Logger(label: "test"), observer: nil, bucket: "bucket"),
-      ledger: PublishedLedger())
+      ledger: ledger, condition: condition)
   }
 
   private func place(_ names: [RelativePath]) async {
@@ -130,6 +134,77 @@ import Testing
     let outcome = try await remover().remove(["name"], of: 2)
     #expect(outcome.deleted == ["name"])
     #expect(await store.keys == ["p/name/file"])
+  }
+
+  // MARK: If-Match
+
+  private func publish(_ name: RelativePath, _ bytes: [UInt8]) async throws {
+    await store.place("p/" + name.string, bytes)
+    let etag = try #require(await store.object("p/" + name.string)).etag
+    let stamp = FileStamp(device: 1, inode: 1, size: 1, modified: 1, changed: 1)
+    ledger.note(.init(stamp: stamp, etag: etag), for: name)
+  }
+
+  @Test func `what somebody else wrote since it was published stays, on request`() async throws {
+    let odd: RelativePath = "bell\u{7}"
+    for name in ["mine", "theirs", odd, "odd\u{7}theirs"] as [RelativePath] { try await publish(name, [1]) }
+    await store.place("p/theirs", [2])
+    await store.place("p/odd\u{7}theirs", [2])
+    let names: [RelativePath] = ["mine", "theirs", odd, "odd\u{7}theirs"]
+    let outcome = try await remover(condition: .ifMatch).remove(names, of: 4)
+    #expect(outcome.deleted.sorted() == [odd, "mine"])
+    #expect(outcome.withheld == ["theirs": .replaced, "odd\u{7}theirs": .replaced])
+    #expect(outcome.failed.isEmpty)
+    #expect(await store.keys == ["p/odd\u{7}theirs", "p/theirs"])
+    // A listing that shows their object does not make it ours.
+    let theirs = try #require(await store.object("p/theirs")).etag
+    let again = try await remover(condition: .ifMatch).remove(["theirs"], of: 2, listed: ["theirs": theirs])
+    #expect(again.withheld == ["theirs": .replaced])
+    #expect(await store.count(of: HeadObject.name) == 0)
+    // Without the condition it goes.
+    #expect(try await remover().remove(["theirs"], of: 2).deleted == ["theirs"])
+  }
+
+  @Test func `what was only listed goes while it is what was listed`() async throws {
+    await place(["same", "other"])
+    let etag = try #require(await store.object("p/same")).etag
+    await store.place("p/other", [2])
+    let outcome = try await remover(condition: .ifMatch).remove(
+      ["same", "other"], of: 2, listed: ["same": etag, "other": etag])
+    #expect(outcome.deleted == ["same"])
+    #expect(outcome.withheld == ["other": .replaced])
+    #expect(await store.count(of: HeadObject.name) == 0)
+  }
+
+  @Test func `what was neither published nor listed is asked for`() async throws {
+    await place(["here", "raced"])
+    let store = store
+    await store.hold { call in
+      if call.operation == DeleteObjects.name { await store.place("p/raced", [2]) }
+    }
+    let outcome = try await remover(condition: .ifMatch).remove(["here", "raced", "gone"], of: 3)
+    #expect(outcome.deleted.sorted() == ["gone", "here"])
+    #expect(outcome.withheld == ["raced": .replaced])
+    #expect(await store.count(of: HeadObject.name) == 3)
+  }
+
+  @Test func `an object that is gone already is as good as deleted`() async throws {
+    try await publish("gone", [1])
+    await store.remove("p/gone")
+    let outcome = try await remover(condition: .ifMatch).remove(["gone"], of: 1)
+    #expect(outcome.deleted == ["gone"])
+    #expect(outcome.failed.isEmpty)
+  }
+
+  @Test func `a bucket that is gone is a failure, not a delete`() async throws {
+    try await publish("a", [1])
+    await store.inject { call, _ in
+      S3Error(
+        operation: call.operation, bucket: "bucket", key: nil, status: 404, code: "NoSuchBucket", message: "")
+    }
+    let outcome = try await remover(condition: .ifMatch).remove(["a"], of: 1)
+    #expect(outcome.failed.keys.sorted() == ["a"])
+    #expect(outcome.deleted.isEmpty)
   }
 
   @Test func `a directory marker goes when its directory is gone`() async throws {

@@ -82,7 +82,8 @@ extension FakeBucket {
     return bytes[ends[0]...min(ends[1], bytes.count - 1)]
   }
 
-  mutating func delete(_ key: Key) -> HTTPResponse {
+  mutating func delete(_ key: Key, _ request: S3Request) throws -> HTTPResponse {
+    try checkCondition(key, request)
     objects[key] = nil
     return HTTPResponse(status: 204)
   }
@@ -93,10 +94,21 @@ extension FakeBucket {
       throw Refusal(400, "InvalidRequest", "Missing required header for this request: Content-MD5")
     }
     _ = try verify(bytes, request)
-    let keys = try document(bytes).all("Object").compactMap { $0.text(of: "Key") }
-    guard (1...DeleteObjects.keyLimit).contains(keys.count) else { throw Refusal(400, "MalformedXML") }
-    for key in keys { objects[Array(key.utf8)] = nil }
+    let targets = try document(bytes).all("Object")
+    guard (1...DeleteObjects.keyLimit).contains(targets.count) else { throw Refusal(400, "MalformedXML") }
     var answer = RequestDocument(root: "DeleteResult")
+    for target in targets {
+      guard let key = target.text(of: "Key") else { throw Refusal(400, "MalformedXML") }
+      let object = objects[Array(key.utf8)]
+      if let etag = target.text(of: "ETag").map(ETag.bare), etag != object?.etag {
+        answer.open("Error")
+        answer.element("Key", key)
+        answer.element("Code", object == nil ? "NoSuchKey" : "PreconditionFailed")
+        answer.close("Error")
+      } else {
+        objects[Array(key.utf8)] = nil
+      }
+    }
     answer.close("DeleteResult")
     return HTTPResponse(status: 200, body: answer.bytes)
   }

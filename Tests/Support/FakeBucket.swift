@@ -114,7 +114,7 @@ package struct FakeBucket: Sendable {
     case PutObject.name: try put(key, request)
     case HeadObject.name: try get(key, request, isHead: true)
     case GetObject.name: try get(key, request, isHead: false)
-    case DeleteObject.name: delete(key)
+    case DeleteObject.name: try delete(key, request)
     case DeleteObjects.name: try deleteMany(request)
     case CopyObject.name: try copy(key, request)
     case ListObjectsV2.name: try list(request)

@@ -1,11 +1,16 @@
+import HTTPTransport
+
 /// Removes one object; a success also when there was none. On a versioned bucket it leaves a delete marker.
 package struct DeleteObject: S3Operation {
   package static let name = "DeleteObject"
 
   package var objectKey: String
+  /// Only while the object has this ETag; else 412, or 404 when it is gone.
+  package var ifMatch: String?
 
-  package init(key: String) {
+  package init(key: String, ifMatch: String? = nil) {
     self.objectKey = key
+    self.ifMatch = ifMatch
   }
 
   package struct Output: Sendable {
@@ -16,7 +21,11 @@ package struct DeleteObject: S3Operation {
 
   package var key: String? { objectKey }
 
-  package func request() -> S3Request { S3Request(method: .delete, key: objectKey) }
+  package func request() -> S3Request {
+    var headers = HTTPHeaders()
+    if let ifMatch { WriteCondition.ifMatch(ifMatch).add(to: &headers) }
+    return S3Request(method: .delete, key: objectKey, headers: headers)
+  }
 
   package func output(from response: S3Response) -> Output {
     Output(

@@ -7,11 +7,27 @@ package struct DeleteObjects: S3Operation {
   /// AWS, "DeleteObjects".
   package static let keyLimit = 1_000
 
-  package var keys: [String]
+  package struct Target: Sendable, Hashable {
+    package var key: String
+    /// The object goes only while it has this ETag: else it stays, with a failure `PreconditionFailed` of its own (AWS,
+    /// "How to perform conditional deletes"). A server that does not know it deletes all the same.
+    package var ifMatch: String?
 
-  /// - Parameter keys: at most `keyLimit`, each of which `canCarry` lets pass.
+    package init(key: String, ifMatch: String? = nil) {
+      self.key = key
+      self.ifMatch = ifMatch
+    }
+  }
+
+  package var targets: [Target]
+
+  /// - Parameter targets: at most `keyLimit`, each of whose keys `canCarry` lets pass.
+  package init(_ targets: [Target]) {
+    self.targets = targets
+  }
+
   package init(keys: [String]) {
-    self.keys = keys
+    self.init(keys.map { Target(key: $0) })
   }
 
   /// Whether the key can stand in the request's XML. Others go by `DeleteObject`.
@@ -35,9 +51,10 @@ package struct DeleteObjects: S3Operation {
     var document = RequestDocument(root: "Delete")
     // Only failures are answered: a thousand confirmations say nothing more.
     document.element("Quiet", "true")
-    for key in keys {
+    for target in targets {
       document.open("Object")
-      document.element("Key", key)
+      document.element("Key", target.key)
+      if let etag = target.ifMatch { document.element("ETag", ETag.quoted(etag)) }
       document.close("Object")
     }
     document.close("Delete")
@@ -66,10 +83,10 @@ package struct DeleteObjects: S3Operation {
 
   private func check() throws {
     var fault: (key: String?, message: String)?
-    if keys.isEmpty || keys.count > Self.keyLimit {
-      fault = (nil, "\(keys.count) keys; one request takes 1 to \(Self.keyLimit)")
-    } else if let odd = keys.first(where: { !Self.canCarry($0) }) {
-      fault = (odd, "XML 1.0 cannot carry this key; delete it by DeleteObject")
+    if targets.isEmpty || targets.count > Self.keyLimit {
+      fault = (nil, "\(targets.count) keys; one request takes 1 to \(Self.keyLimit)")
+    } else if let odd = targets.first(where: { !Self.canCarry($0.key) }) {
+      fault = (odd.key, "XML 1.0 cannot carry this key; delete it by DeleteObject")
     }
     guard let fault else { return }
     throw S3Error(

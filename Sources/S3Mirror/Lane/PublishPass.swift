@@ -139,13 +139,17 @@ struct PublishPass: Sendable {
     for path in waiting { outcome.unpublished.entries[path] = batch.entries[path] }
 
     var candidates = ready
+    var listed: [RelativePath: String] = [:]
     for (directory, since) in batch.goneDirectories {
       if isHeld(directory) {
         outcome.unpublished.goneDirectories[directory] = since
         continue
       }
       do {
-        candidates += try await objects(below: directory)
+        for (path, etag) in try await objects(below: directory) {
+          candidates.append(path)
+          listed[path] = etag
+        }
       } catch {
         outcome.failed[directory] = cause(of: error)
         outcome.unpublished.goneDirectories[directory] = since
@@ -155,7 +159,8 @@ struct PublishPass: Sendable {
     let published = Set(outcome.settled)
     let moved = Set(
       batch.entries.compactMap { path, entry in published.contains(path) ? entry.renamedFrom : nil })
-    let removal = await remover.remove(candidates, of: objectCount + outcome.created, moved: moved)
+    let removal = await remover.remove(
+      candidates, of: objectCount + outcome.created, moved: moved, listed: listed)
     note(removal, batch: batch, in: &outcome)
   }
 
@@ -181,15 +186,15 @@ struct PublishPass: Sendable {
   }
 
   /// The objects that were published below a directory which left the tree. The one listing a tick may need.
-  private func objects(below directory: RelativePath) async throws -> [RelativePath] {
-    var found: [RelativePath] = []
+  private func objects(below directory: RelativePath) async throws -> [(RelativePath, etag: String)] {
+    var found: [(RelativePath, etag: String)] = []
     let listing = Listing(store: publisher.store, prefix: publisher.mapping.key(for: directory) + "/")
     try await listing.forEachPage { page in
       for object in page.content.objects {
         guard let path = publisher.mapping.path(forKey: object.key), !filter.excludes(path, .file) else {
           continue
         }
-        found.append(path)
+        found.append((path, object.etag))
       }
       return true
     }

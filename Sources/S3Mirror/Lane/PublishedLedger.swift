@@ -27,6 +27,11 @@ final class PublishedLedger: Sendable {
     records.withLock { $0[path] = nil }
   }
 
+  /// What this run last published there, whatever became of the file.
+  func etag(of path: RelativePath) -> String? {
+    records.withLock { $0[path]?.etag }
+  }
+
   /// The names under which a file was published. Looks through all: for files with several links, which are few.
   func paths(ofInode inode: UInt64, device: UInt64) -> [RelativePath] {
     records.withLock { records in

@@ -23,6 +23,7 @@ struct RemoteRemover: Sendable {
   var bound: DeleteBound
   let journal: Journal
   let ledger: PublishedLedger
+  var condition = Options.DeleteCondition.none
   /// Markers go before what they name, so that no reader follows one to a file that is gone.
   var commitOrder: CommitOrder?
 
@@ -31,9 +32,11 @@ struct RemoteRemover: Sendable {
   ///   - objectCount: how many objects lie under the prefix.
   ///   - moved: paths whose content is on S3 under its new name: their deletes lose nothing, so the bound does not
   ///     count them.
-  func remove(_ candidates: [RelativePath], of objectCount: Int, moved: Set<RelativePath> = []) async
-    -> Outcome
-  {
+  ///   - listed: ETags that a listing told, for the condition.
+  func remove(
+    _ candidates: [RelativePath], of objectCount: Int, moved: Set<RelativePath> = [],
+    listed: [RelativePath: String] = [:]
+  ) async -> Outcome {
     var outcome = Outcome()
     guard !candidates.isEmpty else { return outcome }
     guard root.isUnchanged else {
@@ -50,18 +53,28 @@ struct RemoteRemover: Sendable {
     }
     let (markers, others) = absent.partitioned { commitOrder?.isMarker($0) ?? false }
     // From the top down: a marker further up speaks for those below it.
-    await removeAll(markers.sorted { $0.ancestors.count < $1.ancestors.count }, noting: &outcome)
-    let left = markers.filter { outcome.failed[$0] != nil }
+    await removeAll(
+      markers.sorted { $0.ancestors.count < $1.ancestors.count }, listed: listed, noting: &outcome)
+    let left = markers.filter { outcome.failed[$0] != nil || outcome.withheld[$0] != nil }
     let (held, free) = others.partitioned { path in left.contains { path.isWithin($0.parent) } }
-    for path in held { outcome.failed[path] = "a marker that names it could not be deleted first" }
-    await removeAll(free, noting: &outcome)
+    for path in held {
+      // Somebody else's marker may name what somebody else has put here.
+      if left.contains(where: { outcome.withheld[$0] != nil && path.isWithin($0.parent) }) {
+        outcome.withheld[path] = .replaced
+      } else {
+        outcome.failed[path] = "a marker that names it could not be deleted first"
+      }
+    }
+    await removeAll(free, listed: listed, noting: &outcome)
     return outcome
   }
 
-  private func removeAll(_ paths: [RelativePath], noting outcome: inout Outcome) async {
+  private func removeAll(
+    _ paths: [RelativePath], listed: [RelativePath: String], noting outcome: inout Outcome
+  ) async {
     for start in stride(from: 0, to: paths.count, by: Self.batchSize) {
       let batch = Array(paths[start..<min(start + Self.batchSize, paths.count)])
-      await remove(batch: batch, noting: &outcome)
+      await remove(batch: batch, listed: listed, noting: &outcome)
     }
   }
 
@@ -81,55 +94,105 @@ struct RemoteRemover: Sendable {
     return absent
   }
 
-  private func remove(batch: [RelativePath], noting outcome: inout Outcome) async {
-    // Immediately before the request: a file that came back in the meantime keeps its object.
-    let batch = batch.filter { path in
-      do { return try root.isAbsent(forObjectAt: path) } catch { return false }
-    }
-    let (plain, odd) = batch.partitioned { DeleteObjects.canCarry(mapping.key(for: $0)) }
+  private func remove(
+    batch: [RelativePath], listed: [RelativePath: String], noting outcome: inout Outcome
+  ) async {
+    let targets = await targets(of: batch, listed: listed, noting: &outcome)
+      // Immediately before the request: a file that came back in the meantime keeps its object.
+      .filter { target in
+        do { return try root.isAbsent(forObjectAt: target.path) } catch { return false }
+      }
+    let (plain, odd) = targets.partitioned { DeleteObjects.canCarry($0.key) }
     if !plain.isEmpty { await removeTogether(plain, noting: &outcome) }
-    for path in odd { await removeAlone(path, noting: &outcome) }
+    for target in odd { await removeAlone(target, noting: &outcome) }
   }
 
-  private func removeTogether(_ paths: [RelativePath], noting outcome: inout Outcome) async {
+  /// One object on its way out.
+  private struct Target: Sendable {
+    var path: RelativePath
+    var key: String
+    /// What it must still be; nil where nothing is asked.
+    var etag: String?
+  }
+
+  /// What this run published speaks before what was listed: the listing may already show what somebody else wrote.
+  private func targets(
+    of paths: [RelativePath], listed: [RelativePath: String], noting outcome: inout Outcome
+  ) async -> [Target] {
+    if condition == .none { return paths.map { Target(path: $0, key: mapping.key(for: $0)) } }
+    let known = paths.map { path in
+      Target(path: path, key: mapping.key(for: path), etag: ledger.etag(of: path) ?? listed[path])
+    }
+    let (ready, unknown) = known.partitioned { $0.etag != nil }
+    let answers = await concurrentEach(unknown, width: Self.headsInFlight) { [store] target in
+      (target, await Self.etag(of: target.key, in: store))
+    }
+    var targets = ready
+    for (target, answer) in answers {
+      switch answer {
+      case .success(let etag): targets.append(Target(path: target.path, key: target.key, etag: etag))
+      case .failure(let error): note(error, on: target, in: &outcome)
+      }
+    }
+    return targets
+  }
+
+  private static func etag(of key: String, in store: any ObjectStore) async -> Result<String, any Error> {
     do {
-      let answer = try await store.send(DeleteObjects(keys: paths.map { mapping.key(for: $0) }))
+      return .success(try await store.send(HeadObject(key: key)).etag)
+    } catch {
+      return .failure(error)
+    }
+  }
+
+  /// For files that an earlier run published and whose directory was not listed.
+  private static let headsInFlight = 10
+
+  private func removeTogether(_ targets: [Target], noting outcome: inout Outcome) async {
+    do {
+      let answer = try await store.send(
+        DeleteObjects(targets.map { .init(key: $0.key, ifMatch: $0.etag) }))
       let errors = Dictionary(
-        answer.failures.map { (RelativePath($0.key ?? ""), String(describing: $0)) },
-        uniquingKeysWith: { $1 })
-      for path in paths {
-        let key = mapping.key(for: path)
-        if let reason = errors[RelativePath(key)] {
-          outcome.failed[path] = reason
-          journal.failed(.delete, mirror: name, path: path, key: key, error: reason)
+        answer.failures.map { (RelativePath($0.key ?? ""), $0) }, uniquingKeysWith: { $1 })
+      for target in targets {
+        if let error = errors[RelativePath(target.key)] {
+          note(error, on: target, in: &outcome)
         } else {
-          noteDeleted(path, key: key, in: &outcome)
+          noteDeleted(target, in: &outcome)
         }
       }
     } catch {
-      for path in paths {
-        outcome.failed[path] = cause(of: error)
-        journal.failed(.delete, mirror: name, path: path, key: mapping.key(for: path), error: error)
-      }
+      for target in targets { note(error, on: target, in: &outcome) }
     }
   }
 
   /// Keys with characters that XML 1.0 cannot carry go by single DELETE.
-  private func removeAlone(_ path: RelativePath, noting outcome: inout Outcome) async {
-    let key = mapping.key(for: path)
+  private func removeAlone(_ target: Target, noting outcome: inout Outcome) async {
     do {
-      _ = try await store.send(DeleteObject(key: key))
-      noteDeleted(path, key: key, in: &outcome)
+      _ = try await store.send(DeleteObject(key: target.key, ifMatch: target.etag))
+      noteDeleted(target, in: &outcome)
     } catch {
-      outcome.failed[path] = cause(of: error)
-      journal.failed(.delete, mirror: name, path: path, key: key, error: error)
+      note(error, on: target, in: &outcome)
     }
   }
 
-  private func noteDeleted(_ path: RelativePath, key: String, in outcome: inout Outcome) {
-    outcome.deleted.append(path)
-    ledger.forget(path)
-    journal.deleted(mirror: name, path: path, key: key)
+  private func note(_ error: any Error, on target: Target, in outcome: inout Outcome) {
+    if condition == .ifMatch, let error = error as? S3Error {
+      // An object that is gone cannot match: what was asked for is so.
+      if error.isMissingKey { return noteDeleted(target, in: &outcome) }
+      if error.isPreconditionFailed {
+        outcome.withheld[target.path] = .replaced
+        return
+      }
+    }
+    outcome.failed[target.path] = cause(of: error)
+    journal.failed(.delete, mirror: name, path: target.path, key: target.key, error: error)
+  }
+
+  private func noteDeleted(_ target: Target, in outcome: inout Outcome) {
+    outcome.deleted.append(target.path)
+    ledger.forget(target.path)
+    journal.deleted(mirror: name, path: target.path, key: target.key)
   }
 }
 

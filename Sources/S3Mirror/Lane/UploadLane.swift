@@ -20,6 +20,7 @@ final class UploadLane: Sendable {
     var commitOrder: CommitOrder
     var compare: ComparePolicy
     var bound: DeleteBound
+    var deleteCondition = Options.DeleteCondition.none
     /// Files under way at one time.
     var width: Int
     /// Time from audit to audit, a comparison of everything that should find nothing; nil makes none.
@@ -304,7 +305,8 @@ final class UploadLane: Sendable {
   var remover: RemoteRemover {
     RemoteRemover(
       name: settings.name, root: root, mapping: settings.mapping, store: store, bound: settings.bound,
-      journal: journal, ledger: ledger, commitOrder: settings.commitOrder)
+      journal: journal, ledger: ledger, condition: settings.deleteCondition,
+      commitOrder: settings.commitOrder)
   }
 
   var reconciler: Reconciler {

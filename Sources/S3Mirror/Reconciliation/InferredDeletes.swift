@@ -67,14 +67,17 @@ struct InferredDeletes: Sendable {
     do {
       try await judge(extras) { [remover] verdicts in
         var candidates: [RelativePath] = []
+        var listed: [RelativePath: String] = [:]
         for (entry, verdict) in verdicts {
           switch verdict {
-          case .delete: candidates.append(entry.path)
+          case .delete:
+            candidates.append(entry.path)
+            listed[entry.path] = entry.object.etag
           case .withheld(let reason): outcome.withhold(entry.path, reason)
           case .keep: continue
           }
         }
-        let removal = await remover.remove(candidates, of: survey.remoteObjects)
+        let removal = await remover.remove(candidates, of: survey.remoteObjects, listed: listed)
         outcome.summary.deleted += removal.deleted.count
         for (path, reason) in removal.withheld where reason != .stillPresent {
           outcome.withhold(path, reason)

@@ -36,6 +36,8 @@ public struct Options: Sendable {
   public var compare: Compare
   /// How many objects one batch of deletes may remove. Default ``MaxDelete-swift.enum/standard``.
   public var maxDelete: MaxDelete
+  /// When an object that is to be deleted goes. Default ``DeleteCondition-swift.enum/none``.
+  public var deleteCondition: DeleteCondition
   /// Names published only after everything else in their directory. Default ``defaultCommitLast``.
   public var commitLast: [String]
   /// What symbolic links are. Default ``Symlinks-swift.enum/skip``.
@@ -91,6 +93,14 @@ public struct Options: Sendable {
     case unlimited
   }
 
+  public enum DeleteCondition: Sendable, Hashable {
+    /// Whoever wrote it last.
+    case none
+    /// Only while its ETag is the one that this mirror published or, where it did not, listed. What somebody else wrote since
+    /// stays, and is reported as withheld. A server that does not know conditional deletes deletes all the same.
+    case ifMatch
+  }
+
   public enum Symlinks: String, Sendable, Hashable, CaseIterable {
     /// Left out and counted.
     case skip
@@ -122,6 +132,7 @@ public struct Options: Sendable {
     auditInterval = .seconds(86_400)
     compare = .standard
     maxDelete = .standard
+    deleteCondition = .none
     commitLast = Self.defaultCommitLast
     symlinks = .skip
     multipartThreshold = 16 << 20
