@@ -80,7 +80,8 @@ let package = Package(
         "S3Mirror", "Transfers", "LocalTree", "S3Client", "HTTPTransport", "MirrorModel", "TestSupport",
         logging, systemPackage,
       ]),
-    tests("S3MirrorCLITests", ["S3MirrorCLI", "S3Mirror", "TestSupport"]),
+    tests(
+      "S3MirrorCLITests", ["S3MirrorCLI", "S3Mirror", "S3Client", "HTTPTransport", "TestSupport"]),
     tests(
       "TransfersTests",
       [

@@ -96,6 +96,31 @@ import Testing
     #expect(found.survey.refused.map(\.key) == ["../climb", "a//b"])
   }
 
+  /// What gitignore(5) says of deletes: the table of `PathFilterTests` holds for objects as for files. None of these
+  /// directories has a marker on S3, nor a directory here.
+  @Test(arguments: [
+    (["cache/"], ["cache/x", "cache/deep/x", "a/cache/x"], ["cache", "cached/x", "xcache/y"]),
+    (["/cache"], ["cache", "cache/x", "cache/deep/x"], ["a/cache", "a/cache/x"]),
+    (["*.tmp"], ["x.tmp", "a/x.tmp", "dir.tmp/x"], ["x.tmpl", "tmp"]),
+    (["a/**/z"], ["a/z", "a/b/c/z", "a/z/below"], ["z", "b/z"]),
+    (["*.log", "!keep.log"], ["x.log", "a/x.log"], ["keep.log", "a/keep.log"]),
+    // Nothing below an excluded directory can be taken back.
+    (["logs/", "!logs/keep"], ["logs/keep", "logs/x"], ["keep"]),
+    (["logs/*", "!logs/keep"], ["logs/x"], ["logs/keep"]),
+    (["caf\u{e9}"], ["caf\u{e9}", "a/caf\u{e9}/x"], ["cafe\u{301}"]),
+  ])
+  func `an excluded object is never superfluous`(patterns: [String], kept: [String], superfluous: [String])
+    async throws
+  {
+    let tree = try TemporaryTree()
+    let store = FakeObjectStore()
+    for key in kept + superfluous { await store.place(key, [], lastModified: future) }
+    let surveyor = Surveyor(try tree.root(), store, filter: try PathFilter(exclude: patterns))
+    let found = try await surveyor.gathered()
+    #expect(found.extras.map { RelativePath($0) } == superfluous.map { RelativePath($0) }.sorted())
+    #expect(found.survey.remoteObjects == superfluous.count)
+  }
+
   @Test func `a part of the tree is compared with its part of the prefix`() async throws {
     let tree = try TemporaryTree()
     for name in ["a/b/c", "a/d", "ab"] { try tree.write(name) }
