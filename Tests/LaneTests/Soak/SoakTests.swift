@@ -34,16 +34,24 @@ import Testing
     #expect(outcome.failures == [], note)
   }
 
-  @Test func `what one writer does is on S3 after a flush`() async throws {
+  private func check(_ run: ScriptedRun) async throws {
     for round in 0..<UInt64(max(1, Self.operations / 1000)) {
       let script = ScriptedRun.script(seed: Self.seed &+ round, count: 100)
-      let differences = try await ScriptedRun.differences(after: script)
+      let differences = try await run.differences(after: script)
       guard !differences.isEmpty else { continue }
-      let short = try await ScriptedRun.shortened(script)
-      let found = try await ScriptedRun.differences(after: short)
+      let short = try await run.shortened(script)
+      let found = try await run.differences(after: short)
       Issue.record("seed \(Self.seed &+ round): \(differences); shortened to \(short): \(found)")
       return
     }
+  }
+
+  @Test func `what one writer does is on S3 after a flush`() async throws {
+    try await check(ScriptedRun())
+  }
+
+  @Test func `what one writer does is on S3 after some flushes where watches are few`() async throws {
+    try await check(ScriptedRun(maxWatches: 4))
   }
 
   @Test func `after random changes the bucket is the tree, and no object was ever torn`() async throws {
