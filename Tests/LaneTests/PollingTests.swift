@@ -41,8 +41,8 @@ import Testing
     // Whichever has the one watch: the other takes it.
     try mirror.remove("d")
     try mirror.remove("e")
-    try mirror.write("f/x", "one")
     await mirror.notices.wait(forNotice: "this is over")
+    try mirror.write("f/x", "one")
     try await mirror.settle()
     await store.forgetCalls()
     try mirror.write("f/x", "two")

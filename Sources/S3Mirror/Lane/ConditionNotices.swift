@@ -44,6 +44,21 @@ final class ConditionNotices: Sendable {
         reason.explanation(
           of: (parts[reason] ?? []).sorted(), upload: name, advice: advice(for: reason, root, filter)))
     }
+    sayOver(ended)
+  }
+
+  /// Tells which conditions are over, when nothing changed that a pass would be for.
+  ///
+  /// - Parameter standing: the reasons why parts wait to be compared.
+  func sayOver(besides standing: Set<RescanReason>) {
+    sayOver(
+      state.withLock { state in
+        defer { state.standing.formIntersection(standing) }
+        return state.standing.subtracting(standing)
+      })
+  }
+
+  private func sayOver(_ ended: Set<RescanReason>) {
     for reason in ended {
       journal.notice("\(name): \(reason.cause): this is over, and changes are seen as they happen again")
     }

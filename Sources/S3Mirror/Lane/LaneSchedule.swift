@@ -203,9 +203,9 @@ final class LaneSchedule: Sendable {
     }
   }
 
-  /// Directories that wait to be compared because no event tells of their changes.
-  var polledDirectories: [RelativePath] {
-    state.withLock { $0.schedule.dirty.rescans.filter(\.value.isStanding).map(\.key) }
+  /// Directories that wait to be compared because no event tells of their changes, and why.
+  var polled: [RelativePath: RescanReason] {
+    state.withLock { $0.schedule.dirty.rescans.filter(\.value.isStanding) }
   }
 
   /// Whether it is known that the path has to be published or deleted.

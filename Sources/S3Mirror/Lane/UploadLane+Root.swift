@@ -10,8 +10,10 @@ extension UploadLane {
         for flush in flushes { flush.answer(rootIsLost) }
         return
       }
-    } else if settings.policy.interval == .zero {
-      await place.retryUnwatched()
+    } else {
+      // With an interval every pass makes a try, so what still has no watch is dirty by now.
+      if settings.policy.interval == .zero { await place.retryUnwatched() }
+      notices.sayOver(besides: Set(schedule.polled.values))
     }
     schedule.repeatFlushes(flushes)
   }

@@ -122,7 +122,7 @@ final class UploadLane: Sendable {
     var outcome = PassOutcome(summary: summary(of: .entry))
     var markers = DirtySet.Batch()
     let pass = publishPass(openFiles: .wait, deletes: .none, markers: .directory)
-    let polled = schedule.polledDirectories
+    let polled = Array(schedule.polled.keys)
     let found = try await reconcile(.root, with: pass, polled: polled, markers: &markers, noting: &outcome)
     let survey = found.survey
     state.withLock { state in
