@@ -2,6 +2,7 @@ import FileWatch
 import LocalTree
 import MirrorModel
 import Synchronization
+import SystemPackage
 
 /// Says of each lasting condition when it begins and when it is over, and nothing in between.
 final class ConditionNotices: Sendable {
@@ -83,8 +84,10 @@ final class ConditionNotices: Sendable {
       return !state.isRootLost
     }
     guard isNew else { return }
+    let isForbidden = (error as? TreeError)?.errno == .permissionDenied
+    let fate = isForbidden ? "may not be read any more" : "was deleted, moved away or unmounted"
     journal.notice(
-      "\(name): the local root \(path) was deleted, moved away or unmounted (\(cause(of: error))); nothing is published or deleted until it is back"
+      "\(name): the local root \(path) \(fate) (\(cause(of: error))); nothing is published or deleted until \(isForbidden ? "it may" : "it is back")"
     )
   }
 
