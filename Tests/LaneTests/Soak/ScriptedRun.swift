@@ -41,7 +41,7 @@ struct ScriptedRun {
       versions: try VersionCounter(sharedAt: mirror.directory + "/versions"))
     for operation in script {
       switch operation {
-      case .flush: try await mirror.lane.flush()
+      case .flush: try await flush(mirror)
       case .overflow: await mirror.lane.injectOverflow()
       default: writer.perform(operation)
       }
@@ -61,6 +61,15 @@ struct ScriptedRun {
     let after = picture.differences(from: try await store.contents(under: mirror.prefix))
     try mirror.removeDirectory()
     return before + after.map { "after the exit: \($0)" }
+  }
+
+  /// A comparison in the middle of a script may meet a name that can be no key; only the end counts.
+  private func flush(_ mirror: LaneUnderTest) async throws {
+    do {
+      try await mirror.lane.flush()
+    } catch let error as MirrorError where error.kind == .incomplete {
+      return
+    }
   }
 
   /// Leaves out ever smaller stretches as long as it still fails.
