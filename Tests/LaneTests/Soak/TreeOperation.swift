@@ -118,8 +118,9 @@ extension TreeOperation {
     return path[...slash] + oddNames[random.below(oddNames.count)]
   }
 
+  /// No backslash: SeaweedFS keeps it as a slash.
   private static let oddNames = [
-    "a b+c%2F&#'\"=?", "\u{E9}", "e\u{301}", "\u{1F9CA}", "-rf *", "back\\slash", ".hidden", "~", "new\nline",
+    "a b+c%2F&#'\"=?", "\u{E9}", "e\u{301}", "\u{1F9CA}", "-rf *", "back`tick", ".hidden", "~", "new\nline",
     String(repeating: "x", count: 255), String(repeating: "\u{FC}", count: 127),
   ]
 }
