@@ -25,14 +25,14 @@ def main():
         shown = " ".join(sys.argv[1:]).split(" --built ")[0]
         print(f"# Scripts/bench {shown}\n")
         print(f"{os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}, files in {work}")
-        results = {"transfer": transfer, "reconcile": reconcile, "tick": tick}[options.measure](options, work)
+        results = MEASURES[options.measure](options, work)
     if options.json:
         Path(options.json).write_text(json.dumps(results, indent=1) + "\n")
 
 
 def arguments():
     parser = argparse.ArgumentParser(prog="Scripts/bench", description=__doc__)
-    parser.add_argument("measure", choices=["transfer", "reconcile", "tick"])
+    parser.add_argument("measure", choices=MEASURES)
     parser.add_argument("--built", type=Path, required=True, help=argparse.SUPPRESS)
     parser.add_argument("--peers", type=Path, required=True, help=argparse.SUPPRESS)
     parser.add_argument("--s3mirror", type=Path, required=True, help=argparse.SUPPRESS)
@@ -41,8 +41,9 @@ def arguments():
     parser.add_argument("--files", type=int, default=10_000, help="small files, in hundreds; 0 leaves them out")
     parser.add_argument("--latency", type=int, default=30, help="milliseconds of the slow table; 0 leaves it out")
     parser.add_argument("--million", action="store_true", help="reconcile: a million files too")
-    parser.add_argument("--tree", type=int, default=100_000, help="reconcile, tick: files, in thousands")
+    parser.add_argument("--tree", type=int, default=100_000, help="reconcile, tick, idle: files, in thousands")
     parser.add_argument("--changes", type=int, default=20, help="tick: changes that are averaged")
+    parser.add_argument("--seconds", type=int, default=60, help="idle: how long it is looked at")
     parser.add_argument("--only", help="clients, with commas between")
     parser.add_argument("--dir", help="where the files lie; by default a RAM disk if there is one")
     parser.add_argument("--json", help="a file for the figures")
@@ -250,6 +251,58 @@ def tick_among(files, options, work):
     return {"files": files, "cpu_ms": milliseconds, "requests": seen, "peak": peak, "entry": entry}
 
 
+def idle(options, work):
+    """Counts what wakes a watch that has nothing to do."""
+    print(f"\n## {options.seconds} s of `s3mirror watch --interval 3600` over a tree at rest\n")
+    each = max(1, options.tree // TREE_DIRECTORIES)
+    sink = benchrun.Sink(options.built / "sink", work, {"tree": (TREE_DIRECTORIES, each, SMALL_BYTES)})
+    tools = benchpeers.Tools(options.built, options.peers, options.s3mirror, sink.url, work)
+    tree = work / "tree-idle"
+    tree.mkdir()
+    benchrun.write_tree(tree, TREE_DIRECTORIES, each, SMALL_BYTES, sparse=True)
+    log = open(options.built / "watch.log", "ab")
+    watch = subprocess.Popen(
+        [options.s3mirror, "watch", tree, "s3://tree/data", "--interval", "3600"],
+        env=tools.base, stdin=subprocess.DEVNULL, stdout=log, stderr=log,
+    )
+    try:
+        while not sink.counts().get("List"):
+            if watch.poll() is not None:
+                raise SystemExit("bench: s3mirror watch ended")
+            time.sleep(0.2)
+        settle(watch.pid)
+        time.sleep(10)  # the last threads of the entry end when they have had nothing to do for some seconds
+        sink.counts()
+        before, processor = sleeps(watch.pid), processor_seconds(watch.pid)
+        time.sleep(options.seconds)
+        after, spent = sleeps(watch.pid), processor_seconds(watch.pid) - processor
+        requests = sum(count for kind, count in sink.counts().items() if kind != "cpu")
+    finally:
+        watch.send_signal(signal.SIGTERM)
+        watch.wait()
+        sink.stop()
+        log.close()
+        shutil.rmtree(tree)
+    wakeups = {
+        f"{name} {thread}": count - before.get(thread, (name, 0))[1] for thread, (name, count) in sorted(after.items())
+    }
+    print("| thread | wake-ups |")
+    print("|---|---|")
+    for thread, count in wakeups.items():
+        print(f"| {thread} | {count} |")
+    print(f"\n{spent * 1000:.0f} ms of CPU, {requests} requests")
+    return {"seconds": options.seconds, "wakeups": wakeups, "cpu": spent, "requests": requests}
+
+
+def sleeps(pid):
+    """How often each thread gave the processor up by itself, and so was woken again (proc_pid_status(5))."""
+    found = {}
+    for task in Path(f"/proc/{pid}/task").iterdir():
+        fields = dict(line.split(":", 1) for line in (task / "status").read_text().splitlines())
+        found[int(task.name)] = (fields["Name"].strip(), int(fields["voluntary_ctxt_switches"]))
+    return found
+
+
 def change(tree, each, number, content):
     index = number * 7 % (TREE_DIRECTORIES * each)
     path = tree / f"d{index // each:04}/f{index:06}"
@@ -278,5 +331,7 @@ def settle(pid):
         last = used
         time.sleep(0.3)
 
+
+MEASURES = {"transfer": transfer, "reconcile": reconcile, "tick": tick, "idle": idle}
 
 main()

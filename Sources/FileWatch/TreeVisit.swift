@@ -236,6 +236,14 @@ extension WatchedTree {
   /// Has the directory compared, and remembers it for the next try.
   private func fail(_ name: RelativePath, under parent: NodeID, _ reason: RescanReason) {
     guard translation.table[parent] != nil else { return }
+    // A watch is refused only to a directory that has none, so one that is known under this name is another one.
+    if reason == .watchLimit, let other = translation.table.child(name, of: parent),
+      translation.table[other]?.descriptor != nil
+    {
+      var steps: [TranslationStep] = []
+      translation.displace(other, into: &steps)
+      perform(steps)
+    }
     let node = translation.table.attach(name, under: parent)
     translation.table.setTrouble(reason, of: node)
     emit(.rescan(translation.table.path(of: node), reason))

@@ -11,14 +11,18 @@ package struct WatchLimits: Sendable, Hashable {
   package var queuedEvents: Int?
   /// `user.max_inotify_watches`: watches of one user namespace; it binds where it is the smaller one (namespaces(7)).
   package var namespaceWatches: Int?
+  /// `user.max_inotify_instances`: instances of one user namespace.
+  package var namespaceInstances: Int?
 
   package init(
-    watches: Int? = nil, instances: Int? = nil, queuedEvents: Int? = nil, namespaceWatches: Int? = nil
+    watches: Int? = nil, instances: Int? = nil, queuedEvents: Int? = nil, namespaceWatches: Int? = nil,
+    namespaceInstances: Int? = nil
   ) {
     self.watches = watches
     self.instances = instances
     self.queuedEvents = queuedEvents
     self.namespaceWatches = namespaceWatches
+    self.namespaceInstances = namespaceInstances
   }
 
   package static func current() -> WatchLimits {
@@ -26,7 +30,8 @@ package struct WatchLimits: Sendable, Hashable {
       watches: number(at: "/proc/sys/fs/inotify/max_user_watches"),
       instances: number(at: "/proc/sys/fs/inotify/max_user_instances"),
       queuedEvents: number(at: "/proc/sys/fs/inotify/max_queued_events"),
-      namespaceWatches: number(at: "/proc/sys/user/max_inotify_watches"))
+      namespaceWatches: number(at: "/proc/sys/user/max_inotify_watches"),
+      namespaceInstances: number(at: "/proc/sys/user/max_inotify_instances"))
   }
 
   private static func number(at path: String) -> Int? {
@@ -58,20 +63,28 @@ extension WatchLimits {
   }
 
   package var instanceAdvice: String {
-    Self.raise("fs.inotify.max_user_instances", from: instances, toAtLeast: 0)
+    Self.raise(
+      the: "instances", from: instances, inNamespace: namespaceInstances, toAtLeast: 0)
   }
 
   private func watchAdvice(needed: Int) -> String {
-    if let namespaceWatches, namespaceWatches < watches ?? .max {
-      return Self.raise("user.max_inotify_watches", from: namespaceWatches, toAtLeast: needed)
+    Self.raise(the: "watches", from: watches, inNamespace: namespaceWatches, toAtLeast: needed)
+  }
+
+  /// The kernel counts against both limits, so the smaller one binds.
+  private static func raise(
+    the what: String, from current: Int?, inNamespace namespaced: Int?, toAtLeast needed: Int
+  ) -> String {
+    if let namespaced, namespaced < current ?? .max {
+      return raise("user.max_inotify_\(what)", from: namespaced, toAtLeast: needed)
     }
-    return Self.raise("fs.inotify.max_user_watches", from: watches, toAtLeast: needed)
+    return raise("fs.inotify.max_user_\(what)", from: current, toAtLeast: needed)
   }
 
   /// Twice the present number, so that the next step is not the next failure.
   private static func raise(_ name: String, from current: Int?, toAtLeast needed: Int) -> String {
     guard let current else { return "raise \(name) (sysctl)" }
-    let target = max(current > Int.max / 2 ? current : current * 2, needed)
+    let target = max(current > Int.max / 2 ? current : current * 2, needed, 1)
     return "raise \(name), now \(current): sysctl \(name)=\(target)"
   }
 }

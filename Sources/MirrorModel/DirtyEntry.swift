@@ -22,6 +22,10 @@ package struct DirtyEntry: Sendable, Hashable {
   package var renamedFrom: RelativePath?
   /// When the first version that is not yet published was whole: closed, found or renamed to here.
   package var wholeSince: Instant?
+  /// It counts as open because a pass found a writer, not because a write was told of. Then its close may not be told
+  /// either: events bear the name that the writer used, which is another one for links and for files that were made
+  /// without a name. So whoever flushes looks again.
+  package private(set) var isFoundOpen = false
   /// A pass brought it back unpublished, so it is older than any instant here may tell.
   var wasTried = false
   /// Nothing is known to have changed here; it is only to be looked at.
@@ -36,6 +40,20 @@ package struct DirtyEntry: Sendable, Hashable {
     self.lastChange = lastChange
     self.isNew = isNew
     self.renamedFrom = renamedFrom
+  }
+
+  /// Notes that a pass found a writer; what the watch told of one stands.
+  package mutating func noteFoundOpen(at now: Instant) {
+    if case .open = writing { return }
+    writing = .open(since: now)
+    isFoundOpen = true
+  }
+
+  /// Notes a write that the watch told of.
+  mutating func noteWritten(at now: Instant) {
+    isFoundOpen = false
+    if case .open = writing { return }
+    writing = .open(since: now)
   }
 
   /// Whether a version that was once whole is not published. Markers that came after it wait for it; a file that

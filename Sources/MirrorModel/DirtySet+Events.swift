@@ -18,8 +18,7 @@ extension DirtySet {
     case .modified(let path):
       touch(path, at: now) { entry in
         entry.renamedFrom = nil
-        if case .open = entry.writing { return }
-        entry.writing = .open(since: now)
+        entry.noteWritten(at: now)
       }
     case .closed(let path):
       touch(path, at: now) { entry in

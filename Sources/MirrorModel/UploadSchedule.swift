@@ -205,7 +205,7 @@ private struct Readiness {
     switch trigger {
     case .drain: return true
     case .flush:
-      if case .open = entry.writing { return false }
+      if case .open = entry.writing { return entry.isFoundOpen }
       return true
     case .tick: return readyTime(path, entry) <= now
     }

@@ -93,6 +93,30 @@ import Testing
     }
   }
 
+  /// The refused watch of one was taken for trouble with the other, and took it along to the other's new name.
+  @Test func `of two directories that are exchanged, the one without a watch is still compared`() async throws
+  {
+    var configuration = TreeWatcher.Configuration()
+    configuration.maxWatches = 2
+    try await withWatcher(
+      configuration,
+      prepare: { tree in
+        for name in ["a", "b"] { try tree.makeDirectory(name) }
+      }
+    ) { tree, watcher, log in
+      #expect(exchange(tree.path("a"), tree.path("b")) == 0)
+      await watcher.fence()
+      _ = log.take()
+      await watcher.retryUnwatched()
+      let compared = log.take()
+      #expect(compared == ["rescan a watchLimit"] || compared == ["rescan b watchLimit"])
+      let watched = compared == ["rescan a watchLimit"] ? "b" : "a"
+      try tree.write(watched + "/x")
+      await watcher.fence()
+      #expect(log.take().contains("closed \(watched)/x"))
+    }
+  }
+
   @Test func `a root without a watch is compared until it has one`() async throws {
     var configuration = TreeWatcher.Configuration()
     configuration.maxWatches = 0
@@ -176,7 +200,11 @@ import Testing
     #expect(
       limits.advice(for: .queueOverflow)
         == "raise fs.inotify.max_queued_events, now 16384: sysctl fs.inotify.max_queued_events=32768")
-    #expect(limits.advice(for: .instanceLimit)?.contains("max_user_instances=256") == true)
+    #expect(limits.advice(for: .instanceLimit)?.contains("fs.inotify.max_user_instances=256") == true)
+    let few = WatchLimits(instances: 128, namespaceInstances: 1)
+    #expect(
+      few.advice(for: .instanceLimit)
+        == "raise user.max_inotify_instances, now 1: sysctl user.max_inotify_instances=2")
     #expect(limits.advice(for: .unreadable(13)) == nil)
   }
 

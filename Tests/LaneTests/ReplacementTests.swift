@@ -46,7 +46,9 @@ import Testing
       try mirror.write("a", "closed")
       let writer = open(mirror.tree + "/b", O_WRONLY | O_CREAT | O_CLOEXEC, 0o644)
       try #require(write(writer, "open", 4) == 4)
-      let hands = TreeWriter(root: mirror.tree, outside: mirror.outside, versions: VersionCounter())
+      let hands = TreeWriter(
+        root: mirror.tree, outside: mirror.outside,
+        versions: try VersionCounter(sharedAt: mirror.directory + "/versions"))
       hands.perform(.exchange("a", with: "b"))
       try await mirror.lane.flush()
       #expect(await store.text("t/b") == "closed")

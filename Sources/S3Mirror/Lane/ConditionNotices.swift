@@ -2,6 +2,7 @@ import FileWatch
 import LocalTree
 import MirrorModel
 import Synchronization
+import SystemPackage
 
 /// Says of each lasting condition when it begins and when it is over, and nothing in between.
 final class ConditionNotices: Sendable {
@@ -44,6 +45,21 @@ final class ConditionNotices: Sendable {
         reason.explanation(
           of: (parts[reason] ?? []).sorted(), upload: name, advice: advice(for: reason, root, filter)))
     }
+    sayOver(ended)
+  }
+
+  /// Tells which conditions are over, when nothing changed that a pass would be for.
+  ///
+  /// - Parameter standing: the reasons why parts wait to be compared.
+  func sayOver(besides standing: Set<RescanReason>) {
+    sayOver(
+      state.withLock { state in
+        defer { state.standing.formIntersection(standing) }
+        return state.standing.subtracting(standing)
+      })
+  }
+
+  private func sayOver(_ ended: Set<RescanReason>) {
     for reason in ended {
       journal.notice("\(name): \(reason.cause): this is over, and changes are seen as they happen again")
     }
@@ -68,8 +84,10 @@ final class ConditionNotices: Sendable {
       return !state.isRootLost
     }
     guard isNew else { return }
+    let isForbidden = (error as? TreeError)?.errno == .permissionDenied
+    let fate = isForbidden ? "may not be read any more" : "was deleted, moved away or unmounted"
     journal.notice(
-      "\(name): the local root \(path) was deleted, moved away or unmounted (\(cause(of: error))); nothing is published or deleted until it is back"
+      "\(name): the local root \(path) \(fate) (\(cause(of: error))); nothing is published or deleted until \(isForbidden ? "it may" : "it is back")"
     )
   }
 

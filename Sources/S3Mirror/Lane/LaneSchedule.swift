@@ -203,6 +203,11 @@ final class LaneSchedule: Sendable {
     }
   }
 
+  /// Directories that wait to be compared because no event tells of their changes, and why.
+  var polled: [RelativePath: RescanReason] {
+    state.withLock { $0.schedule.dirty.rescans.filter(\.value.isStanding) }
+  }
+
   /// Whether it is known that the path has to be published or deleted.
   func isDirty(_ path: RelativePath) -> Bool {
     state.withLock { state in

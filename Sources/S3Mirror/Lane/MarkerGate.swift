@@ -1,3 +1,4 @@
+import LocalTree
 import MirrorModel
 import Transfers
 
@@ -19,6 +20,8 @@ struct MarkerGate: Sendable {
   let strictness: Strictness
   let schedule: LaneSchedule
   let fence: @Sendable () async -> Void
+  let polled: PolledMarkers
+  let root: TreeRoot
 
   func isMarker(_ path: RelativePath) -> Bool { order.isMarker(path) }
 
@@ -32,6 +35,6 @@ struct MarkerGate: Sendable {
       case .marker: dirty.contains { path.isWithin($0) }
       case .directory: dirty.contains(path) || order.obstacle(to: path, among: dirty) != nil
       }
-    if isHeld { throw UploadAbandoned.changed }
+    if isHeld || !polled.isUnchanged(path, in: root) { throw UploadAbandoned.changed }
   }
 }

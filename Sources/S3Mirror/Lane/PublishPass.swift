@@ -102,11 +102,8 @@ struct PublishPass: Sendable {
     case .waiting(let reason):
       outcome.summary.waiting += 1
       outcome.unpublished.entries[path] = entry
-      if reason == .openForWriting, case .open = entry?.writing {
-      } else if reason == .openForWriting {
-        // Opened after its last close, or before the watch began: its grace begins now, and its close will be told.
-        outcome.unpublished.entries[path]?.writing = .open(since: .now)
-      }
+      // Opened after its last close, or before the watch began, or under another name: its grace begins now.
+      if reason == .openForWriting { outcome.unpublished.entries[path]?.noteFoundOpen(at: .now) }
     case .failed(let reason):
       outcome.failed[path] = reason
       outcome.unpublished.entries[path] = entry

@@ -80,7 +80,10 @@ extension UploadLane {
       do {
         var markers = DirtySet.Batch()
         let pass = publishPass(openFiles: .snapshot, deletes: .none, markers: .directory)
-        let found = try await reconcile(.root, with: pass, markers: &markers, noting: &outcome)
+        // The watch has ended, so nothing tells of what is still written.
+        let polled: [RelativePath] = place.isWatching ? [.root] : []
+        let found = try await reconcile(
+          .root, with: pass, polled: polled, markers: &markers, noting: &outcome)
         outcome = await pass.run(markers, deferred: [], after: outcome)
         note(found.survey, in: &outcome)
         // What is still open or changing has no later pass to wait for.

@@ -1,17 +1,19 @@
 import LocalTree
 import MirrorModel
 
-// A root that was deleted, replaced, moved away or unmounted. Nothing is concluded from what is not below it then.
+// A root that was deleted, replaced, moved away or unmounted, or may not be read. Nothing is concluded from what is not below it then.
 extension UploadLane {
   /// Looks whether the root is in its place, takes it up again if it has come back, and polls what has to be polled.
   func look(answering flushes: [LaneSchedule.Flush]) async {
-    if schedule.isRootLost || !root.isUnchanged {
+    if schedule.isRootLost || !root.isUnchanged || root.isForbidden {
       guard await recoverRoot() else {
         for flush in flushes { flush.answer(rootIsLost) }
         return
       }
-    } else if settings.policy.interval == .zero {
-      await place.retryUnwatched()
+    } else {
+      // With an interval every pass makes a try, so what still has no watch is dirty by now.
+      if settings.policy.interval == .zero { await place.retryUnwatched() }
+      notices.sayOver(besides: Set(schedule.polled.values))
     }
     schedule.repeatFlushes(flushes)
   }
@@ -33,7 +35,9 @@ extension UploadLane {
   private var rootIsLost: PassOutcome {
     var outcome = PassOutcome(summary: summary(of: .flush))
     outcome.summary.failures.append(
-      .init(path: root.path.string, reason: "the local root is gone; nothing below it could be published"))
+      .init(
+        path: root.path.string,
+        reason: "the local root is gone or may not be read; nothing below it could be published"))
     return outcome
   }
 }

@@ -64,6 +64,7 @@ final class UploadLane: Sendable {
   let journal: Journal
   private let ledger = PublishedLedger()
   private let links = LinkedNames()
+  private let polledMarkers = PolledMarkers()
   let schedule: LaneSchedule
   private let listingOrder = ListingOrder()
   let place: WatchedRoot
@@ -122,7 +123,8 @@ final class UploadLane: Sendable {
     var outcome = PassOutcome(summary: summary(of: .entry))
     var markers = DirtySet.Batch()
     let pass = publishPass(openFiles: .wait, deletes: .none, markers: .directory)
-    let found = try await reconcile(.root, with: pass, markers: &markers, noting: &outcome)
+    let polled = Array(schedule.polled.keys)
+    let found = try await reconcile(.root, with: pass, polled: polled, markers: &markers, noting: &outcome)
     let survey = found.survey
     state.withLock { state in
       state.objectCount = survey.remoteObjects
@@ -207,12 +209,16 @@ final class UploadLane: Sendable {
     var surveys: [Survey] = []
     var unlisted: [RelativePath: RescanReason] = [:]
     var reasons: [RelativePath: String] = [:]
+    let polled = batch.rescans.filter(\.value.isStanding).map(\.key)
+    let markers = batch.entries.keys.filter { isMarker($0, within: polled) }
+    polledMarkers.look(at: markers, in: root)
     for (directory, reason) in batch.rescans {
       do {
         var markers = DirtySet.Batch()
         surveys.append(
           try await reconcile(
-            directory, with: publication, except: Set(batch.entries.keys), markers: &markers, noting: &outcome
+            directory, with: publication, except: Set(batch.entries.keys), polled: polled, markers: &markers,
+            noting: &outcome
           ).survey)
         last.entries.merge(markers.entries) { watched, _ in watched }
       } catch {
@@ -254,18 +260,38 @@ final class UploadLane: Sendable {
   }
 
   /// Compares a part of the tree with S3 and publishes the data that differ.
+  ///
+  /// - Parameters:
+  ///   - watched: what the caller publishes itself.
+  ///   - polled: directories whose changes no event tells of. Where markers in them differ, their data are compared once more.
   func reconcile(
     _ directory: RelativePath, with pass: PublishPass, except watched: Set<RelativePath> = [],
-    markers: inout DirtySet.Batch, noting outcome: inout PassOutcome
+    polled: [RelativePath], markers: inout DirtySet.Batch, noting outcome: inout PassOutcome
   ) async throws -> Reconciler.Findings {
     var data = pass
     data.remover = nil
-    return try await reconciler.publish(
-      directory, with: data, except: watched, markers: &markers, noting: &outcome,
+    var found = DirtySet.Batch()
+    var findings = try await reconciler.publish(
+      directory, with: data, except: watched, markers: &found, noting: &outcome,
       settled: { activity.settle($0) })
+    let unwatched = found.entries.keys.filter { isMarker($0, within: polled) }
+    if !unwatched.isEmpty {
+      polledMarkers.look(at: unwatched, in: root)
+      var foundAgain = DirtySet.Batch()
+      findings = try await reconciler.publish(
+        directory, with: data, except: watched, markers: &foundAgain, noting: &outcome,
+        settled: { activity.settle($0) })
+    }
+    markers.entries.merge(found.entries) { first, _ in first }
+    return findings
+  }
+
+  private func isMarker(_ path: RelativePath, within directories: [RelativePath]) -> Bool {
+    settings.commitOrder.isMarker(path) && directories.contains { path.isWithin($0) }
   }
 
   func finish(_ outcome: inout PassOutcome, since start: Instant, _ requestsBefore: [String: Int]) {
+    polledMarkers.forgetAll()
     outcome.summary.requests = requests.counts.subtracting(requestsBefore)
     outcome.summary.seconds = (ContinuousClock.now - start).seconds
   }
@@ -299,7 +325,7 @@ final class UploadLane: Sendable {
       uploader: uploader, ledger: ledger, journal: journal, activity: activity,
       markerGate: MarkerGate(
         order: settings.commitOrder, strictness: strictness, schedule: schedule,
-        fence: { [place] in await place.fence() }))
+        fence: { [place] in await place.fence() }, polled: polledMarkers, root: root))
   }
 
   var remover: RemoteRemover {

@@ -40,6 +40,9 @@ final class WatchedRoot: Sendable {
     }
   }
 
+  /// False for an upload that is one comparison and no more.
+  var isWatching: Bool { makeWatcher != nil }
+
   private var lacksWatcher: Bool { makeWatcher != nil && watcher == nil }
 
   var root: TreeRoot { state.withLock { $0.root } }
@@ -52,9 +55,10 @@ final class WatchedRoot: Sendable {
   /// Opens what the root's path leads to now, and watches it.
   ///
   /// - Parameter beforeWatching: called when the root is open and before its first event.
-  /// - Throws: `TreeError` when it cannot be opened, `WatchError` when it cannot be watched.
+  /// - Throws: `TreeError` when it cannot be opened or read, `WatchError` when it cannot be watched.
   func renew(beforeWatching: () -> Void) async throws {
     let root = try TreeRoot(path: first.path, symlinks: first.symlinks)
+    try root.checkAccess()
     await watcher?.stop()
     let watcher = try Self.watcher(from: makeWatcher)
     state.withLock { $0 = State(root: root, watcher: watcher) }

@@ -1,5 +1,4 @@
 import Glibc
-import LoopThread
 import MirrorModel
 import S3Client
 import Synchronization
@@ -16,6 +15,8 @@ struct SoakRun {
   var writers = 4
   var overflows = 0
   var maxWatches: Int?
+  /// Whether the kernel gives few watches.
+  var isLimited = false
   var interval: Duration = .milliseconds(120)
 
   private final class Finished: Sendable {
@@ -72,7 +73,7 @@ struct SoakRun {
       }
     }
     try await mirror.settle()
-    if maxWatches != nil {
+    if maxWatches != nil || isLimited {
       // What is polled is compared at the pass after the one that asked for it.
       for _ in 0..<2 { try await mirror.settle() }
     }
@@ -96,50 +97,26 @@ struct SoakRun {
     return outcome
   }
 
+  /// Every writer is a process of its own, at its own speed; two roam the tree, the others overlap in parts of it.
   private func write(to mirror: LaneUnderTest) async throws {
-    let threads = try WorkerThreads(count: writers + 1, name: "soak-write")
-    let versions = VersionCounter()
     let finished = Finished()
-    let (share, writers) = (operations / writers, writers)
+    let writers = writers
     await withTaskGroup(of: Void.self) { group in
       for writer in 0..<writers {
-        let (tree, outside, seed) = (mirror.tree, mirror.outside, seed)
+        let process = WriterProcess(
+          directory: mirror.directory, seed: seed &* 1000 &+ UInt64(writer),
+          work: .random(
+            operations: operations / writers, restMicroseconds: [0, 200, 1_000, 3_000][writer % 4]),
+          home: writer < 2 ? nil : writer % 6)
         group.addTask {
-          do {
-            try await threads.run {
-              var random = SplitMix64(seed: seed &* 1000 &+ UInt64(writer))
-              let hands = TreeWriter(root: tree, outside: outside, versions: versions)
-              // Each at its own speed.
-              let rest = UInt32([0, 200, 1_000, 3_000][writer % 4])
-              for _ in 0..<share {
-                hands.perform(.random(using: &random))
-                if rest > 0 { usleep(UInt32.random(in: 0..<rest, using: &random)) }
-              }
-            }
-          } catch {
-            Issue.record(error)
-          }
+          await Self.recordingFailure { try await process.run() }
           finished.note()
+          if finished.count == writers { close(creat(process.directory + "/stop", 0o600)) }
         }
       }
-      let (tree, trainerSeed) = (mirror.tree, seed ^ 0x5EED)
-      group.addTask {
-        do {
-          try await threads.run {
-            var random = SplitMix64(seed: trainerSeed)
-            var trainer = Trainer(root: tree, versions: versions)
-            var step = 0
-            while finished.count < writers {
-              step += 1
-              trainer.step(step, using: &random)
-              usleep(100_000 + UInt32(random.below(200_000)))
-            }
-          }
-        } catch {
-          Issue.record(error)
-        }
-      }
-      let (overflows, seed) = (overflows, seed)
+      let trainer = WriterProcess(directory: mirror.directory, seed: seed ^ 0x5EED, work: .train)
+      group.addTask { await Self.recordingFailure { try await trainer.run() } }
+      let (seed, overflows) = (seed, overflows)
       group.addTask {
         var random = SplitMix64(seed: ~seed)
         var left = overflows
@@ -158,6 +135,10 @@ struct SoakRun {
         }
       }
     }
-    threads.stop()
+    HiddenNames.reveal(below: mirror.tree)
+  }
+
+  private static func recordingFailure(of body: () async throws -> Void) async {
+    do { try await body() } catch { Issue.record(error) }
   }
 }

@@ -9,14 +9,14 @@ import Testing
 ///
 /// `S3MIRROR_SOAK_OPERATIONS` makes a run longer, `S3MIRROR_SOAK_SEED` repeats one.
 @Suite(.serialized) struct SoakTests {
-  private static let operations = number("S3MIRROR_SOAK_OPERATIONS") ?? 20_000
-  private static let seed = number("S3MIRROR_SOAK_SEED").map(UInt64.init) ?? .random(in: 0..<1_000_000)
+  static let operations = number("S3MIRROR_SOAK_OPERATIONS") ?? 20_000
+  static let seed = number("S3MIRROR_SOAK_SEED").map(UInt64.init) ?? .random(in: 0..<1_000_000)
 
   private static func number(_ name: String) -> Int? {
     ProcessInfo.processInfo.environment[name].flatMap { Int($0) }
   }
 
-  private func check(_ run: SoakRun, over store: any ObjectStore, prefix: String) async throws {
+  func check(_ run: SoakRun, over store: any ObjectStore, prefix: String) async throws {
     let start = ContinuousClock.now
     let outcome = try await run.run(over: store, prefix: prefix)
     print(
@@ -28,22 +28,30 @@ import Testing
     #expect(outcome.brokenMarkers == [], note)
     #expect(!outcome.checkpointsRead.isEmpty, note)
     // What a comparison finds superfluous waits for the exit.
-    let isWatched = run.overflows == 0 && run.maxWatches == nil
+    let isWatched = run.overflows == 0 && run.maxWatches == nil && !run.isLimited
     #expect(outcome.differencesBeforeExit.filter { isWatched || !$0.hasPrefix("extra") } == [], note)
     #expect(outcome.differences == [], note)
     #expect(outcome.failures == [], note)
   }
 
-  @Test func `what one writer does is on S3 after a flush`() async throws {
+  private func check(_ run: ScriptedRun) async throws {
     for round in 0..<UInt64(max(1, Self.operations / 1000)) {
       let script = ScriptedRun.script(seed: Self.seed &+ round, count: 100)
-      let differences = try await ScriptedRun.differences(after: script)
+      let differences = try await run.differences(after: script)
       guard !differences.isEmpty else { continue }
-      let short = try await ScriptedRun.shortened(script)
-      let found = try await ScriptedRun.differences(after: short)
+      let short = try await run.shortened(script)
+      let found = try await run.differences(after: short)
       Issue.record("seed \(Self.seed &+ round): \(differences); shortened to \(short): \(found)")
       return
     }
+  }
+
+  @Test func `what one writer does is on S3 after a flush`() async throws {
+    try await check(ScriptedRun())
+  }
+
+  @Test func `what one writer does is on S3 after some flushes where watches are few`() async throws {
+    try await check(ScriptedRun(maxWatches: 4))
   }
 
   @Test func `after random changes the bucket is the tree, and no object was ever torn`() async throws {
@@ -67,7 +75,75 @@ import Testing
 
   @Test func `too few watches leave nothing behind`() async throws {
     let store = FakeObjectStore()
-    let run = SoakRun(seed: Self.seed, operations: Self.operations / 4, maxWatches: 12)
+    let run = SoakRun(seed: Self.seed, operations: Self.operations / 4, maxWatches: Self.watches)
     try await check(run, over: store, prefix: "t/")
   }
+
+  /// Few enough that most of the tree has none.
+  private static let watches = 12
+
+  /// The same with a limit of the kernel's own: that of a user namespace, which the machine's does not know of.
+  @Test(.enabled(if: UserNamespace.isPermitted, "user namespaces are not permitted"))
+  func `too few watches of the kernel's leave nothing behind`() async throws {
+    let limit = "/proc/sys/user/max_inotify_watches"
+    let machine = try String(contentsOfFile: limit, encoding: .utf8)
+    let output = try await TestProgram.run(
+      "LimitedSoakTests",
+      environment: [
+        "S3MIRROR_SOAK_SEED": String(Self.seed), UserNamespace.variable: try UserNamespace.current(),
+      ],
+      under: UserNamespace.front(after: "echo \(Self.watches) > \(limit)"))
+    #expect(output.contains("soak: seed"))
+    #expect(try String(contentsOfFile: limit, encoding: .utf8) == machine)
+  }
+
+  /// Run by the test above in a namespace where watches are few.
+  @Suite(.enabled(if: UserNamespace.isOwn, "only in a namespace with a limit")) struct LimitedSoakTests {
+    @Test func `after random changes under a limit the bucket is the tree`() async throws {
+      let store = FakeObjectStore()
+      var run = SoakRun(seed: SoakTests.seed, operations: SoakTests.operations / 4)
+      run.isLimited = true
+      try await SoakTests().check(run, over: store, prefix: "t/")
+    }
+  }
+}
+
+/// A user namespace (user_namespaces(7)) for a program of its own.
+enum UserNamespace {
+  /// Names the namespace that the program was started from.
+  static let variable = "S3MIRROR_SOAK_OUTSIDE"
+
+  static func current() throws -> String {
+    try FileManager.default.destinationOfSymbolicLink(atPath: "/proc/self/ns/user")
+  }
+
+  static let isOwn: Bool = {
+    guard let outer = ProcessInfo.processInfo.environment[variable] else { return false }
+    return Result(catching: { try current() != outer }).isTrue
+  }()
+
+  /// Starts a program in a namespace, when a shell there has made sure of that and run the setup.
+  static func front(after setup: String) -> [String] {
+    let script =
+      "[ \"$(readlink /proc/self/ns/user)\" != \"$\(variable)\" ] && \(setup) && exec \"$0\" \"$@\""
+    return ["unshare", "--user", "--map-root-user", "sh", "-c", script]
+  }
+
+  static let isPermitted: Bool = {
+    let process = Process()
+    process.executableURL = URL(fileURLWithPath: "/usr/bin/env")
+    process.arguments = ["unshare", "--user", "--map-root-user", "true"]
+    process.standardError = FileHandle.nullDevice
+    do {
+      try process.run()
+      process.waitUntilExit()
+      return process.terminationStatus == 0
+    } catch {
+      return false
+    }
+  }()
+}
+
+extension Result<Bool, any Error> {
+  fileprivate var isTrue: Bool { if case .success(true) = self { true } else { false } }
 }

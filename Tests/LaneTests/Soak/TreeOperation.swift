@@ -27,6 +27,19 @@ enum TreeOperation: Sendable, Hashable {
   case moveOut(String)
   case moveIn(String)
   case touch(String)
+  case chmod(String, UInt32)
+  /// A path some twenty directories below this one, and a file at its end.
+  case deepTree(String)
+  /// The file's name becomes a directory that holds one.
+  case fileToDirectory(String)
+  case directoryToFile(String, bytes: Int)
+  /// Written without a name (O_TMPFILE), then linked to this one.
+  case linkUnnamed(String, bytes: Int)
+  /// An empty file that nobody ever opened.
+  case makeNode(String)
+  /// To a name that is not UTF-8 and can be no key.
+  case hide(String)
+  case unhide(String, to: String)
   /// For runs of one writer: publish now.
   case flush
   /// For runs of one writer: the kernel drops events.
@@ -35,25 +48,45 @@ enum TreeOperation: Sendable, Hashable {
 
 extension TreeOperation {
   /// How often what happens, in parts of 100 and a rest that writes.
-  static func random(using random: inout SplitMix64) -> TreeOperation {
+  ///
+  /// - Parameter home: the directory at the top that a writer mostly stays in; nil where it is at home everywhere.
+  static func random(using random: inout SplitMix64, home: Int? = nil) -> TreeOperation {
     // A link never takes a name from the pool: what lies below it cannot be seen then, and its delete waits for the exit.
-    func path() -> String { randomPath(using: &random) }
+    func path() -> String { randomPath(using: &random, home: home) }
+    func file() -> String { oddly(path(), using: &random) }
     switch random.below(100) {
-    case 0..<12: return .append(path(), blocks: 1 + random.below(20), staysOpen: random.below(3) == 0)
-    case 12..<14: return .closeLogs
-    case 14..<17: return .truncate(path(), bytes: random.below(3000))
-    case 17..<31: return .rename(path(), to: path())
-    case 31..<32: return .exchange(path(), with: path())
-    case 32..<36: return .link(path(), to: path())
-    case 36..<38: return .symlink(path() + "-link")
-    case 38..<46: return .unlink(path())
-    case 46..<48: return .removeTree(path())
-    case 48..<54: return .makeDirectories(path())
-    case 54..<55: return .burst(path(), files: 5 + random.below(60))
-    case 55..<57: return .moveOut(path())
-    case 57..<59: return .moveIn(path())
-    case 59..<62: return .touch(path())
-    default: return randomWrite(to: path(), using: &random)
+    case 0..<11: return .append(file(), blocks: 1 + random.below(20), staysOpen: random.below(3) == 0)
+    case 11..<13: return .closeLogs
+    case 13..<16: return .truncate(path(), bytes: random.below(3000))
+    case 16..<28: return .rename(path(), to: path())
+    case 28..<30: return .rename(file(), to: file())
+    case 30..<31: return .exchange(path(), with: path())
+    case 31..<34: return .link(path(), to: file())
+    case 34..<36: return .symlink(path() + "-link")
+    case 36..<43: return .unlink(path())
+    case 43..<45: return .removeTree(path())
+    case 45..<50: return .makeDirectories(path())
+    case 50..<51: return .burst(path(), files: 5 + random.below(60))
+    case 51..<53: return .moveOut(path())
+    case 53..<55: return .moveIn(path())
+    case 55..<57: return .touch(path())
+    case 57..<60: return randomRarity(at: path(), and: path(), using: &random)
+    default: return randomWrite(to: file(), using: &random)
+    }
+  }
+
+  private static func randomRarity(
+    at path: String, and other: String, using random: inout SplitMix64
+  ) -> TreeOperation {
+    switch random.below(8) {
+    case 0: .chmod(path, [0o600, 0o644, 0o755][random.below(3)])
+    case 1: .deepTree(path)
+    case 2: .fileToDirectory(path)
+    case 3: .directoryToFile(path, bytes: random.below(3000))
+    case 4: .linkUnnamed(path, bytes: random.below(3000))
+    case 5: .makeNode(path)
+    case 6: .hide(path)
+    default: .unhide(path, to: other)
     }
   }
 
@@ -73,10 +106,23 @@ extension TreeOperation {
   }
 
   /// Few names, used for files and for directories, so that operations meet.
-  private static func randomPath(using random: inout SplitMix64) -> String {
+  private static func randomPath(using random: inout SplitMix64, home: Int?) -> String {
     let depth = 1 + random.below(3)
-    return (0..<depth).map { level in "n\(random.below(level == 0 ? 6 : 4))" }.joined(separator: "/")
+    let top = home.map { random.below(4) == 0 ? random.below(6) : $0 } ?? random.below(6)
+    return (0..<depth).map { level in "n\(level == 0 ? top : random.below(4))" }.joined(separator: "/")
   }
+
+  /// Now and then with a last name that somebody has trouble with: shells, URLs, XML, normal forms, NAME_MAX.
+  private static func oddly(_ path: String, using random: inout SplitMix64) -> String {
+    guard random.below(16) == 0, let slash = path.lastIndex(of: "/") else { return path }
+    return path[...slash] + oddNames[random.below(oddNames.count)]
+  }
+
+  /// No backslash: SeaweedFS keeps it as a slash.
+  private static let oddNames = [
+    "a b+c%2F&#'\"=?", "\u{E9}", "e\u{301}", "\u{1F9CA}", "-rf *", "back`tick", ".hidden", "~", "new\nline",
+    String(repeating: "x", count: 255), String(repeating: "\u{FC}", count: 127),
+  ]
 }
 
 /// SplitMix64 (Steele, Lea, Flood: "Fast splittable pseudorandom number generators", 2014): a seed gives a run again.

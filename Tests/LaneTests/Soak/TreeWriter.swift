@@ -1,18 +1,4 @@
 import Glibc
-import Synchronization
-
-/// Numbers for versions, over all writers of a run.
-final class VersionCounter: Sendable {
-  private let last = Mutex<UInt64>(0)
-
-  func next() -> UInt64 {
-    last.withLock { last in
-      last += 1
-      return last
-    }
-  }
-}
-
 /// One writer: carries out operations by system calls, as a program does. What the tree does not allow is passed over.
 ///
 /// Whoever writes to a file holds its flock(2), so that a file has one writer at a time and every session leaves a whole
@@ -52,6 +38,17 @@ final class TreeWriter {
     case .moveOut(let path): _ = Glibc.rename(root + "/" + path, outside + "/" + flat(path))
     case .moveIn(let path): _ = Glibc.rename(outside + "/" + flat(path), root + "/" + path)
     case .touch(let path): _ = utimes(root + "/" + path, nil)
+    case .chmod(let path, let mode): _ = Glibc.chmod(root + "/" + path, mode)
+    case .deepTree(let path): deepTree(root + "/" + path)
+    case .fileToDirectory(let path): fileToDirectory(root + "/" + path)
+    case .directoryToFile(let path, let bytes):
+      removeTree(root + "/" + path)
+      write(root + "/" + path, bytes, .inPlace, pieces: 1, pause: 0)
+    case .linkUnnamed(let path, let bytes): linkUnnamed(root + "/" + path, bytes: bytes)
+    case .makeNode(let path): _ = mknod(root + "/" + path, S_IFREG | 0o644, 0)
+    case .hide(let path): HiddenNames.rename(root + "/" + path, to: HiddenNames.hidden(root + "/" + path))
+    case .unhide(let path, let new):
+      HiddenNames.rename(HiddenNames.hidden(root + "/" + path), to: root + "/" + new)
     case .flush, .overflow: break
     }
   }
@@ -64,7 +61,7 @@ final class TreeWriter {
   // MARK: Writing
 
   /// Opens for writing and takes the lock; nil where that is not possible now.
-  private func session(_ path: String, _ flags: Int32 = 0) -> Int32? {
+  func session(_ path: String, _ flags: Int32 = 0) -> Int32? {
     let descriptor = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK | flags, 0o644)
     guard descriptor >= 0 else { return nil }
     guard flock(descriptor, LOCK_EX | LOCK_NB) == 0 else {
@@ -74,7 +71,7 @@ final class TreeWriter {
     return descriptor
   }
 
-  private func write(
+  func write(
     _ path: String, _ bytes: Int, _ mode: TreeOperation.WriteMode, pieces: Int, pause: UInt32
   ) {
     switch mode {
@@ -103,11 +100,11 @@ final class TreeWriter {
     }
   }
 
-  private func version(_ bytes: Int) -> [UInt8] {
+  func version(_ bytes: Int) -> [UInt8] {
     SelfDescribingContent.bytes(.whole, number: versions.next(), length: bytes)
   }
 
-  private func put(_ content: [UInt8], to descriptor: Int32, pieces: Int, pause: UInt32) {
+  func put(_ content: [UInt8], to descriptor: Int32, pieces: Int, pause: UInt32) {
     forEachPiece(of: content, pieces: pieces, pause: pause) { range in
       content[range].withUnsafeBytes { buffer in
         _ = pwrite(descriptor, buffer.baseAddress, buffer.count, off_t(range.lowerBound))
@@ -168,56 +165,13 @@ final class TreeWriter {
     close(descriptor)
   }
 
-  // MARK: Names
-
-  private func exchange(_ one: String, _ other: String) {
-    // renameat2(2) with RENAME_EXCHANGE, 2, which Glibc's module does not show.
-    typealias Call =
-      @convention(c) (Int32, UnsafePointer<CChar>, Int32, UnsafePointer<CChar>, UInt32) -> Int32
-    guard let symbol = dlsym(nil, "renameat2") else { return }
-    _ = unsafeBitCast(symbol, to: Call.self)(AT_FDCWD, one, AT_FDCWD, other, 2)
-  }
-
-  private func flat(_ path: String) -> String { String(path.map { $0 == "/" ? "_" : $0 }) }
-
-  private func makeDirectories(_ path: String) {
-    var made = root
-    for name in path.dropFirst(root.count + 1).split(separator: "/") {
-      made += "/" + name
-      mkdir(made, 0o755)
-    }
-  }
-
-  private func burst(_ path: String, files: Int) {
-    makeDirectories(path)
-    for index in 0..<files {
-      guard let descriptor = session("\(path)/b\(index)") else { continue }
-      ftruncate(descriptor, 0)
-      put(version(100), to: descriptor, pieces: 1, pause: 0)
-      close(descriptor)
-    }
-  }
-
-  private func removeTree(_ path: String) {
-    if let directory = opendir(path) {
-      var names: [String] = []
-      while let entry = readdir(directory) {
-        let name = withUnsafeBytes(of: &entry.pointee.d_name) { buffer in
-          String(decoding: buffer.prefix { $0 != 0 }, as: UTF8.self)
-        }
-        if name != "." && name != ".." { names.append(name) }
-      }
-      closedir(directory)
-      for name in names {
-        var status = stat()
-        guard lstat(path + "/" + name, &status) == 0 else { continue }
-        if status.st_mode & S_IFMT == S_IFDIR {
-          removeTree(path + "/" + name)
-        } else {
-          _ = Glibc.unlink(path + "/" + name)
-        }
-      }
-      rmdir(path)
-    }
+  /// What most programs call an atomic write where the filesystem knows O_TMPFILE (open(2)).
+  private func linkUnnamed(_ path: String, bytes: Int) {
+    // O_TMPFILE, which Glibc's module does not show: 020000000 and O_DIRECTORY.
+    let descriptor = open(root, O_RDWR | O_CLOEXEC | O_DIRECTORY | 0o20000000, 0o644)
+    guard descriptor >= 0, flock(descriptor, LOCK_EX | LOCK_NB) == 0 else { return }
+    put(version(bytes), to: descriptor, pieces: 1, pause: 0)
+    _ = linkat(AT_FDCWD, "/proc/self/fd/\(descriptor)", AT_FDCWD, path, AT_SYMLINK_FOLLOW)
+    close(descriptor)
   }
 }

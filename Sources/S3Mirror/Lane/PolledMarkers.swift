@@ -1,0 +1,38 @@
+import LocalTree
+import MirrorModel
+import Synchronization
+
+/// Commit markers that lie where no event tells of a change.
+///
+/// A comparison sees the tree at no single moment: a marker that is rewritten while it goes on may name data that came
+/// when their directory had been looked at. Of watched ones the events say so. Of the others only their stamps do: one
+/// that has been the same since before the comparison names nothing that the comparison did not see.
+final class PolledMarkers: Sendable {
+  private let stamps = Mutex<[RelativePath: FileStamp?]>([:])
+
+  /// Takes the markers' stamps, before a comparison of their data begins.
+  func look(at paths: some Sequence<RelativePath>, in root: TreeRoot) {
+    for path in paths {
+      let stamp = Self.stamp(of: path, in: root)
+      stamps.withLock { $0[path] = .some(stamp) }
+    }
+  }
+
+  /// Whether the marker is still what it was before the comparison; of those that were not looked at, events tell.
+  func isUnchanged(_ path: RelativePath, in root: TreeRoot) -> Bool {
+    guard let known = stamps.withLock({ $0[path] }) else { return true }
+    guard let known, let stamp = Self.stamp(of: path, in: root) else { return false }
+    return known.isSameVersion(as: stamp)
+  }
+
+  func forgetAll() {
+    stamps.withLock { $0 = [:] }
+  }
+
+  /// Nil where nothing can be read of it, which keeps the marker back.
+  private static func stamp(of path: RelativePath, in root: TreeRoot) -> FileStamp? {
+    guard case .success(let entry?) = Result(catching: { () throws(TreeError) in try root.look(at: path) })
+    else { return nil }
+    return entry.stamp
+  }
+}

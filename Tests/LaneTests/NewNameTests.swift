@@ -1,0 +1,97 @@
+import Glibc
+import TestSupport
+import Testing
+
+@testable import S3Mirror
+
+/// Names that come into being by link(2), linkat(2) or mknod(2): IN_CREATE is all that is told of them.
+@Suite struct NewNameTests {
+  private func run(_ body: (LaneUnderTest, FakeObjectStore) async throws -> Void) async throws -> [String] {
+    let store = FakeObjectStore()
+    let mirror = try LaneUnderTest(store)
+    try await mirror.start()
+    try await body(mirror, store)
+    await mirror.finish()
+    let proofs = try mirror.records().filter { $0.operation == .upload }.compactMap(\.proof)
+    try mirror.removeDirectory()
+    return proofs
+  }
+
+  /// O_TMPFILE of open(2), which Glibc's module does not show.
+  private static let unnamed: Int32 = 0o20000000 | O_DIRECTORY
+
+  private func openUnnamed(in directory: String) throws -> Int32 {
+    let descriptor = open(directory, O_RDWR | O_CLOEXEC | Self.unnamed, 0o644)
+    try #require(descriptor >= 0)
+    return descriptor
+  }
+
+  private func put(_ text: String, in descriptor: Int32) throws {
+    let bytes = Array(text.utf8)
+    try #require(bytes.withUnsafeBytes { write(descriptor, $0.baseAddress, $0.count) } == bytes.count)
+  }
+
+  private func name(_ descriptor: Int32, _ path: String) throws {
+    try #require(linkat(AT_FDCWD, "/proc/self/fd/\(descriptor)", AT_FDCWD, path, AT_SYMLINK_FOLLOW) == 0)
+  }
+
+  @Test func `a link to a file from elsewhere is published, and proved by a lease`() async throws {
+    let proofs = try await run { mirror, store in
+      try mirror.write("../outside/a", "whole")
+      try #require(Glibc.link(mirror.outside + "/a", mirror.tree + "/a") == 0)
+      try await mirror.lane.flush()
+      #expect(await store.text("t/a") == "whole")
+    }
+    #expect(proofs == ["leased"])
+  }
+
+  @Test func `a file that was written before it got its name is published`() async throws {
+    let proofs = try await run { mirror, store in
+      let writer = try openUnnamed(in: mirror.tree)
+      try put("whole", in: writer)
+      try name(writer, mirror.tree + "/a")
+      close(writer)
+      try await mirror.lane.flush()
+      #expect(await store.keys == ["t/a"])
+      #expect(await store.text("t/a") == "whole")
+    }
+    #expect(proofs == ["leased"])
+  }
+
+  @Test func `one that is still written waits for its close, which nothing tells of`() async throws {
+    let proofs = try await run { mirror, store in
+      let writer = try openUnnamed(in: mirror.tree)
+      try put("half", in: writer)
+      try name(writer, mirror.tree + "/a")
+      try await mirror.lane.flush()
+      #expect(await store.keys == [])
+      try put(" and half", in: writer)
+      close(writer)
+      try await mirror.lane.flush()
+      #expect(await store.text("t/a") == "half and half")
+    }
+    #expect(proofs == ["leased"])
+  }
+
+  @Test func `an empty file that nobody opened is published`() async throws {
+    _ = try await run { mirror, store in
+      try #require(mknod(mirror.tree + "/a", S_IFREG | 0o644, 0) == 0)
+      try await mirror.lane.flush()
+      #expect(await store.text("t/a") == "")
+    }
+  }
+
+  @Test func `an empty file that was just opened is not published`() async throws {
+    let proofs = try await run { mirror, store in
+      let writer = open(mirror.tree + "/a", O_WRONLY | O_CREAT | O_CLOEXEC, 0o644)
+      try #require(writer >= 0)
+      try await mirror.lane.flush()
+      #expect(await store.keys == [])
+      try put("whole", in: writer)
+      close(writer)
+      try await mirror.lane.flush()
+      #expect(await store.text("t/a") == "whole")
+    }
+    #expect(proofs == ["closed"])
+  }
+}
