@@ -174,9 +174,14 @@ final class UploadLane: Sendable {
 
   /// Returns when everything closed before the call is published.
   ///
-  /// - Throws: `MirrorError.incomplete` that lists what is not.
+  /// - Throws: `MirrorError.incomplete` that lists what is not; `MirrorError.interrupted` when the lane ended without it.
   func flush() async throws {
-    guard let outcome = await schedule.flush() else { return }
+    guard let outcome = await schedule.flush() else {
+      guard !schedule.isClosed else {
+        throw MirrorError(.interrupted, "\(settings.name): the mirror ended before it could be flushed")
+      }
+      return
+    }
     guard outcome.summary.failures.isEmpty else {
       throw MirrorError(
         .incomplete, "\(settings.name): \(outcome.summary.failures.count) paths could not be published",

@@ -18,9 +18,13 @@ package final class MirrorScope: Sendable {
     /// Registrations that were made while the scope runs, until they are ready.
     var beginnings: [String: Task<Void, any Error>] = [:]
     var lanes: [UploadLane] = []
+    /// Lanes whose entry is under way: they can be asked, and flushed when they have entered.
+    var entering: [UploadLane] = []
+    var isEntered = false
     var runs: [Task<Void, Never>] = []
     var locks: [String: HostLock] = [:]
     var log: OpenLog?
+    var control: ControlSocket?
     var progress: Task<Void, Never>?
     var isEnding = false
     /// What becomes of uploads under way, once everything is to be cut short; it holds for what begins later too.
@@ -30,6 +34,10 @@ package final class MirrorScope: Sendable {
     var once: Task<MirrorReport.Upload, any Error>?
     var withheldLocalDeletes = 0
     var isEnded = false
+
+    mutating func noteEntryEnded(of lanes: [UploadLane]) {
+      entering.removeAll { lane in lanes.contains { $0 === lane } }
+    }
   }
 
   struct OpenLog {
@@ -40,6 +48,7 @@ package final class MirrorScope: Sendable {
   let options: Options
   let buckets: any BucketSource
   private let environment: [String: String]
+  let controlPlaces: ControlPlaces
   private let placement: LocalPlacement
   private let logDirectory: FilePath
   let resources: TransferResources
@@ -65,6 +74,7 @@ package final class MirrorScope: Sendable {
     let process = ProcessEnvironment(overriding: options.environment)
     self.options = options
     environment = process.variables
+    controlPlaces = ControlPlaces(environment: process.variables, home: FilePath(process.homeDirectory))
     let placement = LocalPlacement(
       cacheRoot: options.cacheRoot, homeDirectory: process.homeDirectory,
       workingDirectory: process.workingDirectory)
@@ -102,6 +112,7 @@ package final class MirrorScope: Sendable {
     let registrations = try specs.map { try registration(name: $0.name, spec: $0.spec) }
     let new = try state.withLock { try $0.table.add(all: registrations, naming: naming) }
     try await begin(new)
+    state.withLock { $0.isEntered = true }
   }
 
   /// Registers one more while the scope runs; the same registration twice is one, and who asks for it while the
@@ -179,6 +190,7 @@ package final class MirrorScope: Sendable {
     try await checkAccess(to: registrations)
     try lock(registrations)
     openLog()
+    openControl()
     for registration in registrations where registration.remote == .passThrough {
       if registration.spec.direction != .download, try kind(at: registration.local) == nil {
         try createDirectories(registration.local)
@@ -188,6 +200,8 @@ package final class MirrorScope: Sendable {
     try await fetchAll(registrations.filter { $0.location != nil && $0.spec.direction != .upload })
     let uploads = registrations.filter { $0.location != nil && $0.spec.direction != .download }
     let lanes = try uploads.map { try lane(for: $0, watching: .on) }
+    state.withLock { $0.entering += lanes }
+    defer { state.withLock { $0.noteEntryEnded(of: lanes) } }
     do {
       try await withThrowingTaskGroup(of: Void.self) { group in
         for lane in lanes { group.addTask { try await lane.enter() } }
@@ -200,6 +214,7 @@ package final class MirrorScope: Sendable {
       throw describe(error)
     }
     state.withLock { state in
+      state.noteEntryEnded(of: lanes)
       state.lanes += lanes
       state.runs += lanes.map { lane in Task { await lane.run() } }
     }
@@ -369,7 +384,7 @@ package final class MirrorScope: Sendable {
       bucket: bucket)
   }
 
-  private func tell(_ event: MirrorEvent) { observer(event) }
+  func tell(_ event: MirrorEvent) { observer(event) }
 
   private func describe(_ error: any Error, of subject: String? = nil) -> any Error {
     if error is CancellationError || error is MirrorError { return error }

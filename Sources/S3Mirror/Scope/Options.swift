@@ -61,6 +61,9 @@ public struct Options: Sendable {
   public var logKeepDays: Int
   /// The mirror's name in the transfer log. Default `mirror`.
   public var name: String
+  /// Let `s3mirror status` and `s3mirror flush` of the same user find this mirror, by a socket in `$XDG_RUNTIME_DIR/s3mirror`
+  /// or, without that variable, in `$XDG_STATE_HOME/s3mirror/run`. Default false.
+  public var controlSocket: Bool
   /// Where the library logs. Default: swift-log's `s3mirror` label.
   public var logger: Logger
   /// Told of every pass and every transfer, from the task that did it; must not block.
@@ -134,6 +137,7 @@ public struct Options: Sendable {
     logDirectory = nil
     logKeepDays = 30
     name = "mirror"
+    controlSocket = false
     logger = Logger(label: "s3mirror")
     observer = nil
     environment = nil

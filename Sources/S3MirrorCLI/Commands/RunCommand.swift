@@ -31,6 +31,7 @@ struct RunCommand: AsyncParsableCommand {
     transform: { try SpecArgument(parsing: $0) })
   var sync: [SpecArgument] = []
 
+  @OptionGroup var control: ControlOptions
   @OptionGroup var mirror: MirrorOptions
 
   @Argument(parsing: .postTerminator, help: "The program and its arguments.")
@@ -65,7 +66,9 @@ struct RunCommand: AsyncParsableCommand {
       throw status
     }
     let narrator = mirror.narrator
-    let scope = try MirrorScope(options: mirror.options(for: "run", telling: narrator))
+    var options = mirror.options(for: "run", telling: narrator)
+    options.controlSocket = control.controlSocket
+    let scope = try MirrorScope(options: options)
     let supervisor = Supervisor()
     let specs =
       try download.map { (name: $0.name, spec: try $0.download()) }

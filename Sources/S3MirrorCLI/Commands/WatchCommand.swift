@@ -25,11 +25,14 @@ struct WatchCommand: AsyncParsableCommand {
 
   @OptionGroup var events: EventOptions
   @OptionGroup var filter: FilterOptions
+  @OptionGroup var control: ControlOptions
   @OptionGroup var mirror: MirrorOptions
 
   func run() async throws {
     let narrator = mirror.narrator(events.format)
-    let scope = try MirrorScope(options: mirror.options(for: "watch", telling: narrator))
+    var options = mirror.options(for: "watch", telling: narrator)
+    options.controlSocket = control.controlSocket
+    let scope = try MirrorScope(options: options)
     let supervisor = Supervisor()
     let spec = MirrorSpec.upload(
       remote, local: local, interval: interval.duration, delete: delete, exclude: filter.exclude,
