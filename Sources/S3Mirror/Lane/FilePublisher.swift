@@ -89,7 +89,7 @@ struct FilePublisher: Sendable {
     let key = mapping.key(for: path)
     do {
       let source = CopySource(bucket: store.bucket, key: mapping.key(for: origin), ifMatch: record.etag)
-      let answer = try await uploader.serverCopy.copy(source, byteCount: stamp.size, to: key)
+      let answer = try await uploader.copy(source, of: path, stamp: stamp, to: key)
       guard let after = try root.look(at: path), after.stamp.isSameVersion(as: stamp) else { return nil }
       ledger.note(.init(stamp: stamp, etag: answer.etag), for: path)
       journal.copied(

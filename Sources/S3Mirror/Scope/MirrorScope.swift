@@ -101,9 +101,9 @@ package final class MirrorScope: Sendable {
     try await enter(specs, naming: .members)
   }
 
-  /// The same with one spec, whose name may be any text: it is only said in messages and logs.
-  package func enter(_ spec: MirrorSpec, label: String) async throws {
-    try await enter([(name: label, spec: spec)], naming: .labels)
+  /// The same with names that may be any text: they are only said in messages and logs.
+  package func enter(labelled specs: [(name: String, spec: MirrorSpec)]) async throws {
+    try await enter(specs, naming: .labels)
   }
 
   private func enter(
@@ -155,7 +155,9 @@ package final class MirrorScope: Sendable {
         throw MirrorError(
           .invalid, "\(name): its interval is \(interval); it may be from nothing to ten years")
       }
-      let identity = try buckets.bucket(of: location).identity
+      try spec.access?.check()
+      try spec.properties.check(for: name)
+      let identity = try buckets.bucket(of: location, access: spec.access).identity
       return Registration(
         name: name, spec: spec, remote: .s3(location, identity: identity),
         local: try placement.path(for: location, local: spec.local))
@@ -241,7 +243,7 @@ package final class MirrorScope: Sendable {
   func checkAccess(to registrations: [Registration]) async throws {
     for registration in registrations {
       guard let location = registration.location else { continue }
-      let store = try buckets.bucket(of: location).store
+      let store = try buckets.bucket(of: location, access: registration.spec.access).store
       do {
         _ = try await store.send(ListObjectsV2(prefix: location.prefix, limit: 1))
       } catch  where !(error is CancellationError) {
@@ -275,7 +277,7 @@ package final class MirrorScope: Sendable {
   private func fetch(_ registration: Registration) async throws {
     guard let location = registration.location else { return }
     let spec = registration.spec
-    let bucket = try buckets.bucket(of: location)
+    let bucket = try buckets.bucket(of: location, access: spec.access)
     let job = DownloadJob(
       name: registration.name, location: location, local: registration.local,
       isIntoDirectory: try spec.local?.hasSuffix("/") ?? false || kind(at: registration.local) == .directory,
@@ -315,10 +317,10 @@ package final class MirrorScope: Sendable {
       preconditionFailure("a local remote has no lane")
     }
     let spec = registration.spec
-    let bucket = try buckets.bucket(of: location)
+    let bucket = try buckets.bucket(of: location, access: spec.access)
     let (store, requests) = bucket.counted()
     let (rootPath, mapping, filter) = try place(registration, at: location)
-    var uploadSettings = options.uploadSettings
+    var uploadSettings = options.uploadSettings(for: spec.properties)
     uploadSettings.checksums = bucket.checksums
     let markers = try options.commitLast.map { try GlobPattern($0) }
     var settings = UploadLane.Settings(

@@ -21,6 +21,8 @@ public struct Options: Sendable {
   public var anonymous: Bool
   /// Let plain http go to hosts other than this one. Default false.
   public var allowInsecure: Bool
+  /// How buckets are asked that a spec names no access for.
+  public var access: BucketAccess
   /// What happens to uploads when the body throws. Default ``OnError-swift.enum/upload``.
   public var onError: OnError
   /// Bounds the drain at exit; nil, the default, lets it take as long as it takes.
@@ -71,7 +73,7 @@ public struct Options: Sendable {
   /// The environment that credentials and endpoints come from; nil is the process's own.
   public var environment: [String: String]?
 
-  public enum OnError: Sendable, Hashable {
+  public enum OnError: String, Sendable, Hashable, CaseIterable {
     /// Publish what there is, delete nothing.
     case upload
     /// Leave S3 as it is.
@@ -118,6 +120,7 @@ public struct Options: Sendable {
     region = nil
     anonymous = false
     allowInsecure = false
+    access = BucketAccess()
     onError = .upload
     exitTimeout = nil
     settle = .seconds(1)
@@ -171,6 +174,7 @@ extension Options {
     if case .limit(let limit) = maxDelete, limit < 0 {
       throw MirrorError(.invalid, "maxDelete is \(limit); it cannot be negative")
     }
+    try access.check()
     let times: [(String, Duration?)] = [
       ("settle", settle), ("openFileGrace", openFileGrace), ("exitTimeout", exitTimeout),
       ("staleUploadAge", staleUploadAge),
