@@ -3,7 +3,7 @@ import Glibc
 import SystemPackage
 
 /// One question to a `LineServer`, and its answer. Calls block.
-package final class LineClient {
+package final class LineClient: Sendable {
   private let name: String
   private let descriptor: CInt
 

@@ -106,22 +106,23 @@ import Testing
     limits.patience = .milliseconds(20)
     let server = try LineServer(name: "a", in: directory, limits: limits, answer: Self.echo)
     let client = try LineClient(name: "a", in: directory)
-    #expect(throws: SocketError.ended("a")) { try client.receive(patience: nil) }
+    await #expect(throws: SocketError.ended("a")) { try await answer(to: client) }
     await server.stop()
   }
 
   @Test func `no more than so many are served at once, and the next is after them`() async throws {
     var limits = LineServer.Limits()
     limits.clients = 2
+    limits.patience = .seconds(3600)
     let server = try LineServer(name: "a", in: directory, limits: limits, answer: Self.echo)
     let first = try LineClient(name: "a", in: directory)
     let second = try LineClient(name: "a", in: directory)
     await #expect(throws: SocketError.ended("a")) { try await ask("three") }
     try first.send([])
-    _ = try first.receive(patience: nil)
+    _ = try await answer(to: first)
     #expect(try await ask("four") == "you said four")
     try second.send(Array("two".utf8))
-    #expect(try second.receive(patience: nil) == Array("you said two".utf8))
+    #expect(try await answer(to: second) == "you said two")
     await server.stop()
   }
 
@@ -153,10 +154,14 @@ import Testing
     async let stopped: Void = server.stop()
     gate.open()
     await stopped
-    #expect(try client.receive(patience: nil) == Array("late".utf8))
+    #expect(try await answer(to: client) == "late")
   }
 
   // MARK: Parts
+
+  private func answer(to client: LineClient) async throws -> String {
+    try await blocking { String(decoding: try client.receive(patience: nil), as: UTF8.self) }
+  }
 
   private func mode(of name: String) -> mode_t {
     var facts = stat()
