@@ -64,6 +64,12 @@ struct MirrorOptions: ParsableArguments {
   var symlinks: String = "skip"
 
   @Option(
+    help:
+      "What becomes of directories with nothing in them: skip, or marker for a zero-byte object whose key ends in a slash."
+  )
+  var emptyDirectories = Options.EmptyDirectories.skip
+
+  @Option(
     help: "A pattern of names published after everything else in their directory; replaces the default list.")
   var commitLast: [String] = []
 
@@ -174,6 +180,7 @@ struct MirrorOptions: ParsableArguments {
     options.staleUploadAge = Double(staleUploadAge).map { .seconds($0 * 86_400) }
     options.compare = Options.Compare(rawValue: compare) ?? .standard
     options.symlinks = Options.Symlinks(rawValue: symlinks) ?? .skip
+    options.emptyDirectories = emptyDirectories
     options.maxDelete = maxDelete.map { Int($0).map { .limit($0) } ?? .unlimited } ?? .standard
     if !commitLast.isEmpty { options.commitLast = commitLast }
     options.onError = onError
@@ -217,3 +224,4 @@ struct FilterOptions: ParsableArguments {
 }
 
 extension Options.OnError: ExpressibleByArgument {}
+extension Options.EmptyDirectories: ExpressibleByArgument {}

@@ -62,6 +62,15 @@ package struct Uploader: Sendable {
       metadata: .replaced(metadata(for: stamp), contentType: contentType(of: path)))
   }
 
+  /// Writes an empty object for a directory that has nothing else to show it. There are no bytes to be checked.
+  package func uploadDirectoryMarker(to key: String) async throws -> PutObject.Output {
+    let put = PutObject(
+      key: key, body: BytesBody([]),
+      contentType: settings.contentTypes == .off ? nil : "application/x-directory",
+      metadata: settings.metadata, extraHeaders: extraHeaders)
+    return try await resources.slots.withPermit { try await store.send(put) }
+  }
+
   // MARK: Opening
 
   struct Source: Sendable {

@@ -155,7 +155,8 @@ package final class Inspection: Sendable {
     let surveyor = Surveyor(
       root: root, mapping: mapping, filter: place.filter,
       symlinks: options.symlinks.policy, comparison: Comparison(policy: policy),
-      store: place.store, order: ListingOrder(), wallClock: wallClockNanoseconds)
+      store: place.store, order: ListingOrder(), wallClock: wallClockNanoseconds,
+      emptyDirectories: options.emptyDirectories)
     let content = ContentComparison(
       root: root, mapping: mapping, store: place.store, readers: resources.readers, policy: policy,
       ledger: nil)

@@ -18,7 +18,7 @@ enum Pairing: Sendable {
 /// A local tree and its listing, side by side in key order. What is held at a time are a few pages and a few chunks.
 ///
 /// A local directory and its marker are a pair of their own and are not handed out; an unpaired local directory is
-/// nothing to S3.
+/// nothing to S3, unless the walk gives it out as its marker.
 struct TreeMerge {
   private let pages: Relay<RemotePage>
   private let chunks: Relay<[WalkItem]>
@@ -135,7 +135,7 @@ struct TreeMerge {
       }
       switch item {
       case .file(let path, let stamp):
-        survey.localFiles += 1
+        if !path.hasTrailingSlash { survey.localFiles += 1 }
         return Local(path: path, stamp: stamp)
       case .directory(let path):
         return Local(path: RelativePath(path.string + "/"), stamp: nil)

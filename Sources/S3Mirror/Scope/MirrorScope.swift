@@ -330,6 +330,8 @@ package final class MirrorScope: Sendable {
       commitOrder: CommitOrder { path in markers.contains { $0.matches(path) } },
       compare: options.compare.policy, bound: options.maxDelete.bound, width: options.maxWorkers * 2)
     settings.auditInterval = options.auditInterval
+    // The key of one file is no directory's.
+    if case .tree = mapping { settings.emptyDirectories = options.emptyDirectories }
     let lane = try UploadLane(
       settings: settings, root: try TreeRoot(path: rootPath, symlinks: options.symlinks.policy),
       store: MeteredStore(store, meter: meter), requests: requests,

@@ -42,6 +42,8 @@ public struct Options: Sendable {
   public var commitLast: [String]
   /// What symbolic links are. Default ``Symlinks-swift.enum/skip``.
   public var symlinks: Symlinks
+  /// What becomes of directories in which nothing has a key. Default ``EmptyDirectories-swift.enum/skip``.
+  public var emptyDirectories: EmptyDirectories
   /// The largest file that goes up in one request, in bytes. Default 16 MiB.
   public var multipartThreshold: Int64
   /// The part size to start from, in bytes; grown so that S3's 10,000 parts suffice. Default 16 MiB.
@@ -103,6 +105,13 @@ public struct Options: Sendable {
     case follow
   }
 
+  public enum EmptyDirectories: String, Sendable, Hashable, CaseIterable {
+    /// S3 has no directories: left out.
+    case skip
+    /// Each has a zero-byte object whose key ends in a slash, removed with `delete` only when the directory is gone.
+    case marker
+  }
+
   /// The markers that common training frameworks write last.
   public static let defaultCommitLast = [
     "latest", "latest_*", "*.index.json", ".metadata", "trainer_state.json", "checkpoint",
@@ -130,6 +139,7 @@ public struct Options: Sendable {
     maxDelete = .standard
     commitLast = Self.defaultCommitLast
     symlinks = .skip
+    emptyDirectories = .skip
     multipartThreshold = 16 << 20
     partBytes = 16 << 20
     maxUploadBytesPerSecond = nil
