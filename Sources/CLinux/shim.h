@@ -126,6 +126,13 @@ static inline int s3m_connect_local(int descriptor, const char *path) {
 static inline int s3m_local_socket(void) {
   return socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 }
+// unix(7): a connect(2) waits while the listener's queue is full, as long as SO_SNDTIMEO says; without blocking it fails at once.
+static inline int s3m_local_client_socket(int patience_seconds) {
+  struct timeval patience = {.tv_sec = patience_seconds};
+  int descriptor = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+  if (descriptor >= 0) setsockopt(descriptor, SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof patience);
+  return descriptor;
+}
 // accept4(2), hidden without _GNU_SOURCE; a child of ours must not inherit the connection.
 static inline int s3m_accept_local(int descriptor) {
   return (int)syscall(SYS_accept4, descriptor, (void *)0, (void *)0, SOCK_CLOEXEC | SOCK_NONBLOCK);

@@ -9,18 +9,20 @@ package final class LineClient: Sendable {
 
   /// Of an answer; a server that sends more is no server of ours.
   private static let longestAnswer = 64 << 20
+  /// How long a server may take to accept a connection, when many wait: it does nothing else meanwhile.
+  private static let connectSeconds: CInt = 10
 
   /// - Throws: `SocketError`: `stale` when nobody listens there, `strangeUser` when another user does.
   package init(name: String, in directory: SocketDirectory) throws(SocketError) {
     self.name = name
-    descriptor = s3m_local_socket()
+    descriptor = s3m_local_client_socket(Self.connectSeconds)
     guard descriptor >= 0 else { throw .system("making a socket", Errno(rawValue: errno)) }
     do throws(SocketError) {
       guard s3m_connect_local(descriptor, directory.address(of: name)) == 0 else {
         switch errno {
         case ECONNREFUSED: throw .stale(name)
         case ENOENT: throw .absent(directory.path.appending(name))
-        // Its queue of connections is full (unix(7) has no EINPROGRESS).
+        // Its queue of connections stayed full.
         case EAGAIN: throw .timedOut(name)
         default: throw .system("connecting to \(name)", Errno(rawValue: errno))
         }

@@ -71,7 +71,7 @@ import Testing
   @Test func `a name without a process is stale`() async throws {
     let left = socket(AF_UNIX, CInt(SOCK_STREAM.rawValue), 0)
     // A name that is bound and whose socket is closed, as a killed process leaves it.
-    try bind(left, to: "left")
+    #expect(try call(Glibc.bind, left, at: "left"))
     close(left)
     #expect(throws: SocketError.stale("left")) { try LineClient(name: "left", in: directory) }
   }
@@ -88,6 +88,31 @@ import Testing
     #expect(throws: SocketError.self) {
       try SocketDirectory(path: FilePath(place["link"]), absence: .isAnError)
     }
+  }
+
+  @Test func `who comes while the queue of connections is full waits for a place`() async throws {
+    let listener = try ListeningSocket(name: "a", in: directory)
+    var waiting: [CInt] = []
+    while true {
+      let peer = socket(AF_UNIX, CInt(SOCK_STREAM.rawValue) | CInt(SOCK_NONBLOCK.rawValue), 0)
+      waiting.append(peer)
+      if try !call(Glibc.connect, peer, at: "a") { break }
+    }
+    #expect(errno == EAGAIN)
+    let (begun, begin) = AsyncStream<Void>.makeStream()
+    let directory = directory
+    async let late = blocking {
+      begin.yield()
+      return try LineClient(name: "a", in: directory)
+    }
+    for await _ in begun { break }
+    var accepted = 0
+    while accepted < waiting.count, case .connection(let connection) = listener.accept() {
+      close(connection)
+      accepted += 1
+    }
+    _ = try await late
+    for peer in waiting { close(peer) }
   }
 
   // MARK: Peers that misbehave
@@ -169,16 +194,18 @@ import Testing
     return facts.st_mode & 0o777
   }
 
-  private func bind(_ descriptor: CInt, to name: String) throws {
+  /// Calls bind(2) or connect(2) with the address of a name.
+  private func call(
+    _ function: (CInt, UnsafePointer<sockaddr>, socklen_t) -> CInt, _ descriptor: CInt, at name: String
+  ) throws -> Bool {
     var address = sockaddr_un()
     address.sun_family = sa_family_t(AF_UNIX)
     let path = directory.address(of: name)
     withUnsafeMutableBytes(of: &address.sun_path) { $0.copyBytes(from: path.utf8) }
     let size = socklen_t(MemoryLayout<sockaddr_un>.size)
-    let result = withUnsafePointer(to: &address) { pointer in
-      pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) { Glibc.bind(descriptor, $0, size) }
+    return withUnsafePointer(to: &address) { pointer in
+      pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) { function(descriptor, $0, size) == 0 }
     }
-    #expect(result == 0)
   }
 }
 
