@@ -40,6 +40,7 @@ let package = Package(
     .systemLibrary(name: "CLinux"),
 
     room("LoopThread", ["CLinux"]),
+    room("LocalSocket", ["LoopThread", "CLinux", systemPackage]),
     room("MirrorModel"),
     room("Digests", ["COpenSSL", "CZlib"]),
     room("SigV4", ["Digests"]),
@@ -54,7 +55,7 @@ let package = Package(
       "S3Mirror",
       [
         "Transfers", "FileWatch", "LocalTree", "TransferLog", "S3Client", "Credentials",
-        "HTTPTransport", "Digests", "LoopThread", "MirrorModel", logging, systemPackage,
+        "HTTPTransport", "Digests", "LocalSocket", "LoopThread", "MirrorModel", logging, systemPackage,
       ]),
     .executableTarget(
       name: "S3MirrorCLI",
@@ -71,6 +72,7 @@ let package = Package(
     tests("CredentialsTests", ["Credentials", "SigV4", "HTTPTransport"]),
     tests("S3ClientTests", ["S3Client", "HTTPTransport", "SigV4", "Digests", "TestSupport"]),
     tests("LoopThreadTests", ["LoopThread"]),
+    tests("LocalSocketTests", ["LocalSocket", "TestSupport", systemPackage]),
     tests("LocalTreeTests", ["LocalTree", "MirrorModel", "CLinux", systemPackage]),
     tests("FileWatchTests", ["FileWatch", "MirrorModel", "LoopThread", systemPackage]),
     tests("TransferLogTests", ["TransferLog", systemPackage]),

@@ -7,14 +7,17 @@
 #include <linux/magic.h>
 #include <linux/openat2.h>
 #include <signal.h>
+#include <string.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <sys/inotify.h>
 #include <sys/resource.h>
+#include <sys/socket.h>
 #include <sys/prctl.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/uio.h>
+#include <sys/un.h>
 #include <sys/vfs.h>
 #include <unistd.h>
 
@@ -97,4 +100,52 @@ static inline int s3m_forward_signal(int number, int descriptor) {
   action.sa_sigaction = s3m_note_signal;
   action.sa_flags = SA_SIGINFO | SA_RESTART;
   return sigaction(number, &action, 0);
+}
+
+// unix(7): an address is a path of at most 107 bytes, in a structure that Swift imports as a tuple of 108 numbers.
+static inline int s3m_local_address(const char *path, struct sockaddr_un *address) {
+  size_t length = strlen(path);
+  *address = (struct sockaddr_un){.sun_family = AF_UNIX};
+  if (length >= sizeof address->sun_path) {
+    errno = ENAMETOOLONG;
+    return -1;
+  }
+  memcpy(address->sun_path, path, length);
+  return 0;
+}
+static inline int s3m_bind_local(int descriptor, const char *path) {
+  struct sockaddr_un address;
+  if (s3m_local_address(path, &address) != 0) return -1;
+  return bind(descriptor, (const struct sockaddr *)&address, sizeof address);
+}
+static inline int s3m_connect_local(int descriptor, const char *path) {
+  struct sockaddr_un address;
+  if (s3m_local_address(path, &address) != 0) return -1;
+  return connect(descriptor, (const struct sockaddr *)&address, sizeof address);
+}
+static inline int s3m_local_socket(void) {
+  return socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+}
+// unix(7): a connect(2) waits while the listener's queue is full, as long as SO_SNDTIMEO says; without blocking it fails at once.
+static inline int s3m_local_client_socket(int patience_seconds) {
+  struct timeval patience = {.tv_sec = patience_seconds};
+  int descriptor = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+  if (descriptor >= 0) setsockopt(descriptor, SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof patience);
+  return descriptor;
+}
+// accept4(2), hidden without _GNU_SOURCE; a child of ours must not inherit the connection.
+static inline int s3m_accept_local(int descriptor) {
+  return (int)syscall(SYS_accept4, descriptor, (void *)0, (void *)0, SOCK_CLOEXEC | SOCK_NONBLOCK);
+}
+// unix(7), SO_PEERCRED: who made the other end, as the kernel noted it. The structure is hidden without _GNU_SOURCE.
+static inline int s3m_peer_user(int descriptor, uid_t *user) {
+  struct { pid_t pid; uid_t uid; gid_t gid; } peer;
+  socklen_t size = sizeof peer;
+  if (getsockopt(descriptor, SOL_SOCKET, SO_PEERCRED, &peer, &size) != 0) return -1;
+  *user = peer.uid;
+  return 0;
+}
+// send(2): a peer that has left is EPIPE, not a signal. MSG_NOSIGNAL is an enumeration's member, which Swift does not show.
+static inline long s3m_send_local(int descriptor, const void *bytes, size_t size) {
+  return send(descriptor, bytes, size, MSG_NOSIGNAL);
 }

@@ -1,5 +1,6 @@
 import Digests
 import HTTPTransport
+import SigV4
 
 /// What operations have in common when they write requests and read answers.
 extension S3Operation {
@@ -50,6 +51,11 @@ extension S3Response {
   var versionID: String? { http.headers["x-amz-version-id"] }
   var etag: String { ETag.bare(http.headers["ETag"] ?? "") }
   var serverDate: Int64? { http.headers["Date"].flatMap(S3Date.nanoseconds(httpDate:)) }
+}
+
+/// Tags as `x-amz-tagging` has them: a query of a URL (PutObject), in an order of their own.
+package func taggingText(_ tags: [String: String]) -> String {
+  canonicalQuery(tags.map { (name: $0.key, value: $0.value) })
 }
 
 extension HTTPHeaders {

@@ -19,6 +19,14 @@ struct MirrorOptions: ParsableArguments {
   @Flag(help: "Let plain http go to other hosts.")
   var allowInsecure = false
 
+  @Flag(help: "Pay for requests and transfers where the bucket's owner does not.")
+  var requesterPays = false
+
+  @Option(
+    help: ArgumentHelp(
+      "The account that every bucket must belong to, else nothing is done.", valueName: "account"))
+  var expectedBucketOwner: String?
+
   @Option(help: "Transfers in flight, over everything.")
   var maxWorkers = 10
 
@@ -59,6 +67,12 @@ struct MirrorOptions: ParsableArguments {
   var symlinks: String = "skip"
 
   @Option(
+    help:
+      "What becomes of directories with nothing in them: skip, or marker for a zero-byte object whose key ends in a slash."
+  )
+  var emptyDirectories = Options.EmptyDirectories.skip
+
+  @Option(
     help: "A pattern of names published after everything else in their directory; replaces the default list.")
   var commitLast: [String] = []
 
@@ -86,6 +100,12 @@ struct MirrorOptions: ParsableArguments {
       valueName: "seconds"))
   var exitTimeout: Seconds?
 
+  @Option(
+    help:
+      "What becomes of uploads when the program or the entry fails: upload (publish what there is, delete nothing) or skip."
+  )
+  var onError = Options.OnError.upload
+
   @Option(help: "The root of local paths that are not named.")
   var cacheRoot = "~/.cache/positronic/s3/"
 
@@ -97,6 +117,9 @@ struct MirrorOptions: ParsableArguments {
 
   @Option(help: "The name in messages and in the transfer log; by default the command.")
   var name: String?
+
+  @Flag(help: "Show no progress.")
+  var noProgress = false
 
   @Flag(name: .shortAndLong, help: "Say only what went wrong.")
   var quiet = false
@@ -144,12 +167,13 @@ struct MirrorOptions: ParsableArguments {
   ///
   /// - Parameter command: names the mirror when no name was given.
   func options(for command: String, telling narrator: Narrator) -> Options {
-    var options = Options(cacheRoot: cacheRoot, showProgress: !quiet, maxWorkers: maxWorkers)
+    var options = Options(cacheRoot: cacheRoot, showProgress: !quiet && !noProgress, maxWorkers: maxWorkers)
     options.profile = profile
     options.endpointURL = endpointURL
     options.region = region
     options.anonymous = anonymous
     options.allowInsecure = allowInsecure
+    options.access = BucketAccess(requesterPays: requesterPays, expectedOwner: expectedBucketOwner)
     options.maxAttempts = maxAttempts
     options.multipartThreshold = Int64(multipartThreshold) << 20
     options.partBytes = Int64(partSize) << 20
@@ -159,9 +183,11 @@ struct MirrorOptions: ParsableArguments {
     options.staleUploadAge = Double(staleUploadAge).map { .seconds($0 * 86_400) }
     options.compare = Options.Compare(rawValue: compare) ?? .standard
     options.symlinks = Options.Symlinks(rawValue: symlinks) ?? .skip
+    options.emptyDirectories = emptyDirectories
     options.maxDelete = maxDelete.map { Int($0).map { .limit($0) } ?? .unlimited } ?? .standard
     options.deleteCondition = deleteIfMatch ? .ifMatch : .none
     if !commitLast.isEmpty { options.commitLast = commitLast }
+    options.onError = onError
     options.settle = settle.duration
     options.openFileGrace = openFileGrace?.duration
     options.auditInterval = auditInterval.duration > .zero ? auditInterval.duration : nil
@@ -200,3 +226,6 @@ struct FilterOptions: ParsableArguments {
   @Option(help: "Only what matches counts; may be given more than once.")
   var include: [String] = []
 }
+
+extension Options.OnError: ExpressibleByArgument {}
+extension Options.EmptyDirectories: ExpressibleByArgument {}

@@ -24,8 +24,7 @@ struct S3MirrorCommand: AsyncParsableCommand {
     version: s3MirrorVersion,
     subcommands: [
       RunCommand.self, WatchCommand.self, UploadCommand.self, DownloadCommand.self, LsCommand.self,
-      VerifyCommand.self,
-      LogCommand.self,
+      VerifyCommand.self, StatusCommand.self, FlushCommand.self, LogCommand.self,
     ])
 
   /// Parses the arguments, carries out the command and ends the process with its status.

@@ -86,14 +86,16 @@ struct SpecArgument: Sendable, Hashable {
   // MARK: Specs
 
   /// The command line deletes only when asked to.
-  func upload() -> MirrorSpec {
+  func upload(_ properties: ObjectProperties = .init()) -> MirrorSpec {
     .upload(
-      remote, local: local, interval: duration, delete: delete ?? false, exclude: exclude, include: include)
+      remote, local: local, interval: duration, delete: delete ?? false, exclude: exclude, include: include,
+      properties: properties)
   }
 
-  func sync() -> MirrorSpec {
+  func sync(_ properties: ObjectProperties = .init()) -> MirrorSpec {
     .sync(
-      remote, local: local, interval: duration, delete: delete ?? false, exclude: exclude, include: include)
+      remote, local: local, interval: duration, delete: delete ?? false, exclude: exclude, include: include,
+      properties: properties)
   }
 
   func download() throws -> MirrorSpec {

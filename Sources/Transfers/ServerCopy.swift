@@ -35,29 +35,41 @@ package struct ServerCopy: Sendable {
     package var requestID: String?
   }
 
-  /// - Parameter source: with the ETag of the version that is meant.
+  /// - Parameters:
+  ///   - source: with the ETag of the version that is meant.
+  ///   - metadata: of the copy, content type included.
   /// - Throws: `S3Error`: 412 when the source is another version by now. An unfinished copy is aborted.
-  package func copy(_ source: CopySource, byteCount: Int64, to key: String) async throws -> Receipt {
+  package func copy(
+    _ source: CopySource, byteCount: Int64, to key: String, metadata: CopyObject.Metadata = .copied
+  ) async throws -> Receipt {
     let plan = try UploadPlan(byteCount: byteCount, threshold: largestSingle, partBytes: partBytes)
     switch plan {
     case .single:
-      let copy = CopyObject(key: key, source: source, extraHeaders: extraHeaders)
+      let copy = CopyObject(
+        key: key, source: source, metadata: metadata, extraHeaders: extraHeaders)
       let answer = try await slots.withPermit { try await store.send(copy) }
       return Receipt(etag: answer.etag, parts: 1, requestID: answer.requestID)
     case .multipart(let partBytes, let partCount):
       return try await copyParts(
-        source, byteCount: byteCount, partBytes: partBytes, partCount: partCount, to: key)
+        source, byteCount: byteCount, partBytes: partBytes, partCount: partCount, to: key,
+        metadata: metadata)
     }
   }
 
   private func copyParts(
-    _ source: CopySource, byteCount: Int64, partBytes: Int64, partCount: Int, to key: String
+    _ source: CopySource, byteCount: Int64, partBytes: Int64, partCount: Int, to key: String,
+    metadata: CopyObject.Metadata
   ) async throws -> Receipt {
     // What CopyObject takes over by itself, CreateMultipartUpload must be told.
     let head = try await store.send(HeadObject(key: source.key))
     let crc = head.fullObjectCRC32
+    let (values, contentType) =
+      switch metadata {
+      case .copied: (head.metadata, head.contentType)
+      case .replaced(let values, let contentType): (values, contentType)
+      }
     let create = CreateMultipartUpload(
-      key: key, contentType: head.contentType, metadata: head.metadata,
+      key: key, contentType: contentType, metadata: values,
       checksum: crc == nil ? .none : .fullObjectCRC32, extraHeaders: extraHeaders)
     let uploadID = try await store.send(create).uploadID
     do {

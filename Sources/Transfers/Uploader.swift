@@ -51,9 +51,24 @@ package struct Uploader: Sendable {
     }
   }
 
-  /// For files that are on S3 already, under another key; with the same properties that an upload would get.
-  package var serverCopy: ServerCopy {
-    ServerCopy(store: store, slots: resources.slots, extraHeaders: extraHeaders)
+  /// Copies a file that is on S3 already, under another key, with the very properties that an upload under its name would
+  /// get: a copy takes over neither storage class nor encryption nor ACL, and the type belongs to the name.
+  package func copy(
+    _ source: CopySource, of path: RelativePath, stamp: FileStamp, to key: String
+  ) async throws -> ServerCopy.Receipt {
+    let copy = ServerCopy(store: store, slots: resources.slots, extraHeaders: extraHeaders)
+    return try await copy.copy(
+      source, byteCount: stamp.size, to: key,
+      metadata: .replaced(metadata(for: stamp), contentType: contentType(of: path)))
+  }
+
+  /// Writes an empty object for a directory that has nothing else to show it. There are no bytes to be checked.
+  package func uploadDirectoryMarker(to key: String) async throws -> PutObject.Output {
+    let put = PutObject(
+      key: key, body: BytesBody([]),
+      contentType: settings.contentTypes == .off ? nil : "application/x-directory",
+      metadata: settings.metadata, extraHeaders: extraHeaders)
+    return try await resources.slots.withPermit { try await store.send(put) }
   }
 
   // MARK: Opening

@@ -160,8 +160,11 @@ final class Stage: Sendable {
 /// One fake bucket; every other name is a bucket that does not exist.
 struct FakeBuckets: BucketSource {
   let store: FakeObjectStore
+  /// Told of every access that is asked for.
+  var noteAccess: @Sendable (BucketAccess?) -> Void = { _ in }
 
-  func bucket(of location: S3Location) throws -> OpenBucket {
+  func bucket(of location: S3Location, access: BucketAccess?) throws -> OpenBucket {
+    noteAccess(access)
     let isThere = location.bucket == store.bucket
     return OpenBucket(
       service: isThere ? store : NoBucket(bucket: location.bucket), retrying: { $0 },

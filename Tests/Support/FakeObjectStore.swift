@@ -19,6 +19,12 @@ package actor FakeObjectStore: ObjectStore {
     package var ordinal: Int
   }
 
+  package struct SentRequest: Sendable {
+    package var operation: String
+    package var key: String?
+    package var headers: HTTPHeaders
+  }
+
   package enum Moment: Sendable, Hashable {
     /// The operation has no effect.
     case beforeEffect
@@ -39,6 +45,8 @@ package actor FakeObjectStore: ObjectStore {
 
   /// Every operation that arrived, in order, failed ones too.
   package private(set) var calls: [Call] = []
+  /// Every request as its operation wrote it, in order.
+  package private(set) var requests: [SentRequest] = []
   /// The most operations that were under way at once.
   package private(set) var maxInFlight = 0
 
@@ -61,6 +69,7 @@ package actor FakeObjectStore: ObjectStore {
     try Task.checkCancellation()
     if let error = fault?(call, .beforeEffect) { throw error }
     let request = try operation.request()
+    requests.append(SentRequest(operation: name, key: operation.key, headers: request.headers))
     var http = try contents.answer(to: request, operation: name)
     if let error = fault?(call, .afterEffect) { throw error }
     if (200..<300).contains(http.status), let sink = request.sink {

@@ -65,6 +65,8 @@ package struct CopyObject: S3Operation {
       headers.addMetadata(values)
     }
     headers.add(extraHeaders)
+    // Without it, tags that are named are not taken.
+    if headers["x-amz-tagging"] != nil { headers["x-amz-tagging-directive"] = "REPLACE" }
     return S3Request(
       method: .put, key: objectKey, headers: headers, lowSpeedSeconds: S3Request.patienceSeconds)
   }

@@ -24,9 +24,16 @@ struct OpenBucket: Sendable {
 
 /// Where a scope has its buckets from: the network, or a test.
 protocol BucketSource: Sendable {
+  /// - Parameter access: nil is the options'.
   /// - Throws: `MirrorError.configuration` that names the culprit and the cure.
-  func bucket(of location: S3Location) throws -> OpenBucket
+  func bucket(of location: S3Location, access: BucketAccess?) throws -> OpenBucket
 
   /// Ends what was opened.
   func close() async
+}
+
+extension BucketSource {
+  func bucket(of location: S3Location) throws -> OpenBucket {
+    try bucket(of: location, access: nil)
+  }
 }

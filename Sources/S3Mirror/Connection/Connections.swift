@@ -13,10 +13,16 @@ final class Connections: BucketSource {
     var proxy: String?
   }
 
+  private struct BucketKey: Hashable {
+    var profile: String?
+    var name: String
+    var access: BucketAccess
+  }
+
   private struct State {
     var clients: [ClientKey: CurlClient] = [:]
     var connections: [String?: ResolvedConnection] = [:]
-    var buckets: [String: OpenBucket] = [:]
+    var buckets: [BucketKey: OpenBucket] = [:]
   }
 
   private let options: Options
@@ -41,14 +47,15 @@ final class Connections: BucketSource {
   /// The bucket of a location.
   ///
   /// - Throws: `MirrorError.configuration` that names the profile, file or variable at fault, and the cure.
-  func bucket(of location: S3Location) throws -> OpenBucket {
+  func bucket(of location: S3Location, access: BucketAccess?) throws -> OpenBucket {
+    let access = access ?? options.access
     do {
       return try state.withLock { state in
         let profile = location.profile ?? options.profile
-        let key = "\(profile ?? "")@\(location.bucket)"
+        let key = BucketKey(profile: profile, name: location.bucket, access: access)
         if let known = state.buckets[key] { return known }
         let connection = try connection(for: profile, in: &state)
-        let bucket = try open(location.bucket, over: connection, in: &state)
+        let bucket = try open(location.bucket, over: connection, access: access, in: &state)
         state.buckets[key] = bucket
         return bucket
       }
@@ -98,15 +105,16 @@ final class Connections: BucketSource {
     return client
   }
 
-  private func open(_ name: String, over connection: ResolvedConnection, in state: inout State) throws
-    -> OpenBucket
-  {
+  private func open(
+    _ name: String, over connection: ResolvedConnection, access: BucketAccess, in state: inout State
+  ) throws -> OpenBucket {
     let client = try client(
       ClientKey(caBundlePath: connection.caBundlePath, proxy: connection.proxy), in: &state)
     let endpoint = S3Endpoint(connection)
     let bucket = S3Bucket(
       bucket: name, endpoint: endpoint, region: connection.region,
-      credentials: { try await connection.signingCredentials() }, client: client,
+      credentials: { try await connection.signingCredentials() }, commonHeaders: access.headers,
+      client: client,
       clock: { wallClockNanoseconds() / 1_000_000_000 })
     let policy = RetryPolicy(maxAttempts: options.maxAttempts)
     let logger = options.logger

@@ -126,10 +126,12 @@ package final class Inspection: Sendable {
   private func place(_ spec: MirrorSpec, name: String) throws -> Place {
     do {
       let location = try S3Location(parsing: spec.remote)
+      try spec.access?.check()
+      try spec.properties.check(for: name)
       return Place(
         location: location, local: try placement.path(for: location, local: spec.local),
         filter: try PathFilter(exclude: spec.exclude, include: spec.include),
-        store: try connections.bucket(of: location).store)
+        store: try connections.bucket(of: location, access: spec.access).store)
     } catch let error as MirrorError {
       throw error
     } catch {
@@ -143,7 +145,8 @@ package final class Inspection: Sendable {
     let surveyor = Surveyor(
       root: root, mapping: upload.mapping, filter: upload.filter,
       symlinks: options.symlinks.policy, comparison: Comparison(policy: policy),
-      store: place.store, order: ListingOrder(), wallClock: wallClockNanoseconds)
+      store: place.store, order: ListingOrder(), wallClock: wallClockNanoseconds,
+      emptyDirectories: options.emptyDirectories)
     let content = ContentComparison(
       root: root, mapping: upload.mapping, store: place.store, readers: resources.readers, policy: policy,
       ledger: nil)

@@ -14,6 +14,8 @@ struct FilePublisher: Sendable {
     case isDirectory
     /// A symbolic link, socket, FIFO or device.
     case skipped(EntryKind)
+    /// There is nothing to do: the marker is there, or the directory is not empty.
+    case unneeded
     /// The path cannot be a key, or is beyond S3's limits.
     case refused(String)
     /// No whole version could be read; it stays dirty.
@@ -24,10 +26,13 @@ struct FilePublisher: Sendable {
   enum Way: Sendable {
     case upload
     case copy
+    /// A directory's; it counts as no file.
+    case marker
   }
 
   let name: String
   let root: TreeRoot
+  let filter: PathFilter
   let mapping: KeyMapping
   let store: any ObjectStore
   let uploader: Uploader
@@ -41,6 +46,7 @@ struct FilePublisher: Sendable {
   ///   - entry: what the watch knows of the path; nil when a comparison found it.
   ///   - openFiles: what to do when somebody has it open for writing.
   func publish(_ path: RelativePath, entry: DirtyEntry?, openFiles: OpenFilePolicy) async -> Outcome {
+    if path.hasTrailingSlash { return await publishMarker(path) }
     if let refusal = mapping.refusal(of: path) { return .refused(refusal) }
     do {
       guard let found = try root.look(at: path) else { return .absent }
@@ -89,7 +95,7 @@ struct FilePublisher: Sendable {
     let key = mapping.key(for: path)
     do {
       let source = CopySource(bucket: store.bucket, key: mapping.key(for: origin), ifMatch: record.etag)
-      let answer = try await uploader.serverCopy.copy(source, byteCount: stamp.size, to: key)
+      let answer = try await uploader.copy(source, of: path, stamp: stamp, to: key)
       guard let after = try root.look(at: path), after.stamp.isSameVersion(as: stamp) else { return nil }
       ledger.note(.init(stamp: stamp, etag: answer.etag), for: path)
       journal.copied(

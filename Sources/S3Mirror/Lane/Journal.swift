@@ -50,6 +50,15 @@ struct Journal: Sendable {
     tell(.transferred(.init(mirror: mirror, operation: "copy", path: path.string, bytes: bytes)))
   }
 
+  func markedDirectory(
+    etag: String, requestID: String?, mirror: String, path: RelativePath, key: String, took: Duration
+  ) {
+    log?.append(
+      TransferRecord(
+        time: .now(), mirror: mirror, operation: .upload, path: path.string, url: bucketURL + key, bytes: 0,
+        seconds: took.seconds, etag: etag, requestID: requestID, outcome: .done))
+  }
+
   func downloaded(
     _ receipt: DownloadReceipt, mirror: String, path: RelativePath, key: String, took: Duration
   ) {

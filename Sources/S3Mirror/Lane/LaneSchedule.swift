@@ -119,13 +119,13 @@ final class LaneSchedule: Sendable {
   }
 
   /// Answers whoever still waits; later flushes return at once.
-  func close() {
+  func close(answering outcome: PassOutcome? = nil) {
     let waiting = state.withLock { state in
       state.isClosed = true
       defer { state.flushes = [] }
       return state.flushes
     }
-    for flush in waiting { flush.answer(nil) }
+    for flush in waiting { flush.answer(outcome) }
   }
 
   /// Takes over what the entry's comparison could not publish.
@@ -220,6 +220,11 @@ final class LaneSchedule: Sendable {
   }
 
   var passCount: Int { state.withLock { $0.schedule.passCount } }
+
+  /// Whether somebody waits for a flush that has not begun.
+  var hasFlushes: Bool { state.withLock { !$0.flushes.isEmpty } }
+
+  var isClosed: Bool { state.withLock { $0.isClosed } }
 
   var isRootLost: Bool { state.withLock { $0.schedule.dirty.isRootLost } }
 

@@ -84,8 +84,9 @@ struct PublishPass: Sendable {
     switch result {
     case .published(let bytes, let way):
       outcome.settled.append(path)
-      outcome.summary.published += 1
       if entry?.isNew == true { outcome.created += 1 }
+      if way == .marker { break }
+      outcome.summary.published += 1
       outcome.summary.publishedBytes += bytes
       if way == .copy { outcome.summary.copied += 1 }
     case .absent:
@@ -95,6 +96,8 @@ struct PublishPass: Sendable {
       absent.append(path)
     case .skipped:
       outcome.skipped += 1
+      outcome.settled.append(path)
+    case .unneeded:
       outcome.settled.append(path)
     case .refused(let reason):
       outcome.refused[path] = reason

@@ -49,6 +49,15 @@ final class PublishedLedger: Sendable {
     return known.isSameVersion(as: stamp) ? record : nil
   }
 
+  func hasDirectoryMarker(_ marker: RelativePath) -> Bool { records.withLock { $0[marker] != nil } }
+
+  /// Markers of the directory and those below it. Looks through all: directories are renamed seldom.
+  func directoryMarkers(within directory: RelativePath) -> [RelativePath] {
+    records.withLock { records in
+      records.keys.filter { $0.hasTrailingSlash && $0.isWithin(directory) }
+    }
+  }
+
   enum RenameAllowance: Sendable {
     case untouched
     case renamed

@@ -198,10 +198,11 @@ struct RemoteRemover: Sendable {
 
 extension TreeRoot {
   /// Whether nothing here stands for the object of this path, a trailing slash naming a directory marker: only ENOENT
-  /// or ENOTDIR is absence, or a directory that has taken a file's name, whose own files are published by then.
+  /// or ENOTDIR is absence, or a directory that has taken a file's name, whose own files are published by then; or a file
+  /// that has taken a directory's.
   func isAbsent(forObjectAt path: RelativePath) throws(TreeError) -> Bool {
     guard let entry = try look(at: path.withoutTrailingSlash) else { return true }
-    return entry.kind == .directory && !path.hasTrailingSlash
+    return entry.kind == (path.hasTrailingSlash ? .file : .directory)
   }
 }
 

@@ -33,6 +33,8 @@ extension UploadLane {
     await place.stop()
     let last = await reconcileFinally(deletes: ending == .succeeded && settings.delete ? .inferred : .none)
     conclude(last)
+    // Whoever still waits for a flush learns what the end came to.
+    schedule.close(answering: last)
     return state.withLock { state in
       state.report.failures = last.summary.failures
       state.report.withheldDeletes = last.summary.withheldDeletes

@@ -47,7 +47,8 @@ extension UploadLane {
   /// The state of this upload at this moment.
   var status: UploadStatus {
     let doing = activity.snapshot
-    let backlog = schedule.backlog()
+    var backlog = schedule.backlog()
+    backlog.paths.removeAll(where: \.hasTrailingSlash)
     var waitingBytes: Int64 = 0
     for path in backlog.paths {
       // A path that cannot be looked at now waits all the same, with a size nobody knows.

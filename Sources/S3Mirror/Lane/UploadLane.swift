@@ -21,6 +21,7 @@ final class UploadLane: Sendable {
     var compare: ComparePolicy
     var bound: DeleteBound
     var deleteCondition = Options.DeleteCondition.none
+    var emptyDirectories = Options.EmptyDirectories.skip
     /// Files under way at one time.
     var width: Int
     /// Time from audit to audit, a comparison of everything that should find nothing; nil makes none.
@@ -92,6 +93,7 @@ final class UploadLane: Sendable {
     let schedule = LaneSchedule(policy: settings.policy, auditInterval: settings.auditInterval)
     self.schedule = schedule
     let filter = settings.filter
+    let markers = settings.emptyDirectories == .marker ? DirectoryMarkers(ledger: ledger) : nil
     switch watching {
     case .off:
       place = try WatchedRoot(root, makeWatcher: nil)
@@ -101,7 +103,9 @@ final class UploadLane: Sendable {
       place = try WatchedRoot(
         root,
         makeWatcher: { [path = root.path, configuration] in
-          try TreeWatcher(root: path, configuration: configuration) { schedule.note($0) }
+          try TreeWatcher(root: path, configuration: configuration) {
+            schedule.note(markers?.completed($0) ?? $0)
+          }
         },
         tell: { schedule.note([$0]) })
     }
@@ -177,9 +181,14 @@ final class UploadLane: Sendable {
 
   /// Returns when everything closed before the call is published.
   ///
-  /// - Throws: `MirrorError.incomplete` that lists what is not.
+  /// - Throws: `MirrorError.incomplete` that lists what is not; `MirrorError.interrupted` when the lane ended without it.
   func flush() async throws {
-    guard let outcome = await schedule.flush() else { return }
+    guard let outcome = await schedule.flush() else {
+      guard !schedule.isClosed else {
+        throw MirrorError(.interrupted, "\(settings.name): the mirror ended before it could be flushed")
+      }
+      return
+    }
     guard outcome.summary.failures.isEmpty else {
       throw MirrorError(
         .incomplete, "\(settings.name): \(outcome.summary.failures.count) paths could not be published",
@@ -321,7 +330,7 @@ final class UploadLane: Sendable {
 
   private func publisher(_ strictness: MarkerGate.Strictness) -> FilePublisher {
     FilePublisher(
-      name: settings.name, root: root, mapping: settings.mapping, store: store,
+      name: settings.name, root: root, filter: settings.filter, mapping: settings.mapping, store: store,
       uploader: uploader, ledger: ledger, journal: journal, activity: activity,
       markerGate: MarkerGate(
         order: settings.commitOrder, strictness: strictness, schedule: schedule,
@@ -340,7 +349,8 @@ final class UploadLane: Sendable {
       surveyor: Surveyor(
         root: root, mapping: settings.mapping, filter: settings.filter, symlinks: settings.symlinks,
         comparison: Comparison(policy: settings.compare), store: store, order: listingOrder,
-        wallClock: wallClock, links: links),
+        wallClock: wallClock, links: links,
+        emptyDirectories: settings.emptyDirectories, ledger: ledger),
       content: ContentComparison(
         root: root, mapping: settings.mapping, store: store, readers: resources.readers,
         policy: settings.compare, ledger: ledger),

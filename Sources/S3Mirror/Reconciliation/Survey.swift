@@ -108,6 +108,10 @@ struct Surveyor: Sendable {
   let wallClock: @Sendable () -> Int64
   /// Told of files with more than one name, where somebody wants to know.
   var links: LinkedNames?
+  /// With markers an empty directory without one is a difference.
+  var emptyDirectories = Options.EmptyDirectories.skip
+  /// Told of markers that are there, where somebody wants to know.
+  var ledger: PublishedLedger?
   /// Stands in for the walk in tests.
   var walk: (@Sendable (RelativePath) -> any WalkSource)?
 
@@ -138,7 +142,11 @@ struct Surveyor: Sendable {
     let lister = RemoteLister(
       listing: Listing(store: store, prefix: prefix), mapping: mapping, filter: filter, order: order,
       wallClock: wallClock)
-    return try await TreeMerge.run(lister, source(directory)) { merge in
+    var source = source(directory)
+    if emptyDirectories == .marker, case .tree = mapping {
+      source = MarkerWalk(source, from: directory, filter: filter)
+    }
+    return try await TreeMerge.run(lister, source) { merge in
       var extras = Extras()
       var early = Spool<Difference>()
       var batch: [Difference] = []
@@ -186,6 +194,10 @@ struct Surveyor: Sendable {
       noteLinks(file)
       return .copy(file, .absent, nil)
     case .both(let file, let entry):
+      if file.path.hasTrailingSlash {
+        ledger?.note(directoryMarker: file.path, etag: entry.object.etag)
+        return nil
+      }
       noteLinks(file)
       switch comparison.upload(local: file.stamp, remote: entry.object) {
       case .same: return nil

@@ -19,7 +19,7 @@ enum Pairing: Sendable {
 /// of both where pages take long.
 ///
 /// A local directory and its marker are a pair of their own and are not handed out; an unpaired local directory is
-/// nothing to S3.
+/// nothing to S3, unless the walk gives it out as its marker.
 struct TreeMerge {
   private let pages: Relay<RemotePage>
   private let chunks: Relay<[WalkItem]>
@@ -165,7 +165,7 @@ struct TreeMerge {
     while let item = chunk.popFirst() {
       switch item {
       case .file(let path, let stamp):
-        survey.localFiles += 1
+        if !path.hasTrailingSlash { survey.localFiles += 1 }
         return Local(path: path, stamp: stamp)
       case .directory(let path):
         return Local(path: RelativePath(path.string + "/"), stamp: nil)

@@ -71,14 +71,16 @@ extension MirrorScope {
 
   /// Ends what a failed entry started.
   package func close() async {
-    let (isFirst, locks, log, progress) = state.withLock { state in
+    let (isFirst, locks, log, progress, control) = state.withLock { state in
       defer {
         state.isEnded = true
         state.locks = [:]
+        state.control = nil
       }
-      return (!state.isEnded, Array(state.locks.values), state.log, state.progress)
+      return (!state.isEnded, Array(state.locks.values), state.log, state.progress, state.control)
     }
     guard isFirst else { return }
+    await control?.close()
     progress?.cancel()
     await progress?.value
     await buckets.close()

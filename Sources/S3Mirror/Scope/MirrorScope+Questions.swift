@@ -14,12 +14,15 @@ extension MirrorScope {
   }
 
   /// Flushes one upload, or all; one that fails does not keep the others from being published.
-  func flush(_ name: String?) async throws {
+  ///
+  /// - Returns: the names of those flushed.
+  @discardableResult
+  func flush(_ name: String?) async throws -> [String] {
     let (lanes, owner, isEnding) = state.withLock { state in
-      (state.lanes, name.map { state.table.owner(of: $0) }, state.isEnding)
+      (state.entering + state.lanes, name.map { state.table.owner(of: $0) }, state.isEnding)
     }
     guard !isEnding else {
-      throw MirrorError(.interrupted, "this mirror has ended; there is nothing to flush")
+      throw MirrorError(.interrupted, "this mirror is ending: what is left is published without a flush")
     }
     let chosen = lanes.filter { owner == nil || $0.settings.name == owner }
     if let name, chosen.isEmpty {
@@ -34,7 +37,7 @@ extension MirrorScope {
         return error as? MirrorError ?? MirrorError(.incomplete, "\(lane.settings.name): \(error)")
       }
     }.compactMap(\.self)
-    guard let first = errors.first else { return }
+    guard let first = errors.first else { return chosen.map(\.settings.name) }
     if errors.count == 1 { throw first }
     throw MirrorError(
       .incomplete, errors.map(\.message).sorted().joined(separator: "; "),

@@ -18,9 +18,13 @@ package final class MirrorScope: Sendable {
     /// Registrations that were made while the scope runs, until they are ready.
     var beginnings: [String: Task<Void, any Error>] = [:]
     var lanes: [UploadLane] = []
+    /// Lanes whose entry is under way: they can be asked, and flushed when they have entered.
+    var entering: [UploadLane] = []
+    var isEntered = false
     var runs: [Task<Void, Never>] = []
     var locks: [String: HostLock] = [:]
     var log: OpenLog?
+    var control: ControlSocket?
     var progress: Task<Void, Never>?
     var isEnding = false
     /// What becomes of uploads under way, once everything is to be cut short; it holds for what begins later too.
@@ -30,6 +34,10 @@ package final class MirrorScope: Sendable {
     var once: Task<MirrorReport.Upload, any Error>?
     var withheldLocalDeletes = 0
     var isEnded = false
+
+    mutating func noteEntryEnded(of lanes: [UploadLane]) {
+      entering.removeAll { lane in lanes.contains { $0 === lane } }
+    }
   }
 
   struct OpenLog {
@@ -40,6 +48,7 @@ package final class MirrorScope: Sendable {
   let options: Options
   let buckets: any BucketSource
   private let environment: [String: String]
+  let controlPlaces: ControlPlaces
   private let placement: LocalPlacement
   private let logDirectory: FilePath
   let resources: TransferResources
@@ -65,6 +74,7 @@ package final class MirrorScope: Sendable {
     let process = ProcessEnvironment(overriding: options.environment)
     self.options = options
     environment = process.variables
+    controlPlaces = ControlPlaces(environment: process.variables, home: FilePath(process.homeDirectory))
     let placement = LocalPlacement(
       cacheRoot: options.cacheRoot, homeDirectory: process.homeDirectory,
       workingDirectory: process.workingDirectory)
@@ -91,9 +101,9 @@ package final class MirrorScope: Sendable {
     try await enter(specs, naming: .members)
   }
 
-  /// The same with one spec, whose name may be any text: it is only said in messages and logs.
-  package func enter(_ spec: MirrorSpec, label: String) async throws {
-    try await enter([(name: label, spec: spec)], naming: .labels)
+  /// The same with names that may be any text: they are only said in messages and logs.
+  package func enter(labelled specs: [(name: String, spec: MirrorSpec)]) async throws {
+    try await enter(specs, naming: .labels)
   }
 
   private func enter(
@@ -102,6 +112,7 @@ package final class MirrorScope: Sendable {
     let registrations = try specs.map { try registration(name: $0.name, spec: $0.spec) }
     let new = try state.withLock { try $0.table.add(all: registrations, naming: naming) }
     try await begin(new)
+    state.withLock { $0.isEntered = true }
   }
 
   /// Registers one more while the scope runs; the same registration twice is one, and who asks for it while the
@@ -144,7 +155,9 @@ package final class MirrorScope: Sendable {
         throw MirrorError(
           .invalid, "\(name): its interval is \(interval); it may be from nothing to ten years")
       }
-      let identity = try buckets.bucket(of: location).identity
+      try spec.access?.check()
+      try spec.properties.check(for: name)
+      let identity = try buckets.bucket(of: location, access: spec.access).identity
       return Registration(
         name: name, spec: spec, remote: .s3(location, identity: identity),
         local: try placement.path(for: location, local: spec.local))
@@ -179,6 +192,7 @@ package final class MirrorScope: Sendable {
     try await checkAccess(to: registrations)
     try lock(registrations)
     openLog()
+    openControl()
     for registration in registrations where registration.remote == .passThrough {
       if registration.spec.direction != .download, try kind(at: registration.local) == nil {
         try createDirectories(registration.local)
@@ -188,6 +202,8 @@ package final class MirrorScope: Sendable {
     try await fetchAll(registrations.filter { $0.location != nil && $0.spec.direction != .upload })
     let uploads = registrations.filter { $0.location != nil && $0.spec.direction != .download }
     let lanes = try uploads.map { try lane(for: $0, watching: .on) }
+    state.withLock { $0.entering += lanes }
+    defer { state.withLock { $0.noteEntryEnded(of: lanes) } }
     do {
       try await withThrowingTaskGroup(of: Void.self) { group in
         for lane in lanes { group.addTask { try await lane.enter() } }
@@ -200,6 +216,7 @@ package final class MirrorScope: Sendable {
       throw describe(error)
     }
     state.withLock { state in
+      state.noteEntryEnded(of: lanes)
       state.lanes += lanes
       state.runs += lanes.map { lane in Task { await lane.run() } }
     }
@@ -226,7 +243,7 @@ package final class MirrorScope: Sendable {
   func checkAccess(to registrations: [Registration]) async throws {
     for registration in registrations {
       guard let location = registration.location else { continue }
-      let store = try buckets.bucket(of: location).store
+      let store = try buckets.bucket(of: location, access: registration.spec.access).store
       do {
         _ = try await store.send(ListObjectsV2(prefix: location.prefix, limit: 1))
       } catch  where !(error is CancellationError) {
@@ -260,7 +277,7 @@ package final class MirrorScope: Sendable {
   private func fetch(_ registration: Registration) async throws {
     guard let location = registration.location else { return }
     let spec = registration.spec
-    let bucket = try buckets.bucket(of: location)
+    let bucket = try buckets.bucket(of: location, access: spec.access)
     let job = DownloadJob(
       name: registration.name, location: location, local: registration.local,
       isIntoDirectory: try spec.local?.hasSuffix("/") ?? false || kind(at: registration.local) == .directory,
@@ -300,13 +317,13 @@ package final class MirrorScope: Sendable {
       preconditionFailure("a local remote has no lane")
     }
     let spec = registration.spec
-    let bucket = try buckets.bucket(of: location)
+    let bucket = try buckets.bucket(of: location, access: spec.access)
     let (store, requests) = bucket.counted()
     let place = try UploadPlacement(registration.local, at: location) {
       try filter(of: registration.name, spec: spec)
     }
     if case .tree = place.mapping { try createDirectories(place.root) }
-    var uploadSettings = options.uploadSettings
+    var uploadSettings = options.uploadSettings(for: spec.properties)
     uploadSettings.checksums = bucket.checksums
     let markers = try options.commitLast.map { try GlobPattern($0) }
     var settings = UploadLane.Settings(
@@ -317,6 +334,8 @@ package final class MirrorScope: Sendable {
       compare: options.compare.policy, bound: options.maxDelete.bound,
       deleteCondition: options.deleteCondition, width: options.maxWorkers * 2)
     settings.auditInterval = options.auditInterval
+    // The key of one file is no directory's.
+    if case .tree = place.mapping { settings.emptyDirectories = options.emptyDirectories }
     let lane = try UploadLane(
       settings: settings, root: try TreeRoot(path: place.root, symlinks: options.symlinks.policy),
       store: MeteredStore(store, meter: meter), requests: requests,
@@ -357,7 +376,7 @@ package final class MirrorScope: Sendable {
       bucket: bucket)
   }
 
-  private func tell(_ event: MirrorEvent) { observer(event) }
+  func tell(_ event: MirrorEvent) { observer(event) }
 
   private func describe(_ error: any Error, of subject: String? = nil) -> any Error {
     if error is CancellationError || error is MirrorError { return error }

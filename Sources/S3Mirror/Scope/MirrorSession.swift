@@ -25,43 +25,48 @@ public final class MirrorSession: Sendable {
     get throws { try scope.path(of: name) }
   }
 
-  /// Fetches one more remote now; see ``MirrorSpec/download(_:local:delete:exclude:include:)``.
+  /// Fetches one more remote now; see ``MirrorSpec/download(_:local:delete:exclude:include:access:)``.
   ///
   /// - Returns: its local path.
   @discardableResult
   public func download(
     _ remote: String, name: String? = nil, local: String? = nil, delete: Bool = false,
-    exclude: [String] = [], include: [String] = []
+    exclude: [String] = [], include: [String] = [], access: BucketAccess? = nil
   ) async throws -> FilePath {
     try await scope.add(
-      .download(remote, local: local, delete: delete, exclude: exclude, include: include),
+      .download(remote, local: local, delete: delete, exclude: exclude, include: include, access: access),
       name: name ?? remote)
   }
 
-  /// Publishes one more tree from now on; see ``MirrorSpec/upload(_:local:interval:delete:exclude:include:)``.
+  /// Publishes one more tree from now on; see ``MirrorSpec/upload(_:local:interval:delete:exclude:include:properties:access:)``.
   ///
   /// - Returns: its local path.
   @discardableResult
   public func upload(
     _ remote: String, name: String? = nil, local: String? = nil, interval: Duration? = .seconds(300),
-    delete: Bool = true, exclude: [String] = [], include: [String] = []
+    delete: Bool = true, exclude: [String] = [], include: [String] = [],
+    properties: ObjectProperties = .init(), access: BucketAccess? = nil
   ) async throws -> FilePath {
     try await scope.add(
       .upload(
-        remote, local: local, interval: interval, delete: delete, exclude: exclude, include: include),
+        remote, local: local, interval: interval, delete: delete, exclude: exclude, include: include,
+        properties: properties, access: access),
       name: name ?? remote)
   }
 
-  /// Downloads and then publishes one more tree; see ``MirrorSpec/sync(_:local:interval:delete:exclude:include:)``.
+  /// Downloads and then publishes one more tree; see ``MirrorSpec/sync(_:local:interval:delete:exclude:include:properties:access:)``.
   ///
   /// - Returns: its local path.
   @discardableResult
   public func sync(
     _ remote: String, name: String? = nil, local: String? = nil, interval: Duration? = .seconds(300),
-    delete: Bool = true, exclude: [String] = [], include: [String] = []
+    delete: Bool = true, exclude: [String] = [], include: [String] = [],
+    properties: ObjectProperties = .init(), access: BucketAccess? = nil
   ) async throws -> FilePath {
     try await scope.add(
-      .sync(remote, local: local, interval: interval, delete: delete, exclude: exclude, include: include),
+      .sync(
+        remote, local: local, interval: interval, delete: delete, exclude: exclude, include: include,
+        properties: properties, access: access),
       name: name ?? remote)
   }
 

@@ -2,8 +2,11 @@ import Transfers
 
 extension Options {
   /// What uploads are made with.
-  var uploadSettings: UploadSettings {
+  func uploadSettings(for properties: ObjectProperties) -> UploadSettings {
     var settings = UploadSettings()
+    settings.extraHeaders = properties.headers
+    settings.metadata = properties.metadata
+    settings.contentTypes = properties.contentType == .byExtension ? .byExtension : .off
     settings.singleThreshold = multipartThreshold
     settings.partBytes = partBytes
     settings.settle = settle

@@ -21,6 +21,8 @@ public struct Options: Sendable {
   public var anonymous: Bool
   /// Let plain http go to hosts other than this one. Default false.
   public var allowInsecure: Bool
+  /// How buckets are asked that a spec names no access for.
+  public var access: BucketAccess
   /// What happens to uploads when the body throws. Default ``OnError-swift.enum/upload``.
   public var onError: OnError
   /// Bounds the drain at exit; nil, the default, lets it take as long as it takes.
@@ -42,6 +44,8 @@ public struct Options: Sendable {
   public var commitLast: [String]
   /// What symbolic links are. Default ``Symlinks-swift.enum/skip``.
   public var symlinks: Symlinks
+  /// What becomes of directories in which nothing has a key. Default ``EmptyDirectories-swift.enum/skip``.
+  public var emptyDirectories: EmptyDirectories
   /// The largest file that goes up in one request, in bytes. Default 16 MiB.
   public var multipartThreshold: Int64
   /// The part size to start from, in bytes; grown so that S3's 10,000 parts suffice. Default 16 MiB.
@@ -63,6 +67,9 @@ public struct Options: Sendable {
   public var logKeepDays: Int
   /// The mirror's name in the transfer log. Default `mirror`.
   public var name: String
+  /// Let `s3mirror status` and `s3mirror flush` of the same user find this mirror, by a socket in `$XDG_RUNTIME_DIR/s3mirror`
+  /// or, without that variable, in `$XDG_STATE_HOME/s3mirror/run`. Default false.
+  public var controlSocket: Bool
   /// Where the library logs. Default: swift-log's `s3mirror` label.
   public var logger: Logger
   /// Told of every pass and every transfer, from the task that did it; must not block.
@@ -70,7 +77,7 @@ public struct Options: Sendable {
   /// The environment that credentials and endpoints come from; nil is the process's own.
   public var environment: [String: String]?
 
-  public enum OnError: Sendable, Hashable {
+  public enum OnError: String, Sendable, Hashable, CaseIterable {
     /// Publish what there is, delete nothing.
     case upload
     /// Leave S3 as it is.
@@ -108,6 +115,13 @@ public struct Options: Sendable {
     case follow
   }
 
+  public enum EmptyDirectories: String, Sendable, Hashable, CaseIterable {
+    /// S3 has no directories: left out.
+    case skip
+    /// Each has a zero-byte object whose key ends in a slash, removed with `delete` only when the directory is gone.
+    case marker
+  }
+
   /// The markers that common training frameworks write last.
   public static let defaultCommitLast = [
     "latest", "latest_*", "*.index.json", ".metadata", "trainer_state.json", "checkpoint",
@@ -125,6 +139,7 @@ public struct Options: Sendable {
     region = nil
     anonymous = false
     allowInsecure = false
+    access = BucketAccess()
     onError = .upload
     exitTimeout = nil
     settle = .seconds(1)
@@ -135,6 +150,7 @@ public struct Options: Sendable {
     deleteCondition = .none
     commitLast = Self.defaultCommitLast
     symlinks = .skip
+    emptyDirectories = .skip
     multipartThreshold = 16 << 20
     partBytes = 16 << 20
     maxUploadBytesPerSecond = nil
@@ -145,6 +161,7 @@ public struct Options: Sendable {
     logDirectory = nil
     logKeepDays = 30
     name = "mirror"
+    controlSocket = false
     logger = Logger(label: "s3mirror")
     observer = nil
     environment = nil
@@ -178,6 +195,7 @@ extension Options {
     if case .limit(let limit) = maxDelete, limit < 0 {
       throw MirrorError(.invalid, "maxDelete is \(limit); it cannot be negative")
     }
+    try access.check()
     let times: [(String, Duration?)] = [
       ("settle", settle), ("openFileGrace", openFileGrace), ("exitTimeout", exitTimeout),
       ("staleUploadAge", staleUploadAge),

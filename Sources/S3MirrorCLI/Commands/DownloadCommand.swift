@@ -16,25 +16,22 @@ struct DownloadCommand: AsyncParsableCommand {
   @Flag(help: "Remove local files that are not on S3.")
   var delete = false
 
-  @OptionGroup var events: EventOptions
-  @OptionGroup var plan: DryRunOptions
-  @OptionGroup var filter: FilterOptions
-  @OptionGroup var mirror: MirrorOptions
+  @OptionGroup var oneShot: OneShotOptions
 
   func run() async throws {
-    let narrator = mirror.narrator(events.format)
-    let options = mirror.options(for: "download", telling: narrator)
-    let label = mirror.name ?? "download"
+    let filter = oneShot.filter
     let spec = MirrorSpec.download(
       remote, local: local, delete: delete, exclude: filter.exclude, include: filter.include)
-    if plan.dryRun { try await plan.carryOut(spec, name: label, options: options, as: events.format) }
-    let scope = try MirrorScope(options: options)
-    let supervisor = Supervisor()
-    try await scope.enter(under: supervisor, onFirst: .leave) { try await scope.enter(spec, label: label) }
-    let path = try scope.path(of: label)
-    let withheld = scope.withheldLocalDeletes
-    _ = await scope.exit(.returned)
-    narrator.tell(download: label, isAt: path.string)
-    throw withheld == 0 ? ExitStatus.success : ExitStatus.failure
+    try await oneShot.carryOut(spec, as: "download") { scope, label, narrator in
+      let supervisor = Supervisor()
+      try await scope.enter(under: supervisor, onFirst: .leave) {
+        try await scope.enter(labelled: [(name: label, spec: spec)])
+      }
+      let path = try scope.path(of: label)
+      let withheld = scope.withheldLocalDeletes
+      _ = await scope.exit(.returned)
+      narrator.tell(download: label, isAt: path.string)
+      throw withheld == 0 ? ExitStatus.success : ExitStatus.failure
+    }
   }
 }

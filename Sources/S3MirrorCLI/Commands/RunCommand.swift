@@ -31,6 +31,8 @@ struct RunCommand: AsyncParsableCommand {
     transform: { try SpecArgument(parsing: $0) })
   var sync: [SpecArgument] = []
 
+  @OptionGroup var properties: PropertyOptions
+  @OptionGroup var control: ControlOptions
   @OptionGroup var mirror: MirrorOptions
 
   @Argument(parsing: .postTerminator, help: "The program and its arguments.")
@@ -65,11 +67,15 @@ struct RunCommand: AsyncParsableCommand {
       throw status
     }
     let narrator = mirror.narrator
-    let scope = try MirrorScope(options: mirror.options(for: "run", telling: narrator))
+    var options = mirror.options(for: "run", telling: narrator)
+    options.controlSocket = control.controlSocket
+    let scope = try MirrorScope(options: options)
     let supervisor = Supervisor()
+    let published = try properties.properties()
     let specs =
       try download.map { (name: $0.name, spec: try $0.download()) }
-      + upload.map { (name: $0.name, spec: $0.upload()) } + sync.map { (name: $0.name, spec: $0.sync()) }
+      + upload.map { (name: $0.name, spec: $0.upload(published)) }
+      + sync.map { (name: $0.name, spec: $0.sync(published)) }
     try await scope.enter(under: supervisor, onFirst: .leave) { try await scope.enter(specs) }
 
     let ending: ChildProcess.Ending

@@ -16,34 +16,30 @@ struct UploadCommand: AsyncParsableCommand {
   @Flag(help: "Remove objects that have no file here.")
   var delete = false
 
-  @OptionGroup var events: EventOptions
-  @OptionGroup var plan: DryRunOptions
-  @OptionGroup var filter: FilterOptions
-  @OptionGroup var mirror: MirrorOptions
+  @OptionGroup var properties: PropertyOptions
+  @OptionGroup var oneShot: OneShotOptions
 
   func run() async throws {
-    let narrator = mirror.narrator(events.format)
+    let filter = oneShot.filter
     let spec = MirrorSpec.upload(
-      remote, local: local, interval: nil, delete: delete, exclude: filter.exclude, include: filter.include)
-    let options = mirror.options(for: "upload", telling: narrator)
-    if plan.dryRun {
-      try await plan.carryOut(spec, name: mirror.name ?? "upload", options: options, as: events.format)
-    }
-    let scope = try MirrorScope(options: options)
-    let supervisor = Supervisor()
-    // There is nothing to finish but the upload itself, so the first signal changes nothing.
-    supervisor.react { _ in }
-    supervisor.reactToSecond { _ in scope.abandon() }
-    let report: MirrorReport
-    do {
-      report = try await scope.uploadOnce(spec, name: mirror.name ?? "upload")
-    } catch {
+      remote, local: local, interval: nil, delete: delete, exclude: filter.exclude, include: filter.include,
+      properties: try properties.properties())
+    try await oneShot.carryOut(spec, as: "upload") { scope, label, narrator in
+      let supervisor = Supervisor()
+      // There is nothing to finish but the upload itself, so the first signal changes nothing.
+      supervisor.react { _ in }
+      supervisor.reactToSecond { _ in scope.abandon() }
+      let report: MirrorReport
+      do {
+        report = try await scope.uploadOnce(spec, name: label)
+      } catch {
+        await scope.close()
+        throw error
+      }
       await scope.close()
-      throw error
+      narrator.tell(report)
+      if let signal = supervisor.secondSignal { throw ExitStatus.signal(signal) }
+      throw ExitStatus(report)
     }
-    await scope.close()
-    narrator.tell(report)
-    if let signal = supervisor.secondSignal { throw ExitStatus.signal(signal) }
-    throw ExitStatus(report)
   }
 }

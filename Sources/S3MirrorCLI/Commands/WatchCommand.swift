@@ -1,18 +1,29 @@
 import ArgumentParser
 import S3Mirror
 
-/// Streams a directory until a signal ends it.
+/// Streams directories until a signal ends it.
 struct WatchCommand: AsyncParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "watch",
-    abstract: "Stream a directory to S3 until SIGINT or SIGTERM, then compare everything once more.",
-    discussion: EventOptions.schema)
+    abstract: "Stream directories to S3 until SIGINT or SIGTERM, then compare everything once more.",
+    usage: "s3mirror watch LOCAL REMOTE [options]\ns3mirror watch --config FILE [options]",
+    discussion: """
+      --config names a JSON file: {"uploads": [{"name": …, "local": …, "remote": …}, …]}. An upload may also have interval \
+      (seconds or "none"), delete, exclude, include, storageClass, sse, sseKMSKeyID, acl, tags, metadata, contentType \
+      (by-extension or none), requesterPays and expectedBucketOwner; what it leaves out is as the options say. Relative \
+      paths are relative to the file.
+
+      \(EventOptions.schema)
+      """)
 
   @Argument(help: "The directory, or one file.")
-  var local: String
+  var local: String?
 
   @Argument(help: "s3://[profile@]bucket/prefix")
-  var remote: String
+  var remote: String?
+
+  @Option(help: ArgumentHelp("Watch what this file lists, instead of LOCAL.", valueName: "file"))
+  var config: String?
 
   @Option(
     help: ArgumentHelp(
@@ -25,21 +36,73 @@ struct WatchCommand: AsyncParsableCommand {
 
   @OptionGroup var events: EventOptions
   @OptionGroup var filter: FilterOptions
+  @OptionGroup var properties: PropertyOptions
+  @OptionGroup var control: ControlOptions
   @OptionGroup var mirror: MirrorOptions
+
+  func validate() throws {
+    if config != nil, local != nil {
+      throw ValidationError("--config lists what is watched; leave LOCAL and REMOTE out")
+    }
+    if config == nil, local == nil || remote == nil {
+      throw ValidationError("there is nothing to watch; write LOCAL and REMOTE, or --config FILE")
+    }
+  }
 
   func run() async throws {
     let narrator = mirror.narrator(events.format)
-    let scope = try MirrorScope(options: mirror.options(for: "watch", telling: narrator))
+    var options = mirror.options(for: "watch", telling: narrator)
+    options.controlSocket = control.controlSocket
+    let specs = try specs(as: mirror.name ?? "watch", options)
+    let scope = try MirrorScope(options: options)
     let supervisor = Supervisor()
-    let spec = MirrorSpec.upload(
-      remote, local: local, interval: interval.duration, delete: delete, exclude: filter.exclude,
-      include: filter.include)
-    let label = mirror.name ?? "watch"
-    try await scope.enter(under: supervisor, onFirst: .finish) { try await scope.enter(spec, label: label) }
+    try await scope.enter(under: supervisor, onFirst: .finish) { try await scope.enter(labelled: specs) }
     await supervisor.firstArrival()
     let report = await scope.exit(.returned)
     narrator.tell(report)
     if let signal = supervisor.secondSignal { throw ExitStatus.signal(signal) }
     throw ExitStatus(report)
   }
+
+  private func specs(as label: String, _ options: Options) throws -> [(name: String, spec: MirrorSpec)] {
+    let properties = try properties.properties()
+    if let config {
+      return try WatchConfiguration(path: config).uploads.map { upload in
+        (name: upload.name, spec: spec(of: upload, properties, options))
+      }
+    }
+    let only = MirrorSpec.upload(
+      remote ?? "", local: local, interval: interval.duration, delete: delete, exclude: filter.exclude,
+      include: filter.include, properties: properties)
+    return [(name: label, spec: only)]
+  }
+
+  /// What the entry leaves out is as the options say.
+  private func spec(
+    of upload: WatchConfiguration.Upload, _ general: ObjectProperties, _ options: Options
+  ) -> MirrorSpec {
+    var properties = general
+    properties.storageClass = upload.storageClass ?? general.storageClass
+    properties.encryption =
+      PropertyOptions.encryption(upload.sse, keyID: upload.sseKMSKeyID) ?? general.encryption
+    properties.acl = upload.acl ?? general.acl
+    properties.tags = upload.tags ?? general.tags
+    properties.metadata = upload.metadata ?? general.metadata
+    properties.contentType = upload.contentType ?? general.contentType
+    let duration: Duration? =
+      switch upload.interval {
+      case nil: interval.duration
+      case .some(.none): nil
+      case .seconds(let seconds): .seconds(seconds)
+      }
+    var access = options.access
+    access.requesterPays = upload.requesterPays ?? access.requesterPays
+    access.expectedOwner = upload.expectedBucketOwner ?? access.expectedOwner
+    return .upload(
+      upload.remote, local: upload.local, interval: duration, delete: upload.delete ?? delete,
+      exclude: upload.exclude ?? filter.exclude, include: upload.include ?? filter.include,
+      properties: properties, access: access)
+  }
 }
+
+extension ObjectProperties.ContentType: Decodable {}

@@ -1,0 +1,73 @@
+import CLinux
+import Glibc
+import SystemPackage
+
+/// One question to a `LineServer`, and its answer. Calls block.
+package final class LineClient: Sendable {
+  private let name: String
+  private let descriptor: CInt
+
+  /// Of an answer; a server that sends more is no server of ours.
+  private static let longestAnswer = 64 << 20
+  /// How long a server may take to accept a connection, when many wait: it does nothing else meanwhile.
+  private static let connectSeconds: CInt = 10
+
+  /// - Throws: `SocketError`: `stale` when nobody listens there, `strangeUser` when another user does.
+  package init(name: String, in directory: SocketDirectory) throws(SocketError) {
+    self.name = name
+    descriptor = s3m_local_client_socket(Self.connectSeconds)
+    guard descriptor >= 0 else { throw .system("making a socket", Errno(rawValue: errno)) }
+    do throws(SocketError) {
+      guard s3m_connect_local(descriptor, directory.address(of: name)) == 0 else {
+        switch errno {
+        case ECONNREFUSED: throw .stale(name)
+        case ENOENT: throw .absent(directory.path.appending(name))
+        // Its queue of connections stayed full.
+        case EAGAIN: throw .timedOut(name)
+        default: throw .system("connecting to \(name)", Errno(rawValue: errno))
+        }
+      }
+      var user = uid_t()
+      guard s3m_peer_user(descriptor, &user) == 0, user == geteuid() else { throw .strangeUser(name) }
+    } catch {
+      close(descriptor)
+      throw error
+    }
+  }
+
+  deinit {
+    close(descriptor)
+  }
+
+  /// - Parameter line: without its newline.
+  package func send(_ line: [UInt8]) throws(SocketError) {
+    let bytes = line + [UInt8(ascii: "\n")]
+    // SAFETY: the buffer lives for the one call that reads it. A request fits in the socket's empty buffer.
+    let count = bytes.withUnsafeBytes { s3m_send_local(descriptor, $0.baseAddress, $0.count) }
+    guard count == bytes.count else { throw .ended(name) }
+  }
+
+  /// The answer, without its newline.
+  ///
+  /// - Parameter patience: how long a silence may be; nil waits for ever.
+  package func receive(patience: Duration?) throws(SocketError) -> [UInt8] {
+    var line: [UInt8] = []
+    var piece = [UInt8](repeating: 0, count: 64 << 10)
+    while line.count < Self.longestAnswer {
+      var entry = pollfd(fd: descriptor, events: Int16(POLLIN), revents: 0)
+      let limit = patience.map { CInt(clamping: $0.components.seconds * 1000) } ?? -1
+      let ready = poll(&entry, 1, limit)
+      if ready < 0, errno == EINTR { continue }
+      guard ready > 0 else { throw .timedOut(name) }
+      // SAFETY: the buffer lives for the one call that fills it, and its own length is what may be filled.
+      let count = piece.withUnsafeMutableBytes { Glibc.read(descriptor, $0.baseAddress, $0.count) }
+      if count < 0, errno == EINTR || errno == EAGAIN { continue }
+      guard count > 0 else { throw .ended(name) }
+      if let newline = piece[..<count].firstIndex(of: UInt8(ascii: "\n")) {
+        return line + piece[..<newline]
+      }
+      line += piece[..<count]
+    }
+    throw .ended(name)
+  }
+}

@@ -1,0 +1,62 @@
+import CLinux
+import Glibc
+import SystemPackage
+
+/// A socket with a name, at which connections arrive. Its name goes with it; of a killed process it stays, and is stale.
+final class ListeningSocket: Sendable {
+  let descriptor: CInt
+  private let directory: SocketDirectory
+  private let name: String
+
+  /// Connections that wait to be accepted: more are refused to wait (listen(2)).
+  private static let backlog: CInt = 16
+
+  init(name: String, in directory: SocketDirectory) throws(SocketError) {
+    descriptor = s3m_local_socket()
+    guard descriptor >= 0 else { throw .system("making a socket", Errno(rawValue: errno)) }
+    self.directory = directory
+    self.name = name
+    // The name appears when the socket listens: in between it would look stale. The mode is set before there is a name at
+    // all: the kernel gives the name that of the socket's own inode, less the mask (unix(7), bind).
+    let unready = ".\(name).new"
+    directory.remove(unready)
+    guard fchmod(descriptor, 0o600) == 0, s3m_bind_local(descriptor, directory.address(of: unready)) == 0,
+      chmod(directory.address(of: unready), 0o600) == 0, listen(descriptor, Self.backlog) == 0,
+      rename(directory.address(of: unready), directory.address(of: name)) == 0
+    else {
+      let fault = Errno(rawValue: errno)
+      directory.remove(unready)
+      close(descriptor)
+      throw .system("making the socket \(directory.path.appending(name))", fault)
+    }
+  }
+
+  deinit {
+    directory.remove(name)
+    close(descriptor)
+  }
+
+  enum Arrival {
+    case connection(CInt)
+    case none
+    /// No descriptor is free, or the like: it waits on.
+    case failure
+  }
+
+  /// Who has connected, if this user has: others are sent away.
+  func accept() -> Arrival {
+    while true {
+      let connection = s3m_accept_local(descriptor)
+      guard connection >= 0 else {
+        if errno == EINTR || errno == ECONNABORTED { continue }
+        return errno == EAGAIN ? .none : .failure
+      }
+      var user = uid_t()
+      // Root may do what it likes anyway.
+      if s3m_peer_user(connection, &user) == 0, user == geteuid() || user == 0 {
+        return .connection(connection)
+      }
+      close(connection)
+    }
+  }
+}

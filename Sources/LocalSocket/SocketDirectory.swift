@@ -1,0 +1,118 @@
+// Sockets of this user on this machine: one line is asked, one line is answered.
+//
+// Glossary
+//
+// local socket   unix(7): a name in the file system that leads to a process
+// stale          the name of a socket whose process is gone: connecting is refused
+// peer           the process at the other end; the kernel tells its user (SO_PEERCRED)
+// patience       how long a peer may keep us waiting
+
+import CLinux
+import Glibc
+import SystemPackage
+
+/// A directory that only this user can enter, in which sockets have their names.
+///
+/// It is held open and names are resolved from there, by `/proc/self/fd`: so what was checked is what is used, and the
+/// 107 bytes that a socket's address may have (unix(7)) are enough whatever the directory's path.
+package final class SocketDirectory: Sendable {
+  package let path: FilePath
+  private let descriptor: FileDescriptor
+
+  package enum Absence: Sendable {
+    /// Make it, and those above it, readable by nobody else.
+    case isMade
+    /// There is nothing in it then: `SocketError.absent`.
+    case isAnError
+  }
+
+  /// - Throws: `SocketError` when it cannot be opened or made, or others could have put something there.
+  package init(path: FilePath, absence: Absence) throws(SocketError) {
+    self.path = path
+    if absence == .isMade { try Self.make(path) }
+    let opened = open(path.string, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC)
+    guard opened >= 0 else {
+      throw errno == ENOENT ? .absent(path) : .system("opening \(path)", Errno(rawValue: errno))
+    }
+    descriptor = FileDescriptor(rawValue: opened)
+    var facts = stat()
+    guard fstat(opened, &facts) == 0, facts.st_uid == geteuid(), facts.st_mode & 0o022 == 0 else {
+      close(opened)
+      throw .notOurs(path)
+    }
+  }
+
+  deinit {
+    // Nothing was written through it.
+    _ = close(descriptor.rawValue)
+  }
+
+  /// The path by which a name in it is bound, connected to, renamed and removed.
+  func address(of name: String) -> String { "/proc/self/fd/\(descriptor.rawValue)/\(name)" }
+
+  /// The names of the sockets in it, by bytes.
+  package func names() throws(SocketError) -> [String] {
+    // SAFETY: the stream lives for this call, and each entry until the next readdir(3), by which its name is copied.
+    guard let stream = opendir(address(of: ".")) else {
+      throw .system("reading \(path)", Errno(rawValue: errno))
+    }
+    defer { closedir(stream) }
+    var names: [String] = []
+    while let entry = readdir(stream) {
+      guard entry.pointee.d_type == UInt8(DT_SOCK) || entry.pointee.d_type == UInt8(DT_UNKNOWN) else {
+        continue
+      }
+      let name = withUnsafePointer(to: &entry.pointee.d_name) { name in
+        name.withMemoryRebound(to: CChar.self, capacity: 256) { String(cString: $0) }
+      }
+      names.append(name)
+    }
+    return names.sorted { $0.utf8.lexicographicallyPrecedes($1.utf8) }
+  }
+
+  /// Takes a name away; it is no error if it is gone already.
+  package func remove(_ name: String) {
+    _ = unlink(address(of: name))
+  }
+
+  private static func make(_ path: FilePath) throws(SocketError) {
+    if mkdir(path.string, 0o700) == 0 || errno == EEXIST { return }
+    guard errno == ENOENT, path.lastComponent != nil else {
+      throw .system("making \(path)", Errno(rawValue: errno))
+    }
+    try make(path.removingLastComponent())
+    guard mkdir(path.string, 0o700) == 0 || errno == EEXIST else {
+      throw .system("making \(path)", Errno(rawValue: errno))
+    }
+  }
+}
+
+/// What is wrong with a socket or its directory.
+package enum SocketError: Error, Sendable, Hashable {
+  case absent(FilePath)
+  /// Another user owns it, or could have written there.
+  case notOurs(FilePath)
+  /// The name is there, and nobody behind it.
+  case stale(String)
+  /// The peer runs as another user.
+  case strangeUser(String)
+  case timedOut(String)
+  /// The peer ended the connection before its answer was whole.
+  case ended(String)
+  case system(String, Errno)
+}
+
+extension SocketError: CustomStringConvertible {
+  package var description: String {
+    switch self {
+    case .absent(let path): "\(path) does not exist"
+    case .notOurs(let path):
+      "\(path) is not this user's own, or others may write there; own it and take their rights (chmod 700)"
+    case .stale(let name): "\(name): its process is gone"
+    case .strangeUser(let name): "\(name) belongs to another user"
+    case .timedOut(let name): "\(name) does not answer"
+    case .ended(let name): "\(name) ended before it had answered"
+    case .system(let operation, let errno): "\(operation): \(errno)"
+    }
+  }
+}

@@ -1,0 +1,98 @@
+import ArgumentParser
+import S3Mirror
+
+/// Tells what the running mirrors are doing.
+struct StatusCommand: AsyncParsableCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "status", abstract: "Tell what this user's running mirrors are doing.",
+    discussion: """
+      A line an upload: what waits, what is under way, what was published, and the recovery point: the age of the \
+      oldest change that is not on S3, which is what a crash now would cost. Exit status 3 if no mirror runs.
+      """)
+
+  @OptionGroup var choice: MirrorChoice
+
+  @Flag(
+    help:
+      "Print a JSON line a mirror: mirror, pid, phase, uploads (name, remote, local, waitingFiles, waitingBytes, inFlightFiles, inFlightBytes, publishedFiles, publishedBytes, failedFiles, failures, withheldDeletes, recoveryPoint, drift)."
+  )
+  var json = false
+
+  func run() async throws {
+    let (choices, hasSilent) = try choice.resolve()
+    let states = choices.map { choice in
+      var state = choice.state
+      if let upload = choice.upload { state.uploads.removeAll { $0.name != upload } }
+      return state
+    }
+    if json {
+      for state in states { Console.data(JSONText.encode(state)) }
+    } else {
+      for line in StatusTable.lines(states) { Console.data(line) }
+    }
+    throw hasSilent ? ExitStatus.failure : ExitStatus.success
+  }
+}
+
+/// Running mirrors for people: a line an upload, and what failed below.
+enum StatusTable {
+  private static let header = [
+    "MIRROR", "PID", "PHASE", "UPLOAD", "WAITING", "IN FLIGHT", "PUBLISHED", "FAILED", "WITHHELD",
+    "RECOVERY POINT",
+  ]
+
+  static func lines(_ states: [MirrorState]) -> [String] {
+    var rows = [header]
+    for state in states {
+      let mirror = [state.mirror, String(state.pid), state.phase.rawValue]
+      // A mirror that only downloads has a line too.
+      if state.uploads.isEmpty {
+        rows.append(mirror + Array(repeating: "-", count: header.count - mirror.count))
+      }
+      for upload in state.uploads { rows.append(mirror + cells(upload)) }
+    }
+    let widths = header.indices.map { column in rows.map { $0[column].count }.max() ?? 0 }
+    let table = rows.map { row in
+      zip(row, widths).map { text, width in text + String(repeating: " ", count: width - text.count) }
+        .joined(separator: "  ").trimmingSuffix { $0 == " " }
+    }
+    return table + states.flatMap { state in state.uploads.flatMap { failures(of: $0) } }
+  }
+
+  private static func cells(_ upload: MirrorState.Upload) -> [String] {
+    [
+      upload.name, amount(upload.waitingFiles, upload.waitingBytes),
+      amount(upload.inFlightFiles, upload.inFlightBytes),
+      amount(upload.publishedFiles, upload.publishedBytes),
+      String(upload.failedFiles), String(upload.withheldDeletes), age(upload.recoveryPoint),
+    ]
+  }
+
+  private static func failures(of upload: MirrorState.Upload) -> [String] {
+    let more = upload.failedFiles - upload.failures.count
+    return upload.failures.map { "\(upload.name): failed: \($0.path): \($0.reason)" }
+      + (more > 0 ? ["\(upload.name): and \(more) more failed"] : [])
+      + (upload.drift > 0
+        ? ["\(upload.name): audits found \(upload.drift) changes that no event had told of"] : [])
+  }
+
+  private static func amount(_ files: Int, _ bytes: Int64) -> String {
+    files == 0 ? "0" : "\(files) (\(ByteCount(bytes)))"
+  }
+
+  /// `0 s` when everything is published; hours and minutes where seconds say nothing.
+  private static func age(_ seconds: Double?) -> String {
+    guard let seconds else { return "0 s" }
+    let whole = Int(min(seconds, 1e9))
+    if whole < 120 { return "\(whole) s" }
+    return whole < 7200 ? "\(whole / 60) min" : "\(whole / 3600) h \(whole / 60 % 60) min"
+  }
+}
+
+extension String {
+  fileprivate func trimmingSuffix(while isTrimmed: (Character) -> Bool) -> String {
+    var end = endIndex
+    while end > startIndex, isTrimmed(self[index(before: end)]) { end = index(before: end) }
+    return String(self[..<end])
+  }
+}

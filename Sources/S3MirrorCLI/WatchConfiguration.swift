@@ -1,0 +1,172 @@
+import Foundation
+import S3Mirror
+
+/// The file of `watch --config`: a JSON object with `uploads`, of which each has at least `name`, `local` and `remote`.
+///
+/// Nothing in it is passed over: an unknown key, a wrong type or a missing one is an error that says where it stands.
+struct WatchConfiguration: Decodable {
+  var uploads: [Upload]
+
+  struct Upload: Decodable {
+    var name: String
+    var local: String
+    var remote: String
+    var interval: Interval?
+    var delete: Bool?
+    var exclude: [String]?
+    var include: [String]?
+    var storageClass: String?
+    var sse: PropertyOptions.Encryption?
+    var sseKMSKeyID: String?
+    var acl: String?
+    var tags: [String: String]?
+    var metadata: [String: String]?
+    var contentType: ObjectProperties.ContentType?
+    var requesterPays: Bool?
+    var expectedBucketOwner: String?
+
+    enum CodingKeys: String, CodingKey, CaseIterable {
+      case name, local, remote, interval, delete, exclude, include, storageClass, sse, sseKMSKeyID, acl, tags,
+        metadata,
+        contentType, requesterPays, expectedBucketOwner
+    }
+
+    init(from decoder: any Decoder) throws {
+      try decoder.refuseKeys(besides: CodingKeys.self)
+      let values = try decoder.container(keyedBy: CodingKeys.self)
+      name = try values.decode(String.self, forKey: .name)
+      local = try values.decode(String.self, forKey: .local)
+      remote = try values.decode(String.self, forKey: .remote)
+      interval = try values.decodeIfPresent(Interval.self, forKey: .interval)
+      delete = try values.decodeIfPresent(Bool.self, forKey: .delete)
+      exclude = try values.decodeIfPresent([String].self, forKey: .exclude)
+      include = try values.decodeIfPresent([String].self, forKey: .include)
+      storageClass = try values.decodeIfPresent(String.self, forKey: .storageClass)
+      sse = try values.decodeIfPresent(PropertyOptions.Encryption.self, forKey: .sse)
+      sseKMSKeyID = try values.decodeIfPresent(String.self, forKey: .sseKMSKeyID)
+      acl = try values.decodeIfPresent(String.self, forKey: .acl)
+      tags = try values.decodeIfPresent([String: String].self, forKey: .tags)
+      metadata = try values.decodeIfPresent([String: String].self, forKey: .metadata)
+      contentType = try values.decodeIfPresent(ObjectProperties.ContentType.self, forKey: .contentType)
+      requesterPays = try values.decodeIfPresent(Bool.self, forKey: .requesterPays)
+      expectedBucketOwner = try values.decodeIfPresent(String.self, forKey: .expectedBucketOwner)
+    }
+  }
+
+  /// Seconds, or `"none"` for publishing at the end only.
+  enum Interval: Decodable, Hashable {
+    case seconds(Double)
+    case none
+
+    init(from decoder: any Decoder) throws {
+      let value = try decoder.singleValueContainer()
+      let fault = "it is a number of seconds up to ten years, or \"none\""
+      do {
+        let seconds = try value.decode(Double.self)
+        guard Seconds.range.contains(seconds) else {
+          throw DecodingError.dataCorruptedError(in: value, debugDescription: fault)
+        }
+        self = .seconds(seconds)
+      } catch DecodingError.typeMismatch {
+        guard try value.decode(String.self) == "none" else {
+          throw DecodingError.dataCorruptedError(in: value, debugDescription: fault)
+        }
+        self = .none
+      }
+    }
+  }
+
+  private enum CodingKeys: String, CodingKey, CaseIterable {
+    case uploads
+  }
+
+  init(from decoder: any Decoder) throws {
+    try decoder.refuseKeys(besides: CodingKeys.self)
+    uploads = try decoder.container(keyedBy: CodingKeys.self).decode([Upload].self, forKey: .uploads)
+  }
+
+  /// - Throws: `MirrorError.configuration` that names the file, the place in it, and what is wrong there.
+  init(path: String) throws {
+    let bytes: Data
+    do {
+      bytes = try Data(contentsOf: URL(fileURLWithPath: path))
+    } catch {
+      throw MirrorError(.configuration, "\(path) cannot be read: \(error.localizedDescription)")
+    }
+    do {
+      // The decoder says of a text that is no JSON only that it is none; this says where.
+      _ = try JSONSerialization.jsonObject(with: bytes)
+    } catch {
+      let reason = (error as NSError).userInfo[NSDebugDescriptionErrorKey] as? String
+      throw MirrorError(.configuration, "\(path): it is no JSON: \(reason ?? error.localizedDescription)")
+    }
+    do {
+      self = try JSONDecoder().decode(WatchConfiguration.self, from: bytes)
+    } catch let error as DecodingError {
+      throw MirrorError(.configuration, "\(path): \(Self.sentence(error))")
+    }
+    guard !uploads.isEmpty else {
+      throw MirrorError(.configuration, "\(path): uploads is empty; there is nothing to watch")
+    }
+    let directory = URL(fileURLWithPath: path).deletingLastPathComponent()
+    for index in uploads.indices where !["/", "~"].contains(uploads[index].local.prefix(1)) {
+      uploads[index].local = directory.appendingPathComponent(uploads[index].local).path
+    }
+  }
+
+  private static func sentence(_ error: DecodingError) -> String {
+    switch error {
+    case .keyNotFound(let key, let context):
+      "\(place(context.codingPath))\(key.stringValue) is missing"
+    case .typeMismatch(let type, let context):
+      "\(place(context.codingPath))it must be \(noun(type))"
+    case .valueNotFound(let type, let context):
+      "\(place(context.codingPath))it is null, and must be \(noun(type))"
+    case .dataCorrupted(let context):
+      "\(place(context.codingPath))\(context.debugDescription)"
+    @unknown default: "\(error)"
+    }
+  }
+
+  private static func noun(_ type: any Any.Type) -> String {
+    switch type {
+    case is String.Type: "a text"
+    case is Bool.Type: "true or false"
+    case is Double.Type: "a number"
+    case is [String: Any].Type, is [String: String].Type: "an object"
+    default: "an array or object of another kind"
+    }
+  }
+
+  /// `uploads[1].interval: `
+  private static func place(_ path: [any CodingKey]) -> String {
+    var text = ""
+    for key in path {
+      if let index = key.intValue {
+        text += "[\(index)]"
+      } else {
+        text += (text.isEmpty ? "" : ".") + key.stringValue
+      }
+    }
+    return text.isEmpty ? "" : text + ": "
+  }
+}
+
+extension Decoder {
+  fileprivate func refuseKeys<Keys: CodingKey & CaseIterable>(besides known: Keys.Type) throws {
+    let names = Set(known.allCases.map(\.stringValue))
+    for key in try container(keyedBy: AnyKey.self).allKeys where !names.contains(key.stringValue) {
+      let list = names.sorted().joined(separator: ", ")
+      throw DecodingError.dataCorrupted(
+        .init(codingPath: codingPath + [key], debugDescription: "unknown key; there is \(list)"))
+    }
+  }
+}
+
+private struct AnyKey: CodingKey {
+  var stringValue: String
+  var intValue: Int? { nil }
+
+  init?(stringValue: String) { self.stringValue = stringValue }
+  init?(intValue: Int) { nil }
+}

@@ -1,0 +1,45 @@
+import LocalTree
+import MirrorModel
+import SystemPackage
+import Testing
+
+/// Which directories need a marker.
+@Suite struct EmptinessTests {
+  private func isEmpty(
+    _ tree: TemporaryTree, filter: PathFilter = .everything, symlinks: SymlinkPolicy = .skip
+  ) throws -> Bool? {
+    let root = try TreeRoot(path: FilePath(tree.path), symlinks: symlinks)
+    return try root.isEmptyDirectory("d", filter: filter)
+  }
+
+  @Test func `a directory is empty when nothing in it can have a key`() throws {
+    let tree = try TemporaryTree()
+    try tree.directory("d")
+    #expect(try isEmpty(tree) == true)
+    try tree.fifo("d/fifo")
+    try tree.link("d/link", to: "../elsewhere")
+    #expect(try isEmpty(tree) == true)
+    try tree.write("d/x.tmp")
+    #expect(try isEmpty(tree) == false)
+    #expect(try isEmpty(tree, filter: PathFilter(exclude: ["*.tmp"])) == true)
+    try tree.directory("d/below")
+    #expect(try isEmpty(tree, filter: PathFilter(exclude: ["*.tmp"])) == false)
+  }
+
+  @Test func `a link that is followed counts as what it leads to`() throws {
+    let tree = try TemporaryTree()
+    try tree.write("elsewhere")
+    try tree.directory("d")
+    try tree.link("d/nowhere", to: "../nothing")
+    #expect(try isEmpty(tree, symlinks: .follow) == true)
+    try tree.link("d/link", to: "../elsewhere")
+    #expect(try isEmpty(tree, symlinks: .follow) == false)
+  }
+
+  @Test func `what is no directory has no answer`() throws {
+    let tree = try TemporaryTree()
+    #expect(try isEmpty(tree) == nil)
+    try tree.write("d")
+    #expect(try isEmpty(tree) == nil)
+  }
+}
