@@ -28,11 +28,23 @@ package actor CurlClient: HTTPClient {
   /// First come, first served. Bounded by the tasks that call `send`.
   private var waiting: [Transfer] = []
   private var idleHandles: [EasyHandle] = []
-  /// Transfers whose tasks were cancelled since the last turn: cancellation comes on any thread.
-  private let withdrawn = Mutex<[Transfer.ID]>([])
+  private let inbox = Mutex(Inbox())
   private var paused: PausedTransfers
-  private var lastID: Transfer.ID = 0
-  private var isClosed = false
+
+  /// What came from other threads since the last turn. It spares a request the two jobs on the loop that calls of an
+  /// actor's method and back would be.
+  private struct Inbox {
+    var lastID: Transfer.ID = 0
+    var arrived: [Transfer] = []
+    /// Transfers whose tasks were cancelled.
+    var withdrawn: [Transfer.ID] = []
+    var isClosed = false
+
+    mutating func takeAll() -> (arrived: [Transfer], withdrawn: [Transfer.ID]) {
+      defer { (arrived, withdrawn) = ([], []) }
+      return (arrived, withdrawn)
+    }
+  }
 
   /// What was sent and received by transfers that have ended.
   package private(set) var statistics = Statistics()
@@ -55,18 +67,24 @@ package actor CurlClient: HTTPClient {
       turn: { self.assumeIsolated { $0.turn() } }, wait: { multi.wait() }, wake: { multi.wake() })
   }
 
-  package func send(_ request: HTTPRequest) async throws -> HTTPResponse {
-    guard !isClosed else { throw Self.closedError }
-    lastID += 1
-    let id = lastID
+  package nonisolated func send(_ request: HTTPRequest) async throws -> HTTPResponse {
+    let id = inbox.withLock { inbox in
+      inbox.lastID += 1
+      return inbox.lastID
+    }
     return try await withTaskCancellationHandler {
       try await withCheckedThrowingContinuation { continuation in
-        // No suspension lies between the cancellation handler's registration and this line, and withdrawals are
-        // looked at in a turn only, so a withdrawal always finds its transfer, unless it has ended.
-        waiting.append(Transfer(id: id, request: request, continuation: continuation))
+        let isOpen = inbox.withLock { inbox in
+          guard !inbox.isClosed else { return false }
+          inbox.arrived.append(Transfer(id: id, request: request, continuation: continuation))
+          // Whoever cancelled before this line withdrew what had not arrived.
+          if Task.isCancelled { inbox.withdrawn.append(id) }
+          return true
+        }
+        if isOpen { loop.wakeUp() } else { continuation.resume(throwing: Self.closedError) }
       }
     } onCancel: {
-      withdrawn.withLock { $0.append(id) }
+      inbox.withLock { $0.withdrawn.append(id) }
       loop.wakeUp()
     }
   }
@@ -79,7 +97,10 @@ package actor CurlClient: HTTPClient {
   }
 
   private func failAll() {
-    isClosed = true
+    waiting += inbox.withLock { inbox in
+      inbox.isClosed = true
+      return inbox.takeAll().arrived
+    }
     failRunning(Self.closedError)
     for transfer in waiting { transfer.continuation.resume(throwing: Self.closedError) }
     waiting = []
@@ -98,7 +119,9 @@ extension CurlClient {
   /// The loop's turn: what libcurl and cancelled tasks have for us, then free places are filled.
   private func turn() {
     guard let multi else { return }
-    withdraw()
+    let news = inbox.withLock { $0.takeAll() }
+    waiting += news.arrived
+    withdraw(news.withdrawn)
     for id in paused.takeReady() { running[id]?.easy?.goOn() }
     do {
       try multi.perform()
@@ -118,11 +141,7 @@ extension CurlClient {
     multi.limitWait(milliseconds: paused.millisecondsUntilReady)
   }
 
-  private func withdraw() {
-    let cancelled = withdrawn.withLock { ids in
-      defer { ids = [] }
-      return ids
-    }
+  private func withdraw(_ cancelled: [Transfer.ID]) {
     for id in cancelled {
       if let transfer = running[id], let easy = transfer.easy {
         // Ends in the middle, so libcurl closes the connection with it.
@@ -174,8 +193,10 @@ extension CurlClient {
   }
 }
 
-/// A request and whoever waits for its response; confined to the client.
-private final class Transfer {
+/// A request and whoever waits for its response.
+///
+/// Unchecked: made by the task that sends it, and from its arrival on confined to the client.
+private final class Transfer: @unchecked Sendable {
   typealias ID = UInt
 
   let id: ID

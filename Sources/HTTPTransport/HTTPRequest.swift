@@ -27,7 +27,8 @@ package struct HTTPHeaders: Sendable, Hashable, ExpressibleByDictionaryLiteral {
   }
 
   private static func sameName(_ left: String, _ right: String) -> Bool {
-    left.utf8.elementsEqual(right.utf8) { ($0 | 0x20) == ($1 | 0x20) }
+    left.utf8.count == right.utf8.count
+      && left.utf8.elementsEqual(right.utf8) { ($0 | 0x20) == ($1 | 0x20) }
   }
 }
 

@@ -26,6 +26,19 @@ package final class LoopThread: SerialExecutor {
     /// Bounded by the tasks that exist: each has at most one job here.
     var jobs: [UnownedJob] = []
     var wake: (@Sendable () -> Void)?
+    /// Whether the loop waits, or is about to, and nobody has begun to wake it.
+    var isWaiting = false
+    /// Whether a turn is wanted that has not begun.
+    var isRung = false
+
+    /// Asks for a turn. The result is to be called without the lock: a wake is a system call, and it is spared
+    /// when the loop is awake, for it looks here before it waits, or when another caller wakes it.
+    mutating func ring() -> (@Sendable () -> Void)? {
+      isRung = true
+      guard isWaiting else { return nil }
+      isWaiting = false
+      return wake
+    }
   }
 
   private let name: String
@@ -48,7 +61,7 @@ package final class LoopThread: SerialExecutor {
   /// - Parameters:
   ///   - turn: runs on the loop's thread after each batch of jobs; `assumeIsolated` succeeds in it.
   ///   - wait: blocks on the loop's thread until something is ready or `wake` was called since the last wait.
-  ///   - wake: is called from any thread, under a lock, so it must neither block nor enter the loop again.
+  ///   - wake: is called from any thread, perhaps once more after `stop()`: what it needs it must hold.
   package func start(
     turn: @escaping @Sendable () -> Void, wait: @escaping @Sendable () -> Void,
     wake: @escaping @Sendable () -> Void
@@ -90,23 +103,20 @@ package final class LoopThread: SerialExecutor {
     }
   }
 
-  /// Ends the present or the next wait, so that a turn follows. Does nothing once the loop has stopped.
+  /// Brings a turn that begins after this call: ends the present wait or keeps the next from beginning. Does nothing
+  /// once the loop has stopped.
   package func wakeUp() {
-    state.withLock { $0.wake?() }
+    state.withLock { $0.ring() }?()
   }
 
   package func enqueue(_ job: consuming ExecutorJob) {
     let job = UnownedJob(job)
-    let isLate = state.withLock { state in
-      guard state.phase != .stopped else { return true }
-      let wasEmpty = state.jobs.isEmpty
+    let (isLate, wake) = state.withLock { state in
+      guard state.phase != .stopped else { return (true, nil as (@Sendable () -> Void)?) }
       state.jobs.append(job)
-      // A wake is a system call, so it is spared when one is under way already, or when the loop itself
-      // enqueues: it looks at the queue before it waits. It happens under the lock so that whoever frees the
-      // awaited handle after `stop()` knows that no late call touches it.
-      if wasEmpty && !isCurrent { state.wake?() }
-      return false
+      return (false, state.ring())
     }
+    wake?()
     if isLate { runLate([job]) }
   }
 
@@ -131,7 +141,7 @@ extension LoopThread {
       for job in batch { job.runSynchronously(on: asUnownedSerialExecutor()) }
       batch.removeAll(keepingCapacity: true)
       turn()
-      if isIdle { wait() }
+      if mayWait() { wait() }
     }
     owner.store(0, ordering: .relaxed)
   }
@@ -139,6 +149,8 @@ extension LoopThread {
   /// False when the loop has to end; from that moment on, jobs are late.
   private func takeJobs(_ batch: inout [UnownedJob]) -> Bool {
     state.withLock { state in
+      state.isWaiting = false
+      state.isRung = false
       if state.phase == .stopping && state.jobs.isEmpty {
         state.phase = .stopped
         state.wake = nil
@@ -149,8 +161,12 @@ extension LoopThread {
     }
   }
 
-  private var isIdle: Bool {
-    state.withLock { $0.phase == .running && $0.jobs.isEmpty }
+  /// Whether there is nothing to do; from then on a call wakes the loop.
+  private func mayWait() -> Bool {
+    state.withLock { state in
+      state.isWaiting = state.phase == .running && state.jobs.isEmpty && !state.isRung
+      return state.isWaiting
+    }
   }
 
   /// The end of a loop that has no thread.

@@ -24,7 +24,43 @@ import Testing
     probe.loop.stop()
   }
 
-  @Test func `a loop wakes once for many jobs`() async throws {
+  @Test func `a loop that waits is woken once for many jobs and turns`() async throws {
+    let waiting = DispatchSemaphore(value: 0)
+    let gate = DispatchSemaphore(value: 0)
+    let wakes = Counter()
+    let loop = LoopThread(name: "loop-test")
+    try loop.start(
+      turn: {},
+      wait: {
+        waiting.signal()
+        gate.wait()
+      }, wake: { wakes.value.add(1, ordering: .relaxed) })
+    await wait(for: waiting)
+    let probe = Guest(loop: loop)
+    let tasks = (0..<100).map { _ in Task.immediate { await probe.bump() } }
+    loop.wakeUp()
+    #expect(wakes.value.load(ordering: .relaxed) == 1)
+    gate.signal()
+    for task in tasks { await task.value }
+    await wait(for: waiting)
+    gate.signal()
+    loop.stop()
+  }
+
+  @Test func `a turn that is asked for during a turn follows it`() async throws {
+    let turns = Counter()
+    let second = DispatchSemaphore(value: 0)
+    let wakeup = try Wakeup()
+    let loop = LoopThread(name: "loop-test")
+    try loop.start(
+      turn: {
+        if turns.value.add(1, ordering: .relaxed).newValue == 1 { loop.wakeUp() } else { second.signal() }
+      }, wait: { waitAndDrain(wakeup) }, wake: { wakeup.signal() })
+    await wait(for: second)
+    loop.stop()
+  }
+
+  @Test func `a loop that is awake is not woken for jobs`() async throws {
     let probe = try Probe()
     let entered = DispatchSemaphore(value: 0)
     let gate = DispatchSemaphore(value: 0)
@@ -33,7 +69,7 @@ import Testing
     let before = probe.wakes.load(ordering: .relaxed)
     // An immediate task runs here until it has enqueued its job on the loop.
     let tasks = (0..<100).map { _ in Task.immediate { await probe.bump() } }
-    #expect(probe.wakes.load(ordering: .relaxed) == before + 1)
+    #expect(probe.wakes.load(ordering: .relaxed) == before)
     gate.signal()
     await blocker.value
     for task in tasks { await task.value }
@@ -128,6 +164,16 @@ func wait(for semaphore: DispatchSemaphore) async {
       continuation.resume()
     }
   }
+}
+
+/// An actor on a loop that is another's.
+private actor Guest {
+  private let loop: LoopThread
+  nonisolated var unownedExecutor: UnownedSerialExecutor { loop.asUnownedSerialExecutor() }
+
+  init(loop: LoopThread) { self.loop = loop }
+
+  func bump() {}
 }
 
 private actor Probe {
