@@ -18,36 +18,51 @@ def small_names(count):
 
 
 def awscrt(what, bucket, key, local, width, count):
-    import botocore.session
-    from s3transfer.crt import BotocoreCRTRequestSerializer, CRTTransferManager, create_s3_crt_client
+    """The S3 client of AWS's common runtime itself: s3transfer on top of it signs payloads and adds checksums."""
+    import threading
+    from urllib.parse import urlsplit
 
-    session = botocore.session.get_session()
     from awscrt.auth import AwsCredentialsProvider
+    from awscrt.http import HttpHeaders, HttpRequest
+    from awscrt.s3 import S3Client, S3RequestTlsMode, S3RequestType, create_default_s3_signing_config
 
     provider = AwsCredentialsProvider.new_static(
         os.environ["AWS_ACCESS_KEY_ID"], os.environ["AWS_SECRET_ACCESS_KEY"]
     )
-    client = create_s3_crt_client(
-        "us-east-1", provider, target_throughput=50 * 10**9 // 8, part_size=PART, use_ssl=False
+    client = S3Client(
+        region="us-east-1",
+        tls_mode=S3RequestTlsMode.DISABLED,
+        # Its payload is UNSIGNED-PAYLOAD.
+        signing_config=create_default_s3_signing_config(region="us-east-1", credential_provider=provider),
+        part_size=PART,
+        throughput_target_gbps=50,
+        max_active_connections_override=width,
     )
-    serializer = BotocoreCRTRequestSerializer(
-        session, {"region_name": "us-east-1", "endpoint_url": ENDPOINT}
-    )
-    manager = CRTTransferManager(client, serializer)
-    with manager:
-        if what.endswith("large"):
-            names = [(local, key)]
+    host = urlsplit(ENDPOINT).netloc
+    is_up = what.startswith("up")
+    names = [(local, key)]
+    if what.endswith("small"):
+        names = [(f"{local}/{name}", f"{key}/{name}") for name in small_names(count)]
+    # As many calls as are in flight and as many again: more only cost memory.
+    room = threading.Semaphore(2 * width)
+    futures = []
+    for path, target in names:
+        headers = HttpHeaders([("host", host)])
+        if is_up:
+            headers.add("content-length", str(os.path.getsize(path)))
         else:
-            names = [(f"{local}/{name}", f"{key}/{name}") for name in small_names(count)]
-        futures = []
-        for path, target in names:
-            if what.startswith("up"):
-                futures.append(manager.upload(path, bucket, target))
-            else:
-                Path(path).parent.mkdir(parents=True, exist_ok=True)
-                futures.append(manager.download(bucket, target, path))
-        for future in futures:
-            future.result()
+            Path(path).parent.mkdir(parents=True, exist_ok=True)
+        room.acquire()
+        call = client.make_request(
+            type=S3RequestType.PUT_OBJECT if is_up else S3RequestType.GET_OBJECT,
+            request=HttpRequest("PUT" if is_up else "GET", f"/{bucket}/{target}", headers),
+            send_filepath=path if is_up else None,
+            recv_filepath=None if is_up else path,
+            on_done=lambda **_: room.release(),
+        )
+        futures.append(call.finished_future)
+    for future in futures:
+        future.result()
 
 
 def obstore(what, bucket, key, local, width, count):

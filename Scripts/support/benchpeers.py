@@ -127,7 +127,7 @@ class Tools:
         return self.library("obstore", "unsigned payload, 16 MiB pieces")
 
     def awscrt(self):
-        return self.library("awscrt", "s3transfer's CRT manager, 16 MiB parts, 50 Gbit/s target, no TLS")
+        return self.library("awscrt", "AWS's common runtime, unsigned payload, no checksum, 16 MiB parts, 50 Gbit/s target")
 
     def library(self, name, setting):
         def command(job):
