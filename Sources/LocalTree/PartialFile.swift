@@ -41,6 +41,8 @@ package final class PartialFile: Sendable {
   private let name: String
   private let descriptor: OpenDescriptor
   private let isEnded = Atomic(false)
+  /// Whether something lies behind the content.
+  private let hasRecord: Atomic<Bool>
 
   /// Makes the target's directories and the temporary file, and reserves its space.
   package init(
@@ -58,7 +60,10 @@ package final class PartialFile: Sendable {
       var found: [UInt8]?
       if beginning == .resume { found = try ProgressRecord.read(from: descriptor, at: byteCount) }
       progress = found
-      if found == nil { _ = try uninterrupted { ftruncate(descriptor.raw, 0) } }
+      hasRecord = Atomic(found != nil)
+      if found == nil, try descriptor.status().stamp.size > 0 {
+        _ = try uninterrupted { ftruncate(descriptor.raw, 0) }
+      }
     } catch {
       let inUse = error == .wouldBlock
       throw root.failure(.createPartial, target, error, inUse ? .inUse : nil)
@@ -79,6 +84,13 @@ package final class PartialFile: Sendable {
     try root.attempt(.write, target) { () throws(Errno) in try descriptor.write(bytes, at: offset) }
   }
 
+  /// The same, of bytes in an array.
+  package func write(_ bytes: [UInt8], at offset: Int64) throws(TreeError) {
+    try bytes.withUnsafeBufferPointer { bytes throws(TreeError) in
+      try write(UnsafeRawBufferPointer(bytes), at: offset)
+    }
+  }
+
   /// Reads back bytes of the content until the buffer is full, and returns how many there are.
   // SAFETY: the kernel writes only within the caller's buffer, and only during the call, on the caller's thread.
   package func read(at offset: Int64, into buffer: UnsafeMutableRawBufferPointer) throws(TreeError) -> Int {
@@ -91,6 +103,7 @@ package final class PartialFile: Sendable {
   /// Leaves word for a later attempt of what is written by now; it replaces the record before.
   package func record(progress: [UInt8]) throws(TreeError) {
     precondition(!isEnded.load(ordering: .acquiring), "record after the end of a download")
+    hasRecord.store(true, ordering: .releasing)
     try root.attempt(.write, target) { () throws(Errno) in
       try ProgressRecord.write(progress, to: descriptor, at: byteCount)
     }
@@ -113,7 +126,9 @@ package final class PartialFile: Sendable {
     }
     isEnded.store(true, ordering: .releasing)
     try root.attempt(.publish, target) { () throws(Errno) in
-      _ = try uninterrupted { ftruncate(descriptor.raw, off_t(byteCount)) }
+      if hasRecord.load(ordering: .acquiring) {
+        _ = try uninterrupted { ftruncate(descriptor.raw, off_t(byteCount)) }
+      }
       // Access time, which stays; modification time.
       let times = [timespec(tv_sec: 0, tv_nsec: S3M_UTIME_OMIT), timespec(nanoseconds: modified)]
       _ = try uninterrupted { futimens(descriptor.raw, times) }
@@ -130,7 +145,11 @@ package final class PartialFile: Sendable {
     }
   }
 
+  /// 256 KiB: what is smaller meets a full disk at its one write, as early as it would here.
+  private static let smallestReserved: Int64 = 256 << 10
+
   private func reserve() throws(TreeError) {
+    guard byteCount >= Self.smallestReserved else { return }
     let (needed, free) = try root.attempt(.createPartial, target) { () throws(Errno) in
       (max(0, byteCount - (try descriptor.allocatedBytes())), try Self.freeSpace(at: directory))
     }

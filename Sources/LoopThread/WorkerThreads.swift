@@ -19,24 +19,45 @@ package final class WorkerThreads: Sendable {
     var calls: [@Sendable () -> Void] = []
   }
 
-  private let name: String
-  private let queue = Queue()
-  private let threads: Mutex<[NativeThread]>
+  /// When the threads are made.
+  package enum Start: Sendable {
+    case now
+    case atFirstCall
+  }
 
-  package init(count: Int, name: String, priority: ThreadPriority = .normal) throws(ThreadError) {
+  private let count: Int
+  private let name: String
+  private let priority: ThreadPriority
+  private let queue = Queue()
+  private let threads = Mutex<[NativeThread]>([])
+  private let hasStarted = Atomic(false)
+
+  package init(
+    count: Int, name: String, priority: ThreadPriority = .normal, start: Start = .now
+  ) throws(ThreadError) {
     precondition(count > 0, "no threads make no progress")
+    self.count = count
     self.name = name
-    var started: [NativeThread] = []
-    do {
-      for _ in 0..<count {
-        started.append(try NativeThread(name: name, priority: priority, body: queue.serve))
+    self.priority = priority
+    if start == .now { try makeThreads() }
+  }
+
+  /// All or none.
+  private func makeThreads() throws(ThreadError) {
+    try threads.withLock { threads throws(ThreadError) in
+      guard threads.isEmpty, !queue.isStopped else { return }
+      var started: [NativeThread] = []
+      do throws(ThreadError) {
+        for _ in 0..<count {
+          started.append(try NativeThread(name: name, priority: priority, body: queue.serve))
+        }
+      } catch {
+        queue.dismiss(started.count)
+        for thread in started { thread.join() }
+        throw error
       }
-    } catch {
-      queue.stop(count: started.count)
-      for thread in started { thread.join() }
-      throw error
+      threads = started
     }
-    threads = Mutex(started)
   }
 
   /// Runs `body` on one of the threads, in the order of the calls, and returns or throws what it does.
@@ -46,6 +67,10 @@ package final class WorkerThreads: Sendable {
     _ body: @escaping @Sendable () throws -> T
   ) async throws -> T {
     try Task.checkCancellation()
+    if !hasStarted.load(ordering: .acquiring) {
+      try makeThreads()
+      hasStarted.store(true, ordering: .releasing)
+    }
     return try await withCheckedThrowingContinuation { continuation in
       let isQueued = queue.append { continuation.resume(with: Result(catching: body)) }
       if !isQueued { continuation.resume(throwing: Stopped(name: name)) }
@@ -77,8 +102,15 @@ package final class WorkerThreads: Sendable {
       return isOpen
     }
 
+    var isStopped: Bool { state.withLock { $0.isStopped } }
+
     func stop(count: Int) {
       state.withLock { $0.isStopped = true }
+      dismiss(count)
+    }
+
+    /// Ends so many threads, once there is no call for them.
+    func dismiss(_ count: Int) {
       for _ in 0..<count { ready.signal() }
     }
 

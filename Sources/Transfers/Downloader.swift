@@ -62,8 +62,11 @@ package struct Downloader: Sendable {
   package func download(
     _ key: String, object: RemoteObject, to path: RelativePath, of root: TreeRoot
   ) async throws -> DownloadReceipt {
+    if object.byteCount <= Self.smallBytes {
+      return try await downloadSmall(key, object: object, to: path, of: root)
+    }
     let isWhole = object.byteCount <= settings.rangeBytes
-    let file = try await resources.readers.run {
+    let file = try await resources.writers.run {
       try PartialFile(
         root: root, target: path, byteCount: object.byteCount, beginning: isWhole ? .fresh : .resume)
     }
@@ -72,19 +75,50 @@ package struct Downloader: Sendable {
         isWhole
         ? try await fetchWhole(key, object: object, into: file)
         : try await fetchRanges(key, object: object, into: file)
-      try await resources.readers.run { try file.publish(modified: object.lastModified) }
+      try await resources.writers.run { try file.publish(modified: object.lastModified) }
       return receipt
     } catch {
       // Ranges that arrived are worth keeping, unless they are not of the object as it is now.
-      if isWhole || !canResume(after: error) {
-        do {
-          try file.discard()
-        } catch {
-          // The temporary file stays behind, under a name that every walk leaves out; what failed first is what matters.
-        }
-      }
+      if isWhole || !canResume(after: error) { discard(file) }
       throw error
     }
+  }
+
+  /// 64 KiB: an object that comes into memory and is verified there, before there is a file.
+  private static let smallBytes: Int64 = 64 << 10
+
+  private func downloadSmall(
+    _ key: String, object: RemoteObject, to path: RelativePath, of root: TreeRoot
+  ) async throws -> DownloadReceipt {
+    let (answer, attempts) = try await AttemptCount.counting {
+      try await resources.slots.withPermit {
+        try await store.send(GetObject(key: key, ifMatch: ifMatch(object)))
+      }
+    }
+    let bytes = answer.body
+    try requireSize(Int64(bytes.count), of: object.byteCount, key: key)
+    let checksum = try verify(
+      key, crc: CRC32(bytes), stored: answer.head.fullObjectCRC32, object: object,
+      md5: hexadecimal(md5(bytes)))
+    try await resources.writers.run {
+      let file = try PartialFile(root: root, target: path, byteCount: object.byteCount)
+      do {
+        try file.write(bytes, at: 0)
+        try file.publish(modified: object.lastModified)
+      } catch {
+        discard(file)
+        throw error
+      }
+    }
+    return DownloadReceipt(
+      byteCount: object.byteCount, parts: 1, etag: answer.head.etag, requestID: answer.head.requestID,
+      attempts: attempts, checksum: checksum)
+  }
+
+  /// Should it fail, the temporary file stays behind, under a name that every walk leaves out; what failed before is what
+  /// matters.
+  private func discard(_ file: PartialFile) {
+    do { try file.discard() } catch {}
   }
 
   private func canResume(after error: any Error) -> Bool {
@@ -98,7 +132,9 @@ package struct Downloader: Sendable {
   private func fetchWhole(_ key: String, object: RemoteObject, into file: PartialFile) async throws
     -> DownloadReceipt
   {
-    let sink = FileSink(file: file, offset: 0, byteCount: object.byteCount, isRange: false)
+    let sink = FileSink(
+      file: file, offset: 0, byteCount: object.byteCount,
+      content: object.possibleMD5 == nil ? .whole : .wholeWithMD5)
     let (answer, attempts) = try await AttemptCount.counting {
       try await resources.slots.withPermit {
         try await store.send(GetObject(key: key, ifMatch: ifMatch(object), sink: sink))
@@ -107,7 +143,7 @@ package struct Downloader: Sendable {
     let received = sink.received
     try requireSize(received.byteCount, of: object.byteCount, key: key)
     let checksum = try verify(
-      key, crc: received.crc, stored: answer.head.fullObjectCRC32, object: object, md5: sink.md5)
+      key, crc: received.crc, stored: answer.head.fullObjectCRC32, object: object, md5: sink.md5())
     return DownloadReceipt(
       byteCount: received.byteCount, parts: 1, etag: answer.head.etag, requestID: answer.head.requestID,
       attempts: attempts, checksum: checksum)
@@ -124,7 +160,8 @@ package struct Downloader: Sendable {
       byteCount: object.byteCount, etag: head.etag, lastModified: object.lastModified)
     let download = RangedDownload(downloader: self, key: key, object: pinned, file: file)
     let outcome = try await download.run()
-    let checksum = try verify(key, crc: outcome.crc, stored: head.fullObjectCRC32, object: object, md5: nil)
+    let checksum = try verify(
+      key, crc: outcome.crc, stored: head.fullObjectCRC32, object: object, md5: nil)
     return DownloadReceipt(
       byteCount: object.byteCount, parts: outcome.ranges, partsReused: outcome.reused, etag: head.etag,
       requestID: head.requestID, attempts: outcome.attempts, checksum: checksum)
@@ -143,9 +180,10 @@ package struct Downloader: Sendable {
     }
   }
 
-  private func verify(_ key: String, crc: CRC32, stored: CRC32?, object: RemoteObject, md5: String?) throws
-    -> IntegrityCheck
-  {
+  /// - Parameter md5: asked for only where S3 keeps no CRC-32 and the ETag may be an MD5.
+  private func verify(
+    _ key: String, crc: CRC32, stored: CRC32?, object: RemoteObject, md5: @autoclosure () -> String?
+  ) throws -> IntegrityCheck {
     if let stored {
       guard stored == crc else {
         throw DownloadMismatch(
@@ -153,7 +191,7 @@ package struct Downloader: Sendable {
       }
       return .crc32
     }
-    if let md5, md5 == object.possibleMD5 { return .md5 }
+    if let expected = object.possibleMD5, md5() == expected { return .md5 }
     return .size
   }
 }

@@ -23,29 +23,36 @@ final class FileSink: ResponseSink, @unchecked Sendable {
   private let file: PartialFile
   private let offset: Int64
   private let byteCount: Int64
-  private let isRange: Bool
+  private let content: Content
   private(set) var received = Received()
   private var hasher: MD5Hasher?
 
-  /// - Parameters:
-  ///   - isRange: whether a part of the object was asked for, so that only 206 will do.
-  init(file: PartialFile, offset: Int64, byteCount: Int64, isRange: Bool) {
+  enum Content: Sendable, Hashable {
+    /// A part of the object, so that only 206 will do.
+    case range
+    case whole
+    /// Hashed with MD5 as well, should the server give no CRC-32 with it.
+    case wholeWithMD5
+  }
+
+  init(file: PartialFile, offset: Int64, byteCount: Int64, content: Content) {
     self.file = file
     self.offset = offset
     self.byteCount = byteCount
-    self.isRange = isRange
+    self.content = content
   }
 
-  /// Lower-case hex, of what was received; nil unless the whole object came through this sink.
-  var md5: String? { hasher.map { hexadecimal($0.finish()) } }
+  /// Lower-case hex, of what was received; nil where it was not hashed.
+  func md5() -> String? { hasher.map { hexadecimal($0.finish()) } }
 
   func begin(_ head: HTTPResponse) throws {
-    guard !isRange || head.status == 206 else {
+    guard content != .range || head.status == 206 else {
       throw WrongRange(
         description: "the server ignores Range and sends the whole object (HTTP \(head.status))")
     }
     received = Received(etag: head.headers["etag"])
-    hasher = isRange ? nil : MD5Hasher()
+    let isNeeded = content == .wholeWithMD5 && head.headers["x-amz-checksum-crc32"] == nil
+    hasher = isNeeded ? MD5Hasher() : nil
   }
 
   func receive(_ bytes: UnsafeRawBufferPointer) throws {

@@ -72,7 +72,7 @@ final class RangedDownload: Sendable {
 
   private func fetch(_ index: Int) async throws -> Int {
     let (offset, byteCount) = ledger.withLock { $0.extent(of: index) }
-    let sink = FileSink(file: file, offset: offset, byteCount: byteCount, isRange: true)
+    let sink = FileSink(file: file, offset: offset, byteCount: byteCount, content: .range)
     let get = GetObject(
       key: key, range: offset...(offset + byteCount - 1), ifMatch: downloader.ifMatch(object), sink: sink)
     let (_, attempts) = try await AttemptCount.counting {
@@ -80,7 +80,7 @@ final class RangedDownload: Sendable {
     }
     try downloader.requireSize(sink.received.byteCount, of: byteCount, key: key)
     let crc = sink.received.crc
-    try await resources.readers.run { [self] in
+    try await resources.writers.run { [self] in
       // Under the lock, so that an older record never replaces a newer one.
       try ledger.withLock { ledger in
         ledger.note(crc, for: index)

@@ -3,6 +3,9 @@ import LoopThread
 /// What all transfers of a run share: threads that read, slots, and the memory that payloads may hold.
 package struct TransferResources: Sendable {
   package let readers: WorkerThreads
+  /// Put what was downloaded in place. They wait for disks, and several waits for one disk end together, so there are more
+  /// of them; they are started by the first download.
+  package let writers: WorkerThreads
   package let slots: FairSemaphore
   package let budget: FairSemaphore
 
@@ -21,6 +24,8 @@ package struct TransferResources: Sendable {
   ) throws {
     // Two threads keep both cores reading and hashing; more only compete with the trainer.
     readers = try WorkerThreads(count: min(max(workers, 1), 2), name: "s3m-read", priority: priority)
+    writers = try WorkerThreads(
+      count: min(max(workers, 1), 8), name: "s3m-write", priority: priority, start: .atFirstCall)
     slots = FairSemaphore(capacity: Int64(max(workers, 1)))
     budget = FairSemaphore(capacity: budgetBytes)
   }
@@ -28,6 +33,7 @@ package struct TransferResources: Sendable {
   /// Ends the threads, after what is queued.
   package func stop() {
     readers.stop()
+    writers.stop()
   }
 
   // MARK: Memory

@@ -1,4 +1,5 @@
 import Dispatch
+import Foundation
 import Glibc
 import LoopThread
 import Synchronization
@@ -43,6 +44,47 @@ import Testing
     }
     #expect(peak.value.load(ordering: .relaxed) == 3)
     workers.stop()
+  }
+
+  @Test func `threads that nobody has called do not exist`() async throws {
+    let workers = try WorkerThreads(count: 2, name: "s3m-lazy", start: .atFirstCall)
+    #expect(try threads(named: "s3m-lazy") == 0)
+    _ = try await workers.run { currentThreadName() }
+    // Each gives itself its name when it begins to run.
+    let both = DispatchSemaphore(value: 0)
+    let gate = DispatchSemaphore(value: 0)
+    try await withThrowingTaskGroup { group in
+      for _ in 0..<2 {
+        group.addTask {
+          try await workers.run {
+            both.signal()
+            gate.wait()
+          }
+        }
+      }
+      for _ in 0..<2 { await wait(for: both) }
+      #expect(try threads(named: "s3m-lazy") == 2)
+      for _ in 0..<2 { gate.signal() }
+      try await group.waitForAll()
+    }
+    workers.stop()
+    await #expect(throws: WorkerThreads.Stopped.self) { try await workers.run {} }
+  }
+
+  /// Of this process: proc(5), /proc/self/task.
+  private func threads(named name: String) throws -> Int {
+    let tasks = try FileManager.default.contentsOfDirectory(atPath: "/proc/self/task")
+    return tasks.count { task in
+      // A thread may end meanwhile.
+      let comm = FileManager.default.contents(atPath: "/proc/self/task/\(task)/comm")
+      return comm.map { String(decoding: $0, as: UTF8.self) } == name + "\n"
+    }
+  }
+
+  @Test func `threads that were stopped before the first call are never made`() async throws {
+    let workers = try WorkerThreads(count: 2, name: "workers", start: .atFirstCall)
+    workers.stop()
+    await #expect(throws: WorkerThreads.Stopped.self) { try await workers.run {} }
   }
 
   @Test func `stop finishes what is queued`() async throws {
