@@ -121,6 +121,23 @@ import Transfers
     try await late.close()
   }
 
+  @Test
+  func `a writer who stored through a mapping and went during the upload keeps it from being published`()
+    async throws
+  {
+    let fixture = try TransferFixture(budgetBytes: Self.onePart)
+    try fixture.write("a", Self.bytes)
+    await fixture.store.hold { call in
+      // The first part is on its way with old bytes; the later ones are read with new ones.
+      guard call.operation == "UploadPart", call.ordinal == 1 else { return }
+      try fixture.addMapped("a", at: 1)
+      try fixture.addMapped("a", at: Self.bytes.count - 1)
+    }
+    await #expect(throws: UploadAbandoned.changed) { try await fixture.upload("a") }
+    #expect(await fixture.store.keys.isEmpty)
+    #expect(await fixture.store.openUploads.isEmpty)
+  }
+
   @Test func `an open file goes as a snapshot when two readings agree`() async throws {
     let fixture = try TransferFixture()
     try fixture.write("a", Self.bytes)

@@ -1,4 +1,5 @@
 import Foundation
+import Glibc
 import LocalTree
 import MirrorModel
 import S3Client
@@ -83,6 +84,20 @@ final class TransferFixture: Sendable {
     try handle.seek(toOffset: offset)
     try handle.write(contentsOf: Data(bytes))
     try handle.close()
+  }
+
+  /// Adds 1 to a byte through a shared mapping, as `array += 1` does, and is gone. On tmpfs no stamp moves: the page is
+  /// mapped writable when it is read, so the store faults no more.
+  func addMapped(_ name: String, at offset: Int) throws {
+    let length = try read(name).count
+    let file = open(url(name).path, O_RDWR)
+    try #require(file >= 0)
+    let mapped = try #require(mmap(nil, length, PROT_READ | PROT_WRITE, MAP_SHARED, file, 0))
+    try #require(mapped != MAP_FAILED)
+    let byte = mapped.advanced(by: offset).assumingMemoryBound(to: UInt8.self)
+    byte.pointee &+= 1
+    munmap(mapped, length)
+    close(file)
   }
 }
 
