@@ -163,6 +163,20 @@ import Transfers
     try writer.close()
   }
 
+  @Test func `a snapshot whose readings differ is not published though their checksums agree`() async throws {
+    let (old, new) = (records(1_500, seed: 1), records(1_500, seed: 2))
+    try #require(CRC32(old) == CRC32(new) && old != new)
+    let fixture = try TransferFixture(budgetBytes: Self.onePart)
+    try fixture.write("a", old)
+    let writer = try FileHandle(forUpdating: fixture.url("a"))
+    await fixture.store.hold { call in
+      if call.operation == "UploadPart", call.ordinal == 1 { try fixture.overwrite("a", new, at: 0) }
+    }
+    await #expect(throws: UploadAbandoned.changed) { try await fixture.upload("a", openFiles: .snapshot) }
+    #expect(await fixture.store.keys.isEmpty)
+    try writer.close()
+  }
+
   @Test(arguments: [UnfinishedUploads.abort, .leave])
   func `cancellation aborts the upload, or leaves it for the next run`(choice: UnfinishedUploads) async throws
   {

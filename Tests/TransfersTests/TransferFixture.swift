@@ -1,3 +1,4 @@
+import Digests
 import Foundation
 import Glibc
 import LocalTree
@@ -112,6 +113,14 @@ func pattern(_ count: Int, seed: UInt8 = 1) -> [UInt8] {
 }
 
 let mebibyte = 1 << 20
+
+/// Records that each end in their own CRC-32: then the CRC-32 of a whole tells nothing but its length.
+func records(_ count: Int, seed: UInt8) -> [UInt8] {
+  let body = pattern(4_092, seed: seed)
+  let sum = CRC32(body).value
+  let record = body + (0..<4).map { UInt8(truncatingIfNeeded: sum >> (8 * $0)) }
+  return (0..<count).flatMap { _ in record }
+}
 
 /// An answer that sending again does not mend.
 func refusal(_ operation: String, code: String = "Teapot", status: Int = 418, message: String = "") -> S3Error
