@@ -3,6 +3,7 @@
 import dataclasses
 import hashlib
 import struct
+import time
 import zlib
 
 PAGE = 4096
@@ -23,6 +24,7 @@ class Sight:
     generation: int
     torn: str = ""  # why it is no state that the file ever had
     is_between: bool = False  # a moment in the middle of a mapped generation
+    time: float = dataclasses.field(default_factory=time.time)
 
 
 def look(blocks, kind, file):

@@ -9,6 +9,7 @@ import sys
 import tempfile
 import time
 
+import pages
 from seaweedfs import raise_on_signals
 from trialkill import Kill
 from trialmemory import Memory
@@ -20,7 +21,7 @@ SHARED = pathlib.Path("/dev/shm")
 
 def torn(options, work):
     count = options.trials or (40 if options.quick else 200)
-    control = 8 if options.quick else max(8, count // 5)
+    control = 0 if options.no_control else 8 if options.quick else max(8, count // 5)
     trees = {"disk": work / "disk"}
     if options.dir is None and os.access(SHARED, os.W_OK):
         # Memory keeps the times of mapped files otherwise than a disk does.
@@ -28,7 +29,7 @@ def torn(options, work):
     trees["disk"].mkdir()
     try:
         largest = 32 * MIB if options.quick else 64 * MIB
-        trial = Torn(options.built / "writer", options.s3mirror, work, trees, options.seed, largest)
+        trial = Torn(options.built / "writer", options.s3mirror, work, trees, options.seed, largest, options.kinds)
         return trial.run(count, control)
     finally:
         for tree in trees.values():
@@ -53,6 +54,8 @@ def main():
     parser.add_argument("--quick", action="store_true", help="a smaller number, and smaller files")
     parser.add_argument("--trials", type=int, help="how many: 200 of torn, 5 of kill by default")
     parser.add_argument("--seed", type=int, default=random.SystemRandom().randrange(1 << 32))
+    parser.add_argument("--kinds", nargs="+", choices=pages.KINDS, default=pages.KINDS, help="the writers of torn")
+    parser.add_argument("--no-control", action="store_true", help="torn: leave boto3's own uploads out")
     parser.add_argument("--size", type=int, help="of the file of kill, in MiB; 1024 by default")
     parser.add_argument("--dir", help="where the files lie; by default on the disk, and for torn in memory too")
     parser.add_argument("--keep", action="store_true", help="leave the working directory behind")

@@ -16,7 +16,8 @@ from seaweedfs import SeaweedFS
 BUCKET = "trial"
 PART = 16 << 20  # s3mirror's default
 SECONDS = 300  # for one run
-BLOCK = 8 << 20
+BLOCK = 8 << 20  # bytes written at once
+BODIES = ("UploadPart", "PutObject")
 
 
 class Kill:
@@ -24,7 +25,6 @@ class Kill:
         self.s3mirror, self.work, self.seed = s3mirror, work, seed
         self.at = None  # the byte at which the mirror in hand is killed
         self.victim = None
-        self.taken = 0  # bytes of bodies in the run in hand
 
     def run(self, count, size):
         """Prints the table. Returns what was violated, as sentences."""
@@ -60,8 +60,7 @@ class Kill:
         began = time.time()
         log, status = self.resumed(verb, tree, prefix)
         seconds = time.time() - began
-        sent = sum(each.sent for each in self.proxy.requests(since=began) if each.operation == "UploadPart")
-        sent += sum(each.sent for each in self.proxy.requests(since=began) if each.operation == "PutObject")
+        sent = sum(each.sent for each in self.proxy.requests(since=began) if each.operation in BODIES)
         reused = transferlog.parts_reused(log)
         row = [verb, at, len(parts), missing, sent, sent - missing, reused, f"{seconds:.1f}"]
         print(f"| {' | '.join(map(str, row))} |", flush=True)
@@ -83,19 +82,17 @@ class Kill:
 
     def interrupted(self, verb, tree, prefix, at):
         with self.mirror(verb, tree, prefix, "killed") as mirror:
-            self.taken, self.victim, self.at = 0, mirror.process, at
+            self.victim, self.at = mirror.process, at
             mirror.await_(lambda: self.at is None, f"byte {at}")
             mirror.process.wait()
-        self.victim = None
         # What was on the wire may still become parts.
         self.proxy.await_quiet(SECONDS)
 
     def took(self, request):
-        if self.at is None or request.operation != "UploadPart":
+        at = self.at
+        if at is None or request.operation != "UploadPart":
             return
-        # One byte more or less, when two parts are counted at once, makes no difference to a random one.
-        self.taken = sum(each.sent for each in self.proxy.requests() if each.upload_id == request.upload_id)
-        if self.taken >= self.at:
+        if sum(each.sent for each in self.proxy.requests() if each.upload_id == request.upload_id) >= at:
             self.at = None
             self.victim.kill()
 

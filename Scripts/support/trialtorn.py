@@ -23,8 +23,11 @@ from seaweedfs import SeaweedFS
 
 BUCKET = "trial"
 WIDTH = 10  # trials at one time
-BYTES_PER_SECOND = 48 << 20  # of all uploads together: one of 16 MiB among ten then takes seconds
-SMALLEST, LARGEST = 1 << 20, 64 << 20  # bytes; from 16 MiB on s3mirror uploads in parts
+BYTES_PER_SECOND = 64 << 20  # of all uploads together: one of 16 MiB among ten then takes seconds
+SMALLEST, LARGEST = 1 << 20, 64 << 20  # bytes
+THRESHOLD = 16 << 20  # bytes; beyond it s3mirror uploads in parts, and half of the files are
+# With few and small parts in flight a file is read all through its upload, not just at the beginning.
+HARSH = ("--max-workers", "4", "--part-size", "5")
 INSIDE_SHARE = 0.7  # of the modifications that wait for an upload; the others come at any time, as between two ticks
 INSIDE_SECONDS = 8  # that such a modification waits at most
 REST_SECONDS = 120  # from the writer's end to the object that equals the file
@@ -76,11 +79,28 @@ class Trial:
     def torn(self):
         return [each.torn for each in self.sights if each.torn]
 
+    def story(self):
+        """What happened when, for whoever has to find out why; seconds since the file was there."""
+        start = self.modified[0][0] if self.modified else 0.0
+        lines = [
+            (began, f"modification {number}, to {ended - start:.3f}")
+            for number, (began, ended) in enumerate(self.modified)
+        ]
+        for upload in self.uploads:
+            for each in upload.requests:
+                part = f" {each.part}" if each.part else ""
+                end = f"{each.ended - start:.3f}" if each.ended else "?"
+                told = f"{each.operation}{part}, {each.sent} of {each.size} bytes, status {each.status}, to {end}"
+                lines.append((each.time, told))
+            lines.append((upload.end() or math.inf, "published" if upload.is_published else "given up"))
+        lines += [(each.time, f"seen: {each.torn or 'whole'}") for each in self.sights]
+        return "\n".join(f"{moment - start:9.3f}  {line}" for moment, line in sorted(lines))
+
 
 class Torn:
-    def __init__(self, writer, s3mirror, work, trees, seed, largest=LARGEST):
+    def __init__(self, writer, s3mirror, work, trees, seed, largest=LARGEST, kinds=pages.KINDS):
         self.writer, self.s3mirror, self.work, self.trees, self.seed = writer, s3mirror, work, trees, seed
-        self.largest = largest
+        self.largest, self.kinds = largest, kinds
         self.trials = {}  # by key
         self.trouble = []
 
@@ -109,7 +129,7 @@ class Torn:
                 output = stack.enter_context(open(self.work / f"watch-{name}.log", "wb"))
                 command = [
                     self.s3mirror, "watch", tree / "watched", f"s3://{BUCKET}/watched-{name}", "--interval", "0.5",
-                    "--open-file-grace", "2", "--log-dir", self.work / f"log-{name}",
+                    "--open-file-grace", "2", "--log-dir", self.work / f"log-{name}", *HARSH,
                 ]  # fmt: skip
                 aws = self.server.environment(self.proxy.endpoint)
                 mirror = Mirror(command, self.work, aws, time.monotonic() + 3600, output)
@@ -132,8 +152,9 @@ class Torn:
         trials = []
         for number in range(count):
             source = random.Random(f"{self.seed}/{number}")
-            kind, name = pages.KINDS[number % 4], names[number // 4 % len(names)]
-            size = int(SMALLEST * (self.largest / SMALLEST) ** source.random())
+            kind, name = self.kinds[number % len(self.kinds)], names[number // len(self.kinds) % len(names)]
+            least, most = (SMALLEST, THRESHOLD) if source.random() < 0.5 else (THRESHOLD, self.largest)
+            size = int(least * (most / least) ** source.random())
             file = f"{number:03}-{kind}.bin"
             path = self.trees[name] / folder / file
             trial = Trial(number, kind, name, path, f"{folder}-{name}/{file}", size)
@@ -235,6 +256,8 @@ class Torn:
         if request.key == trial.key and (is_last or request.operation == "AbortMultipartUpload"):
             trial.uploads[-1].ended = time.time()
             trial.uploads[-1].is_published = is_last and request.status == 200
+            if request.operation != "PutObject":
+                trial.uploads[-1].requests.append(request)
         if is_last and request.status == 200:
             try:
                 trial.sights.append(self.look(trial, request.key))
@@ -261,6 +284,8 @@ class Torn:
         for trial in mirrored:
             where = f"trial {trial.number} ({trial.kind}, {trial.size} bytes, {trial.tree})"
             found += [f"{where}: torn: {torn}" for torn in trial.torn()]
+            if trial.torn():
+                print(f"\n{where}\n{trial.story()}")
             if trial.trouble or not trial.is_equal:
                 found.append(f"{where}: {trial.trouble or 'the object does not equal the file'}")
         met = sum(trial.met() for trial in mirrored)

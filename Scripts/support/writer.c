@@ -2,6 +2,9 @@
 //
 //   writer closing|appending|single-write|mapped PATH SPARE BYTES FILE SEED
 //
+// Each page ends in its own CRC-32. That makes the CRC-32 of a whole the same for all generations, so that who compares
+// by it alone takes any mixture of pages for either.
+//
 // It writes generation 1 and prints "GENERATION BEGAN ENDED" (seconds since 1970). Each line on its standard input asks
 // for another modification and is answered alike; at the end of the input it finishes what is half done, closes and ends.
 // SPARE is a path outside of what is mirrored: files to be renamed, and the slow source of a single write, lie there.
@@ -10,7 +13,8 @@
 // - appending: one descriptor, open to the end; pieces of any length.
 // - single-write: each generation is one write(2). Half of them come from an evicted mapping, page by page from the disk,
 //   so that one write lasts for seconds.
-// - mapped: stores through a shared mapping, page after page, of pages that are dirty already; unmapped at a random moment.
+// - mapped: stores through a shared mapping, page after page, half of them to pages that are dirty already; unmapped at
+//   a random moment.
 
 #define _GNU_SOURCE
 #include <fcntl.h>
@@ -142,7 +146,8 @@ static void write_at_once(void) {
   snprintf(slow, sizeof slow, "%s.source", spare);
   int source = is_slow ? open(slow, O_RDWR | O_CREAT | O_TRUNC, 0600) : -1;
   check(!is_slow || (source >= 0 && ftruncate(source, bytes) == 0), slow);
-  unsigned char *memory = mmap(NULL, bytes, PROT_READ | PROT_WRITE, is_slow ? MAP_SHARED : MAP_PRIVATE | MAP_ANONYMOUS, source, 0);
+  int sharing = is_slow ? MAP_SHARED : MAP_PRIVATE | MAP_ANONYMOUS;
+  unsigned char *memory = mmap(NULL, bytes, PROT_READ | PROT_WRITE, sharing, source, 0);
   check(memory != MAP_FAILED, "mmap");
   for (uint64_t number = 0; number < pages; number++) fill(memory + number * PAGE, number, generation, pages);
   if (is_slow) {
@@ -203,11 +208,11 @@ static void store_mapped(void) {
     generation += 1;
     stored = 0;
   }
-  store(generation > 1 && below(2) ? below(pages) : pages, generation > 1 ? pages / 24 + 1 : 0);
-  if (generation == 1 || below(2)) {
-    if (generation > 1) pause_ms(300);
-    unmap();
-  }
+  // Half of them are over in milliseconds: the writer has come and gone within one upload.
+  bool is_slow = generation > 1 && below(2);
+  store(generation > 1 && below(2) ? below(pages) : pages, is_slow ? pages / 24 + 1 : 0);
+  if (is_slow) pause_ms(300);
+  if (!is_slow || below(2)) unmap();
 }
 
 static void finish_mapped(void) {
