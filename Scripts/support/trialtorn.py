@@ -33,7 +33,7 @@ INSIDE_SECONDS = 8  # that such a modification waits at most
 REST_SECONDS = 120  # from the writer's end to the object that equals the file
 # Of 200 trials, in how many a modification has to have met an upload, for the rest to prove anything.
 LEAST_INSIDE = 0.5
-LEAST_CONTROL = 0.25  # of the control's trials, to be torn
+LEAST_CONTROL = 0.1  # of the control's trials, to be torn; about a half are
 
 
 @dataclasses.dataclass
@@ -134,7 +134,7 @@ class Torn:
                 aws = self.server.environment(self.proxy.endpoint)
                 mirror = Mirror(command, self.work, aws, time.monotonic() + 3600, output)
                 mirrors.append(stack.enter_context(mirror))
-            trials = self.all(count, "watched", lambda trial: contextlib.nullcontext())
+            trials = self.all(count, "watched", lambda trial: contextlib.nullcontext(), self.kinds)
             for mirror in mirrors:
                 mirror.deadline = time.monotonic() + REST_SECONDS
                 if status := mirror.end():
@@ -145,14 +145,16 @@ class Torn:
         client = self.server.client(connections=4 * WIDTH, endpoint=self.proxy.endpoint)
         for tree in self.trees.values():
             (tree / "naive").mkdir()
-        return self.all(count, "naive", lambda trial: NaiveUploader(client, trial))
+        # Whatever was appended once stays, so nobody can tear that.
+        kinds = [kind for kind in self.kinds if kind != "appending"]
+        return self.all(count if kinds else 0, "naive", lambda trial: NaiveUploader(client, trial), kinds)
 
-    def all(self, count, folder, uploader):
+    def all(self, count, folder, uploader, kinds):
         names = list(self.trees)
         trials = []
         for number in range(count):
             source = random.Random(f"{self.seed}/{number}")
-            kind, name = self.kinds[number % len(self.kinds)], names[number // len(self.kinds) % len(names)]
+            kind, name = kinds[number % len(kinds)], names[number // len(kinds) % len(names)]
             least, most = (SMALLEST, THRESHOLD) if source.random() < 0.5 else (THRESHOLD, self.largest)
             size = int(least * (most / least) ** source.random())
             file = f"{number:03}-{kind}.bin"
@@ -331,6 +333,8 @@ def show(title, trials, proofs=None):
     print(f"| {' | '.join(columns)} |\n|{'---|' * len(columns)}")
     for kind in (*pages.KINDS, "all"):
         some = [each for each in trials if kind in (each.kind, "all")]
+        if not some:
+            continue
         uploads = [upload for each in some for upload in each.uploads]
         sights = [sight for each in some for sight in each.sights]
         row = [
