@@ -20,8 +20,8 @@ SHARED = pathlib.Path("/dev/shm")
 
 
 def torn(options, work):
-    count = options.trials or (40 if options.quick else 200)
-    control = 0 if options.no_control else 8 if options.quick else max(8, count // 5)
+    count = options.trials or (24 if options.quick else 200)
+    control = 0 if options.no_control else 6 if options.quick else max(8, count // 5)
     trees = {"disk": work / "disk"}
     if options.dir is None and os.access(SHARED, os.W_OK):
         # Memory keeps the times of mapped files otherwise than a disk does.
