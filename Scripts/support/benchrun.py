@@ -115,7 +115,7 @@ class Sample:
         self.sink = sink_cpu
 
 
-def weigh(command, environment, sink, log):
+def weigh(command, environment, sink, log, limit=LIMIT_SECONDS):
     """Runs a command to its end. None when it failed; its output is in `log` then."""
     before = sink.counts()["cpu"]
     with open(log, "ab") as output:
@@ -126,7 +126,7 @@ def weigh(command, environment, sink, log):
             list(map(str, command)), env=environment, stdin=subprocess.DEVNULL, stdout=output, stderr=output,
             start_new_session=True,
         )
-        alarm = threading.Timer(LIMIT_SECONDS, os.killpg, (process.pid, signal.SIGKILL))
+        alarm = threading.Timer(limit, os.killpg, (process.pid, signal.SIGKILL))
         alarm.start()
         # wait4(2) adds what the process itself has waited for: its whole tree.
         _, status, usage = os.wait4(process.pid, 0)

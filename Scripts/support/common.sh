@@ -5,6 +5,8 @@ set -euo pipefail
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd -P)
 support=$root/Scripts/support
 venv=$root/.venv
+# What the bench and the trials compile and install, beside the build.
+built=$root/.build-bench
 cd "$root"
 
 # Logs of these scripts are read in files more than on terminals. Python leaves no bytecode in the tree.
@@ -79,6 +81,17 @@ build_release() {
   say "building s3mirror (release)"
   swift build -c release --product s3mirror >&2 || die "the release build failed"
   echo "$(swift build -c release --product s3mirror --show-bin-path)/s3mirror"
+}
+
+# Compiles the named tools of Scripts/support that are older than their source. Swift brings a clang of its own.
+build_tools() {
+  local tool
+  mkdir -p "$built"
+  for tool in "$@"; do
+    [[ ! -x $built/$tool || $support/$tool.c -nt $built/$tool ]] || continue
+    say "compiling $tool.c"
+    clang -O2 -Wall -Wextra -o "$built/$tool" "$support/$tool.c" -lcurl -lcrypto -lz
+  done
 }
 
 # Everything, tests included, in debug; a warning is an error (Package.swift reads CI).

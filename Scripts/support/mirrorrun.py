@@ -1,4 +1,4 @@
-"""One `s3mirror run` of the demo, with the trainer as its child, and what the trainer tells of itself."""
+"""A running s3mirror, and the demo's `s3mirror run` with the trainer as its child and what that tells of itself."""
 
 import json
 import os
@@ -21,43 +21,28 @@ class Failed(Exception):
     """The run did not come to what was awaited."""
 
 
-class MirrorRun:
-    """A running s3mirror. Neither it nor its trainer outlives the `with`. `deadline` counts as time.monotonic()."""
+class Mirror:
+    """A running s3mirror, which does not outlive the `with`. `deadline` counts as time.monotonic()."""
 
-    def __init__(self, command, steps, work, aws, deadline):
+    def __init__(self, command, work, aws, deadline, output=subprocess.PIPE):
         self.deadline = deadline
-        self.events = Events(work / "events.jsonl")
-        trainer = [sys.executable, str(TRAINER), "--steps", str(steps), "--events", str(self.events.path)]
-        self.command = [*command, "--", *trainer]
-        kept = {name: os.environ[name] for name in INHERITED if name in os.environ}
-        own = {"HOME": str(work), "XDG_STATE_HOME": str(work / "state"), "XDG_RUNTIME_DIR": str(work)}
+        self.command = [str(each) for each in command]
         self.process = subprocess.Popen(
             self.command,
-            env={**kept, **own, **aws, "PYTHONDONTWRITEBYTECODE": "1"},
+            env={**environment(work), **aws},
             cwd=work,
             stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
+            stdout=output,
             stderr=subprocess.STDOUT,
-            start_new_session=True,  # Ctrl-C reaches the demo alone, which then ends this
+            start_new_session=True,  # Ctrl-C reaches the script alone, which then ends this
             preexec_fn=die_with_parent,
         )
-        self._relay = threading.Thread(target=self._print_output)
-        self._relay.start()
 
     def __enter__(self):
         return self
 
     def __exit__(self, *_):
         self.kill()
-        self._relay.join()
-
-    def _print_output(self):
-        for line in self.process.stdout:
-            print("         | " + line.decode(errors="replace").rstrip(), flush=True)
-
-    def await_event(self, name):
-        """The trainer's next event of that name in this run."""
-        return self.await_(lambda: self.events.new(name), f"the trainer's {name!r}")
 
     def await_(self, condition, what):
         while True:
@@ -80,10 +65,48 @@ class MirrorRun:
         time.sleep(POLL_SECONDS)
 
     def kill(self):
-        """SIGKILL to the mirror, then to the orphan, which would train on with nobody mirroring it."""
         if self.process.poll() is None:
             self.process.kill()
             self.process.wait()
+
+    def end(self):
+        """SIGTERM: publish all, and end. Returns the status."""
+        self.process.send_signal(signal.SIGTERM)
+        return self.await_end()
+
+
+def environment(work):
+    """What the user's environment gives to s3mirror, with folders of its own."""
+    kept = {name: os.environ[name] for name in INHERITED if name in os.environ}
+    own = {"HOME": str(work), "XDG_STATE_HOME": str(work / "state"), "XDG_RUNTIME_DIR": str(work)}
+    return {**kept, **own, "PYTHONDONTWRITEBYTECODE": "1"}
+
+
+class MirrorRun(Mirror):
+    """`s3mirror run` around the trainer, whose output is shown. The trainer does not outlive the `with` either."""
+
+    def __init__(self, command, steps, work, aws, deadline):
+        self.events = Events(work / "events.jsonl")
+        trainer = [sys.executable, str(TRAINER), "--steps", str(steps), "--events", str(self.events.path)]
+        super().__init__([*command, "--", *trainer], work, aws, deadline)
+        self._relay = threading.Thread(target=self._print_output)
+        self._relay.start()
+
+    def __exit__(self, *_):
+        self.kill()
+        self._relay.join()
+
+    def _print_output(self):
+        for line in self.process.stdout:
+            print("         | " + line.decode(errors="replace").rstrip(), flush=True)
+
+    def await_event(self, name):
+        """The trainer's next event of that name in this run."""
+        return self.await_(lambda: self.events.new(name), f"the trainer's {name!r}")
+
+    def kill(self):
+        """SIGKILL to the mirror, then to the orphan, which would train on with nobody mirroring it."""
+        super().kill()
         while trainers := self._trainers():
             for pid in trainers:
                 try:

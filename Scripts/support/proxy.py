@@ -5,6 +5,7 @@ at the proxy's address and signs that, and the server checks the signature again
 """
 
 import collections
+import contextlib
 import dataclasses
 import http.client
 import io
@@ -15,6 +16,7 @@ import time
 import urllib.parse
 
 CHUNK = 256 * 1024  # bytes moved per call
+PACED_CHUNK = 64 * 1024  # bytes moved per call, and kept by the kernel, where bodies are slowed
 HEAD_LIMIT = 64 * 1024  # bytes of a request head; S3's own limit is far below
 
 
@@ -27,26 +29,36 @@ class Request:
     key: str
     part: int | None = None
     upload_id: str | None = None
+    size: int = 0  # bytes of its body, as announced
+    sent: int = 0  # bytes of its body that came so far
     status: int | None = None  # None while unanswered
+    ended: float | None = None  # time.time() of its answer, or when its connection broke
 
 
 class CountingProxy:
     """Forwards 127.0.0.1:`port` to 127.0.0.1:`target_port` and remembers each request.
 
-    `gate`, when set, is called with each request before anything of it is forwarded. It may block, and so
-    hold that one request (and its connection) while all others pass.
+    Three functions, where given, are called with each request: `gate` before anything of it is forwarded, `body_gate`
+    before each piece of its body, `answer_gate` before its answer is passed on. They may block, and so hold that one
+    request (and its connection) while all others pass. `bytes_per_second` slows all bodies together.
     """
 
-    def __init__(self, target_port, gate=None):
+    def __init__(self, target_port, gate=None, body_gate=None, answer_gate=None, bytes_per_second=None):
         self.target_port = target_port
-        self.gate = gate
+        self.gate, self.body_gate, self.answer_gate = gate, body_gate, answer_gate
+        self.pace = Pace(bytes_per_second) if bytes_per_second else None
+        self._connections = 0
         self._requests = []
         self._lock = threading.Lock()
         proxy = self
 
         class Connection(socketserver.BaseRequestHandler):
             def handle(self):
-                forward(self.request, proxy)
+                proxy.count_connections(1)
+                try:
+                    forward(self.request, proxy)
+                finally:
+                    proxy.count_connections(-1)
 
         self._server = socketserver.ThreadingTCPServer(("127.0.0.1", 0), Connection, bind_and_activate=False)
         self._server.daemon_threads = True
@@ -54,6 +66,9 @@ class CountingProxy:
         self._server.request_queue_size = 128
 
     def __enter__(self):
+        if self.pace:
+            # Else the kernel takes megabytes of a body at once, whatever the pace. Accepted sockets inherit it.
+            self._server.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, PACED_CHUNK)
         self._server.server_bind()
         self._server.server_activate()
         self.port = self._server.server_address[1]
@@ -83,9 +98,52 @@ class CountingProxy:
         with self._lock:
             self._requests.append(request)
 
+    def took(self, request, count):
+        """A piece of the body has come, and goes on when this returns."""
+        with self._lock:
+            request.sent += count
+        if self.body_gate:
+            self.body_gate(request)
+        if self.pace:
+            self.pace.take(count)
+
     def answer(self, request, status):
         with self._lock:
-            request.status = status
+            request.status, request.ended = status, time.time()
+        if self.answer_gate:
+            self.answer_gate(request)
+
+    def broke(self, request):
+        with self._lock:
+            request.ended = time.time()
+
+    def count_connections(self, change):
+        with self._lock:
+            self._connections += change
+
+    def await_quiet(self, seconds):
+        """Waits until no connection is open: whatever a client that is gone had sent has had its effect."""
+        deadline = time.monotonic() + seconds
+        while self._connections:
+            if time.monotonic() > deadline:
+                raise TimeoutError(f"{self._connections} connections are still open")
+            time.sleep(0.01)
+
+
+class Pace:
+    """Lets so many bytes a second pass, whoever asks."""
+
+    def __init__(self, bytes_per_second):
+        self.bytes_per_second = bytes_per_second
+        self._free = 0.0  # time.monotonic() from which the next piece may pass
+        self._lock = threading.Lock()
+
+    def take(self, count):
+        with self._lock:
+            now = time.monotonic()
+            wait = max(self._free - now, 0.0)
+            self._free = now + wait + count / self.bytes_per_second
+        time.sleep(wait)
 
 
 def forward(client, proxy):
@@ -101,12 +159,15 @@ def forward(client, proxy):
     down.start()
     try:
         pump_requests(client, server, exchange)
-        server.shutdown(socket.SHUT_WR)
     except OSError:
-        pass  # one side is gone; the other learns it when its socket closes
+        pass  # one side is gone; the other learns it here or in the other thread
     finally:
+        # Within a body too: else the server waits for the rest of it, and `down` for the server.
+        with contextlib.suppress(OSError):
+            server.shutdown(socket.SHUT_WR)
         down.join()
         server.close()
+        exchange.broke()
 
 
 class Exchange:
@@ -115,36 +176,47 @@ class Exchange:
     def __init__(self, proxy):
         self.proxy = proxy
         self.open = None
+        self.latest = None  # as well when the server has answered before the end of the body
 
     def began(self, request):
         self.proxy.note(request)
-        self.open = request
+        self.open = self.latest = request
         if self.proxy.gate:
             self.proxy.gate(request)
+
+    def took(self, count):
+        self.proxy.took(self.latest, count)
+
+    def broke(self):
+        if self.open:
+            self.proxy.broke(self.open)
+            self.open = None
 
     def answered(self, beginning):
         """Takes the first bytes of an answer; an interim one (RFC 9110 §15.2) is not it."""
         while self.open and beginning.startswith(b"HTTP/1."):
             status = int(beginning[9:12])
             if status >= 200:
-                self.proxy.answer(self.open, status)
-                self.open = None
+                answered, self.open = self.open, None
+                self.proxy.answer(answered, status)
                 return
             _, _, beginning = beginning.partition(b"\r\n\r\n")
 
 
 def pump_requests(client, server, exchange):
-    stream = client.makefile("rb", buffering=CHUNK)
+    stream = client.makefile("rb", buffering=PACED_CHUNK if exchange.proxy.pace else CHUNK)
     while head := read_head(stream):
         line, _, fields = head.partition(b"\r\n")
         method, target, _ = line.decode("latin-1").split(" ", 2)
         headers = http.client.parse_headers(io.BytesIO(fields))
-        exchange.began(classify(method, target, headers))
+        request = classify(method, target, headers)
+        request.size = int(headers.get("Content-Length", 0))
+        exchange.began(request)
         server.sendall(head)
         if "chunked" in headers.get("Transfer-Encoding", "").lower():
-            copy_chunked(stream, server)
+            copy_chunked(stream, server, exchange.took)
         else:
-            copy_exactly(stream, server, int(headers.get("Content-Length", 0)))
+            copy_exactly(stream, server, request.size, exchange.took)
 
 
 def pump_answers(server, client, exchange):
@@ -174,24 +246,25 @@ def read_head(stream):
     return head
 
 
-def copy_exactly(stream, server, count):
+def copy_exactly(stream, server, count, took):
     while count:
         # read1 passes on what is there; read would hold bytes back until CHUNK are together.
         data = stream.read1(min(count, CHUNK))
         if not data:
             raise ConnectionError("the client ended within a body")
+        took(len(data))
         server.sendall(data)
         count -= len(data)
 
 
-def copy_chunked(stream, server):
+def copy_chunked(stream, server, took):
     while True:
         line = stream.readline(HEAD_LIMIT)
         server.sendall(line)
         size = int(line.split(b";")[0], 16)
         if size == 0:
             break
-        copy_exactly(stream, server, size + 2)
+        copy_exactly(stream, server, size + 2, took)
     while line := stream.readline(HEAD_LIMIT):  # trailers, to the empty line
         server.sendall(line)
         if line == b"\r\n":

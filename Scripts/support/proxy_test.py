@@ -2,7 +2,9 @@
 
 import http.client
 import http.server
+import socket
 import threading
+import time
 import unittest
 
 from proxy import CountingProxy, classify
@@ -51,6 +53,9 @@ class Echo(http.server.BaseHTTPRequestHandler):
             self.rfile.readline()
         else:
             body = self.rfile.read(int(self.headers["Content-Length"]))
+            if len(body) < int(self.headers["Content-Length"]):
+                self.close_connection = True
+                return
         self.send_response(200)
         self.send_header("Seen-Host", self.headers["Host"])
         self.send_header("Content-Length", str(len(body)))
@@ -77,6 +82,10 @@ class Forwarding(unittest.TestCase):
         self.addCleanup(self.server.shutdown)
         self.addCleanup(self.client.close)
 
+    def await_(self, condition):
+        while not condition():
+            time.sleep(0.001)
+
     def send(self, *arguments, **options):
         self.client.request(*arguments, **options)
         answer = self.client.getresponse()
@@ -93,6 +102,21 @@ class Forwarding(unittest.TestCase):
         self.send("GET", "/b?list-type=2")
         self.assertEqual(self.proxy.counts(), {"PutObject": 4, "ListObjectsV2": 1})
         self.assertEqual([each.status for each in self.proxy.requests()], [200, 200, 200, 200, 404])
+
+    def test_a_client_that_is_gone_within_a_body_leaves_no_connection_open(self):
+        with socket.create_connection(("127.0.0.1", self.proxy.port)) as client:
+            client.sendall(b"PUT /b/k HTTP/1.1\r\nHost: h\r\nContent-Length: 1000\r\n\r\n" + bytes(400))
+            self.await_(lambda: sum(each.sent for each in self.proxy.requests()) == 400)
+        self.proxy.await_quiet(seconds=30)
+        (request,) = self.proxy.requests()
+        self.assertIsNone(request.status)
+        self.assertIsNotNone(request.ended)
+
+    def test_what_was_sent_is_known_before_the_answer_is_passed_on(self):
+        seen = []
+        self.proxy.answer_gate = lambda request: seen.append((request.operation, request.sent, request.status))
+        self.send("PUT", "/b/k", body=b"abc", headers={"Content-Length": "3"})
+        self.assertEqual(seen, [("PutObject", 3, 200)])
 
     def test_an_expected_continue_is_no_answer(self):
         headers = {"Content-Length": "3", "Expect": "100-continue"}

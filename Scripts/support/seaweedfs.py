@@ -160,16 +160,17 @@ class SeaweedFS:
         client.put_object(Bucket=self.bucket, Key=".probe", Body=b"")
         client.delete_object(Bucket=self.bucket, Key=".probe")
 
-    def client(self, attempts=3):
-        """A boto3 client of the server itself, whatever the user's environment says."""
+    def client(self, attempts=3, connections=10, endpoint=None):
+        """A boto3 client of the server itself (or of `endpoint`), whatever the user's environment says."""
         return boto3.client(
             "s3",
-            endpoint_url=self.endpoint,
+            endpoint_url=endpoint or self.endpoint,
             aws_access_key_id=self.access_key,
             aws_secret_access_key=self.secret_key,
             region_name=REGION,
             config=botocore.config.Config(
                 retries={"mode": "standard", "total_max_attempts": attempts},
+                max_pool_connections=connections,
                 s3={"addressing_style": "path"},
                 proxies={},
             ),

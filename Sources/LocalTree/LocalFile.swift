@@ -127,6 +127,14 @@ package final class LocalFile: Sendable {
     }
   }
 
+  /// Begins to look out for writers who come and go between two probes.
+  package func keepVigil() -> WriterVigil {
+    // A filesystem that cannot be named is none of the few whose stamps are silent; its leases are not believed either.
+    let testimony: StampTestimony
+    do { testimony = try StampTestimony(of: descriptor) } catch { testimony = .everyStore }
+    return WriterVigil(of: descriptor, by: root.closeWatch, stamps: testimony)
+  }
+
   func leaseKind() throws(Errno) -> CInt { try uninterrupted { s3m_get_lease(descriptor.raw) } }
 }
 
@@ -161,9 +169,7 @@ enum LeaseTestimony {
   ]
 
   init(of descriptor: OpenDescriptor) throws(Errno) {
-    var filesystem = statfs()
-    _ = try uninterrupted { s3m_fstatfs(descriptor.raw, &filesystem) }
-    self.init(magic: UInt32(truncatingIfNeeded: filesystem.f_type))
+    self.init(magic: try descriptor.filesystemMagic())
   }
 
   init(magic: UInt32) {
@@ -172,5 +178,36 @@ enum LeaseTestimony {
     } else {
       self = magic == UInt32(OVERLAYFS_SUPER_MAGIC) ? .refusalOnly : .worthless
     }
+  }
+}
+
+/// What a file's stamp says of stores through mappings.
+enum StampTestimony {
+  /// The first store to a clean page, or through a new mapping, moves it.
+  case everyStore
+  /// Pages are mapped writable at once, so that a store after a read moves nothing.
+  case notEveryStore
+
+  /// Filesystems whose files are nothing but pages in memory; linux/magic.h has the numbers.
+  private static let inMemory: Set<UInt32> = [
+    0x0102_1994,  // tmpfs
+    0x8584_58F6,  // ramfs
+  ]
+
+  init(of descriptor: OpenDescriptor) throws(Errno) {
+    self.init(magic: try descriptor.filesystemMagic())
+  }
+
+  init(magic: UInt32) {
+    self = Self.inMemory.contains(magic) ? .notEveryStore : .everyStore
+  }
+}
+
+extension OpenDescriptor {
+  /// fstatfs(2), `f_type`.
+  fileprivate func filesystemMagic() throws(Errno) -> UInt32 {
+    var filesystem = statfs()
+    _ = try uninterrupted { s3m_fstatfs(raw, &filesystem) }
+    return UInt32(truncatingIfNeeded: filesystem.f_type)
   }
 }

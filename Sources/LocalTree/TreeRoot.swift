@@ -48,6 +48,7 @@ package final class TreeRoot: Sendable {
   /// Whether all of the root's filesystem is in this machine, so that opening what was just looked at waits for nobody.
   package let isLocal: Bool
   let descriptor: OpenDescriptor
+  let closeWatch = CloseWatch()
   private let resolution: Resolution
 
   /// Opens the directory; the path to the root itself may lead through symbolic links.

@@ -31,8 +31,16 @@ func checksum(of file: PartialFile, from offset: Int64, byteCount: Int64) throws
 ///
 /// - Throws: `UploadAbandoned.changed` when the file is shorter; `TreeError`.
 package func md5Hexadecimal(of file: LocalFile) throws -> String {
+  try md5Hexadecimal(of: file, from: 0, byteCount: file.stamp.size)
+}
+
+/// Lower-case hex of the MD5 of a stretch of a file. Blocks: for a reader thread.
+///
+/// Two readings are compared by it. The CRC-32 would not do: it is the same for all contents whose records each end
+/// in their own CRC-32, since that cancels out what came before it.
+func md5Hexadecimal(of file: LocalFile, from offset: Int64, byteCount: Int64) throws -> String {
   let hasher = MD5Hasher()
-  try forEachPiece(of: file, from: 0, byteCount: file.stamp.size) { hasher.update($0) }
+  try forEachPiece(of: file, from: offset, byteCount: byteCount) { hasher.update($0) }
   return hexadecimal(hasher.finish())
 }
 

@@ -65,16 +65,21 @@ extension MultipartUpload {
     return (offset, min(partBytes, byteCount - offset))
   }
 
-  func send(_ number: Int, to opened: Opened, expected: CRC32?) async throws -> Part {
+  /// - Parameter expected: the MD5 of the part's first reading, where there was one.
+  func send(_ number: Int, to opened: Opened, expected: String?) async throws -> Part {
     let (offset, count) = extent(of: number)
     let existing = opened.existing[number].flatMap { $0.byteCount == count ? $0 : nil }
-    let holding = holding(of: count, isChecked: opened.isChecked)
+    let holding = expected == nil ? holding(of: count, isChecked: opened.isChecked) : rereadHolding(of: count)
     return try await resources.withMemory(for: count, holding) {
       let isCold = isCold(offset, count)
       let read = try await resources.readers.run {
         try PartRead.read(source.file, at: offset, byteCount: count, holding: holding)
       }
-      if let expected, expected != read.crc { throw UploadAbandoned.changed }
+      if let expected {
+        guard try await resources.readers.run({ try read.md5() }) == expected else {
+          throw UploadAbandoned.changed
+        }
+      }
       if let existing, let check = try await sameness(existing, read) {
         return Part(
           number: number, etag: existing.etag, crc: read.crc, byteCount: count, check: check, attempts: 1,
@@ -115,6 +120,11 @@ extension MultipartUpload {
   private func holding(of byteCount: Int64, isChecked: Bool) -> PartRead.Holding {
     if isChecked && checksums.isCompared(for: .part) && source.root.isLocal { return .streamed(.byServer) }
     return source.root.isLocal || !resources.fitsInMemory(byteCount) ? .streamed(.here) : .buffered
+  }
+
+  /// A second reading is held against the first by more than its checksum, so it is what is sent, where memory may hold it.
+  private func rereadHolding(of byteCount: Int64) -> PartRead.Holding {
+    resources.fitsInMemory(byteCount) ? .buffered : .streamed(.here)
   }
 
   // MARK: Ending

@@ -104,22 +104,24 @@ struct MultipartUpload: Sendable {
 
   // MARK: Proof
 
-  /// The checksums of a first read of every part, where only reading twice can prove the file whole; nil where the
+  /// The MD5s of a first read of every part, where only reading twice can prove the file whole; nil where the
   /// probe found no writer.
-  private func readAheadOfSnapshot(_ openFiles: OpenFilePolicy) async throws -> [CRC32]? {
+  private func readAheadOfSnapshot(_ openFiles: OpenFilePolicy) async throws -> [String]? {
     switch source.check.outlook {
     case .proved, .changed: return nil
     case .writerPresent where openFiles == .wait: throw UploadAbandoned.openForWriting
     case .writerPresent, .untold: break
     }
-    var checksums: [CRC32] = []
+    var digests: [String] = []
     for number in 1...partCount {
       let (offset, count) = extent(of: number)
-      checksums.append(
-        try await resources.readers.run { try checksum(of: source.file, from: offset, byteCount: count) })
+      digests.append(
+        try await resources.readers.run {
+          try md5Hexadecimal(of: source.file, from: offset, byteCount: count)
+        })
     }
     try await Task.sleep(for: uploader.settings.settle)
-    return checksums
+    return digests
   }
 
   private func prove(isReread: Bool) throws -> PublicationProof {
@@ -137,7 +139,7 @@ struct MultipartUpload: Sendable {
   // MARK: Parts
 
   private func send(
-    _ first: [Int], to opened: Opened, expected: [CRC32]?, state: MultipartState
+    _ first: [Int], to opened: Opened, expected: [String]?, state: MultipartState
   ) async -> (MultipartState.Step, MultipartState) {
     await withTaskGroup(of: (number: Int, result: Result<Part, any Error>).self) { group in
       var state = state

@@ -12,8 +12,9 @@ package enum StampTrust: Sendable, Hashable {
 ///
 /// A writer is looked for before the read and after it, and the stamps must not have moved in between. A writer who
 /// was there throughout shows in both probes; one who came and went in between moved the stamps, because the
-/// first write(2), or the first store to a clean mapped page, does. The probes come before the last stamp, so that what
-/// a writer did before it was last seen absent is in that stamp.
+/// first write(2), or the first store to a clean mapped page, does. On filesystems in memory mapped stores do not, so
+/// there a vigil notes his close. The probes come before the last stamp, so that what a writer did before it was
+/// last seen absent is in that stamp; and the vigil is asked last.
 package struct PublicationCheck: Sendable {
   package enum Verdict: Sendable, Hashable {
     case proved(PublicationProof)
@@ -30,6 +31,7 @@ package struct PublicationCheck: Sendable {
   private let file: LocalFile
   private let isCloseSeen: Bool
   private let stamps: StampTrust
+  private let vigil: WriterVigil
   private let before: WriterProbe
 
   /// Looks for writers before the first byte is read.
@@ -45,6 +47,7 @@ package struct PublicationCheck: Sendable {
     self.file = file
     self.isCloseSeen = isCloseSeen
     self.stamps = stamps
+    vigil = file.keepVigil()
     before = file.probeWriters()
   }
 
@@ -55,7 +58,13 @@ package struct PublicationCheck: Sendable {
   package func verdict() throws(TreeError) -> Verdict {
     let after = file.probeWriters()
     guard try isSameVersion() else { return .changed }
-    return combined(with: after)
+    let seen = combined(with: after)
+    guard case .proved = seen else { return seen }
+    switch vigil.finding {
+    case .nobody: return seen
+    case .somebody: return .changed
+    case .unknown: return .untold
+    }
   }
 
   private func combined(with after: WriterProbe) -> Verdict {

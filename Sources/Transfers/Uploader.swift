@@ -124,7 +124,7 @@ package struct Uploader: Sendable {
             try PartRead.read(source.file, at: 0, byteCount: byteCount, holding: holding)
           }
         }
-      let proof = try await proveSingle(source, crc: read.crc, openFiles: openFiles)
+      let proof = try await proveSingle(source, read, openFiles: openFiles)
       try await beforePublication()
       let (answer, attempts) = try await AttemptCount.counting {
         try await put(source, read, to: key)
@@ -166,7 +166,7 @@ package struct Uploader: Sendable {
     }
   }
 
-  private func proveSingle(_ source: Source, crc: CRC32, openFiles: OpenFilePolicy) async throws
+  private func proveSingle(_ source: Source, _ read: PartRead, openFiles: OpenFilePolicy) async throws
     -> PublicationProof
   {
     switch try source.check.verdict() {
@@ -174,11 +174,10 @@ package struct Uploader: Sendable {
     case .changed where openFiles == .wait: throw UploadAbandoned.changed
     case .writerPresent where openFiles == .wait: throw UploadAbandoned.openForWriting
     case .changed, .writerPresent, .untold:
+      let first = try await resources.readers.run { try read.md5() }
       try await Task.sleep(for: settings.settle)
-      let again = try await resources.readers.run {
-        try checksum(of: source.file, from: 0, byteCount: source.file.stamp.size)
-      }
-      guard again == crc, try source.check.isSameFileGrown() else { throw UploadAbandoned.changed }
+      let again = try await resources.readers.run { try md5Hexadecimal(of: source.file) }
+      guard again == first, try source.check.isSameFileGrown() else { throw UploadAbandoned.changed }
       return .reread
     }
   }

@@ -135,6 +135,42 @@ import Testing
     #expect(file.probeWriters() == .none)
   }
 
+  @Test func `a vigil notes the close of whoever could write, and of nobody else`() throws {
+    let other = try #require(try tree.root().open("file"))
+    let vigils = [file.keepVigil(), file.keepVigil(), other.keepVigil()]
+    _ = try #require(try tree.root().open("file"))
+    #expect(vigils.map(\.finding) == [.nobody, .nobody, .nobody])
+    try call(close(try call(open(tree["file"], O_WRONLY))))
+    #expect(vigils.map(\.finding) == [.somebody, .somebody, .somebody])
+    #expect(file.keepVigil().finding == .nobody)
+  }
+
+  @Test func `the end of one vigil ends no other of the same file`() throws {
+    let last = file.keepVigil()
+    do { #expect(file.keepVigil().finding == .nobody) }
+    try call(close(try call(open(tree["file"], O_WRONLY))))
+    #expect(last.finding == .somebody)
+  }
+
+  @Test func `a vigil notes a mapping that is gone, whose stores moved no stamp`() throws {
+    let vigil = file.keepVigil()
+    let writer = try call(open(tree["file"], O_RDWR))
+    let mapped = mmap(nil, 10, PROT_READ | PROT_WRITE, MAP_SHARED, writer, 0)
+    try #require(mapped != MAP_FAILED)
+    try call(close(writer))
+    #expect(vigil.finding == .nobody)
+    try call(munmap(mapped, 10))
+    #expect(vigil.finding == .somebody)
+  }
+
+  @Test(
+    arguments: [(0x0102_1994, StampTestimony.notEveryStore), (0xEF53, .everyStore)]
+      as [(UInt32, StampTestimony)])
+  func `stamps are believed but on filesystems in memory`(magic: UInt32, expected: StampTestimony) {
+    // tmpfs, ext4.
+    #expect(StampTestimony(magic: magic) == expected)
+  }
+
   @Test(
     arguments: [
       (0xEF53, LeaseTestimony.whole), (0x794C_7630, .refusalOnly), (0x6969, .worthless),

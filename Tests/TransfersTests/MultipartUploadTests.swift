@@ -121,6 +121,23 @@ import Transfers
     try await late.close()
   }
 
+  @Test
+  func `a writer who stored through a mapping and went during the upload keeps it from being published`()
+    async throws
+  {
+    let fixture = try TransferFixture(budgetBytes: Self.onePart)
+    try fixture.write("a", Self.bytes)
+    await fixture.store.hold { call in
+      // The first part is on its way with old bytes; the later ones are read with new ones.
+      guard call.operation == "UploadPart", call.ordinal == 1 else { return }
+      try fixture.addMapped("a", at: 1)
+      try fixture.addMapped("a", at: Self.bytes.count - 1)
+    }
+    await #expect(throws: UploadAbandoned.changed) { try await fixture.upload("a") }
+    #expect(await fixture.store.keys.isEmpty)
+    #expect(await fixture.store.openUploads.isEmpty)
+  }
+
   @Test func `an open file goes as a snapshot when two readings agree`() async throws {
     let fixture = try TransferFixture()
     try fixture.write("a", Self.bytes)
@@ -143,6 +160,20 @@ import Transfers
     await #expect(throws: UploadAbandoned.changed) { try await fixture.upload("a", openFiles: .snapshot) }
     #expect(await fixture.store.keys.isEmpty)
     #expect(await fixture.store.openUploads.isEmpty)
+    try writer.close()
+  }
+
+  @Test func `a snapshot whose readings differ is not published though their checksums agree`() async throws {
+    let (old, new) = (records(1_500, seed: 1), records(1_500, seed: 2))
+    try #require(CRC32(old) == CRC32(new) && old != new)
+    let fixture = try TransferFixture(budgetBytes: Self.onePart)
+    try fixture.write("a", old)
+    let writer = try FileHandle(forUpdating: fixture.url("a"))
+    await fixture.store.hold { call in
+      if call.operation == "UploadPart", call.ordinal == 1 { try fixture.overwrite("a", new, at: 0) }
+    }
+    await #expect(throws: UploadAbandoned.changed) { try await fixture.upload("a", openFiles: .snapshot) }
+    #expect(await fixture.store.keys.isEmpty)
     try writer.close()
   }
 

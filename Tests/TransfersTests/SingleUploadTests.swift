@@ -96,6 +96,12 @@ import Transfers
     #expect(try check.verdict() == .changed)
   }
 
+  @Test func `a store through a mapping that came and went during the reading is a change`() throws {
+    let check = try check()
+    try fixture.addMapped("a", at: 500)
+    #expect(try check.verdict() == .changed)
+  }
+
   @Test func `another file under the name is a change`() throws {
     let check = try check()
     // Written beside it and renamed over it: the file that was read stays as it was.

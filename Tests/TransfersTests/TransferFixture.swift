@@ -1,4 +1,6 @@
+import Digests
 import Foundation
+import Glibc
 import LocalTree
 import MirrorModel
 import S3Client
@@ -84,6 +86,20 @@ final class TransferFixture: Sendable {
     try handle.write(contentsOf: Data(bytes))
     try handle.close()
   }
+
+  /// Adds 1 to a byte through a shared mapping, as `array += 1` does, and is gone. On tmpfs no stamp moves: the page is
+  /// mapped writable when it is read, so the store faults no more.
+  func addMapped(_ name: String, at offset: Int) throws {
+    let length = try read(name).count
+    let file = open(url(name).path, O_RDWR)
+    try #require(file >= 0)
+    let mapped = try #require(mmap(nil, length, PROT_READ | PROT_WRITE, MAP_SHARED, file, 0))
+    try #require(mapped != MAP_FAILED)
+    let byte = mapped.advanced(by: offset).assumingMemoryBound(to: UInt8.self)
+    byte.pointee &+= 1
+    munmap(mapped, length)
+    close(file)
+  }
 }
 
 /// Bytes of which no two 5 MiB parts are equal: 4,099 is prime.
@@ -97,6 +113,14 @@ func pattern(_ count: Int, seed: UInt8 = 1) -> [UInt8] {
 }
 
 let mebibyte = 1 << 20
+
+/// Records that each end in their own CRC-32: then the CRC-32 of a whole tells nothing but its length.
+func records(_ count: Int, seed: UInt8) -> [UInt8] {
+  let body = pattern(4_092, seed: seed)
+  let sum = CRC32(body).value
+  let record = body + (0..<4).map { UInt8(truncatingIfNeeded: sum >> (8 * $0)) }
+  return (0..<count).flatMap { _ in record }
+}
 
 /// An answer that sending again does not mend.
 func refusal(_ operation: String, code: String = "Teapot", status: Int = 418, message: String = "") -> S3Error
