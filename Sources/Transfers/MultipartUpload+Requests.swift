@@ -32,9 +32,10 @@ extension MultipartUpload {
     while let left = uploader.pending.takeNewest(for: key) {
       do {
         // Nil: another tool began it with checksums that we do not compute, so we could not complete it.
-        guard let parts = try await listParts(of: left.uploadID) else { continue }
+        guard let (parts, skew) = try await listParts(of: left.uploadID) else { continue }
         return Opened(
-          uploadID: left.uploadID, existing: parts, isResumed: true, isChecked: checksums.isSent)
+          uploadID: left.uploadID, existing: parts, isResumed: true,
+          begun: left.initiated == .max ? nil : skew.map { left.initiated - $0 }, isChecked: checksums.isSent)
       } catch let error as S3Error where error.isNotFound {
         continue
       } catch {
@@ -45,15 +46,18 @@ extension MultipartUpload {
     return nil
   }
 
-  private func listParts(of uploadID: String) async throws -> [Int: ListParts.Part]? {
+  /// The parts, and how far the server's clock is ahead of this machine's, in nanoseconds.
+  private func listParts(of uploadID: String) async throws -> (parts: [Int: ListParts.Part], skew: Int64?)? {
     var parts: [Int: ListParts.Part] = [:]
+    var skew: Int64?
     var marker: Int?
     while true {
       let page = try await store.send(ListParts(key: key, uploadID: uploadID, after: marker))
       let algorithm = page.checksumAlgorithm?.uppercased() ?? "CRC32"
       guard algorithm == "CRC32", page.checksumType != .composite else { return nil }
       for part in page.parts { parts[part.number] = part }
-      guard let next = page.next, next > (marker ?? 0) else { return parts }
+      skew = page.serverDate.map { $0 - uploader.wallClock() }
+      guard let next = page.next, next > (marker ?? 0) else { return (parts, skew) }
       marker = next
     }
   }
@@ -69,18 +73,25 @@ extension MultipartUpload {
   func send(_ number: Int, to opened: Opened, expected: String?) async throws -> Part {
     let (offset, count) = extent(of: number)
     let existing = opened.existing[number].flatMap { $0.byteCount == count ? $0 : nil }
-    let holding = expected == nil ? holding(of: count, isChecked: opened.isChecked) : rereadHolding(of: count)
+    let holding =
+      if let expected {
+        rereadHolding(of: count, expected)
+      } else {
+        holding(of: count, isChecked: opened.isChecked)
+      }
     return try await resources.withMemory(for: count, holding) {
       let isCold = isCold(offset, count)
       let read = try await resources.readers.run {
         try PartRead.read(source.file, at: offset, byteCount: count, holding: holding)
       }
-      if let expected {
+      if let expected, holding == .buffered {
         guard try await resources.readers.run({ try read.md5() }) == expected else {
           throw UploadAbandoned.changed
         }
       }
-      if let existing, let check = try await sameness(existing, read) {
+      if let existing, expected == nil || ETag.md5(existing.etag) == expected,
+        let check = try await sameness(existing, read, in: opened)
+      {
         return Part(
           number: number, etag: existing.etag, crc: read.crc, byteCount: count, check: check, attempts: 1,
           isReused: true)
@@ -108,11 +119,24 @@ extension MultipartUpload {
     ![offset + byteCount / 2, offset + byteCount - 1].contains { source.file.isCached(at: $0) }
   }
 
-  /// How a part that S3 holds is known to be these bytes: by its checksum where the server keeps one, else by its ETag's MD5.
-  private func sameness(_ part: ListParts.Part, _ read: PartRead) async throws -> IntegrityCheck? {
-    if let checksum = part.checksumCRC32 { return checksum == read.crc.base64 ? .crc32 : nil }
+  /// How a part that S3 holds is known to be these bytes; nil when it is not.
+  ///
+  /// The CRC-32 is enough where the file has not changed since the upload was begun. Else the part may be an older version's, and
+  /// versions whose records each end in their own CRC-32 have one CRC-32: then the ETag must be the bytes' MD5 as well. Where
+  /// it never is (SSE-KMS), such a part is sent again.
+  private func sameness(_ part: ListParts.Part, _ read: PartRead, in opened: Opened) async throws
+    -> IntegrityCheck?
+  {
+    if let checksum = part.checksumCRC32 {
+      guard checksum == read.crc.base64 else { return nil }
+      let stamp = source.file.stamp
+      if let begun = opened.begun, max(stamp.modified, stamp.changed) < begun - Comparison.clockUncertainty {
+        return .crc32
+      }
+    }
     let check = try await uploader.check(read, in: source, against: part.etag, isEchoed: false)
-    return check == .md5 ? .md5 : nil
+    guard check == .md5 else { return nil }
+    return part.checksumCRC32 == nil ? .md5 : .crc32
   }
 
   /// Parts are sent out of the page cache, which the first reading has filled, rather than out of memory of ours. Not from
@@ -123,8 +147,8 @@ extension MultipartUpload {
   }
 
   /// A second reading is held against the first by more than its checksum, so it is what is sent, where memory may hold it.
-  private func rereadHolding(of byteCount: Int64) -> PartRead.Holding {
-    resources.fitsInMemory(byteCount) ? .buffered : .streamed(.here)
+  private func rereadHolding(of byteCount: Int64, _ md5: String) -> PartRead.Holding {
+    resources.fitsInMemory(byteCount) ? .buffered : .streamed(.hereByMD5(md5))
   }
 
   // MARK: Ending
@@ -167,12 +191,12 @@ extension MultipartUpload {
       return nil
     }
     guard head.byteCount == byteCount else { return nil }
+    // The CRC-32 may be that of an older version too, which has another mtime with it.
     let isSame =
-      if let stored = head.fullObjectCRC32 {
-        stored == Self.wholeChecksum(of: parts)
-      } else {
-        head.etag == Self.etag(of: parts)
-      }
+      head.etag == Self.etag(of: parts)
+      || head.fullObjectCRC32 == Self.wholeChecksum(of: parts)
+        && head.metadata[ModificationTime.metadataName]
+          == ModificationTime.text(nanoseconds: source.file.stamp.modified)
     guard isSame else { return nil }
     return Publication(
       etag: head.etag, requestID: head.requestID, isEchoed: head.fullObjectCRC32 != nil, attempts: 1)

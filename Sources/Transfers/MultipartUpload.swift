@@ -18,6 +18,8 @@ struct MultipartUpload: Sendable {
     /// What an earlier run brought over.
     var existing: [Int: ListParts.Part] = [:]
     var isResumed = false
+    /// When an earlier run began it, by this machine's clock: nanoseconds since 1970-01-01 UTC. Nil where that is not known.
+    var begun: Int64?
     /// Whether parts and completion name checksums.
     var isChecked = true
   }

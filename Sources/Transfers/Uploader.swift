@@ -12,7 +12,7 @@ package struct Uploader: Sendable {
   package let settings: UploadSettings
   package let pending: PendingUploads
   /// Nanoseconds since 1970-01-01 UTC.
-  private let wallClock: @Sendable () -> Int64
+  let wallClock: @Sendable () -> Int64
 
   package init(
     store: any ObjectStore, resources: TransferResources, settings: UploadSettings,

@@ -1,5 +1,6 @@
 import Digests
 import Foundation
+import HTTPTransport
 import MirrorModel
 import S3Client
 import TestSupport
@@ -101,6 +102,68 @@ import Transfers
     _ = try await fixture.upload("a")
     #expect(await fixture.store.bytes("a") == Self.bytes)
     #expect(await fixture.store.openUploads.isEmpty)
+  }
+
+  /// Parts of an older version whose records each end in their own CRC-32, which gives every version the same one.
+  @Test func `a part with the checksum of other bytes is not taken up`() async throws {
+    let fixture = try fixture()
+    let older = selfChecked(seed: 1)
+    let newer = selfChecked(seed: 2)
+    try #require(CRC32(older) == CRC32(newer))
+    try await begin(with: older, in: fixture, initiated: FakeClock.system())
+    try fixture.write("a", newer)
+    #expect(try await fixture.upload("a").partsReused == 0)
+    #expect(await fixture.store.bytes("a") == newer)
+  }
+
+  /// SSE-KMS: then the checksum alone must tell.
+  @Test(arguments: [(-3_600, 0), (3_600, 1)])
+  func `a part whose tag is no MD5 is taken up when the file is older than the upload`(
+    secondsAfterWrite: Int64, reused: Int
+  ) async throws {
+    let fixture = try fixture()
+    let initiated = FakeClock.system() + secondsAfterWrite * 1_000_000_000
+    try await begin(with: Self.bytes, in: fixture, initiated: initiated)
+    let receipt = try await fixture.uploader(store: OpaqueTags(fixture.store)).upload(
+      "a", of: fixture.root, to: "a", isCloseSeen: true, openFiles: .wait)
+    #expect(receipt.partsReused == reused)
+    #expect(await fixture.store.bytes("a") == Self.bytes)
+  }
+
+  /// Leaves an upload of `a` with its first part.
+  private func begin(with bytes: [UInt8], in fixture: TransferFixture, initiated: Int64) async throws {
+    let create = CreateMultipartUpload(key: "a", checksum: .fullObjectCRC32)
+    let uploadID = try await fixture.store.send(create).uploadID
+    let part = Array(bytes[..<(5 * mebibyte)])
+    _ = try await fixture.store.send(
+      UploadPart(
+        key: "a", uploadID: uploadID, number: 1, body: BytesBody(part), checksumCRC32: CRC32(part)))
+    fixture.pending.add(.init(uploadID: uploadID, initiated: initiated), for: "a")
+  }
+
+  @Test func `an older object with the checksum of other bytes is not taken for the one that was made`()
+    async throws
+  {
+    let fixture = try fixture()
+    try fixture.write("a", selfChecked(seed: 1))
+    _ = try await fixture.upload("a")
+    try fixture.write("a", selfChecked(seed: 2))
+    await fixture.store.forgetCalls()
+    await fail(fixture.store, "CompleteMultipartUpload", status: 404, code: "NoSuchUpload")
+    _ = try await fixture.upload("a")
+    #expect(await fixture.store.bytes("a") == selfChecked(seed: 2))
+  }
+
+  /// 11 MiB of records of 4 KiB, each closed by the CRC-32 of what came before in it.
+  private func selfChecked(seed: UInt8) -> [UInt8] {
+    var bytes: [UInt8] = []
+    for record in 0..<(11 * 256) {
+      var content = pattern(4_092, seed: seed &+ UInt8(truncatingIfNeeded: record))
+      let crc = CRC32(content).value
+      content += (0..<4).map { UInt8(truncatingIfNeeded: crc >> (8 * $0)) }
+      bytes += content
+    }
+    return bytes
   }
 
   @Test func `an upload that was begun with other checksums is not taken up`() async throws {
@@ -225,5 +288,33 @@ private struct PartChecksumsRefused: ObjectStore {
       throw refusal("UploadPart", code: "InvalidArgument", status: 400, message: "x-amz-checksum-crc32")
     }
     return try await base.send(operation)
+  }
+}
+
+/// Lists parts as S3 does under SSE-KMS, with tags that are digests of nothing we know.
+private struct OpaqueTags: ObjectStore {
+  private let base: any ObjectStore
+
+  init(_ base: any ObjectStore) { self.base = base }
+
+  var bucket: String { base.bucket }
+
+  func send<Operation: S3Operation>(_ operation: Operation) async throws -> Operation.Output {
+    if var complete = operation as? CompleteMultipartUpload {
+      let known = try await base.send(ListParts(key: complete.objectKey, uploadID: complete.uploadID)).parts
+      for (index, part) in known.enumerated() { complete.parts[index].etag = part.etag }
+      guard let answer = try await base.send(complete) as? Operation.Output else {
+        throw refusal("CompleteMultipartUpload", code: "WrongOutput")
+      }
+      return answer
+    }
+    let output = try await base.send(operation)
+    guard var listed = output as? ListParts.Output else { return output }
+    listed.serverDate = FakeClock.system()
+    for index in listed.parts.indices {
+      listed.parts[index].etag = hexadecimal(md5(Array(listed.parts[index].etag.utf8)))
+    }
+    guard let changed = listed as? Operation.Output else { return output }
+    return changed
   }
 }

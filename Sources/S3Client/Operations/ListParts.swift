@@ -32,6 +32,8 @@ package struct ListParts: S3Operation {
     package var next: Int?
     package var checksumAlgorithm: String?
     package var checksumType: ChecksumType?
+    /// The server's clock: nanoseconds since 1970-01-01 UTC.
+    package var serverDate: Int64?
   }
 
   package var key: String? { objectKey }
@@ -57,7 +59,7 @@ package struct ListParts: S3Operation {
     return Output(
       parts: parts.filter { $0.number > after ?? 0 }, next: try next(tree, parts, response),
       checksumAlgorithm: tree.text(of: "ChecksumAlgorithm"),
-      checksumType: ChecksumType(tree.text(of: "ChecksumType")))
+      checksumType: ChecksumType(tree.text(of: "ChecksumType")), serverDate: response.serverDate)
   }
 
   private func next(_ tree: XMLTree, _ parts: [Part], _ response: S3Response) throws -> Int? {
