@@ -11,6 +11,7 @@ import time
 from pathlib import Path
 
 import benchpeers
+import benchprofile
 import benchrun
 
 TREE_DIRECTORIES = 1000
@@ -294,6 +295,40 @@ def idle(options, work):
     return {"seconds": options.seconds, "wakeups": wakeups, "cpu": spent, "requests": requests}
 
 
+def profile(options, work):
+    """Says where the time of uploads goes."""
+    if not benchprofile.is_possible():
+        raise SystemExit("bench: perf is missing (apt-get install linux-perf)")
+    options.only = "s3mirror,bare libcurl"
+    sink, tools, (ours, bare) = prepare(options, work, {"uploads": (0, 0, 0)})
+    log = open(options.built / "clients.log", "ab")
+    directories = max(options.files // SMALL_EACH, 1)
+    jobs = []
+    if options.size:
+        large = work / "large/file.bin"
+        large.parent.mkdir()
+        benchrun.write_large(large, options.size << 20)
+        jobs.append((f"{options.size} MiB up", "up-large", large, LARGE_WIDTH, 0))
+    if options.files:
+        small = work / "small"
+        small.mkdir()
+        benchrun.write_tree(small, directories, SMALL_EACH, SMALL_BYTES)
+        jobs.append((f"{directories * SMALL_EACH} small files up", "up-small", small, 32, directories * SMALL_EACH))
+    found = {}
+    try:
+        for title, what, local, width, count in jobs:
+            samples = []
+            for client in (ours, bare):
+                job = benchpeers.Job(what, "uploads", f"{client.name.split()[0]}/{what}", local, width, count)
+                command, environment = client.command(job), tools.environment(client)
+                samples.append(benchprofile.record(command, environment, work / "perf.data", log))
+            found[title] = benchprofile.table(title, *samples)
+    finally:
+        sink.stop()
+        log.close()
+    return found
+
+
 def sleeps(pid):
     """How often each thread gave the processor up by itself, and so was woken again (proc_pid_status(5))."""
     found = {}
@@ -332,6 +367,6 @@ def settle(pid):
         time.sleep(0.3)
 
 
-MEASURES = {"transfer": transfer, "reconcile": reconcile, "tick": tick, "idle": idle}
+MEASURES = {"transfer": transfer, "reconcile": reconcile, "tick": tick, "idle": idle, "profile": profile}
 
 main()
