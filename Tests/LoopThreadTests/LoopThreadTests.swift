@@ -28,22 +28,27 @@ import Testing
     let waiting = DispatchSemaphore(value: 0)
     let gate = DispatchSemaphore(value: 0)
     let wakes = Counter()
+    let isHeld = Counter()
+    isHeld.value.store(1, ordering: .sequentiallyConsistent)
     let loop = LoopThread(name: "loop-test")
     try loop.start(
       turn: {},
       wait: {
         waiting.signal()
         gate.wait()
-      }, wake: { wakes.value.add(1, ordering: .relaxed) })
+      },
+      wake: {
+        wakes.value.add(1, ordering: .relaxed)
+        if isHeld.value.load(ordering: .sequentiallyConsistent) == 0 { gate.signal() }
+      })
     await wait(for: waiting)
     let probe = Guest(loop: loop)
     let tasks = (0..<100).map { _ in Task.immediate { await probe.bump() } }
     loop.wakeUp()
     #expect(wakes.value.load(ordering: .relaxed) == 1)
+    isHeld.value.store(0, ordering: .sequentiallyConsistent)
     gate.signal()
     for task in tasks { await task.value }
-    await wait(for: waiting)
-    gate.signal()
     loop.stop()
   }
 
