@@ -18,7 +18,7 @@ final class UploadLane: Sendable {
     var filter: PathFilter
     var symlinks: SymlinkPolicy
     var commitOrder: CommitOrder
-    var compare: ComparePolicy
+    var comparison: Comparison
     var bound: DeleteBound
     var deleteCondition = Options.DeleteCondition.none
     var emptyDirectories = Options.EmptyDirectories.skip
@@ -348,12 +348,12 @@ final class UploadLane: Sendable {
     Reconciler(
       surveyor: Surveyor(
         root: root, mapping: settings.mapping, filter: settings.filter, symlinks: settings.symlinks,
-        comparison: Comparison(policy: settings.compare), store: store, order: listingOrder,
+        comparison: settings.comparison, store: store, order: listingOrder,
         wallClock: wallClock, links: links,
         emptyDirectories: settings.emptyDirectories, ledger: ledger),
       content: ContentComparison(
         root: root, mapping: settings.mapping, store: store, readers: resources.readers,
-        policy: settings.compare, ledger: ledger),
+        policy: settings.comparison.policy, ledger: ledger),
       commitOrder: settings.commitOrder, width: settings.width)
   }
 }

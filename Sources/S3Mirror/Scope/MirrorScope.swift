@@ -331,7 +331,7 @@ package final class MirrorScope: Sendable {
       policy: .init(interval: spec.interval, settle: options.settle, openFileGrace: options.openFileGrace),
       delete: spec.delete, filter: place.filter, symlinks: options.symlinks.policy,
       commitOrder: CommitOrder { path in markers.contains { $0.matches(path) } },
-      compare: options.compare.policy, bound: options.maxDelete.bound,
+      comparison: options.comparison, bound: options.maxDelete.bound,
       deleteCondition: options.deleteCondition, width: options.maxWorkers * 2)
     settings.auditInterval = options.auditInterval
     // The key of one file is no directory's.
