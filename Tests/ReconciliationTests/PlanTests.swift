@@ -192,7 +192,12 @@ final class Workbench: Sendable {
     let bench = try Workbench()
     await bench.store.place("a", [1])
     for number in 10...30 { try bench.tree.write("mine\(number)") }
-    let outcome = try await bench.job(delete: true).run()
+    let job = try bench.job(delete: true)
+    #expect(
+      try await bench.downloadPlan(job).last
+        == "withhold mine30: 21 of 21 files would go, more than the bound; --max-delete N or none replaces it"
+    )
+    let outcome = try await job.run()
     #expect(outcome.withheldDeletes == 21)
     #expect(outcome.deleted == 0)
     let forced = try await bench.job(delete: true, bound: .limit(21)).run()
@@ -208,7 +213,7 @@ final class Workbench: Sendable {
       if call.operation == GetObject.name { try tree.write("mine", "newer") }
     }
     let outcome = try await bench.job(delete: true).run()
-    #expect(outcome.withheldDeletes == 1)
+    #expect(outcome.withheld == ["mine": .rewritten])
     #expect(try bench.tree.text("mine") == "newer")
   }
 

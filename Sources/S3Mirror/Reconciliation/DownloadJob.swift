@@ -313,7 +313,7 @@ struct DownloadJob: Sendable {
     // A file that was refused or failed says that the picture of S3 is not whole.
     if !isWhole || !survey.unreadable.isEmpty { return .unseen(.root) }
     if !root.isUnchanged { return .rootUnavailable }
-    let verdict = DeleteGuard.judge(deletes: count, objects: survey.localFiles, bound: bound)
+    let verdict = DeleteGuard.judge(deletes: count, of: survey.localFiles, .files, bound: bound)
     guard case .withheld(let reason) = verdict else { return nil }
     return reason
   }
@@ -323,7 +323,7 @@ struct DownloadJob: Sendable {
       // A file that was written since it was compared is not the one that was judged.
       guard let now = try root.look(at: file.path) else { return }
       guard now.kind == .file, now.stamp.isSameVersion(as: file.stamp) else {
-        outcome.withhold(file.path, .stillPresent)
+        outcome.withhold(file.path, .rewritten)
         return
       }
       try root.remove(file.path)
