@@ -1,6 +1,7 @@
 import FileWatch
 import Foundation
 import MirrorModel
+import TestSupport
 import Testing
 
 /// Mounting takes privileges that a build seldom has; where they are missing these tests are skipped.
@@ -68,16 +69,4 @@ private let mayMount: Bool = {
   return run("mount", "-t", "tmpfs", "none", directory) && run("umount", directory)
 }()
 
-private func run(_ arguments: String...) -> Bool {
-  let process = Process()
-  process.executableURL = URL(fileURLWithPath: "/usr/bin/env")
-  process.arguments = arguments
-  process.standardError = FileHandle.nullDevice
-  do {
-    try process.run()
-    process.waitUntilExit()
-    return process.terminationStatus == 0
-  } catch {
-    return false
-  }
-}
+private func run(_ command: String...) -> Bool { succeeds(command) }

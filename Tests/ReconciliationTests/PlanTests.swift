@@ -14,12 +14,12 @@ import Transfers
 
 /// What plans, verifications and downloads of one tree need.
 final class Workbench: Sendable {
-  let tree: TemporaryTree
+  let tree: TemporaryDirectory
   let store: FakeObjectStore
   let resources: TransferResources
 
   init(_ behaviour: FakeBucket.Behaviour = .init()) throws {
-    tree = try TemporaryTree()
+    tree = try TemporaryDirectory()
     store = FakeObjectStore(behaviour: behaviour)
     resources = try TransferResources(workers: 4)
   }
