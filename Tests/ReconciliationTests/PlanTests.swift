@@ -175,6 +175,20 @@ final class Workbench: Sendable {
     }
   }
 
+  @Test func `objects are fetched while the listing goes on`() async throws {
+    let bench = try Workbench(.init(pageLimit: 1))
+    for number in 10..<40 { await bench.store.place("\(number)", [1]) }
+    let (fetched, signal) = AsyncStream<Void>.makeStream()
+    await bench.store.hold { call in
+      if call.operation == GetObject.name { signal.yield() }
+      // The listing is at its tenth page: it does not go on until an object was asked for.
+      if call.operation == ListObjectsV2.name, call.ordinal == 10 { for await _ in fetched { break } }
+    }
+    let outcome = try await bench.job().run()
+    #expect(outcome.files == 30)
+    #expect(await bench.store.count(of: ListObjectsV2.name) >= 30)
+  }
+
   @Test func `a download that could not fetch everything deletes nothing`() async throws {
     let bench = try Workbench()
     await bench.store.place("a", [1])
