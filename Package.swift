@@ -65,7 +65,7 @@ let package = Package(
     .target(
       name: "TestSupport", dependencies: ["S3Client", "HTTPTransport", "SigV4", "Digests"],
       path: "Tests/Support", swiftSettings: strictness),
-    tests("MirrorModelTests", ["MirrorModel"], resources: [.copy("EventScripts")]),
+    tests("MirrorModelTests", ["MirrorModel", "TestSupport"], resources: [.copy("EventScripts")]),
     tests("HTTPTransportTests", ["HTTPTransport", "LoopThread", "CCurl", "CZlib"]),
     tests("DigestsTests", ["Digests"]),
     tests("SigV4Tests", ["SigV4", "Digests"], resources: [.copy("Resources")]),
@@ -73,8 +73,8 @@ let package = Package(
     tests("S3ClientTests", ["S3Client", "HTTPTransport", "SigV4", "Digests", "TestSupport"]),
     tests("LoopThreadTests", ["LoopThread"]),
     tests("LocalSocketTests", ["LocalSocket", "TestSupport", systemPackage]),
-    tests("LocalTreeTests", ["LocalTree", "MirrorModel", "CLinux", systemPackage]),
-    tests("FileWatchTests", ["FileWatch", "MirrorModel", "LoopThread", systemPackage]),
+    tests("LocalTreeTests", ["LocalTree", "MirrorModel", "CLinux", "TestSupport", systemPackage]),
+    tests("FileWatchTests", ["FileWatch", "MirrorModel", "LoopThread", "TestSupport", systemPackage]),
     tests("TransferLogTests", ["TransferLog", systemPackage]),
     tests(
       "S3MirrorTests",

@@ -21,7 +21,7 @@ UNSAFE_FILES = {
     "HTTPTransport": ["*"],  # libcurl's handles and callbacks
     "Digests": ["*"],  # OpenSSL's and zlib's contexts
     "TransferLog": ["Gzip*"],  # zlib's streams
-    "Transfers": ["FileSink*"],  # a response's bytes, on the loop's thread
+    "Transfers": ["FileSink*", "StreamedBody*"],  # a body's bytes and where it stands, on the loop's thread
     "S3MirrorCLI": ["ChildProcess*"],  # posix_spawn
 }
 UNSAFE = re.compile(

@@ -1,18 +1,5 @@
 import MirrorModel
 
-/// What one record asks for, to be carried out in order before the next record is translated.
-package enum TranslationStep: Sendable, Hashable {
-  case emit(WatchEvent)
-  /// Watch the directory of this name and give out what lies below.
-  case visit(RelativePath, under: WatchTable.NodeID, Visit)
-  /// Look whether something lies under a name that a rename should have left, and give it out.
-  case recheck(RelativePath, under: WatchTable.NodeID)
-  /// Remove these watches from the kernel; the table has forgotten them.
-  case unwatch([Int32])
-  /// Build the table anew from the disk.
-  case rewalk
-}
-
 /// Turns the kernel's records into events and steps; a value, without system calls.
 ///
 /// Records tell the past while visits see the present, so the table may be ahead of the records or behind them.
@@ -22,15 +9,15 @@ package struct EventTranslation: Sendable {
   package typealias NodeID = WatchTable.NodeID
 
   package var table = WatchTable()
-  package private(set) var pairing = RenamePairing()
+  package internal(set) var pairing = RenamePairing()
   /// Records about names that are not UTF-8.
   package private(set) var undecodableNames = 0
   /// After this nothing is emitted any more.
   package private(set) var isRootLost = false
 
-  private let isExcluded: @Sendable (RelativePath, EntryKind) -> Bool
-  private var sequence = 0
-  private var recentArrivals: [Place] = []
+  let isExcluded: @Sendable (RelativePath, EntryKind) -> Bool
+  var sequence = 0
+  var arrivals = RecentArrivals()
 
   package init(isExcluded: @escaping @Sendable (RelativePath, EntryKind) -> Bool = { _, _ in false }) {
     self.isExcluded = isExcluded
@@ -55,7 +42,7 @@ package struct EventTranslation: Sendable {
       }
     case .text(let name):
       settleDepartures(of: name, from: directory, unlessCookie: record.cookie, into: &steps)
-      if record.mask.contains(.movedTo) { noteArrival(of: name, under: directory) }
+      if record.mask.contains(.movedTo) { arrivals.note(name, under: directory) }
       if record.mask.contains(.isDirectory) {
         translateDirectory(record, name, in: directory, into: &steps)
       } else {
@@ -189,115 +176,5 @@ extension EventTranslation {
   package mutating func remove(_ directory: NodeID, into steps: inout [TranslationStep]) {
     giveUp(takeDepartures(from: directory), into: &steps)
     steps.append(.unwatch(table.remove(directory)))
-  }
-
-  /// What left the directory or one below it and has not arrived; its path is known as long as the directory is.
-  private mutating func takeDepartures(from directory: NodeID) -> [Departure] {
-    guard !pairing.isEmpty else { return [] }
-    let table = table
-    return pairing.takeAll { table.isWithin($0.parent, directory) }
-  }
-}
-
-// RENAME_EXCHANGE of renameat2(2) shows itself as two renames, there and back, of which the second seems to leave
-// a name empty that is not. It breaks the rule that the last record about a name tells the present state, so a
-// name that was left is looked at again where that may have happened.
-extension EventTranslation {
-  private struct Place: Sendable, Hashable {
-    var parent: NodeID
-    var name: RelativePath
-  }
-
-  /// Arrivals that are remembered; the halves of an exchange follow each other but for other threads' renames.
-  private static let recentArrivalCount = 64
-
-  private mutating func noteArrival(of name: RelativePath, under parent: NodeID) {
-    if recentArrivals.count == Self.recentArrivalCount { recentArrivals.removeFirst() }
-    recentArrivals.append(Place(parent: parent, name: name))
-  }
-
-  private func recheckIfExchanged(_ departure: Departure, into steps: inout [TranslationStep]) {
-    if recentArrivals.contains(Place(parent: departure.parent, name: departure.name)) {
-      steps.append(.recheck(departure.name, under: departure.parent))
-    }
-  }
-}
-
-// Records about files, and both halves of renames.
-extension EventTranslation {
-  private mutating func translateFile(
-    _ record: InotifyRecord, _ name: RelativePath, in parent: NodeID, into steps: inout [TranslationStep]
-  ) {
-    let path = table.path(of: parent).appending(name.string)
-    let mask = record.mask
-    guard !isExcluded(path, .file) else {
-      if mask.contains(.movedTo), let departure = pairing.take(cookie: record.cookie, .file) {
-        giveUpUnanswered([departure], into: &steps)
-      }
-      return
-    }
-    if mask.contains(.movedFrom) {
-      hold(record.cookie, name, .file, nil, from: parent, into: &steps)
-    } else if mask.contains(.movedTo) {
-      if let departure = pairing.take(cookie: record.cookie, .file) {
-        let old = table.path(of: departure.parent).appending(departure.name.string)
-        steps.append(.emit(.renamed(from: old, to: path)))
-        recheckIfExchanged(departure, into: &steps)
-      } else {
-        steps.append(.emit(.found(path)))
-      }
-    } else if mask.contains(.create) {
-      steps.append(.emit(.created(path)))
-    } else if mask.contains(.modify) {
-      steps.append(.emit(.modified(path)))
-    } else if mask.contains(.closeWrite) {
-      steps.append(.emit(.closed(path)))
-    } else if mask.contains(.delete) {
-      steps.append(.emit(.deleted(path)))
-    } else if mask.contains(.attributes) {
-      steps.append(.emit(.attributes(path)))
-    }
-  }
-
-  private mutating func hold(
-    _ cookie: UInt32, _ name: RelativePath, _ kind: EntryKind, _ node: NodeID?, from parent: NodeID,
-    into steps: inout [TranslationStep]
-  ) {
-    let departure = Departure(
-      cookie: cookie, parent: parent, name: name, kind: kind, node: node, sequence: sequence)
-    giveUpUnanswered(pairing.hold(departure), into: &steps)
-  }
-
-  /// A record about a name that something left says that the name is in use again, so no arrival came before it.
-  ///
-  /// A visit that meets the name says so too. It must come first: what is told gone afterwards would take the files
-  /// with it that the visit gives out.
-  package mutating func settleDepartures(
-    of name: RelativePath, from parent: NodeID, unlessCookie cookie: UInt32 = 0,
-    into steps: inout [TranslationStep]
-  ) {
-    guard !pairing.isEmpty else { return }
-    giveUp(
-      pairing.takeAll { $0.name == name && $0.parent == parent && $0.cookie != cookie }, into: &steps)
-  }
-
-  /// Takes departures for gone: first all are named, because what one leaves behind may be below another.
-  ///
-  /// The steps hold no visit, so nothing that a visit gives out is taken back by what is told gone after it.
-  private mutating func giveUp(_ departures: [Departure], into steps: inout [TranslationStep]) {
-    for departure in departures where table.isWithin(departure.parent, WatchTable.root) {
-      let path = table.path(of: departure.parent).appending(departure.name.string)
-      steps.append(.emit(departure.kind == .directory ? .directoryMovedAway(path) : .deleted(path)))
-    }
-    for case let node? in departures.map(\.node) where table[node] != nil && !table.isAttached(node) {
-      remove(node, into: &steps)
-    }
-  }
-
-  /// Gives up departures about which no record follows. Their names are looked at, because the arrival of an
-  /// exchange's other half may have been nowhere near a watch.
-  private mutating func giveUpUnanswered(_ departures: [Departure], into steps: inout [TranslationStep]) {
-    giveUp(departures, into: &steps)
-    for departure in departures { recheckIfExchanged(departure, into: &steps) }
   }
 }

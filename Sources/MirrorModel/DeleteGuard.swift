@@ -14,26 +14,35 @@ package enum DeleteGuard {
     case withheld(WithheldReason)
   }
 
+  /// What is deleted, by the word that a message has for it.
+  package enum Kind: String, Sendable, Hashable {
+    case objects
+    /// Local ones.
+    case files
+  }
+
   /// - Parameters:
-  ///   - deletes: how many objects the batch would remove.
-  ///   - objects: how many objects lie under the prefix before the batch.
-  package static func judge(deletes: Int, objects: Int, bound: DeleteBound) -> Verdict {
+  ///   - deletes: how many objects, or local files, the batch would remove.
+  ///   - count: how many of them there are before the batch.
+  package static func judge(
+    deletes: Int, of count: Int, _ kind: Kind = .objects, bound: DeleteBound
+  ) -> Verdict {
+    let withheld = Verdict.withheld(.overBound(deletes: deletes, of: count, kind))
     switch bound {
     case .unlimited:
       return .allowed
     case .limit(let limit):
-      return deletes <= limit ? .allowed : .withheld(.overBound(deletes: deletes, of: objects))
+      return deletes <= limit ? .allowed : withheld
     case .standard:
-      let exceedsHalf = deletes * 2 > objects
-      return exceedsHalf && deletes > 10
-        ? .withheld(.overBound(deletes: deletes, of: objects)) : .allowed
+      let exceedsHalf = deletes * 2 > count
+      return exceedsHalf && deletes > 10 ? withheld : .allowed
     }
   }
 }
 
-/// Why objects that look superfluous were left on S3.
+/// Why what looks superfluous was left: objects on S3, or with a download's `delete` local files.
 package enum WithheldReason: Sendable, Hashable {
-  case overBound(deletes: Int, of: Int)
+  case overBound(deletes: Int, of: Int, DeleteGuard.Kind = .objects)
   /// The root is missing, replaced, unmounted or cannot be read.
   case rootUnavailable
   case rootEmpty
@@ -43,6 +52,8 @@ package enum WithheldReason: Sendable, Hashable {
   case unseen(RelativePath)
   /// A local copy was there when it was looked at again.
   case stillPresent
+  /// The local file is no longer the one that was compared.
+  case rewritten
   /// The server may keep this local file's object under the key: some write a backslash as a slash.
   case alias(of: RelativePath)
   /// The object is no longer the one that was published here or listed: somebody else wrote it.
@@ -54,13 +65,14 @@ package enum WithheldReason: Sendable, Hashable {
 extension WithheldReason: CustomStringConvertible {
   package var description: String {
     switch self {
-    case .overBound(let deletes, let objects):
-      "\(deletes) of \(objects) objects would go, more than the bound; --max-delete N or none replaces it"
+    case .overBound(let deletes, let count, let kind):
+      "\(deletes) of \(count) \(kind.rawValue) would go, more than the bound; --max-delete N or none replaces it"
     case .rootUnavailable: "the local root is missing, was replaced or cannot be read"
     case .rootEmpty: "the local root is empty; --max-delete none deletes all the same"
     case .rootEmptyAtEntry: "the local root was empty or absent at entry while the prefix was not"
     case .unseen(let path): "\(path) could not be seen in full"
     case .stillPresent: "the local file is there"
+    case .rewritten: "the local file was written since it was compared"
     case .replaced: "the object was written by somebody else since it was published or listed"
     case .uploadsFailed: "some uploads failed, and deletes come after them"
     case .alias(let path): "it may be the object of \(path), whose own key is not listed"

@@ -57,6 +57,12 @@ struct MirrorOptions: ParsableArguments {
   @Option(help: "How equal sizes are compared: size, default or checksum.")
   var compare: String = "default"
 
+  @Option(
+    help: ArgumentHelp(
+      "How much later than a file's last change its object must be dated to be trusted without a look at the content.",
+      valueName: "seconds"))
+  var suspectWithin = Seconds(900)
+
   @Option(help: "The most deletes of one batch: a number, or none for no bound.")
   var maxDelete: String?
 
@@ -182,6 +188,7 @@ struct MirrorOptions: ParsableArguments {
     options.lowPriority = lowPriority
     options.staleUploadAge = Double(staleUploadAge).map { .seconds($0 * 86_400) }
     options.compare = Options.Compare(rawValue: compare) ?? .standard
+    options.suspectWithin = suspectWithin.duration
     options.symlinks = Options.Symlinks(rawValue: symlinks) ?? .skip
     options.emptyDirectories = emptyDirectories
     options.maxDelete = maxDelete.map { Int($0).map { .limit($0) } ?? .unlimited } ?? .standard

@@ -1,5 +1,6 @@
 import FileWatch
 import MirrorModel
+import TestSupport
 import Testing
 
 @Suite struct `event translation` {
@@ -162,7 +163,7 @@ import Testing
   }
 
   @Test func `random records keep the table a tree`() {
-    var random = SplitMix(seed: 11)
+    var random = SplitMix64(seed: 11)
     let kinds = [
       "create/", "delete/", "from/", "to/", "ignored", "create", "close", "from", "to", "attrib/", "unmount",
     ]

@@ -1,5 +1,6 @@
 import FileWatch
 import MirrorModel
+import TestSupport
 import Testing
 
 @Suite struct `inotify records` {
@@ -56,7 +57,7 @@ import Testing
   }
 
   @Test func `random bytes never lead outside the buffer`() {
-    var random = SplitMix(seed: 7)
+    var random = SplitMix64(seed: 7)
     for _ in 0..<2_000 {
       let bytes = (0..<Int.random(in: 0...200, using: &random)).map { _ in
         // Small numbers make plausible lengths.

@@ -73,8 +73,20 @@ final class ScratchTree: Sendable {
 /// What a watcher said, in order.
 final class EventLog: Sendable {
   private let events = Mutex<[WatchEvent]>([])
+  /// Remembers one arrival that nobody has waited for yet.
+  private let arrivals = AsyncStream<Void>.makeStream(bufferingPolicy: .bufferingNewest(1))
 
-  func append(_ batch: [WatchEvent]) { events.withLock { $0 += batch } }
+  func append(_ batch: [WatchEvent]) {
+    events.withLock { $0 += batch }
+    arrivals.continuation.yield()
+  }
+
+  /// Returns when this has been said and not been taken. For one task at a time.
+  func wait(for text: String) async {
+    var arrivals = arrivals.stream.makeAsyncIterator()
+    while !all.contains(where: { $0.text == text }), await arrivals.next() != nil {}
+  }
+
   var all: [WatchEvent] { events.withLock { $0 } }
   var count: Int { events.withLock { $0.count } }
 

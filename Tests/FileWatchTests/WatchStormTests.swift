@@ -3,6 +3,7 @@ import FileWatch
 import Foundation
 import MirrorModel
 import SystemPackage
+import TestSupport
 import Testing
 
 @Suite(.serialized) struct `storms of changes` {
@@ -95,7 +96,7 @@ private func thread(_ body: @escaping @Sendable () throws -> Void) -> Task<Void,
 
 /// Random changes; those that others made impossible fail, which is part of it.
 private func storm(in tree: ScratchTree, seed: UInt64, steps: Int) {
-  var random = SplitMix(seed: seed)
+  var random = SplitMix64(seed: seed)
   func name() -> String {
     let depth = Int.random(in: 1...3, using: &random)
     return (0..<depth).map { _ in "d\(Int.random(in: 0..<4, using: &random))" }.joined(separator: "/")

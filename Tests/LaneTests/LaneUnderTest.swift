@@ -73,7 +73,7 @@ final class LaneUnderTest: Sendable {
       delete: configuration.delete, filter: try PathFilter(exclude: configuration.exclude),
       symlinks: configuration.symlinks,
       commitOrder: CommitOrder { path in markers.contains { $0.matches(path) } },
-      compare: .standard, bound: configuration.bound, width: 16)
+      comparison: Comparison(), bound: configuration.bound, width: 16)
     settings.auditInterval = configuration.auditInterval
     settings.maxWatches = configuration.maxWatches
     var logger = Logger(label: "test")

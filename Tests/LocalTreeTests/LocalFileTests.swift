@@ -3,17 +3,18 @@ import Foundation
 import Glibc
 import MirrorModel
 import SystemPackage
+import TestSupport
 import Testing
 
 @testable import LocalTree
 
 @Suite struct LocalFileTests {
-  private func open(_ name: RelativePath, in tree: TemporaryTree) throws -> LocalFile {
+  private func open(_ name: RelativePath, in tree: TemporaryDirectory) throws -> LocalFile {
     try #require(try tree.root().open(name))
   }
 
   @Test func `a part is read whole, and short only at the file's end`() throws {
-    let tree = try TemporaryTree()
+    let tree = try TemporaryDirectory()
     try tree.write("file", "0123456789")
     let file = try open("file", in: tree)
     file.advise(.sequential)
@@ -41,7 +42,7 @@ import Testing
   func `what was dropped from the page cache is told from what is in it`()
     throws
   {
-    let tree = try TemporaryTree()
+    let tree = try TemporaryDirectory()
     try tree.write("file", String(repeating: "x", count: 100_000))
     let handle = try FileHandle(forWritingTo: URL(fileURLWithPath: tree["file"]))
     // Only clean pages are dropped.
@@ -56,7 +57,7 @@ import Testing
   }
 
   @Test func `the stamp moves with the file and stays with it when its name is given away`() throws {
-    let tree = try TemporaryTree()
+    let tree = try TemporaryDirectory()
     try tree.write("file", "1")
     let file = try open("file", in: tree)
     #expect(try file.currentStamp() == file.stamp)
@@ -75,11 +76,11 @@ import Testing
 
 /// On tmpfs, which every Linux has there and whose leases are the kernel's own.
 @Suite struct WriterProbeTests {
-  let tree: TemporaryTree
+  let tree: TemporaryDirectory
   let file: LocalFile
 
   init() throws {
-    tree = try TemporaryTree(in: "/dev/shm")
+    tree = try TemporaryDirectory(in: "/dev/shm")
     try tree.write("file", "0123456789")
     file = try #require(try tree.root().open("file"))
   }

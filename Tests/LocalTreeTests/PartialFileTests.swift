@@ -3,14 +3,15 @@ import Glibc
 import LocalTree
 import MirrorModel
 import SystemPackage
+import TestSupport
 import Testing
 
 @Suite struct PartialFileTests {
-  let tree: TemporaryTree
+  let tree: TemporaryDirectory
   let root: TreeRoot
 
   init() throws {
-    tree = try TemporaryTree()
+    tree = try TemporaryDirectory()
     root = try tree.root()
   }
 
@@ -98,7 +99,7 @@ import Testing
   }
 
   @Test func `a directory, link or FIFO is not replaced`() throws {
-    try tree.directory("directory")
+    try tree.makeDirectory("directory")
     try tree.write("real", "untouched")
     try tree.link("link", to: "real")
     try tree.fifo("fifo")
@@ -204,7 +205,7 @@ import Testing
   }
 
   @Test func `no directory of the target may be a link`() throws {
-    let outside = try TemporaryTree()
+    let outside = try TemporaryDirectory()
     try tree.link("away", to: outside.path)
     for target: RelativePath in ["away/file", "away/deeper/file", "../file", ""] {
       #expect(throws: TreeError.self, "\(target)") {

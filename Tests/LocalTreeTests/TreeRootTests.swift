@@ -1,6 +1,7 @@
 import Foundation
 import MirrorModel
 import SystemPackage
+import TestSupport
 import Testing
 
 @testable import LocalTree
@@ -8,13 +9,13 @@ import Testing
 @Suite struct TreeRootTests {
   static let resolutions: [TreeRoot.Resolution] = [.kernel, .componentwise]
 
-  private func root(_ tree: TemporaryTree, _ resolution: TreeRoot.Resolution) throws -> TreeRoot {
+  private func root(_ tree: TemporaryDirectory, _ resolution: TreeRoot.Resolution) throws -> TreeRoot {
     try TreeRoot(path: FilePath(tree.path), resolution: resolution)
   }
 
   @Test(arguments: resolutions)
   func `looking tells what lies at a path`(resolution: TreeRoot.Resolution) throws {
-    let tree = try TemporaryTree()
+    let tree = try TemporaryDirectory()
     try tree.write("d/e/file", "12345")
     try tree.link("d/link", to: "e/file")
     try tree.fifo("d/fifo")
@@ -32,7 +33,7 @@ import Testing
 
   @Test(arguments: resolutions)
   func `only ENOENT and ENOTDIR are absence`(resolution: TreeRoot.Resolution) throws {
-    let tree = try TemporaryTree()
+    let tree = try TemporaryDirectory()
     try tree.write("d/file")
     try tree.link("away", to: "d")
     let root = try root(tree, resolution)
@@ -53,7 +54,7 @@ import Testing
   }
 
   @Test func `a root that follows links sees one that leads nowhere as a link`() throws {
-    let tree = try TemporaryTree()
+    let tree = try TemporaryDirectory()
     try tree.write("d/file", "12345")
     try tree.link("whole", to: "d/file")
     try tree.link("broken", to: "d/none")
@@ -68,10 +69,10 @@ import Testing
 
   @Test(arguments: resolutions)
   func `no path leads out of the root`(resolution: TreeRoot.Resolution) throws {
-    let outside = try TemporaryTree()
+    let outside = try TemporaryDirectory()
     try outside.write("d/secret", "s")
-    let tree = try TemporaryTree()
-    try tree.directory("in")
+    let tree = try TemporaryDirectory()
+    try tree.makeDirectory("in")
     try tree.link("in/away", to: outside["d"])
     let root = try root(tree, resolution)
     let climb = RelativePath("../" + URL(fileURLWithPath: outside.path).lastPathComponent + "/d/secret")
@@ -86,7 +87,7 @@ import Testing
 
   @Test(arguments: resolutions)
   func `only regular files are opened, and a FIFO does not block`(resolution: TreeRoot.Resolution) throws {
-    let tree = try TemporaryTree()
+    let tree = try TemporaryDirectory()
     try tree.write("d/file", "1")
     try tree.fifo("d/fifo")
     try tree.link("d/link", to: "file")
@@ -106,20 +107,20 @@ import Testing
   }
 
   @Test func `a root that was replaced or removed is told from the one that was opened`() throws {
-    let tree = try TemporaryTree()
+    let tree = try TemporaryDirectory()
     try tree.write("root/file")
     let root = try TreeRoot(path: FilePath(tree["root"]))
     #expect(try root.currentIdentity() == root.identity)
     try FileManager.default.moveItem(atPath: tree["root"], toPath: tree["moved"])
     #expect(try root.currentIdentity() == nil)
-    try tree.directory("root")
+    try tree.makeDirectory("root")
     #expect(try root.currentIdentity() != root.identity)
     // What was opened is still the old tree.
     #expect(try root.look(at: "file") != nil)
   }
 
   @Test func `a root must be a directory`() throws {
-    let tree = try TemporaryTree()
+    let tree = try TemporaryDirectory()
     try tree.write("file")
     #expect(throws: TreeError(.openRoot, path: tree["file"], errno: .notDirectory)) {
       try TreeRoot(path: FilePath(tree["file"]))
@@ -130,7 +131,7 @@ import Testing
   }
 
   @Test func `removing takes files and links, and only empty directories`() throws {
-    let tree = try TemporaryTree()
+    let tree = try TemporaryDirectory()
     try tree.write("d/file")
     try tree.link("d/link", to: "file")
     let root = try tree.root()
@@ -146,8 +147,8 @@ import Testing
   }
 
   @Test func `directories are made as deep as needed, never through a link`() throws {
-    let outside = try TemporaryTree()
-    let tree = try TemporaryTree()
+    let outside = try TemporaryDirectory()
+    let tree = try TemporaryDirectory()
     let root = try tree.root()
     try root.makeDirectory("a/b/c")
     try root.makeDirectory("a/b/c")

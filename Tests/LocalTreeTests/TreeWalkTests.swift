@@ -3,6 +3,7 @@ import Glibc
 import LocalTree
 import MirrorModel
 import SystemPackage
+import TestSupport
 import Testing
 
 @Suite struct TreeWalkTests {
@@ -20,7 +21,7 @@ import Testing
   }
 
   @Test func `entries come in the byte order of their keys`() throws {
-    let tree = try TemporaryTree()
+    let tree = try TemporaryDirectory()
     let files = [
       "a/b", "a-b", "a.txt", "a0", "a/b-c/d", "a/b.c", "B", "ab/c", "\u{e9}", "e\u{301}", "\u{ffff}",
       "\u{10000}",
@@ -40,7 +41,7 @@ import Testing
   }
 
   @Test func `a large directory is listed whole`() throws {
-    let tree = try TemporaryTree()
+    let tree = try TemporaryDirectory()
     // 700 records of over 200 bytes: more than two of the buffers that getdents64 fills.
     let names = (0..<700).map { String(repeating: "n", count: 200) + String($0) }
     for name in names { try call(close(call(open(tree[name], O_CREAT | O_WRONLY, 0o600)))) }
@@ -48,7 +49,7 @@ import Testing
   }
 
   @Test func `what the filter excludes is neither told nor entered`() throws {
-    let tree = try TemporaryTree()
+    let tree = try TemporaryDirectory()
     for file in ["keep/a", "keep/a.tmp", "cache/b", "x/cache/c", ".s3mirror-0.part"] { try tree.write(file) }
     try tree.link("l.tmp", to: "x")
     let root = try tree.root()
@@ -58,7 +59,7 @@ import Testing
   }
 
   @Test func `a walk may start below the root`() throws {
-    let tree = try TemporaryTree()
+    let tree = try TemporaryDirectory()
     for file in ["d/e/f", "d/g", "h"] { try tree.write(file) }
     let root = try tree.root()
     #expect(lines(TreeWalk(root: root, start: "d")) == ["d/e/", "d/e/f", "d/g"])
@@ -67,7 +68,7 @@ import Testing
   }
 
   @Test func `links and special files are skipped and told`() throws {
-    let tree = try TemporaryTree()
+    let tree = try TemporaryDirectory()
     try tree.write("d/file")
     try tree.link("file-link", to: "d/file")
     try tree.link("directory-link", to: "d")
@@ -79,9 +80,9 @@ import Testing
 
   @Test func `followed links are walked in the order of their own names, loops and dead ends skipped`() throws
   {
-    let outside = try TemporaryTree()
+    let outside = try TemporaryDirectory()
     try outside.write("o/file", "12")
-    let tree = try TemporaryTree()
+    let tree = try TemporaryDirectory()
     try tree.write("d/file", "1")
     try tree.link("d/up", to: "..")
     try tree.link("b", to: outside["o"])
@@ -100,7 +101,7 @@ import Testing
   }
 
   @Test func `a name that is not UTF-8 is told and the rest goes on`() throws {
-    let tree = try TemporaryTree()
+    let tree = try TemporaryDirectory()
     try tree.write("d/z")
     let raw: [CChar] = Array(tree["d/"].utf8CString.dropLast()) + [0x62, CChar(bitPattern: 0xFF), 0]
     try call(mkdir(raw, 0o700))
@@ -108,7 +109,7 @@ import Testing
   }
 
   @Test func `what vanishes while the walk runs is absent`() throws {
-    let tree = try TemporaryTree()
+    let tree = try TemporaryDirectory()
     for file in ["a", "b", "c/file", "d/file"] { try tree.write(file) }
     var walk = TreeWalk(root: try tree.root())
     guard case .file("a", _) = walk.next() else {
@@ -126,19 +127,19 @@ import Testing
   }
 
   @Test func `a file that became a directory or link is not told as a file`() throws {
-    let tree = try TemporaryTree()
+    let tree = try TemporaryDirectory()
     for file in ["a", "b", "c", "d"] { try tree.write(file) }
     var walk = TreeWalk(root: try tree.root())
     _ = walk.next()
     try tree.remove("b")
-    try tree.directory("b")
+    try tree.makeDirectory("b")
     try tree.remove("c")
     try tree.link("c", to: "a")
     #expect(lines(walk) == ["?c symbolicLink", "d"])
   }
 
   @Test func `a copy of a walk goes on by itself`() throws {
-    let tree = try TemporaryTree()
+    let tree = try TemporaryDirectory()
     for file in ["a", "d/b", "e"] { try tree.write(file) }
     var walk = TreeWalk(root: try tree.root())
     _ = walk.next()
@@ -148,7 +149,7 @@ import Testing
   }
 
   @Test func `an entry that cannot be seen is told and the walk goes on`() throws {
-    let tree = try TemporaryTree()
+    let tree = try TemporaryDirectory()
     try tree.write("z")
     try tree.link("d", to: "z")
     // stat(2) of a link to an impossible name fails with ENAMETOOLONG, for root too.
@@ -161,7 +162,7 @@ import Testing
 
   @Test(.enabled(if: geteuid() != 0, "root may read everything"))
   func `a directory that cannot be read is told and the walk goes on`() throws {
-    let tree = try TemporaryTree()
+    let tree = try TemporaryDirectory()
     for file in ["a/x", "b/x", "c"] { try tree.write(file) }
     try call(chmod(tree["b"], 0))
     defer { chmod(tree["b"], 0o700) }

@@ -21,14 +21,18 @@ import Testing
   ) {
     let expected: DeleteGuard.Verdict =
       isAllowed ? .allowed : .withheld(.overBound(deletes: deletes, of: objects))
-    #expect(DeleteGuard.judge(deletes: deletes, objects: objects, bound: bound) == expected)
+    #expect(DeleteGuard.judge(deletes: deletes, of: objects, bound: bound) == expected)
   }
 
   @Test func `the message names the option that replaces the bound`() {
-    let reason = WithheldReason.overBound(deletes: 11, of: 12)
+    let remote = WithheldReason.overBound(deletes: 11, of: 12)
     #expect(
-      reason.description
+      remote.description
         == "11 of 12 objects would go, more than the bound; --max-delete N or none replaces it")
+    let local = WithheldReason.overBound(deletes: 11, of: 12, .files)
+    #expect(
+      local.description
+        == "11 of 12 files would go, more than the bound; --max-delete N or none replaces it")
   }
 }
 

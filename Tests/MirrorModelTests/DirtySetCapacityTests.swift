@@ -1,4 +1,5 @@
 import MirrorModel
+import TestSupport
 import Testing
 
 @Suite struct DirtySetCapacityTests {
@@ -28,7 +29,7 @@ import Testing
 
   @Test func `every path of a storm is an entry or below a directory to compare`() {
     var dirty = DirtySet(capacity: 100)
-    var random = SplitMix(state: 7)
+    var random = SplitMix64(seed: 7)
     var paths: [RelativePath] = []
     for _ in 0..<5000 {
       let depth = Int.random(in: 1...5, using: &random)

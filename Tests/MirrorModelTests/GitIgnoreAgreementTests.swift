@@ -1,5 +1,6 @@
 import Foundation
 import MirrorModel
+import TestSupport
 import Testing
 
 /// Git is the reference for gitignore(5): `git check-ignore` must say what `PathFilter` says.
@@ -19,7 +20,7 @@ struct GitIgnoreAgreementTests {
   @Test func `Git agrees on random patterns and paths`() throws {
     let git = try GitCheckIgnore()
     defer { git.remove() }
-    var random = SplitMix(state: 0x5333_4D49_5252_4F52)
+    var random = SplitMix64(seed: 0x5333_4D49_5252_4F52)
     let pieces = [
       "a", "b", "ab", "*", "**", "?", "/", "/", "/**/", "**/", "[ab]", "[!a]", "[[:alpha:]]", "\\a", "\\*",
     ]

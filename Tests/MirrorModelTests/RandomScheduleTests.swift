@@ -1,4 +1,5 @@
 import MirrorModel
+import TestSupport
 import Testing
 
 /// Random changes of a tree, random ticks, random failures: in the end the bucket is the tree, and on the way no marker
@@ -31,7 +32,7 @@ struct RandomRun {
     self.seed = seed
     self.capacity = capacity
     self.losses = losses
-    var random = SplitMix(state: UInt64(seed))
+    var random = SplitMix64(seed: UInt64(seed))
     before = (0..<10).map { _ in Self.change(&random) }
     actions = (0..<Self.length).map { _ in Self.action(losses: losses, &random) }
   }
@@ -67,7 +68,7 @@ struct RandomRun {
 
   // MARK: Choosing
 
-  private static func action(losses: Bool, _ random: inout SplitMix) -> ModelMirror.Action {
+  private static func action(losses: Bool, _ random: inout SplitMix64) -> ModelMirror.Action {
     switch Int.random(in: 0..<100, using: &random) {
     case 0..<50: change(&random)
     case 50..<65: .deliver(Int.random(in: 1...6, using: &random))
@@ -77,7 +78,7 @@ struct RandomRun {
     }
   }
 
-  private static func change(_ random: inout SplitMix) -> ModelMirror.Action {
+  private static func change(_ random: inout SplitMix64) -> ModelMirror.Action {
     switch Int.random(in: 0..<100, using: &random) {
     case 0..<35: .write(file(&random), closing: Int.random(in: 0..<4, using: &random) > 0)
     case 35..<42: .close(file(&random))
@@ -93,11 +94,11 @@ struct RandomRun {
 
   private static let names: [RelativePath] = ["d", "e", "d/s", "e/s", "d/t"]
 
-  private static func directory(_ random: inout SplitMix) -> RelativePath {
+  private static func directory(_ random: inout SplitMix64) -> RelativePath {
     names[Int.random(in: 0..<names.count, using: &random)]
   }
 
-  private static func file(_ random: inout SplitMix) -> RelativePath {
+  private static func file(_ random: inout SplitMix64) -> RelativePath {
     let place = Int.random(in: 0..<4, using: &random) == 0 ? .root : directory(&random)
     // A file may take a directory's name.
     let names = ["a", "b", "c", "latest", "latest", "s"]

@@ -45,7 +45,7 @@ private struct PartlyBlindWalk: WalkSource {
 private struct Scenario {
   static let names = ["a", "b", "a-b", "a!", "b.tmp", "é", "x\\y", "c"]
 
-  var tree: TemporaryTree
+  var tree: TemporaryDirectory
   var store: FakeObjectStore
   /// Keys whose local file exists when the comparison is made, or must be left alone for another reason.
   var mustStay: Set<String> = []
@@ -54,13 +54,13 @@ private struct Scenario {
   /// A file that appears between the comparison and the deletes.
   var returning: [String] = []
 
-  static func path(_ random: inout SeededGenerator) -> String {
+  static func path(_ random: inout SplitMix64) -> String {
     (0..<Int.random(in: 1...3, using: &random)).map { _ in names.randomElement(using: &random) ?? "a" }
       .joined(separator: "/")
   }
 
-  init(_ random: inout SeededGenerator) async throws {
-    tree = try TemporaryTree()
+  init(_ random: inout SplitMix64) async throws {
+    tree = try TemporaryDirectory()
     store = FakeObjectStore(
       behaviour: .init(
         order: Bool.random(using: &random) ? .tree : .bytes, pageLimit: Int.random(in: 1...6, using: &random))
@@ -116,7 +116,7 @@ private struct Scenario {
 @Suite struct DeletePropertyTests {
   @Test(arguments: 0..<150)
   func `no object is deleted whose file exists or could not be seen`(seed: UInt64) async throws {
-    var random = SeededGenerator(seed: seed)
+    var random = SplitMix64(seed: seed)
     var scenario = try await Scenario(&random)
     let root = try scenario.tree.root()
     let store = scenario.store
@@ -167,7 +167,7 @@ private struct Scenario {
     }
   }
 
-  private func replace(_ tree: TemporaryTree) throws {
+  private func replace(_ tree: TemporaryDirectory) throws {
     try FileManager.default.moveItem(atPath: tree.path, toPath: tree.path + "-moved")
     try FileManager.default.createDirectory(atPath: tree.path, withIntermediateDirectories: true)
     try FileManager.default.removeItem(atPath: tree.path + "-moved")

@@ -11,7 +11,7 @@ import Testing
   func `a listing read ahead is the plain one, whatever the keys, the order and the waypoints`(seed: Int)
     async throws
   {
-    var random = SeededGenerator(seed: UInt64(seed))
+    var random = SplitMix64(seed: UInt64(seed))
     let names = ["a", "b", "a-b", "a!", "é", "a b", "+", "z"]
     func key() -> String {
       (0..<Int.random(in: 1...3, using: &random)).map { _ in names.randomElement(using: &random) ?? "a" }
@@ -78,7 +78,7 @@ import Testing
   }
 
   @Test func `where the tree is what is listed, reading ahead costs no request`() async throws {
-    let tree = try TemporaryTree()
+    let tree = try TemporaryDirectory()
     let store = FakeObjectStore(behaviour: .init(pageLimit: 5))
     for number in 100..<300 {
       try tree.write("d\(number / 10)/\(number)")

@@ -10,7 +10,7 @@ import Testing
 /// SPEC 3: with `emptyDirectories: .marker` comparisons see directories in which nothing has a key.
 @Suite struct MarkerSurveyTests {
   private func surveyor(
-    _ tree: TemporaryTree, _ store: any ObjectStore, filter: PathFilter = .everything,
+    _ tree: TemporaryDirectory, _ store: any ObjectStore, filter: PathFilter = .everything,
     policy: ComparePolicy = .standard
   ) throws -> Surveyor {
     var surveyor = Surveyor(try tree.root(), store, filter: filter, policy: policy)
@@ -22,8 +22,8 @@ import Testing
   func `an empty directory without its marker is a difference, in any listing order`(
     order: FakeBucket.ListingOrder, pageLimit: Int
   ) async throws {
-    let tree = try TemporaryTree()
-    for name in ["a", "a-b", "deep/er/est", "marked", "z"] { try tree.directory(name) }
+    let tree = try TemporaryDirectory()
+    for name in ["a", "a-b", "deep/er/est", "marked", "z"] { try tree.makeDirectory(name) }
     for name in ["full/file", "a.file", "deep/file"] { try tree.write(name, "x") }
     let store = FakeObjectStore(behaviour: .init(order: order, pageLimit: pageLimit))
     for key in ["marked/", "full/", "gone/"] { await store.place(key, [], lastModified: future) }
@@ -41,9 +41,9 @@ import Testing
   }
 
   @Test func `a part of the tree is compared with its own marker`() async throws {
-    let tree = try TemporaryTree()
-    try tree.directory("part")
-    try tree.directory("other")
+    let tree = try TemporaryDirectory()
+    try tree.makeDirectory("part")
+    try tree.makeDirectory("other")
     let store = FakeObjectStore()
     #expect(try await surveyor(tree, store).gathered("part").copies == ["part/": .absent])
     await store.place("part/", [], lastModified: future)
@@ -73,7 +73,7 @@ import Testing
 
   @Test func `a plan names markers, and a verification misses them`() async throws {
     let bench = try Workbench()
-    try bench.tree.directory("empty")
+    try bench.tree.makeDirectory("empty")
     try bench.tree.write("file", "x")
     await bench.store.place("gone/", [], lastModified: future)
     let planner = UploadPlanner(

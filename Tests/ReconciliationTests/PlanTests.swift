@@ -14,12 +14,12 @@ import Transfers
 
 /// What plans, verifications and downloads of one tree need.
 final class Workbench: Sendable {
-  let tree: TemporaryTree
+  let tree: TemporaryDirectory
   let store: FakeObjectStore
   let resources: TransferResources
 
   init(_ behaviour: FakeBucket.Behaviour = .init()) throws {
-    tree = try TemporaryTree()
+    tree = try TemporaryDirectory()
     store = FakeObjectStore(behaviour: behaviour)
     resources = try TransferResources(workers: 4)
   }
@@ -175,6 +175,20 @@ final class Workbench: Sendable {
     }
   }
 
+  @Test func `objects are fetched while the listing goes on`() async throws {
+    let bench = try Workbench(.init(pageLimit: 1))
+    for number in 10..<40 { await bench.store.place("\(number)", [1]) }
+    let (fetched, signal) = AsyncStream<Void>.makeStream()
+    await bench.store.hold { call in
+      if call.operation == GetObject.name { signal.yield() }
+      // The listing is at its tenth page: it does not go on until an object was asked for.
+      if call.operation == ListObjectsV2.name, call.ordinal == 10 { for await _ in fetched { break } }
+    }
+    let outcome = try await bench.job().run()
+    #expect(outcome.files == 30)
+    #expect(await bench.store.count(of: ListObjectsV2.name) >= 30)
+  }
+
   @Test func `a download that could not fetch everything deletes nothing`() async throws {
     let bench = try Workbench()
     await bench.store.place("a", [1])
@@ -192,7 +206,12 @@ final class Workbench: Sendable {
     let bench = try Workbench()
     await bench.store.place("a", [1])
     for number in 10...30 { try bench.tree.write("mine\(number)") }
-    let outcome = try await bench.job(delete: true).run()
+    let job = try bench.job(delete: true)
+    #expect(
+      try await bench.downloadPlan(job).last
+        == "withhold mine30: 21 of 21 files would go, more than the bound; --max-delete N or none replaces it"
+    )
+    let outcome = try await job.run()
     #expect(outcome.withheldDeletes == 21)
     #expect(outcome.deleted == 0)
     let forced = try await bench.job(delete: true, bound: .limit(21)).run()
@@ -208,7 +227,7 @@ final class Workbench: Sendable {
       if call.operation == GetObject.name { try tree.write("mine", "newer") }
     }
     let outcome = try await bench.job(delete: true).run()
-    #expect(outcome.withheldDeletes == 1)
+    #expect(outcome.withheld == ["mine": .rewritten])
     #expect(try bench.tree.text("mine") == "newer")
   }
 

@@ -1,4 +1,5 @@
 import MirrorModel
+import TestSupport
 import Testing
 
 @testable import S3Mirror
@@ -46,7 +47,7 @@ import Testing
 
   @Test(arguments: [1, 2, 10, 1000])
   func `an external sort yields key order, each key once`(runLength: Int) throws {
-    var random = SeededGenerator(seed: 7)
+    var random = SplitMix64(seed: 7)
     var runs = SortedRuns(runLength: runLength)
     var expected: Set<RelativePath> = []
     for _ in 0..<300 {

@@ -12,7 +12,7 @@ import Testing
   func `what is absent, of another size, or superfluous is found in any listing order`(
     order: FakeBucket.ListingOrder, pageLimit: Int
   ) async throws {
-    let tree = try TemporaryTree()
+    let tree = try TemporaryDirectory()
     for name in ["a-b", "a/b", "a/c/d", "a0", "same", "é"] { try tree.write(name, "1234") }
     try tree.write("sized", "12")
     let store = FakeObjectStore(behaviour: .init(order: order, pageLimit: pageLimit))
@@ -28,7 +28,7 @@ import Testing
   }
 
   @Test func `a listing that turns out to be unordered late leaves no false difference`() async throws {
-    let tree = try TemporaryTree()
+    let tree = try TemporaryDirectory()
     let store = FakeObjectStore(behaviour: .init(order: .tree, pageLimit: 2))
     for name in ["a/1", "a/2", "a/3", "a/4", "a-1", "a-2", "b"] {
       try tree.write(name)
@@ -46,7 +46,7 @@ import Testing
   }
 
   @Test func `a short unordered listing is listed once`() async throws {
-    let tree = try TemporaryTree()
+    let tree = try TemporaryDirectory()
     let store = FakeObjectStore(behaviour: .init(order: .tree))
     for name in ["a/1", "a-1"] {
       try tree.write(name)
@@ -59,7 +59,7 @@ import Testing
   }
 
   @Test func `a listing that cannot be had in full is an error, not an empty one`() async throws {
-    let tree = try TemporaryTree()
+    let tree = try TemporaryDirectory()
     try tree.write("a")
     let store = FakeObjectStore(behaviour: .init(pageLimit: 1))
     for key in ["a", "b", "c"] { await store.place(key, []) }
@@ -70,8 +70,8 @@ import Testing
   }
 
   @Test func `a directory and its marker are a pair, a marker alone is superfluous`() async throws {
-    let tree = try TemporaryTree()
-    try tree.directory("kept")
+    let tree = try TemporaryDirectory()
+    try tree.makeDirectory("kept")
     try tree.write("full/file")
     let store = FakeObjectStore()
     for key in ["kept/", "full/", "full/file", "gone/"] { await store.place(key, [], lastModified: future) }
@@ -82,7 +82,7 @@ import Testing
   }
 
   @Test func `excluded and unsafe keys are left alone`() async throws {
-    let tree = try TemporaryTree()
+    let tree = try TemporaryDirectory()
     try tree.write("mine.tmp")
     try tree.write("kept")
     let store = FakeObjectStore()
@@ -112,7 +112,7 @@ import Testing
   func `an excluded object is never superfluous`(patterns: [String], kept: [String], superfluous: [String])
     async throws
   {
-    let tree = try TemporaryTree()
+    let tree = try TemporaryDirectory()
     let store = FakeObjectStore()
     for key in kept + superfluous { await store.place(key, [], lastModified: future) }
     let surveyor = Surveyor(try tree.root(), store, filter: try PathFilter(exclude: patterns))
@@ -122,7 +122,7 @@ import Testing
   }
 
   @Test func `a part of the tree is compared with its part of the prefix`() async throws {
-    let tree = try TemporaryTree()
+    let tree = try TemporaryDirectory()
     for name in ["a/b/c", "a/d", "ab"] { try tree.write(name) }
     let store = FakeObjectStore()
     await store.place("in/a/gone", [])
@@ -134,7 +134,7 @@ import Testing
   }
 
   @Test func `one file is compared with its own key and nothing beside it`() async throws {
-    let tree = try TemporaryTree()
+    let tree = try TemporaryDirectory()
     try tree.write("x", "1")
     try tree.write("other/y")
     let store = FakeObjectStore(behaviour: .init(pageLimit: 1))
@@ -149,7 +149,7 @@ import Testing
   }
 
   @Test func `equal sizes are suspects when the file changed after the object`() async throws {
-    let tree = try TemporaryTree()
+    let tree = try TemporaryDirectory()
     for name in ["early", "late"] { try tree.write(name, "1") }
     let store = FakeObjectStore()
     await store.place("early", [1], lastModified: 1_000_000_000)
@@ -163,7 +163,7 @@ import Testing
   }
 
   @Test func `nothing is handed out before the listing has ended`() async throws {
-    let tree = try TemporaryTree()
+    let tree = try TemporaryDirectory()
     for name in ["a", "b", "c"] { try tree.write(name) }
     let store = FakeObjectStore(behaviour: .init(pageLimit: 1))
     for key in ["b", "d", "e", "f"] { await store.place(key, [], lastModified: future) }
@@ -175,7 +175,7 @@ import Testing
   }
 
   @Test func `a file whose backslash a server keeps as a slash protects that object`() async throws {
-    let tree = try TemporaryTree()
+    let tree = try TemporaryDirectory()
     try tree.write("plain")
     try tree.write("back\\slash")
     let store = FakeObjectStore()
@@ -187,7 +187,7 @@ import Testing
   }
 
   @Test func `a key that is not UTF-8 casts doubt on its directory only`() async throws {
-    let tree = try TemporaryTree()
+    let tree = try TemporaryDirectory()
     try tree.write("a")
     let store = UnreadableKeyStore(base: FakeObjectStore(), keys: ["dir/%FF", "%FE"])
     let surveyor = Surveyor(try tree.root(), store)

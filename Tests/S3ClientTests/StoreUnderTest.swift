@@ -1,4 +1,3 @@
-import HTTPTransport
 import S3Client
 import TestSupport
 import Testing
@@ -41,18 +40,9 @@ enum StoreUnderTest: String, Sendable, CaseIterable, CustomTestStringConvertible
       try await body(RetryingStore(fake, pause: { _ in }), prefix)
     case .server:
       guard let server = ServerUnderTest.fromEnvironment else { return }
-      let client = try CurlClient()
-      let store = RetryingStore(server.bucket(over: client), pause: { _ in })
-      do {
-        try await body(store, prefix)
-        for try await page in store.listing(prefix: prefix) {
-          for object in page.objects { _ = try await store.send(DeleteObject(key: object.key)) }
-        }
-      } catch {
-        await client.close()
-        throw error
+      try await server.run(under: "conformance") { bucket, prefix async throws in
+        try await body(RetryingStore(bucket, pause: { _ in }), prefix)
       }
-      await client.close()
     }
   }
 }

@@ -1,6 +1,7 @@
 import Foundation
 import Glibc
 import Synchronization
+import TestSupport
 
 /// User and mount namespaces (user_namespaces(7)) that a program runs in: limits and mounts of its own, and nothing of the
 /// machine's is touched.
@@ -8,9 +9,9 @@ import Synchronization
 /// Lines that the test gives are run by a shell in the same namespaces while the program runs.
 final class Cell: Sendable {
   /// Whether this machine lets tests have one.
-  static let isPermitted = succeeds("mount -t tmpfs none /tmp")
+  static let isPermitted = allows("mount -t tmpfs none /tmp")
   /// Linux 5.11 and later let user namespaces mount overlays, unless the filesystem below objects.
-  static let hasOverlays = succeeds(
+  static let hasOverlays = allows(
     """
     mount -t tmpfs none /tmp && mkdir /tmp/lower /tmp/upper /tmp/work /tmp/merged \
     && mount -t overlay overlay -o lowerdir=/tmp/lower,upperdir=/tmp/upper,workdir=/tmp/work /tmp/merged
@@ -18,20 +19,7 @@ final class Cell: Sendable {
 
   private static let unshare = ["unshare", "--user", "--map-root-user", "--mount"]
 
-  private static func succeeds(_ script: String) -> Bool {
-    let process = Process()
-    process.executableURL = URL(fileURLWithPath: "/usr/bin/env")
-    process.arguments = unshare + ["sh", "-c", script]
-    process.standardOutput = FileHandle.nullDevice
-    process.standardError = FileHandle.nullDevice
-    do {
-      try process.run()
-      process.waitUntilExit()
-      return process.terminationStatus == 0
-    } catch {
-      return false
-    }
-  }
+  private static func allows(_ script: String) -> Bool { succeeds(unshare + ["sh", "-c", script]) }
 
   struct Failure: Error {
     var operation: String

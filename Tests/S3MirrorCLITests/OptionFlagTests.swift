@@ -14,7 +14,8 @@ import Testing
     "profile": "--profile", "endpointURL": "--endpoint-url", "region": "--region",
     "anonymous": "--no-sign-request", "allowInsecure": "--allow-insecure", "onError": "--on-error",
     "exitTimeout": "--exit-timeout", "settle": "--settle", "openFileGrace": "--open-file-grace",
-    "auditInterval": "--audit-interval", "compare": "--compare", "maxDelete": "--max-delete",
+    "auditInterval": "--audit-interval", "compare": "--compare",
+    "suspectWithin": "--suspect-within", "maxDelete": "--max-delete",
     "commitLast": "--commit-last", "symlinks": "--symlinks",
     "emptyDirectories": "--empty-directories", "multipartThreshold": "--multipart-threshold",
     "partBytes": "--part-size", "maxUploadBytesPerSecond": "--max-upload-rate",
@@ -61,6 +62,17 @@ import Testing
           tags: ["a": "b=c", "d": ""], metadata: ["e": "f g"], contentType: .none))
     let options = command.oneShot.mirror.options(for: "upload", telling: Narrator(.quiet))
     #expect(options.access == BucketAccess(requesterPays: true, expectedOwner: "123456789012"))
+  }
+
+  @Test func `the window of suspicion is the library's where the command says nothing`() throws {
+    func options(_ arguments: String...) throws -> Options {
+      let command = try #require(
+        S3MirrorCommand.parseAsRoot(["upload", "tree", "s3://b/k"] + arguments) as? UploadCommand)
+      return command.oneShot.mirror.options(for: "upload", telling: Narrator(.quiet))
+    }
+    #expect(try options().suspectWithin == Options().suspectWithin)
+    #expect(try options("--suspect-within", "0.5").suspectWithin == .milliseconds(500))
+    #expect(throws: (any Error).self) { try options("--suspect-within", "-1") }
   }
 
   @Test(arguments: [

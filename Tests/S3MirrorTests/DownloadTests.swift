@@ -167,6 +167,7 @@ import Testing
       _ = try await download(stage, "data", delete: true)
       #expect(files(stage, in: "data").count == 12)
       #expect(stage.events.notices.contains { $0.contains("11 local deletes withheld") })
+      #expect(stage.events.notices.contains { $0.contains("11 of 11 files would go") })
       _ = try await download(stage, "data", delete: true, { $0.maxDelete = .unlimited })
       #expect(files(stage, in: "data") == ["kept"])
     }

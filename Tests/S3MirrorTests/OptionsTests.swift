@@ -26,6 +26,7 @@ import Testing
     Fault("settle") { $0.settle = .seconds(-1) },
     Fault("openFileGrace") { $0.openFileGrace = .seconds(-1) },
     Fault("exitTimeout") { $0.exitTimeout = .seconds(Int64.max) },
+    Fault("suspectWithin") { $0.suspectWithin = .seconds(-1) },
     Fault("commitLast") { $0.commitLast = ["["] },
   ])
   func `an option out of its range is named`(_ fault: Fault) {
@@ -34,6 +35,15 @@ import Testing
     let error = #expect(throws: MirrorError.self) { _ = try MirrorScope(options: options) }
     #expect(error?.kind == .invalid)
     #expect(error?.message.hasPrefix(fault.testDescription) == true)
+  }
+
+  @Test func `an object is suspected within 15 minutes of its file, or as long as one says`() {
+    var options = Options()
+    #expect(options.comparison.suspicionWindow == 900 * 1_000_000_000)
+    options.suspectWithin = .milliseconds(1_500)
+    #expect(options.comparison.suspicionWindow == 1_500_000_000)
+    options.suspectWithin = .seconds(Options.longestSeconds)
+    #expect(options.comparison.suspicionWindow == Options.longestSeconds * 1_000_000_000)
   }
 
   @Test func `the defaults are within their ranges`() throws {

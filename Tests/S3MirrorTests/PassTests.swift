@@ -1,5 +1,6 @@
 import MirrorModel
 import S3Client
+import TestSupport
 import Testing
 
 @testable import S3Mirror
@@ -25,6 +26,22 @@ import Testing
       }
       let ticks = stage.events.passes.filter { $0.kind == .tick && $0.published > 0 }
       #expect(ticks.map(\.requests) == [["PutObject": 1]])
+    }
+  }
+
+  @Test(arguments: [(Duration.seconds(900), "local!"), (.zero, "remote")])
+  func `an object later than its file is trusted beyond the window of suspicion`(
+    window: Duration, expected: String
+  ) async throws {
+    try await Stage.play { stage async throws in
+      try stage.directory.write("out/file", "local!")
+      let minuteLater = FakeClock.system() + 60 * 1_000_000_000
+      await stage.fake.place(stage.prefix + "out/file", Array("remote".utf8), lastModified: minuteLater)
+      try await stage.mirror(
+        ["out": .upload(stage.url("out"), local: stage.local("out"), interval: nil)],
+        { $0.suspectWithin = window }
+      ) { _ in }
+      #expect(try await stage.text("out/file") == expected)
     }
   }
 

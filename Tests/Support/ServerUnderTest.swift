@@ -29,4 +29,22 @@ package struct ServerUnderTest: Sendable {
       payloadSigning: payloadSigning, client: client,
       clock: { FakeClock.system() / 1_000_000_000 + clockError })
   }
+
+  /// Runs the body with the bucket and a prefix below the folder that nothing else uses, and clears that up.
+  package func run(under folder: String, _ body: (S3Bucket, String) async throws -> Void) async throws {
+    let client = try CurlClient()
+    let prefix = "\(folder)/\(UInt64.random(in: 0 ... .max))/"
+    do {
+      let bucket = bucket(over: client)
+      try await body(bucket, prefix)
+      let store = RetryingStore(bucket)
+      for try await page in store.listing(prefix: prefix) {
+        for object in page.objects { _ = try await store.send(DeleteObject(key: object.key)) }
+      }
+    } catch {
+      await client.close()
+      throw error
+    }
+    await client.close()
+  }
 }

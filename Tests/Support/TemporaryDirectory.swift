@@ -6,8 +6,10 @@ import Synchronization
 package final class TemporaryDirectory: Sendable {
   package let path: String
 
-  package init() throws {
-    path = FileManager.default.temporaryDirectory.path + "/s3mirror-test-" + UUID().uuidString
+  /// - Parameter parent: the directory to make it in; the system's temporary directory if nil.
+  package init(in parent: String? = nil) throws {
+    let parent = parent ?? FileManager.default.temporaryDirectory.path
+    path = parent + "/s3mirror-test-" + UUID().uuidString
     try FileManager.default.createDirectory(atPath: path, withIntermediateDirectories: true)
   }
 

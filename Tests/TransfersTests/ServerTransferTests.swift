@@ -1,5 +1,4 @@
 import Digests
-import HTTPTransport
 import LocalTree
 import MirrorModel
 import S3Client
@@ -15,21 +14,9 @@ import Testing
   /// Runs the body with a store and a prefix that nothing else uses, and clears that up.
   private func run(_ body: (any ObjectStore, String, TransferFixture) async throws -> Void) async throws {
     let server = try #require(ServerUnderTest.fromEnvironment)
-    let client = try CurlClient()
-    let store = RetryingStore(server.bucket(over: client))
-    let prefix = "transfers/\(UInt64.random(in: 0 ... .max))/"
-    let result: Result<Void, any Error>
-    do {
-      try await body(store, prefix, try TransferFixture(budgetBytes: 6 << 20))
-      for try await page in store.listing(prefix: prefix) {
-        for object in page.objects { _ = try await store.send(DeleteObject(key: object.key)) }
-      }
-      result = .success(())
-    } catch {
-      result = .failure(error)
+    try await server.run(under: "transfers") { bucket, prefix async throws in
+      try await body(RetryingStore(bucket), prefix, try TransferFixture(budgetBytes: 6 << 20))
     }
-    await client.close()
-    try result.get()
   }
 
   private func upload(

@@ -73,7 +73,7 @@ package final class Inspection: Sendable {
       if spec.direction == .sync { return nil }
       throw MirrorError(.local, "\(name): \(place.local) does not exist; there is nothing to upload")
     }
-    let (surveyor, content) = try comparison(at: place, policy: options.compare.policy)
+    let (surveyor, content) = try surveyor(at: place, comparing: options.comparison)
     let markers = try options.commitLast.map { try GlobPattern($0) }
     return UploadPlanner(
       name: name, surveyor: surveyor, content: content,
@@ -101,7 +101,7 @@ package final class Inspection: Sendable {
       throw MirrorError(.local, "\(place.local) does not exist; there is nothing to verify")
     }
     // Every file of equal size is a suspect to a verification.
-    let (surveyor, _) = try comparison(at: place, policy: .checksum)
+    let (surveyor, _) = try surveyor(at: place, comparing: Comparison(policy: .checksum))
     let verifier = Verifier(
       surveyor: surveyor, readers: resources.readers, reading: reading, width: options.maxWorkers)
     do {
@@ -139,17 +139,19 @@ package final class Inspection: Sendable {
     }
   }
 
-  private func comparison(at place: Place, policy: ComparePolicy) throws -> (Surveyor, ContentComparison) {
+  private func surveyor(
+    at place: Place, comparing comparison: Comparison
+  ) throws -> (Surveyor, ContentComparison) {
     let upload = try UploadPlacement(place.local, at: place.location) { place.filter }
     let root = try TreeRoot(path: upload.root, symlinks: options.symlinks.policy)
     let surveyor = Surveyor(
       root: root, mapping: upload.mapping, filter: upload.filter,
-      symlinks: options.symlinks.policy, comparison: Comparison(policy: policy),
+      symlinks: options.symlinks.policy, comparison: comparison,
       store: place.store, order: ListingOrder(), wallClock: wallClockNanoseconds,
       emptyDirectories: options.emptyDirectories)
     let content = ContentComparison(
-      root: root, mapping: upload.mapping, store: place.store, readers: resources.readers, policy: policy,
-      ledger: nil)
+      root: root, mapping: upload.mapping, store: place.store, readers: resources.readers,
+      policy: comparison.policy, ledger: nil)
     return (surveyor, content)
   }
 }

@@ -46,7 +46,7 @@ struct RemoteRemover: Sendable {
     var absent = stillAbsent(candidates, noting: &outcome)
     let lost = absent.filter { !moved.contains($0) }
     if case .withheld(let reason) = DeleteGuard.judge(
-      deletes: lost.count, objects: max(objectCount, absent.count), bound: bound)
+      deletes: lost.count, of: max(objectCount, absent.count), bound: bound)
     {
       for path in lost { outcome.withheld[path] = reason }
       absent.removeAll { !moved.contains($0) }

@@ -41,28 +41,3 @@ extension UploadLane {
     return outcome
   }
 }
-
-// What it is doing, for whoever asks.
-extension UploadLane {
-  /// The state of this upload at this moment.
-  var status: UploadStatus {
-    let doing = activity.snapshot
-    var backlog = schedule.backlog()
-    backlog.paths.removeAll(where: \.hasTrailingSlash)
-    var waitingBytes: Int64 = 0
-    for path in backlog.paths {
-      // A path that cannot be looked at now waits all the same, with a size nobody knows.
-      if case .success(let entry?) = Result(catching: { try root.look(at: path) }) {
-        waitingBytes += entry.stamp.size
-      }
-    }
-    return UploadStatus(
-      name: settings.name, waitingFiles: backlog.paths.count, waitingBytes: waitingBytes,
-      inFlightFiles: doing.inFlight.count, inFlightBytes: doing.inFlight.values.reduce(0, +),
-      publishedFiles: doing.publishedFiles, publishedBytes: doing.publishedBytes,
-      failures: doing.failures.sorted { $0.key < $1.key }.map {
-        .init(path: $0.key.string, reason: $0.value)
-      },
-      withheldDeletes: doing.withheldDeletes, recoveryPoint: backlog.recoveryPoint, drift: doing.drift)
-  }
-}

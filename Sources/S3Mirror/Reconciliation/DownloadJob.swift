@@ -56,7 +56,8 @@ struct DownloadJob: Sendable {
     var serverSkew: Int64 = 0
   }
 
-  private enum Step: Sendable {
+  /// What came of one file.
+  enum Step: Sendable {
     case fetched(Int64)
     case unchanged
     case failed(MirrorError.Failure)
@@ -226,57 +227,6 @@ struct DownloadJob: Sendable {
     }
   }
 
-  // MARK: One file
-
-  private func fetch(_ wanted: Wanted, to root: TreeRoot, mapping: KeyMapping) async -> Step {
-    let start = ContinuousClock.now
-    do {
-      guard try await reason(toFetch: wanted, to: root, mapping: mapping) != nil else { return .unchanged }
-      let downloader = Downloader(store: store, resources: resources)
-      let receipt = try await downloader.download(
-        wanted.key, object: wanted.object, to: wanted.path, of: root)
-      journal.downloaded(receipt, mirror: name, path: wanted.path, key: wanted.key, took: .now - start)
-      return .fetched(receipt.byteCount)
-    } catch {
-      journal.failed(.download, mirror: name, path: wanted.path, key: wanted.key, error: error)
-      return .failed(.init(path: wanted.path.string, reason: cause(of: error)))
-    }
-  }
-
-  /// Whether a look at the file's stamp is enough to leave it alone: most are, and need no task of their own.
-  func isSeenUnchanged(_ wanted: Wanted, in root: TreeRoot) throws -> Bool {
-    guard case .success(let entry?) = Result(catching: { try root.look(at: wanted.path) }),
-      entry.kind == .file
-    else { return false }
-    return Comparison(policy: compare).download(local: entry.stamp, remote: wanted.object) == .same
-  }
-
-  /// Why the object must be fetched; nil when what lies here stays.
-  ///
-  /// - Parameter root: nil where nothing lies yet.
-  func reason(toFetch wanted: Wanted, to root: TreeRoot?, mapping: KeyMapping) async throws -> CopyReason? {
-    guard let root, let entry = try root.look(at: wanted.path) else { return .absent }
-    guard entry.kind == .file else {
-      throw MirrorError(.local, "something that is no file has its name here")
-    }
-    let reason: CopyReason
-    switch Comparison(policy: compare).download(local: entry.stamp, remote: wanted.object) {
-    case .same: return nil
-    case .copy(let found): reason = found
-    case .suspect:
-      let content = ContentComparison(
-        root: root, mapping: mapping, store: store, readers: resources.readers, policy: compare, ledger: nil)
-      if try await content.isSame(wanted.path, stamp: entry.stamp, remote: wanted.object) { return nil }
-      reason = .content
-    }
-    return isKept(entry.stamp, against: wanted) ? nil : reason
-  }
-
-  /// Whether a resumed run keeps its own file: it changed after the object was published.
-  private func isKept(_ stamp: FileStamp, against wanted: Wanted) -> Bool {
-    mode == .resume && Comparison(serverSkew: wanted.serverSkew).isLater(stamp, than: wanted.object)
-  }
-
   private func note(_ step: Step, in outcome: inout Outcome) {
     switch step {
     case .fetched(let bytes):
@@ -284,53 +234,6 @@ struct DownloadJob: Sendable {
       outcome.bytes += bytes
     case .unchanged: outcome.unchanged += 1
     case .failed(let failure): outcome.failures.append(failure)
-    }
-  }
-
-  // MARK: Local deletes
-
-  private func removeExtras(
-    _ extras: Spool<LocalEntry>, of root: TreeRoot, survey: Survey, in outcome: inout Outcome
-  ) async throws {
-    guard !extras.isEmpty else { return }
-    let reason = reasonToKeepExtras(
-      extras.count, of: root, survey: survey, isWhole: outcome.failures.isEmpty)
-    try await extras.forEachBatch(of: 1_000) { files in
-      for file in files {
-        if let reason {
-          outcome.withhold(file.path, reason)
-        } else {
-          remove(file, of: root, in: &outcome)
-        }
-      }
-    }
-  }
-
-  /// Why local files without an object stay; nil if they may go.
-  ///
-  /// - Parameter isWhole: every object under the prefix has its file here now.
-  func reasonToKeepExtras(_ count: Int, of root: TreeRoot, survey: Survey, isWhole: Bool) -> WithheldReason? {
-    // A file that was refused or failed says that the picture of S3 is not whole.
-    if !isWhole || !survey.unreadable.isEmpty { return .unseen(.root) }
-    if !root.isUnchanged { return .rootUnavailable }
-    let verdict = DeleteGuard.judge(deletes: count, objects: survey.localFiles, bound: bound)
-    guard case .withheld(let reason) = verdict else { return nil }
-    return reason
-  }
-
-  private func remove(_ file: LocalEntry, of root: TreeRoot, in outcome: inout Outcome) {
-    do {
-      // A file that was written since it was compared is not the one that was judged.
-      guard let now = try root.look(at: file.path) else { return }
-      guard now.kind == .file, now.stamp.isSameVersion(as: file.stamp) else {
-        outcome.withhold(file.path, .stillPresent)
-        return
-      }
-      try root.remove(file.path)
-      journal.deletedLocally(mirror: name, path: file.path)
-      outcome.deleted += 1
-    } catch {
-      outcome.failures.append(.init(path: file.path.string, reason: cause(of: error)))
     }
   }
 }

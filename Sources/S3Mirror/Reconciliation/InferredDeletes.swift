@@ -44,7 +44,7 @@ struct InferredDeletes: Sendable {
       deletes += entries.count { verdict(on: $0.path) == .delete }
     }
     let judgement = DeleteGuard.judge(
-      deletes: deletes, objects: max(survey.remoteObjects, deletes), bound: bound)
+      deletes: deletes, of: max(survey.remoteObjects, deletes), bound: bound)
     guard case .withheld(let reason) = judgement else { return nil }
     return reason
   }

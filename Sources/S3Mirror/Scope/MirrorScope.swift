@@ -1,6 +1,4 @@
 import Logging
-import LocalTree
-import MirrorModel
 import S3Client
 import Synchronization
 import SystemPackage
@@ -47,12 +45,12 @@ package final class MirrorScope: Sendable {
 
   let options: Options
   let buckets: any BucketSource
-  private let environment: [String: String]
+  let environment: [String: String]
   let controlPlaces: ControlPlaces
-  private let placement: LocalPlacement
+  let placement: LocalPlacement
   private let logDirectory: FilePath
   let resources: TransferResources
-  private let meter: TransferMeter
+  let meter: TransferMeter
   /// Nil where none is to be shown.
   let progress: Progress?
   /// Told of everything, and tells the user's own.
@@ -138,34 +136,6 @@ package final class MirrorScope: Sendable {
     return try path(of: name)
   }
 
-  func registration(name: String, spec: MirrorSpec) throws -> Registration {
-    if spec.remote.utf8.starts(with: "s3:".utf8), !S3Location.hasScheme(spec.remote) {
-      throw MirrorError(.invalid, "\(name): \"\(spec.remote)\" lacks a slash; write s3://bucket/key")
-    }
-    guard S3Location.hasScheme(spec.remote) else {
-      guard !spec.remote.isEmpty else { throw MirrorError(.invalid, "\(name): its remote is empty") }
-      _ = try filter(of: name, spec: spec)
-      return Registration(
-        name: name, spec: spec, remote: .passThrough, local: placement.absolute(spec.remote))
-    }
-    do {
-      let location = try S3Location(parsing: spec.remote)
-      _ = try filter(of: name, spec: spec)
-      if let interval = spec.interval, interval < .zero || interval > .seconds(Options.longestSeconds) {
-        throw MirrorError(
-          .invalid, "\(name): its interval is \(interval); it may be from nothing to ten years")
-      }
-      try spec.access?.check()
-      try spec.properties.check(for: name)
-      let identity = try buckets.bucket(of: location, access: spec.access).identity
-      return Registration(
-        name: name, spec: spec, remote: .s3(location, identity: identity),
-        local: try placement.path(for: location, local: spec.local))
-    } catch let error as S3LocationError {
-      throw MirrorError(.invalid, "\(name): \(error)")
-    }
-  }
-
   /// Begins what was registered; what fails is as if it had never been registered.
   private func begin(_ registrations: [Registration]) async throws {
     do {
@@ -222,137 +192,11 @@ package final class MirrorScope: Sendable {
     }
   }
 
-  /// Looks at the local side before anything is transferred or made.
-  func checkLocal(_ registration: Registration) throws {
-    let (name, local) = (registration.name, registration.local)
-    let found = try kind(at: local)
-    if registration.remote == .passThrough, registration.spec.direction == .download, found == nil {
-      throw MirrorError(.local, "\(name): \(local) does not exist; correct the path or write s3://…")
-    }
-    if found == .special {
-      throw MirrorError(.local, "\(name): \(local) is neither a directory nor a file; name another path")
-    }
-    var above = local
-    while try kind(at: above) == nil, above.removeLastComponent() {}
-    if above != local, try kind(at: above) != .directory {
-      throw MirrorError(.local, "\(name): \(local) cannot be made, since \(above) is no directory")
-    }
-  }
-
-  /// One listing of one key tells whether the bucket is there and may be listed: HeadBucket would not say why not.
-  func checkAccess(to registrations: [Registration]) async throws {
-    for registration in registrations {
-      guard let location = registration.location else { continue }
-      let store = try buckets.bucket(of: location, access: registration.spec.access).store
-      do {
-        _ = try await store.send(ListObjectsV2(prefix: location.prefix, limit: 1))
-      } catch  where !(error is CancellationError) {
-        throw MirrorError(.configuration, "\(registration.name) (\(location.url)): \(error)")
-      }
-    }
-  }
-
-  func lock(_ registrations: [Registration]) throws {
-    for registration in registrations where registration.spec.direction != .download {
-      guard case .s3(let location, let identity) = registration.remote else { continue }
-      let lock = try HostLock(
-        identity: identity + "/" + location.prefix, remote: location.url, environment: environment)
-      state.withLock { $0.locks[registration.name] = lock }
-    }
-  }
-
-  private func remember(_ path: FilePath, for name: String) {
+  func remember(_ path: FilePath, for name: String) {
     state.withLock { $0.paths[name] = path }
   }
 
-  // MARK: Downloads
-
-  private func fetchAll(_ registrations: [Registration]) async throws {
-    try await withThrowingTaskGroup(of: Void.self) { group in
-      for registration in registrations { group.addTask { try await self.fetch(registration) } }
-      try await group.waitForAll()
-    }
-  }
-
-  private func fetch(_ registration: Registration) async throws {
-    guard let location = registration.location else { return }
-    let spec = registration.spec
-    let bucket = try buckets.bucket(of: location, access: spec.access)
-    let job = DownloadJob(
-      name: registration.name, location: location, local: registration.local,
-      isIntoDirectory: try spec.local?.hasSuffix("/") ?? false || kind(at: registration.local) == .directory,
-      filter: try filter(of: registration.name, spec: spec),
-      mode: spec.direction == .sync ? .resume : .mirror,
-      delete: spec.delete, bound: options.maxDelete.bound, compare: options.compare.policy,
-      width: options.maxWorkers * 2, store: MeteredStore(bucket.store, meter: meter), resources: resources,
-      journal: journal(bucket: location.bucket), wallClock: wallClockNanoseconds)
-    do {
-      let outcome = try await job.run()
-      guard outcome.failures.isEmpty else {
-        throw MirrorError(
-          .incomplete,
-          "\(registration.name): \(outcome.failures.count) of the files under \(location.url) could not be fetched",
-          failures: outcome.failures)
-      }
-      state.withLock { $0.withheldLocalDeletes += outcome.withheldDeletes }
-      for (path, reason) in outcome.withheld.sorted(by: { $0.key < $1.key }).prefix(1) {
-        tell(
-          .notice(
-            "\(registration.name): \(outcome.withheldDeletes) local deletes withheld, the first \(path): \(reason)"
-          ))
-      }
-      remember(outcome.local, for: registration.name)
-      tell(
-        .downloaded(
-          name: registration.name, files: outcome.files, bytes: outcome.bytes, unchanged: outcome.unchanged))
-    } catch {
-      throw describe(error, of: "\(registration.name) (\(location.url))")
-    }
-  }
-
-  // MARK: Uploads
-
-  func lane(for registration: Registration, watching: UploadLane.Watching) throws -> UploadLane {
-    guard let location = registration.location else {
-      preconditionFailure("a local remote has no lane")
-    }
-    let spec = registration.spec
-    let bucket = try buckets.bucket(of: location, access: spec.access)
-    let (store, requests) = bucket.counted()
-    let place = try UploadPlacement(registration.local, at: location) {
-      try filter(of: registration.name, spec: spec)
-    }
-    if case .tree = place.mapping { try createDirectories(place.root) }
-    var uploadSettings = options.uploadSettings(for: spec.properties)
-    uploadSettings.checksums = bucket.checksums
-    let markers = try options.commitLast.map { try GlobPattern($0) }
-    var settings = UploadLane.Settings(
-      name: registration.name, mapping: place.mapping,
-      policy: .init(interval: spec.interval, settle: options.settle, openFileGrace: options.openFileGrace),
-      delete: spec.delete, filter: place.filter, symlinks: options.symlinks.policy,
-      commitOrder: CommitOrder { path in markers.contains { $0.matches(path) } },
-      compare: options.compare.policy, bound: options.maxDelete.bound,
-      deleteCondition: options.deleteCondition, width: options.maxWorkers * 2)
-    settings.auditInterval = options.auditInterval
-    // The key of one file is no directory's.
-    if case .tree = place.mapping { settings.emptyDirectories = options.emptyDirectories }
-    let lane = try UploadLane(
-      settings: settings, root: try TreeRoot(path: place.root, symlinks: options.symlinks.policy),
-      store: MeteredStore(store, meter: meter), requests: requests,
-      resources: resources,
-      uploadSettings: uploadSettings, journal: journal(bucket: location.bucket),
-      watching: watching, wallClock: wallClockNanoseconds)
-    remember(registration.local, for: registration.name)
-    return lane
-  }
-
-  private func filter(of name: String, spec: MirrorSpec) throws -> PathFilter {
-    do {
-      return try PathFilter(exclude: spec.exclude, include: spec.include)
-    } catch {
-      throw MirrorError(.invalid, "\(name): \(error)")
-    }
-  }
+  // MARK: Telling
 
   /// Opens the transfer log and begins to show progress, once: not before everything is validated, so that bad input leaves no trace.
   func openLog() {
@@ -370,7 +214,7 @@ package final class MirrorScope: Sendable {
     }
   }
 
-  private func journal(bucket: String) -> Journal {
+  func journal(bucket: String) -> Journal {
     Journal(
       log: state.withLock { $0.log?.writer }, logger: options.logger, observer: observer,
       bucket: bucket)
@@ -378,7 +222,7 @@ package final class MirrorScope: Sendable {
 
   func tell(_ event: MirrorEvent) { observer(event) }
 
-  private func describe(_ error: any Error, of subject: String? = nil) -> any Error {
+  func describe(_ error: any Error, of subject: String? = nil) -> any Error {
     if error is CancellationError || error is MirrorError { return error }
     let text = subject.map { "\($0): \(error)" } ?? "\(error)"
     return MirrorError(error is S3Error ? .incomplete : .local, text)

@@ -36,6 +36,9 @@ public struct Options: Sendable {
   public var auditInterval: Duration?
   /// How equal sizes are looked at by a reconciliation. Default ``Compare-swift.enum/standard``.
   public var compare: Compare
+  /// With ``Compare-swift.enum/standard``: how much later than a file's last change its object must be dated to be trusted
+  /// without a look at the content. Default 15 minutes, because AWS dates a multipart object by the start of its upload.
+  public var suspectWithin: Duration
   /// How many objects one batch of deletes may remove. Default ``MaxDelete-swift.enum/standard``.
   public var maxDelete: MaxDelete
   /// When an object that is to be deleted goes. Default ``DeleteCondition-swift.enum/none``.
@@ -146,6 +149,7 @@ public struct Options: Sendable {
     openFileGrace = nil
     auditInterval = .seconds(86_400)
     compare = .standard
+    suspectWithin = .nanoseconds(Comparison.defaultSuspicionWindow)
     maxDelete = .standard
     deleteCondition = .none
     commitLast = Self.defaultCommitLast
@@ -198,7 +202,7 @@ extension Options {
     try access.check()
     let times: [(String, Duration?)] = [
       ("settle", settle), ("openFileGrace", openFileGrace), ("exitTimeout", exitTimeout),
-      ("staleUploadAge", staleUploadAge),
+      ("staleUploadAge", staleUploadAge), ("suspectWithin", suspectWithin),
     ]
     for (name, time) in times {
       guard let time else { continue }
@@ -220,6 +224,15 @@ extension Options.Symlinks {
     case .skip: .skip
     case .follow: .follow
     }
+  }
+}
+
+extension Options {
+  /// How a reconciliation compares. The server's clock is found out by the listing.
+  var comparison: Comparison {
+    let (seconds, attoseconds) = suspectWithin.components
+    return Comparison(
+      policy: compare.policy, suspicionWindow: seconds * 1_000_000_000 + attoseconds / 1_000_000_000)
   }
 }
 

@@ -59,11 +59,12 @@ import Testing
     try await check(SoakRun(seed: Self.seed, operations: Self.operations), over: store, prefix: "t/")
   }
 
-  @Test(.enabled(if: SoakServer.fromEnvironment != nil))
+  @Test(.enabled(if: ServerUnderTest.fromEnvironment != nil))
   func `the same on a real server`() async throws {
-    let server = try #require(SoakServer.fromEnvironment)
-    try await server.run { store, prefix in
-      try await check(SoakRun(seed: Self.seed, operations: Self.operations), over: store, prefix: prefix)
+    let server = try #require(ServerUnderTest.fromEnvironment)
+    try await server.run(under: "soak") { bucket, prefix async throws in
+      let run = SoakRun(seed: Self.seed, operations: Self.operations)
+      try await check(run, over: RetryingStore(bucket), prefix: prefix)
     }
   }
 
@@ -129,19 +130,7 @@ enum UserNamespace {
     return ["unshare", "--user", "--map-root-user", "sh", "-c", script]
   }
 
-  static let isPermitted: Bool = {
-    let process = Process()
-    process.executableURL = URL(fileURLWithPath: "/usr/bin/env")
-    process.arguments = ["unshare", "--user", "--map-root-user", "true"]
-    process.standardError = FileHandle.nullDevice
-    do {
-      try process.run()
-      process.waitUntilExit()
-      return process.terminationStatus == 0
-    } catch {
-      return false
-    }
-  }()
+  static let isPermitted = succeeds(["unshare", "--user", "--map-root-user", "true"])
 }
 
 extension Result<Bool, any Error> {

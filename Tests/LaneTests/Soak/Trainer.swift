@@ -1,5 +1,6 @@
 import Glibc
 import S3Client
+import TestSupport
 
 /// A training program: writes checkpoints, names the newest in `latest`, and removes old ones.
 ///

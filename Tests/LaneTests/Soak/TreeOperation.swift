@@ -1,3 +1,5 @@
+import TestSupport
+
 /// What a training job may do to its tree, as data: a run is a list of these, and a failing list can be shortened.
 enum TreeOperation: Sendable, Hashable {
   enum WriteMode: String, Sendable, Hashable, CaseIterable {
@@ -123,21 +125,4 @@ extension TreeOperation {
     "a b+c%2F&#'\"=?", "\u{E9}", "e\u{301}", "\u{1F9CA}", "-rf *", "back`tick", ".hidden", "~", "new\nline",
     String(repeating: "x", count: 255), String(repeating: "\u{FC}", count: 127),
   ]
-}
-
-/// SplitMix64 (Steele, Lea, Flood: "Fast splittable pseudorandom number generators", 2014): a seed gives a run again.
-struct SplitMix64: RandomNumberGenerator, Sendable {
-  private var state: UInt64
-
-  init(seed: UInt64) { state = seed }
-
-  mutating func next() -> UInt64 {
-    state &+= 0x9E37_79B9_7F4A_7C15
-    var mixed = state
-    mixed = (mixed ^ (mixed >> 30)) &* 0xBF58_476D_1CE4_E5B9
-    mixed = (mixed ^ (mixed >> 27)) &* 0x94D0_49BB_1331_11EB
-    return mixed ^ (mixed >> 31)
-  }
-
-  mutating func below(_ bound: Int) -> Int { Int.random(in: 0..<bound, using: &self) }
 }

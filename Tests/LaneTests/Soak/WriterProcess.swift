@@ -1,5 +1,6 @@
 import Foundation
 import Glibc
+import TestSupport
 import Testing
 
 /// Writers as they are: processes of their own, of which the mirror knows nothing but what the kernel tells.

@@ -1,0 +1,136 @@
+import LocalTree
+import MirrorModel
+import Transfers
+
+/// One pass over what changed: rescans are compared, then everything that differs goes in commit order.
+extension UploadLane {
+  /// What a pass may delete.
+  enum Deletes {
+    case none
+    case watched
+    case inferred
+  }
+
+  /// Carries one pass out, from the batch that the schedule gave to what of it comes back.
+  func carryOut(_ pass: UploadSchedule.Pass, deletes: Deletes) async -> PassOutcome {
+    let start = ContinuousClock.now
+    let kind: PassSummary.Kind = pass.trigger == .flush ? .flush : pass.trigger == .tick ? .tick : .exit
+    let requestsBefore = requests.counts
+    // Where the interval is zero, passes come as changes do, and what is polled has a rhythm of its own.
+    if pass.trigger != .tick || settings.policy.interval != .zero { await place.retryUnwatched() }
+    let batch = pass.batch
+    var outcome = PassOutcome(summary: summary(of: kind))
+    guard !schedule.isRootLost else {
+      // Found out just now. Everything waits until the root is back.
+      outcome.unpublished = batch
+      return outcome
+    }
+    var publication = publishPass(
+      openFiles: pass.trigger == .flush ? .wait : .snapshot, deletes: deletes,
+      markers: batch.rescans.isEmpty ? .marker : .directory)
+    if kind == .tick { publication.snapshots = .afterGrace }
+    notices.say(batch.rescans, in: root, filter: settings.filter)
+    var last = batch
+    var surveys: [Survey] = []
+    var unlisted: [RelativePath: RescanReason] = [:]
+    var reasons: [RelativePath: String] = [:]
+    let polled = batch.rescans.filter(\.value.isStanding).map(\.key)
+    let markers = batch.entries.keys.filter { isMarker($0, within: polled) }
+    polledMarkers.look(at: markers, in: root)
+    for (directory, reason) in batch.rescans {
+      do {
+        var markers = DirtySet.Batch()
+        surveys.append(
+          try await reconcile(
+            directory, with: publication, except: Set(batch.entries.keys), polled: polled, markers: &markers,
+            noting: &outcome
+          ).survey)
+        last.entries.merge(markers.entries) { watched, _ in watched }
+      } catch {
+        unlisted[directory] = reason
+        reasons[directory] = cause(of: error)
+      }
+    }
+    let added = links.complete(&last, in: root, ledger: ledger)
+    schedule.noteClosed(added)
+    outcome = await publication.run(
+      last, deferred: pass.deferred.union(unlisted.keys), after: outcome)
+    for survey in surveys { note(survey, in: &outcome) }
+    if !batch.rescans.isEmpty || !outcome.withheld.isEmpty { state.withLock { $0.mayHoldExtras = true } }
+    outcome.unpublished.rescans = unlisted
+    for (directory, reason) in reasons {
+      outcome.failed[directory] = reason
+      outcome.summary.failures.append(.init(path: directory.description, reason: reason))
+    }
+    finish(&outcome, since: start, requestsBefore)
+    return outcome
+  }
+
+  func publishPass(openFiles: OpenFilePolicy, deletes: Deletes, markers: MarkerGate.Strictness)
+    -> PublishPass
+  {
+    PublishPass(
+      publisher: publisher(markers), commitOrder: settings.commitOrder,
+      remover: deletes == .watched && settings.delete && place.isThatOfEntry ? remover : nil,
+      filter: settings.filter,
+      openFiles: openFiles, width: settings.width, objectCount: state.withLock { $0.objectCount })
+  }
+
+  /// Compares a part of the tree with S3 and publishes the data that differ.
+  ///
+  /// - Parameters:
+  ///   - watched: what the caller publishes itself.
+  ///   - polled: directories whose changes no event tells of. Where markers in them differ, their data are compared once more.
+  func reconcile(
+    _ directory: RelativePath, with pass: PublishPass, except watched: Set<RelativePath> = [],
+    polled: [RelativePath], markers: inout DirtySet.Batch, noting outcome: inout PassOutcome
+  ) async throws -> Reconciler.Findings {
+    var data = pass
+    data.remover = nil
+    var found = DirtySet.Batch()
+    var findings = try await reconciler.publish(
+      directory, with: data, except: watched, markers: &found, noting: &outcome,
+      settled: { activity.settle($0) })
+    let unwatched = found.entries.keys.filter { isMarker($0, within: polled) }
+    if !unwatched.isEmpty {
+      polledMarkers.look(at: unwatched, in: root)
+      var foundAgain = DirtySet.Batch()
+      findings = try await reconciler.publish(
+        directory, with: data, except: watched, markers: &foundAgain, noting: &outcome,
+        settled: { activity.settle($0) })
+    }
+    markers.entries.merge(found.entries) { first, _ in first }
+    return findings
+  }
+
+  private func isMarker(_ path: RelativePath, within directories: [RelativePath]) -> Bool {
+    settings.commitOrder.isMarker(path) && directories.contains { path.isWithin($0) }
+  }
+
+  func finish(_ outcome: inout PassOutcome, since start: Instant, _ requestsBefore: [String: Int]) {
+    polledMarkers.forgetAll()
+    outcome.summary.requests = requests.counts.subtracting(requestsBefore)
+    outcome.summary.seconds = (ContinuousClock.now - start).seconds
+  }
+
+  func note(_ survey: Survey, in outcome: inout PassOutcome) {
+    outcome.skipped += survey.skipped
+    outcome.summary.failures += survey.localFailures
+  }
+
+  func conclude(_ outcome: PassOutcome) {
+    activity.note(outcome)
+    state.withLock { state in
+      state.objectCount = max(0, state.objectCount + outcome.created - outcome.summary.deleted)
+      state.report.published += outcome.summary.published
+      state.report.publishedBytes += outcome.summary.publishedBytes
+      state.report.deleted += outcome.summary.deleted
+      state.report.skipped = max(state.report.skipped, outcome.skipped)
+    }
+    journal.passed(outcome.summary)
+  }
+
+  func summary(of kind: PassSummary.Kind) -> PassSummary {
+    PassSummary(name: settings.name, kind: kind, number: schedule.passCount)
+  }
+}

@@ -1,0 +1,51 @@
+import LocalTree
+import MirrorModel
+
+/// What a download with `delete` does with local files that have no object.
+extension DownloadJob {
+  /// Removes local files without an object, or says why they stay.
+  func removeExtras(
+    _ extras: Spool<LocalEntry>, of root: TreeRoot, survey: Survey, in outcome: inout Outcome
+  ) async throws {
+    guard !extras.isEmpty else { return }
+    let reason = reasonToKeepExtras(
+      extras.count, of: root, survey: survey, isWhole: outcome.failures.isEmpty)
+    try await extras.forEachBatch(of: 1_000) { files in
+      for file in files {
+        if let reason {
+          outcome.withhold(file.path, reason)
+        } else {
+          remove(file, of: root, in: &outcome)
+        }
+      }
+    }
+  }
+
+  /// Why local files without an object stay; nil if they may go.
+  ///
+  /// - Parameter isWhole: every object under the prefix has its file here now.
+  func reasonToKeepExtras(_ count: Int, of root: TreeRoot, survey: Survey, isWhole: Bool) -> WithheldReason? {
+    // A file that was refused or failed says that the picture of S3 is not whole.
+    if !isWhole || !survey.unreadable.isEmpty { return .unseen(.root) }
+    if !root.isUnchanged { return .rootUnavailable }
+    let verdict = DeleteGuard.judge(deletes: count, of: survey.localFiles, .files, bound: bound)
+    guard case .withheld(let reason) = verdict else { return nil }
+    return reason
+  }
+
+  private func remove(_ file: LocalEntry, of root: TreeRoot, in outcome: inout Outcome) {
+    do {
+      // A file that was written since it was compared is not the one that was judged.
+      guard let now = try root.look(at: file.path) else { return }
+      guard now.kind == .file, now.stamp.isSameVersion(as: file.stamp) else {
+        outcome.withhold(file.path, .rewritten)
+        return
+      }
+      try root.remove(file.path)
+      journal.deletedLocally(mirror: name, path: file.path)
+      outcome.deleted += 1
+    } catch {
+      outcome.failures.append(.init(path: file.path.string, reason: cause(of: error)))
+    }
+  }
+}

@@ -1,0 +1,55 @@
+import LocalTree
+import MirrorModel
+import Transfers
+
+/// One file of a download: whether it must be fetched, and the fetching.
+extension DownloadJob {
+  func fetch(_ wanted: Wanted, to root: TreeRoot, mapping: KeyMapping) async -> Step {
+    let start = ContinuousClock.now
+    do {
+      guard try await reason(toFetch: wanted, to: root, mapping: mapping) != nil else { return .unchanged }
+      let downloader = Downloader(store: store, resources: resources)
+      let receipt = try await downloader.download(
+        wanted.key, object: wanted.object, to: wanted.path, of: root)
+      journal.downloaded(receipt, mirror: name, path: wanted.path, key: wanted.key, took: .now - start)
+      return .fetched(receipt.byteCount)
+    } catch {
+      journal.failed(.download, mirror: name, path: wanted.path, key: wanted.key, error: error)
+      return .failed(.init(path: wanted.path.string, reason: cause(of: error)))
+    }
+  }
+
+  /// Whether a look at the file's stamp is enough to leave it alone: most are, and need no task of their own.
+  func isSeenUnchanged(_ wanted: Wanted, in root: TreeRoot) throws -> Bool {
+    guard case .success(let entry?) = Result(catching: { try root.look(at: wanted.path) }),
+      entry.kind == .file
+    else { return false }
+    return Comparison(policy: compare).download(local: entry.stamp, remote: wanted.object) == .same
+  }
+
+  /// Why the object must be fetched; nil when what lies here stays.
+  ///
+  /// - Parameter root: nil where nothing lies yet.
+  func reason(toFetch wanted: Wanted, to root: TreeRoot?, mapping: KeyMapping) async throws -> CopyReason? {
+    guard let root, let entry = try root.look(at: wanted.path) else { return .absent }
+    guard entry.kind == .file else {
+      throw MirrorError(.local, "something that is no file has its name here")
+    }
+    let reason: CopyReason
+    switch Comparison(policy: compare).download(local: entry.stamp, remote: wanted.object) {
+    case .same: return nil
+    case .copy(let found): reason = found
+    case .suspect:
+      let content = ContentComparison(
+        root: root, mapping: mapping, store: store, readers: resources.readers, policy: compare, ledger: nil)
+      if try await content.isSame(wanted.path, stamp: entry.stamp, remote: wanted.object) { return nil }
+      reason = .content
+    }
+    return isKept(entry.stamp, against: wanted) ? nil : reason
+  }
+
+  /// Whether a resumed run keeps its own file: it changed after the object was published.
+  private func isKept(_ stamp: FileStamp, against wanted: Wanted) -> Bool {
+    mode == .resume && Comparison(serverSkew: wanted.serverSkew).isLater(stamp, than: wanted.object)
+  }
+}
