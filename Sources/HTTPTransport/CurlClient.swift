@@ -163,7 +163,6 @@ extension CurlClient {
           try multi.add(easy)
         } catch {
           easy.clear()
-          idleHandles.append(easy)
           throw error
         }
         transfer.easy = easy
@@ -188,7 +187,9 @@ extension CurlClient {
     statistics.add(easy)
     multi?.remove(easy)
     easy.clear()
-    idleHandles.append(easy)
+    // A handle whose transfer failed is not used again: after a name that could not be resolved, libcurl 7.88 keeps the
+    // receive buffer and refuses to set its size for good. The connections are the multi handle's, and stay.
+    if case .success = outcome { idleHandles.append(easy) }
     transfer.continuation.resume(with: outcome)
   }
 }

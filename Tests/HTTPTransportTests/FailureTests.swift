@@ -47,6 +47,19 @@ import Testing
     }
   }
 
+  @Test func `a name that cannot be resolved costs no handle: each attempt fails alike`() async throws {
+    // No resolver is asked: a label has 63 bytes at most (RFC 1035, section 2.3.4).
+    let unresolvable = "http://\(String(repeating: "a", count: 64)).invalid/"
+    try await withServer(script: answering { _ in "here" }) { server, client in
+      for _ in 0..<3 {
+        let error = try await failure(client, HTTPRequest(method: .get, url: unresolvable))
+        #expect(error.kind == .connect, "\(error)")
+      }
+      let response = try await client.send(HTTPRequest(method: .get, url: server.url))
+      #expect(response.text == "here")
+    }
+  }
+
   @Test func `a body that ends early is truncated`() async throws {
     let script: ScriptedServer.Script = { connection in
       _ = try connection.readHead()
