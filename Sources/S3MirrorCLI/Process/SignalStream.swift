@@ -11,6 +11,7 @@ enum SignalStream {
     var number: Int32
     /// The kernel sent it to the terminal's whole foreground group, the child included (a typed Ctrl-C).
     var isFromTerminal: Bool
+    var instant = ContinuousClock.now
   }
 
   static let numbers = [SIGINT, SIGTERM, SIGHUP]

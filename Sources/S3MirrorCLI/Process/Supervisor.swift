@@ -13,12 +13,15 @@ final class Supervisor: Sendable {
     var onSecond: Reaction?
   }
 
+  /// One event, told twice: timeout(1) signals its command and then its whole process group, the command included, and
+  /// batch systems do the like. Such a pair is microseconds apart, a person's or a script's second thought is not.
+  static let echoWindow = Duration.milliseconds(500)
+
   private let state = Mutex(State())
   private let task: Mutex<Task<Void, Never>?> = Mutex(nil)
 
-  /// Begins to listen. The signals must be blocked already.
-  init() {
-    let arrivals = SignalStream.arrivals()
+  /// Begins to listen.
+  init(to arrivals: AsyncStream<SignalStream.Arrival> = SignalStream.arrivals()) {
     task.withLock { task in
       task = Task { [weak self] in
         for await arrival in arrivals { self?.note(arrival) }
@@ -57,6 +60,7 @@ final class Supervisor: Sendable {
 
   private func note(_ arrival: SignalStream.Arrival) {
     let reaction: Reaction? = state.withLock { state in
+      if let first = state.arrivals.first, Self.isEcho(arrival, of: first) { return nil }
       state.arrivals.append(arrival)
       if state.arrivals.count > 1 { return state.onSecond }
       guard let reaction = state.reaction else { return nil }
@@ -64,6 +68,12 @@ final class Supervisor: Sendable {
       return reaction
     }
     reaction?(arrival)
+  }
+
+  /// A key pressed twice is two signals, however fast: the kernel tells each once.
+  private static func isEcho(_ arrival: SignalStream.Arrival, of first: SignalStream.Arrival) -> Bool {
+    arrival.number == first.number && !arrival.isFromTerminal && !first.isFromTerminal
+      && arrival.instant - first.instant < echoWindow
   }
 }
 
