@@ -43,13 +43,15 @@ import Testing
     #expect(meter.reading == expected)
   }
 
-  private func written(_ kind: StatusLine.Kind, _ body: (StatusLine) -> Void) throws -> String {
+  private func written(_ kind: StatusLine.Kind, columns: Int = 80, _ body: (StatusLine) -> Void) throws
+    -> String
+  {
     let (reading, writing) = try FileDescriptor.pipe()
     defer {
       // Ends of a pipe that the test made; closing them cannot lose anything.
       do { try reading.close() } catch { Issue.record(error) }
     }
-    body(StatusLine(writing, kind: kind))
+    body(StatusLine(writing, kind: kind, columns: { columns }))
     try writing.close()
     var bytes = [UInt8](repeating: 0, count: 4096)
     let count = try bytes.withUnsafeMutableBytes { try reading.read(into: $0) }
@@ -68,6 +70,15 @@ import Testing
     }
     let erase = "\r\u{1b}[K"
     #expect(text == "before\n\(erase)one\(erase)two\(erase)message\ntwo\(erase)after\n")
+  }
+
+  @Test func `a status never wraps, since only its last line could be erased`() throws {
+    let text = try written(.terminal, columns: 6) { line in
+      line.show("123456789")
+      line.say("a message may")
+    }
+    let erase = "\r\u{1b}[K"
+    #expect(text == "\(erase)12345\(erase)a message may\n12345")
   }
 
   @Test func `elsewhere a status is a line of its own`() throws {

@@ -17,12 +17,15 @@ package final class StatusLine: Sendable {
 
   package let kind: Kind
   private let descriptor: FileDescriptor
+  private let columns: @Sendable () -> Int
   /// What stands in the last line now.
   private let status = Mutex("")
 
-  package init(_ descriptor: FileDescriptor, kind: Kind) {
+  /// - Parameter columns: the terminal's width, which may change while it is used; nil asks the terminal.
+  package init(_ descriptor: FileDescriptor, kind: Kind, columns: (@Sendable () -> Int)? = nil) {
     self.descriptor = descriptor
     self.kind = kind
+    self.columns = columns ?? { Self.columns(of: descriptor) }
   }
 
   /// Writes a message; the status moves below it.
@@ -38,8 +41,9 @@ package final class StatusLine: Sendable {
       switch kind {
       case .plain: write(text + "\n")
       case .terminal:
-        status = text
-        write(Self.erase + text)
+        // A line that wraps cannot be erased as one; in the last column some terminals wrap already.
+        status = String(text.prefix(max(columns() - 1, 0)))
+        write(Self.erase + status)
       }
     }
   }
@@ -55,6 +59,13 @@ package final class StatusLine: Sendable {
 
   /// To the line's beginning, and erase it (console_codes(4): CR, and ECMA-48 EL).
   private static let erase = "\r\u{1b}[K"
+
+  /// ioctl_tty(2), TIOCGWINSZ; 80 where the terminal does not know.
+  private static func columns(of descriptor: FileDescriptor) -> Int {
+    var size = winsize()
+    guard ioctl(descriptor.rawValue, UInt(TIOCGWINSZ), &size) == 0, size.ws_col > 0 else { return 80 }
+    return Int(size.ws_col)
+  }
 
   private func write(_ text: String) {
     do {
