@@ -36,6 +36,22 @@ enum Console {
   }
 
   private static func write(_ text: String) {
-    StatusLine.standardError.say(text)
+    StatusLine.standardError.say(visible(text))
+  }
+
+  /// Control characters (ECMA-48, C0 without the line feed, DEL, and C1) as `\x1b`: names come from wherever files come
+  /// from, and a message must not be able to command the terminal.
+  private static func visible(_ text: String) -> String {
+    let isControl = { (scalar: Unicode.Scalar) in
+      scalar != "\n" && scalar.properties.generalCategory == .control
+    }
+    guard text.unicodeScalars.contains(where: isControl) else { return text }
+    return text.unicodeScalars.reduce(into: "") { shown, scalar in
+      if isControl(scalar) {
+        shown += "\\x" + (scalar.value < 16 ? "0" : "") + String(scalar.value, radix: 16)
+      } else {
+        shown.unicodeScalars.append(scalar)
+      }
+    }
   }
 }

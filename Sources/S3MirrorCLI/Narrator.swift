@@ -49,7 +49,8 @@ final class Narrator: Sendable {
         )
       }
     case .notice(let text):
-      if detail != .quiet { Console.note(text) }
+      // Something is not as it should be, which is what a quiet command says.
+      if format == .text { Console.note(text) }
     case .ended:
       // The library's scopes end with it; a command tells its report itself.
       break

@@ -83,6 +83,25 @@ import Testing
     #expect(try await program.run("ls", program.url("t")).output == program.url("t/0") + "\n")
   }
 
+  @Test func `--quiet tells why a download's status is 1`() async throws {
+    let program = try Program()
+    try program.directory.write("work/tree/a", "x")
+    #expect(try await program.run("upload", "tree", program.url("t")).status == 0)
+    for index in 0..<12 { try program.directory.write("work/tree/\(index)", "x") }
+    let withheld = try await program.run("download", program.url("t"), "tree", "--delete", "--quiet")
+    #expect(withheld.status == 1)
+    #expect(withheld.lines.count == 1)
+    #expect(withheld.messages.contains("12 local deletes withheld"))
+  }
+
+  @Test func `a message shows control characters of a name, and sends none to the terminal`() async throws {
+    let program = try Program()
+    // ESC ]0; sets a terminal's title (console_codes(4)).
+    let ending = try await program.run("upload", "\u{1b}]0;title\u{7}", program.url("t"))
+    #expect(ending.status == 3)
+    #expect(ending.messages.contains("\\x1b]0;title\\x07 does not exist"), "\(ending.messages)")
+  }
+
   @Test func `skipped links are status 0, a file that cannot be a key is status 1`() async throws {
     let program = try Program()
     try program.directory.write("work/tree/a", "x")
