@@ -157,6 +157,12 @@ package struct UploadSchedule: Sendable {
     dirty.oldestChange.map { now - $0 }
   }
 
+  /// The paths that changed and are not known to be published, those that a pass has in hand among them.
+  package var waiting: [RelativePath] {
+    let inHand = isRunning ? dirty.underWay.entries.keys.filter { dirty.entries[$0] == nil } : []
+    return dirty.entries.keys + inHand
+  }
+
   private mutating func isTickDue(at now: Instant) -> Bool {
     guard let wake = wakeTime(at: now), wake <= now else { return false }
     guard policy.interval == .zero else { return true }

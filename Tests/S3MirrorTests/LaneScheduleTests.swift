@@ -93,4 +93,24 @@ import Testing
     schedule.note([.closed("d/data"), .modified("d/open"), .created("d/new"), .closed("other/data")])
     #expect(schedule.dirtyPaths(within: "d").sorted() == ["d/data", "d/new"])
   }
+
+  @Test func `what a pass has in hand waits until it is published`() throws {
+    var schedule = UploadSchedule(policy: .init(interval: nil), startingAt: .now)
+    schedule.adopt(.init(), at: .now)
+    schedule.note([.closed("a"), .closed("b")], at: .now)
+    #expect(Set(schedule.waiting) == ["a", "b"])
+    let first = schedule.begin(.flush, at: .now)
+    let pass = try #require(first)
+    schedule.note([.closed("b"), .closed("c")], at: .now)
+    #expect(Set(schedule.waiting) == ["a", "b", "c"])
+    #expect(schedule.waiting.count == 3)
+    var unpublished = DirtySet.Batch()
+    unpublished.entries["a"] = pass.batch.entries["a"]
+    schedule.finish(unpublished: unpublished, failed: ["a"], at: .now)
+    #expect(Set(schedule.waiting) == ["a", "b", "c"])
+    let second = schedule.begin(.flush, at: .now)
+    #expect(second != nil)
+    schedule.finish(unpublished: .init(), failed: [], at: .now)
+    #expect(schedule.waiting.isEmpty)
+  }
 }

@@ -231,7 +231,7 @@ final class LaneSchedule: Sendable {
   /// The paths that wait, and the age of the oldest change.
   func backlog() -> (paths: [RelativePath], recoveryPoint: Duration?) {
     state.withLock { state in
-      (Array(state.schedule.dirty.entries.keys), state.schedule.recoveryPoint(at: .now))
+      (state.schedule.waiting, state.schedule.recoveryPoint(at: .now))
     }
   }
 }
