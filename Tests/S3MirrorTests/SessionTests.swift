@@ -147,4 +147,16 @@ import Testing
       await #expect(throws: MirrorError.self) { try await mirror.flush() }
     }
   }
+
+  @Test func `the transfer log is never a change below the root, where it lies there`() async throws {
+    try await Stage.play { stage async throws in
+      let scope = try stage.scope { $0.logDirectory = stage.local("out/[logs] 1") }
+      let spec = MirrorSpec.upload(stage.url("out"), local: stage.local("out"), interval: nil, include: ["*"])
+      try stage.directory.write("out/a", "x")
+      try stage.directory.write("out/[logs] 1/earlier.jsonl.gz", "x")
+      try await scope.enter([(name: "out", spec: spec)])
+      #expect(await scope.exit(.returned).isComplete)
+      #expect(try await stage.keys() == ["out/a"])
+    }
+  }
 }

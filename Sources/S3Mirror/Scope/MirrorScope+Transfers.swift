@@ -20,7 +20,7 @@ extension MirrorScope {
     let job = DownloadJob(
       name: registration.name, location: location, local: registration.local,
       isIntoDirectory: try spec.local?.hasSuffix("/") ?? false || kind(at: registration.local) == .directory,
-      filter: try filter(of: registration.name, spec: spec),
+      filter: try filter(of: registration),
       mode: spec.direction == .sync ? .resume : .mirror,
       delete: spec.delete, bound: options.maxDelete.bound, compare: options.compare.policy,
       width: options.maxWorkers * 2, store: MeteredStore(bucket.store, meter: meter), resources: resources,
@@ -59,7 +59,7 @@ extension MirrorScope {
     let bucket = try buckets.bucket(of: location, access: spec.access)
     let (store, requests) = bucket.counted()
     let place = try UploadPlacement(registration.local, at: location) {
-      try filter(of: registration.name, spec: spec)
+      try filter(of: registration)
     }
     if case .tree = place.mapping { try createDirectories(place.root) }
     var uploadSettings = options.uploadSettings(for: spec.properties)

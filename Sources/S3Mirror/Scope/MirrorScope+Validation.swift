@@ -36,6 +36,16 @@ extension MirrorScope {
     }
   }
 
+  /// Without the folder of transfer logs, where that lies below the root: each pass writes there, so that it would never rest.
+  func filter(of registration: Registration) throws -> PathFilter {
+    var spec = registration.spec
+    var below = logDirectory
+    if below != registration.local, below.removePrefix(registration.local) {
+      spec.exclude.append("/" + GlobPattern.escaped(below.string) + "/")
+    }
+    return try filter(of: registration.name, spec: spec)
+  }
+
   func filter(of name: String, spec: MirrorSpec) throws -> PathFilter {
     do {
       return try PathFilter(exclude: spec.exclude, include: spec.include)

@@ -48,7 +48,7 @@ package final class MirrorScope: Sendable {
   let environment: [String: String]
   let controlPlaces: ControlPlaces
   let placement: LocalPlacement
-  private let logDirectory: FilePath
+  let logDirectory: FilePath
   let resources: TransferResources
   let meter: TransferMeter
   /// Nil where none is to be shown.
