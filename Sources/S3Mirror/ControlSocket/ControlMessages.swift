@@ -90,7 +90,7 @@ package struct MirrorState: Codable, Sendable, Hashable {
     /// The first of them.
     package var failures: [ControlAnswer.PathFailure]
     package var withheldDeletes: Int
-    /// Seconds; nil when everything is published.
+    /// Seconds; nil when everything is published, and while nobody knows: until the entry is over.
     package var recoveryPoint: Double?
     package var drift: Int
   }

@@ -49,7 +49,7 @@ enum StatusTable {
       if state.uploads.isEmpty {
         rows.append(mirror + Array(repeating: "-", count: header.count - mirror.count))
       }
-      for upload in state.uploads { rows.append(mirror + cells(upload)) }
+      for upload in state.uploads { rows.append(mirror + cells(upload, in: state.phase)) }
     }
     let widths = header.indices.map { column in rows.map { $0[column].count }.max() ?? 0 }
     let table = rows.map { row in
@@ -59,12 +59,12 @@ enum StatusTable {
     return table + states.flatMap { state in state.uploads.flatMap { failures(of: $0) } }
   }
 
-  private static func cells(_ upload: MirrorState.Upload) -> [String] {
+  private static func cells(_ upload: MirrorState.Upload, in phase: MirrorState.Phase) -> [String] {
     [
       upload.name, amount(upload.waitingFiles, upload.waitingBytes),
       amount(upload.inFlightFiles, upload.inFlightBytes),
       amount(upload.publishedFiles, upload.publishedBytes),
-      String(upload.failedFiles), String(upload.withheldDeletes), age(upload.recoveryPoint),
+      String(upload.failedFiles), String(upload.withheldDeletes), age(upload.recoveryPoint, in: phase),
     ]
   }
 
@@ -80,9 +80,10 @@ enum StatusTable {
     files == 0 ? "0" : "\(files) (\(ByteCount(bytes)))"
   }
 
-  /// `0 s` when everything is published; hours and minutes where seconds say nothing.
-  private static func age(_ seconds: Double?) -> String {
-    guard let seconds else { return "0 s" }
+  /// `0 s` when everything is published, which nobody knows before the first comparison is done; hours and minutes where
+  /// seconds say nothing.
+  private static func age(_ seconds: Double?, in phase: MirrorState.Phase) -> String {
+    guard let seconds else { return phase == .entering ? "unknown" : "0 s" }
     let whole = Int(min(seconds, 1e9))
     if whole < 120 { return "\(whole) s" }
     return whole < 7200 ? "\(whole / 60) min" : "\(whole / 3600) h \(whole / 60 % 60) min"
