@@ -89,7 +89,9 @@ struct WatchConfiguration: Decodable {
   init(path: String) throws {
     let bytes: Data
     do {
-      bytes = try Data(contentsOf: URL(fileURLWithPath: path))
+      // `Data(contentsOf:)` reads nothing but regular files, and a shell's <(...) is a pipe.
+      let file = try FileHandle(forReadingFrom: URL(fileURLWithPath: path))
+      bytes = try file.readToEnd() ?? Data()
     } catch {
       throw MirrorError(.configuration, "\(path) cannot be read: \(error.localizedDescription)")
     }

@@ -44,6 +44,16 @@ import Testing
     #expect(configuration.uploads.map(\.local) == [directory["deep/out"]])
   }
 
+  @Test func `the file may be a pipe, as a shell's <(...) is`() throws {
+    let pipe = Pipe()
+    let text = #"{"uploads":[{"name":"a","local":"/out","remote":"s3://b/a"}]}"#
+    try pipe.fileHandleForWriting.write(contentsOf: Data(text.utf8))
+    try pipe.fileHandleForWriting.close()
+    let configuration = try WatchConfiguration(
+      path: "/dev/fd/\(pipe.fileHandleForReading.fileDescriptor)")
+    #expect(configuration.uploads.map(\.local) == ["/out"])
+  }
+
   @Test(arguments: [
     ("", "no JSON"), ("[]", "object"), ("{}", "uploads is missing"), (#"{"uploads": []}"#, "empty"),
     (#"{"uploads": [], "upload": []}"#, "upload: unknown key"),
@@ -102,7 +112,7 @@ import Testing
     #expect(await running.says("quick: entry:"))
     try program.directory.write("work/etc/slow/file", "x")
     try program.directory.write("work/etc/quick/file", "x")
-    #expect(await running.says("quick: tick 1: 1 file"))
+    #expect(await running.says(": 1 file, 1 B published"))
     #expect(try await program.run("ls", program.url("slow")).status == 3)
     #expect(try await program.run("flush", "slow").status == 0)
     #expect(try await program.run("ls", program.url("slow")).output == program.url("slow/file") + "\n")
