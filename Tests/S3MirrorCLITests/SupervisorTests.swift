@@ -24,6 +24,21 @@ import Testing
     #expect(await second(after: keys, isFromTerminal: true) == SIGINT)
   }
 
+  @Test func `a signal between two reactions waits for the next`() async {
+    let (arrivals, continuation) = AsyncStream<SignalStream.Arrival>.makeStream()
+    let (seen, see) = AsyncStream<String>.makeStream()
+    let supervisor = Supervisor(to: arrivals)
+    supervisor.react { _ in see.yield("entry") }
+    supervisor.reactToSecond { _ in see.yield("second") }
+    supervisor.suspendReaction()
+    continuation.yield(.init(number: SIGTERM, isFromTerminal: false))
+    continuation.yield(.init(number: SIGHUP, isFromTerminal: false))
+    var order = seen.makeAsyncIterator()
+    #expect(await order.next() == "second")
+    supervisor.react { _ in see.yield("child") }
+    #expect(await order.next() == "child")
+  }
+
   /// The supervisor's second signal after these, and before a SIGHUP that marks the end.
   private func second(after signals: [(Int32, Duration)], isFromTerminal: Bool = false) async -> Int32? {
     let (arrivals, continuation) = AsyncStream<SignalStream.Arrival>.makeStream()

@@ -46,6 +46,11 @@ final class Supervisor: Sendable {
     if let waiting { reaction(waiting) }
   }
 
+  /// From now on the first signal waits for the next reaction.
+  func suspendReaction() {
+    state.withLock { $0.reaction = nil }
+  }
+
   /// From now on the second signal, and every further one, does this.
   func reactToSecond(_ reaction: @escaping Reaction) {
     state.withLock { $0.onSecond = reaction }
@@ -104,6 +109,8 @@ extension MirrorScope {
     } catch {
       fault = error
     }
+    // A signal that comes after the look below is for whoever comes next: to cancel an entry that is over would lose it.
+    supervisor.suspendReaction()
     let signal = onFirst == .leave ? supervisor.firstSignal : supervisor.secondSignal
     guard fault != nil || signal != nil else { return }
     _ = await exit(.threw)
