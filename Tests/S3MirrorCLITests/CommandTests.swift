@@ -232,6 +232,22 @@ import Testing
     #expect(try await program.run("ls", program.url("out")).output == program.url("out/signal") + "\n")
   }
 
+  @Test func `an upload says that it goes on after the first signal, and leaves at the second`() async throws
+  {
+    let program = try Program()
+    try program.directory.write("work/tree/a", "x")
+    // A minute of work, of which the test waits for none.
+    try program.directory.write("work/tree/large", String(repeating: "x", count: 6 << 20))
+    let running = try program.start([
+      "upload", "tree", program.url("t"), "--verbose", "--max-upload-rate", "100K",
+    ])
+    #expect(await running.says("upload a"))
+    running.send(SIGINT)
+    #expect(await running.says("a second signal leaves at once"))
+    running.send(SIGTERM)
+    #expect(await running.ending().status == 128 + SIGTERM)
+  }
+
   // MARK: watch
 
   @Test(arguments: [SIGINT, SIGTERM, SIGHUP])

@@ -26,8 +26,11 @@ struct UploadCommand: AsyncParsableCommand {
       properties: try properties.properties())
     try await oneShot.carryOut(spec, as: "upload") { scope, label, narrator in
       let supervisor = Supervisor()
-      // There is nothing to finish but the upload itself, so the first signal changes nothing.
-      supervisor.react { _ in }
+      // There is nothing to finish but the upload itself, so the first signal changes nothing; without a word it would
+      // seem lost.
+      supervisor.react { _ in
+        narrator.tell(.notice("\(label): it goes on to its end; a second signal leaves at once"))
+      }
       supervisor.reactToSecond { _ in scope.abandon() }
       let report: MirrorReport
       do {
