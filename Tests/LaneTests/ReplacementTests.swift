@@ -31,6 +31,19 @@ import Testing
     }
   }
 
+  @Test func `a file whose name a directory took and left with is deleted`() async throws {
+    try await run { mirror, store in
+      try mirror.write("a", "file")
+      try await mirror.lane.flush()
+      try mirror.remove("a")
+      try mirror.write("a/b", "below")
+      try mirror.move("tree/a", "outside/a")
+      try await mirror.lane.flush()
+      #expect(await store.keys == [])
+      await mirror.finish()
+    }
+  }
+
   @Test func `the exit deletes the object of a file that is a directory now`() async throws {
     try await run { mirror, store in
       try mirror.write("a/b", "below")
