@@ -27,6 +27,8 @@ final class LaneUnderTest: Sendable {
     var maxWatches: Int?
     var symlinks = SymlinkPolicy.skip
     var auditInterval: Duration?
+    /// No test waits for it, unless it says so.
+    var pollInterval: Duration = .seconds(3600)
     var singleThreshold: Int64 = 16 << 20
     var partBytes: Int64 = 16 << 20
 
@@ -75,6 +77,7 @@ final class LaneUnderTest: Sendable {
       commitOrder: CommitOrder { path in markers.contains { $0.matches(path) } },
       compare: .standard, bound: configuration.bound, width: 16)
     settings.auditInterval = configuration.auditInterval
+    settings.pollInterval = configuration.pollInterval
     settings.maxWatches = configuration.maxWatches
     var logger = Logger(label: "test")
     logger.logLevel = .error
