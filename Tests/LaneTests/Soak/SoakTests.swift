@@ -29,7 +29,12 @@ import Testing
     #expect(!outcome.checkpointsRead.isEmpty, note)
     // What a comparison finds superfluous waits for the exit.
     let isWatched = run.overflows == 0 && run.maxWatches == nil && !run.isLimited
-    #expect(outcome.differencesBeforeExit.filter { isWatched || !$0.hasPrefix("extra") } == [], note)
+    let differences = outcome.differencesBeforeExit.filter { isWatched || !$0.hasPrefix("extra") }
+    #expect(differences == [], note)
+    for difference in differences {
+      print("soak: requests about \(difference):")
+      for request in outcome.histories[difference, default: []].suffix(40) { print("  \(request)") }
+    }
     #expect(outcome.differences == [], note)
     #expect(outcome.failures == [], note)
   }
