@@ -74,7 +74,7 @@ let package = Package(
     tests("LoopThreadTests", ["LoopThread"]),
     tests("LocalSocketTests", ["LocalSocket", "TestSupport", systemPackage]),
     tests("LocalTreeTests", ["LocalTree", "MirrorModel", "CLinux", systemPackage]),
-    tests("FileWatchTests", ["FileWatch", "MirrorModel", "LoopThread", systemPackage]),
+    tests("FileWatchTests", ["FileWatch", "MirrorModel", "LoopThread", "TestSupport", systemPackage]),
     tests("TransferLogTests", ["TransferLog", systemPackage]),
     tests(
       "S3MirrorTests",

@@ -11,7 +11,7 @@ import Testing
     let store = FakeObjectStore()
     var configuration = LaneUnderTest.Configuration(interval: .milliseconds(20))
     configuration.maxWatches = 1
-    let mirror = try LaneUnderTest(store, configuration) { tree in
+    let mirror = try await LaneUnderTest(store, configuration) { tree in
       for name in ["d", "e"] { try #require(mkdir(tree + "/" + name, 0o755) == 0) }
     }
     try await mirror.start()
@@ -33,7 +33,7 @@ import Testing
     let store = FakeObjectStore()
     var configuration = LaneUnderTest.Configuration(interval: .milliseconds(20))
     configuration.maxWatches = 2
-    let mirror = try LaneUnderTest(store, configuration) { tree in
+    let mirror = try await LaneUnderTest(store, configuration) { tree in
       for name in ["d", "e"] { try #require(mkdir(tree + "/" + name, 0o755) == 0) }
     }
     try await mirror.start()
@@ -57,7 +57,7 @@ import Testing
     let store = FakeObjectStore()
     var configuration = LaneUnderTest.Configuration(interval: .zero)
     configuration.maxWatches = 1
-    let mirror = try LaneUnderTest(store, configuration) { tree in
+    let mirror = try await LaneUnderTest(store, configuration) { tree in
       try #require(mkdir(tree + "/d", 0o755) == 0)
     }
     try await mirror.start()
@@ -79,7 +79,7 @@ import Testing
     var configuration = LaneUnderTest.Configuration(interval: .zero)
     configuration.maxWatches = 1
     configuration.pollInterval = pollInterval
-    let mirror = try LaneUnderTest(store, configuration) { tree in
+    let mirror = try await LaneUnderTest(store, configuration) { tree in
       try #require(mkdir(tree + "/d", 0o755) == 0)
     }
     try await mirror.start()
@@ -151,7 +151,7 @@ import Testing
     let store = FakeObjectStore()
     var configuration = LaneUnderTest.Configuration()
     configuration.maxWatches = 1
-    let mirror = try LaneUnderTest(store, configuration) { tree in
+    let mirror = try await LaneUnderTest(store, configuration) { tree in
       try #require(mkdir(tree + "/runs", 0o755) == 0)
     }
     try await mirror.start()

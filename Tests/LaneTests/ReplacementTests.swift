@@ -9,7 +9,7 @@ import Testing
 @Suite struct ReplacementTests {
   private func run(_ body: (LaneUnderTest, FakeObjectStore) async throws -> Void) async throws {
     let store = FakeObjectStore()
-    let mirror = try LaneUnderTest(store)
+    let mirror = try await LaneUnderTest(store)
     try await mirror.start()
     try await body(mirror, store)
     try mirror.removeDirectory()

@@ -52,7 +52,7 @@ struct SoakRun {
     configuration.singleThreshold = 5 << 20
     configuration.partBytes = 5 << 20
     configuration.openFileGrace = .milliseconds(50)
-    let mirror = try LaneUnderTest(witness, configuration)
+    let mirror = try await LaneUnderTest(witness, configuration)
     try await mirror.start()
     var outcome = Outcome()
     let reader = MarkerReader(store: store, prefix: prefix)
