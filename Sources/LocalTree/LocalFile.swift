@@ -14,7 +14,7 @@ package final class LocalFile: Sendable {
   package let stamp: FileStamp
   private let descriptor: OpenDescriptor
   private let root: TreeRoot
-  /// Made with the first lease: what a lease on this file tells, and the signal that its break would send.
+  /// What a lease on this file tells, learnt with the first one. Held over a probe: one at a time.
   private let lease = Mutex<LeaseTestimony?>(nil)
 
   init(_ descriptor: OpenDescriptor, stamp: FileStamp, path: RelativePath, root: TreeRoot) {
@@ -87,15 +87,23 @@ package final class LocalFile: Sendable {
   ///
   /// A process that opens the file for writing in that instant waits in open(2) until the release; the kernel
   /// announces it to the lease's holder by a signal, SIGIO unless told otherwise, which would end this process.
-  /// F_SETSIG therefore names SIGURG before the lease is asked for: ignored by default, so no disposition of the host
-  /// program is touched, and a handler of its own must expect stray ones. A realtime signal would not do: when
-  /// its queue is full the kernel falls back on SIGIO; a standard signal has no queue.
+  /// F_SETSIG therefore names SIGURG before each lease is asked for, since the release of one makes it SIGIO again
+  /// (lease_modify in the kernel's fs/locks.c), and no two probes overlap. SIGURG is ignored by default, so no
+  /// disposition of the host program is touched, and a handler of its own must expect stray ones. A realtime signal
+  /// would not do: when its queue is full the kernel falls back on SIGIO; a standard signal has no queue.
   ///
   /// - Parameter whileLeased: for tests, which need to act in that instant.
   func probeWriters(whileLeased: () -> Void) -> WriterProbe {
+    lease.withLock { probeWriters(testimony: &$0, whileLeased: whileLeased) }
+  }
+
+  private func probeWriters(testimony known: inout LeaseTestimony?, whileLeased: () -> Void) -> WriterProbe {
     do {
-      let testimony = try leaseTestimony()
+      let testimony: LeaseTestimony
+      if let known { testimony = known } else { testimony = try LeaseTestimony(of: descriptor) }
+      known = testimony
       if testimony == .worthless { return .unknown(.notSupported) }
+      _ = try uninterrupted { s3m_set_lease_signal(descriptor.raw, SIGURG) }
       do {
         _ = try uninterrupted { s3m_set_lease(descriptor.raw, CInt(F_RDLCK)) }
       } catch .resourceTemporarilyUnavailable {
@@ -107,23 +115,12 @@ package final class LocalFile: Sendable {
       do {
         _ = try uninterrupted { s3m_set_lease(descriptor.raw, CInt(F_UNLCK)) }
       } catch .resourceTemporarilyUnavailable {
-        // Nothing to release: the kernel took it back after /proc/sys/fs/lease-break-time, or another probe released it.
+        // Nothing to release: the kernel took it back after /proc/sys/fs/lease-break-time.
       }
       if !isKept { return .present }
       return testimony == .whole ? .none : .unknown(.notSupported)
     } catch {
       return .unknown(error)
-    }
-  }
-
-  /// What a lease here is worth; where it is worth anything, its signal is set.
-  private func leaseTestimony() throws(Errno) -> LeaseTestimony {
-    try lease.withLock { lease throws(Errno) in
-      if let lease { return lease }
-      let testimony = try LeaseTestimony(of: descriptor)
-      if testimony != .worthless { _ = try uninterrupted { s3m_set_lease_signal(descriptor.raw, SIGURG) } }
-      lease = testimony
-      return testimony
     }
   }
 

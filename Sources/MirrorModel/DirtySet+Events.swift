@@ -143,7 +143,8 @@ extension DirtySet {
   private mutating func noteDirectoryGone(_ directory: RelativePath, at now: Instant) {
     var isNew = newDirectories.contains(directory) && !mayBePublished(directory)
     var oldest = now
-    for (path, entry) in entries where path.isWithin(directory) {
+    // An entry of the directory's own name is a file's that had it before: no object below the directory.
+    for (path, entry) in entries where path.isWithin(directory) && path != directory {
       oldest = min(oldest, entry.firstChange)
       // What lay here before the directory was made anew.
       if !entry.isNew { isNew = false }

@@ -163,6 +163,15 @@ package struct UploadSchedule: Sendable {
     return dirty.entries.keys + inHand
   }
 
+  /// Whether a tick would take one of these paths.
+  package func hasReady(where isMeant: (RelativePath) -> Bool, at now: Instant) -> Bool {
+    guard let wake = wakeTime(at: now), wake <= now else { return false }
+    let readiness = Readiness(policy: policy, failures: failures)
+    return dirty.entries.contains { path, entry in
+      isMeant(path) && readiness.isReady(path, entry, for: .tick, at: now)
+    }
+  }
+
   private mutating func isTickDue(at now: Instant) -> Bool {
     guard let wake = wakeTime(at: now), wake <= now else { return false }
     guard policy.interval == .zero else { return true }

@@ -56,7 +56,7 @@ struct `mounts below the root` {
     #expect(run("mount", "-t", "tmpfs", "none", tree.root))
     try tree.write("x")
     let log = EventLog()
-    let watcher = try TreeWatcher(root: .init(tree.root)) { log.append($0) }
+    let watcher = try await makeWatcher(tree.root) { log.append($0) }
     try await watcher.start()
     #expect(run("umount", tree.root))
     await log.wait(for: "rootLost")

@@ -3,6 +3,7 @@ import Foundation
 import MirrorModel
 import Synchronization
 import SystemPackage
+import TestSupport
 import Testing
 
 /// A directory on disk for one test, removed with it. The watched root is `tree` in it, so that there is an outside.
@@ -101,6 +102,20 @@ final class EventLog: Sendable {
   }
 }
 
+/// A watcher that does not run yet, as soon as there is an inotify instance for it.
+func makeWatcher(
+  _ root: String, _ configuration: TreeWatcher.Configuration = .init(),
+  sink: @escaping @Sendable ([WatchEvent]) -> Void
+) async throws -> TreeWatcher {
+  while true {
+    do {
+      return try TreeWatcher(root: FilePath(root), configuration: configuration, sink: sink)
+    } catch WatchError.instanceLimit {
+      try await InotifyInstances.waitForOne()
+    }
+  }
+}
+
 /// Runs a test with a watcher over a scratch tree and ends both.
 ///
 /// - Parameter prepare: builds what lies there when the watch begins.
@@ -111,7 +126,7 @@ func withWatcher(
   let tree = try ScratchTree()
   try prepare(tree)
   let log = EventLog()
-  let watcher = try TreeWatcher(root: FilePath(tree.root), configuration: configuration) { log.append($0) }
+  let watcher = try await makeWatcher(tree.root, configuration) { log.append($0) }
   do {
     try await watcher.start()
     try await body(tree, watcher, log)

@@ -27,7 +27,7 @@ import Testing
     let isFirst = Atomic(true)
     let tree = try ScratchTree()
     let log = EventLog()
-    let watcher = try TreeWatcher(root: FilePath(tree.root)) { events in
+    let watcher = try await makeWatcher(tree.root) { events in
       // The first batch holds the watcher back until the kernel's queue is full.
       if isFirst.exchange(false, ordering: .relaxed) { gate.wait() }
       log.append(events)
@@ -167,7 +167,7 @@ import Testing
     let tree = try ScratchTree()
     try tree.makeDirectory("deep")
     let log = EventLog()
-    let watcher = try TreeWatcher(root: FilePath(tree.path("deep"))) { log.append($0) }
+    let watcher = try await makeWatcher(tree.path("deep")) { log.append($0) }
     try await watcher.start()
     try tree.move("^tree", "^elsewhere")
     await watcher.fence()
@@ -176,7 +176,7 @@ import Testing
   }
 
   @Test func `a missing root is an error that names it`() async throws {
-    let watcher = try TreeWatcher(root: "/nonexistent/s3m") { _ in }
+    let watcher = try await makeWatcher("/nonexistent/s3m") { _ in }
     let error = await #expect(throws: WatchError.self) { try await watcher.start() }
     #expect(error?.description.contains("/nonexistent/s3m") == true)
     await watcher.stop()

@@ -10,7 +10,7 @@ import Testing
   @Test func `20,000 files in 500 directories made while the watch begins`() async throws {
     let tree = try ScratchTree()
     let log = EventLog()
-    let watcher = try TreeWatcher(root: FilePath(tree.root)) { log.append($0) }
+    let watcher = try await makeWatcher(tree.root) { log.append($0) }
     let writers = (0..<4).map { writer in
       thread {
         for directory in 0..<125 {
@@ -44,7 +44,7 @@ import Testing
       try tree.write("d\(index)/start")
     }
     let log = EventLog()
-    let watcher = try TreeWatcher(root: FilePath(tree.root)) { log.append($0) }
+    let watcher = try await makeWatcher(tree.root) { log.append($0) }
     let first = (0..<4).map { number in
       thread { storm(in: tree, seed: seed * 100 + UInt64(number), steps: 400) }
     }

@@ -8,7 +8,7 @@ import Testing
   private func mirror(_ store: FakeObjectStore) async throws -> LaneUnderTest {
     var configuration = LaneUnderTest.Configuration()
     configuration.auditInterval = .milliseconds(20)
-    let mirror = try LaneUnderTest(store, configuration)
+    let mirror = try await LaneUnderTest(store, configuration)
     try await mirror.start()
     return mirror
   }

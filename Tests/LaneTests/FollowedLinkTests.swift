@@ -6,10 +6,12 @@ import Testing
 
 /// `symlinks: .follow`: what links lead to is uploaded under the links' names.
 @Suite struct FollowedLinkTests {
-  private func lane(_ store: FakeObjectStore, prepare: (String) throws -> Void) throws -> LaneUnderTest {
+  private func lane(_ store: FakeObjectStore, prepare: (String) throws -> Void) async throws
+    -> LaneUnderTest
+  {
     var configuration = LaneUnderTest.Configuration()
     configuration.symlinks = .follow
-    return try LaneUnderTest(store, configuration, prepare: prepare)
+    return try await LaneUnderTest(store, configuration, prepare: prepare)
   }
 
   private func link(_ path: String, to target: String) throws {
@@ -22,7 +24,7 @@ import Testing
 
   @Test func `entry uploads what links to files and directories lead to`() async throws {
     let store = FakeObjectStore()
-    let under = try lane(store) { tree in
+    let under = try await lane(store) { tree in
       try write(tree + "/../outside/file", "file")
       try FileManager.default.createDirectory(
         atPath: tree + "/../outside/d", withIntermediateDirectories: true)
@@ -39,7 +41,7 @@ import Testing
 
   @Test func `a link that is made later is followed at the next tick`() async throws {
     let store = FakeObjectStore()
-    let under = try lane(store) { tree in try write(tree + "/../outside/file", "file") }
+    let under = try await lane(store) { tree in try write(tree + "/../outside/file", "file") }
     try await under.start()
     try link(under.tree + "/late", to: "../outside/file")
     try await under.lane.flush()
@@ -50,7 +52,7 @@ import Testing
 
   @Test func `a link whose target is lost keeps its object, a link that is removed does not`() async throws {
     let store = FakeObjectStore()
-    let under = try lane(store) { tree in
+    let under = try await lane(store) { tree in
       for name in ["kept", "gone"] {
         try write(tree + "/../outside/" + name, name)
         try link(tree + "/" + name, to: "../outside/" + name)
@@ -68,7 +70,7 @@ import Testing
 
   @Test func `a loop of links is passed over`() async throws {
     let store = FakeObjectStore()
-    let under = try lane(store) { tree in
+    let under = try await lane(store) { tree in
       try write(tree + "/file", "file")
       try link(tree + "/self", to: "self")
       try link(tree + "/up", to: ".")

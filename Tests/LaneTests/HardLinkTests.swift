@@ -10,7 +10,7 @@ import Testing
     prepare: (String) throws -> Void = { _ in }, _ body: (LaneUnderTest, FakeObjectStore) async throws -> Void
   ) async throws {
     let store = FakeObjectStore()
-    let mirror = try LaneUnderTest(store, prepare: prepare)
+    let mirror = try await LaneUnderTest(store, prepare: prepare)
     try await mirror.start()
     try await body(mirror, store)
     await mirror.finish()

@@ -4,6 +4,7 @@ import LocalTree
 import MirrorModel
 import Synchronization
 import SystemPackage
+import TestSupport
 import Testing
 
 @testable import S3Mirror
@@ -40,6 +41,7 @@ import Testing
     await place.retryUnwatched()
     #expect(told.events.withLock { $0 } == [compare, compare])
 
+    try await InotifyInstances.waitForOne()
     // The third try gets one: compared once more after the watch is in place, and from then on told by events.
     await place.retryUnwatched()
     #expect(told.events.withLock { $0 } == [compare, compare, compare])

@@ -11,7 +11,7 @@ import Testing
     interval: Duration? = nil, _ body: (LaneUnderTest, FakeObjectStore) async throws -> Void
   ) async throws {
     let store = FakeObjectStore()
-    let mirror = try LaneUnderTest(store, .init(interval: interval))
+    let mirror = try await LaneUnderTest(store, .init(interval: interval))
     try await mirror.start()
     try mirror.write("a", "one")
     try mirror.write("d/b", "two")
@@ -105,7 +105,7 @@ import Testing
 
   @Test(.enabled(if: canMount)) func `an unmounted root is not an empty one`() async throws {
     let store = FakeObjectStore()
-    let mirror = try LaneUnderTest(store, .init(interval: .milliseconds(20))) { tree in
+    let mirror = try await LaneUnderTest(store, .init(interval: .milliseconds(20))) { tree in
       try #require(mount("none", tree, "tmpfs", 0, nil) == 0)
     }
     try await mirror.start()

@@ -8,7 +8,7 @@ import Testing
 @Suite struct NewNameTests {
   private func run(_ body: (LaneUnderTest, FakeObjectStore) async throws -> Void) async throws -> [String] {
     let store = FakeObjectStore()
-    let mirror = try LaneUnderTest(store)
+    let mirror = try await LaneUnderTest(store)
     try await mirror.start()
     try await body(mirror, store)
     await mirror.finish()

@@ -12,7 +12,7 @@ import Testing
     let store = FakeObjectStore()
     var configuration = LaneUnderTest.Configuration(interval: interval)
     configuration.openFileGrace = grace
-    let mirror = try LaneUnderTest(store, configuration)
+    let mirror = try await LaneUnderTest(store, configuration)
     try await mirror.start()
     try await body(mirror, store)
     await mirror.finish()

@@ -11,7 +11,7 @@ import Testing
     let store = FakeObjectStore()
     var configuration = LaneUnderTest.Configuration(interval: .milliseconds(20))
     configuration.maxWatches = 1
-    let mirror = try LaneUnderTest(store, configuration) { tree in
+    let mirror = try await LaneUnderTest(store, configuration) { tree in
       for name in ["d", "e"] { try #require(mkdir(tree + "/" + name, 0o755) == 0) }
     }
     try await mirror.start()
@@ -33,7 +33,7 @@ import Testing
     let store = FakeObjectStore()
     var configuration = LaneUnderTest.Configuration(interval: .milliseconds(20))
     configuration.maxWatches = 2
-    let mirror = try LaneUnderTest(store, configuration) { tree in
+    let mirror = try await LaneUnderTest(store, configuration) { tree in
       for name in ["d", "e"] { try #require(mkdir(tree + "/" + name, 0o755) == 0) }
     }
     try await mirror.start()
@@ -57,7 +57,7 @@ import Testing
     let store = FakeObjectStore()
     var configuration = LaneUnderTest.Configuration(interval: .zero)
     configuration.maxWatches = 1
-    let mirror = try LaneUnderTest(store, configuration) { tree in
+    let mirror = try await LaneUnderTest(store, configuration) { tree in
       try #require(mkdir(tree + "/d", 0o755) == 0)
     }
     try await mirror.start()
@@ -71,12 +71,87 @@ import Testing
     try mirror.removeDirectory()
   }
 
+  /// A mirror without an interval over a watched root and `d`, which is not watched and was compared.
+  private func immediate(
+    _ store: FakeObjectStore, pollInterval: Duration = .seconds(3600),
+    _ body: (LaneUnderTest) async throws -> Void
+  ) async throws {
+    var configuration = LaneUnderTest.Configuration(interval: .zero)
+    configuration.maxWatches = 1
+    configuration.pollInterval = pollInterval
+    let mirror = try await LaneUnderTest(store, configuration) { tree in
+      try #require(mkdir(tree + "/d", 0o755) == 0)
+    }
+    try await mirror.start()
+    // The comparison that the watch asked for at entry.
+    await mirror.notices.wait { heard in heard.compactMap(\.summary).contains { $0.kind == .tick } }
+    try await body(mirror)
+    await mirror.finish()
+    try mirror.removeDirectory()
+  }
+
+  @Test func `without an interval, what has no watch is compared from time to time`() async throws {
+    let store = FakeObjectStore()
+    try await immediate(store, pollInterval: .milliseconds(20)) { mirror in
+      for text in ["one", "two"] {
+        try mirror.write("d/f", text)
+        let published = text == "one" ? 1 : 2
+        await mirror.notices.wait { heard in
+          heard.compactMap(\.summary).count { $0.published > 0 } == published
+        }
+        #expect(await store.text("t/d/f") == text)
+      }
+    }
+  }
+
+  @Test func `without an interval, a marker waits for the comparison of what has no watch`() async throws {
+    let store = FakeObjectStore()
+    try await immediate(store) { mirror in
+      for text in ["one", "two"] {
+        try mirror.write("d/f", text)
+        try mirror.write("latest", text)
+        while await store.text("t/latest") != text {
+          let passes = mirror.notices.passes.count
+          let latest = await store.text("t/latest")
+          if latest != text { await mirror.notices.wait { $0.compactMap(\.summary).count > passes } }
+        }
+        #expect(await store.text("t/d/f") == text)
+      }
+    }
+  }
+
+  @Test func `without an interval, a flush publishes what has no watch too`() async throws {
+    let store = FakeObjectStore()
+    try await immediate(store) { mirror in
+      for text in ["one", "two"] {
+        try mirror.write("d/f", text)
+        try await mirror.lane.flush()
+        #expect(await store.text("t/d/f") == text)
+      }
+    }
+  }
+
+  @Test func `without an interval, no marker runs ahead of what has no watch at the end`() async throws {
+    let store = FakeObjectStore()
+    try await immediate(store) { mirror in
+      // The tick cannot take the marker before the end does.
+      mirror.lane.requestEnd()
+      try mirror.write("d/f", "last")
+      try mirror.write("latest", "last")
+      await store.hold { call in
+        guard call.operation == "PutObject", call.key == "t/latest" else { return }
+        #expect(await store.text("t/d/f") == "last")
+      }
+    }
+    #expect(await store.text("t/latest") == "last")
+  }
+
   @Test func `a marker that is rewritten where nothing is watched never runs ahead of its data`() async throws
   {
     let store = FakeObjectStore()
     var configuration = LaneUnderTest.Configuration()
     configuration.maxWatches = 1
-    let mirror = try LaneUnderTest(store, configuration) { tree in
+    let mirror = try await LaneUnderTest(store, configuration) { tree in
       try #require(mkdir(tree + "/runs", 0o755) == 0)
     }
     try await mirror.start()

@@ -9,7 +9,7 @@ import Testing
 @Suite struct ReplacementTests {
   private func run(_ body: (LaneUnderTest, FakeObjectStore) async throws -> Void) async throws {
     let store = FakeObjectStore()
-    let mirror = try LaneUnderTest(store)
+    let mirror = try await LaneUnderTest(store)
     try await mirror.start()
     try await body(mirror, store)
     try mirror.removeDirectory()
@@ -27,6 +27,19 @@ import Testing
       try mirror.write("a", "file again")
       try await mirror.lane.flush()
       #expect(await store.keys == ["t/a"])
+      await mirror.finish()
+    }
+  }
+
+  @Test func `a file whose name a directory took and left with is deleted`() async throws {
+    try await run { mirror, store in
+      try mirror.write("a", "file")
+      try await mirror.lane.flush()
+      try mirror.remove("a")
+      try mirror.write("a/b", "below")
+      try mirror.move("tree/a", "outside/a")
+      try await mirror.lane.flush()
+      #expect(await store.keys == [])
       await mirror.finish()
     }
   }

@@ -9,7 +9,7 @@ import Testing
   @Test func `one dirty file among thousands costs one request`() async throws {
     let count = 5000
     let store = FakeObjectStore()
-    let mirror = try LaneUnderTest(store) { tree in
+    let mirror = try await LaneUnderTest(store) { tree in
       for directory in 0..<50 {
         try #require(mkdir("\(tree)/d\(directory)", 0o755) == 0)
         for file in 0..<(count / 50) { close(creat("\(tree)/d\(directory)/f\(file)", 0o644)) }

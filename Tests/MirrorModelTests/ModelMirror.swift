@@ -221,7 +221,8 @@ struct ModelMirror {
         running.back.entries[path] = running.batch.entries[path]
       }
       let below = bucket.keys.filter { path in
-        running.batch.goneDirectories.keys.contains { path.isWithin($0) }
+        // As a listing of the keys that begin with `directory/`: the object of its own name is not among them.
+        running.batch.goneDirectories.keys.contains { path.isWithin($0) && path != $0 }
       }
       for path in running.absent.filter({ !origins.contains($0) }) + below where tree.file(at: path) == nil {
         bucket[path] = nil

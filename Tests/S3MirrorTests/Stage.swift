@@ -51,6 +51,18 @@ final class Stage: Sendable {
     _ kind: Kind = .fake, behaviour: FakeBucket.Behaviour = .init(),
     _ body: (Stage) async throws -> Void
   ) async throws {
+    try await instances.withPermit {
+      try await InotifyInstances.waitForOne()
+      try await playNow(kind, behaviour: behaviour, body)
+    }
+  }
+
+  /// Far fewer than a user has inotify instances: without one a mirror polls, and that is another test.
+  private static let instances = FairSemaphore(capacity: 16)
+
+  private static func playNow(
+    _ kind: Kind, behaviour: FakeBucket.Behaviour, _ body: (Stage) async throws -> Void
+  ) async throws {
     let process = ProcessEnvironment(overriding: nil)
     let source =
       kind == .server

@@ -44,12 +44,20 @@ final class LaneSchedule: Sendable {
   private let isImmediate: Bool
   private let hasTicks: Bool
   private let auditInterval: Duration?
+  private let pollInterval: Duration
+  private let commitOrder: CommitOrder
 
   /// How often a lost root is looked for and unwatched parts are compared where no interval says it.
-  static let pollInterval: Duration = .seconds(10)
+  static let standardPollInterval: Duration = .seconds(10)
 
-  init(policy: UploadSchedule.Policy, auditInterval: Duration? = nil) {
+  init(
+    policy: UploadSchedule.Policy, auditInterval: Duration? = nil,
+    pollInterval: Duration = LaneSchedule.standardPollInterval,
+    commitOrder: CommitOrder = CommitOrder { _ in false }
+  ) {
     let now = ContinuousClock.now
+    self.pollInterval = pollInterval
+    self.commitOrder = commitOrder
     isImmediate = policy.interval == .zero
     hasTicks = policy.interval.map { $0 > .zero } ?? false
     self.auditInterval = auditInterval
@@ -71,7 +79,7 @@ final class LaneSchedule: Sendable {
       if isImmediate, state.nextLook == nil,
         state.schedule.dirty.rescans.contains(where: { $0.value.isStanding })
       {
-        state.nextLook = now + Self.pollInterval
+        state.nextLook = now + pollInterval
       }
       return isRootLost
     }
@@ -142,8 +150,11 @@ final class LaneSchedule: Sendable {
 
   /// The next thing to do, waiting for it if need be.
   ///
-  /// - Parameter fence: makes sure that every change until now has been noted; called before a flush takes its batch.
-  func next(fence: @Sendable () async -> Void) async -> Command {
+  /// - Parameters:
+  ///   - fence: makes sure that every change until now has been noted; called before a flush takes its batch.
+  ///   - poll: has noted what is not watched. Called, where the interval is zero, before a batch is taken that a marker or
+  ///     a flush makes answer for what no event tells of.
+  func next(fence: @Sendable () async -> Void, poll: @Sendable () async -> Void = {}) async -> Command {
     while true {
       let flushes = state.withLock { state in
         defer { state.flushes = [] }
@@ -151,20 +162,32 @@ final class LaneSchedule: Sendable {
       }
       if !flushes.isEmpty {
         await fence()
+        if isImmediate { await poll() }
         if isRootLost { return .look(answering: flushes) }
         let pass = state.withLock { $0.schedule.begin(.flush, at: .now) }
         return pass.map { .pass($0, answering: flushes) } ?? .answer(flushes)
       }
       if state.withLock({ $0.isEnding }) { return .end }
       if let chore = state.withLock({ takeChore(from: &$0) }) { return chore }
-      if let pass = state.withLock({ $0.schedule.begin(.tick, at: .now) }) {
-        return .pass(pass, answering: [])
-      }
+      if let pass = await tick(poll: poll) { return .pass(pass, answering: []) }
       await doorbell.wait(
         until: state.withLock { state in
           [state.schedule.wakeTime(at: .now), state.nextLook, state.nextAudit].compactMap { $0 }.min()
         })
     }
+  }
+
+  private func tick(poll: @Sendable () async -> Void) async -> UploadSchedule.Pass? {
+    let (pass, takesMarkers) = state.withLock { state in
+      let now = ContinuousClock.now
+      if isImmediate, state.schedule.hasReady(where: commitOrder.isMarker, at: now) {
+        return (UploadSchedule.Pass?.none, true)
+      }
+      return (state.schedule.begin(.tick, at: now), false)
+    }
+    guard takesMarkers else { return pass }
+    await poll()
+    return state.withLock { $0.schedule.begin(.tick, at: .now) }
   }
 
   /// What is due besides passes.
@@ -175,7 +198,7 @@ final class LaneSchedule: Sendable {
     if let look = [tick, state.nextLook].compactMap({ $0 }).min(), look <= now, look != state.lastLook {
       state.lastLook = look
       // What is polled asks for the next look by its events.
-      state.nextLook = isRootLost && !hasTicks ? now + Self.pollInterval : nil
+      state.nextLook = isRootLost && !hasTicks ? now + pollInterval : nil
       return .look(answering: [])
     }
     if let audit = state.nextAudit, let auditInterval, audit <= now {

@@ -17,7 +17,7 @@ extension UploadLane {
     let kind: PassSummary.Kind = pass.trigger == .flush ? .flush : pass.trigger == .tick ? .tick : .exit
     let requestsBefore = requests.counts
     // Where the interval is zero, passes come as changes do, and what is polled has a rhythm of its own.
-    if pass.trigger != .tick || settings.policy.interval != .zero { await place.retryUnwatched() }
+    if settings.policy.interval != .zero { await place.retryUnwatched() }
     let batch = pass.batch
     var outcome = PassOutcome(summary: summary(of: kind))
     guard !schedule.isRootLost else {

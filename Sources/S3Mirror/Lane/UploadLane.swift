@@ -26,6 +26,8 @@ final class UploadLane: Sendable {
     var width: Int
     /// Time from audit to audit, a comparison of everything that should find nothing; nil makes none.
     var auditInterval: Duration?
+    /// How often what has no watch is compared where no interval says it.
+    var pollInterval = LaneSchedule.standardPollInterval
     /// For tests: the watch limit of this upload.
     var maxWatches: Int?
   }
@@ -90,7 +92,9 @@ final class UploadLane: Sendable {
       wallClock: wallClock)
     state = Mutex(State(report: .init(name: settings.name)))
     notices = ConditionNotices(name: settings.name, journal: journal)
-    let schedule = LaneSchedule(policy: settings.policy, auditInterval: settings.auditInterval)
+    let schedule = LaneSchedule(
+      policy: settings.policy, auditInterval: settings.auditInterval, pollInterval: settings.pollInterval,
+      commitOrder: settings.commitOrder)
     self.schedule = schedule
     let filter = settings.filter
     let markers = settings.emptyDirectories == .marker ? DirectoryMarkers(ledger: ledger) : nil
@@ -160,7 +164,8 @@ final class UploadLane: Sendable {
   /// Works off ticks and flushes until `finish` is called.
   func run() async {
     while true {
-      let command = await schedule.next { [place] in await place.fence() }
+      let command = await schedule.next(
+        fence: { [place] in await place.fence() }, poll: { [place] in await place.retryUnwatched() })
       switch command {
       case .end:
         return

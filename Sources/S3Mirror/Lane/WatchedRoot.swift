@@ -43,7 +43,8 @@ final class WatchedRoot: Sendable {
   /// False for an upload that is one comparison and no more.
   var isWatching: Bool { makeWatcher != nil }
 
-  private var lacksWatcher: Bool { makeWatcher != nil && watcher == nil }
+  /// While the limit of inotify instances leaves no watch.
+  var lacksWatcher: Bool { makeWatcher != nil && watcher == nil }
 
   var root: TreeRoot { state.withLock { $0.root } }
 

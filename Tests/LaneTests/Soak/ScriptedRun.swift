@@ -34,7 +34,7 @@ struct ScriptedRun {
     let store = FakeObjectStore()
     var configuration = LaneUnderTest.Configuration()
     configuration.maxWatches = maxWatches
-    let mirror = try LaneUnderTest(store, configuration)
+    let mirror = try await LaneUnderTest(store, configuration)
     try await mirror.start()
     let writer = TreeWriter(
       root: mirror.tree, outside: mirror.outside,

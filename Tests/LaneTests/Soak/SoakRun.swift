@@ -29,6 +29,8 @@ struct SoakRun {
     var differences: [String] = []
     /// Before the exit's comparison had its say.
     var differencesBeforeExit: [String] = []
+    /// What was asked of the bucket about each of those.
+    var histories: [String: [WitnessStore.Request]] = [:]
     var torn: [WitnessStore.Sighting] = []
     /// Versions in the middle of a change that went out under a proof that says "at rest".
     var wronglyProved: [String] = []
@@ -50,7 +52,7 @@ struct SoakRun {
     configuration.singleThreshold = 5 << 20
     configuration.partBytes = 5 << 20
     configuration.openFileGrace = .milliseconds(50)
-    let mirror = try LaneUnderTest(witness, configuration)
+    let mirror = try await LaneUnderTest(witness, configuration)
     try await mirror.start()
     var outcome = Outcome()
     let reader = MarkerReader(store: store, prefix: prefix)
@@ -79,7 +81,11 @@ struct SoakRun {
     }
     let picture = try TreePicture(of: mirror.tree)
     if case .whole(let name) = try await reader.read() { outcome.checkpointsRead.insert(name) }
-    outcome.differencesBeforeExit = picture.differences(from: try await store.contents(under: prefix))
+    let before = picture.differencesByPath(from: try await store.contents(under: prefix))
+    outcome.differencesBeforeExit = before.values.sorted()
+    for (path, difference) in before {
+      outcome.histories[difference] = witness.requests(about: prefix + path)
+    }
     outcome.report = await mirror.finish()
     outcome.failures = outcome.report.failures
     outcome.differences = picture.differences(from: try await store.contents(under: prefix))

@@ -26,20 +26,23 @@ struct TreePicture {
 
   /// What differs from the objects of a bucket, a line each.
   func differences(from objects: [String: [UInt8]]) -> [String] {
-    var lines: [String] = []
+    differencesByPath(from: objects).values.sorted()
+  }
+
+  func differencesByPath(from objects: [String: [UInt8]]) -> [String: String] {
+    var lines: [String: String] = [:]
     for (path, bytes) in files {
       guard let object = objects[path] else {
-        lines.append("missing \(path) (\(SelfDescribingContent.verdict(on: bytes)))")
+        lines[path] = "missing \(path) (\(SelfDescribingContent.verdict(on: bytes)))"
         continue
       }
       if object != bytes {
-        lines.append(
+        lines[path] =
           "different \(path): the file is \(SelfDescribingContent.verdict(on: bytes)), \(bytes.count) bytes; the object is \(SelfDescribingContent.verdict(on: object)), \(object.count) bytes"
-        )
       }
     }
-    for path in objects.keys where files[path] == nil && !isBelowLink(path) { lines.append("extra \(path)") }
-    return lines.sorted()
+    for path in objects.keys where files[path] == nil && !isBelowLink(path) { lines[path] = "extra \(path)" }
+    return lines
   }
 
   private func isBelowLink(_ path: String) -> Bool {

@@ -10,14 +10,27 @@ final class WitnessStore: ObjectStore {
     var verdict: SelfDescribingContent.Verdict
   }
 
+  /// A request that changes the bucket, and what came of it.
+  struct Request: Sendable, CustomStringConvertible {
+    var operation: String
+    var keys: [String]
+    var began: Duration
+    var ended: Duration
+    var outcome: String
+
+    var description: String { "\(began) to \(ended): \(operation) of \(keys): \(outcome)" }
+  }
+
   private struct State {
     var looked = 0
+    var requests: [Request] = []
     var unfinished: [Sighting] = []
     var torn: [Sighting] = []
   }
 
   private let base: any ObjectStore
   private let prefix: String
+  private let start = ContinuousClock.now
   private let state = Mutex(State())
 
   /// - Parameter prefix: of the keys that hold self-describing content; markers do not.
@@ -36,13 +49,64 @@ final class WitnessStore: ObjectStore {
   var torn: [Sighting] { state.withLock { $0.torn } }
 
   func send<Operation: S3Operation>(_ operation: Operation) async throws -> Operation.Output {
-    let output = try await base.send(operation)
+    let output = try await recording(operation)
     if let put = operation as? PutObject, let answer = output as? PutObject.Output {
       note(put.objectKey, answer.etag, try put.body.bytes(from: 0, limit: Int(put.body.byteCount)))
     } else if operation is CompleteMultipartUpload || operation is CopyObject, let key = operation.key {
       try await look(at: key)
     }
     return output
+  }
+
+  /// What was asked about a key, and about keys above and below it, in the order of the answers.
+  func requests(about key: String) -> [Request] {
+    let all = state.withLock { $0.requests }
+    return all.compactMap { request in
+      var request = request
+      let isAsked = request.keys.contains(key)
+      request.keys = request.keys.filter { $0.hasPrefix(key + "/") || key.hasPrefix($0 + "/") }
+      if request.keys.count > 3 { request.keys = Array(request.keys.prefix(3)) + ["…"] }
+      if isAsked { request.keys.insert(key, at: 0) }
+      return request.keys.isEmpty ? nil : request
+    }
+  }
+
+  private func recording<Operation: S3Operation>(_ operation: Operation) async throws -> Operation.Output {
+    let keys = Self.keysChanged(by: operation)
+    guard !keys.isEmpty else { return try await base.send(operation) }
+    let began = start.duration(to: .now)
+    func note(_ outcome: String) {
+      let request = Request(
+        operation: Operation.name, keys: keys, began: began, ended: start.duration(to: .now),
+        outcome: outcome)
+      state.withLock { $0.requests.append(request) }
+    }
+    do {
+      let output = try await base.send(operation)
+      note(Self.summary(of: output))
+      return output
+    } catch {
+      note("\(error)")
+      throw error
+    }
+  }
+
+  private static func keysChanged(by operation: some S3Operation) -> [String] {
+    if let delete = operation as? DeleteObjects { return delete.targets.map(\.key) }
+    if operation is PutObject || operation is CompleteMultipartUpload || operation is CopyObject
+      || operation is DeleteObject
+    {
+      return operation.key.map { [$0] } ?? []
+    }
+    return []
+  }
+
+  private static func summary(of output: some Sendable) -> String {
+    if let answer = output as? PutObject.Output { return answer.etag }
+    if let answer = output as? DeleteObjects.Output {
+      return "\(answer.failures), request \(answer.requestID ?? "-")"
+    }
+    return "\(output)"
   }
 
   private func look(at key: String) async throws {
