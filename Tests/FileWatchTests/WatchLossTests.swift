@@ -1,10 +1,12 @@
 import Dispatch
-import FileWatch
 import Foundation
 import MirrorModel
 import Synchronization
 import SystemPackage
+import TestSupport
 import Testing
+
+@testable import FileWatch
 
 @Suite struct `lost events and missing watches` {
   @Test func `an overflow has everything compared and new directories watched`() async throws {
@@ -115,6 +117,25 @@ import Testing
       await watcher.fence()
       #expect(log.take().contains("closed \(watched)/x"))
     }
+  }
+
+  /// The table is behind the disk while the rename's records wait, and the directory is not where it says.
+  @Test func `a directory without a watch that is renamed with its parent is still compared`() async throws {
+    try await InotifyInstances.waitForOne()
+    let tree = try ScratchTree()
+    try tree.makeDirectory("a")
+    try tree.makeDirectory("a/b")
+    var configuration = TreeWatcher.Configuration()
+    configuration.maxWatches = 2
+    let log = EventLog()
+    let watched = try WatchedTree(root: FilePath(tree.root), configuration: configuration) { log.append($0) }
+    try watched.start()
+    #expect(log.take() == ["rescan a/b watchLimit"])
+    try tree.move("a", "c")
+    watched.retryUnwatched()
+    _ = log.take()
+    watched.retryUnwatched()
+    #expect(log.take() == ["rescan c/b watchLimit"])
   }
 
   @Test func `a root without a watch is compared until it has one`() async throws {
