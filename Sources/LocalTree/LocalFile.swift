@@ -186,7 +186,7 @@ enum StampTestimony {
   case notEveryStore
 
   /// Filesystems whose files are nothing but pages in memory; linux/magic.h has the numbers.
-  private static let inMemory: Set<UInt32> = [
+  fileprivate static let inMemory: Set<UInt32> = [
     0x0102_1994,  // tmpfs
     0x8584_58F6,  // ramfs
   ]
@@ -201,6 +201,9 @@ enum StampTestimony {
 }
 
 extension OpenDescriptor {
+  /// Whether the file is on tmpfs or ramfs.
+  func liesInMemory() throws(Errno) -> Bool { StampTestimony.inMemory.contains(try filesystemMagic()) }
+
   /// fstatfs(2), `f_type`.
   fileprivate func filesystemMagic() throws(Errno) -> UInt32 {
     var filesystem = statfs()
