@@ -119,13 +119,13 @@ private struct DirectoryReader {
       while !record.isEmpty {
         let length = Int(record.loadUnaligned(fromByteOffset: Self.lengthOffset, as: UInt16.self))
         let name = UnsafeRawBufferPointer(rebasing: record[Self.nameOffset..<length])
-        try append(name.prefix { $0 != 0 }, type: CInt(record[Self.typeOffset]))
+        try append(name.prefix { $0 != 0 }, EntryKind(directoryType: record[Self.typeOffset]))
         record = UnsafeRawBufferPointer(rebasing: record[length...])
       }
     }
   }
 
-  private mutating func append(_ name: Slice<UnsafeRawBufferPointer>, type: CInt) throws(Errno) {
+  private mutating func append(_ name: Slice<UnsafeRawBufferPointer>, _ told: EntryKind?) throws(Errno) {
     if name.first == UInt8(ascii: "."), name.count == 1 || (name.count == 2 && name.last == UInt8(ascii: "."))
     {
       return
@@ -133,7 +133,7 @@ private struct DirectoryReader {
     let start = names.count
     names.append(contentsOf: name)
     names.append(0)
-    guard let (kind, isFollowed) = kind(at: start, type: type) else {
+    guard let (kind, isFollowed) = kind(at: start, told) else {
       names.removeSubrange(start...)
       return
     }
@@ -142,12 +142,11 @@ private struct DirectoryReader {
   }
 
   /// The kind of the name at `start`; nil when it is gone already.
-  private func kind(at start: Int, type: CInt) -> (EntryKind, isFollowed: Bool)? {
-    switch type {
-    case CInt(DT_REG): return (.file, false)
-    case CInt(DT_DIR): return (.directory, false)
-    case CInt(DT_LNK): return followed(start)
-    case CInt(DT_UNKNOWN):
+  private func kind(at start: Int, _ told: EntryKind?) -> (EntryKind, isFollowed: Bool)? {
+    switch told {
+    case .file?, .directory?, .special?: return told.map { ($0, false) }
+    case .symbolicLink?: return followed(start)
+    case nil:
       do {
         let kind = try DirectoryListing.status(in: descriptor, names, at: start, flags: AT_SYMLINK_NOFOLLOW)
           .kind
@@ -158,7 +157,6 @@ private struct DirectoryReader {
         // The walk will stat a file, fail as this did, and report it.
         return (.file, false)
       }
-    default: return (.special, false)
     }
   }
 

@@ -14,8 +14,8 @@ package final class LocalFile: Sendable {
   package let stamp: FileStamp
   private let descriptor: OpenDescriptor
   private let root: TreeRoot
-  /// What a lease on this file tells, learnt with the first one. Held over a probe: one at a time.
-  private let lease = Mutex<LeaseTestimony?>(nil)
+  /// The number of the file's filesystem, learnt when it is first asked for. Held over a probe: one at a time.
+  private let filesystem = Mutex<UInt32?>(nil)
 
   init(_ descriptor: OpenDescriptor, stamp: FileStamp, path: RelativePath, root: TreeRoot) {
     self.descriptor = descriptor
@@ -94,14 +94,12 @@ package final class LocalFile: Sendable {
   ///
   /// - Parameter whileLeased: for tests, which need to act in that instant.
   func probeWriters(whileLeased: () -> Void) -> WriterProbe {
-    lease.withLock { probeWriters(testimony: &$0, whileLeased: whileLeased) }
+    filesystem.withLock { probeWriters(filesystem: &$0, whileLeased: whileLeased) }
   }
 
-  private func probeWriters(testimony known: inout LeaseTestimony?, whileLeased: () -> Void) -> WriterProbe {
+  private func probeWriters(filesystem: inout UInt32?, whileLeased: () -> Void) -> WriterProbe {
     do {
-      let testimony: LeaseTestimony
-      if let known { testimony = known } else { testimony = try LeaseTestimony(of: descriptor) }
-      known = testimony
+      let testimony = LeaseTestimony(magic: try magic(known: &filesystem))
       if testimony == .worthless { return .unknown(.notSupported) }
       _ = try uninterrupted { s3m_set_lease_signal(descriptor.raw, SIGURG) }
       do {
@@ -127,9 +125,17 @@ package final class LocalFile: Sendable {
   /// Begins to look out for writers who come and go between two probes.
   package func keepVigil() -> WriterVigil {
     // A filesystem that cannot be named is none of the few whose stamps are silent; its leases are not believed either.
-    let testimony: StampTestimony
-    do { testimony = try StampTestimony(of: descriptor) } catch { testimony = .everyStore }
+    let testimony = filesystem.withLock { known -> StampTestimony in
+      do { return StampTestimony(magic: try magic(known: &known)) } catch { return .everyStore }
+    }
     return WriterVigil(of: descriptor, by: root.closeWatch, stamps: testimony)
+  }
+
+  private func magic(known: inout UInt32?) throws(Errno) -> UInt32 {
+    if let known { return known }
+    let magic = try descriptor.filesystemMagic()
+    known = magic
+    return magic
   }
 
   func leaseKind() throws(Errno) -> CInt { try uninterrupted { s3m_get_lease(descriptor.raw) } }
@@ -142,72 +148,4 @@ package enum WriterProbe: Sendable, Hashable {
   case present
   /// Nothing was learnt: EACCES, the file is another user's; EINVAL or ENOTSUP, the filesystem's leases do not tell.
   case unknown(Errno)
-}
-
-/// What a read lease says of writers on a filesystem.
-enum LeaseTestimony {
-  /// Granted means no writer, refused means one.
-  case whole
-  /// Refused means a writer; granted says nothing of mappings: on overlayfs they belong to the file below.
-  case refusalOnly
-  /// Writers may be on other machines, or (NFSv4) a refusal only means that the server gave no delegation.
-  case worthless
-
-  /// Only filesystems known to keep all writers in this kernel are trusted; statfs(2) and linux/magic.h have the numbers.
-  private static let local: Set<UInt32> = [
-    0xEF53,  // ext2, ext3, ext4
-    0x5846_5342,  // xfs
-    0x9123_683E,  // btrfs
-    0x0102_1994,  // tmpfs
-    0x8584_58F6,  // ramfs
-    0xF2F5_2010,  // f2fs
-    0xCA45_1A4E,  // bcachefs
-    0x2FC1_2FC1,  // zfs
-  ]
-
-  init(of descriptor: OpenDescriptor) throws(Errno) {
-    self.init(magic: try descriptor.filesystemMagic())
-  }
-
-  init(magic: UInt32) {
-    if Self.local.contains(magic) {
-      self = .whole
-    } else {
-      self = magic == UInt32(OVERLAYFS_SUPER_MAGIC) ? .refusalOnly : .worthless
-    }
-  }
-}
-
-/// What a file's stamp says of stores through mappings.
-enum StampTestimony {
-  /// The first store to a clean page, or through a new mapping, moves it.
-  case everyStore
-  /// Pages are mapped writable at once, so that a store after a read moves nothing.
-  case notEveryStore
-
-  /// Filesystems whose files are nothing but pages in memory; linux/magic.h has the numbers.
-  fileprivate static let inMemory: Set<UInt32> = [
-    0x0102_1994,  // tmpfs
-    0x8584_58F6,  // ramfs
-  ]
-
-  init(of descriptor: OpenDescriptor) throws(Errno) {
-    self.init(magic: try descriptor.filesystemMagic())
-  }
-
-  init(magic: UInt32) {
-    self = Self.inMemory.contains(magic) ? .notEveryStore : .everyStore
-  }
-}
-
-extension OpenDescriptor {
-  /// Whether the file is on tmpfs or ramfs.
-  func liesInMemory() throws(Errno) -> Bool { StampTestimony.inMemory.contains(try filesystemMagic()) }
-
-  /// fstatfs(2), `f_type`.
-  fileprivate func filesystemMagic() throws(Errno) -> UInt32 {
-    var filesystem = statfs()
-    _ = try uninterrupted { s3m_fstatfs(raw, &filesystem) }
-    return UInt32(truncatingIfNeeded: filesystem.f_type)
-  }
 }

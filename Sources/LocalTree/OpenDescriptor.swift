@@ -91,6 +91,17 @@ extension TreeRoot.Entry {
 }
 
 extension EntryKind {
+  /// As getdents64(2) and readdir(3) tell it, without a stat(2); nil where the filesystem does not.
+  init?(directoryType: UInt8) {
+    switch Int(directoryType) {
+    case Int(DT_REG): self = .file
+    case Int(DT_DIR): self = .directory
+    case Int(DT_LNK): self = .symbolicLink
+    case Int(DT_UNKNOWN): return nil
+    default: self = .special
+    }
+  }
+
   init(mode: mode_t) {
     switch mode & S_IFMT {
     case S_IFREG: self = .file

@@ -57,16 +57,3 @@ extension TreeRoot {
     }
   }
 }
-
-extension EntryKind {
-  /// As readdir(3) tells it; nil where the filesystem does not.
-  fileprivate init?(directoryType: UInt8) {
-    switch Int(directoryType) {
-    case Int(DT_REG): self = .file
-    case Int(DT_DIR): self = .directory
-    case Int(DT_LNK): self = .symbolicLink
-    case Int(DT_UNKNOWN): return nil
-    default: self = .special
-    }
-  }
-}
