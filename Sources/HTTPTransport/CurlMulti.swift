@@ -7,8 +7,7 @@ import LoopThread
 /// at every transfer at every turn, which with 256 in flight takes more time than the transfers.
 ///
 /// Unchecked: libcurl-thread(3) allows one thread at a time on a handle. All but `wake()` is called on the loop's
-/// thread only, or after it was joined; an eventfd may be written from any thread, and LoopThread never calls
-/// `wake()` after its end.
+/// thread only, or after it was joined; an eventfd may be written from any thread, and whoever does so holds this object.
 final class CurlMulti: @unchecked Sendable {
   // SAFETY: made in init, freed in deinit, never handed out.
   private let handle: UnsafeMutableRawPointer

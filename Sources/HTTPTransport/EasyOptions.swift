@@ -72,8 +72,7 @@ extension EasyHandle {
     curl_slist_free_all(headerList)
     headerList = nil
     for field in headers.fields {
-      let bytes = Array(field.name.utf8) + Array(field.value.utf8)
-      guard !field.name.isEmpty, !bytes.contains(where: { $0 == 0 || $0 == 10 || $0 == 13 }) else {
+      guard !field.name.isEmpty, !Self.breaksLine(field.name), !Self.breaksLine(field.value) else {
         throw TransportError(.invalid, "\(target): the header “\(field.name)” has a line break in it")
       }
       // CURLOPT_HTTPHEADER(3): "name:" would remove a header, "name;" sends it empty.
@@ -82,6 +81,10 @@ extension EasyHandle {
     // Fields that libcurl adds of its own accord. Expect costs a round trip, or a second where it is ignored.
     for name in ["Accept", "Content-Type", "Expect"] where headers[name] == nil { try append("\(name):") }
     try set(CURLOPT_HTTPHEADER, UnsafeRawPointer(headerList))
+  }
+
+  private static func breaksLine(_ text: String) -> Bool {
+    text.utf8.contains { $0 == 0 || $0 == 10 || $0 == 13 }
   }
 
   private func append(_ line: String) throws {
