@@ -120,10 +120,6 @@ struct Journal: Sendable {
     tell(.pass(summary))
   }
 
-  func finishedDownload(name: String, files: Int, bytes: Int64, unchanged: Int) {
-    tell(.downloaded(name: name, files: files, bytes: bytes, unchanged: unchanged))
-  }
-
   func notice(_ text: String) {
     logger.notice("\(text)")
     tell(.notice(text))
