@@ -90,11 +90,8 @@ package struct Downloader: Sendable {
   private func downloadSmall(
     _ key: String, object: RemoteObject, to path: RelativePath, of root: TreeRoot
   ) async throws -> DownloadReceipt {
-    let (answer, attempts) = try await AttemptCount.counting {
-      try await resources.slots.withPermit {
-        try await store.send(GetObject(key: key, ifMatch: ifMatch(object)))
-      }
-    }
+    let get = GetObject(key: key, ifMatch: ifMatch(object))
+    let (answer, attempts) = try await resources.send(get, through: store)
     let bytes = answer.body
     try requireSize(Int64(bytes.count), of: object.byteCount, key: key)
     let checksum = try verify(
@@ -135,11 +132,8 @@ package struct Downloader: Sendable {
     let sink = FileSink(
       file: file, offset: 0, byteCount: object.byteCount,
       content: object.possibleMD5 == nil ? .whole : .wholeWithMD5)
-    let (answer, attempts) = try await AttemptCount.counting {
-      try await resources.slots.withPermit {
-        try await store.send(GetObject(key: key, ifMatch: ifMatch(object), sink: sink))
-      }
-    }
+    let get = GetObject(key: key, ifMatch: ifMatch(object), sink: sink)
+    let (answer, attempts) = try await resources.send(get, through: store)
     let received = sink.received
     try requireSize(received.byteCount, of: object.byteCount, key: key)
     let checksum = try verify(

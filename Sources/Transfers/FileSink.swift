@@ -12,7 +12,6 @@ final class FileSink: ResponseSink, @unchecked Sendable {
   struct Received: Sendable {
     var byteCount: Int64 = 0
     var crc = CRC32()
-    var etag: String?
   }
 
   /// The server answered with other bytes than were asked for.
@@ -50,7 +49,7 @@ final class FileSink: ResponseSink, @unchecked Sendable {
       throw WrongRange(
         description: "the server ignores Range and sends the whole object (HTTP \(head.status))")
     }
-    received = Received(etag: head.headers["etag"])
+    received = Received()
     let isNeeded = content == .wholeWithMD5 && head.headers["x-amz-checksum-crc32"] == nil
     hasher = isNeeded ? MD5Hasher() : nil
   }

@@ -73,12 +73,7 @@ extension MultipartUpload {
   func send(_ number: Int, to opened: Opened, expected: String?) async throws -> Part {
     let (offset, count) = extent(of: number)
     let existing = opened.existing[number].flatMap { $0.byteCount == count ? $0 : nil }
-    let holding =
-      if let expected {
-        rereadHolding(of: count, expected)
-      } else {
-        holding(of: count, isChecked: opened.isChecked)
-      }
+    let holding = holding(of: count, in: opened, expected: expected)
     return try await resources.withMemory(for: count, holding) {
       let isCold = isCold(offset, count)
       let read = try await resources.readers.run {
@@ -99,9 +94,7 @@ extension MultipartUpload {
       let upload = UploadPart(
         key: key, uploadID: opened.uploadID, number: number, body: read.body,
         checksumCRC32: opened.isChecked ? read.crc : nil)
-      let (answer, attempts) = try await AttemptCount.counting {
-        try await resources.slots.withPermit { try await store.send(upload) }
-      }
+      let (answer, attempts) = try await resources.send(upload, through: store)
       if isCold { source.file.advise(.dontNeed(offset..<offset + count)) }
       checksums.note(isEchoed: answer.checksumWasEchoed, for: .part)
       let check = try await uploader.check(
@@ -140,15 +133,14 @@ extension MultipartUpload {
   }
 
   /// Parts are sent out of the page cache, which the first reading has filled, rather than out of memory of ours. Not from
-  /// another machine's disk, whose pages may have to be fetched again while the network waits.
-  private func holding(of byteCount: Int64, isChecked: Bool) -> PartRead.Holding {
-    if isChecked && checksums.isCompared(for: .part) && source.root.isLocal { return .streamed(.byServer) }
-    return source.root.isLocal || !resources.fitsInMemory(byteCount) ? .streamed(.here) : .buffered
-  }
-
-  /// A second reading is held against the first by more than its checksum, so it is what is sent, where memory may hold it.
-  private func rereadHolding(of byteCount: Int64, _ md5: String) -> PartRead.Holding {
-    resources.fitsInMemory(byteCount) ? .buffered : .streamed(.hereByMD5(md5))
+  /// another machine's disk, whose pages may have to be fetched again while the network waits; nor in a reread, whose second
+  /// reading is held against the first by more than its checksum, and so is what is sent. Those are in memory where it may hold them.
+  private func holding(of byteCount: Int64, in opened: Opened, expected: String?) -> PartRead.Holding {
+    if expected == nil, source.root.isLocal {
+      return .streamed(opened.isChecked && checksums.isCompared(for: .part) ? .byServer : .here)
+    }
+    if resources.fitsInMemory(byteCount) { return .buffered }
+    return .streamed(expected.map { .hereByMD5($0) } ?? .here)
   }
 
   // MARK: Ending
@@ -175,9 +167,7 @@ extension MultipartUpload {
   }
 
   private func send(_ complete: CompleteMultipartUpload) async throws -> Publication {
-    let (answer, attempts) = try await AttemptCount.counting {
-      try await resources.slots.withPermit { try await store.send(complete) }
-    }
+    let (answer, attempts) = try await resources.send(complete, through: store)
     return Publication(
       etag: answer.etag, requestID: answer.requestID, isEchoed: answer.checksumWasEchoed, attempts: attempts)
   }

@@ -1,4 +1,5 @@
 import LoopThread
+import S3Client
 
 /// What all transfers of a run share: threads that read, slots, and the memory that payloads may hold.
 package struct TransferResources: Sendable {
@@ -9,7 +10,7 @@ package struct TransferResources: Sendable {
   package let slots: FairSemaphore
   package let budget: FairSemaphore
 
-  /// 96 MiB: six parts of the default size in flight, under 150 MiB for the process.
+  /// 96 MiB: six bodies of the largest size that goes in one request by default, under 150 MiB for the process.
   package static let defaultBudgetBytes: Int64 = 96 << 20
 
   /// What a stretch that is streamed counts for: the piece it is hashed by, and libcurl's buffer, 256 KiB each.
@@ -34,6 +35,18 @@ package struct TransferResources: Sendable {
   package func stop() {
     readers.stop()
     writers.stop()
+  }
+
+  // MARK: Slots
+
+  /// Sends a request in one of the slots, and tells how many times it had to be sent.
+  func send<Operation: S3Operation>(
+    _ operation: Operation, through store: any ObjectStore
+  ) async throws -> (answer: Operation.Output, attempts: Int) {
+    let (answer, attempts) = try await AttemptCount.counting {
+      try await slots.withPermit { try await store.send(operation) }
+    }
+    return (answer, attempts)
   }
 
   // MARK: Memory

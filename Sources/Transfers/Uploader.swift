@@ -190,7 +190,7 @@ package struct Uploader: Sendable {
 
   func metadata(for stamp: FileStamp) -> [String: String] {
     var all = settings.metadata
-    all["mtime"] = ModificationTime.text(nanoseconds: stamp.modified)
+    all[ModificationTime.metadataName] = ModificationTime.text(nanoseconds: stamp.modified)
     return all
   }
 
