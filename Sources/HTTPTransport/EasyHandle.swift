@@ -8,8 +8,8 @@ final class EasyHandle {
   let handle: UnsafeMutableRawPointer
   // SAFETY: written by libcurl while the handle lives (CURLOPT_ERRORBUFFER(3)), freed after it.
   let errorText: UnsafeMutablePointer<CChar>
-  // SAFETY: libcurl reads the list during a transfer (CURLOPT_HTTPHEADER(3)); freed when it is over.
-  var headerList: UnsafeMutablePointer<curl_slist>?
+  /// libcurl reads them during a transfer; `clear()` takes them back.
+  let headerLines = HeaderLines()
 
   private(set) var target = "setting up HTTP"
   private var body: RequestBodyReader?
@@ -38,7 +38,6 @@ final class EasyHandle {
 
   deinit {
     curl_easy_cleanup(handle)
-    curl_slist_free_all(headerList)
     errorText.deallocate()
   }
 
@@ -69,8 +68,6 @@ final class EasyHandle {
     failure = nil
     pausedDirection = nil
     _ = s3m_easy_set_pointer(handle, CURLOPT_HTTPHEADER, nil)
-    curl_slist_free_all(headerList)
-    headerList = nil
   }
 
   /// Moves a transfer on that a rate limit held up. libcurl may call back at once, and be held up again.

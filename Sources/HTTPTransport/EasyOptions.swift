@@ -69,29 +69,20 @@ extension EasyHandle {
   }
 
   func setHeaders(_ headers: HTTPHeaders) throws {
-    curl_slist_free_all(headerList)
-    headerList = nil
     for field in headers.fields {
       guard !field.name.isEmpty, !Self.breaksLine(field.name), !Self.breaksLine(field.value) else {
         throw TransportError(.invalid, "\(target): the header “\(field.name)” has a line break in it")
       }
-      // CURLOPT_HTTPHEADER(3): "name:" would remove a header, "name;" sends it empty.
-      try append(field.value.isEmpty ? "\(field.name);" : "\(field.name): \(field.value)")
     }
-    // Fields that libcurl adds of its own accord. Expect costs a round trip, or a second where it is ignored.
-    for name in ["Accept", "Content-Type", "Expect"] where headers[name] == nil { try append("\(name):") }
-    try set(CURLOPT_HTTPHEADER, UnsafeRawPointer(headerList))
+    headerLines.set(headers.fields, absent: Self.volunteered.filter { headers[$0] == nil })
+    try set(CURLOPT_HTTPHEADER, headerLines.first)
   }
+
+  /// Fields that libcurl adds of its own accord. Expect costs a round trip, or a second where it is ignored.
+  private static let volunteered = ["Accept", "Content-Type", "Expect"]
 
   private static func breaksLine(_ text: String) -> Bool {
     text.utf8.contains { $0 == 0 || $0 == 10 || $0 == 13 }
-  }
-
-  private func append(_ line: String) throws {
-    guard let longer = curl_slist_append(headerList, line) else {
-      throw TransportError(.invalid, "\(target): libcurl has no memory for a header")
-    }
-    headerList = longer
   }
 
   func set(_ option: CURLoption, _ value: Int) throws {

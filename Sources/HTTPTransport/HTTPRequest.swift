@@ -17,12 +17,14 @@ package struct HTTPHeaders: Sendable, Hashable, ExpressibleByDictionaryLiteral {
   package subscript(name: String) -> String? {
     get { fields.first { Self.sameName($0.name, name) }?.value }
     set {
-      fields.removeAll { Self.sameName($0.name, name) }
-      if let newValue { fields.append(Field(name: name, value: newValue)) }
+      if self[name] != nil { fields.removeAll { Self.sameName($0.name, name) } }
+      if let newValue { add(name, newValue) }
     }
   }
 
   package mutating func add(_ name: String, _ value: String) {
+    // Heads of S3 have about a dozen fields: one allocation instead of the four that growing to there takes.
+    if fields.isEmpty { fields.reserveCapacity(12) }
     fields.append(Field(name: name, value: value))
   }
 

@@ -37,7 +37,7 @@ struct PausedTransfers {
   }
 
   mutating func remove(_ id: UInt) {
-    for direction in Direction.allCases { waiting[direction]?.removeAll { $0 == id } }
+    for direction in limits.keys { waiting[direction]?.removeAll { $0 == id } }
   }
 
   /// Milliseconds until one may go on, rounded up; nil when none waits.

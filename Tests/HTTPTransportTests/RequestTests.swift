@@ -108,6 +108,18 @@ import Testing
     }
   }
 
+  @Test func `each request has its own headers, however many the one before it had`() async throws {
+    try await withServer(script: echo) { server, client in
+      for count in [1, 60, 2, 61, 0] {
+        var headers = HTTPHeaders()
+        for index in 0..<count { headers.add("x-\(index)", String(repeating: "v", count: 100 + index)) }
+        let response = try await client.send(HTTPRequest(method: .get, url: server.url, headers: headers))
+        let sent = response.text.split(separator: "\n").filter { $0.hasPrefix("x-") }.map(String.init)
+        #expect(sent == headers.fields.map { "\($0.name): \($0.value)" })
+      }
+    }
+  }
+
   @Test func `a line break in a header is refused`() async throws {
     try await withServer(script: echo) { server, client in
       let request = HTTPRequest(method: .get, url: server.url, headers: ["X-A": "secret\r\nX-B: 2"])
