@@ -48,6 +48,12 @@ package func sha256(_ bytes: [UInt8]) -> [UInt8] {
   bytes.withUnsafeBytes { sha256($0) }
 }
 
+/// Of the text's UTF-8.
+package func sha256(_ text: String) -> [UInt8] {
+  var text = text
+  return text.withUTF8 { sha256(UnsafeRawBufferPointer($0)) }
+}
+
 package func md5(_ bytes: UnsafeRawBufferPointer) -> [UInt8] {
   DigestContext(.md5).digest(of: bytes)
 }
@@ -58,23 +64,30 @@ package func md5(_ bytes: [UInt8]) -> [UInt8] {
 
 /// HMAC-SHA-256 (RFC 2104), 32 bytes.
 package func hmacSHA256(key: [UInt8], message: [UInt8]) -> [UInt8] {
-  var code = [UInt8](repeating: 0, count: 32)
-  // SAFETY: key, message and code outlive the call, and code holds SHA-256's 32 bytes. HMAC(3) keeps none of the
-  // pointers; given an output buffer it touches no static one, so any thread may call it.
-  let done = key.withUnsafeBytes { key in
-    message.withUnsafeBytes { message in
-      code.withUnsafeMutableBufferPointer { code in
-        // An empty array's base address may be nil, which HMAC(3) takes for "the key of the last call".
-        withUnsafeBytes(of: UInt8(0)) { nothing in
-          HMAC(
-            DigestAlgorithm.sha256.implementation, key.baseAddress ?? nothing.baseAddress, Int32(key.count),
-            message.baseAddress?.assumingMemoryBound(to: UInt8.self), message.count, code.baseAddress, nil)
-        }
+  message.withUnsafeBufferPointer { hmacSHA256(key: key, message: $0) }
+}
+
+/// Of the message's UTF-8.
+package func hmacSHA256(key: [UInt8], message: String) -> [UInt8] {
+  var message = message
+  return message.withUTF8 { hmacSHA256(key: key, message: $0) }
+}
+
+private func hmacSHA256(key: [UInt8], message: UnsafeBufferPointer<UInt8>) -> [UInt8] {
+  [UInt8](unsafeUninitializedCapacity: 32) { code, count in
+    // SAFETY: key, message and code outlive the call, and code holds SHA-256's 32 bytes. HMAC(3) keeps none of the
+    // pointers; given an output buffer it touches no static one, so any thread may call it.
+    let done = key.withUnsafeBytes { key in
+      // An empty array's base address may be nil, which HMAC(3) takes for "the key of the last call".
+      withUnsafeBytes(of: UInt8(0)) { nothing in
+        HMAC(
+          DigestAlgorithm.sha256.implementation, key.baseAddress ?? nothing.baseAddress, Int32(key.count),
+          message.baseAddress, message.count, code.baseAddress, nil)
       }
     }
+    precondition(done != nil, "OpenSSL refused HMAC-SHA-256")
+    count = 32
   }
-  precondition(done != nil, "OpenSSL refused HMAC-SHA-256")
-  return code
 }
 
 /// An algorithm as OpenSSL provides it.

@@ -29,6 +29,8 @@ package final class S3Bucket: ObjectStore {
   /// Seconds since 1970, by this machine.
   private let clock: @Sendable () -> Int64
   private let learned: Mutex<Learned>
+  /// Whether bodies meet no eavesdropper on their way: TLS keeps them, or they stay on this machine.
+  private let isProtected: Bool
 
   /// What answers taught; it holds for all later requests.
   private struct Learned {
@@ -50,6 +52,7 @@ package final class S3Bucket: ObjectStore {
     self.commonHeaders = commonHeaders
     self.client = client
     self.clock = clock
+    self.isProtected = endpoint.scheme == .https || endpoint.isLoopback
     self.learned = Mutex(Learned(signer: RequestSigner(region: region)))
   }
 
@@ -177,7 +180,6 @@ extension S3Bucket {
     guard let body = request.body else { return .empty }
     if payloadSigning == .never { return .unsigned }
     if let known = request.payloadSHA256 { return .sha256(known) }
-    let isProtected = endpoint.scheme == .https || endpoint.isLoopback
     let isLeftOut = payloadSigning == .automatic && isProtected && !(body is BytesBody)
     if isLeftOut || (payloadSigning == .automatic && isProtected && body.byteCount > Self.smallBodyByteCount)
     {

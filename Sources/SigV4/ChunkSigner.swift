@@ -25,12 +25,12 @@ package struct ChunkSigner: Sendable {
   /// The signature of the trailing fields, sent as `x-amz-trailer-signature` after the last chunk.
   package mutating func sign(trailer: [(name: String, value: String)]) -> String {
     let lines = trailer.map { CanonicalRequest.lowercased($0.name) + ":" + $0.value + "\n" }.joined()
-    return sign(algorithm: "AWS4-HMAC-SHA256-TRAILER", hashes: [hexadecimal(sha256(Array(lines.utf8)))])
+    return sign(algorithm: "AWS4-HMAC-SHA256-TRAILER", hashes: [hexadecimal(sha256(lines))])
   }
 
   private mutating func sign(algorithm: String, hashes: [String]) -> String {
     let stringToSign = ([algorithm, timestamp, scope, previous] + hashes).joined(separator: "\n")
-    previous = hexadecimal(hmacSHA256(key: key, message: Array(stringToSign.utf8)))
+    previous = hexadecimal(hmacSHA256(key: key, message: stringToSign))
     return previous
   }
 }

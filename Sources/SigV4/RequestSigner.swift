@@ -40,12 +40,21 @@ package struct RequestSigner: Sendable {
     for request: SigningInput, credentials: AWSCredentials, at time: SigningTime
   ) -> [(name: String, value: String)] {
     let signature = signature(for: request, credentials: credentials, at: time)
-    var fields = [(name: "x-amz-date", value: time.timestamp)]
+    var fields: [(name: String, value: String)] = []
+    fields.reserveCapacity(4)
+    fields.append(("x-amz-date", time.timestamp))
     if dialect.contentHash == .sent { fields.append(("x-amz-content-sha256", request.payload.text)) }
     if let token = credentials.sessionToken { fields.append(("x-amz-security-token", token)) }
-    let authorization =
-      "AWS4-HMAC-SHA256 Credential=" + credentials.accessKeyID + "/" + signature.scope + ", SignedHeaders="
-      + signature.canonicalRequest.signedHeaders + ", Signature=" + signature.text
+    var authorization = ""
+    authorization.reserveCapacity(512)
+    authorization += "AWS4-HMAC-SHA256 Credential="
+    authorization += credentials.accessKeyID
+    authorization += "/"
+    authorization += signature.scope
+    authorization += ", SignedHeaders="
+    authorization += signature.canonicalRequest.signedHeaders
+    authorization += ", Signature="
+    authorization += signature.text
     fields.append(("Authorization", authorization))
     return fields
   }
@@ -114,14 +123,18 @@ extension RequestSigner {
   /// The request's own fields and `Host`, without those that are never signed and those that the signer writes itself:
   /// a request that is signed again must not have them twice.
   private func signedFields(of request: SigningInput) -> [(name: String, value: String)] {
-    let written = ["host", "x-amz-date", "x-amz-content-sha256", "x-amz-security-token"]
-    var fields = request.headers.filter { field in
+    var fields: [(name: String, value: String)] = []
+    // Host, and up to three that the signer writes.
+    fields.reserveCapacity(request.headers.count + 4)
+    for field in request.headers {
       let name = CanonicalRequest.lowercased(field.name)
-      return !Self.unsignedFields.contains(name) && !written.contains(name)
+      if !Self.unsignedFields.contains(name) && !Self.writtenFields.contains(name) { fields.append(field) }
     }
     fields.append(("host", request.host))
     return fields
   }
+
+  private static let writtenFields = ["host", "x-amz-date", "x-amz-content-sha256", "x-amz-security-token"]
 
   private func presignedParameters(
     of request: SigningInput, _ credentials: AWSCredentials, _ time: SigningTime, _ expiresInSeconds: Int
@@ -150,12 +163,17 @@ extension RequestSigner {
       dialect: dialect)
     let scope = CredentialScope(date: time.date, region: region, service: service)
     let scopeText = scope.text
-    let stringToSign =
-      "AWS4-HMAC-SHA256\n" + time.timestamp + "\n" + scopeText + "\n"
-      + hexadecimal(sha256(Array(canonical.text.utf8)))
+    var stringToSign = ""
+    stringToSign.reserveCapacity(256)
+    stringToSign += "AWS4-HMAC-SHA256\n"
+    stringToSign += time.timestamp
+    stringToSign += "\n"
+    stringToSign += scopeText
+    stringToSign += "\n"
+    stringToSign += hexadecimal(sha256(canonical.text))
     let key = keys.key(for: scope, secret: credentials.secretAccessKey)
     return RequestSignature(
       canonicalRequest: canonical, stringToSign: stringToSign, scope: scopeText,
-      text: hexadecimal(hmacSHA256(key: key, message: Array(stringToSign.utf8))))
+      text: hexadecimal(hmacSHA256(key: key, message: stringToSign)))
   }
 }

@@ -7,13 +7,13 @@ struct CredentialScope: Sendable {
   var region: String
   var service: String
 
-  var text: String { date + "/" + region + "/" + service + "/aws4_request" }
+  var text: String { "\(date)/\(region)/\(service)/aws4_request" }
 
   /// The key for one day, region and service (AWS General Reference, "Derive a signing key").
   func signingKey(secret: String) -> [UInt8] {
     [region, service, "aws4_request"].reduce(
-      hmacSHA256(key: Array("AWS4".utf8) + Array(secret.utf8), message: Array(date.utf8))
-    ) { key, word in hmacSHA256(key: key, message: Array(word.utf8)) }
+      hmacSHA256(key: Array("AWS4".utf8) + Array(secret.utf8), message: date)
+    ) { key, word in hmacSHA256(key: key, message: word) }
   }
 }
 
