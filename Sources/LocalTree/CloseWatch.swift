@@ -17,6 +17,8 @@ final class CloseWatch: Sendable {
     var files: [CInt: File] = [:]
     /// Times that events were lost: then every file may have been closed.
     var losses = 0
+    /// What a read of the instance fills. Records of a file's own watch bear no name, so all have one length.
+    var records = [inotify_event](repeating: inotify_event(), count: 64)
   }
 
   private struct File {
@@ -27,8 +29,8 @@ final class CloseWatch: Sendable {
 
   private let state = Mutex(State())
 
-  /// Begins to count the closes of an open file. Each call needs one of `end`.
-  func begin(_ file: OpenDescriptor) throws(Errno) -> CInt {
+  /// Begins to count the closes of an open file, and tells what `closes` says at first. Each call needs one of `end`.
+  func begin(_ file: OpenDescriptor) throws(Errno) -> (watch: CInt, seen: Int) {
     try state.withLock { (state) throws(Errno) in
       let instance: OpenDescriptor
       if let opened = state.instance {
@@ -41,8 +43,10 @@ final class CloseWatch: Sendable {
       let watch = try uninterrupted {
         inotify_add_watch(instance.raw, "/proc/thread-self/fd/\(file.raw)", UInt32(IN_CLOSE_WRITE))
       }
+      // What waits is older: of another holder of the file's watch, or of watches that are gone.
+      try Self.drain(&state)
       state.files[watch, default: File()].holders += 1
-      return watch
+      return (watch, state.losses + (state.files[watch]?.closes ?? 0))
     }
   }
 
@@ -64,21 +68,20 @@ final class CloseWatch: Sendable {
     }
   }
 
-  /// Counts what waits. Records of a file's own watch bear no name, so all have one length.
+  /// Counts what waits.
   private static func drain(_ state: inout State) throws(Errno) {
     guard let instance = state.instance else { return }
-    var records = [inotify_event](repeating: inotify_event(), count: 64)
     while true {
       let bytes: Int
       do {
         // SAFETY: the kernel writes only within the array's buffer, during the call, on this thread.
         bytes = try uninterrupted {
-          records.withUnsafeMutableBytes { read(instance.raw, $0.baseAddress, $0.count) }
+          state.records.withUnsafeMutableBytes { read(instance.raw, $0.baseAddress, $0.count) }
         }
       } catch .resourceTemporarilyUnavailable {
         return
       }
-      for record in records.prefix(bytes / MemoryLayout<inotify_event>.stride) {
+      for record in state.records.prefix(bytes / MemoryLayout<inotify_event>.stride) {
         if record.mask & UInt32(IN_Q_OVERFLOW) != 0 { state.losses += 1 }
         if record.mask & UInt32(IN_CLOSE_WRITE) != 0 { state.files[record.wd]?.closes += 1 }
       }
@@ -90,38 +93,48 @@ final class CloseWatch: Sendable {
 ///
 /// It only has to tell where stamps do not, and then is to be begun before the first probe for writers.
 package final class WriterVigil: Sendable {
-  private enum Means {
+  /// How it tells where stamps do not.
+  package enum Means: Sendable {
+    /// His close is noted, while the vigil lasts.
+    case closes
+    /// The file is read again, and held against what was read. For small files: it costs less than an inotify watch.
+    case content
+  }
+
+  private enum Evidence {
     /// The filesystem shows every write, or first store to a mapped page, in the stamp.
     case stamps
     case closes(CInt, seen: Int)
+    case content
     /// No inotify instance or watch is to be had.
     case none
   }
 
-  private let means: Means
+  private let evidence: Evidence
+  private let file: LocalFile
   private let watch: CloseWatch
 
-  init(of file: OpenDescriptor, by watch: CloseWatch, stamps: StampTestimony) {
+  init(of file: LocalFile, by means: Means, _ watch: CloseWatch, stamps: StampTestimony) {
+    self.file = file
     self.watch = watch
     if stamps == .everyStore {
-      means = .stamps
+      evidence = .stamps
+      return
+    }
+    if means == .content {
+      evidence = .content
       return
     }
     do {
-      let number = try watch.begin(file)
-      do {
-        means = .closes(number, seen: try watch.closes(of: number))
-      } catch {
-        watch.end(number)
-        means = .none
-      }
+      let (number, seen) = try watch.begin(file.descriptor)
+      evidence = .closes(number, seen: seen)
     } catch {
-      means = .none
+      evidence = .none
     }
   }
 
   deinit {
-    if case .closes(let number, _) = means { watch.end(number) }
+    if case .closes(let number, _) = evidence { watch.end(number) }
   }
 
   package enum Finding: Sendable, Hashable {
@@ -132,10 +145,16 @@ package final class WriterVigil: Sendable {
     case unknown
   }
 
-  package var finding: Finding {
-    switch means {
+  /// To be asked after the last probe, which found nobody.
+  ///
+  /// - Parameter bytes: what was read of the file, and is all of it; without them content tells nothing.
+  package func finding(for bytes: PartBuffer? = nil) -> Finding {
+    switch evidence {
     case .stamps: return .nobody
     case .none: return .unknown
+    case .content:
+      guard let bytes else { return .unknown }
+      return bytes.isContent(of: file) ? .nobody : .somebody
     case .closes(let number, let seen):
       do {
         return try watch.closes(of: number) == seen ? .nobody : .somebody

@@ -12,7 +12,7 @@ package final class LocalFile: Sendable {
   package let path: RelativePath
   /// The file's version at opening.
   package let stamp: FileStamp
-  private let descriptor: OpenDescriptor
+  let descriptor: OpenDescriptor
   private let root: TreeRoot
   /// The number of the file's filesystem, learnt when it is first asked for. Held over a probe: one at a time.
   private let filesystem = Mutex<UInt32?>(nil)
@@ -38,11 +38,21 @@ package final class LocalFile: Sendable {
     }
   }
 
-  /// Reads what fills the buffer only if it is in the page cache: preadv2(2) with RWF_NOWAIT, which never waits for a
-  /// disk or a server. False when a byte of it is not, or when the file ends before.
+  /// Reads what fills the buffer only if it is in memory: preadv2(2) with RWF_NOWAIT, which never waits for a disk or a server.
+  /// False when a byte of it is not, or when the file ends before.
+  ///
+  /// tmpfs does not know RWF_NOWAIT, and all that it has is in memory, but for what was swapped out.
   // SAFETY: the kernel writes only within the caller's buffer, and only during the call, on the caller's thread.
   func readCached(at offset: Int64, into buffer: UnsafeMutableRawBufferPointer) -> Bool {
-    s3m_read_cached(descriptor.raw, buffer.baseAddress, buffer.count, off_t(offset)) == buffer.count
+    do {
+      if try stampTestimony() == .notEveryStore {
+        return try descriptor.read(at: offset, into: buffer) == buffer.count
+      }
+    } catch {
+      // The read that may wait meets it again, and says so.
+      return false
+    }
+    return s3m_read_cached(descriptor.raw, buffer.baseAddress, buffer.count, off_t(offset)) == buffer.count
   }
 
   /// What the page cache should do.
@@ -123,12 +133,15 @@ package final class LocalFile: Sendable {
   }
 
   /// Begins to look out for writers who come and go between two probes.
-  package func keepVigil() -> WriterVigil {
+  package func keepVigil(by means: WriterVigil.Means = .closes) -> WriterVigil {
     // A filesystem that cannot be named is none of the few whose stamps are silent; its leases are not believed either.
-    let testimony = filesystem.withLock { known -> StampTestimony in
-      do { return StampTestimony(magic: try magic(known: &known)) } catch { return .everyStore }
-    }
-    return WriterVigil(of: descriptor, by: root.closeWatch, stamps: testimony)
+    let testimony: StampTestimony
+    do { testimony = try stampTestimony() } catch { testimony = .everyStore }
+    return WriterVigil(of: self, by: means, root.closeWatch, stamps: testimony)
+  }
+
+  private func stampTestimony() throws(Errno) -> StampTestimony {
+    try filesystem.withLock { (known) throws(Errno) in StampTestimony(magic: try magic(known: &known)) }
   }
 
   private func magic(known: inout UInt32?) throws(Errno) -> UInt32 {

@@ -1,3 +1,4 @@
+import Glibc
 import MirrorModel
 
 /// Page-aligned memory for one part of a file.
@@ -63,6 +64,14 @@ package final class PartBuffer: @unchecked Sendable {
     precondition(byteCount <= capacity, "a part of \(byteCount) bytes in a buffer of \(capacity)")
     count = 0
     count = try file.read(at: offset, into: UnsafeMutableRawBufferPointer(rebasing: memory[..<byteCount]))
+  }
+
+  /// Whether the file begins with the bytes that were read, as far as that can be told without waiting for a disk.
+  func isContent(of file: LocalFile) -> Bool {
+    let again = PartBuffer(capacity: count, pool: pool)
+    guard again.fillFromCache(of: file, at: 0, byteCount: count) else { return false }
+    guard let one = memory.baseAddress, let other = again.memory.baseAddress else { return count == 0 }
+    return memcmp(one, other, count) == 0
   }
 
   /// Gives out the bytes read.

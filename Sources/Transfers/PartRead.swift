@@ -14,6 +14,8 @@ struct PartRead: Sendable {
   let byteCount: Int64
   let crc: CRC32
   let body: any RequestBody
+  /// The bytes, where they are in memory.
+  var buffer: PartBuffer? { (body as? PartBody)?.buffer }
 
   /// 256 KiB: hashed out of the second-level cache, which holds 1 MiB or more on today's servers.
   static let pieceBytes = 256 << 10

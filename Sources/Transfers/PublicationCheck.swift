@@ -13,7 +13,8 @@ package enum StampTrust: Sendable, Hashable {
 /// A writer is looked for before the read and after it, and the stamps must not have moved in between. A writer who
 /// was there throughout shows in both probes; one who came and went in between moved the stamps, because the
 /// first write(2), or the first store to a clean mapped page, does. On filesystems in memory mapped stores do not, so
-/// there a vigil notes his close. The probes come before the last stamp, so that what a writer did before it was
+/// there a vigil notes his close, or holds the content
+/// against what was read. The probes come before the last stamp, so that what a writer did before it was
 /// last seen absent is in that stamp; and the vigil is asked last.
 package struct PublicationCheck: Sendable {
   package enum Verdict: Sendable, Hashable {
@@ -39,15 +40,18 @@ package struct PublicationCheck: Sendable {
   /// - Parameters:
   ///   - isCloseSeen: whether the watch saw the last write being closed.
   ///   - stamps: whether the file's stamp is old enough that a further write would move it.
+  ///   - vigil: how it is noticed, where stamps do not tell, that a writer came and went; by content where `verdict` is
+  ///     given the whole file.
   package init(
-    root: TreeRoot, path: RelativePath, file: LocalFile, isCloseSeen: Bool, stamps: StampTrust
+    root: TreeRoot, path: RelativePath, file: LocalFile, isCloseSeen: Bool, stamps: StampTrust,
+    vigil: WriterVigil.Means = .closes
   ) {
     self.root = root
     self.path = path
     self.file = file
     self.isCloseSeen = isCloseSeen
     self.stamps = stamps
-    vigil = file.keepVigil()
+    self.vigil = file.keepVigil(by: vigil)
     before = file.probeWriters()
   }
 
@@ -55,12 +59,14 @@ package struct PublicationCheck: Sendable {
   package var outlook: Verdict { combined(with: before) }
 
   /// The verdict after the last byte was read.
-  package func verdict() throws(TreeError) -> Verdict {
+  ///
+  /// - Parameter bytes: all that was read, where it is in memory.
+  package func verdict(on bytes: PartBuffer? = nil) throws(TreeError) -> Verdict {
     let after = file.probeWriters()
     guard try isSameVersion() else { return .changed }
     let seen = combined(with: after)
     guard case .proved = seen else { return seen }
-    switch vigil.finding {
+    switch vigil.finding(for: bytes) {
     case .nobody: return seen
     case .somebody: return .changed
     case .unknown: return .untold

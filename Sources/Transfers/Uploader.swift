@@ -89,7 +89,8 @@ package struct Uploader: Sendable {
     }
     let stamps: StampTrust = freshness(of: file.stamp) > .zero ? .tooFresh : .trusted
     let check = PublicationCheck(
-      root: root, path: path, file: file, isCloseSeen: isCloseSeen, stamps: stamps)
+      root: root, path: path, file: file, isCloseSeen: isCloseSeen, stamps: stamps,
+      vigil: file.stamp.size <= PartRead.pieceBytes ? .content : .closes)
     return Source(root: root, path: path, file: file, check: check)
   }
 
@@ -169,7 +170,7 @@ package struct Uploader: Sendable {
   private func proveSingle(_ source: Source, _ read: PartRead, openFiles: OpenFilePolicy) async throws
     -> PublicationProof
   {
-    switch try source.check.verdict() {
+    switch try source.check.verdict(on: read.buffer) {
     case .proved(let proof): return proof
     case .changed where openFiles == .wait: throw UploadAbandoned.changed
     case .writerPresent where openFiles == .wait: throw UploadAbandoned.openForWriting

@@ -143,17 +143,17 @@ import Testing
     let other = try #require(try tree.root().open("file"))
     let vigils = [file.keepVigil(), file.keepVigil(), other.keepVigil()]
     _ = try #require(try tree.root().open("file"))
-    #expect(vigils.map(\.finding) == [.nobody, .nobody, .nobody])
+    #expect(vigils.map { $0.finding() } == [.nobody, .nobody, .nobody])
     try call(close(try call(open(tree["file"], O_WRONLY))))
-    #expect(vigils.map(\.finding) == [.somebody, .somebody, .somebody])
-    #expect(file.keepVigil().finding == .nobody)
+    #expect(vigils.map { $0.finding() } == [.somebody, .somebody, .somebody])
+    #expect(file.keepVigil().finding() == .nobody)
   }
 
   @Test func `the end of one vigil ends no other of the same file`() throws {
     let last = file.keepVigil()
-    do { #expect(file.keepVigil().finding == .nobody) }
+    do { #expect(file.keepVigil().finding() == .nobody) }
     try call(close(try call(open(tree["file"], O_WRONLY))))
-    #expect(last.finding == .somebody)
+    #expect(last.finding() == .somebody)
   }
 
   @Test func `a vigil notes a mapping that is gone, whose stores moved no stamp`() throws {
@@ -162,9 +162,24 @@ import Testing
     let mapped = mmap(nil, 10, PROT_READ | PROT_WRITE, MAP_SHARED, writer, 0)
     try #require(mapped != MAP_FAILED)
     try call(close(writer))
-    #expect(vigil.finding == .nobody)
+    #expect(vigil.finding() == .nobody)
     try call(munmap(mapped, 10))
-    #expect(vigil.finding == .somebody)
+    #expect(vigil.finding() == .somebody)
+  }
+
+  @Test func `a vigil by content finds what is no longer what was read`() throws {
+    let vigil = file.keepVigil(by: .content)
+    let read = PartBuffer(capacity: 16)
+    try read.fill(from: file, at: 0, byteCount: 16)
+    #expect(vigil.finding(for: read) == .nobody)
+    #expect(vigil.finding() == .unknown)
+    let writer = try call(open(tree["file"], O_RDWR))
+    let mapped = mmap(nil, 10, PROT_READ | PROT_WRITE, MAP_SHARED, writer, 0)
+    try #require(mapped != MAP_FAILED)
+    mapped?.storeBytes(of: UInt8(ascii: "x"), as: UInt8.self)
+    try call(close(writer))
+    try call(munmap(mapped, 10))
+    #expect(vigil.finding(for: read) == .somebody)
   }
 
   @Test(

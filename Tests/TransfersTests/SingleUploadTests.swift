@@ -102,6 +102,17 @@ import Transfers
     #expect(try check.verdict() == .changed)
   }
 
+  @Test func `content that is no longer what was read is a change, whatever the stamps say`() throws {
+    let file = try #require(try fixture.root.open("a"))
+    let check = PublicationCheck(
+      root: fixture.root, path: "a", file: file, isCloseSeen: true, stamps: .trusted, vigil: .content)
+    let read = PartBuffer(capacity: 1_000)
+    try read.fill(from: file, at: 0, byteCount: 1_000)
+    #expect(try check.verdict(on: read) == .proved(.closed))
+    try fixture.addMapped("a", at: 500)
+    #expect(try check.verdict(on: read) == .changed)
+  }
+
   @Test func `another file under the name is a change`() throws {
     let check = try check()
     // Written beside it and renamed over it: the file that was read stays as it was.
