@@ -20,7 +20,7 @@ final class Connections: BucketSource {
   }
 
   private struct State {
-    var clients: [ClientKey: CurlClient] = [:]
+    var clients: [ClientKey: BalancedClient] = [:]
     var connections: [String?: ResolvedConnection] = [:]
     var buckets: [BucketKey: OpenBucket] = [:]
   }
@@ -89,7 +89,11 @@ final class Connections: BucketSource {
     return resolved
   }
 
-  private func client(_ key: ClientKey, in state: inout State) throws -> CurlClient {
+  /// One a processor, at most four. A second one takes a fifth off a large upload and a quarter off a large download
+  /// (`Scripts/bench transfer`); what more than two bring has not been measured.
+  private static let loopCount = min(4, max(1, sysconf(CInt(_SC_NPROCESSORS_ONLN))))
+
+  private func client(_ key: ClientKey, in state: inout State) throws -> BalancedClient {
     if let known = state.clients[key] { return known }
     var configuration = CurlClient.Configuration()
     configuration.caBundlePath = key.caBundlePath
@@ -100,7 +104,7 @@ final class Connections: BucketSource {
     configuration.userAgent = "s3mirror/\(s3MirrorVersion)"
     // Every transfer has a connection, and requests without a payload need not wait for one.
     configuration.maxConnections = max(configuration.maxConnections, options.maxWorkers + 16)
-    let client = try CurlClient(configuration)
+    let client = try BalancedClient(configuration, loops: Self.loopCount)
     state.clients[key] = client
     return client
   }
