@@ -29,7 +29,7 @@ need_apt() {
   # Debian splits ensurepip off into python3-venv; `import venv` alone succeeds without it.
   python3 -c 'import ensurepip, venv' 2>/dev/null || missing+=(python3-venv)
   command -v pkg-config >/dev/null || missing+=(pkg-config)
-  for module in libcurl:libcurl4-openssl-dev libcrypto:libssl-dev zlib:zlib1g-dev; do
+  for module in libcurl:libcurl4-openssl-dev libcrypto:libssl-dev zlib:zlib1g-dev libxml-2.0:libxml2-dev; do
     package=${module#*:}
     pkg-config --exists "${module%%:*}" 2>/dev/null || missing+=("$package")
   done
@@ -77,10 +77,13 @@ ensure_venv() {
 }
 
 # Builds the command for release and prints where it is. For `$(…)`, in which bash drops `set -e`: hence the dies.
+# Swift's own libraries are linked in, as the README has it: it starts in half the time, takes 6 MiB less, and needs no Swift
+# where it runs.
 build_release() {
+  local release=(-c release --static-swift-stdlib --product s3mirror)
   say "building s3mirror (release)"
-  swift build -c release --product s3mirror >&2 || die "the release build failed"
-  echo "$(swift build -c release --product s3mirror --show-bin-path)/s3mirror"
+  swift build "${release[@]}" >&2 || die "the release build failed"
+  echo "$(swift build "${release[@]}" --show-bin-path)/s3mirror"
 }
 
 # Compiles the named tools of Scripts/support that are older than their source. Swift brings a clang of its own.
