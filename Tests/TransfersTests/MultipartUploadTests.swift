@@ -99,7 +99,7 @@ import Transfers
   @Test func `a file that changes under its upload is not published, and its upload ends`() async throws {
     let fixture = try TransferFixture(budgetBytes: Self.onePart)
     try fixture.write("a", Self.bytes)
-    await fixture.store.hold { call in
+    await fixture.store.hold { [unowned fixture] call in
       guard call.operation == "UploadPart", call.ordinal == 2 else { return }
       try fixture.overwrite("a", [1, 2, 3], at: 0)
     }
@@ -127,7 +127,7 @@ import Transfers
   {
     let fixture = try TransferFixture(budgetBytes: Self.onePart)
     try fixture.write("a", Self.bytes)
-    await fixture.store.hold { call in
+    await fixture.store.hold { [unowned fixture] call in
       // The first part is on its way with old bytes; the later ones are read with new ones.
       guard call.operation == "UploadPart", call.ordinal == 1 else { return }
       try fixture.addMapped("a", at: 1)
@@ -154,7 +154,7 @@ import Transfers
     try fixture.write("a", Self.bytes)
     let writer = try FileHandle(forUpdating: fixture.url("a"))
     // Between the readings: parts two and three are read again after the first is on its way.
-    await fixture.store.hold { call in
+    await fixture.store.hold { [unowned fixture] call in
       if call.operation == "UploadPart", call.ordinal == 1 { try fixture.overwrite("a", [7], at: 6 << 20) }
     }
     await #expect(throws: UploadAbandoned.changed) { try await fixture.upload("a", openFiles: .snapshot) }
@@ -169,7 +169,7 @@ import Transfers
     let fixture = try TransferFixture(budgetBytes: Self.onePart)
     try fixture.write("a", old)
     let writer = try FileHandle(forUpdating: fixture.url("a"))
-    await fixture.store.hold { call in
+    await fixture.store.hold { [unowned fixture] call in
       if call.operation == "UploadPart", call.ordinal == 1 { try fixture.overwrite("a", new, at: 0) }
     }
     await #expect(throws: UploadAbandoned.changed) { try await fixture.upload("a", openFiles: .snapshot) }

@@ -33,6 +33,7 @@ final class TransferFixture: Sendable {
     resources = try TransferResources(workers: workers, budgetBytes: budgetBytes)
   }
 
+  // Never comes while a closure that the store keeps holds the fixture: such closures capture it unowned.
   deinit {
     resources.stop()
     do { try FileManager.default.removeItem(atPath: path) } catch { Issue.record(error) }
