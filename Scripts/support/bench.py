@@ -93,6 +93,7 @@ def transfer(options, work):
                 # Nobody finds the target made: it is made anew each time.
                 target.mkdir()
                 if what == "down-large":
+                    benchrun.touch_memory(target, options.size << 20)
                     local = target / ("pos3" if client.name == "pos3" else "file.bin")
                     job = benchpeers.Job(what, "large", "data/file.bin", local, width)
                 else:

@@ -44,6 +44,16 @@ def write_large(path, size):
             file.write(block[: min(PATTERN_BYTES, size - done)])
 
 
+def touch_memory(directory, size):
+    """Fills and empties a RAM disk by as much as a download will. A virtual machine's host hands its pages out at their first
+    use, at half the speed and in its own time: every client is to find them handed out."""
+    path = directory / "touched"
+    with open(path, "wb") as file:
+        for _ in range(0, size, PATTERN_BYTES):
+            file.write(bytes(PATTERN_BYTES))
+    path.unlink()
+
+
 def write_tree(root, directories, each, size, sparse=False):
     """Files as the sink names them; sparse ones for trees that are only compared."""
     content = b"" if sparse else pattern()[:size]

@@ -12,6 +12,8 @@
 //
 // GET /-/counts gives the requests since the last such question as JSON, and this process's CPU time.
 // GET /-/latency/N makes every later request wait N milliseconds before its answer.
+//
+// One file, long as it is: it is compiled by one command, and all of it is the one state machine of a connection.
 
 #define _GNU_SOURCE
 #include <arpa/inet.h>
