@@ -2,9 +2,8 @@ import Synchronization
 
 /// Several clients as one: each large transfer goes to the one that carries the fewest of them, everything else to the first.
 ///
-/// One loop's thread can receive, hash and write no more than it has time for, which is less than a fast link brings; a
-/// second halves that. Small requests gain nothing by it: they are mostly other work, and one loop that is awake serves
-/// many of them at a turn.
+/// One loop's thread receives, hashes and writes a GB/s or two, and a fast link brings more. Small requests gain nothing by a
+/// second one: they are mostly other work, and a loop that is awake serves many of them at a turn.
 package final class BalancedClient: HTTPClient {
   private let clients: [CurlClient]
   /// Large transfers in flight, a number a client.
