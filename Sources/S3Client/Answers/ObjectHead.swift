@@ -2,24 +2,43 @@ import Digests
 import HTTPTransport
 
 /// What a response's header tells of an object: HeadObject's answer, and the beginning of GetObject's.
+///
+/// Read when it is asked for: of thousands of small downloads a second hardly anybody wants the dates.
 package struct ObjectHead: Sendable {
+  private let headers: HTTPHeaders
+
+  init(_ headers: HTTPHeaders) {
+    self.headers = headers
+  }
+
   /// The whole object's, also when a range was asked for.
-  package var byteCount: Int64
+  package var byteCount: Int64 {
+    ContentRange(headers["Content-Range"])?.total ?? headers["Content-Length"].flatMap(Int64.init) ?? 0
+  }
   /// Bare.
-  package var etag: String
+  package var etag: String { ETag.bare(headers["ETag"] ?? "") }
   /// Nanoseconds since 1970-01-01 UTC, whole seconds; AWS dates a multipart object by its start.
-  package var lastModified: Int64?
-  /// User metadata by lower-case name, without `x-amz-meta-`.
-  package var metadata: [String: String]
-  package var contentType: String?
+  package var lastModified: Int64? { headers["Last-Modified"].flatMap(S3Date.nanoseconds(httpDate:)) }
+  package var contentType: String? { headers["Content-Type"] }
   /// As sent: base64, and for a composite one with `-` and the number of parts.
-  package var checksumCRC32: String?
-  package var checksumType: ChecksumType?
+  package var checksumCRC32: String? { headers["x-amz-checksum-crc32"] }
+  package var checksumType: ChecksumType? { ChecksumType(headers["x-amz-checksum-type"]) }
   /// The server's clock: nanoseconds since 1970-01-01 UTC.
-  package var serverDate: Int64?
-  package var storageClass: String?
-  package var versionID: String?
-  package var requestID: String?
+  package var serverDate: Int64? { headers["Date"].flatMap(S3Date.nanoseconds(httpDate:)) }
+  package var storageClass: String? { headers["x-amz-storage-class"] }
+  package var versionID: String? { headers["x-amz-version-id"] }
+  package var requestID: String? { headers["x-amz-request-id"] }
+
+  /// User metadata by lower-case name, without `x-amz-meta-`.
+  package var metadata: [String: String] {
+    let prefix = "x-amz-meta-"
+    var found: [String: String] = [:]
+    for field in headers.fields {
+      let name = field.name.lowercased()
+      if name.utf8.starts(with: prefix.utf8) { found[String(name.dropFirst(prefix.count))] = field.value }
+    }
+    return found
+  }
 
   /// The CRC32 of the object's bytes, where the checksum is known to be that: a composite one is the checksum of the parts' checksums.
   package var fullObjectCRC32: CRC32? {
@@ -31,26 +50,6 @@ package struct ObjectHead: Sendable {
     case nil: if etag.utf8.contains(UInt8(ascii: "-")) { return nil }
     }
     return CRC32(base64: checksumCRC32)
-  }
-
-  init(_ headers: HTTPHeaders) {
-    byteCount =
-      ContentRange(headers["Content-Range"])?.total ?? headers["Content-Length"].flatMap(Int64.init) ?? 0
-    etag = ETag.bare(headers["ETag"] ?? "")
-    lastModified = headers["Last-Modified"].flatMap(S3Date.nanoseconds(httpDate:))
-    contentType = headers["Content-Type"]
-    checksumCRC32 = headers["x-amz-checksum-crc32"]
-    checksumType = ChecksumType(headers["x-amz-checksum-type"])
-    serverDate = headers["Date"].flatMap(S3Date.nanoseconds(httpDate:))
-    storageClass = headers["x-amz-storage-class"]
-    versionID = headers["x-amz-version-id"]
-    requestID = headers["x-amz-request-id"]
-    metadata = [:]
-    let prefix = "x-amz-meta-"
-    for field in headers.fields {
-      let name = field.name.lowercased()
-      if name.utf8.starts(with: prefix.utf8) { metadata[String(name.dropFirst(prefix.count))] = field.value }
-    }
   }
 }
 
