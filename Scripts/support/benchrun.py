@@ -5,6 +5,7 @@ import http.client
 import json
 import os
 import re
+import resource
 import shutil
 import signal
 import statistics
@@ -115,12 +116,48 @@ class Sink:
         self.process.wait()
 
 
+class Memory:
+    """Looks every 50 ms at the memory of a process and its children, and keeps the largest process's peaks, in KiB: of the
+    resident set, and of what is the process's own. The difference is mapped code, which the page cache holds once for all."""
+
+    def __init__(self, process):
+        self.process, self.peak, self.own, self.ended = process, 0, 0, threading.Event()
+        self.thread = threading.Thread(target=self.look, daemon=True)
+        self.thread.start()
+
+    def look(self):
+        while not self.ended.wait(0.05):
+            for pid in self.tree(self.process):
+                # A process that has ended since has no file, or an empty one.
+                try:
+                    status = dict(re.findall(r"(VmHWM|RssAnon):\s+(\d+)", Path(f"/proc/{pid}/status").read_text()))
+                except OSError:
+                    continue
+                self.peak = max(self.peak, int(status.get("VmHWM", 0)))
+                self.own = max(self.own, int(status.get("RssAnon", 0)))
+
+    def tree(self, process):
+        yield process
+        try:
+            children = Path(f"/proc/{process}/task/{process}/children").read_text().split()
+        except OSError:
+            return
+        for child in children:
+            yield from self.tree(child)
+
+    def stop(self):
+        self.ended.set()
+        self.thread.join()
+
+
 class Sample:
-    def __init__(self, wall, usage, counts, sink_cpu):
+    def __init__(self, wall, usage, memory, counts, sink_cpu):
         self.wall = wall
         self.cpu = usage.ru_utime + usage.ru_stime
-        # KiB on Linux (getrusage(2)); of the largest process of the tree.
-        self.peak = usage.ru_maxrss / 1024
+        # getrusage(2) counts what a process was before execve(2) too, which is this one: less than that says nothing.
+        ours = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        self.peak = (usage.ru_maxrss if usage.ru_maxrss > ours else memory.peak) / 1024
+        self.own = memory.own / 1024
         self.requests = counts
         self.sink = sink_cpu
 
@@ -138,16 +175,18 @@ def weigh(command, environment, sink, log, limit=LIMIT_SECONDS):
         )
         alarm = threading.Timer(limit, os.killpg, (process.pid, signal.SIGKILL))
         alarm.start()
+        memory = Memory(process.pid)
         # wait4(2) adds what the process itself has waited for: its whole tree.
         _, status, usage = os.wait4(process.pid, 0)
-        alarm.cancel()
         wall = time.monotonic() - start
+        alarm.cancel()
+        memory.stop()
         process.returncode = os.waitstatus_to_exitcode(status)
     counts = sink.counts()
     cpu = counts.pop("cpu") - before
     if process.returncode != 0:
         return None
-    return Sample(wall, usage, counts, cpu)
+    return Sample(wall, usage, memory, counts, cpu)
 
 
 class Measure:
@@ -179,24 +218,24 @@ class Measure:
         ours = samples.get("s3mirror") or []
         bare = samples.get(self.baseline) or []
         print(f"\n## {self.title} (medians of {self.rounds})\n")
-        print("| client | wall s | CPU s | peak MiB | sink CPU s | wall / s3mirror | wall / bare | CPU / bare | requests |")
-        print("|---|---|---|---|---|---|---|---|---|")
+        print("| client | wall s | CPU s | peak MiB | own MiB | sink CPU s | wall / s3mirror | wall / bare | CPU / bare | requests |")
+        print("|---|---|---|---|---|---|---|---|---|---|")
         result = {}
         for client in self.clients:
             name = client.name
             if name in broken or not samples[name]:
-                print(f"| {name} | {broken.get(name, 'no sample')} | | | | | | | |")
+                print(f"| {name} | {broken.get(name, 'no sample')} | | | | | | | | |")
                 continue
             taken = samples[name]
-            wall, cpu, peak, at_sink = (
+            wall, cpu, peak, own, at_sink = (
                 statistics.median(getattr(sample, what) for sample in taken)
-                for what in ("wall", "cpu", "peak", "sink")
+                for what in ("wall", "cpu", "peak", "own", "sink")
             )
             requests = ", ".join(f"{count} {kind}" for kind, count in sorted(taken[-1].requests.items()))
             shown = name if len(taken) == self.rounds else f"{name} (once)"
-            result[name] = {"wall": wall, "cpu": cpu, "peak": peak, "requests": taken[-1].requests}
+            result[name] = {"wall": wall, "cpu": cpu, "peak": peak, "own": own, "requests": taken[-1].requests}
             print(
-                f"| {shown} | {wall:.2f} | {cpu:.2f} | {peak:.0f} | {at_sink:.2f} | {ratio(wall, ours, 'wall')} "
+                f"| {shown} | {wall:.2f} | {cpu:.2f} | {peak:.0f} | {own:.0f} | {at_sink:.2f} | {ratio(wall, ours, 'wall')} "
                 f"| {ratio(wall, bare, 'wall')} | {ratio(cpu, bare, 'cpu')} | {requests} |",
                 flush=True,
             )
