@@ -175,4 +175,36 @@ import Testing
     await mirror.finish()
     try mirror.removeDirectory()
   }
+
+  /// The second comparison, which is there for the rewritten one, is the first to meet the new checkpoint's own marker.
+  @Test func `a marker that is rewritten where nothing is watched never runs ahead of other markers`()
+    async throws
+  {
+    let store = FakeObjectStore()
+    var configuration = LaneUnderTest.Configuration()
+    configuration.maxWatches = 1
+    let mirror = try await LaneUnderTest(store, configuration) { tree in
+      try #require(mkdir(tree + "/runs", 0o755) == 0)
+    }
+    try await mirror.start()
+    try mirror.write("runs/one/shard", "1")
+    try mirror.write("runs/latest", "one")
+    await store.hold { [mirror] call in
+      guard call.operation == "PutObject", call.key == "t/runs/one/shard" else { return }
+      try mirror.write("runs/two/shard", "2")
+      try mirror.write("runs/two/DONE", "2")
+      try mirror.write("runs/latest", "two")
+    }
+    for _ in 0..<2 {
+      try await mirror.lane.flush()
+      let latest = await store.text("t/runs/latest")
+      let isDone = await store.text("t/runs/two/DONE") != nil
+      #expect(latest != "two" || isDone)
+    }
+    try await mirror.settle()
+    #expect(await store.text("t/runs/latest") == "two")
+    #expect(await store.text("t/runs/two/DONE") == "2")
+    await mirror.finish()
+    try mirror.removeDirectory()
+  }
 }

@@ -18,6 +18,11 @@ final class PolledMarkers: Sendable {
     }
   }
 
+  /// Keeps a marker back that was met when the comparison of its data was over.
+  func hold(_ path: RelativePath) {
+    stamps.withLock { $0[path] = .some(nil) }
+  }
+
   /// Whether the marker is still what it was before the comparison; of those that were not looked at, events tell.
   func isUnchanged(_ path: RelativePath, in root: TreeRoot) -> Bool {
     guard let known = stamps.withLock({ $0[path] }) else { return true }

@@ -98,6 +98,11 @@ extension UploadLane {
       findings = try await reconciler.publish(
         directory, with: data, except: watched, markers: &foundAgain, noting: &outcome,
         settled: { activity.settle($0) })
+      // A marker that came meanwhile waits for the next pass, and so does one further up that may name it.
+      for (path, entry) in foundAgain.entries where found.entries[path] == nil {
+        found.entries[path] = entry
+        if isMarker(path, within: polled) { polledMarkers.hold(path) }
+      }
     }
     markers.entries.merge(found.entries) { first, _ in first }
     return findings
