@@ -81,6 +81,10 @@ package struct PublicationCheck: Sendable {
     }
   }
 
+  /// Whether a writer was there before the read or is now. He may change the file without moving its stamp: a store to
+  /// a mapped page that is dirty already does not.
+  package var hasWriter: Bool { before == .present || file.probeWriters() == .present }
+
   /// Whether the name still leads to this file and its stamp has not moved. One look tells both: while the file is open
   /// no other has its inode.
   package func isSameVersion() throws(TreeError) -> Bool {

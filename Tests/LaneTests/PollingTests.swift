@@ -207,4 +207,42 @@ import Testing
     await mirror.finish()
     try mirror.removeDirectory()
   }
+
+  /// A store to a mapped page that is dirty already moves no stamp.
+  @Test func `what a mapping holds after a snapshot is found where nothing is watched`() async throws {
+    let store = FakeObjectStore()
+    var configuration = LaneUnderTest.Configuration(interval: .milliseconds(20))
+    configuration.maxWatches = 1
+    configuration.openFileGrace = .zero
+    let mirror = try await LaneUnderTest(store, configuration) { tree in
+      try #require(mkdir(tree + "/d", 0o755) == 0)
+    }
+    try await mirror.start()
+    try await withMapping(of: mirror.tree + "/d/f", holding: "first") { memory in
+      while await store.text("t/d/f") != "first" {
+        let passes = mirror.notices.passes.count
+        await mirror.notices.wait { $0.compactMap(\.summary).count > passes }
+      }
+      memory.copyBytes(from: "later".utf8)
+    }
+    try await mirror.lane.flush()
+    #expect(await store.text("t/d/f") == "later")
+    await mirror.finish()
+    try mirror.removeDirectory()
+  }
+
+  /// A new file that is mapped for writing, and by no descriptor open.
+  private func withMapping(
+    of path: String, holding text: String, _ body: (UnsafeMutableRawBufferPointer) async throws -> Void
+  ) async throws {
+    let descriptor = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0o644)
+    try #require(ftruncate(descriptor, text.utf8.count) == 0)
+    let start = mmap(nil, text.utf8.count, PROT_READ | PROT_WRITE, MAP_SHARED, descriptor, 0)
+    close(descriptor)
+    try #require(start != MAP_FAILED)
+    let memory = UnsafeMutableRawBufferPointer(start: start, count: text.utf8.count)
+    defer { munmap(start, text.utf8.count) }
+    memory.copyBytes(from: text.utf8)
+    try await body(memory)
+  }
 }

@@ -80,7 +80,8 @@ struct FilePublisher: Sendable {
     let receipt = try await uploader.upload(
       path, of: root, to: key, isCloseSeen: entry?.writing == .closed, openFiles: openFiles,
       beforePublication: { try await gate.check(path) })
-    ledger.note(.init(stamp: receipt.stamp, etag: receipt.etag), for: path)
+    ledger.note(
+      .init(stamp: receipt.stamp, etag: receipt.etag, isSnapshot: receipt.isSnapshot), for: path)
     journal.uploaded(receipt, mirror: name, path: path, key: key, took: .now - start)
     return .published(bytes: receipt.byteCount, by: .upload)
   }

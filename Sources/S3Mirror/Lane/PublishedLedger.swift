@@ -7,6 +7,8 @@ final class PublishedLedger: Sendable {
   struct Record: Sendable, Hashable {
     var stamp: FileStamp
     var etag: String
+    /// Somebody had the file open for writing, so that its stamp vouches for nothing.
+    var isSnapshot = false
   }
 
   /// About 200 bytes a record: 20 MB at the most.
@@ -44,6 +46,7 @@ final class PublishedLedger: Sendable {
     -> Record?
   {
     guard let record = records.withLock({ $0[path] }) else { return nil }
+    guard !record.isSnapshot else { return nil }
     var known = record.stamp
     if ignoringChangeTime == .renamed { known.changed = stamp.changed }
     return known.isSameVersion(as: stamp) ? record : nil
