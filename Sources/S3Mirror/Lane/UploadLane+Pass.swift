@@ -51,7 +51,8 @@ extension UploadLane {
         reasons[directory] = cause(of: error)
       }
     }
-    let added = links.complete(&last, in: root, ledger: ledger)
+    let added = links.complete(
+      &last, compared: Set(batch.rescans.keys), in: root, ledger: ledger)
     schedule.noteClosed(added)
     outcome = await publication.run(
       last, deferred: pass.deferred.union(unlisted.keys), after: outcome)

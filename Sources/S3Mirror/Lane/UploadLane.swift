@@ -66,7 +66,7 @@ final class UploadLane: Sendable {
   let uploader: Uploader
   let journal: Journal
   let ledger = PublishedLedger()
-  let links = LinkedNames()
+  let links: LinkedNames
   let polledMarkers = PolledMarkers()
   let schedule: LaneSchedule
   private let listingOrder = ListingOrder()
@@ -85,6 +85,7 @@ final class UploadLane: Sendable {
     self.resources = resources
     self.journal = journal
     self.wallClock = wallClock
+    links = LinkedNames(wallClock: wallClock)
     self.store = store
     self.requests = requests
     uploader = Uploader(
