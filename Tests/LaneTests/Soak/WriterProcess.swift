@@ -21,6 +21,7 @@ struct WriterProcess: Sendable, Codable {
   var work: Work
   /// Mostly below `n<home>` of the tree; nil everywhere.
   var home: Int?
+  var emphasis: TreeOperation.Emphasis
 
   private static let variable = "S3MIRROR_SOAK_WRITER"
 
@@ -50,7 +51,7 @@ struct WriterProcess: Sendable, Codable {
     case .random(let operations, let rest):
       let writer = TreeWriter(root: directory + "/tree", outside: directory + "/outside", versions: versions)
       for _ in 0..<operations {
-        writer.perform(.random(using: &random, home: home))
+        writer.perform(.random(using: &random, home: home, emphasis: emphasis))
         if rest > 0 { usleep(UInt32.random(in: 0..<rest, using: &random)) }
       }
       writer.closeLogs()
