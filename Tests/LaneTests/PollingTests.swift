@@ -1,4 +1,6 @@
 import Glibc
+import LocalTree
+import SystemPackage
 import TestSupport
 import Testing
 
@@ -206,6 +208,19 @@ import Testing
     #expect(await store.text("t/runs/two/DONE") == "2")
     await mirror.finish()
     try mirror.removeDirectory()
+  }
+
+  /// Two writes within one step of the kernel's clock leave one stamp.
+  @Test func `a marker whose stamp is too young to show a rewriting is kept back`() async throws {
+    let directory = try TemporaryDirectory()
+    close(creat(directory.path + "/latest", 0o644))
+    let root = try TreeRoot(path: FilePath(directory.path))
+    let stamp = try #require(try root.look(at: "latest")?.stamp)
+    for (age, isHeld) in [(1, true), (1_000_000_000, false)] as [(Int64, Bool)] {
+      let markers = PolledMarkers(wallClock: { stamp.changed + age })
+      await markers.look(at: ["latest"], in: root)
+      #expect(markers.isUnchanged("latest", in: root) == !isHeld)
+    }
   }
 
   /// A store to a mapped page that is dirty already moves no stamp.

@@ -36,7 +36,7 @@ extension UploadLane {
     var reasons: [RelativePath: String] = [:]
     let polled = batch.rescans.filter(\.value.isStanding).map(\.key)
     let markers = batch.entries.keys.filter { isMarker($0, within: polled) }
-    polledMarkers.look(at: markers, in: root)
+    await polledMarkers.look(at: markers, in: root)
     for (directory, reason) in batch.rescans {
       do {
         var markers = DirtySet.Batch()
@@ -94,7 +94,7 @@ extension UploadLane {
       settled: { activity.settle($0) })
     let unwatched = found.entries.keys.filter { isMarker($0, within: polled) }
     if !unwatched.isEmpty {
-      polledMarkers.look(at: unwatched, in: root)
+      await polledMarkers.look(at: unwatched, in: root)
       var foundAgain = DirtySet.Batch()
       findings = try await reconciler.publish(
         directory, with: data, except: watched, markers: &foundAgain, noting: &outcome,

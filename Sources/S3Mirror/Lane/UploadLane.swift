@@ -67,7 +67,7 @@ final class UploadLane: Sendable {
   let journal: Journal
   let ledger = PublishedLedger()
   let links: LinkedNames
-  let polledMarkers = PolledMarkers()
+  let polledMarkers: PolledMarkers
   let schedule: LaneSchedule
   private let listingOrder = ListingOrder()
   let place: WatchedRoot
@@ -86,6 +86,7 @@ final class UploadLane: Sendable {
     self.journal = journal
     self.wallClock = wallClock
     links = LinkedNames(wallClock: wallClock)
+    polledMarkers = PolledMarkers(wallClock: wallClock)
     self.store = store
     self.requests = requests
     uploader = Uploader(
