@@ -32,7 +32,9 @@ struct SoakRun {
     var differencesBeforeExit: [String] = []
     /// What was asked of the bucket about each of those.
     var histories: [String: [WitnessStore.Request]] = [:]
-    /// What the mirror knew about each of those.
+    /// Directories of whose changes it would not have heard.
+    var unguarded: [RelativePath] = []
+    /// What the mirror knew about each difference.
     var explanations: [String: String] = [:]
     var torn: [WitnessStore.Sighting] = []
     /// Versions in the middle of a change that went out under a proof that says "at rest".
@@ -92,6 +94,7 @@ struct SoakRun {
       outcome.histories[difference] = witness.requests(about: prefix + path)
       outcome.explanations[difference] = await explanation(of: RelativePath(path), in: mirror)
     }
+    outcome.unguarded = try await mirror.unguardedDirectories()
     outcome.report = await mirror.finish()
     outcome.failures = outcome.report.failures
     outcome.differences = picture.differences(from: try await store.contents(under: prefix))
