@@ -73,6 +73,16 @@ package struct PublicationCheck: Sendable {
     }
   }
 
+  /// Whether, after the last byte was read, the file's stamp may stand for its content from now on. Where the kernel
+  /// cannot tell of writers, stamps are all there is.
+  package func stampStandsForContent() throws(TreeError) -> Bool {
+    guard stamps == .trusted, vigil.isSpared else { return false }
+    switch try verdict() {
+    case .proved, .untold: return !hasWriter
+    case .changed, .writerPresent: return false
+    }
+  }
+
   private func combined(with after: WriterProbe) -> Verdict {
     switch (before, after) {
     case (.present, _), (_, .present): .writerPresent

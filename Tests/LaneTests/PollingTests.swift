@@ -210,6 +210,38 @@ import Testing
     try mirror.removeDirectory()
   }
 
+  @Test func `what was found equal by content is not compared by content at every tick`() async throws {
+    let store = FakeObjectStore()
+    var configuration = LaneUnderTest.Configuration()
+    configuration.maxWatches = 1
+    // The ETag of a multipart object tells nothing of its content.
+    configuration.singleThreshold = 1
+    func run(_ body: (LaneUnderTest) async throws -> Void) async throws {
+      let mirror = try await LaneUnderTest(store, configuration) { tree in
+        try #require(mkdir(tree + "/d", 0o755) == 0)
+        let descriptor = open(tree + "/d/f", O_WRONLY | O_CREAT | O_CLOEXEC, 0o644)
+        try #require(Glibc.write(descriptor, "same", 4) == 4)
+        close(descriptor)
+      }
+      try await mirror.start()
+      try await body(mirror)
+      await mirror.finish()
+      try mirror.removeDirectory()
+    }
+    try await run { _ in }
+    await store.forgetCalls()
+    try await run { mirror in
+      let stamp = try #require(try mirror.lane.root.look(at: "d/f")?.stamp)
+      while stamp.timeUntilTrusted(at: wallClockNanoseconds()) > .zero { try await mirror.lane.flush() }
+      try await mirror.lane.flush()
+      #expect(await store.count(of: "HeadObject") > 0)
+      await store.forgetCalls()
+      for _ in 0..<3 { try await mirror.lane.flush() }
+      #expect(await store.count(of: "ListObjectsV2") > 0)
+      #expect(await store.count(of: "HeadObject") == 0)
+    }
+  }
+
   /// Two writes within one step of the kernel's clock leave one stamp.
   @Test func `a marker whose stamp is too young to show a rewriting is kept back`() async throws {
     let directory = try TemporaryDirectory()
