@@ -123,17 +123,21 @@ extension LinkedNames {
       batch.entries[path] = copy
       return true
     }
-    for (path, entry) in batch.entries {
-      // Also those of a file that was written and has lost this name since.
-      var others = others(of: path)
+    var others: [RelativePath: Set<RelativePath>] = [:]
+    var linked: Set<File> = []
+    for path in batch.entries.keys {
+      // Those of a file that was written and has lost this name since.
+      others[path] = self.others(of: path)
       if let present = stamp(of: path, in: root) {
         note(path, present)
-        if present.links > 1 { noteRecorded([File(present)], in: root, ledger) }
-        others.formUnion(self.others(of: path))
+        if present.links > 1 { linked.insert(File(present)) }
       } else {
         forget(path)
       }
-      for other in others where batch.entries[other] == nil {
+    }
+    noteRecorded(linked, in: root, ledger)
+    for (path, entry) in batch.entries {
+      for other in others[path, default: []].union(self.others(of: path)) where batch.entries[other] == nil {
         guard let stamp = stamp(of: other, in: root), leads(other, to: stamp) else {
           forget(other)
           continue
@@ -186,6 +190,7 @@ extension LinkedNames {
   private func noteRecorded(_ files: Set<File>, in root: TreeRoot, _ ledger: PublishedLedger)
     -> [File: Set<RelativePath>]
   {
+    guard !files.isEmpty else { return [:] }
     var found: [File: Set<RelativePath>] = [:]
     for path in ledger.paths(where: { files.contains(File($0)) }) {
       guard let stamp = stamp(of: path, in: root), files.contains(File(stamp)) else { continue }
