@@ -38,8 +38,9 @@ struct WriterProcess: Sendable, Codable {
 
   /// Runs it in a process, and returns when that has ended.
   func run() async throws {
+    // The whole name: others end in it.
     try await TestProgram.run(
-      "WriterTests",
+      "LaneTests.WriterTests",
       environment: [Self.variable: String(decoding: try JSONEncoder().encode(self), as: UTF8.self)])
   }
 
