@@ -98,6 +98,12 @@ package actor TreeWatcher {
   /// Names that were not UTF-8, and so were ignored.
   package var undecodableNames: Int { tree?.undecodableNames ?? 0 }
 
+  /// For tests that have to explain what they found: what is known of a directory; nil where it is not known.
+  package func entry(of directory: RelativePath) -> WatchTable.Node? {
+    guard let table = tree?.translation.table else { return nil }
+    return table.node(at: directory).flatMap { table[$0] }
+  }
+
   /// For tests: acts as if the kernel had dropped events.
   package func injectOverflow() {
     tree?.overflow()

@@ -56,6 +56,16 @@ package struct WatchTable: Sendable {
     return RelativePath(names.reversed().joined(separator: "/"))
   }
 
+  /// The directory that a path leads to, as far as the table knows.
+  package func node(at path: RelativePath) -> NodeID? {
+    var current = Self.root
+    for name in path.string.utf8.split(separator: UInt8(ascii: "/")) {
+      guard let next = child(RelativePath(String(Substring(name))), of: current) else { return nil }
+      current = next
+    }
+    return current
+  }
+
   package func isWithin(_ id: NodeID, _ ancestor: NodeID) -> Bool {
     var current: NodeID? = id
     while let next = current {

@@ -137,6 +137,11 @@ package final class WriterVigil: Sendable {
     if case .closes(let number, _) = evidence { watch.end(number) }
   }
 
+  /// Whether the filesystem's stamps alone tell of every writer.
+  package var isSpared: Bool {
+    if case .stamps = evidence { true } else { false }
+  }
+
   package enum Finding: Sendable, Hashable {
     /// Nobody came and went unseen, as far as stamps have not moved.
     case nobody

@@ -26,6 +26,9 @@ package struct DirtyEntry: Sendable, Hashable {
   /// either: events bear the name that the writer used, which is another one for links and for files that were made
   /// without a name. So whoever flushes looks again.
   package private(set) var isFoundOpen = false
+  /// It is another name of a file that changed: events of its writer bear that name, or none at all when the name is gone
+  /// or has no watch. So it is not done with before a pass finds no writer.
+  package var isWrittenElsewhere = false
   /// A pass brought it back unpublished, so it is older than any instant here may tell.
   var wasTried = false
   /// Nothing is known to have changed here; it is only to be looked at.
@@ -47,6 +50,17 @@ package struct DirtyEntry: Sendable, Hashable {
     if case .open = writing { return }
     writing = .open(since: now)
     isFoundOpen = true
+  }
+
+  /// Notes that what lay there was published while a writer was at it.
+  package mutating func noteSnapshot(at now: Instant) {
+    writing = .open(since: now)
+    isFoundOpen = true
+    firstChange = now
+    lastChange = now
+    isNew = false
+    renamedFrom = nil
+    wholeSince = nil
   }
 
   /// Notes a write that the watch told of.
@@ -72,6 +86,7 @@ package struct DirtyEntry: Sendable, Hashable {
   func merged(withLater later: DirtyEntry) -> DirtyEntry {
     var joined = later
     joined.firstChange = min(firstChange, later.firstChange)
+    joined.isWrittenElsewhere = isWrittenElsewhere || later.isWrittenElsewhere
     joined.wholeSince = [wholeSince, later.wholeSince].compactMap { $0 }.min()
     return joined
   }

@@ -29,6 +29,16 @@ package struct FileStamp: Sendable, Hashable {
     device == other.device && inode == other.inode && size == other.size && modified == other.modified
       && changed == other.changed
   }
+
+  /// How long until a further write is sure to move the stamp, by a clock of nanoseconds since 1970-01-01 UTC.
+  ///
+  /// Stamps move in steps of the kernel's tick (up to 10 ms at HZ=100), so that two writes within one step leave one
+  /// stamp. A stamp is trusted only when it is older than two such steps.
+  package func timeUntilTrusted(at wallClock: Int64) -> Duration {
+    let age = wallClock - max(modified, changed)
+    let steps: Int64 = 20_000_000
+    return (0..<steps).contains(age) ? .nanoseconds(steps - age) : .zero
+  }
 }
 
 /// What lies at a path, as lstat(2) tells it.

@@ -179,7 +179,7 @@ struct MultipartUpload: Sendable {
       attempts: max(publication.attempts, parts.map(\.attempts).max() ?? 1), etag: publication.etag,
       requestID: publication.requestID, crc32: Self.wholeChecksum(of: parts).base64,
       checksum: publication.isEchoed ? .crc32 : IntegrityCheck(parts: parts.map(\.check)), proof: proof,
-      stamp: source.file.stamp)
+      stamp: source.file.stamp, isSnapshot: proof == .reread && source.check.hasWriter)
   }
 
   // MARK: Trouble

@@ -73,6 +73,16 @@ package struct PublicationCheck: Sendable {
     }
   }
 
+  /// Whether, after the last byte was read, the file's stamp may stand for its content from now on. Where the kernel
+  /// cannot tell of writers, stamps are all there is.
+  package func stampStandsForContent() throws(TreeError) -> Bool {
+    guard stamps == .trusted, vigil.isSpared else { return false }
+    switch try verdict() {
+    case .proved, .untold: return !hasWriter
+    case .changed, .writerPresent: return false
+    }
+  }
+
   private func combined(with after: WriterProbe) -> Verdict {
     switch (before, after) {
     case (.present, _), (_, .present): .writerPresent
@@ -80,6 +90,10 @@ package struct PublicationCheck: Sendable {
     default: .untold
     }
   }
+
+  /// Whether a writer was there before the read or is now. He may change the file without moving its stamp: a store to
+  /// a mapped page that is dirty already does not.
+  package var hasWriter: Bool { before == .present || file.probeWriters() == .present }
 
   /// Whether the name still leads to this file and its stamp has not moved. One look tells both: while the file is open
   /// no other has its inode.

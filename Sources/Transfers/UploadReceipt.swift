@@ -15,6 +15,8 @@ package struct UploadReceipt: Sendable, Hashable {
   package var proof: PublicationProof
   /// The version that was published.
   package var stamp: FileStamp
+  /// Somebody had the file open for writing, so a later version may bear the same stamp.
+  package var isSnapshot: Bool
 }
 
 /// Why a file was not published, though nothing is wrong with the network.

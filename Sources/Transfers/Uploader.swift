@@ -82,12 +82,13 @@ package struct Uploader: Sendable {
 
   private func openSource(_ path: RelativePath, of root: TreeRoot, isCloseSeen: Bool) async throws -> Source {
     var file = try await open(path, of: root)
-    let tooFresh = freshness(of: file.stamp)
+    let tooFresh = file.stamp.timeUntilTrusted(at: wallClock())
     if tooFresh > .zero {
       try await Task.sleep(for: tooFresh)
       file = try await open(path, of: root)
     }
-    let stamps: StampTrust = freshness(of: file.stamp) > .zero ? .tooFresh : .trusted
+    let stamps: StampTrust =
+      file.stamp.timeUntilTrusted(at: wallClock()) > .zero ? .tooFresh : .trusted
     let check = PublicationCheck(
       root: root, path: path, file: file, isCloseSeen: isCloseSeen, stamps: stamps,
       vigil: file.stamp.size <= PartRead.pieceBytes ? .content : .closes)
@@ -98,14 +99,6 @@ package struct Uploader: Sendable {
     let file = root.isLocal ? try root.open(path) : try await resources.readers.run { try root.open(path) }
     guard let file else { throw UploadAbandoned.vanished }
     return file
-  }
-
-  /// Stamps move in steps of the kernel's tick (up to 10 ms at HZ=100), so that two writes within one step leave one
-  /// stamp. A stamp is trusted only when it is older than two such steps: how long to wait for that.
-  private func freshness(of stamp: FileStamp) -> Duration {
-    let age = wallClock() - max(stamp.modified, stamp.changed)
-    let steps: Int64 = 20_000_000
-    return (0..<steps).contains(age) ? .nanoseconds(steps - age) : .zero
   }
 
   // MARK: One request
@@ -136,7 +129,7 @@ package struct Uploader: Sendable {
       return UploadReceipt(
         byteCount: byteCount, parts: 1, partsReused: 0, attempts: attempts, etag: answer.etag,
         requestID: answer.requestID, crc32: read.crc.base64, checksum: check, proof: proof,
-        stamp: source.file.stamp)
+        stamp: source.file.stamp, isSnapshot: proof == .reread && source.check.hasWriter)
     }
   }
 

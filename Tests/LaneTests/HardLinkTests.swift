@@ -102,4 +102,130 @@ import Testing
       #expect(await store.count(of: "PutObject") == 2)
     }
   }
+
+  // MARK: Writers whom no event tells of
+
+  /// A descriptor keeps the name that it was opened by: when that is gone, its writes are not told of (IN_EXCL_UNLINK).
+  @Test func `a name that is removed while it is written leaves its content to the others`() async throws {
+    try await run { mirror, store in
+      try mirror.write("a", "old")
+      try mirror.link("a", "b")
+      try await mirror.lane.flush()
+      let writer = open(mirror.tree + "/a", O_WRONLY | O_CLOEXEC)
+      try mirror.remove("a")
+      try await mirror.lane.flush()
+      #expect(await store.text("t/a") == nil)
+      try #require(write(writer, "new", 3) == 3)
+      close(writer)
+      try await mirror.settle()
+      #expect(await store.text("t/b") == "new")
+    }
+  }
+
+  @Test func `a name that is renamed over while it is written leaves its content to the others`() async throws
+  {
+    try await run { mirror, store in
+      try mirror.write("a", "old")
+      try mirror.link("a", "b")
+      try mirror.write("c", "another")
+      try await mirror.lane.flush()
+      let writer = open(mirror.tree + "/a", O_WRONLY | O_CLOEXEC)
+      try mirror.move("tree/c", "tree/a")
+      try await mirror.lane.flush()
+      try #require(write(writer, "new", 3) == 3)
+      close(writer)
+      try await mirror.settle()
+      #expect(await store.text("t/a") == "another")
+      #expect(await store.text("t/b") == "new")
+    }
+  }
+
+  /// The snapshot is not the end: no event tells of what comes after it.
+  @Test func `a snapshot is no end for a file that is written under a name that is gone`() async throws {
+    let store = FakeObjectStore()
+    var configuration = LaneUnderTest.Configuration(interval: .milliseconds(20))
+    configuration.openFileGrace = .zero
+    let mirror = try await LaneUnderTest(store, configuration)
+    try await mirror.start()
+    try mirror.write("a", "old")
+    try mirror.link("a", "b")
+    try await mirror.settle()
+    let writer = open(mirror.tree + "/a", O_WRONLY | O_CLOEXEC)
+    try mirror.remove("a")
+    let published = mirror.notices.passes.reduce(0) { $0 + $1.published }
+    await mirror.notices.wait { heard in
+      heard.compactMap(\.summary).reduce(0) { $0 + $1.published } > published
+    }
+    try #require(write(writer, "new", 3) == 3)
+    close(writer)
+    try await mirror.settle()
+    #expect(await store.text("t/b") == "new")
+    await mirror.finish()
+    try mirror.removeDirectory()
+  }
+
+  /// A mirror that watches its root only, and polls `d`.
+  private func runPolling(_ body: (LaneUnderTest, FakeObjectStore) async throws -> Void) async throws {
+    let store = FakeObjectStore()
+    var configuration = LaneUnderTest.Configuration()
+    configuration.maxWatches = 1
+    let mirror = try await LaneUnderTest(store, configuration) { tree in
+      try #require(mkdir(tree + "/d", 0o755) == 0)
+    }
+    try await mirror.start()
+    try await body(mirror, store)
+    await mirror.finish()
+    try mirror.removeDirectory()
+  }
+
+  @Test func `a write under a name without a watch publishes the names that have one`() async throws {
+    try await runPolling { mirror, store in
+      try mirror.write("a", "old")
+      try mirror.link("a", "d/b")
+      try await mirror.lane.flush()
+      for text in ["new", "newer"] {
+        try mirror.write("d/b", text)
+        try await mirror.lane.flush()
+        #expect(await store.text("t/d/b") == text)
+        #expect(await store.text("t/a") == text)
+      }
+    }
+  }
+
+  @Test func `a write under a link that was made where no watch is publishes the first name`() async throws {
+    try await runPolling { mirror, store in
+      try mirror.write("a", "old")
+      try await mirror.lane.flush()
+      try mirror.link("a", "d/b")
+      try mirror.write("d/b", "new")
+      try await mirror.lane.flush()
+      #expect(await store.text("t/d/b") == "new")
+      #expect(await store.text("t/a") == "new")
+    }
+  }
+
+  @Test func `a name without a watch that is written and removed leaves its content to the others`()
+    async throws
+  {
+    try await runPolling { mirror, store in
+      try mirror.write("a", "old")
+      try mirror.link("a", "d/b")
+      try await mirror.lane.flush()
+      try mirror.write("d/b", "new")
+      try mirror.remove("d/b")
+      try await mirror.lane.flush()
+      #expect(await store.text("t/a") == "new")
+    }
+  }
+
+  @Test func `polling sends no name again whose file has not changed`() async throws {
+    try await runPolling { mirror, store in
+      try mirror.write("a", "old")
+      try mirror.link("a", "d/b")
+      for _ in 0..<2 { try await mirror.lane.flush() }
+      await store.forgetCalls()
+      for _ in 0..<2 { try await mirror.lane.flush() }
+      #expect(await store.count(of: "PutObject") == 0)
+    }
+  }
 }

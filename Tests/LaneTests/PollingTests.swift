@@ -1,4 +1,6 @@
 import Glibc
+import LocalTree
+import SystemPackage
 import TestSupport
 import Testing
 
@@ -174,5 +176,120 @@ import Testing
     #expect(await store.text("t/runs/two/shard") == "2")
     await mirror.finish()
     try mirror.removeDirectory()
+  }
+
+  /// The second comparison, which is there for the rewritten one, is the first to meet the new checkpoint's own marker.
+  @Test func `a marker that is rewritten where nothing is watched never runs ahead of other markers`()
+    async throws
+  {
+    let store = FakeObjectStore()
+    var configuration = LaneUnderTest.Configuration()
+    configuration.maxWatches = 1
+    let mirror = try await LaneUnderTest(store, configuration) { tree in
+      try #require(mkdir(tree + "/runs", 0o755) == 0)
+    }
+    try await mirror.start()
+    try mirror.write("runs/one/shard", "1")
+    try mirror.write("runs/latest", "one")
+    await store.hold { [mirror] call in
+      guard call.operation == "PutObject", call.key == "t/runs/one/shard" else { return }
+      try mirror.write("runs/two/shard", "2")
+      try mirror.write("runs/two/DONE", "2")
+      try mirror.write("runs/latest", "two")
+    }
+    for _ in 0..<2 {
+      try await mirror.lane.flush()
+      let latest = await store.text("t/runs/latest")
+      let isDone = await store.text("t/runs/two/DONE") != nil
+      #expect(latest != "two" || isDone)
+    }
+    try await mirror.settle()
+    #expect(await store.text("t/runs/latest") == "two")
+    #expect(await store.text("t/runs/two/DONE") == "2")
+    await mirror.finish()
+    try mirror.removeDirectory()
+  }
+
+  @Test func `what was found equal by content is not compared by content at every tick`() async throws {
+    let store = FakeObjectStore()
+    var configuration = LaneUnderTest.Configuration()
+    configuration.maxWatches = 1
+    // The ETag of a multipart object tells nothing of its content.
+    configuration.singleThreshold = 1
+    func run(_ body: (LaneUnderTest) async throws -> Void) async throws {
+      let mirror = try await LaneUnderTest(store, configuration) { tree in
+        try #require(mkdir(tree + "/d", 0o755) == 0)
+        let descriptor = open(tree + "/d/f", O_WRONLY | O_CREAT | O_CLOEXEC, 0o644)
+        try #require(Glibc.write(descriptor, "same", 4) == 4)
+        close(descriptor)
+      }
+      try await mirror.start()
+      try await body(mirror)
+      await mirror.finish()
+      try mirror.removeDirectory()
+    }
+    try await run { _ in }
+    await store.forgetCalls()
+    try await run { mirror in
+      let stamp = try #require(try mirror.lane.root.look(at: "d/f")?.stamp)
+      while stamp.timeUntilTrusted(at: wallClockNanoseconds()) > .zero { try await mirror.lane.flush() }
+      try await mirror.lane.flush()
+      #expect(await store.count(of: "HeadObject") > 0)
+      await store.forgetCalls()
+      for _ in 0..<3 { try await mirror.lane.flush() }
+      #expect(await store.count(of: "ListObjectsV2") > 0)
+      #expect(await store.count(of: "HeadObject") == 0)
+    }
+  }
+
+  /// Two writes within one step of the kernel's clock leave one stamp.
+  @Test func `a marker whose stamp is too young to show a rewriting is kept back`() async throws {
+    let directory = try TemporaryDirectory()
+    close(creat(directory.path + "/latest", 0o644))
+    let root = try TreeRoot(path: FilePath(directory.path))
+    let stamp = try #require(try root.look(at: "latest")?.stamp)
+    for (age, isHeld) in [(1, true), (1_000_000_000, false)] as [(Int64, Bool)] {
+      let markers = PolledMarkers(wallClock: { stamp.changed + age })
+      await markers.look(at: ["latest"], in: root)
+      #expect(markers.isUnchanged("latest", in: root) == !isHeld)
+    }
+  }
+
+  /// A store to a mapped page that is dirty already moves no stamp.
+  @Test func `what a mapping holds after a snapshot is found where nothing is watched`() async throws {
+    let store = FakeObjectStore()
+    var configuration = LaneUnderTest.Configuration(interval: .milliseconds(20))
+    configuration.maxWatches = 1
+    configuration.openFileGrace = .zero
+    let mirror = try await LaneUnderTest(store, configuration) { tree in
+      try #require(mkdir(tree + "/d", 0o755) == 0)
+    }
+    try await mirror.start()
+    try await withMapping(of: mirror.tree + "/d/f", holding: "first") { memory in
+      while await store.text("t/d/f") != "first" {
+        let passes = mirror.notices.passes.count
+        await mirror.notices.wait { $0.compactMap(\.summary).count > passes }
+      }
+      memory.copyBytes(from: "later".utf8)
+    }
+    try await mirror.lane.flush()
+    #expect(await store.text("t/d/f") == "later")
+    await mirror.finish()
+    try mirror.removeDirectory()
+  }
+
+  /// A new file that is mapped for writing, and by no descriptor open.
+  private func withMapping(
+    of path: String, holding text: String, _ body: (UnsafeMutableRawBufferPointer) async throws -> Void
+  ) async throws {
+    let descriptor = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0o644)
+    try #require(ftruncate(descriptor, text.utf8.count) == 0)
+    let start = mmap(nil, text.utf8.count, PROT_READ | PROT_WRITE, MAP_SHARED, descriptor, 0)
+    close(descriptor)
+    try #require(start != MAP_FAILED)
+    let memory = UnsafeMutableRawBufferPointer(start: start, count: text.utf8.count)
+    defer { munmap(start, text.utf8.count) }
+    memory.copyBytes(from: text.utf8)
+    try await body(memory)
   }
 }

@@ -25,6 +25,8 @@ struct FilePublisher: Sendable {
 
   enum Way: Sendable {
     case upload
+    /// An upload of what a writer was still at.
+    case snapshot
     case copy
     /// A directory's; it counts as no file.
     case marker
@@ -62,6 +64,11 @@ struct FilePublisher: Sendable {
       {
         return outcome
       }
+      if entry?.isWrittenElsewhere == true, ledger.holdsSnapshot(of: path, found.stamp),
+        try root.open(path)?.probeWriters() == .present
+      {
+        return .waiting(.openForWriting)
+      }
       return try await upload(path, entry: entry, openFiles: openFiles)
     } catch let abandoned as UploadAbandoned {
       return abandoned == .vanished ? .absent : .waiting(abandoned)
@@ -80,9 +87,10 @@ struct FilePublisher: Sendable {
     let receipt = try await uploader.upload(
       path, of: root, to: key, isCloseSeen: entry?.writing == .closed, openFiles: openFiles,
       beforePublication: { try await gate.check(path) })
-    ledger.note(.init(stamp: receipt.stamp, etag: receipt.etag), for: path)
+    ledger.note(
+      .init(stamp: receipt.stamp, etag: receipt.etag, isSnapshot: receipt.isSnapshot), for: path)
     journal.uploaded(receipt, mirror: name, path: path, key: key, took: .now - start)
-    return .published(bytes: receipt.byteCount, by: .upload)
+    return .published(bytes: receipt.byteCount, by: receipt.isSnapshot ? .snapshot : .upload)
   }
 
   /// Copies on the server when the file is, but for its name, the version that this run published under `origin`.

@@ -9,13 +9,43 @@ import Synchronization
 /// that has been the same since before the comparison names nothing that the comparison did not see.
 final class PolledMarkers: Sendable {
   private let stamps = Mutex<[RelativePath: FileStamp?]>([:])
+  /// Nanoseconds since 1970-01-01 UTC.
+  private let wallClock: @Sendable () -> Int64
+
+  init(wallClock: @escaping @Sendable () -> Int64) {
+    self.wallClock = wallClock
+  }
 
   /// Takes the markers' stamps, before a comparison of their data begins.
-  func look(at paths: some Sequence<RelativePath>, in root: TreeRoot) {
+  ///
+  /// It waits until they are so old that a rewriting would move them, 20 ms at the most. A marker that is rewritten
+  /// meanwhile is kept back.
+  func look(at paths: some Sequence<RelativePath>, in root: TreeRoot) async {
+    var young: [RelativePath] = []
+    var wait = Duration.zero
     for path in paths {
       let stamp = Self.stamp(of: path, in: root)
       stamps.withLock { $0[path] = .some(stamp) }
+      guard let rest = stamp?.timeUntilTrusted(at: wallClock()), rest > .zero else { continue }
+      young.append(path)
+      wait = max(wait, rest)
     }
+    guard !young.isEmpty else { return }
+    do {
+      try await Task.sleep(for: wait)
+    } catch {
+      // Cancelled: the stamps stay too young, and the markers are kept back.
+    }
+    for path in young {
+      let stamp = Self.stamp(of: path, in: root)
+      let isTrusted = stamp.map { $0.timeUntilTrusted(at: wallClock()) == .zero } ?? false
+      stamps.withLock { $0[path] = .some(isTrusted ? stamp : nil) }
+    }
+  }
+
+  /// Keeps a marker back that was met when the comparison of its data was over.
+  func hold(_ path: RelativePath) {
+    stamps.withLock { $0[path] = .some(nil) }
   }
 
   /// Whether the marker is still what it was before the comparison; of those that were not looked at, events tell.

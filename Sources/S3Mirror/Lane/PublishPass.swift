@@ -85,6 +85,11 @@ struct PublishPass: Sendable {
     case .published(let bytes, let way):
       outcome.settled.append(path)
       if entry?.isNew == true { outcome.created += 1 }
+      if way == .snapshot, var entry, entry.isWrittenElsewhere {
+        // Nobody may tell of the close, so it is looked for.
+        entry.noteSnapshot(at: .now)
+        outcome.unpublished.entries[path] = entry
+      }
       if way == .marker { break }
       outcome.summary.published += 1
       outcome.summary.publishedBytes += bytes

@@ -7,6 +7,8 @@ final class PublishedLedger: Sendable {
   struct Record: Sendable, Hashable {
     var stamp: FileStamp
     var etag: String
+    /// Somebody had the file open for writing, so that its stamp vouches for nothing.
+    var isSnapshot = false
   }
 
   /// About 200 bytes a record: 20 MB at the most.
@@ -32,11 +34,9 @@ final class PublishedLedger: Sendable {
     records.withLock { $0[path]?.etag }
   }
 
-  /// The names under which a file was published. Looks through all: for files with several links, which are few.
-  func paths(ofInode inode: UInt64, device: UInt64) -> [RelativePath] {
-    records.withLock { records in
-      records.filter { $0.value.stamp.inode == inode && $0.value.stamp.device == device }.map(\.key)
-    }
+  /// The names under which files were published. Looks through all: for files with several links, which are few.
+  func paths(where isMeant: (FileStamp) -> Bool) -> [RelativePath] {
+    records.withLock { records in records.filter { isMeant($0.value.stamp) }.map(\.key) }
   }
 
   /// The record of a path whose file is still the published version. A rename changes ctime, nothing else.
@@ -44,9 +44,16 @@ final class PublishedLedger: Sendable {
     -> Record?
   {
     guard let record = records.withLock({ $0[path] }) else { return nil }
+    guard !record.isSnapshot else { return nil }
     var known = record.stamp
     if ignoringChangeTime == .renamed { known.changed = stamp.changed }
     return known.isSameVersion(as: stamp) ? record : nil
+  }
+
+  /// Whether this version was published as a snapshot of a file that somebody was writing.
+  func holdsSnapshot(of path: RelativePath, _ stamp: FileStamp) -> Bool {
+    guard let record = records.withLock({ $0[path] }) else { return false }
+    return record.isSnapshot && record.stamp.isSameVersion(as: stamp)
   }
 
   func hasDirectoryMarker(_ marker: RelativePath) -> Bool { records.withLock { $0[marker] != nil } }

@@ -36,7 +36,7 @@ extension UploadLane {
     var reasons: [RelativePath: String] = [:]
     let polled = batch.rescans.filter(\.value.isStanding).map(\.key)
     let markers = batch.entries.keys.filter { isMarker($0, within: polled) }
-    polledMarkers.look(at: markers, in: root)
+    await polledMarkers.look(at: markers, in: root)
     for (directory, reason) in batch.rescans {
       do {
         var markers = DirtySet.Batch()
@@ -51,7 +51,8 @@ extension UploadLane {
         reasons[directory] = cause(of: error)
       }
     }
-    let added = links.complete(&last, in: root, ledger: ledger)
+    let added = links.complete(
+      &last, compared: Set(batch.rescans.keys), in: root, ledger: ledger)
     schedule.noteClosed(added)
     outcome = await publication.run(
       last, deferred: pass.deferred.union(unlisted.keys), after: outcome)
@@ -93,11 +94,16 @@ extension UploadLane {
       settled: { activity.settle($0) })
     let unwatched = found.entries.keys.filter { isMarker($0, within: polled) }
     if !unwatched.isEmpty {
-      polledMarkers.look(at: unwatched, in: root)
+      await polledMarkers.look(at: unwatched, in: root)
       var foundAgain = DirtySet.Batch()
       findings = try await reconciler.publish(
         directory, with: data, except: watched, markers: &foundAgain, noting: &outcome,
         settled: { activity.settle($0) })
+      // A marker that came meanwhile waits for the next pass, and so does one further up that may name it.
+      for (path, entry) in foundAgain.entries where found.entries[path] == nil {
+        found.entries[path] = entry
+        if isMarker(path, within: polled) { polledMarkers.hold(path) }
+      }
     }
     markers.entries.merge(found.entries) { first, _ in first }
     return findings

@@ -66,8 +66,8 @@ final class UploadLane: Sendable {
   let uploader: Uploader
   let journal: Journal
   let ledger = PublishedLedger()
-  let links = LinkedNames()
-  let polledMarkers = PolledMarkers()
+  let links: LinkedNames
+  let polledMarkers: PolledMarkers
   let schedule: LaneSchedule
   private let listingOrder = ListingOrder()
   let place: WatchedRoot
@@ -85,6 +85,8 @@ final class UploadLane: Sendable {
     self.resources = resources
     self.journal = journal
     self.wallClock = wallClock
+    links = LinkedNames(wallClock: wallClock)
+    polledMarkers = PolledMarkers(wallClock: wallClock)
     self.store = store
     self.requests = requests
     uploader = Uploader(

@@ -97,5 +97,10 @@ final class WatchedRoot: Sendable {
 
   func stop() async { await watcher?.stop() }
 
+  /// For tests: what the watch knows of a directory.
+  func watchEntry(of directory: RelativePath) async -> WatchTable.Node? {
+    await watcher?.entry(of: directory)
+  }
+
   func injectOverflow() async { await watcher?.injectOverflow() }
 }

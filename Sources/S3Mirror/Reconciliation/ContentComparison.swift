@@ -12,13 +12,16 @@ struct ContentComparison: Sendable {
   let store: any ObjectStore
   let readers: WorkerThreads
   let policy: ComparePolicy
-  /// What this run published; nil for downloads.
+  /// What this run published or found to be equal; nil for downloads.
   let ledger: PublishedLedger?
+  /// Nanoseconds since 1970-01-01 UTC.
+  var wallClock: @Sendable () -> Int64 = wallClockNanoseconds
 
   /// Whether the content is the same. A file that vanished or changes meanwhile is not.
   ///
   /// The ETag in the listing proves equality when it is the file's MD5, and proves nothing otherwise; then one HEAD
-  /// tells the stored checksum, and failing that the mtime that was stored with the object.
+  /// tells the stored checksum, and failing that the mtime that was stored with the object. What was found equal is kept in
+  /// mind, so that a part that is polled is not read at every tick.
   func isSame(_ path: RelativePath, stamp: FileStamp, remote: RemoteObject) async throws -> Bool {
     if let record = ledger?.record(of: path, matching: stamp, ignoringChangeTime: .untouched),
       record.etag == remote.etag
@@ -29,8 +32,20 @@ struct ContentComparison: Sendable {
     else {
       return false
     }
+    guard let ledger else { return try await isSame(file, as: remote) }
+    let stamps: StampTrust = stamp.timeUntilTrusted(at: wallClock()) > .zero ? .tooFresh : .trusted
+    let check = PublicationCheck(root: root, path: path, file: file, isCloseSeen: false, stamps: stamps)
+    guard try await isSame(file, as: remote) else { return false }
+    if policy != .checksum, try check.stampStandsForContent() {
+      ledger.note(.init(stamp: stamp, etag: remote.etag), for: path)
+    }
+    return true
+  }
+
+  private func isSame(_ file: LocalFile, as remote: RemoteObject) async throws -> Bool {
+    let stamp = file.stamp
     if let md5 = remote.possibleMD5, try await digest(of: file) == md5 { return true }
-    let head = try await store.send(HeadObject(key: mapping.key(for: path)))
+    let head = try await store.send(HeadObject(key: mapping.key(for: file.path)))
     guard head.byteCount == stamp.size else { return false }
     if let stored = head.fullObjectCRC32 {
       let crc = try await readers.run { try checksum(of: file, from: 0, byteCount: stamp.size) }

@@ -156,6 +156,9 @@ struct Surveyor: Sendable {
             try extras.entries.append(entry)
             continue
           }
+          if let file = pairing.local, file.stamp.links > 1 {
+            links?.note(file.path, file.stamp, met: directory.isRoot ? .ofEverything : .ofPart)
+          }
           guard let difference = difference(pairing, serverSkew: merge.serverSkew) else { continue }
           if merge.isListingComplete {
             if !early.isEmpty {
@@ -190,24 +193,17 @@ struct Surveyor: Sendable {
     comparison.serverSkew = serverSkew
     switch pairing {
     case .remote: return nil
-    case .local(let file):
-      noteLinks(file)
-      return .copy(file, .absent, nil)
+    case .local(let file): return .copy(file, .absent, nil)
     case .both(let file, let entry):
       if file.path.hasTrailingSlash {
         ledger?.note(directoryMarker: file.path, etag: entry.object.etag)
         return nil
       }
-      noteLinks(file)
       switch comparison.upload(local: file.stamp, remote: entry.object) {
       case .same: return nil
       case .copy(let reason): return .copy(file, reason, entry.object)
       case .suspect: return .suspect(file, entry.object)
       }
     }
-  }
-
-  private func noteLinks(_ file: LocalEntry) {
-    if file.stamp.links > 1 { links?.note(file.path, file.stamp) }
   }
 }

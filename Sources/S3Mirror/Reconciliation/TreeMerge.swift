@@ -13,6 +13,13 @@ enum Pairing: Sendable {
   /// A trailing slash names a directory marker without a local directory.
   case remote(RemoteEntry)
   case both(LocalEntry, RemoteEntry)
+
+  var local: LocalEntry? {
+    switch self {
+    case .local(let file), .both(let file, _): file
+    case .remote: nil
+    }
+  }
 }
 
 /// A local tree and its listing, side by side in key order. What is held at a time are a few pages and a few chunks; more

@@ -14,7 +14,7 @@ struct ScriptedRun {
     return (0..<count).map { _ in
       switch random.below(12) {
       case 0: .flush
-      default: quick(.random(using: &random))
+      default: quick(.random(using: &random, emphasis: SoakTests.emphasis))
       }
     }
   }
@@ -36,12 +36,17 @@ struct ScriptedRun {
     configuration.maxWatches = maxWatches
     let mirror = try await LaneUnderTest(store, configuration)
     try await mirror.start()
+    var unguarded: [String] = []
     let writer = TreeWriter(
       root: mirror.tree, outside: mirror.outside,
       versions: try VersionCounter(sharedAt: mirror.directory + "/versions"))
     for operation in script {
       switch operation {
-      case .flush: try await flush(mirror)
+      case .flush:
+        try await flush(mirror)
+        if unguarded.isEmpty {
+          unguarded = try await mirror.unguardedDirectories().map { "unguarded: \($0)" }
+        }
       case .overflow: await mirror.lane.injectOverflow()
       default: writer.perform(operation)
       }
@@ -60,7 +65,7 @@ struct ScriptedRun {
     await mirror.finish()
     let after = picture.differences(from: try await store.contents(under: mirror.prefix))
     try mirror.removeDirectory()
-    return before + after.map { "after the exit: \($0)" }
+    return unguarded + before + after.map { "after the exit: \($0)" }
   }
 
   /// A comparison in the middle of a script may meet a name that can be no key; only the end counts.

@@ -18,6 +18,7 @@ struct SoakRun {
   /// Whether the kernel gives few watches.
   var isLimited = false
   var interval: Duration = .milliseconds(120)
+  var emphasis = SoakTests.emphasis
 
   private final class Finished: Sendable {
     private let writers = Mutex(0)
@@ -31,6 +32,10 @@ struct SoakRun {
     var differencesBeforeExit: [String] = []
     /// What was asked of the bucket about each of those.
     var histories: [String: [WitnessStore.Request]] = [:]
+    /// Directories of whose changes it would not have heard.
+    var unguarded: [RelativePath] = []
+    /// What the mirror knew about each difference.
+    var explanations: [String: String] = [:]
     var torn: [WitnessStore.Sighting] = []
     /// Versions in the middle of a change that went out under a proof that says "at rest".
     var wronglyProved: [String] = []
@@ -39,6 +44,8 @@ struct SoakRun {
     var snapshots = 0
     /// What a reader found that followed markers all the time.
     var brokenMarkers: [String] = []
+    /// What was asked of the bucket about markers.
+    var markerHistory: [WitnessStore.Request] = []
     var checkpointsRead: Set<String> = []
     var report = MirrorReport.Upload(name: "")
 
@@ -85,10 +92,13 @@ struct SoakRun {
     outcome.differencesBeforeExit = before.values.sorted()
     for (path, difference) in before {
       outcome.histories[difference] = witness.requests(about: prefix + path)
+      outcome.explanations[difference] = await explanation(of: RelativePath(path), in: mirror)
     }
+    outcome.unguarded = try await mirror.unguardedDirectories()
     outcome.report = await mirror.finish()
     outcome.failures = outcome.report.failures
     outcome.differences = picture.differences(from: try await store.contents(under: prefix))
+    if !outcome.brokenMarkers.isEmpty { outcome.markerHistory = witness.requestsAboutMarkers() }
     outcome.torn = witness.torn
     outcome.looked = witness.looked
     let records = try mirror.records()
@@ -103,6 +113,27 @@ struct SoakRun {
     return outcome
   }
 
+  /// What a difference may come from: the file, what was published of it, and how its directory is watched.
+  private func explanation(of path: RelativePath, in mirror: LaneUnderTest) async -> String {
+    let lane = mirror.lane
+    var lines: [String] = []
+    let entry = Result { try lane.root.look(at: path) }
+    lines.append("file \(entry)")
+    if case .success(let entry?) = entry {
+      let record = lane.ledger.record(of: path, matching: entry.stamp, ignoringChangeTime: .untouched)
+      lines.append("published as it is: \(String(describing: record))")
+      lines.append("names published of it: \(lane.ledger.paths { $0.inode == entry.stamp.inode })")
+      lines.append("other names known: \(lane.links.others(of: path))")
+    }
+    for directory in path.ancestors.dropLast() {
+      let known = await lane.place.watchEntry(of: directory)
+      let watch = known.map { "watch \($0.descriptor ?? -1), trouble \(String(describing: $0.trouble))" }
+      lines.append("directory \(directory): \(watch ?? "unknown")")
+    }
+    lines.append("polled: \(lane.schedule.polled.keys.sorted())")
+    return lines.joined(separator: "\n  ")
+  }
+
   /// Every writer is a process of its own, at its own speed; two roam the tree, the others overlap in parts of it.
   private func write(to mirror: LaneUnderTest) async throws {
     let finished = Finished()
@@ -113,14 +144,15 @@ struct SoakRun {
           directory: mirror.directory, seed: seed &* 1000 &+ UInt64(writer),
           work: .random(
             operations: operations / writers, restMicroseconds: [0, 200, 1_000, 3_000][writer % 4]),
-          home: writer < 2 ? nil : writer % 6)
+          home: writer < 2 ? nil : writer % 6, emphasis: emphasis)
         group.addTask {
           await Self.recordingFailure { try await process.run() }
           finished.note()
           if finished.count == writers { close(creat(process.directory + "/stop", 0o600)) }
         }
       }
-      let trainer = WriterProcess(directory: mirror.directory, seed: seed ^ 0x5EED, work: .train)
+      let trainer = WriterProcess(
+        directory: mirror.directory, seed: seed ^ 0x5EED, work: .train, emphasis: emphasis)
       group.addTask { await Self.recordingFailure { try await trainer.run() } }
       let (seed, overflows) = (seed, overflows)
       group.addTask {

@@ -8,10 +8,14 @@ import Testing
 /// Random writers against a mirror: at the end the bucket is the tree, and at no moment was an object torn.
 ///
 /// `S3MIRROR_SOAK_OPERATIONS`, those of the main test, makes all runs longer: the real server's has half of them, the
-/// others an eighth. `S3MIRROR_SOAK_SEED` repeats one.
+/// others an eighth. `S3MIRROR_SOAK_SEED` repeats one; `S3MIRROR_SOAK_EMPHASIS=names` makes more links, directories and renames.
 @Suite(.serialized) struct SoakTests {
   static let operations = number("S3MIRROR_SOAK_OPERATIONS") ?? 20_000
   static let seed = number("S3MIRROR_SOAK_SEED").map(UInt64.init) ?? .random(in: 0..<1_000_000)
+
+  static let emphasis =
+    ProcessInfo.processInfo.environment["S3MIRROR_SOAK_EMPHASIS"].flatMap(TreeOperation.Emphasis.init)
+    ?? .writes
 
   private static func number(_ name: String) -> Int? {
     ProcessInfo.processInfo.environment[name].flatMap { Int($0) }
@@ -27,15 +31,17 @@ import Testing
     #expect(outcome.torn == [], note)
     #expect(outcome.wronglyProved == [], note)
     #expect(outcome.brokenMarkers == [], note)
+    for request in outcome.markerHistory { print("soak: markers: \(request)") }
     #expect(!outcome.checkpointsRead.isEmpty, note)
     // What a comparison finds superfluous waits for the exit.
     let isWatched = run.overflows == 0 && run.maxWatches == nil && !run.isLimited
     let differences = outcome.differencesBeforeExit.filter { isWatched || !$0.hasPrefix("extra") }
     #expect(differences == [], note)
     for difference in differences {
-      print("soak: requests about \(difference):")
+      print("soak: \(difference):\n  \(outcome.explanations[difference, default: ""])\n  requests:")
       for request in outcome.histories[difference, default: []].suffix(40) { print("  \(request)") }
     }
+    #expect(outcome.unguarded == [], note)
     #expect(outcome.differences == [], note)
     #expect(outcome.failures == [], note)
   }

@@ -13,6 +13,13 @@ enum TreeOperation: Sendable, Hashable {
     case replacing
   }
 
+  /// What a random writer does more of.
+  enum Emphasis: String, Sendable, Codable {
+    case writes
+    /// Links, directories and renames.
+    case names
+  }
+
   case write(String, bytes: Int, WriteMode, pieces: Int, pauseMicroseconds: UInt32)
   /// Appends blocks to a log; one that stays open is closed by a later `close`.
   case append(String, blocks: Int, staysOpen: Bool)
@@ -52,7 +59,10 @@ extension TreeOperation {
   /// How often what happens, in parts of 100 and a rest that writes.
   ///
   /// - Parameter home: the directory at the top that a writer mostly stays in; nil where it is at home everywhere.
-  static func random(using random: inout SplitMix64, home: Int? = nil) -> TreeOperation {
+  static func random(
+    using random: inout SplitMix64, home: Int? = nil, emphasis: Emphasis = .writes
+  ) -> TreeOperation {
+    if emphasis == .names, random.below(2) == 0 { return randomNaming(using: &random, home: home) }
     // A link never takes a name from the pool: what lies below it cannot be seen then, and its delete waits for the exit.
     func path() -> String { randomPath(using: &random, home: home) }
     func file() -> String { oddly(path(), using: &random) }
@@ -74,6 +84,22 @@ extension TreeOperation {
     case 55..<57: return .touch(path())
     case 57..<60: return randomRarity(at: path(), and: path(), using: &random)
     default: return randomWrite(to: file(), using: &random)
+    }
+  }
+
+  /// What changes names and directories, and writes that every name of a file sees.
+  private static func randomNaming(using random: inout SplitMix64, home: Int?) -> TreeOperation {
+    func path() -> String { randomPath(using: &random, home: home) }
+    switch random.below(10) {
+    case 0..<3: return .link(path(), to: path())
+    case 3..<5: return .rename(path(), to: path())
+    case 5: return .makeDirectories(path())
+    case 6: return .exchange(path(), with: path())
+    case 7: return .unlink(path())
+    default:
+      return .write(
+        path(), bytes: random.below(6_000), [.inPlace, .mapped, .truncating][random.below(3)],
+        pieces: 1 + random.below(4), pauseMicroseconds: random.below(8) == 0 ? 45_000 : 500)
     }
   }
 

@@ -71,6 +71,15 @@ final class WitnessStore: ObjectStore {
     }
   }
 
+  /// What was asked about markers and what they name, in the order of the answers.
+  func requestsAboutMarkers() -> [Request] {
+    state.withLock { $0.requests }.compactMap { request in
+      var request = request
+      request.keys = request.keys.filter { $0.hasPrefix(prefix + "runs/") }
+      return request.keys.isEmpty ? nil : request
+    }
+  }
+
   private func recording<Operation: S3Operation>(_ operation: Operation) async throws -> Operation.Output {
     let keys = Self.keysChanged(by: operation)
     guard !keys.isEmpty else { return try await base.send(operation) }

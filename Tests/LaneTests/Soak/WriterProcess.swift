@@ -21,6 +21,7 @@ struct WriterProcess: Sendable, Codable {
   var work: Work
   /// Mostly below `n<home>` of the tree; nil everywhere.
   var home: Int?
+  var emphasis: TreeOperation.Emphasis
 
   private static let variable = "S3MIRROR_SOAK_WRITER"
 
@@ -37,8 +38,9 @@ struct WriterProcess: Sendable, Codable {
 
   /// Runs it in a process, and returns when that has ended.
   func run() async throws {
+    // The whole name: others end in it.
     try await TestProgram.run(
-      "WriterTests",
+      "LaneTests.WriterTests",
       environment: [Self.variable: String(decoding: try JSONEncoder().encode(self), as: UTF8.self)])
   }
 
@@ -50,7 +52,7 @@ struct WriterProcess: Sendable, Codable {
     case .random(let operations, let rest):
       let writer = TreeWriter(root: directory + "/tree", outside: directory + "/outside", versions: versions)
       for _ in 0..<operations {
-        writer.perform(.random(using: &random, home: home))
+        writer.perform(.random(using: &random, home: home, emphasis: emphasis))
         if rest > 0 { usleep(UInt32.random(in: 0..<rest, using: &random)) }
       }
       writer.closeLogs()
