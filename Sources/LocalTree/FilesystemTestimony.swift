@@ -53,9 +53,6 @@ enum StampTestimony {
 }
 
 extension OpenDescriptor {
-  /// Whether the file is on tmpfs or ramfs.
-  func liesInMemory() throws(Errno) -> Bool { StampTestimony.inMemory.contains(try filesystemMagic()) }
-
   /// fstatfs(2), `f_type`.
   func filesystemMagic() throws(Errno) -> UInt32 {
     var filesystem = statfs()

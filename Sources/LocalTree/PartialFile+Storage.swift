@@ -69,8 +69,8 @@ extension PartialFile {
   static func allocate(_ byteCount: Int64, in file: OpenDescriptor) throws(Errno) {
     // fallocate(2) takes no length of 0.
     if byteCount == 0 { return }
-    // In memory it makes every page at once: a third of the time of the whole download.
-    if try file.liesInMemory() { return }
+    // On tmpfs this makes every page: one call for all, where each write would make its own while it keeps the others off
+    // the file.
     do {
       _ = try uninterrupted { s3m_allocate(file.raw, off_t(byteCount)) }
     } catch .notSupported, .noFunction {
