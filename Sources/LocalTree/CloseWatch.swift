@@ -39,12 +39,13 @@ final class CloseWatch: Sendable {
         instance = OpenDescriptor(adopting: try uninterrupted { inotify_init1(CInt(O_CLOEXEC | O_NONBLOCK)) })
         state.instance = instance
       }
+      // What waits is older: of another holder of the file's watch, or of watches that are gone. Read first, so that a
+      // failure leaves no watch behind.
+      try Self.drain(&state)
       // As in FileWatch: /proc/self goes blind when the process's first thread has ended.
       let watch = try uninterrupted {
         inotify_add_watch(instance.raw, "/proc/thread-self/fd/\(file.raw)", UInt32(IN_CLOSE_WRITE))
       }
-      // What waits is older: of another holder of the file's watch, or of watches that are gone.
-      try Self.drain(&state)
       state.files[watch, default: File()].holders += 1
       return (watch, state.losses + (state.files[watch]?.closes ?? 0))
     }
