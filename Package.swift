@@ -16,6 +16,7 @@ func tests(_ name: String, _ dependencies: [Target.Dependency], resources: [Reso
 
 let systemPackage = Target.Dependency.product(name: "SystemPackage", package: "swift-system")
 let logging = Target.Dependency.product(name: "Logging", package: "swift-log")
+let deque = Target.Dependency.product(name: "DequeModule", package: "swift-collections")
 let argumentParser = Target.Dependency.product(
   name: "ArgumentParser", package: "swift-argument-parser")
 
@@ -29,6 +30,7 @@ let package = Package(
   ],
   dependencies: [
     .package(url: "https://github.com/apple/swift-argument-parser", from: "1.6.0"),
+    .package(url: "https://github.com/apple/swift-collections", from: "1.1.0"),
     .package(url: "https://github.com/apple/swift-log", from: "1.6.0"),
     .package(url: "https://github.com/apple/swift-system", from: "1.5.0"),
   ],
@@ -39,27 +41,30 @@ let package = Package(
     .systemLibrary(name: "CZlib", pkgConfig: "zlib", providers: [.apt(["zlib1g-dev"])]),
     .systemLibrary(name: "CLinux"),
 
-    room("LoopThread", ["CLinux"]),
+    room("LoopThread", ["CLinux", deque]),
     room("LocalSocket", ["LoopThread", "CLinux", systemPackage]),
     room("MirrorModel"),
     room("Digests", ["COpenSSL", "CZlib"]),
     room("SigV4", ["Digests"]),
-    room("HTTPTransport", ["LoopThread", "CCurl"]),
-    room("Credentials", ["HTTPTransport", "SigV4"]),
-    room("S3Client", ["HTTPTransport", "SigV4", "Digests"]),
+    room("HTTPTransport", ["LoopThread", "CCurl", deque]),
+    room("Credentials", ["HTTPTransport", "SigV4", "LoopThread"]),
+    room("S3Client", ["HTTPTransport", "SigV4", "Digests", "LoopThread"]),
     room("TransferLog", ["MirrorModel", "CZlib", systemPackage]),
     room("LocalTree", ["MirrorModel", "LoopThread", "CLinux", systemPackage]),
     room("FileWatch", ["MirrorModel", "LoopThread", "CLinux", systemPackage]),
-    room("Transfers", ["S3Client", "HTTPTransport", "LocalTree", "Digests", "MirrorModel", "LoopThread"]),
+    room(
+      "Transfers", ["S3Client", "HTTPTransport", "LocalTree", "Digests", "MirrorModel", "LoopThread", deque]),
     room(
       "S3Mirror",
       [
         "Transfers", "FileWatch", "LocalTree", "TransferLog", "S3Client", "Credentials",
-        "HTTPTransport", "Digests", "LocalSocket", "LoopThread", "MirrorModel", logging, systemPackage,
+        "HTTPTransport", "Digests", "LocalSocket", "LoopThread", "MirrorModel", deque, logging, systemPackage,
       ]),
     .executableTarget(
       name: "S3MirrorCLI",
-      dependencies: ["S3Mirror", "TransferLog", "CLinux", argumentParser, logging, systemPackage],
+      dependencies: [
+        "S3Mirror", "TransferLog", "LoopThread", "CLinux", argumentParser, logging, systemPackage,
+      ],
       swiftSettings: strictness),
 
     .target(
@@ -79,7 +84,8 @@ let package = Package(
     tests(
       "S3MirrorTests",
       [
-        "S3Mirror", "Transfers", "LocalTree", "S3Client", "HTTPTransport", "MirrorModel", "TestSupport",
+        "S3Mirror", "Transfers", "LocalTree", "S3Client", "HTTPTransport", "LoopThread", "MirrorModel",
+        "TestSupport",
         logging, systemPackage,
       ]),
     tests(

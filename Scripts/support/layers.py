@@ -32,6 +32,9 @@ UNSAFE = re.compile(
 # (nothing is made, kept or rebound), so the rooms that pass such buffers on may name it, without a reason.
 LENT_BUFFER = re.compile(r"Unsafe(?:Mutable)?RawBufferPointer")
 LENDING_ROOMS = {"HTTPTransport", "LocalTree", "MirrorModel", "S3Client", "Transfers"}
+# What runs on the runtime's pool whatever its task prefers, and so brings that pool to life (see TaskThreads).
+POOL = re.compile(r"\bTask(?:<[^>]*>)?[ \t]*\{|\bTask\.(?:detached|sleep)\b|\bDispatchQueue\.global\b")
+POOL_ROOMS = {"LoopThread"}
 IMPORT = re.compile(
     r"^[ \t]*(?:@\w+(?:\([^)]*\))?[ \t]+)*(?:(?:public|package|internal|fileprivate|private)[ \t]+)?"
     r"import[ \t]+(?:(?:struct|class|enum|protocol|typealias|func|let|var|actor)[ \t]+)?(\w+)",
@@ -83,6 +86,7 @@ def check(root, house):
             if room.kind != "test":
                 problems += wrong_marks(source, room, path.name)
                 problems += wrong_access(source, room)
+                problems += wrong_tasks(source, room)
     return problems
 
 
@@ -184,6 +188,13 @@ def wrong_marks(source, room, file_name):
         elif not reasoned:
             problems.append(source.problem(found.start(), f"{mark}: no `// SAFETY:` in this file gives the reason"))
     return problems
+
+
+def wrong_tasks(source, room):
+    if room.name in POOL_ROOMS:
+        return []
+    cure = "it wakes the runtime's pool; use Task(executorPreference: TaskThreads.current), TaskThreads.pause, WorkerThreads"
+    return [source.problem(found.start(), f"{found.group()}: {cure}") for found in POOL.finditer(source.code)]
 
 
 def has_comment_at(source, number):

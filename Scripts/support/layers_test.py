@@ -2,7 +2,7 @@
 
 import unittest
 
-from layers import Room, Source, blank, rooms, wrong_access, wrong_imports, wrong_marks, wrong_order
+from layers import Room, Source, blank, rooms, wrong_access, wrong_imports, wrong_marks, wrong_order, wrong_tasks
 
 DIGESTS = Room("Digests", "regular", ("CZlib",))
 MODEL = Room("MirrorModel", "regular", ())
@@ -52,6 +52,17 @@ class Order(unittest.TestCase):
         dependencies = [{"byName": ["B", None]}, {"product": ["C", "p", None, None]}]
         target = {"name": "A", "type": "regular", "dependencies": dependencies}
         self.assertEqual(rooms({"targets": [target]}), [Room("A", "regular", ("B", "C"))])
+
+
+class Tasks(unittest.TestCase):
+    def test_what_wakes_the_runtimes_pool_is_rejected(self):
+        for text in ("Task {", "Task<Void, Never> {", "try await Task.sleep(for: x)", "Task.detached { }",
+                     "DispatchQueue.global().async {"):
+            self.assertEqual(len(wrong_tasks(source(text), SIGNING)), 1, text)
+
+    def test_a_task_that_says_where_it_runs_passes(self):
+        text = "Task(executorPreference: TaskThreads.current) { x }\nTask.isCancelled\n// Task { in a comment\n"
+        self.assertEqual(wrong_tasks(source(text), SIGNING), [])
 
 
 class Marks(unittest.TestCase):

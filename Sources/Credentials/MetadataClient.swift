@@ -1,4 +1,5 @@
 import HTTPTransport
+import LoopThread
 
 /// Short requests to a service that hands out credentials.
 struct MetadataClient: Sendable {
@@ -35,7 +36,7 @@ struct MetadataClient: Sendable {
     return try await withThrowingTaskGroup(of: HTTPResponse.self) { group in
       group.addTask { try await client.send(request) }
       group.addTask {
-        try await Task.sleep(for: .seconds(seconds))
+        try await TaskThreads.pause(for: .seconds(seconds))
         throw TransportError(.timeout, "no answer within \(seconds) s")
       }
       defer { group.cancelAll() }

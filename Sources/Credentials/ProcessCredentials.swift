@@ -1,5 +1,5 @@
-import Dispatch
 import Foundation
+import LoopThread
 import SigV4
 
 /// Credentials that a program prints: `credential_process` (SDKs and Tools Reference Guide, "Process credential
@@ -25,10 +25,10 @@ struct ProcessCredentials: Sendable {
   }
 
   func credentials() async throws -> AWSCredentials {
-    let output = try await withCheckedThrowingContinuation { continuation in
-      // Reading and waiting block: not on a thread of the cooperative pool.
-      DispatchQueue.global().async { continuation.resume(with: Result { try run() }) }
-    }
+    // Reading and waiting block: not on a thread that tasks run on.
+    let thread = try WorkerThreads(count: 1, name: "s3m-credentials")
+    defer { thread.stop() }
+    let output = try await thread.run { try run() }
     return try CredentialsDocument.credentials(from: output, source: source)
   }
 

@@ -1,4 +1,5 @@
 import Foundation
+import LoopThread
 import SigV4
 
 /// Credentials that end, fetched anew before they do.
@@ -43,7 +44,7 @@ package actor RefreshingCredentials: CredentialsProvider {
   /// its result, and it is short.
   private func fetched() async throws -> AWSCredentials {
     if let underWay { return try await underWay.value }
-    let task = Task { try await fetch() }
+    let task = Task(executorPreference: TaskThreads.current) { [fetch] in try await fetch() }
     underWay = task
     defer { underWay = nil }
     let credentials = try await task.value

@@ -48,6 +48,8 @@ package actor LineServer {
   private var clients: [Int: Client] = [:]
   private var answers: [Int: Task<Void, Never>] = [:]
   private var lastID = 0
+  /// Where answers are made: those of the task that made this, for the loop's turns belong to none.
+  private let threads = TaskThreads.current
 
   /// Listens until `stop()`, on a thread of its own.
   ///
@@ -170,14 +172,13 @@ extension LineServer {
     // From now on only the peer's end is of interest.
     poll.watch(descriptor, reading: false, writing: false)
     let (answer, request) = (answer, Array(line[..<newline]))
-    answers[id] = Task {
-      let line = await answer(request)
-      answers[id] = nil
-      deliver(line, to: id)
+    answers[id] = Task(executorPreference: threads) {
+      await self.deliver(await answer(request), to: id)
     }
   }
 
   private func deliver(_ line: [UInt8], to id: Int) {
+    answers[id] = nil
     guard clients[id] != nil else { return }
     clients[id]?.deadline = .now + limits.patience
     send((line + [UInt8(ascii: "\n")])[...], to: id)

@@ -1,3 +1,4 @@
+import DequeModule
 import Dispatch
 import Synchronization
 
@@ -16,7 +17,7 @@ package final class WorkerThreads: Sendable {
   private struct State {
     var isStopped = false
     /// Bounded by the tasks that exist: each waits for its one entry.
-    var calls: [@Sendable () -> Void] = []
+    var calls: Deque<@Sendable () -> Void> = []
   }
 
   /// When the threads are made.
@@ -118,7 +119,7 @@ package final class WorkerThreads: Sendable {
     @Sendable func serve() {
       while true {
         ready.wait()
-        guard let call = state.withLock({ $0.calls.isEmpty ? nil : $0.calls.removeFirst() }) else { return }
+        guard let call = state.withLock({ $0.calls.popFirst() }) else { return }
         call()
       }
     }

@@ -1,4 +1,5 @@
 import HTTPTransport
+import LoopThread
 
 /// A store that sends again what is worth sending again.
 ///
@@ -27,7 +28,7 @@ package struct RetryingStore: ObjectStore {
   ///   - random: in [0, 1).
   package init(
     _ store: any ObjectStore, policy: RetryPolicy = RetryPolicy(), budget: RetryBudget = RetryBudget(),
-    pause: @escaping @Sendable (Duration) async throws -> Void = { try await Task.sleep(for: $0) },
+    pause: @escaping @Sendable (Duration) async throws -> Void = { try await TaskThreads.pause(for: $0) },
     random: @escaping @Sendable () -> Double = { Double.random(in: 0..<1) },
     onRetry: @escaping @Sendable (Retry) -> Void = { _ in }
   ) {

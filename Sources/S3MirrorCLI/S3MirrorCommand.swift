@@ -6,10 +6,27 @@
 // - first and second signal: "finish and publish", and "leave now"
 
 import ArgumentParser
+import Foundation
 import Glibc
+import LoopThread
 import S3Mirror
 
 @main
+enum Program {
+  /// Tasks run on threads that sleep when there is nothing to do: a watch is to cost nothing while nothing changes.
+  static func main() {
+    SignalStream.unblock()
+    // A reader that went away is a failed write, not the end.
+    signal(SIGPIPE, SIG_IGN)
+    ChildProcess.noteInheritedDescriptors()
+    TaskThreads(maxCount: taskThreadCount, name: "s3m-task").run { await S3MirrorCommand.carryOut() }
+  }
+
+  /// One a processor, as the runtime has them, but two at least, for one may be in a call that takes its time, and four at
+  /// the most: the processors are the trainer's.
+  private static var taskThreadCount: Int { min(max(ProcessInfo.processInfo.activeProcessorCount, 2), 4) }
+}
+
 struct S3MirrorCommand: AsyncParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "s3mirror",
@@ -28,10 +45,7 @@ struct S3MirrorCommand: AsyncParsableCommand {
     ])
 
   /// Parses the arguments, carries out the command and ends the process with its status.
-  static func main() async {
-    // A reader that went away is a failed write, not the end.
-    signal(SIGPIPE, SIG_IGN)
-    ChildProcess.noteInheritedDescriptors()
+  static func carryOut() async {
     do {
       var command = try parseAsRoot()
       if var asynchronous = command as? any AsyncParsableCommand {

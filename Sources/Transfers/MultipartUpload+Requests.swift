@@ -1,5 +1,6 @@
 import Digests
 import LocalTree
+import LoopThread
 import MirrorModel
 import S3Client
 
@@ -208,7 +209,7 @@ extension MultipartUpload {
     let abort = AbortMultipartUpload(key: key, uploadID: uploadID)
     let store = store
     do {
-      try await Task { try await store.send(abort) }.value
+      try await Task(executorPreference: TaskThreads.current) { try await store.send(abort) }.value
     } catch let failure as S3Error where failure.isNotFound {
       return
     } catch {

@@ -1,5 +1,6 @@
 import Digests
 import LocalTree
+import LoopThread
 import MirrorModel
 import S3Client
 
@@ -122,7 +123,7 @@ struct MultipartUpload: Sendable {
           try md5Hexadecimal(of: source.file, from: offset, byteCount: count)
         })
     }
-    try await Task.sleep(for: uploader.settings.settle)
+    try await TaskThreads.pause(for: uploader.settings.settle)
     return digests
   }
 

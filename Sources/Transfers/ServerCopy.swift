@@ -1,5 +1,6 @@
 import Digests
 import HTTPTransport
+import LoopThread
 import S3Client
 
 /// A copy from one key to another of the same bucket: no byte passes through here.
@@ -118,6 +119,6 @@ package struct ServerCopy: Sendable {
   private func abort(_ key: String, _ uploadID: String) async {
     let abort = AbortMultipartUpload(key: key, uploadID: uploadID)
     let store = store
-    _ = await Task { try await store.send(abort) }.result
+    _ = await Task(executorPreference: TaskThreads.current) { try await store.send(abort) }.result
   }
 }

@@ -84,7 +84,7 @@ package struct Uploader: Sendable {
     var file = try await open(path, of: root)
     let tooFresh = file.stamp.timeUntilTrusted(at: wallClock())
     if tooFresh > .zero {
-      try await Task.sleep(for: tooFresh)
+      try await TaskThreads.pause(for: tooFresh)
       file = try await open(path, of: root)
     }
     let stamps: StampTrust =
@@ -169,7 +169,7 @@ package struct Uploader: Sendable {
     case .writerPresent where openFiles == .wait: throw UploadAbandoned.openForWriting
     case .changed, .writerPresent, .untold:
       let first = try await resources.readers.run { try read.md5() }
-      try await Task.sleep(for: settings.settle)
+      try await TaskThreads.pause(for: settings.settle)
       let again = try await resources.readers.run { try md5Hexadecimal(of: source.file) }
       guard again == first, try source.check.isSameFileGrown() else { throw UploadAbandoned.changed }
       return .reread

@@ -48,7 +48,7 @@ import Testing
 
   @Test func `threads that nobody has called do not exist`() async throws {
     let workers = try WorkerThreads(count: 2, name: "s3m-lazy", start: .atFirstCall)
-    #expect(try threads(named: "s3m-lazy") == 0)
+    #expect(try threadCount(named: "s3m-lazy") == 0)
     _ = try await workers.run { currentThreadName() }
     // Each gives itself its name when it begins to run.
     let both = DispatchSemaphore(value: 0)
@@ -63,22 +63,12 @@ import Testing
         }
       }
       for _ in 0..<2 { await wait(for: both) }
-      #expect(try threads(named: "s3m-lazy") == 2)
+      #expect(try threadCount(named: "s3m-lazy") == 2)
       for _ in 0..<2 { gate.signal() }
       try await group.waitForAll()
     }
     workers.stop()
     await #expect(throws: WorkerThreads.Stopped.self) { try await workers.run {} }
-  }
-
-  /// Of this process: proc(5), /proc/self/task.
-  private func threads(named name: String) throws -> Int {
-    let tasks = try FileManager.default.contentsOfDirectory(atPath: "/proc/self/task")
-    return tasks.count { task in
-      // A thread may end meanwhile.
-      let comm = FileManager.default.contents(atPath: "/proc/self/task/\(task)/comm")
-      return comm.map { String(decoding: $0, as: UTF8.self) } == name + "\n"
-    }
   }
 
   @Test func `threads that were stopped before the first call are never made`() async throws {

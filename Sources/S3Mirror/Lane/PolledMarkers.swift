@@ -1,4 +1,5 @@
 import LocalTree
+import LoopThread
 import MirrorModel
 import Synchronization
 
@@ -32,7 +33,7 @@ final class PolledMarkers: Sendable {
     }
     guard !young.isEmpty else { return }
     do {
-      try await Task.sleep(for: wait)
+      try await TaskThreads.pause(for: wait)
     } catch {
       // Cancelled: the stamps stay too young, and the markers are kept back.
     }

@@ -1,3 +1,4 @@
+import LoopThread
 import MirrorModel
 import Synchronization
 
@@ -41,7 +42,7 @@ final class Progress: Sendable {
     var last = first
     while !Task.isCancelled {
       do {
-        try await Task.sleep(for: interval)
+        try await TaskThreads.pause(for: interval)
       } catch {
         break
       }

@@ -1,3 +1,4 @@
+import LoopThread
 import Transfers
 
 /// The end of a scope.
@@ -23,7 +24,7 @@ extension MirrorScope {
     let ending: UploadLane.Ending =
       end == .returned ? .succeeded : options.onError == .upload ? .failed : .skipped
     for lane in lanes { lane.requestEnd() }
-    let work = Task {
+    let work = Task(executorPreference: TaskThreads.current) {
       for run in runs { await run.value }
       return await concurrentEach(lanes, width: lanes.count) { await $0.finish(ending) }
     }
@@ -33,10 +34,10 @@ extension MirrorScope {
     }
     if let cut { stopWork(unfinished: cut) }
     let timer = options.exitTimeout.map { timeout in
-      Task {
+      Task(executorPreference: TaskThreads.current) {
         do {
-          try await Task.sleep(for: timeout)
-          stopWork(unfinished: .leave)
+          try await TaskThreads.pause(for: timeout)
+          self.stopWork(unfinished: .leave)
         } catch {
           // The work was done in time.
         }

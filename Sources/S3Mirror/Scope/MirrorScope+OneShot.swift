@@ -1,3 +1,4 @@
+import LoopThread
 import MirrorModel
 
 extension MirrorScope {
@@ -18,7 +19,7 @@ extension MirrorScope {
     openLog()
     let lane = try lane(for: registration, watching: .off)
     state.withLock { $0.lanes.append(lane) }
-    let work = Task { try await lane.publishOnce() }
+    let work = Task(executorPreference: TaskThreads.current) { try await lane.publishOnce() }
     state.withLock { $0.once = work }
     return MirrorReport(uploads: [try await work.value])
   }

@@ -1,4 +1,5 @@
 import Logging
+import LoopThread
 import S3Client
 import Synchronization
 import SystemPackage
@@ -122,7 +123,7 @@ package final class MirrorScope: Sendable {
         throw MirrorError(.interrupted, "this mirror is ending, so \"\(name)\" cannot be added")
       }
       if case .known(let known) = try state.table.add(registration) { return state.beginnings[known.name] }
-      let task = Task { try await self.begin([registration]) }
+      let task = Task(executorPreference: TaskThreads.current) { try await self.begin([registration]) }
       state.beginnings[name] = task
       return task
     }
@@ -188,7 +189,7 @@ package final class MirrorScope: Sendable {
     state.withLock { state in
       state.noteEntryEnded(of: lanes)
       state.lanes += lanes
-      state.runs += lanes.map { lane in Task { await lane.run() } }
+      state.runs += lanes.map { lane in Task(executorPreference: TaskThreads.current) { await lane.run() } }
     }
   }
 
@@ -205,12 +206,16 @@ package final class MirrorScope: Sendable {
       guard state.log == nil else { return }
       let writer = TransferLogWriter(
         directory: directory, mirror: options.name, keepDays: options.logKeepDays,
+        clock: TaskThreads.Clock(),
         onFailure: { message in
           options.logger.warning("\(message)")
           tell(.notice(message))
         })
-      state.log = OpenLog(writer: writer, task: Task { await writer.run() })
-      if let progress { state.progress = Task { await progress.run() } }
+      state.log = OpenLog(
+        writer: writer, task: Task(executorPreference: TaskThreads.current) { await writer.run() })
+      if let progress {
+        state.progress = Task(executorPreference: TaskThreads.current) { await progress.run() }
+      }
     }
   }
 

@@ -4,8 +4,8 @@ import Glibc
 
 /// SIGINT, SIGTERM and SIGHUP as a stream.
 ///
-/// They come through a handler and a pipe. Blocking them and waiting in one thread does not work here: the main
-/// thread of a Swift program parks in dispatch_main, which unblocks every signal.
+/// They come through a handler and a pipe. To block them and wait in one thread (sigwait(3)) would take every thread's
+/// consent, and the runtime and the libraries make theirs as they like.
 enum SignalStream {
   struct Arrival: Sendable, Hashable {
     var number: Int32
@@ -22,6 +22,14 @@ enum SignalStream {
 
   /// Read once, before any handler is set.
   private static let isHangupIgnored = s3m_is_ignored(SIGHUP) != 0
+
+  /// Lets signals come to the calling thread. A program inherits the mask of the thread that started it, which may block all
+  /// of them for its own sake, and no other thread here takes any.
+  static func unblock() {
+    var none = sigset_t()
+    sigemptyset(&none)
+    pthread_sigmask(SIG_SETMASK, &none, nil)
+  }
 
   /// The arrivals, from now until the program ends. Ask once.
   static func arrivals() -> AsyncStream<Arrival> {

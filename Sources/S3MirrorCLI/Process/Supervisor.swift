@@ -1,3 +1,4 @@
+import LoopThread
 import S3Mirror
 import Synchronization
 
@@ -23,7 +24,7 @@ final class Supervisor: Sendable {
   /// Begins to listen.
   init(to arrivals: AsyncStream<SignalStream.Arrival> = SignalStream.arrivals()) {
     task.withLock { task in
-      task = Task { [weak self] in
+      task = Task(executorPreference: TaskThreads.current) { [weak self] in
         for await arrival in arrivals { self?.note(arrival) }
       }
     }
@@ -97,7 +98,7 @@ extension MirrorScope {
   func enter(
     under supervisor: Supervisor, onFirst: EntrySignal, _ enter: @escaping @Sendable () async throws -> Void
   ) async throws {
-    let entry = Task { try await enter() }
+    let entry = Task(executorPreference: TaskThreads.current) { try await enter() }
     if onFirst == .leave { supervisor.react { _ in entry.cancel() } }
     supervisor.reactToSecond { _ in
       entry.cancel()

@@ -1,3 +1,4 @@
+import LoopThread
 import MirrorModel
 import Synchronization
 
@@ -30,7 +31,7 @@ final class Doorbell: Sendable {
       group.addTask { await self.waitForRing() }
       group.addTask {
         do {
-          try await Task.sleep(until: deadline, clock: .continuous)
+          try await TaskThreads.pause(until: deadline)
         } catch {
           // Cancelled because the bell rang first: there is nothing left to wait for.
         }

@@ -1,3 +1,4 @@
+import DequeModule
 import Synchronization
 
 /// Hands elements from one producing task to one consuming task, a few ahead, so that the two overlap and memory stays bounded.
@@ -5,7 +6,7 @@ import Synchronization
 /// The producer must end with `finish`, whatever happens: that is what wakes a consumer whose task was cancelled.
 final class Relay<Element: Sendable>: Sendable {
   private struct State {
-    var waiting: [Element] = []
+    var waiting: Deque<Element> = []
     /// Set once the producer has ended.
     var ending: Result<Void, any Error>?
     /// The consumer takes no more.
