@@ -1,9 +1,10 @@
 import Synchronization
 
-/// Several clients as one: each large transfer goes to the one that carries the fewest of them, everything else to the first.
+/// Several clients as one: each large transfer goes to the one that carries the fewest of them.
 ///
-/// One loop's thread receives, hashes and writes a GB/s or two, and a fast link brings more. Small requests gain nothing by a
-/// second one: they are mostly other work, and a loop that is awake serves many of them at a turn.
+/// One loop's thread receives, hashes and writes a GB/s or two, and a fast link brings more. A small request goes to the loop
+/// that the asking task runs on, so that no thread has to wake another, else to the first: a loop that is awake serves many
+/// of them at a turn.
 package final class BalancedClient: HTTPClient {
   private let clients: [CurlClient]
   /// Large transfers in flight, a number a client.
@@ -17,8 +18,12 @@ package final class BalancedClient: HTTPClient {
     loads = Mutex([Int](repeating: 0, count: loops))
   }
 
+  package var executors: [any TaskExecutor] { clients.flatMap(\.executors) }
+
   package func send(_ request: HTTPRequest) async throws -> HTTPResponse {
-    guard Self.isLarge(request) else { return try await clients[0].send(request) }
+    guard Self.isLarge(request) else {
+      return try await (clients.first(where: \.isCurrent) ?? clients[0]).send(request)
+    }
     let chosen = loads.withLock { loads in
       let chosen = loads.indices.min { loads[$0] < loads[$1] } ?? 0
       loads[chosen] += 1

@@ -7,6 +7,7 @@
 // sink         where a response's body goes when not into memory
 
 import CCurl
+import DequeModule
 import LoopThread
 import Synchronization
 
@@ -20,13 +21,14 @@ import Synchronization
 /// A client that is made must be closed: until then its thread holds it.
 package actor CurlClient: HTTPClient {
   private let configuration: Configuration
-  private let loop: LoopThread
+  private nonisolated let loop: LoopThread
+  package nonisolated let executors: [any TaskExecutor]
   /// Nil after `close()`.
   private var multi: CurlMulti?
   /// Transfers that libcurl drives; at most `maxConnections`, which bounds the buffers of the easy handles.
   private var running: [Transfer.ID: Transfer] = [:]
   /// First come, first served. Bounded by the tasks that call `send`.
-  private var waiting: [Transfer] = []
+  private var waiting: Deque<Transfer> = []
   private var idleHandles: [EasyHandle] = []
   private let inbox = Mutex(Inbox())
   private var paused: PausedTransfers
@@ -52,6 +54,9 @@ package actor CurlClient: HTTPClient {
   /// Transfers that a rate limit holds up now; for tests and status.
   package var pausedCount: Int { paused.count }
 
+  /// Whether the caller runs on the loop's thread, as what is on `executors` does.
+  nonisolated var isCurrent: Bool { loop.isCurrent }
+
   package nonisolated var unownedExecutor: UnownedSerialExecutor { loop.asUnownedSerialExecutor() }
 
   package init(_ configuration: Configuration = Configuration()) throws {
@@ -63,6 +68,7 @@ package actor CurlClient: HTTPClient {
     // Made here, so that an option that libcurl refuses is an error now, not at the first request.
     self.idleHandles = [try EasyHandle(configuration)]
     self.loop = LoopThread(name: "s3mirror-http", priority: configuration.priority)
+    executors = [LoopTasks(on: loop)]
     try loop.start(
       turn: { self.assumeIsolated { $0.turn() } }, wait: { multi.wait() }, wake: { multi.wake() })
   }
@@ -154,8 +160,7 @@ extension CurlClient {
 
   /// Newly added handles have a timer that is due, so the wait that follows returns at once.
   private func startWaiting(on multi: CurlMulti) {
-    while running.count < configuration.maxConnections, !waiting.isEmpty {
-      let transfer = waiting.removeFirst()
+    while running.count < configuration.maxConnections, let transfer = waiting.popFirst() {
       do {
         let easy = try idleHandles.popLast() ?? EasyHandle(configuration)
         do {

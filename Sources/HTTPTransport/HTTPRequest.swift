@@ -137,4 +137,12 @@ package protocol HTTPClient: Sendable {
   /// - Throws: `TransportError` when there is no complete response; what a body or a sink threw, as it is;
   ///   `CancellationError`.
   func send(_ request: HTTPRequest) async throws -> HTTPResponse
+
+  /// For tasks that send many small requests: spread over these, they share a thread with their requests, and no thread has
+  /// to wake another. What they do there must not block. Empty where there are none.
+  var executors: [any TaskExecutor] { get }
+}
+
+extension HTTPClient {
+  package var executors: [any TaskExecutor] { [] }
 }

@@ -1,12 +1,13 @@
 // Glossary
 //
 // loop    a thread that runs jobs, takes a turn, waits, and begins again
-// job     a piece of an actor's work, as the Swift runtime hands it to an executor
+// job     a piece of a task, as the Swift runtime hands it to an executor
 // turn    the loop's own work after each batch of jobs: curl_multi_perform(3), reading inotify's records
 // wait    blocks until there is something to do: curl_multi_poll(3), poll(2)
 // wake    ends a wait from any thread and is remembered until the next one: curl_multi_wakeup(3), eventfd(2)
 // worker  a thread that makes blocking calls for tasks that may not block
 
+import DequeModule
 import Dispatch
 import Glibc
 import Synchronization
@@ -24,7 +25,7 @@ package final class LoopThread: SerialExecutor {
   private struct State {
     var phase = Phase.unstarted
     /// Bounded by the tasks that exist: each has at most one job here.
-    var jobs: [UnownedJob] = []
+    var jobs: Deque<LoopJob> = []
     var wake: (@Sendable () -> Void)?
     /// Whether the loop waits, or is about to, and nobody has begun to wake it.
     var isWaiting = false
@@ -110,7 +111,10 @@ package final class LoopThread: SerialExecutor {
   }
 
   package func enqueue(_ job: consuming ExecutorJob) {
-    let job = UnownedJob(job)
+    enqueue(.ofActor(UnownedJob(job)))
+  }
+
+  func enqueue(_ job: LoopJob) {
     let (isLate, wake) = state.withLock { state in
       guard state.phase != .stopped else { return (true, nil as (@Sendable () -> Void)?) }
       state.jobs.append(job)
@@ -128,7 +132,8 @@ package final class LoopThread: SerialExecutor {
     isCurrent
   }
 
-  private var isCurrent: Bool {
+  /// Whether this thread is the loop's.
+  package var isCurrent: Bool {
     owner.load(ordering: .relaxed) == UInt(pthread_self())
   }
 }
@@ -136,9 +141,9 @@ package final class LoopThread: SerialExecutor {
 extension LoopThread {
   private func run(turn: () -> Void, wait: () -> Void) {
     owner.store(UInt(pthread_self()), ordering: .relaxed)
-    var batch: [UnownedJob] = []
+    var batch: [LoopJob] = []
     while takeJobs(&batch) {
-      for job in batch { job.runSynchronously(on: asUnownedSerialExecutor()) }
+      for job in batch { run(job) }
       batch.removeAll(keepingCapacity: true)
       turn()
       if mayWait() { wait() }
@@ -146,8 +151,19 @@ extension LoopThread {
     owner.store(0, ordering: .relaxed)
   }
 
+  private func run(_ job: LoopJob) {
+    switch job {
+    case .ofActor(let job): job.runSynchronously(on: asUnownedSerialExecutor())
+    case .ofTask(let job, let executor): job.runSynchronously(on: executor)
+    }
+  }
+
+  /// Jobs from turn to turn: enough that a turn, some microseconds where nothing is ready, is little beside them, and few
+  /// enough that requests which they leave for the turn do not wait for a whole burst of answers to be worked off.
+  private static let batchCount = 16
+
   /// False when the loop has to end; from that moment on, jobs are late.
-  private func takeJobs(_ batch: inout [UnownedJob]) -> Bool {
+  private func takeJobs(_ batch: inout [LoopJob]) -> Bool {
     state.withLock { state in
       state.isWaiting = false
       state.isRung = false
@@ -156,7 +172,7 @@ extension LoopThread {
         state.wake = nil
         return false
       }
-      swap(&batch, &state.jobs)
+      while batch.count < Self.batchCount, let job = state.jobs.popFirst() { batch.append(job) }
       return true
     }
   }
@@ -174,18 +190,17 @@ extension LoopThread {
     let jobs = state.withLock { state in
       state.phase = .stopped
       state.wake = nil
-      let jobs = state.jobs
-      state.jobs = []
-      return jobs
+      defer { state.jobs = [] }
+      return state.jobs
     }
-    runLate(jobs)
+    runLate(Array(jobs))
   }
 
-  private func runLate(_ jobs: [UnownedJob]) {
+  private func runLate(_ jobs: [LoopJob]) {
     guard !jobs.isEmpty else { return }
     lateJobs.async {
       self.owner.store(UInt(pthread_self()), ordering: .relaxed)
-      for job in jobs { job.runSynchronously(on: self.asUnownedSerialExecutor()) }
+      for job in jobs { self.run(job) }
       self.owner.store(0, ordering: .relaxed)
     }
   }

@@ -15,11 +15,18 @@ package protocol ObjectStore: Sendable {
   /// The bucket's name.
   var bucket: String { get }
 
+  /// What tasks that send many small requests best run on: see `HTTPClient`.
+  var executors: [any TaskExecutor] { get }
+
   /// Carries out one operation.
   ///
   /// - Throws: `S3Error` for what the service or the network answered; what a request body or a response sink
   ///   threw, as it is; `CancellationError`.
   func send<Operation: S3Operation>(_ operation: Operation) async throws -> Operation.Output
+}
+
+extension ObjectStore {
+  package var executors: [any TaskExecutor] { [] }
 }
 
 /// One S3 operation as a value: how it is written as a request and how its response is read.

@@ -56,6 +56,8 @@ package final class S3Bucket: ObjectStore {
     self.learned = Mutex(Learned(signer: RequestSigner(region: region)))
   }
 
+  package var executors: [any TaskExecutor] { client.executors }
+
   /// The bucket's region as far as is known: the one given, or the one that an answer named.
   package var region: String { learned.withLock { $0.signer.region } }
 

@@ -1,3 +1,4 @@
+import DequeModule
 import Synchronization
 
 /// A counted resource that tasks wait for in the order they came: request slots, or bytes of memory.
@@ -13,7 +14,7 @@ package final class FairSemaphore: Sendable {
   private struct State {
     var held: Int64 = 0
     var limit: ConcurrencyLimit
-    var waiters: [Waiter] = []
+    var waiters: Deque<Waiter> = []
     var nextID: UInt64 = 0
     /// Waiters that were cancelled before they began to wait.
     var cancelled: Set<UInt64> = []

@@ -14,6 +14,7 @@ package struct PressureSensingStore: ObjectStore {
   }
 
   package var bucket: String { store.bucket }
+  package var executors: [any TaskExecutor] { store.executors }
 
   package func send<Operation: S3Operation>(_ operation: Operation) async throws -> Operation.Output {
     do {

@@ -140,6 +140,50 @@ import Testing
     #expect(await probe.count == 1)
   }
 
+  @Test func `a task on a loop has its work on the loop's thread, between the loop's own jobs`() async throws
+  {
+    let probe = try Probe(name: "loop-test")
+    let tasks = LoopTasks(on: probe.loop)
+    let names = await Task(executorPreference: tasks) {
+      let before = currentThreadName()
+      await probe.bump()
+      async let child = currentThreadName()
+      return [before, currentThreadName(), await child]
+    }.value
+    #expect(names == ["loop-test", "loop-test", "loop-test"])
+    #expect(await probe.count == 1)
+    #expect(!probe.loop.isCurrent)
+    #expect(await Task(executorPreference: tasks) { probe.loop.isCurrent }.value)
+    probe.loop.stop()
+  }
+
+  @Test func `a burst of jobs leaves room for turns`() async throws {
+    let probe = try Probe()
+    let entered = DispatchSemaphore(value: 0)
+    let gate = DispatchSemaphore(value: 0)
+    let blocker = Task { await probe.block(entered: entered, until: gate) }
+    await wait(for: entered)
+    let tasks = (0..<100).map { _ in Task.immediate { await probe.turnsSoFar() } }
+    gate.signal()
+    await blocker.value
+    var seen: [Int: Int] = [:]
+    for task in tasks { seen[await task.value, default: 0] += 1 }
+    #expect(seen.values.allSatisfy { $0 <= 16 })
+    probe.loop.stop()
+  }
+
+  @Test func `tasks on a loop that was stopped go on`() async throws {
+    let probe = try Probe()
+    probe.loop.stop()
+    let sum = await Task(executorPreference: LoopTasks(on: probe.loop)) {
+      await withTaskGroup(of: Int.self) { group in
+        for number in 0..<100 { group.addTask { number } }
+        return await group.reduce(0, +)
+      }
+    }.value
+    #expect(sum == 4950)
+  }
+
   @Test func `signals are blocked on the loop's thread, faults are not`() async throws {
     let probe = try Probe()
     #expect(await probe.isBlocked(SIGPIPE))
@@ -211,6 +255,8 @@ private actor Probe {
     for continuation in awaitingTurn { continuation.resume() }
     awaitingTurn = []
   }
+
+  func turnsSoFar() -> Int { turns }
 
   func awaitTurn() async {
     await withCheckedContinuation { awaitingTurn.append($0) }

@@ -22,6 +22,7 @@ struct CountingStore: ObjectStore {
   }
 
   var bucket: String { base.bucket }
+  var executors: [any TaskExecutor] { base.executors }
 
   func send<Operation: S3Operation>(_ operation: Operation) async throws -> Operation.Output {
     tally.note(Operation.name)

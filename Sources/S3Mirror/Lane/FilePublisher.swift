@@ -44,6 +44,9 @@ struct FilePublisher: Sendable {
   /// Looks once more, with a marker's bytes in hand, whether it may speak for its directory now.
   let markerGate: MarkerGate
 
+  /// What publications run on: the threads of their requests, where a look at a file cannot wait for a network.
+  var executors: [any TaskExecutor] { root.isLocal ? store.executors : [] }
+
   /// - Parameters:
   ///   - entry: what the watch knows of the path; nil when a comparison found it.
   ///   - openFiles: what to do when somebody has it open for writing.

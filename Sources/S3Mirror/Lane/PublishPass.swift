@@ -57,7 +57,7 @@ struct PublishPass: Sendable {
         outcome.summary.waiting += 1
         unpublished.insert(path)
       }
-      let results = await concurrentEach(ready, width: width) { path in
+      let results = await concurrentEach(ready, width: width, on: publisher.executors) { path in
         let entry = batch.entries[path]
         return (path, await publisher.publish(path, entry: entry, openFiles: policy(for: entry)))
       }

@@ -26,6 +26,13 @@ struct DownloadJob: Sendable {
     /// The path that the caller gets: a directory, or the file of a single object.
     var local: FilePath
 
+    mutating func add(_ other: Outcome) {
+      files += other.files
+      bytes += other.bytes
+      unchanged += other.unchanged
+      failures += other.failures
+    }
+
     mutating func withhold(_ path: RelativePath, _ reason: WithheldReason) {
       withheldDeletes += 1
       if withheld.count < 1_000 { withheld[path] = reason }
@@ -145,53 +152,52 @@ struct DownloadJob: Sendable {
       throw nothingThere
     }
     let root = try await openRoot(local)
-    try await withThrowingTaskGroup(of: Step.self) { group in
-      var conflicts = NameConflicts()
-      var running = 0
-      func carryOut(_ verdicts: [NameConflicts.Verdict]) async throws {
-        for verdict in verdicts {
-          switch verdict {
-          case .marker(let directory):
-            do {
-              try root.makeDirectory(directory)
-            } catch {
-              outcome.failures.append(.init(path: directory.string, reason: cause(of: error)))
-            }
-          case .conflict(let path):
-            outcome.failures.append(
-              .init(path: path.string, reason: Self.conflictReason))
-          case .file(let entry):
-            let wanted = Wanted(
-              path: entry.path, key: mapping.key(for: entry.path), object: entry.object,
-              serverSkew: merge.serverSkew)
-            if try isSeenUnchanged(wanted, in: root) {
-              outcome.unchanged += 1
-              continue
-            }
-            if running == max(1, width), let step = try await group.next() {
-              note(step, in: &outcome)
-              running -= 1
-            }
-            group.addTask { await fetch(wanted, to: root, mapping: mapping) }
-            running += 1
+    let queue = WorkQueue<Wanted>(capacity: width)
+    let fetched = Tally(Outcome(local: local))
+    async let work: Void = queue.workOff(width: width, on: root.isLocal ? store.executors : []) { wanted in
+      let step = await fetch(wanted, to: root, mapping: mapping)
+      fetched.note { note(step, in: &$0) }
+    }
+    var conflicts = NameConflicts()
+    func settle(_ verdicts: [NameConflicts.Verdict]) async throws {
+      for verdict in verdicts {
+        switch verdict {
+        case .marker(let directory):
+          do {
+            try root.makeDirectory(directory)
+          } catch {
+            outcome.failures.append(.init(path: directory.string, reason: cause(of: error)))
+          }
+        case .conflict(let path):
+          outcome.failures.append(.init(path: path.string, reason: Self.conflictReason))
+        case .file(let entry):
+          let wanted = Wanted(
+            path: entry.path, key: mapping.key(for: entry.path), object: entry.object,
+            serverSkew: merge.serverSkew)
+          if try isSeenUnchanged(wanted, in: root) {
+            outcome.unchanged += 1
+          } else {
+            await queue.add(wanted)
           }
         }
       }
-      let listing: Result<Void, any Error>
-      do {
-        while let entry = first {
-          try await carryOut(conflicts.pass(entry))
-          first = try await nextRemote(&merge, extras: &extras)
-        }
-        try await carryOut(conflicts.finish())
-        listing = .success(())
-      } catch {
-        listing = .failure(error)
-      }
-      // What is under way when the listing breaks off ends as it would have, and counts.
-      for try await step in group { note(step, in: &outcome) }
-      try listing.get()
     }
+    let listing: Result<Void, any Error>
+    do {
+      while let entry = first {
+        try await settle(conflicts.pass(entry))
+        first = try await nextRemote(&merge, extras: &extras)
+      }
+      try await settle(conflicts.finish())
+      listing = .success(())
+    } catch {
+      listing = .failure(error)
+    }
+    // What is under way when the listing breaks off ends as it would have, and counts.
+    queue.finish()
+    await work
+    outcome.add(fetched.sum)
+    try listing.get()
     note(merge.survey, in: &outcome)
   }
 

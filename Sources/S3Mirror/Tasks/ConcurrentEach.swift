@@ -1,0 +1,32 @@
+import Synchronization
+
+/// Runs `body` for every element, at most `width` at a time, and returns the results in the order they came.
+///
+/// - Parameter executors: see `WorkQueue.workOff`.
+func concurrentEach<Element: Sendable, Result: Sendable>(
+  _ elements: some Sequence<Element>, width: Int, on executors: [any TaskExecutor] = [],
+  _ body: @escaping @Sendable (Element) async -> Result
+) async -> [Result] {
+  let elements = Array(elements)
+  let results = Tally<[Result]>([])
+  await WorkQueue(of: elements).workOff(width: min(width, elements.count), on: executors) { element in
+    let result = await body(element)
+    results.note { $0.append(result) }
+  }
+  return results.sum
+}
+
+/// What several tasks add to.
+final class Tally<Sum: Sendable>: Sendable {
+  private let state: Mutex<Sum>
+
+  init(_ start: Sum) {
+    state = Mutex(start)
+  }
+
+  var sum: Sum { state.withLock { $0 } }
+
+  func note(_ change: (inout Sum) -> Void) {
+    state.withLock { change(&$0) }
+  }
+}

@@ -1,0 +1,112 @@
+import DequeModule
+import Synchronization
+
+/// Elements that several tasks work off while one adds to them, a bounded number ahead.
+///
+/// A task a place, not a task an element: each takes the next element itself. Nobody is made and nobody is woken for it, which
+/// for a file of a few KiB would cost as much as the file.
+final class WorkQueue<Element: Sendable>: Sendable {
+  private struct State {
+    var waiting: Deque<Element>
+    var isFinished = false
+    /// Workers that found nothing.
+    var idle: [CheckedContinuation<Element?, Never>] = []
+    var feeder: CheckedContinuation<Void, Never>?
+  }
+
+  private let capacity: Int
+  private let state: Mutex<State>
+
+  /// - Parameter capacity: elements that wait, at the most. The feeder is let go on when half of them are gone, so that it
+  ///   wakes once for many.
+  init(capacity: Int) {
+    self.capacity = max(1, capacity)
+    state = Mutex(State(waiting: []))
+  }
+
+  /// A queue that nothing more comes to.
+  init(of elements: [Element]) {
+    capacity = elements.count
+    state = Mutex(State(waiting: Deque(elements), isFinished: true))
+  }
+
+  // MARK: Feeding, by one task
+
+  /// Waits until there is room.
+  func add(_ element: Element) async {
+    let (worker, isFull) = state.withLock { state in
+      if let worker = state.idle.popLast() {
+        return (worker, false) as (CheckedContinuation<Element?, Never>?, Bool)
+      }
+      state.waiting.append(element)
+      return (nil, state.waiting.count >= capacity)
+    }
+    worker?.resume(returning: element)
+    guard isFull else { return }
+    await withCheckedContinuation { continuation in
+      let hasRoom = state.withLock { state in
+        if state.waiting.count <= capacity / 2 { return true }
+        state.feeder = continuation
+        return false
+      }
+      if hasRoom { continuation.resume() }
+    }
+  }
+
+  /// Nothing more comes: `workOff` returns when everything is done.
+  func finish() {
+    let idle = state.withLock { state in
+      state.isFinished = true
+      defer { state.idle = [] }
+      return state.idle
+    }
+    for worker in idle { worker.resume(returning: nil) }
+  }
+
+  // MARK: Working
+
+  /// Runs `body` for every element, at most `width` at a time, until `finish` was called and nothing waits.
+  ///
+  /// - Parameter executors: what the tasks run on, in turn, such as the threads that their requests leave by; empty leaves
+  ///   them where the caller runs.
+  func workOff(
+    width: Int, on executors: [any TaskExecutor] = [], _ body: @escaping @Sendable (Element) async -> Void
+  ) async {
+    await withTaskGroup(of: Void.self) { group in
+      for place in 0..<max(1, width) {
+        group.addTask(executorPreference: executors.isEmpty ? nil : executors[place % executors.count]) {
+          while let element = await self.next() { await body(element) }
+        }
+      }
+    }
+  }
+
+  private func next() async -> Element? {
+    let (element, isOver) = take()
+    if element != nil || isOver { return element }
+    return await withCheckedContinuation { continuation in
+      let found: Element?? = state.withLock { state in
+        if let element = state.waiting.popFirst() { return element }
+        if state.isFinished { return .some(nil) }
+        state.idle.append(continuation)
+        return nil
+      }
+      if let found { continuation.resume(returning: found) }
+    }
+  }
+
+  /// What is at hand, without a wait.
+  private func take() -> (Element?, isOver: Bool) {
+    let (element, isOver, feeder) = state.withLock { state in
+      let element = state.waiting.popFirst()
+      var feeder: CheckedContinuation<Void, Never>?
+      if state.waiting.count <= capacity / 2 {
+        feeder = state.feeder
+        state.feeder = nil
+      }
+      return (element, state.isFinished && element == nil, feeder)
+    }
+    feeder?.resume()
+    return (element, isOver)
+  }
+}

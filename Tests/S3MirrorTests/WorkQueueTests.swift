@@ -1,0 +1,93 @@
+import LoopThread
+import Synchronization
+import Testing
+
+@testable import S3Mirror
+
+@Suite struct WorkQueueTests {
+  private struct Progress: Sendable {
+    var done: [Int] = []
+    var running = 0
+    var most = 0
+
+    mutating func begin() {
+      running += 1
+      most = max(most, running)
+    }
+
+    mutating func end(_ number: Int) {
+      running -= 1
+      done.append(number)
+    }
+  }
+
+  @Test func `each element is worked off once, at most so many at a time`() async {
+    let queue = WorkQueue<Int>(capacity: 4)
+    let progress = Tally(Progress())
+    async let work: Void = queue.workOff(width: 3) { number in
+      progress.note { $0.begin() }
+      await Task.yield()
+      progress.note { $0.end(number) }
+    }
+    for number in 0..<1_000 { await queue.add(number) }
+    queue.finish()
+    await work
+    #expect(progress.sum.done.sorted() == Array(0..<1_000))
+    #expect((1...3).contains(progress.sum.most))
+  }
+
+  @Test func `whoever feeds is kept a bounded number of elements ahead`() async {
+    let queue = WorkQueue<Int>(capacity: 4)
+    let begun = Tally(0)
+    async let work: Void = queue.workOff(width: 2) { _ in
+      begun.note { $0 += 1 }
+      await Task.yield()
+    }
+    for number in 1...500 {
+      await queue.add(number)
+      // What is neither begun nor waiting in the queue is in a worker's hand.
+      #expect(number - begun.sum <= 4 + 2)
+    }
+    queue.finish()
+    await work
+    #expect(begun.sum == 500)
+  }
+
+  @Test func `workers that found nothing end when nothing more comes`() async {
+    let queue = WorkQueue<Int>(capacity: 1)
+    let done = Tally(0)
+    await withTaskGroup(of: Void.self) { group in
+      group.addTask { await queue.workOff(width: 8) { _ in done.note { $0 += 1 } } }
+      // By then workers wait, as a rule; the outcome must be the same where they do not.
+      for _ in 0..<20 { await Task.yield() }
+      await queue.add(1)
+      queue.finish()
+    }
+    #expect(done.sum == 1)
+  }
+
+  @Test func `a queue of nothing is worked off at once`() async {
+    await WorkQueue<Int>(of: []).workOff(width: 0) { _ in Issue.record("there is nothing") }
+    #expect(await concurrentEach([Int](), width: 5) { $0 }.isEmpty)
+  }
+
+  @Test func `the tasks run on the executors in turn`() async {
+    let threads = (0..<2).map { TaskThreads(maxCount: 1, name: "s3m-turn-\($0)") }
+    let found = await concurrentEach(0..<4, width: 4, on: threads) { _ in
+      withUnsafeCurrentTask { task in
+        threads.map { task?.unownedTaskExecutor == $0.asUnownedTaskExecutor() }
+      }
+    }
+    // Which task takes how many is up to them; each is on one of the two.
+    #expect(found.count == 4)
+    #expect(found.allSatisfy { $0 == [true, false] || $0 == [false, true] })
+  }
+
+  @Test func `every result comes back`() async {
+    let results = await concurrentEach(0..<100, width: 7) { number in
+      await Task.yield()
+      return number * number
+    }
+    #expect(results.sorted() == (0..<100).map { $0 * $0 })
+  }
+}
