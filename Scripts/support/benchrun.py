@@ -4,6 +4,7 @@ import array
 import http.client
 import json
 import os
+import random
 import re
 import resource
 import shutil
@@ -190,7 +191,8 @@ def weigh(command, environment, sink, log, limit=LIMIT_SECONDS):
 
 
 class Measure:
-    """One table: every client in every round, in turn, so that a busy minute of the machine falls on all alike."""
+    """One table: every client in every round, so that a busy minute of the machine falls on all alike; each round in another
+    order, so that nobody always has the machine as the same other one left it."""
 
     def __init__(self, title, clients, rounds, baseline):
         self.title, self.clients, self.rounds, self.baseline = title, clients, rounds, baseline
@@ -199,7 +201,7 @@ class Measure:
         samples = {client.name: [] for client in self.clients}
         broken = {}
         for number in range(self.rounds):
-            for client in self.clients:
+            for client in random.sample(self.clients, len(self.clients)):
                 taken = samples[client.name]
                 if client.name in broken or taken and taken[0].wall > ONCE_SECONDS:
                     continue

@@ -1,3 +1,4 @@
+import CZlib
 import Digests
 import Testing
 
@@ -37,6 +38,20 @@ import Testing
     crc.update([])
     crc.update(Array("56789".utf8))
     #expect(crc.value == 0xcbf4_3926)
+  }
+
+  @Test func `long stretches have zlib's own value, whatever their length, place and what came before`() {
+    var random = SystemRandomNumberGenerator()
+    let message = (0..<5_000).map { _ in UInt8.random(in: .min ... .max, using: &random) }
+    let lengths = Array(0..<400) + [511, 512, 513, 1_023, 4_096, 4_900]
+    for length in lengths {
+      let start = UInt32.random(in: .min ... .max, using: &random)
+      let place = Int.random(in: 0...(message.count - length), using: &random)
+      let piece = Array(message[place..<(place + length)])
+      var crc = CRC32(value: start)
+      crc.update(piece)
+      #expect(crc.value == UInt32(crc32_z(UInt(start), piece, piece.count)), "\(start), \(piece)")
+    }
   }
 
   @Test func `the header form reads back, and a composite one is refused`() {
