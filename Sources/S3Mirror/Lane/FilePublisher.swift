@@ -45,7 +45,7 @@ struct FilePublisher: Sendable {
   let markerGate: MarkerGate
 
   /// What publications run on: the threads of their requests, where a look at a file cannot wait for a network.
-  var executors: [any TaskExecutor] { root.isLocal ? store.executors : [] }
+  var executors: [any TaskExecutor] { root.isLocalThroughout ? store.executors : [] }
 
   /// - Parameters:
   ///   - entry: what the watch knows of the path; nil when a comparison found it.
