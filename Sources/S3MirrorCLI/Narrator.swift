@@ -57,6 +57,11 @@ final class Narrator: Sendable {
     }
   }
 
+  /// What the first signal began may take its time: without a word it would seem lost.
+  func tellOfFirstSignal(_ label: String) {
+    tell(.notice("\(label): it goes on to its end; a second signal leaves at once"))
+  }
+
   /// The local path of a download, the command's result.
   func tell(download name: String, isAt path: String) {
     switch format {

@@ -9,7 +9,7 @@ extension UploadLane {
 
   /// Compares once, publishes what differs, and deletes what is superfluous if that was asked for.
   func publishOnce() async throws -> MirrorReport.Upload {
-    try await uploader.pending.load(from: store, prefix: settings.mapping.listingPrefix)
+    try await takeStock()
     return await finish(.succeeded)
   }
 

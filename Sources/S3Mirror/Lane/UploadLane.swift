@@ -126,8 +126,7 @@ final class UploadLane: Sendable {
   /// - Throws: `S3Error` when the prefix cannot be listed; `WatchError`. Files that fail stay dirty.
   func enter() async throws {
     try await place.start()
-    try await uploader.pending.load(from: store, prefix: settings.mapping.listingPrefix)
-    await sweepStaleUploads()
+    try await takeStock()
     let start = ContinuousClock.now
     let requestsBefore = requests.counts
     var outcome = PassOutcome(summary: summary(of: .entry))
@@ -146,6 +145,21 @@ final class UploadLane: Sendable {
     finish(&outcome, since: start, requestsBefore)
     conclude(outcome)
     schedule.adopt(outcome.unpublished)
+  }
+
+  /// Learns which multipart uploads were left unfinished, to resume them, and aborts those that are stale.
+  ///
+  /// - Throws: what ends a run before it begins. Who may not list uploads publishes without resuming.
+  func takeStock() async throws {
+    do {
+      try await uploader.pending.load(from: store, prefix: settings.mapping.listingPrefix)
+    } catch let error as S3Error where S3ErrorTriage.isNotOffered(error) {
+      journal.notice(
+        "\(settings.name): unfinished multipart uploads cannot be listed, so none is resumed or swept "
+          + "(s3:ListBucketMultipartUploads): \(error)")
+      return
+    }
+    await sweepStaleUploads()
   }
 
   private func sweepStaleUploads() async {
