@@ -70,7 +70,7 @@ let package = Package(
 
     .target(
       name: "TestSupport", dependencies: ["S3Client", "HTTPTransport", "SigV4", "Digests"],
-      path: "Tests/Support", swiftSettings: strictness),
+      path: "Tests/Support", resources: [.copy("TreeScripts")], swiftSettings: strictness),
     tests("MirrorModelTests", ["MirrorModel", "TestSupport"], resources: [.copy("EventScripts")]),
     tests("HTTPTransportTests", ["HTTPTransport", "LoopThread", "CCurl", "CZlib"]),
     tests("DigestsTests", ["Digests", "CZlib"]),

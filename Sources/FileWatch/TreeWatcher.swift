@@ -104,9 +104,14 @@ package actor TreeWatcher {
     return table.node(at: directory).flatMap { table[$0] }
   }
 
-  /// For tests: acts as if the kernel had dropped events.
+  /// For tests: acts as if the kernel had dropped the events that wait to be read.
   package func injectOverflow() {
     tree?.overflow()
+  }
+
+  /// For tests: acts as if the kernel had dropped the events of this change.
+  package func injectOverflow(losing change: @Sendable () throws -> Void) throws {
+    try tree?.overflow(losing: change)
   }
 }
 

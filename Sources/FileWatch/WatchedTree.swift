@@ -94,10 +94,26 @@ extension WatchedTree {
   /// Others may rename and remove without pause, so the end of their records is not waited for.
   private static let catchUpRounds = 64
 
+  /// Acts as the kernel does when its queue is full: what waits in it is lost, and that is said.
   func overflow() {
+    consumeBacklog()
+    var rest = instance.pendingBytes()
+    while rest > 0 {
+      let count = takeRecords()
+      guard count > 0 else { break }
+      rest -= count
+      backlog = []
+    }
     perform(InotifyRecord(descriptor: -1, mask: .queueOverflow))
     consumeBacklog()
     flush()
+  }
+
+  /// The same, so that the records of one change are lost and those before it are not: nothing is read meanwhile.
+  func overflow(losing change: () throws -> Void) rethrows {
+    consumePending()
+    try change()
+    overflow()
   }
 
   /// Reads and carries out what waits now, not what comes while it does so.

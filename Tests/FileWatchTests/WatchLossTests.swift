@@ -24,6 +24,17 @@ import Testing
     }
   }
 
+  @Test func `a test's overflow loses the events of its change, and no others`() async throws {
+    try await withWatcher { tree, watcher, log in
+      try tree.write("before")
+      try await watcher.injectOverflow { try tree.write("lost") }
+      #expect(log.take() == ["created before", "modified before", "closed before", "rescan . queueOverflow"])
+      try tree.write("after")
+      await watcher.fence()
+      #expect(log.take() == ["created after", "modified after", "closed after"])
+    }
+  }
+
   @Test func `the kernel's own overflow is mended`() async throws {
     let gate = DispatchSemaphore(value: 0)
     let isFirst = Atomic(true)

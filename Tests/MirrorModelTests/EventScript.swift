@@ -1,11 +1,12 @@
 import Foundation
 import MirrorModel
+import TestSupport
 import Testing
 
 /// One behaviour of the upload schedule as data: a tiny text file of settings, events and expectations.
 ///
-/// A line is `SECONDS WORD ARGUMENT…` or, for settings, `schedule NAME=VALUE…`; `#` begins a comment. What a line
-/// expects stands after `=>`. README.txt beside the scripts lists the words.
+/// A line is `SECONDS WORD ARGUMENT…` or, for settings, `schedule NAME=VALUE…`. README.txt beside the scripts lists the
+/// words.
 struct EventScript: Sendable, CustomTestStringConvertible {
   struct Line: Sendable {
     var number: Int
@@ -17,58 +18,34 @@ struct EventScript: Sendable, CustomTestStringConvertible {
     var expected: String?
   }
 
-  struct Malformed: Error, CustomStringConvertible {
-    var script: String
-    var line: Int
-    var description: String { "\(script):\(line) is not a line of an event script" }
-  }
-
   var name: String
   var settings: [String: String] = [:]
   var lines: [Line] = []
 
   var testDescription: String { name }
 
-  init(name: String, text: String) throws {
-    self.name = name
-    for (index, raw) in text.split(separator: "\n", omittingEmptySubsequences: false).enumerated() {
-      let code = raw.split(separator: "#", maxSplits: 1, omittingEmptySubsequences: false).first ?? ""
-      let halves = code.split(separator: "=>", maxSplits: 1, omittingEmptySubsequences: false)
-      let words = (halves.first ?? "").split(separator: " ").map(String.init)
-      guard let first = words.first else { continue }
-      if first == "schedule" {
-        for setting in words.dropFirst() {
+  init(_ text: ScriptText) throws {
+    name = text.name
+    for line in text.lines {
+      if line.words[0] == "schedule" {
+        for setting in line.words.dropFirst() {
           let pair = setting.split(separator: "=", maxSplits: 1).map(String.init)
-          guard pair.count == 2 else { throw Malformed(script: name, line: index + 1) }
+          guard pair.count == 2 else { throw text.malformed(line) }
           settings[pair[0]] = pair[1]
         }
       } else {
-        guard let time = Double(first), words.count > 1 else {
-          throw Malformed(script: name, line: index + 1)
-        }
+        guard let time = Double(line.words[0]), line.words.count > 1 else { throw text.malformed(line) }
         lines.append(
           Line(
-            number: index + 1, time: time, word: words[1], arguments: Array(words.dropFirst(2)),
-            expected: halves.count == 2 ? halves[1].trimmingCharacters(in: .whitespaces) : nil))
+            number: line.number, time: time, word: line.words[1], arguments: Array(line.words.dropFirst(2)),
+            expected: line.expected))
       }
     }
   }
 
   /// Every script of the resources, by name.
-  static let all: [EventScript] = {
-    do {
-      let folder = Bundle.module.bundleURL.appendingPathComponent("EventScripts")
-      let files = try FileManager.default.contentsOfDirectory(at: folder, includingPropertiesForKeys: nil)
-      return try files.filter { $0.pathExtension == "script" }
-        .sorted { $0.lastPathComponent < $1.lastPathComponent }
-        .map {
-          try EventScript(
-            name: $0.deletingPathExtension().lastPathComponent, text: String(contentsOf: $0, encoding: .utf8))
-        }
-    } catch {
-      fatalError("the event scripts cannot be read: \(error)")
-    }
-  }()
+  static let all: [EventScript] = ScriptText.all(
+    in: Bundle.module.bundleURL.appendingPathComponent("EventScripts"), as: EventScript.init)
 }
 
 extension WatchEvent {

@@ -1,4 +1,5 @@
 import MirrorModel
+import TestSupport
 import Testing
 
 @Suite struct EventScriptTests {
@@ -27,7 +28,7 @@ private struct ScriptRun {
     self.script = script
     func seconds(_ name: String) throws -> Duration? {
       guard let text = script.settings[name], text != "none" else { return nil }
-      guard let value = Double(text) else { throw EventScript.Malformed(script: script.name, line: 0) }
+      guard let value = Double(text) else { throw ScriptText.Malformed(script: script.name, line: 0) }
       return .seconds(value)
     }
     let interval = script.settings["interval"] == nil ? .seconds(60) : try seconds("interval")
@@ -56,7 +57,7 @@ private struct ScriptRun {
     case "wake": return schedule.wakeTime(at: now).map { seconds($0 - start) } ?? "never"
     case "recovery": return schedule.recoveryPoint(at: now).map { seconds($0) } ?? "none"
     case "dirty": return describe(schedule.dirty)
-    default: throw EventScript.Malformed(script: script.name, line: line.number)
+    default: throw ScriptText.Malformed(script: script.name, line: line.number)
     }
     return nil
   }

@@ -11,7 +11,9 @@ struct ModelMirror {
     case remove(RelativePath)
     case rename(RelativePath, RelativePath)
     case moveAway(RelativePath)
-    case moveIn(RelativePath)
+    case exchange(RelativePath, RelativePath)
+    case moveIn(RelativePath, files: [String])
+    case touch(RelativePath)
     /// The watch reads this many records.
     case deliver(Int)
     case overflow
@@ -35,7 +37,10 @@ struct ModelMirror {
   private(set) var bucket: [RelativePath: ModelTree.File] = [:]
   /// What went wrong, in words.
   private(set) var faults: [String] = []
-  private var watch = ModelWatch()
+  /// What was asked of the bucket, as `FilePublisher` and `RemoteRemover` ask.
+  private(set) var requests: [String] = []
+  private var watch: ModelWatch
+  private let filter: PathFilter
   private var schedule: UploadSchedule
   private let order = CommitOrder { $0.name == "latest" }
   private var ledger: [RelativePath: ModelTree.File] = [:]
@@ -44,7 +49,11 @@ struct ModelMirror {
   private var overdue = 0
   private var now = ContinuousClock.now
 
-  init(capacity: Int, before actions: [Action]) {
+  init(
+    capacity: Int = DirtySet.defaultCapacity, filter: PathFilter = .everything, before actions: [Action] = []
+  ) {
+    self.filter = filter
+    watch = ModelWatch(filter: filter)
     for action in actions { Self.change(&tree, action) }
     tree.loseRecords()
     schedule = UploadSchedule(
@@ -83,20 +92,27 @@ struct ModelMirror {
     case .remove(let path): tree.remove(path)
     case .rename(let from, let to): tree.rename(from, to)
     case .moveAway(let path): tree.moveAway(path)
-    case .moveIn(let path): tree.moveIn(path, files: ["a", "b"])
+    case .exchange(let one, let other): tree.exchange(one, other)
+    case .moveIn(let path, let files): tree.moveIn(path, files: files)
+    case .touch(let path): tree.touch(path)
     case .deliver, .overflow, .begin, .step: break
     }
   }
 
+  /// Ends the pass in hand, without failures.
+  mutating func finishPass() {
+    while pass != nil { step(failing: false) }
+  }
+
   /// Publishes until nothing is dirty, without failures.
   mutating func drain() {
-    while pass != nil { step(failing: false) }
+    finishPass()
     deliver(.max)
     // What comes back once for a reason does not for ever.
     for _ in 0..<20 where pass == nil {
       now += .seconds(300)
       begin(.drain)
-      while pass != nil { step(failing: false) }
+      finishPass()
     }
     if !schedule.dirty.isEmpty { faults.append("never clean: \(schedule.dirty.entries.keys.sorted())") }
   }
@@ -121,12 +137,16 @@ struct ModelMirror {
   private mutating func begin(_ trigger: UploadSchedule.Trigger) {
     guard let next = schedule.begin(trigger, at: now) else { return }
     var batch = next.batch
-    for directory in batch.rescans.keys { batch.entries.merge(survey(directory)) { watched, _ in watched } }
+    for directory in batch.rescans.keys {
+      requests.append("ListObjectsV2")
+      batch.entries.merge(survey(directory)) { watched, _ in watched }
+    }
     start(batch, deferred: next.deferred, isFromComparison: !batch.rescans.isEmpty)
   }
 
   private func survey(_ directory: RelativePath) -> [RelativePath: DirtyEntry] {
-    tree.files(below: directory).filter { bucket[$0.key]?.version != $0.value.version }
+    tree.files(below: directory)
+      .filter { bucket[$0.key]?.version != $0.value.version && !filter.excludes($0.key, .file) }
       .mapValues { _ in DirtyEntry(writing: .unknown, firstChange: now, lastChange: now) }
   }
 
@@ -151,7 +171,7 @@ struct ModelMirror {
     if order.isMarker(path) && order.obstacle(to: path, among: running.unpublished) != nil {
       comeBack()
     } else if let file = tree.file(at: path) {
-      let isCopy = entry?.renamedFrom.map { isPublished(file, as: $0) } ?? false
+      let isCopy = !order.isMarker(path) && entry?.renamedFrom.map { isPublished(file, as: $0) } ?? false
       if failing {
         running.failed.insert(path)
         // The answer to a request may be lost after it was carried out.
@@ -161,6 +181,7 @@ struct ModelMirror {
         comeBack()
       } else {
         if order.isMarker(path) { checkMarker(path, file, passing: Set(running.absent)) }
+        requests.append("\(isCopy ? "CopyObject" : "PutObject") \(path)")
         bucket[path] = isCopy ? entry?.renamedFrom.flatMap { bucket[$0] } : file
         ledger[path] = file
       }
@@ -224,7 +245,13 @@ struct ModelMirror {
         // As a listing of the keys that begin with `directory/`: the object of its own name is not among them.
         running.batch.goneDirectories.keys.contains { path.isWithin($0) && path != $0 }
       }
-      for path in running.absent.filter({ !origins.contains($0) }) + below where tree.file(at: path) == nil {
+      let gone = (running.absent.filter { !origins.contains($0) } + below).filter { tree.file(at: $0) == nil }
+      requests += running.batch.goneDirectories.map { _ in "ListObjectsV2" }
+      // Markers before what they name.
+      for isMarker in [true, false] where gone.contains(where: { order.isMarker($0) == isMarker }) {
+        requests.append("DeleteObjects")
+      }
+      for path in gone {
         bucket[path] = nil
         ledger[path] = nil
       }

@@ -26,6 +26,7 @@ struct ModelTree {
     case created(ID, String)
     case modified(ID, String)
     case closed(ID, String)
+    case attributes(ID, String)
     case deleted(ID, String)
     case renamed(from: ID, String, to: ID, String)
     case directoryCreated(ID, String)
@@ -110,6 +111,11 @@ struct ModelTree {
     records.append(.closed(parent, String(path.name)))
   }
 
+  mutating func touch(_ path: RelativePath) {
+    guard let parent = directory(at: path.parent), file(at: path) != nil else { return }
+    records.append(.attributes(parent, String(path.name)))
+  }
+
   mutating func makeDirectory(_ path: RelativePath) {
     guard let parent = directory(at: path.parent), node(at: path) == nil else { return }
     let id = number()
@@ -140,19 +146,39 @@ struct ModelTree {
     switch node {
     case .file:
       guard directory(at: to) == nil else { return }
-      records.append(.renamed(from: old, name, to: new, newName))
-    case .directory(let id):
+    case .directory:
       if file(at: to) != nil { return }
       // rename(2) replaces an empty directory.
       if let replaced = directory(at: to) {
         guard directories[replaced]?.isEmpty == true else { return }
         directories[replaced] = nil
       }
-      records.append(.directoryRenamed(id, from: old, name, to: new, newName))
     }
+    record(node, from: old, name, to: new, newName)
     directories[old]?[name] = nil
     directories[new]?[newName] = node
     noteMoved(to, by: number())
+  }
+
+  /// renameat2(2) with RENAME_EXCHANGE: two renames for the kernel, with no moment between them.
+  mutating func exchange(_ one: RelativePath, _ other: RelativePath) {
+    guard !one.isWithin(other), !other.isWithin(one), let node = node(at: one),
+      let otherNode = self.node(at: other), let parent = directory(at: one.parent),
+      let otherParent = directory(at: other.parent)
+    else { return }
+    let (name, otherName) = (String(one.name), String(other.name))
+    record(node, from: parent, name, to: otherParent, otherName)
+    record(otherNode, from: otherParent, otherName, to: parent, name)
+    directories[parent]?[name] = otherNode
+    directories[otherParent]?[otherName] = node
+    for path in [one, other] { noteMoved(path, by: number()) }
+  }
+
+  private mutating func record(_ node: Node, from old: ID, _ name: String, to new: ID, _ newName: String) {
+    switch node {
+    case .file: records.append(.renamed(from: old, name, to: new, newName))
+    case .directory(let id): records.append(.directoryRenamed(id, from: old, name, to: new, newName))
+    }
   }
 
   private mutating func noteMoved(_ path: RelativePath, by rename: Int) {

@@ -4,7 +4,10 @@ import MirrorModel
 /// lists one it sees the present, not the moment of the record.
 struct ModelWatch {
   private var places: [ModelTree.ID: (parent: ModelTree.ID, name: String)] = [:]
-  private(set) var events: [WatchEvent] = []
+  private var events: [WatchEvent] = []
+  private let filter: PathFilter
+
+  init(filter: PathFilter) { self.filter = filter }
 
   mutating func begin(_ tree: ModelTree) {
     places = [:]
@@ -13,7 +16,26 @@ struct ModelWatch {
 
   mutating func takeEvents() -> [WatchEvent] {
     defer { events = [] }
-    return events
+    return events.compactMap(kept)
+  }
+
+  /// A file that comes from where the mirror does not look is met, and one that goes there is gone.
+  private func kept(_ event: WatchEvent) -> WatchEvent? {
+    switch event {
+    case .created(let path), .modified(let path), .closed(let path), .attributes(let path),
+      .deleted(let path),
+      .found(let path):
+      return filter.excludes(path, .file) ? nil : event
+    case .renamed(let from, let to):
+      switch (filter.excludes(from, .file), filter.excludes(to, .file)) {
+      case (false, false): return event
+      case (false, true): return .deleted(from)
+      case (true, false): return .found(to)
+      case (true, true): return nil
+      }
+    case .directoryAppeared, .directoryDeleted, .directoryRenamed, .directoryMovedAway, .rescan, .rootLost:
+      return event
+    }
   }
 
   mutating func overflow(_ tree: ModelTree) {
@@ -45,6 +67,7 @@ struct ModelWatch {
     case .created(let id, let name): emit(id, name) { .created($0) }
     case .modified(let id, let name): emit(id, name) { .modified($0) }
     case .closed(let id, let name): emit(id, name) { .closed($0) }
+    case .attributes(let id, let name): emit(id, name) { .attributes($0) }
     case .deleted(let id, let name): emit(id, name) { .deleted($0) }
     case .renamed(let old, let name, let new, let newName):
       switch (path(old), path(new)) {

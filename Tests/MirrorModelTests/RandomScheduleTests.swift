@@ -88,7 +88,7 @@ struct RandomRun {
     case 74..<86: .rename(directory(&random), directory(&random))
     case 86..<92: .remove(directory(&random))
     case 92..<96: .moveAway(directory(&random))
-    default: .moveIn(directory(&random))
+    default: .moveIn(directory(&random), files: ["a", "b"])
     }
   }
 

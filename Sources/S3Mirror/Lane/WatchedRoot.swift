@@ -103,4 +103,8 @@ final class WatchedRoot: Sendable {
   }
 
   func injectOverflow() async { await watcher?.injectOverflow() }
+
+  func injectOverflow(losing change: @Sendable () throws -> Void) async throws {
+    try await watcher?.injectOverflow(losing: change)
+  }
 }

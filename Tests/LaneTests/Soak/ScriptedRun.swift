@@ -1,26 +1,54 @@
 import MirrorModel
+import Synchronization
 import TestSupport
 import Testing
 
 @testable import S3Mirror
 
+/// A writer that is lent to the watcher's thread, which reads no events while it has it.
+private final class LentWriter: Sendable {
+  private let writer: Mutex<TreeWriter>
+
+  init(_ writer: sending TreeWriter) { self.writer = Mutex(writer) }
+
+  func perform(_ operations: [TreeOperation]) {
+    writer.withLock { writer in
+      for operation in operations { writer.perform(operation) }
+    }
+  }
+
+  func closeLogs() { writer.withLock { $0.closeLogs() } }
+}
+
+extension TreeOperation {
+  fileprivate var isOfTree: Bool {
+    switch self {
+    case .flush, .overflow: false
+    default: true
+    }
+  }
+}
+
 /// One writer and a mirror that publishes when the script says so: what fails once fails again, so it can be shortened.
 struct ScriptedRun {
   var maxWatches: Int?
+  /// Whether events are lost now and then.
+  var losesEvents = false
 
   /// Random operations with flushes among them.
-  static func script(seed: UInt64, count: Int) -> [TreeOperation] {
+  func script(seed: UInt64, count: Int) -> [TreeOperation] {
     var random = SplitMix64(seed: seed)
     return (0..<count).map { _ in
       switch random.below(12) {
       case 0: .flush
+      case 1 where losesEvents: .overflow(losing: 1 + random.below(6))
       default: quick(.random(using: &random, emphasis: SoakTests.emphasis))
       }
     }
   }
 
   /// Without rests and without large files: nothing runs beside the script that a rest could meet.
-  private static func quick(_ operation: TreeOperation) -> TreeOperation {
+  private func quick(_ operation: TreeOperation) -> TreeOperation {
     switch operation {
     case .write(let path, let bytes, let mode, let pieces, _):
       .write(path, bytes: min(bytes, 2_000), mode, pieces: pieces, pauseMicroseconds: 0)
@@ -37,18 +65,23 @@ struct ScriptedRun {
     let mirror = try await LaneUnderTest(store, configuration)
     try await mirror.start()
     var unguarded: [String] = []
-    let writer = TreeWriter(
-      root: mirror.tree, outside: mirror.outside,
-      versions: try VersionCounter(sharedAt: mirror.directory + "/versions"))
-    for operation in script {
+    let writer = LentWriter(
+      TreeWriter(
+        root: mirror.tree, outside: mirror.outside,
+        versions: try VersionCounter(sharedAt: mirror.directory + "/versions")))
+    var rest = script[...]
+    while let operation = rest.popFirst() {
       switch operation {
       case .flush:
         try await flush(mirror)
         if unguarded.isEmpty {
           unguarded = try await mirror.unguardedDirectories().map { "unguarded: \($0)" }
         }
-      case .overflow: await mirror.lane.injectOverflow()
-      default: writer.perform(operation)
+      case .overflow(let count):
+        let lost = Array(rest.prefix { $0.isOfTree }.prefix(count))
+        rest = rest.dropFirst(lost.count)
+        try await mirror.lane.injectOverflow { writer.perform(lost) }
+      default: writer.perform([operation])
       }
     }
     writer.closeLogs()
@@ -61,7 +94,7 @@ struct ScriptedRun {
     let picture = try TreePicture(of: mirror.tree)
     // What a comparison finds superfluous waits for the exit.
     let before = picture.differences(from: try await store.contents(under: mirror.prefix))
-      .filter { maxWatches == nil || !$0.hasPrefix("extra") }
+      .filter { (maxWatches == nil && !losesEvents) || !$0.hasPrefix("extra") }
     await mirror.finish()
     let after = picture.differences(from: try await store.contents(under: mirror.prefix))
     try mirror.removeDirectory()

@@ -48,7 +48,7 @@ import Testing
 
   private func check(_ run: ScriptedRun) async throws {
     for round in 0..<UInt64(max(1, Self.operations / 1000)) {
-      let script = ScriptedRun.script(seed: Self.seed &+ round, count: 100)
+      let script = run.script(seed: Self.seed &+ round, count: 100)
       let differences = try await run.differences(after: script)
       guard !differences.isEmpty else { continue }
       let short = try await run.shortened(script)
@@ -64,6 +64,10 @@ import Testing
 
   @Test func `what one writer does is on S3 after some flushes where watches are few`() async throws {
     try await check(ScriptedRun(maxWatches: 4))
+  }
+
+  @Test func `what one writer does is on S3 after a flush where events are lost`() async throws {
+    try await check(ScriptedRun(losesEvents: true))
   }
 
   @Test func `after random changes the bucket is the tree, and no object was ever torn`() async throws {

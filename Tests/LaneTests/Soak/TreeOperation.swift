@@ -51,8 +51,8 @@ enum TreeOperation: Sendable, Hashable {
   case unhide(String, to: String)
   /// For runs of one writer: publish now.
   case flush
-  /// For runs of one writer: the kernel drops events.
-  case overflow
+  /// For runs of one writer: the kernel drops the events of the next so many operations.
+  case overflow(losing: Int)
 }
 
 extension TreeOperation {

@@ -2,14 +2,6 @@ import Glibc
 
 // What a writer does to names: renames, directories, removals.
 extension TreeWriter {
-  func exchange(_ one: String, _ other: String) {
-    // renameat2(2) with RENAME_EXCHANGE, 2, which Glibc's module does not show.
-    typealias Call =
-      @convention(c) (Int32, UnsafePointer<CChar>, Int32, UnsafePointer<CChar>, UInt32) -> Int32
-    guard let symbol = dlsym(nil, "renameat2") else { return }
-    _ = unsafeBitCast(symbol, to: Call.self)(AT_FDCWD, one, AT_FDCWD, other, 2)
-  }
-
   func flat(_ path: String) -> String { String(path.map { $0 == "/" ? "_" : $0 }) }
 
   func makeDirectories(_ path: String) {
@@ -63,6 +55,17 @@ extension TreeWriter {
     guard Glibc.unlink(path) == 0, mkdir(path, 0o755) == 0 else { return }
     write(path + "/n0", 300, .inPlace, pieces: 1, pause: 0)
   }
+}
+
+/// Gives each of two paths what the other one led to.
+///
+/// - Returns: Whether that could be done.
+func exchangeNames(_ one: String, _ other: String) -> Bool {
+  // renameat2(2) with RENAME_EXCHANGE, 2, which Glibc's module does not show.
+  typealias Call =
+    @convention(c) (Int32, UnsafePointer<CChar>, Int32, UnsafePointer<CChar>, UInt32) -> Int32
+  guard let symbol = dlsym(nil, "renameat2") else { return false }
+  return unsafeBitCast(symbol, to: Call.self)(AT_FDCWD, one, AT_FDCWD, other, 2) == 0
 }
 
 /// Names that are not UTF-8, and so no Swift strings: the name that was, and the byte 0xFF.

@@ -28,7 +28,7 @@ final class TreeWriter {
     case .closeLogs: closeLogs()
     case .truncate(let path, let bytes): truncate(root + "/" + path, to: bytes)
     case .rename(let from, let to): _ = Glibc.rename(root + "/" + from, root + "/" + to)
-    case .exchange(let one, let other): exchange(root + "/" + one, root + "/" + other)
+    case .exchange(let one, let other): _ = exchangeNames(root + "/" + one, root + "/" + other)
     case .link(let from, let to): _ = Glibc.link(root + "/" + from, root + "/" + to)
     case .symlink(let path): _ = Glibc.symlink("nowhere", root + "/" + path)
     case .unlink(let path): _ = Glibc.unlink(root + "/" + path)

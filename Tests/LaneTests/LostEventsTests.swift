@@ -1,0 +1,24 @@
+import TestSupport
+import Testing
+
+@testable import S3Mirror
+
+/// IN_Q_OVERFLOW names no path, so everything is compared (SPEC 4, Watching).
+@Suite struct LostEventsTests {
+  @Test func `files whose events were lost are there after a flush`() async throws {
+    let store = FakeObjectStore()
+    let mirror = try await LaneUnderTest(store)
+    try await mirror.start()
+    try mirror.write("a", "old")
+    try await mirror.lane.flush()
+    try await mirror.lane.injectOverflow {
+      try mirror.write("a", "new")
+      try mirror.write("deep/er/b", "unseen")
+    }
+    try await mirror.lane.flush()
+    #expect(await store.text("t/a") == "new")
+    #expect(await store.text("t/deep/er/b") == "unseen")
+    await mirror.finish()
+    try mirror.removeDirectory()
+  }
+}
