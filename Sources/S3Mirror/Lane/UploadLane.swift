@@ -167,7 +167,8 @@ final class UploadLane: Sendable {
   func run() async {
     while true {
       let command = await schedule.next(
-        fence: { [place] in await place.fence() }, poll: { [place] in await place.retryUnwatched() })
+        fence: { [place] in await place.fence() }, poll: { [place] in await place.retryUnwatched() },
+        probe: { [place] paths in paths.filter(place.root.isWithoutWriter) })
       switch command {
       case .end:
         return
