@@ -1,3 +1,4 @@
+import Glibc
 import MirrorModel
 import S3Client
 import TestSupport
@@ -42,6 +43,22 @@ import Testing
         { $0.suspectWithin = window }
       ) { _ in }
       #expect(try await stage.text("out/file") == expected)
+    }
+  }
+
+  @Test func `a followed link that is uploaded by itself goes again when its target changes`() async throws {
+    try await Stage.play { stage async throws in
+      try stage.directory.write("target", "first")
+      try #require(symlink("target", stage.local("link")) == 0)
+      try await stage.mirror(
+        ["out": .upload(stage.url("out"), local: stage.local("link"), interval: nil)],
+        { $0.symlinks = .follow }
+      ) { mirror async throws in
+        #expect(try await stage.text("out") == "first")
+        try stage.directory.write("target", "later")
+        try await mirror.flush()
+        #expect(try await stage.text("out") == "later")
+      }
     }
   }
 
