@@ -119,6 +119,15 @@ final class LaneUnderTest: Sendable {
     Issue.record("something never settles: \(lane.schedule.backlog().paths), \(lane.status)")
   }
 
+  /// Returns when the file has an object, of this text if it is given.
+  func wait(for path: String, toBe text: String? = nil, in store: FakeObjectStore) async {
+    while true {
+      let passes = notices.passes.count
+      if let present = await store.text(prefix + path), text == nil || present == text { return }
+      await notices.wait { $0.compactMap(\.summary).count > passes }
+    }
+  }
+
   @discardableResult
   func finish(_ ending: UploadLane.Ending = .succeeded) async -> MirrorReport.Upload {
     lane.requestEnd()

@@ -26,10 +26,15 @@ final class ConditionNotices: Sendable {
   // MARK: Comparisons in ticks
 
   /// Tells which parts of the tree this pass compares, and why, unless that was said and lasts.
-  func say(_ rescans: [RelativePath: RescanReason], in root: TreeRoot, filter: PathFilter) {
+  ///
+  /// - Parameter isComplete: whether what is not compared in this pass needs no comparing any more.
+  func say(
+    _ rescans: [RelativePath: RescanReason], in root: TreeRoot, filter: PathFilter, isComplete: Bool = true
+  ) {
     let parts = Dictionary(grouping: rescans.keys) { rescans[$0] ?? .collapsed }
     let (begun, ended, isReturn) = state.withLock { state in
-      let standing = Set(parts.keys.filter(\.isStanding))
+      let present = Set(parts.keys.filter(\.isStanding))
+      let standing = isComplete ? present : state.standing.union(present)
       defer {
         state.standing = standing
         state.hasRootReturned = false
@@ -122,6 +127,7 @@ extension RescanReason {
     case .instanceLimit: "the limit of inotify instances is reached"
     case .unwatchedFilesystem(let kind): "inotify does not see other machines' writes on \(kind)"
     case .unreadable(let code): "it cannot be watched (errno \(code))"
+    case .followedLink: "inotify does not follow symbolic links"
     case .collapsed: "too many paths changed at once"
     }
   }
@@ -129,7 +135,10 @@ extension RescanReason {
   /// What happened, what it costs until it is mended, and how to mend it.
   func explanation(of directories: [RelativePath], upload: String, advice: String?) -> String {
     let first = directories.first.map { $0.isRoot ? "the tree" : "\($0)" } ?? "nothing"
-    let part = directories.count > 1 ? "\(first) and \(directories.count - 1) more directories" : first
+    let part =
+      directories.count > 1
+      ? "\(first) and \(directories.count - 1) more \(self == .followedLink ? "links" : "directories")"
+      : first
     let verb = directories.count > 1 ? "are" : "is"
     let when = isStanding ? "at every tick" : "at this tick"
     return "\(upload): \(part) \(verb) compared with S3 \(when): \(cause)" + (advice.map { "; \($0)" } ?? "")

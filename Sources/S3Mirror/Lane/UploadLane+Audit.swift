@@ -45,6 +45,9 @@ extension UploadLane {
       }
     }
     await place.fence()
+    // What is polled is known to be behind.
+    if settings.policy.interval == .zero { await poll() }
+    defer { tellOfFreshLinks() }
     guard !schedule.isRootLost else { return [] }
     return found.filter { !schedule.isDirty($0) && !isBeingWritten($0) }
   }

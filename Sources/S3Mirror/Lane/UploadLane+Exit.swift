@@ -25,7 +25,7 @@ extension UploadLane {
     }
     await place.fence()
     if schedule.isRootLost || !root.isUnchanged { _ = await recoverRoot() }
-    if settings.policy.interval == .zero { await place.retryUnwatched() }
+    if settings.policy.interval == .zero { await poll() }
     if let pass = schedule.drain() {
       let outcome = await carryOut(pass, deletes: ending == .succeeded ? .watched : .none)
       schedule.finish(outcome)

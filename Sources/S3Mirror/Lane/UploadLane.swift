@@ -67,6 +67,8 @@ final class UploadLane: Sendable {
   let journal: Journal
   let ledger = PublishedLedger()
   let links: LinkedNames
+  /// Nil where no link is followed.
+  let followed: FollowedLinks?
   let polledMarkers: PolledMarkers
   let schedule: LaneSchedule
   private let listingOrder = ListingOrder()
@@ -86,6 +88,7 @@ final class UploadLane: Sendable {
     self.journal = journal
     self.wallClock = wallClock
     links = LinkedNames(wallClock: wallClock)
+    followed = settings.symlinks == .follow ? FollowedLinks(wallClock: wallClock) : nil
     polledMarkers = PolledMarkers(wallClock: wallClock)
     self.store = store
     self.requests = requests
@@ -145,6 +148,7 @@ final class UploadLane: Sendable {
     finish(&outcome, since: start, requestsBefore)
     conclude(outcome)
     schedule.adopt(outcome.unpublished)
+    tellOfFreshLinks()
   }
 
   /// Learns which multipart uploads were left unfinished, to resume them, and aborts those that are stale.
@@ -181,7 +185,8 @@ final class UploadLane: Sendable {
   func run() async {
     while true {
       let command = await schedule.next(
-        fence: { [place] in await place.fence() }, poll: { [place] in await place.retryUnwatched() })
+        fence: { [place] in await place.fence() }, poll: { await poll() },
+        probe: { [place] paths in paths.filter(place.root.isWithoutWriter) })
       switch command {
       case .end:
         return
@@ -240,7 +245,7 @@ final class UploadLane: Sendable {
       surveyor: Surveyor(
         root: root, mapping: settings.mapping, filter: settings.filter, symlinks: settings.symlinks,
         comparison: settings.comparison, store: store, order: listingOrder,
-        wallClock: wallClock, links: links,
+        wallClock: wallClock, links: links, followed: followed,
         emptyDirectories: settings.emptyDirectories, ledger: ledger),
       content: ContentComparison(
         root: root, mapping: settings.mapping, store: store, readers: resources.readers,

@@ -25,6 +25,8 @@ enum TreeOperation: Sendable, Hashable {
   case append(String, blocks: Int, staysOpen: Bool)
   case closeLogs
   case truncate(String, bytes: Int)
+  /// By truncate(2), which opens nothing and so closes nothing.
+  case truncateByName(String, bytes: Int)
   case rename(String, to: String)
   case exchange(String, with: String)
   case link(String, to: String)
@@ -69,7 +71,8 @@ extension TreeOperation {
     switch random.below(100) {
     case 0..<11: return .append(file(), blocks: 1 + random.below(20), staysOpen: random.below(3) == 0)
     case 11..<13: return .closeLogs
-    case 13..<16: return .truncate(path(), bytes: random.below(3000))
+    case 13..<15: return .truncate(path(), bytes: random.below(3000))
+    case 15..<16: return .truncateByName(path(), bytes: random.below(3000))
     case 16..<28: return .rename(path(), to: path())
     case 28..<30: return .rename(file(), to: file())
     case 30..<31: return .exchange(path(), with: path())

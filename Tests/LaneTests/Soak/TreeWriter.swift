@@ -27,6 +27,7 @@ final class TreeWriter {
       append(root + "/" + path, blocks: blocks, staysOpen: staysOpen)
     case .closeLogs: closeLogs()
     case .truncate(let path, let bytes): truncate(root + "/" + path, to: bytes)
+    case .truncateByName(let path, let bytes): truncateByName(root + "/" + path, to: bytes)
     case .rename(let from, let to): _ = Glibc.rename(root + "/" + from, root + "/" + to)
     case .exchange(let one, let other): _ = exchangeNames(root + "/" + one, root + "/" + other)
     case .link(let from, let to): _ = Glibc.link(root + "/" + from, root + "/" + to)
@@ -163,6 +164,21 @@ final class TreeWriter {
     put(content, to: descriptor, pieces: 1, pause: 0)
     ftruncate(descriptor, off_t(max(bytes, SelfDescribingContent.blockBytes)))
     close(descriptor)
+  }
+
+  /// Cuts a file that nobody has open for writing, after a close of its own.
+  private func truncateByName(_ path: String, to bytes: Int) {
+    truncate(path, to: bytes + 500)
+    // A lock needs no writer. The name under /proc is the locked file's, whatever became of its own.
+    let descriptor = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK)
+    guard descriptor >= 0 else { return }
+    defer { close(descriptor) }
+    var head = [UInt8](repeating: 0, count: SelfDescribingContent.blockBytes)
+    guard flock(descriptor, LOCK_EX | LOCK_NB) == 0, pread(descriptor, &head, head.count, 0) == head.count,
+      SelfDescribingContent.readHeader(head)?.kind == .cut
+    else { return }
+    _ = Glibc.truncate(
+      "/proc/self/fd/\(descriptor)", off_t(max(bytes, SelfDescribingContent.blockBytes)))
   }
 
   /// What most programs call an atomic write where the filesystem knows O_TMPFILE (open(2)).
