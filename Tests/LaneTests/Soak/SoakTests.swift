@@ -23,9 +23,10 @@ import Testing
 
   func check(_ run: SoakRun, over store: any ObjectStore, prefix: String) async throws {
     let start = ContinuousClock.now
+    Self.announce(run.seed, "\(run.operations) operations begin")
     let outcome = try await run.run(over: store, prefix: prefix)
     print(
-      "soak: seed \(run.seed), \(run.operations) operations, \(outcome.looked) objects looked at, \(outcome.snapshots) of them snapshots of open files, \(outcome.checkpointsRead.count) checkpoints read, \(outcome.report.ticks) passes, \(outcome.report.published) published, \(outcome.report.deleted) deleted, \(ContinuousClock.now - start), requests \(outcome.report.requests)"
+      "soak: seed \(run.seed): done with \(run.operations) operations, \(outcome.looked) objects looked at, \(outcome.snapshots) of them snapshots of open files, \(outcome.checkpointsRead.count) checkpoints read, \(outcome.report.ticks) passes, \(outcome.report.published) published, \(outcome.report.deleted) deleted, \(ContinuousClock.now - start), requests \(outcome.report.requests)"
     )
     let note = Comment("seed \(run.seed); S3MIRROR_SOAK_SEED repeats it")
     #expect(outcome.torn == [], note)
@@ -46,7 +47,15 @@ import Testing
     #expect(outcome.failures == [], note)
   }
 
+  /// Before anything runs: a run that hangs or throws tells of its seed too.
+  private static func announce(_ seed: UInt64, _ what: String) {
+    print("soak: seed \(seed): \(what)")
+    // To a file or a pipe, print(_:) would keep it back.
+    fflush(nil)
+  }
+
   private func check(_ run: ScriptedRun) async throws {
+    Self.announce(Self.seed, "scripts of one writer begin")
     for round in 0..<UInt64(max(1, Self.operations / 1000)) {
       let script = ScriptedRun.script(seed: Self.seed &+ round, count: 100)
       let differences = try await run.differences(after: script)
@@ -99,6 +108,7 @@ import Testing
   @Test(.enabled(if: UserNamespace.isPermitted, "user namespaces are not permitted"))
   func `too few watches of the kernel's leave nothing behind`() async throws {
     let limit = "/proc/sys/user/max_inotify_watches"
+    Self.announce(Self.seed, "a run in a namespace begins")
     let machine = try String(contentsOfFile: limit, encoding: .utf8)
     let output = try await TestProgram.run(
       "LimitedSoakTests",
@@ -106,7 +116,7 @@ import Testing
         "S3MIRROR_SOAK_SEED": String(Self.seed), UserNamespace.variable: try UserNamespace.current(),
       ],
       under: UserNamespace.front(after: "echo \(Self.watches) > \(limit)"))
-    #expect(output.contains("soak: seed"))
+    #expect(output.contains("soak: seed \(Self.seed): done"))
     #expect(try String(contentsOfFile: limit, encoding: .utf8) == machine)
   }
 
