@@ -52,7 +52,7 @@ struct ScriptedRun {
       }
     }
     writer.closeLogs()
-    HiddenNames.reveal(below: mirror.tree)
+    HiddenNames.reveal(below: mirror.tree, by: writer.names)
     try await mirror.settle()
     if maxWatches != nil {
       // What is polled is compared at the pass after the one that asked for it.
