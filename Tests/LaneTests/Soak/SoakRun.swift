@@ -23,6 +23,7 @@ struct SoakRun {
   var isJournaled = true
   var auditInterval: Duration?
   var retries = RetryPolicy()
+  var singleThreshold: Int64 = 5 << 20
 
   private final class Finished: Sendable {
     private let writers = Mutex(0)
@@ -66,7 +67,7 @@ struct SoakRun {
     var configuration = LaneUnderTest.Configuration(interval: interval)
     configuration.prefix = prefix
     configuration.maxWatches = maxWatches
-    configuration.singleThreshold = 5 << 20
+    configuration.singleThreshold = singleThreshold
     configuration.partBytes = 5 << 20
     configuration.openFileGrace = .milliseconds(50)
     configuration.auditInterval = auditInterval
