@@ -158,8 +158,10 @@ extension DirtySet {
     }
     dropRescans(within: directory)
     newDirectories = newDirectories.filter { !$0.isWithin(directory) }
-    guard !isNew else { return lookAgain(below: directory, at: now) }
-    for gone in [directory] + aliases.earlierNames(of: directory) + aliases.origins(below: directory) {
+    if isNew { lookAgain(below: directory, at: now) }
+    // What a rename brought into a new directory may have objects under its earlier name.
+    let names = isNew ? [] : [directory] + aliases.earlierNames(of: directory)
+    for gone in names + aliases.origins(below: directory) {
       goneDirectories[gone] = min(oldest, goneDirectories[gone] ?? oldest)
     }
     if goneDirectories.count > Self.directoryCapacity {

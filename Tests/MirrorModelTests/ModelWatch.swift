@@ -5,6 +5,8 @@ import MirrorModel
 struct ModelWatch {
   private var places: [ModelTree.ID: (parent: ModelTree.ID, name: String)] = [:]
   private var events: [WatchEvent] = []
+  /// Where renames ended, as `RecentArrivals`.
+  private var arrivals: [(directory: ModelTree.ID, name: String)] = []
   private let filter: PathFilter
 
   init(filter: PathFilter) { self.filter = filter }
@@ -77,6 +79,8 @@ struct ModelWatch {
       case (nil, let to?): events.append(.found(to.appending(newName)))
       case (nil, nil): break
       }
+      if arrivals.contains(where: { $0 == (old, name) }) { recheck(name, in: old, tree) }
+      arrivals.append((new, newName))
     case .directoryCreated(let parent, let name):
       appear(name, in: parent, tree)
     case .directoryDeleted(let parent, let name):
@@ -87,6 +91,18 @@ struct ModelWatch {
       forget(id)
     case .directoryRenamed(let id, let parent, let name, let newParent, let newName):
       rename(id, from: parent, name, to: newParent, newName, tree)
+      recheck(name, in: parent, tree)
+      arrivals.append((newParent, newName))
+    }
+  }
+
+  /// A name that a rename seems to have left is in use where that was half of an exchange.
+  private mutating func recheck(_ name: String, in parent: ModelTree.ID, _ tree: ModelTree) {
+    guard let above = path(parent), tree.directory(at: above) == parent else { return }
+    switch tree.directories[parent]?[name] {
+    case .file: events.append(.found(above.appending(name)))
+    case .directory: appear(name, in: parent, tree)
+    case nil: break
     }
   }
 
@@ -114,11 +130,18 @@ struct ModelWatch {
       return appear(newName, in: newParent, tree, from: path(parent)?.appending(name))
     }
     let (from, to) = (old.appending(name), new.appending(newName))
+    displace(newName, in: newParent, by: id)
     events.append(.directoryRenamed(from: from, to: to))
-    if let replaced = child(newName, of: newParent), replaced != id { forget(replaced) }
     places[id] = (newParent, newName)
     // The listing: nothing if the directory has moved on by now, and always the present.
     if tree.directory(at: to) == id { tellRenamed(id, from: from, to: to, tree) }
+  }
+
+  /// What had the name has left it, and is watched no more: what became of its files is not told.
+  private mutating func displace(_ name: String, in parent: ModelTree.ID, by id: ModelTree.ID) {
+    guard let known = child(name, of: parent), known != id else { return }
+    emit(parent, name) { .directoryMovedAway($0) }
+    forget(known)
   }
 
   private mutating func tellRenamed(
@@ -145,11 +168,11 @@ struct ModelWatch {
       case .directory(let id) = tree.directories[parent]?[name]
     else { return }
     let path = above.appending(name)
+    displace(name, in: parent, by: id)
     // Met under a name that no record has told of yet: from here on its records are translated to that.
     if let known = self.path(id), known != path, !path.isWithin(known) {
       events.append(.directoryRenamed(from: known, to: path))
     }
-    if let known = child(name, of: parent), known != id { forget(known) }
     places[id] = (parent, name)
     events.append(.directoryAppeared(path))
     for (name, node) in (tree.directories[id] ?? [:]).sorted(by: { $0.key < $1.key }) {

@@ -87,7 +87,8 @@ struct RandomRun {
     case 62..<74: .makeDirectory(directory(&random))
     case 74..<86: .rename(directory(&random), directory(&random))
     case 86..<92: .remove(directory(&random))
-    case 92..<96: .moveAway(directory(&random))
+    case 92..<95: .moveAway(directory(&random))
+    case 95..<98: .exchange(anything(&random), anything(&random))
     default: .moveIn(directory(&random), files: ["a", "b"])
     }
   }
@@ -96,6 +97,10 @@ struct RandomRun {
 
   private static func directory(_ random: inout SplitMix64) -> RelativePath {
     names[Int.random(in: 0..<names.count, using: &random)]
+  }
+
+  private static func anything(_ random: inout SplitMix64) -> RelativePath {
+    Bool.random(using: &random) ? file(&random) : directory(&random)
   }
 
   private static func file(_ random: inout SplitMix64) -> RelativePath {

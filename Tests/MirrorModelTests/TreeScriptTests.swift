@@ -42,6 +42,9 @@ private struct ModelScriptRun: ScriptedMirror {
       }
     }
     func write(_ path: String, _ text: String, closing: Bool) throws {
+      // Its writer would still be there, of which the model knows no more.
+      let isOpen = mirror.tree.file(at: RelativePath(path))?.isOpen ?? false
+      if isOpen && closing { throw Impossible(operation: operation) }
       try perform(.write(RelativePath(path), closing: closing))
       if let version = mirror.tree.file(at: RelativePath(path))?.version { texts[version] = text }
     }
