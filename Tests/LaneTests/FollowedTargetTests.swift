@@ -218,6 +218,23 @@ import Testing
     #expect(end.texts == ["d/x": "back", "file": "file"])
   }
 
+  @Test(arguments: ["nowhere", "file", "../outside/file/x"])
+  func `a link is led to nothing by a missing name, a circle and a way through a file`(target: String)
+    async throws
+  {
+    let end = try await run { mirror, _ in
+      for name in ["file", "d"] {
+        try #require(unlink(mirror.tree + "/" + name) == 0)
+        try link(mirror.tree + "/" + name, to: target)
+      }
+      try await mirror.settle()
+      try write(mirror.tree + "/plain", "plain")
+      try await mirror.lane.flush()
+    }
+    #expect(end.texts == ["d/x": "d/x", "file": "file", "plain": "plain"])
+    #expect(end.report.failures == [])
+  }
+
   @Test func `a file behind a link waits for its writer`() async throws {
     _ = try await run { mirror, store in
       let writer = open(mirror.outside + "/file", O_WRONLY | O_TRUNC | O_CLOEXEC)

@@ -108,15 +108,18 @@ final class LaneUnderTest: Sendable {
 
   /// Flushes until nothing waits: a file caught in the middle of a change takes another round.
   func settle() async throws {
+    var failures: [MirrorError.Failure] = []
     for _ in 0..<50 {
       do {
         try await lane.flush()
+        failures = []
       } catch let error as MirrorError where error.kind == .incomplete {
+        failures = error.failures
         continue
       }
       if lane.status.waitingFiles == 0 { return }
     }
-    Issue.record("something never settles: \(lane.schedule.backlog().paths), \(lane.status)")
+    Issue.record("something never settles: \(lane.schedule.backlog().paths), \(failures), \(lane.status)")
   }
 
   /// Returns when the file has an object, of this text if it is given.
