@@ -228,7 +228,7 @@ struct EventOptions: ParsableArguments {
     transferred (mirror, operation, path, bytes); failed (mirror, operation, path, reason); \
     pass (mirror, kind, number, published, bytes, copied, deleted, withheld, waiting, failed, requests, seconds); \
     downloaded (mirror, files, bytes, unchanged, and at the end local); notice (text); \
-    ended (mirror, published, bytes, deleted, skipped, withheld, failures), one for each upload.
+    ended (mirror, published, bytes, deleted, skipped, withheld, drift, failures), one for each upload.
     """
 }
 

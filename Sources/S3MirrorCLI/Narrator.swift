@@ -78,6 +78,9 @@ final class Narrator: Sendable {
       if let first = upload.withheld.first {
         Console.error("\(upload.name): \(upload.withheldDeletes) deletes withheld: \(first.reason)")
       }
+      if upload.drift > 0 {
+        Console.note("\(upload.name): comparisons found \(upload.drift) changes that no event had told of")
+      }
       if upload.skipped > 0, detail != .quiet {
         Console.note("\(upload.name): \(upload.skipped) symbolic links and special files left out")
       }

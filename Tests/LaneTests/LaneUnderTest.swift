@@ -31,6 +31,7 @@ final class LaneUnderTest: Sendable {
     var pollInterval: Duration = .seconds(3600)
     var singleThreshold: Int64 = 16 << 20
     var partBytes: Int64 = 16 << 20
+    var wallClock: @Sendable () -> Int64 = wallClockNanoseconds
 
     init(interval: Duration? = nil) { self.interval = interval }
   }
@@ -89,7 +90,7 @@ final class LaneUnderTest: Sendable {
         settings: settings,
         root: try TreeRoot(path: FilePath(directory + "/tree"), symlinks: configuration.symlinks),
         store: counter, requests: counter.tally, resources: resources, uploadSettings: uploadSettings,
-        journal: journal, watching: .on, wallClock: wallClockNanoseconds)
+        journal: journal, watching: .on, wallClock: configuration.wallClock)
       // Another program may have been faster; these tests are about a lane that has one.
       guard lane.place.lacksWatcher else {
         self.lane = lane

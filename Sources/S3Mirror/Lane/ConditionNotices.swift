@@ -110,10 +110,21 @@ final class ConditionNotices: Sendable {
 
   // MARK: Audits
 
-  func sayDrift(_ paths: [RelativePath]) {
+  /// Who compared, and when what was found is published.
+  enum DriftFinder {
+    case audit
+    case exit
+  }
+
+  func sayDrift(_ paths: [RelativePath], foundBy finder: DriftFinder) {
     let some = paths.prefix(3).map(\.string).joined(separator: ", ")
+    let (who, when) =
+      switch finder {
+      case .audit: ("an audit", "with the next pass")
+      case .exit: ("the exit's comparison", "now")
+      }
     journal.notice(
-      "\(name): an audit found \(paths.count) \(paths.count == 1 ? "path" : "paths") that differ from S3 though no event told so (\(some)\(paths.count > 3 ? ", …" : "")); they go with the next pass. Please report this"
+      "\(name): \(who) found \(paths.count) \(paths.count == 1 ? "path" : "paths") that differ from S3 though no event told so (\(some)\(paths.count > 3 ? ", …" : "")); they go \(when). Please report this"
     )
   }
 }

@@ -110,16 +110,18 @@ extension UploadLane {
   /// - Parameters:
   ///   - watched: what the caller publishes itself.
   ///   - polled: directories whose changes no event tells of. Where markers in them differ, their data are compared once more.
+  ///   - differing: is given the files that the first comparison found to differ.
   func reconcile(
     _ directory: RelativePath, with pass: PublishPass, except watched: Set<RelativePath> = [],
-    polled: [RelativePath], markers: inout DirtySet.Batch, noting outcome: inout PassOutcome
+    polled: [RelativePath], markers: inout DirtySet.Batch, noting outcome: inout PassOutcome,
+    differing: ([LocalEntry]) -> Void = { _ in }
   ) async throws -> Reconciler.Findings {
     var data = pass
     data.remover = nil
     var found = DirtySet.Batch()
     var findings = try await reconciler.publish(
       directory, with: data, except: watched, markers: &found, noting: &outcome,
-      settled: { activity.settle($0) })
+      settled: { activity.settle($0) }, differing: differing)
     let unwatched = found.entries.keys.filter { isMarker($0, within: polled) }
     if !unwatched.isEmpty {
       await polledMarkers.look(at: unwatched, in: root)

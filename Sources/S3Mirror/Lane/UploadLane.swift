@@ -74,7 +74,7 @@ final class UploadLane: Sendable {
   private let listingOrder = ListingOrder()
   let place: WatchedRoot
   let notices: ConditionNotices
-  private let wallClock: @Sendable () -> Int64
+  let wallClock: @Sendable () -> Int64
   let state: Mutex<State>
 
   init(

@@ -1,5 +1,6 @@
 import Foundation
 import Glibc
+import MirrorModel
 import TestSupport
 
 @testable import S3Mirror
@@ -170,8 +171,9 @@ private struct FollowedPicture {
     }
   }
 
-  func differences(from objects: [String: [UInt8]]) -> [String] {
+  func differences(from contents: [RelativePath: [UInt8]]) -> [String] {
     func text(_ bytes: [UInt8]) -> String { String(decoding: bytes, as: UTF8.self) }
+    let objects = Dictionary(uniqueKeysWithValues: contents.map { ($0.key.string, $0.value) })
     var lines: [String] = []
     for (path, bytes) in files {
       guard let object = objects[path] else {

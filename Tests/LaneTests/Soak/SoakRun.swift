@@ -48,6 +48,8 @@ struct SoakRun {
     /// Operations that took effect, by kind.
     var successes: [String: Int] = [:]
     var audits = 0
+    /// What was said of drift.
+    var driftNotices: [String] = []
     var failures: [MirrorError.Failure] = []
     var looked = 0
     var snapshots = 0
@@ -114,6 +116,7 @@ struct SoakRun {
     outcome.torn = witness.torn
     outcome.looked = witness.sightings.count
     outcome.snapshots = witness.unfinished.count
+    outcome.driftNotices = mirror.notices.texts.filter { $0.contains("no event told so") }
     outcome.audits = mirror.notices.passes.count { $0.kind == .audit }
     let history = try isJournaled ? NameHistory(NameJournal(in: mirror.directory).records()) : nil
     let oracle = SoakOracle(records: try mirror.records(), prefix: prefix, history: history)

@@ -26,7 +26,7 @@ import Testing
     Self.announce(run.seed, "\(run.operations) operations begin")
     let outcome = try await run.run(over: store, prefix: prefix)
     print(
-      "soak: seed \(run.seed): done with \(run.operations) operations, \(outcome.looked) objects looked at, \(outcome.snapshots) of them snapshots of open files and \(outcome.oracle.copies) copies, \(outcome.checkpointsRead.count) checkpoints read, \(outcome.report.ticks) passes, \(outcome.report.published) published, \(outcome.report.deleted) deleted, \(ContinuousClock.now - start), requests \(outcome.report.requests)"
+      "soak: seed \(run.seed): done with \(run.operations) operations, \(outcome.looked) objects looked at, \(outcome.snapshots) of them snapshots of open files and \(outcome.oracle.copies) copies, \(outcome.checkpointsRead.count) checkpoints read, \(outcome.report.ticks) passes, \(outcome.audits) audits, \(outcome.report.published) published, \(outcome.report.deleted) deleted, \(ContinuousClock.now - start), requests \(outcome.report.requests)"
     )
     let note = Comment("seed \(run.seed); S3MIRROR_SOAK_SEED repeats it")
     #expect(outcome.torn == [], note)
@@ -46,6 +46,10 @@ import Testing
       for request in outcome.histories[difference, default: []].suffix(40) { print("  \(request)") }
     }
     #expect(outcome.unguarded == [], note)
+    // Where events are lost or watches are missing, an audit may well be the first to know.
+    if isWatched { #expect(outcome.report.drift == 0, note) }
+    for notice in outcome.driftNotices { print("soak: \(notice)") }
+    if run.auditInterval != nil { #expect(outcome.audits > 0, note) }
     #expect(outcome.differences == [], note)
     #expect(outcome.failures == [], note)
   }
@@ -84,14 +88,17 @@ import Testing
 
   @Test func `after random changes the bucket is the tree, and no object was ever torn`() async throws {
     let store = FakeObjectStore()
-    try await check(SoakRun(seed: Self.seed, operations: Self.operations), over: store, prefix: "t/")
+    var run = SoakRun(seed: Self.seed, operations: Self.operations)
+    run.auditInterval = .milliseconds(300)
+    try await check(run, over: store, prefix: "t/")
   }
 
   @Test(.enabled(if: ServerUnderTest.fromEnvironment != nil))
   func `the same on a real server`() async throws {
     let server = try #require(ServerUnderTest.fromEnvironment)
     try await server.run(under: "soak") { bucket, prefix async throws in
-      let run = SoakRun(seed: Self.seed, operations: Self.operations / 2)
+      var run = SoakRun(seed: Self.seed, operations: Self.operations / 2)
+      run.auditInterval = .seconds(2)
       try await check(run, over: bucket, prefix: prefix)
     }
   }
