@@ -61,7 +61,7 @@ package final class Inspection: Sendable {
       name: name, location: place.location, local: place.local,
       isIntoDirectory: try spec.local?.hasSuffix("/") ?? false || kind(at: place.local) == .directory,
       filter: place.filter, mode: spec.direction == .sync ? .resume : .mirror, delete: spec.delete,
-      bound: options.maxDelete.bound, compare: options.compare.policy, width: options.maxWorkers * 2,
+      bound: options.maxDelete.bound, compare: options.compare.policy, width: options.filesUnderWay,
       store: place.store, resources: resources,
       journal: Journal(log: nil, logger: options.logger, observer: nil, bucket: place.location.bucket),
       wallClock: wallClockNanoseconds)
@@ -78,7 +78,7 @@ package final class Inspection: Sendable {
     return UploadPlanner(
       name: name, surveyor: surveyor, content: content,
       commitOrder: CommitOrder { path in markers.contains { $0.matches(path) } },
-      width: options.maxWorkers * 2, delete: spec.delete, bound: options.maxDelete.bound,
+      width: options.filesUnderWay, delete: spec.delete, bound: options.maxDelete.bound,
       kind: spec.direction == .sync ? .afterDownload : .alone)
   }
 

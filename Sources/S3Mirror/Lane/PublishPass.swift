@@ -27,7 +27,7 @@ struct PublishPass: Sendable {
   var remover: RemoteRemover?
   let filter: PathFilter
   let openFiles: OpenFilePolicy
-  /// Files under way at one time: twice the slots, so that reading and sending overlap.
+  /// Files under way at one time: more than slots, so that reading and sending overlap.
   let width: Int
   /// How many objects lie under the prefix, as far as is known.
   let objectCount: Int

@@ -23,7 +23,7 @@ extension MirrorScope {
       filter: try filter(of: registration),
       mode: spec.direction == .sync ? .resume : .mirror,
       delete: spec.delete, bound: options.maxDelete.bound, compare: options.compare.policy,
-      width: options.maxWorkers * 2, store: MeteredStore(bucket.store, meter: meter), resources: resources,
+      width: options.filesUnderWay, store: MeteredStore(bucket.store, meter: meter), resources: resources,
       journal: journal(bucket: location.bucket), wallClock: wallClockNanoseconds)
     do {
       let outcome = try await job.run()
@@ -71,7 +71,7 @@ extension MirrorScope {
       delete: spec.delete, filter: place.filter, symlinks: options.symlinks.policy,
       commitOrder: CommitOrder { path in markers.contains { $0.matches(path) } },
       comparison: options.comparison, bound: options.maxDelete.bound,
-      deleteCondition: options.deleteCondition, width: options.maxWorkers * 2)
+      deleteCondition: options.deleteCondition, width: options.filesUnderWay)
     settings.auditInterval = options.auditInterval
     // The key of one file is no directory's.
     if case .tree = place.mapping { settings.emptyDirectories = options.emptyDirectories }

@@ -233,6 +233,12 @@ extension Options {
   }
 }
 
+extension Options {
+  /// Files under way at one time: more than requests, so that the next ones are read, proved and signed while those are sent.
+  /// Sixteen more suffice, for that takes microseconds; each costs a task and a buffer.
+  var filesUnderWay: Int { maxWorkers + min(maxWorkers, 16) }
+}
+
 extension Options.Symlinks {
   var policy: SymlinkPolicy {
     switch self {
