@@ -49,7 +49,7 @@ final class TreeWriter {
     case .hide(let path): HiddenNames.rename(root + "/" + path, to: HiddenNames.hidden(root + "/" + path))
     case .unhide(let path, let new):
       HiddenNames.rename(HiddenNames.hidden(root + "/" + path), to: root + "/" + new)
-    case .flush, .overflow: break
+    case .flush, .late, .overflow: break
     }
   }
 
