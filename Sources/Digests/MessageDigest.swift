@@ -8,8 +8,15 @@
 
 import COpenSSL
 
+/// A digest taken piece by piece.
+package protocol StreamingDigest {
+  func update(_ bytes: UnsafeRawBufferPointer)
+  /// The digest of everything so far. It then starts anew.
+  func finish() -> [UInt8]
+}
+
 /// A SHA-256 digest taken piece by piece (FIPS 180-4).
-package final class SHA256Hasher {
+package final class SHA256Hasher: StreamingDigest {
   private let context = DigestContext(.sha256)
 
   package init() {}
@@ -21,7 +28,7 @@ package final class SHA256Hasher {
 }
 
 /// An MD5 digest taken piece by piece (RFC 1321): for ETags and `Content-MD5`, never for security.
-package final class MD5Hasher {
+package final class MD5Hasher: StreamingDigest {
   private let context = DigestContext(.md5)
 
   package init() {}
@@ -32,11 +39,7 @@ package final class MD5Hasher {
   package func finish() -> [UInt8] { context.finish() }
 }
 
-extension SHA256Hasher {
-  package func update(_ bytes: [UInt8]) { bytes.withUnsafeBytes { update($0) } }
-}
-
-extension MD5Hasher {
+extension StreamingDigest {
   package func update(_ bytes: [UInt8]) { bytes.withUnsafeBytes { update($0) } }
 }
 

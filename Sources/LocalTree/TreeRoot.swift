@@ -95,13 +95,14 @@ package final class TreeRoot: Sendable {
   /// What lies at the path now: nil when and only when nothing does (ENOENT, ENOTDIR).
   ///
   /// Every other failure throws, since what cannot be seen may well be there. So does a symbolic link among the
-  /// path's directories (ELOOP) unless links are followed.
+  /// path's directories (ELOOP) unless links are followed; then nothing lies behind one that runs in a circle.
   package func look(at path: RelativePath, symlinks: SymlinkPolicy? = nil) throws(TreeError) -> Entry? {
     do {
       if path.isRoot { return try descriptor.status() }
       try check(path)
       switch symlinks ?? self.symlinks {
-      case .follow: return try statusOfTarget(path)
+      case .follow:
+        do { return try statusOfTarget(path) } catch .tooManySymbolicLinkLevels { return nil }
       case .skip:
         if path.parent.isRoot { return try descriptor.status(of: path.string) }
         return try openBeneath(path, S3M_O_PATH | O_NOFOLLOW).status()
@@ -199,7 +200,7 @@ package final class TreeRoot: Sendable {
   private func statusOfTarget(_ path: RelativePath) throws(Errno) -> Entry {
     do {
       return try descriptor.status(of: path.string, flags: 0)
-    } catch .noSuchFileOrDirectory {
+    } catch let cause where cause.meansNoTarget {
       return try descriptor.status(of: path.string)
     }
   }
@@ -248,6 +249,13 @@ package enum SymlinkPolicy: Sendable, Hashable {
   case skip
   /// Take what they point to, inside the root or not.
   case follow
+}
+
+extension Errno {
+  /// A link that was followed leads to a missing name, through a file, or in a circle.
+  fileprivate var meansNoTarget: Bool {
+    self == .noSuchFileOrDirectory || self == .notDirectory || self == .tooManySymbolicLinkLevels
+  }
 }
 
 extension TreeRoot.Identity {

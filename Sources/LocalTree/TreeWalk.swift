@@ -23,6 +23,9 @@ package enum WalkItem: Sendable, Hashable {
 ///
 /// A copy goes on by itself from where it was made.
 package struct TreeWalk: IteratorProtocol, Sequence, Sendable {
+  /// Told of each link that is followed: what it leads to, or nil when that is nothing or a directory above it.
+  package typealias LinkObserver = @Sendable (RelativePath, TreeRoot.Entry?) -> Void
+
   private struct Level: Sendable {
     let listing: DirectoryListing
     /// Known only where links are followed: what a link must not lead back to.
@@ -43,6 +46,9 @@ package struct TreeWalk: IteratorProtocol, Sequence, Sendable {
   private let start: RelativePath
   private let filter: PathFilter
   private let symlinks: SymlinkPolicy
+  private let onLink: LinkObserver?
+  /// The directories above the start, where links are followed.
+  private var above: [TreeRoot.Identity] = []
   private var levels: [Level] = []
   private var step = Step.enterStart
   /// The path of the entry at hand, grown and cut in place.
@@ -50,8 +56,9 @@ package struct TreeWalk: IteratorProtocol, Sequence, Sendable {
 
   package init(
     root: TreeRoot, start: RelativePath = .root, filter: PathFilter = .everything,
-    symlinks: SymlinkPolicy = .skip
+    symlinks: SymlinkPolicy = .skip, onLink: LinkObserver? = nil
   ) {
+    self.onLink = onLink
     self.root = root
     self.start = start
     self.filter = filter
@@ -66,6 +73,7 @@ package struct TreeWalk: IteratorProtocol, Sequence, Sendable {
         step = .advance
         if !start.isRoot && filter.excludes(start, .directory) { return nil }
         pathBytes = Array(start.string.utf8)
+        noteAbove()
         item = enter(start) { [root, start, symlinks] () throws(Errno) in
           try Self.openStart(start, root, symlinks)
         }
@@ -97,6 +105,18 @@ package struct TreeWalk: IteratorProtocol, Sequence, Sendable {
     }
   }
 
+  /// A link below the start must not lead back to what lies above it either.
+  private mutating func noteAbove() {
+    guard symlinks == .follow, !start.isRoot else { return }
+    for directory in start.ancestors {
+      // What cannot be looked at has no start in it, which the walk will say.
+      guard
+        case .success(let entry?) = Result(catching: { () throws(TreeError) in try root.look(at: directory) })
+      else { continue }
+      above.append(TreeRoot.Identity(entry.stamp))
+    }
+  }
+
   /// Reads a directory whose path `pathBytes` holds, unless `open` finds it gone.
   private mutating func enter(
     _ path: RelativePath, _ open: () throws(Errno) -> OpenDescriptor?
@@ -105,6 +125,7 @@ package struct TreeWalk: IteratorProtocol, Sequence, Sendable {
       guard let descriptor = try open() else { return nil }
       var identity: TreeRoot.Identity?
       if symlinks == .follow { identity = TreeRoot.Identity(try descriptor.status().stamp) }
+      if levels.isEmpty, let identity, above.contains(identity) { return nil }
       let listing = try DirectoryListing(descriptor, symlinks: symlinks)
       levels.append(Level(listing: listing, identity: identity, path: path, pathLength: pathBytes.count))
       return nil
@@ -124,18 +145,27 @@ package struct TreeWalk: IteratorProtocol, Sequence, Sendable {
     }
     if filter.excludes(path, entry.kind, belowKept: level.path) { return nil }
     switch entry.kind {
-    case .symbolicLink, .special: return .skipped(path, entry.kind)
+    case .symbolicLink, .special:
+      if symlinks == .follow, entry.kind == .symbolicLink { onLink?(path, nil) }
+      return .skipped(path, entry.kind)
     case .directory where !entry.isFollowed: break
     case .directory, .file:
       do {
         guard let now = try level.listing.status(of: entry) else { return nil }
-        if now.kind == .file && entry.kind == .file { return .file(path, now.stamp) }
+        if now.kind == .file && entry.kind == .file {
+          if entry.isFollowed { onLink?(path, now) }
+          return .file(path, now.stamp)
+        }
         // Between the listing and now a file became something else. A link or device is told as such; a directory
         // would stand in the wrong place of the order and is new: its own events tell of it.
         if now.kind != .directory { return now.kind == .file ? nil : .skipped(path, now.kind) }
         if entry.kind == .file { return nil }
         let identity = TreeRoot.Identity(now.stamp)
-        if levels.contains(where: { $0.identity == identity }) { return .skipped(path, .symbolicLink) }
+        if levels.contains(where: { $0.identity == identity }) || above.contains(identity) {
+          onLink?(path, nil)
+          return .skipped(path, .symbolicLink)
+        }
+        onLink?(path, now)
       } catch {
         return .unreadable(path, root.failure(.look, path, error))
       }

@@ -23,7 +23,6 @@ package final class TaskThreads: TaskExecutor {
   private struct State {
     /// Bounded by the tasks that exist: each has at most one job here.
     var jobs: Deque<UnownedJob> = []
-    var startedCount = 0
     /// Threads that wait, less the rings they have not heard yet.
     var idleCount = 0
     /// Whether a thread was woken that has not come to look yet. It wakes the next itself, should there be more than it
@@ -45,16 +44,21 @@ package final class TaskThreads: TaskExecutor {
     }
 
     mutating func takeRested() -> [Sleeper] {
-      guard !sleepers.isEmpty else { return [] }
+      guard let next = sleepers.last?.deadline else { return [] }
       let now = ContinuousClock.now
+      guard next <= now else { return [] }
       let first = sleepers.firstIndex { $0.deadline <= now } ?? sleepers.endIndex
       defer { sleepers.removeSubrange(first...) }
       return sleepers[first...].reversed()
     }
-  }
 
-  private enum Wake {
-    case nobody, idleThread, newThread
+    /// Whether somebody is to be woken for what nobody does: the caller has to ring.
+    mutating func wakesOne() -> Bool {
+      guard !isWaking, idleCount > 0, !jobs.isEmpty || missingAlarm != nil else { return false }
+      idleCount -= 1
+      isWaking = true
+      return true
+    }
   }
 
   private enum Step {
@@ -63,19 +67,16 @@ package final class TaskThreads: TaskExecutor {
     case wait(until: ContinuousClock.Instant?)
   }
 
-  private let maxCount: Int
-  private let name: String
   private let state = Mutex(State())
   /// Rung once for each thread that is to wake.
-  private let bell = DispatchSemaphore(value: 0)
+  private let bell = Bell()
 
-  /// - Parameters:
-  ///   - maxCount: how many threads there are at the most; they are started as there is work for them.
-  ///   - name: of each thread.
-  package init(maxCount: Int, name: String) {
-    precondition(maxCount > 0, "no threads make no progress")
-    self.maxCount = maxCount
-    self.name = name
+  /// Starts the threads, all at once: one that is made later would have the priority of the thread that needed it.
+  ///
+  /// - Parameter name: of each thread.
+  package init(count: Int, name: String) throws(ThreadError) {
+    precondition(count > 0, "no threads make no progress")
+    for _ in 0..<count { _ = try NativeThread(name: name) { self.serve() } }
   }
 
   /// Runs a task on the threads, with its children and whatever is started on `current`, while the calling thread waits.
@@ -99,47 +100,12 @@ package final class TaskThreads: TaskExecutor {
 
   /// Changes what there is to do, and wakes a thread for it.
   private func change<Result: Sendable>(_ body: (inout State) -> Result) -> Result {
-    let (result, wake) = state.withLock { state in
+    let (result, rings) = state.withLock { state in
       let result = body(&state)
-      return (result, nextWake(&state))
+      return (result, state.wakesOne())
     }
-    carryOut(wake)
+    if rings { bell.ring() }
     return result
-  }
-
-  /// Whom there is to wake for what nobody does.
-  private func nextWake(_ state: inout State) -> Wake {
-    guard !state.isWaking, !state.jobs.isEmpty || state.missingAlarm != nil else { return .nobody }
-    if state.idleCount > 0 {
-      state.idleCount -= 1
-      state.isWaking = true
-      return .idleThread
-    }
-    guard state.startedCount < maxCount else { return .nobody }
-    state.startedCount += 1
-    state.isWaking = true
-    return .newThread
-  }
-
-  private func carryOut(_ wake: Wake) {
-    switch wake {
-    case .nobody: break
-    case .idleThread: bell.signal()
-    case .newThread: startThread()
-    }
-  }
-
-  private func startThread() {
-    do {
-      _ = try NativeThread(name: name) { self.serve() }
-    } catch {
-      let isHopeless = state.withLock { state in
-        state.startedCount -= 1
-        state.isWaking = false
-        return state.startedCount == 0
-      }
-      precondition(!isHopeless, "no thread for the program's tasks: \(error)")
-    }
   }
 }
 
@@ -147,8 +113,7 @@ package final class TaskThreads: TaskExecutor {
 
 extension TaskThreads {
   private func serve() -> Never {
-    // Whoever started the thread woke it.
-    var isWoken = true
+    var isWoken = false
     while true {
       switch nextStep(isWoken: isWoken) {
       case .run(let job):
@@ -164,17 +129,17 @@ extension TaskThreads {
   }
 
   private func nextStep(isWoken: Bool) -> Step {
-    let (step, wake): (Step, Wake) = state.withLock { state in
+    let (step, rings): (Step, Bool) = state.withLock { state in
       if isWoken { state.isWaking = false }
       let rested = state.takeRested()
-      if !rested.isEmpty { return (.rouse(rested), nextWake(&state)) }
-      if let job = state.jobs.popFirst() { return (.run(job), nextWake(&state)) }
+      if !rested.isEmpty { return (.rouse(rested), state.wakesOne()) }
+      if let job = state.jobs.popFirst() { return (.run(job), state.wakesOne()) }
       state.idleCount += 1
       let deadline = state.missingAlarm
       if let deadline { state.alarm = deadline }
-      return (.wait(until: deadline), .nobody)
+      return (.wait(until: deadline), false)
     }
-    carryOut(wake)
+    if rings { bell.ring() }
     return step
   }
 
@@ -184,9 +149,7 @@ extension TaskThreads {
       bell.wait()
       return true
     }
-    let (seconds, attoseconds) = min(deadline - .now, Self.longestWait).components
-    let timeout = DispatchTime.now() + .seconds(Int(seconds)) + .nanoseconds(Int(attoseconds / 1_000_000_000))
-    let isRung = bell.wait(timeout: timeout) == .success
+    let isRung = bell.wait(atMost: deadline - .now)
     let isCalled = state.withLock { state in
       if state.alarm == deadline { state.alarm = nil }
       if isRung { return false }
@@ -198,9 +161,6 @@ extension TaskThreads {
     if isCalled { bell.wait() }
     return isRung || isCalled
   }
-
-  /// A year: what a longer sleep is cut into, far below what a dispatch time can hold.
-  private static let longestWait = Duration.seconds(365 * 86_400)
 }
 
 // MARK: - Sleeping

@@ -26,6 +26,9 @@ package struct DirtyEntry: Sendable, Hashable {
   /// either: events bear the name that the writer used, which is another one for links and for files that were made
   /// without a name. So whoever flushes looks again.
   package private(set) var isFoundOpen = false
+  /// A writer was looked for since it began to count as open. Where no tick has it looked for, once is enough: whoever
+  /// was there tells of the close.
+  var isProbed = false
   /// It is another name of a file that changed: events of its writer bear that name, or none at all when the name is gone
   /// or has no watch. So it is not done with before a pass finds no writer.
   package var isWrittenElsewhere = false
@@ -50,12 +53,14 @@ package struct DirtyEntry: Sendable, Hashable {
     if case .open = writing { return }
     writing = .open(since: now)
     isFoundOpen = true
+    isProbed = true
   }
 
   /// Notes that what lay there was published while a writer was at it.
   package mutating func noteSnapshot(at now: Instant) {
     writing = .open(since: now)
     isFoundOpen = true
+    isProbed = true
     firstChange = now
     lastChange = now
     isNew = false
@@ -68,6 +73,14 @@ package struct DirtyEntry: Sendable, Hashable {
     isFoundOpen = false
     if case .open = writing { return }
     writing = .open(since: now)
+    isProbed = false
+  }
+
+  /// Notes that nobody has it open for writing, though no close was told: it is whole since its last change.
+  mutating func noteWriterGone() {
+    writing = .unknown
+    isFoundOpen = false
+    wholeSince = wholeSince ?? lastChange
   }
 
   /// Whether a version that was once whole is not published. Markers that came after it wait for it; a file that

@@ -57,6 +57,12 @@ extension DirtySet {
     noteRescan(.root, .collapsed, at: now)
   }
 
+  /// Notes that nobody has a file open for writing that counted as open, unless something happened to it since.
+  mutating func noteWriterGone(_ path: RelativePath, knownAs known: DirtyEntry) {
+    guard case .open = known.writing, entries[path] == known else { return }
+    entries[path]?.noteWriterGone()
+  }
+
   // MARK: Files
 
   private mutating func touch(

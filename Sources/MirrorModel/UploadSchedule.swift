@@ -91,6 +91,32 @@ package struct UploadSchedule: Sendable {
     noteReadiness()
   }
 
+  /// What counts as open and would be left out of a pass that is about to begin. truncate(2) by name writes and leaves
+  /// nobody who will close, so a writer is to be looked for, and `noteWritersGone` told.
+  package mutating func unclosed(for trigger: Trigger, at now: Instant) -> [RelativePath: DirtyEntry] {
+    guard !isRunning, !dirty.isRootLost, trigger != .tick || isTickDue(at: now) else { return [:] }
+    let readiness = Readiness(policy: policy, failures: failures)
+    var found: [RelativePath: DirtyEntry] = [:]
+    for (path, entry) in dirty.entries {
+      guard case .open = entry.writing, !readiness.isReady(path, entry, for: trigger, at: now) else {
+        continue
+      }
+      found[path] = entry
+      found[path]?.isProbed = true
+    }
+    guard !found.isEmpty else { return [:] }
+    dirty.entries.merge(found) { _, probed in probed }
+    noteReadiness()
+    return found
+  }
+
+  /// Takes what counted as open for closed where no writer was found, unless something happened to it since.
+  package mutating func noteWritersGone(_ gone: [RelativePath: DirtyEntry]) {
+    guard !gone.isEmpty else { return }
+    for (path, entry) in gone { dirty.noteWriterGone(path, knownAs: entry) }
+    noteReadiness()
+  }
+
   /// Starts a pass if one is due: the batch is the caller's until `finish`.
   package mutating func begin(_ trigger: Trigger, at now: Instant) -> Pass? {
     guard !isRunning else { return nil }
@@ -193,7 +219,7 @@ package struct UploadSchedule: Sendable {
   private mutating func noteReadiness() {
     guard policy.interval == .zero else { return }
     let readiness = Readiness(policy: policy, failures: failures)
-    let entries = dirty.entries.lazy.map { readiness.readyTime($0.key, $0.value) }.min()
+    let entries = dirty.entries.lazy.map { readiness.lookTime($0.key, $0.value) }.min()
     // A directory without a back-off is due at once; the past is as good as now.
     let directories = [Array(dirty.rescans.keys), Array(dirty.goneDirectories.keys)].joined()
       .map { readiness.endOfBackOff($0) ?? dirty.oldestChange }
@@ -226,11 +252,19 @@ private struct Readiness {
     }
   }
 
+  /// When to look at it: at what counts as open once before its grace is over, since nobody may be there to close it.
+  func lookTime(_ path: RelativePath, _ entry: DirtyEntry) -> Instant {
+    guard case .open = entry.writing, !entry.isProbed else { return readyTime(path, entry) }
+    return max(settledTime(entry), endOfBackOff(path) ?? settledTime(entry))
+  }
+
+  private func settledTime(_ entry: DirtyEntry) -> Instant {
+    guard policy.interval == .zero else { return entry.firstChange }
+    return min(entry.lastChange + policy.settle, entry.firstChange + policy.longestUnsettled)
+  }
+
   func readyTime(_ path: RelativePath, _ entry: DirtyEntry) -> Instant {
-    var ready = entry.firstChange
-    if policy.interval == .zero {
-      ready = min(entry.lastChange + policy.settle, entry.firstChange + policy.longestUnsettled)
-    }
+    var ready = settledTime(entry)
     if case .open(let since) = entry.writing { ready = max(ready, since + policy.openFileGrace) }
     return max(ready, endOfBackOff(path) ?? ready)
   }

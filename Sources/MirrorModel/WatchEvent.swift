@@ -41,13 +41,15 @@ package enum RescanReason: Sendable, Hashable {
   case unwatchedFilesystem(String)
   /// A directory that cannot be read or watched, with its errno.
   case unreadable(Int32)
+  /// A symbolic link that is followed: what it leads to has no watch.
+  case followedLink
   /// So many paths changed that the directory is cheaper to compare than to list.
   case collapsed
 
   /// Whether it lasts until somebody mends it, so that the directory is to be compared at every tick.
   package var isStanding: Bool {
     switch self {
-    case .watchLimit, .instanceLimit, .unwatchedFilesystem, .unreadable: true
+    case .watchLimit, .instanceLimit, .unwatchedFilesystem, .unreadable, .followedLink: true
     case .queueOverflow, .collapsed: false
     }
   }

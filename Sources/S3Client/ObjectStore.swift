@@ -18,6 +18,10 @@ package protocol ObjectStore: Sendable {
   /// What tasks that send many small requests best run on: see `HTTPClient`.
   var executors: [any TaskExecutor] { get }
 
+  /// Whether signatures cover bodies of any size. Who sends a large one then gives its `payloadSHA256`, taken where it may
+  /// take its time, as it knows where that is.
+  var signsBodies: Bool { get }
+
   /// Carries out one operation.
   ///
   /// - Throws: `S3Error` for what the service or the network answered; what a request body or a response sink
@@ -27,6 +31,7 @@ package protocol ObjectStore: Sendable {
 
 extension ObjectStore {
   package var executors: [any TaskExecutor] { [] }
+  package var signsBodies: Bool { false }
 }
 
 /// One S3 operation as a value: how it is written as a request and how its response is read.

@@ -42,6 +42,7 @@ package struct RetryingStore: ObjectStore {
 
   package var bucket: String { store.bucket }
   package var executors: [any TaskExecutor] { store.executors }
+  package var signsBodies: Bool { store.signsBodies }
 
   package func send<Operation: S3Operation>(_ operation: Operation) async throws -> Operation.Output {
     var attempts = 0

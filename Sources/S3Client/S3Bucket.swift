@@ -58,6 +58,14 @@ package final class S3Bucket: ObjectStore {
 
   package var executors: [any TaskExecutor] { client.executors }
 
+  package var signsBodies: Bool {
+    switch payloadSigning {
+    case .always: true
+    case .never: false
+    case .automatic: !isProtected
+    }
+  }
+
   /// The bucket's region as far as is known: the one given, or the one that an answer named.
   package var region: String { learned.withLock { $0.signer.region } }
 
@@ -190,7 +198,7 @@ extension S3Bucket {
     return .sha256(hexadecimal(try hash(of: body)))
   }
 
-  /// Reads the body once before it is sent. Whoever sends parts over plain http gives `payloadSHA256` instead.
+  /// Reads the body once before it is sent: a small one, since `signsBodies` asks senders of large ones for their hash.
   private func hash(of body: any RequestBody) throws -> [UInt8] {
     let hasher = SHA256Hasher()
     var offset: Int64 = 0

@@ -50,6 +50,10 @@ package enum S3ErrorTriage {
     return "\(error.code) \(error.message)".lowercased().contains("checksum")
   }
 
+  /// Whether the operation is not for this caller, or not on this server: a policy that leaves it out, or a service that does
+  /// not have it.
+  package static func isNotOffered(_ error: S3Error) -> Bool { [403, 405, 501].contains(error.status) }
+
   static func isRetryable(_ kind: TransportError.Kind) -> Bool {
     switch kind {
     case .connect, .staleConnection, .interrupted, .timeout, .truncated: true

@@ -30,6 +30,7 @@ struct EventLine: Encodable, Sendable {
   var failed: [Failure]?
   var failures: [Failure]?
   var withheld: Int?
+  var drift: Int?
   var requests: [String: Int]?
   var seconds: Double?
   var local: String?
@@ -82,6 +83,7 @@ extension EventLine {
     deleted = upload.deleted
     skipped = upload.skipped
     withheld = upload.withheldDeletes
+    drift = upload.drift
     failures = upload.failures.map(Failure.init)
   }
 }

@@ -27,6 +27,12 @@ struct MirrorOptions: ParsableArguments {
       "The account that every bucket must belong to, else nothing is done.", valueName: "account"))
   var expectedBucketOwner: String?
 
+  @Option(
+    help:
+      "Whether signatures cover what is uploaded: auto (not where TLS protects it or it stays on this host), always or never."
+  )
+  var payloadSigning = Options.PayloadSigning.automatic
+
   @Option(help: "Transfers in flight, over everything.")
   var maxWorkers = 10
 
@@ -179,6 +185,7 @@ struct MirrorOptions: ParsableArguments {
     options.region = region
     options.anonymous = anonymous
     options.allowInsecure = allowInsecure
+    options.payloadSigning = payloadSigning
     options.access = BucketAccess(requesterPays: requesterPays, expectedOwner: expectedBucketOwner)
     options.maxAttempts = maxAttempts
     options.multipartThreshold = Int64(multipartThreshold) << 20
@@ -221,7 +228,7 @@ struct EventOptions: ParsableArguments {
     transferred (mirror, operation, path, bytes); failed (mirror, operation, path, reason); \
     pass (mirror, kind, number, published, bytes, copied, deleted, withheld, waiting, failed, requests, seconds); \
     downloaded (mirror, files, bytes, unchanged, and at the end local); notice (text); \
-    ended (mirror, published, bytes, deleted, skipped, withheld, failures), one for each upload.
+    ended (mirror, published, bytes, deleted, skipped, withheld, drift, failures), one for each upload.
     """
 }
 
@@ -235,4 +242,5 @@ struct FilterOptions: ParsableArguments {
 }
 
 extension Options.OnError: ExpressibleByArgument {}
+extension Options.PayloadSigning: ExpressibleByArgument {}
 extension Options.EmptyDirectories: ExpressibleByArgument {}

@@ -57,6 +57,11 @@ final class Narrator: Sendable {
     }
   }
 
+  /// What the first signal began may take its time: without a word it would seem lost.
+  func tellOfFirstSignal(_ label: String) {
+    tell(.notice("\(label): it goes on to its end; a second signal leaves at once"))
+  }
+
   /// The local path of a download, the command's result.
   func tell(download name: String, isAt path: String) {
     switch format {
@@ -72,6 +77,9 @@ final class Narrator: Sendable {
       for failure in upload.failures { Console.error("\(upload.name): not published: \(failure)") }
       if let first = upload.withheld.first {
         Console.error("\(upload.name): \(upload.withheldDeletes) deletes withheld: \(first.reason)")
+      }
+      if upload.drift > 0 {
+        Console.note("\(upload.name): comparisons found \(upload.drift) changes that no event had told of")
       }
       if upload.skipped > 0, detail != .quiet {
         Console.note("\(upload.name): \(upload.skipped) symbolic links and special files left out")

@@ -19,7 +19,13 @@ enum Program {
     // A reader that went away is a failed write, not the end.
     signal(SIGPIPE, SIG_IGN)
     ChildProcess.noteInheritedDescriptors()
-    TaskThreads(maxCount: taskThreadCount, name: "s3m-task").run { await S3MirrorCommand.carryOut() }
+    do {
+      let threads = try TaskThreads(count: taskThreadCount, name: "s3m-task")
+      threads.run { await S3MirrorCommand.carryOut() }
+    } catch {
+      Console.error("\(error)")
+      ExitStatus.configuration.leave()
+    }
   }
 
   /// One a processor, as the runtime has them, but two at least, for one may be in a call that takes its time, and four at

@@ -154,8 +154,12 @@ package struct Downloader: Sendable {
       byteCount: object.byteCount, etag: head.etag, lastModified: object.lastModified)
     let download = RangedDownload(downloader: self, key: key, object: pinned, file: file)
     let outcome = try await download.run()
+    var digest: String?
+    if head.fullObjectCRC32 == nil, pinned.possibleMD5 != nil {
+      digest = try await resources.readers.run { try md5Hexadecimal(of: file) }
+    }
     let checksum = try verify(
-      key, crc: outcome.crc, stored: head.fullObjectCRC32, object: object, md5: nil)
+      key, crc: outcome.crc, stored: head.fullObjectCRC32, object: pinned, md5: digest)
     return DownloadReceipt(
       byteCount: object.byteCount, parts: outcome.ranges, partsReused: outcome.reused, etag: head.etag,
       requestID: head.requestID, attempts: outcome.attempts, checksum: checksum)

@@ -14,17 +14,32 @@ package func checksum(of file: LocalFile, from offset: Int64, byteCount: Int64) 
 ///
 /// Bytes that are not there count as another checksum than any: the stretch is to be fetched again.
 func checksum(of file: PartialFile, from offset: Int64, byteCount: Int64) throws -> CRC32? {
-  let piece = PartBuffer(capacity: Int(min(max(byteCount, 1), 1 << 20)))
   var crc = CRC32()
+  return try forEachPiece(of: file, from: offset, byteCount: byteCount) { crc.update($0) } ? crc : nil
+}
+
+/// Lower-case hex of the MD5 of a download whose ranges have all arrived; nil when bytes are missing all the same. Blocks:
+/// for a reader thread.
+func md5Hexadecimal(of file: PartialFile) throws -> String? {
+  let hasher = MD5Hasher()
+  let isWhole = try forEachPiece(of: file, from: 0, byteCount: file.byteCount) { hasher.update($0) }
+  return isWhole ? hexadecimal(hasher.finish()) : nil
+}
+
+/// - Returns: false when the file ends before.
+private func forEachPiece(
+  of file: PartialFile, from offset: Int64, byteCount: Int64, _ body: (UnsafeRawBufferPointer) -> Void
+) throws -> Bool {
+  let piece = PartBuffer(capacity: Int(min(max(byteCount, 1), 1 << 20)))
   var done: Int64 = 0
   while done < byteCount {
     let wanted = Int(min(Int64(piece.capacity), byteCount - done))
     try piece.fill(from: file, at: offset + done, byteCount: wanted)
-    guard piece.count == wanted else { return nil }
-    crc.update(piece.bytes)
+    guard piece.count == wanted else { return false }
+    body(piece.bytes)
     done += Int64(wanted)
   }
-  return crc
+  return true
 }
 
 /// Lower-case hex of the MD5 of a whole file, as large as its stamp says. Blocks: for a reader thread.

@@ -37,7 +37,7 @@ extension MultipartUpload {
         return Opened(
           uploadID: left.uploadID, existing: parts, isResumed: true,
           begun: left.initiated == .max ? nil : skew.map { left.initiated - $0 }, isChecked: checksums.isSent)
-      } catch let error as S3Error where error.isNotFound {
+      } catch let error as S3Error where error.isNotFound || S3ErrorTriage.isNotOffered(error) {
         continue
       } catch {
         uploader.pending.add(left, for: key)
@@ -94,7 +94,8 @@ extension MultipartUpload {
       }
       let upload = UploadPart(
         key: key, uploadID: opened.uploadID, number: number, body: read.body,
-        checksumCRC32: opened.isChecked ? read.crc : nil)
+        checksumCRC32: opened.isChecked ? read.crc : nil,
+        payloadSHA256: try await uploader.payloadSHA256(of: read))
       let (answer, attempts) = try await resources.send(upload, through: store)
       if isCold { source.file.advise(.dontNeed(offset..<offset + count)) }
       checksums.note(isEchoed: answer.checksumWasEchoed, for: .part)

@@ -57,8 +57,14 @@ struct PartRead: Sendable {
   /// eight times as long as that, so it is made only when it is asked for. Blocks: for a reader thread.
   ///
   /// - Throws: `UploadAbandoned.changed` when the stretch is not in memory and no longer as it was; `TreeError`.
-  func md5() throws -> String {
-    let hasher = MD5Hasher()
+  func md5() throws -> String { try digest(by: MD5Hasher()) }
+
+  /// The SHA-256 of the bytes, in lower-case hex, for a signature that covers them. Blocks: for a reader thread.
+  ///
+  /// - Throws: as `md5()`.
+  func sha256() throws -> String { try digest(by: SHA256Hasher()) }
+
+  private func digest(by hasher: some StreamingDigest) throws -> String {
     if let bytes = body.stableBytes {
       hasher.update(bytes)
     } else {

@@ -14,6 +14,8 @@ final class RangedDownload: Sendable {
   private let key: String
   private let object: RemoteObject
   private let file: PartialFile
+  /// Where the ranges lie; a writer may hold the ledger while it waits for the disk.
+  private let layout: RangeLedger
   private let ledger: Mutex<RangeLedger>
 
   private var resources: TransferResources { downloader.resources }
@@ -26,6 +28,7 @@ final class RangedDownload: Sendable {
     self.file = file
     var ledger = RangeLedger(object: object, rangeBytes: downloader.settings.rangeBytes)
     if let record = file.progress { ledger.adopt(record) }
+    layout = ledger
     self.ledger = Mutex(ledger)
   }
 
@@ -71,7 +74,7 @@ final class RangedDownload: Sendable {
   }
 
   private func fetch(_ index: Int) async throws -> Int {
-    let (offset, byteCount) = ledger.withLock { $0.extent(of: index) }
+    let (offset, byteCount) = layout.extent(of: index)
     let sink = FileSink(file: file, offset: offset, byteCount: byteCount, content: .range)
     let get = GetObject(
       key: key, range: offset...(offset + byteCount - 1), ifMatch: downloader.ifMatch(object), sink: sink)

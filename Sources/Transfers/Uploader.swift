@@ -142,12 +142,18 @@ package struct Uploader: Sendable {
     }
   }
 
+  /// What a signature must cover; nil where it need not, or where the store takes a small one's in passing.
+  func payloadSHA256(of read: PartRead) async throws -> String? {
+    guard store.signsBodies, read.byteCount > PartRead.pieceBytes else { return nil }
+    return try await resources.readers.run { try read.sha256() }
+  }
+
   private func put(_ source: Source, _ read: PartRead, to key: String) async throws -> PutObject.Output {
     let isChecked = settings.checksums.isSent
     var put = PutObject(
       key: key, body: read.body, contentType: contentType(of: source.path),
       metadata: metadata(for: source.file.stamp), checksumCRC32: isChecked ? read.crc : nil,
-      extraHeaders: extraHeaders)
+      payloadSHA256: try await payloadSHA256(of: read), extraHeaders: extraHeaders)
     return try await resources.slots.withPermit {
       do {
         return try await store.send(put)

@@ -1,3 +1,4 @@
+import Glibc
 import TestSupport
 import Testing
 
@@ -39,8 +40,87 @@ import Testing
     #expect(mirror.lane.status.drift == 1)
     try await mirror.lane.flush()
     #expect(await store.text("t/a") == "one")
+    #expect(await mirror.finish().drift == 1)
+    try mirror.removeDirectory()
+  }
+
+  @Test func `a new file that is gone when the audit has looked is no drift`() async throws {
+    let store = FakeObjectStore()
+    let mirror = try await mirror(store)
+    try mirror.write("a", "one")
+    try await mirror.lane.flush()
+    try mirror.write("b.tmp", "two")
+    let tree = mirror.tree
+    // The audit asks for it when it has seen the tree.
+    await store.hold { call in
+      if call.operation == "HeadObject" { _ = Glibc.rename(tree + "/b.tmp", tree + "/b") }
+    }
+    await store.place("t/a", Array("ONE".utf8))
+    await mirror.notices.wait(forNotice: "an audit found")
+    #expect(mirror.lane.status.drift == 1)
     await mirror.finish()
     try mirror.removeDirectory()
+  }
+
+  @Test func `what can never be published is no drift`() async throws {
+    let store = FakeObjectStore()
+    let mirror = try await mirror(store)
+    try mirror.write("a", "one")
+    try mirror.write(
+      Array(repeating: String(repeating: "x", count: 250), count: 5).joined(separator: "/"), "1")
+    await #expect(throws: MirrorError.self) { try await mirror.lane.flush() }
+    let before = mirror.notices.passes.count { $0.kind == .audit }
+    await mirror.notices.wait { heard in heard.compactMap(\.summary).count { $0.kind == .audit } > before + 1
+    }
+    #expect(await mirror.finish().drift == 0)
+    try mirror.removeDirectory()
+  }
+
+  /// - Parameter lead: of the mirror's clock before that of the files' stamps, in nanoseconds.
+  private func driftAtExit(lead: Int64, of change: (LaneUnderTest, FakeObjectStore) async throws -> Void)
+    async throws -> MirrorReport.Upload
+  {
+    let store = FakeObjectStore()
+    var configuration = LaneUnderTest.Configuration()
+    configuration.wallClock = { wallClockNanoseconds() + lead }
+    let mirror = try await LaneUnderTest(store, configuration)
+    try await mirror.start()
+    try mirror.write("a", "one")
+    try mirror.write("b/c", "two")
+    try await mirror.lane.flush()
+    try await change(mirror, store)
+    let report = await mirror.finish()
+    #expect(await store.keys == ["t/a", "t/b/c"])
+    try mirror.removeDirectory()
+    return report
+  }
+
+  @Test func `what the exit finds and no event had told is drift`() async throws {
+    let report = try await driftAtExit(lead: 1_000_000_000) { _, store in
+      await store.remove("t/a")
+      await store.place("t/b/gone", [1, 2, 3])
+      await store.place("t/gone/c", [1, 2, 3])
+    }
+    #expect(report.drift == 3)
+    #expect(report.failures == [])
+  }
+
+  @Test func `what changed when the watch was about to end is no drift`() async throws {
+    let report = try await driftAtExit(lead: -1_000_000_000) { _, store in
+      await store.remove("t/a")
+      await store.place("t/b/gone", [1, 2, 3])
+    }
+    #expect(report.drift == 0)
+  }
+
+  @Test func `what the exit publishes because an event told is no drift`() async throws {
+    let report = try await driftAtExit(lead: 1_000_000_000) { mirror, _ in
+      try mirror.write("a", "another one")
+      try mirror.write("d", "gone soon")
+      try mirror.remove("d")
+    }
+    #expect(report.drift == 0)
+    #expect(report.published == 3)
   }
 
   @Test func `an object whose delete was missed is drift too`() async throws {

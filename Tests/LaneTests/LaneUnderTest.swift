@@ -31,6 +31,7 @@ final class LaneUnderTest: Sendable {
     var pollInterval: Duration = .seconds(3600)
     var singleThreshold: Int64 = 16 << 20
     var partBytes: Int64 = 16 << 20
+    var wallClock: @Sendable () -> Int64 = wallClockNanoseconds
 
     init(interval: Duration? = nil) { self.interval = interval }
   }
@@ -89,7 +90,7 @@ final class LaneUnderTest: Sendable {
         settings: settings,
         root: try TreeRoot(path: FilePath(directory + "/tree"), symlinks: configuration.symlinks),
         store: counter, requests: counter.tally, resources: resources, uploadSettings: uploadSettings,
-        journal: journal, watching: .on, wallClock: wallClockNanoseconds)
+        journal: journal, watching: .on, wallClock: configuration.wallClock)
       // Another program may have been faster; these tests are about a lane that has one.
       guard lane.place.lacksWatcher else {
         self.lane = lane
@@ -108,15 +109,27 @@ final class LaneUnderTest: Sendable {
 
   /// Flushes until nothing waits: a file caught in the middle of a change takes another round.
   func settle() async throws {
+    var failures: [MirrorError.Failure] = []
     for _ in 0..<50 {
       do {
         try await lane.flush()
+        failures = []
       } catch let error as MirrorError where error.kind == .incomplete {
+        failures = error.failures
         continue
       }
       if lane.status.waitingFiles == 0 { return }
     }
-    Issue.record("something never settles: \(lane.schedule.backlog().paths), \(lane.status)")
+    Issue.record("something never settles: \(lane.schedule.backlog().paths), \(failures), \(lane.status)")
+  }
+
+  /// Returns when the file has an object, of this text if it is given.
+  func wait(for path: String, toBe text: String? = nil, in store: FakeObjectStore) async {
+    while true {
+      let passes = notices.passes.count
+      if let present = await store.text(prefix + path), text == nil || present == text { return }
+      await notices.wait { $0.compactMap(\.summary).count > passes }
+    }
   }
 
   @discardableResult

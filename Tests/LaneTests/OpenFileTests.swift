@@ -114,6 +114,90 @@ import Testing
     #expect(proofs == ["a 8": "leased"])
   }
 
+  /// The kernel tells of a write, and nobody is there who could close.
+  @Test func `a file that is cut by its name goes with the next flush`() async throws {
+    let proofs = try await run(interval: nil) { mirror, store in
+      try mirror.write("a", "long text")
+      try await mirror.lane.flush()
+      try #require(truncate(mirror.tree + "/a", 4) == 0)
+      try await mirror.lane.flush()
+      #expect(await store.text("t/a") == "long")
+      #expect(mirror.lane.status.waitingFiles == 0)
+    }
+    #expect(proofs["a 4"] == "leased")
+  }
+
+  @Test(arguments: [Duration.milliseconds(20), .zero])
+  func `a file that is cut by its name goes with the next tick, whatever the grace`(interval: Duration)
+    async throws
+  {
+    _ = try await run(interval: interval, grace: .seconds(3600)) { mirror, store in
+      try mirror.write("a", "long text")
+      await mirror.notices.wait { heard in heard.compactMap(\.summary).contains { $0.published == 1 } }
+      try #require(truncate(mirror.tree + "/a", 4) == 0)
+      await mirror.notices.wait { heard in heard.compactMap(\.summary).count { $0.published == 1 } == 2 }
+      #expect(await store.text("t/a") == "long")
+    }
+  }
+
+  @Test func `a marker waits for a file that was cut by its name before`() async throws {
+    _ = try await run(interval: nil) { mirror, store in
+      try mirror.write("a", "long text")
+      try await mirror.lane.flush()
+      try #require(truncate(mirror.tree + "/a", 4) == 0)
+      try mirror.write("latest", "a has 4 bytes")
+      await store.forgetCalls()
+      try await mirror.lane.flush()
+      #expect(await store.calls.compactMap(\.key) == ["t/a", "t/latest"])
+    }
+  }
+
+  @Test func `a file that is cut by its name while a writer has it waits for the close`() async throws {
+    _ = try await run(interval: nil) { mirror, store in
+      let writer = try open(mirror.tree + "/a")
+      try append("long text", to: writer)
+      try #require(truncate(mirror.tree + "/a", 4) == 0)
+      try await mirror.lane.flush()
+      #expect(await store.keys == [])
+      #expect(mirror.lane.status.waitingFiles == 1)
+      close(writer)
+      try await mirror.lane.flush()
+      #expect(await store.text("t/a") == "long")
+    }
+  }
+
+  @Test func `a file that has a writer is not taken by ticks within its grace`() async throws {
+    _ = try await run(interval: .milliseconds(20), grace: .seconds(3600)) { mirror, store in
+      let writer = try open(mirror.tree + "/a")
+      try append("half", to: writer)
+      for name in ["b", "c"] {
+        try mirror.write(name, name)
+        await mirror.wait(for: name, in: store)
+      }
+      #expect(await store.keys == ["t/b", "t/c"])
+      close(writer)
+      await mirror.wait(for: "a", in: store)
+      #expect(await store.text("t/a") == "half")
+    }
+  }
+
+  @Test func `a file that came in with its writer is not taken by ticks within its grace`() async throws {
+    _ = try await run(interval: .milliseconds(20), grace: .seconds(3600)) { mirror, store in
+      let writer = try open(mirror.outside + "/a")
+      try append("half", to: writer)
+      try mirror.move("outside/a", "tree/a")
+      // The first tick finds the writer, the next ones know of him.
+      for name in ["b", "c", "d"] {
+        try mirror.write(name, name)
+        await mirror.wait(for: name, in: store)
+      }
+      #expect(await store.keys == ["t/b", "t/c", "t/d"])
+      close(writer)
+      await mirror.wait(for: "a", in: store)
+      #expect(await store.text("t/a") == "half")
+    }
+  }
+
   @Test func `touch alone pushes nothing`() async throws {
     _ = try await run(interval: nil) { mirror, store in
       try mirror.write("a", "text")

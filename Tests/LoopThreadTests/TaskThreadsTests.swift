@@ -5,8 +5,8 @@ import Synchronization
 import Testing
 
 @Suite struct TaskThreadsTests {
-  @Test func `a task, its children and what it starts on them run on the threads`() async {
-    let names = await onThreads(TaskThreads(maxCount: 2, name: "s3m-test")) {
+  @Test func `a task, its children and what it starts on them run on the threads`() async throws {
+    let names = try await onThreads(TaskThreads(count: 2, name: "s3m-test")) {
       async let child = currentThreadName()
       let started = Task(executorPreference: TaskThreads.current) { currentThreadName() }
       return [currentThreadName(), await child, await started.value]
@@ -14,16 +14,16 @@ import Testing
     #expect(names == ["s3m-test", "s3m-test", "s3m-test"])
   }
 
-  @Test func `a default actor that such a task calls runs there too`() async {
+  @Test func `a default actor that such a task calls runs there too`() async throws {
     actor Reporter {
       func name() -> String { currentThreadName() }
     }
-    let name = await onThreads(TaskThreads(maxCount: 1, name: "s3m-actor")) { await Reporter().name() }
+    let name = try await onThreads(TaskThreads(count: 1, name: "s3m-actor")) { await Reporter().name() }
     #expect(name == "s3m-actor")
   }
 
   @Test func `a burst of tasks is done, on no more threads than allowed`() async throws {
-    let threads = TaskThreads(maxCount: 3, name: "s3m-burst")
+    let threads = try TaskThreads(count: 3, name: "s3m-burst")
     let done = await onThreads(threads) {
       await withTaskGroup(of: Int.self) { group in
         for number in 0..<5_000 {
@@ -39,8 +39,8 @@ import Testing
     #expect(try (1...3).contains(threadCount(named: "s3m-burst")))
   }
 
-  @Test func `as many blocking jobs as threads run at once`() async {
-    let threads = TaskThreads(maxCount: 3, name: "s3m-wide")
+  @Test func `as many blocking jobs as threads run at once`() async throws {
+    let threads = try TaskThreads(count: 3, name: "s3m-wide")
     let entered = DispatchSemaphore(value: 0)
     let gate = DispatchSemaphore(value: 0)
     let tasks = (0..<3).map { _ in
@@ -55,8 +55,8 @@ import Testing
     for task in tasks { await task.value }
   }
 
-  @Test func `pauses end at their deadlines, the earliest first`() async {
-    let order = await onThreads(TaskThreads(maxCount: 1, name: "s3m-test")) {
+  @Test func `pauses end at their deadlines, the earliest first`() async throws {
+    let order = try await onThreads(TaskThreads(count: 1, name: "s3m-test")) {
       let start = ContinuousClock.now
       return await withTaskGroup(of: (Int, Bool).self) { group in
         for milliseconds in [30, 1, 20, 10, 40] {
@@ -82,7 +82,7 @@ import Testing
   }
 
   @Test func `an earlier pause than the one that a thread waits for is not late`() async throws {
-    let threads = TaskThreads(maxCount: 2, name: "s3m-test")
+    let threads = try TaskThreads(count: 2, name: "s3m-test")
     try await onThreads(threads) {
       let long = Task(executorPreference: threads) { try await TaskThreads.pause(for: .seconds(3600)) }
       try await TaskThreads.pause(for: .milliseconds(5))
@@ -92,8 +92,8 @@ import Testing
     }.get()
   }
 
-  @Test func `a pause ends when its task is cancelled, and does not begin when it was before`() async {
-    await onThreads(TaskThreads(maxCount: 2, name: "s3m-test")) {
+  @Test func `a pause ends when its task is cancelled, and does not begin when it was before`() async throws {
+    try await onThreads(TaskThreads(count: 2, name: "s3m-test")) {
       let begun = Task(executorPreference: TaskThreads.current) {
         try await TaskThreads.pause(for: .seconds(3600))
       }
@@ -113,14 +113,14 @@ import Testing
     #expect(TaskThreads.current == nil)
     try await TaskThreads.pause(for: .milliseconds(1))
     try await TaskThreads.Clock().sleep(for: .milliseconds(1))
-    try await onThreads(TaskThreads(maxCount: 1, name: "s3m-test")) {
+    try await onThreads(TaskThreads(count: 1, name: "s3m-test")) {
       try await TaskThreads.pause(until: .now - .seconds(1))
       try await TaskThreads.Clock().sleep(for: .zero)
     }.get()
   }
 
-  @Test func `many pauses and jobs at a time lose nobody`() async {
-    let rested = await onThreads(TaskThreads(maxCount: 2, name: "s3m-test")) {
+  @Test func `many pauses and jobs at a time lose nobody`() async throws {
+    let rested = try await onThreads(TaskThreads(count: 2, name: "s3m-test")) {
       await withTaskGroup(of: Int.self) { group in
         for number in 0..<400 {
           group.addTask {

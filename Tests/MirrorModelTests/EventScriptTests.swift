@@ -53,6 +53,7 @@ private struct ScriptRun {
     case "tick": return begin(.tick, at: now)
     case "flush": return begin(.flush, at: now)
     case "drain": return begin(.drain, at: now)
+    case "look": return look(line, at: now)
     case "finish": finish(line, at: now)
     case "wake": return schedule.wakeTime(at: now).map { seconds($0 - start) } ?? "never"
     case "recovery": return schedule.recoveryPoint(at: now).map { seconds($0) } ?? "none"
@@ -67,6 +68,14 @@ private struct ScriptRun {
     batch = pass.batch
     let held = pass.deferred.sorted().map { "holding \($0)" }
     return (Self.words(batch) + held).joined(separator: ", ")
+  }
+
+  /// `look tick a b`: of what is asked for before a tick or a flush, `a` and `b` turn out to have no writer.
+  private mutating func look(_ line: EventScript.Line, at now: ContinuousClock.Instant) -> String {
+    let unclosed = schedule.unclosed(for: line.arguments.first == "flush" ? .flush : .tick, at: now)
+    let gone = Set(line.arguments.dropFirst().map { RelativePath($0) })
+    schedule.noteWritersGone(unclosed.filter { gone.contains($0.key) })
+    return unclosed.isEmpty ? "nothing" : unclosed.keys.sorted().map(\.string).joined(separator: ", ")
   }
 
   /// `finish`, `finish keeping a b`, `finish failing a b`: what is kept or failed comes back dirty.

@@ -52,6 +52,7 @@ import Testing
   ) async throws {
     let client = ScriptedClient([.answer(200, "", ["ETag": "e"])])
     let store = S3Bucket.scripted(client, endpoint: try #require(S3Endpoint(url: url)), payloadSigning: mode)
+    #expect(store.signsBodies == (expected == "hash"))
     let body = PatternBody(byteCount: 200_000)
     _ = try await store.send(PutObject(key: "k", body: body))
     let sent = await client.requests.first?.headers["x-amz-content-sha256"]

@@ -1,5 +1,8 @@
 import Foundation
 import Glibc
+import HTTPTransport
+import S3Client
+import TestSupport
 import Testing
 
 @testable import S3MirrorCLI
@@ -246,6 +249,46 @@ import Testing
     #expect(await running.says("a second signal leaves at once"))
     running.send(SIGTERM)
     #expect(await running.ending().status == 128 + SIGTERM)
+  }
+
+  /// What becomes of a multipart upload that is cut short.
+  enum Cut: String, Sendable, CaseIterable {
+    case secondSignal
+    case exitTimeout
+  }
+
+  @Test(arguments: Cut.allCases)
+  func `a second signal aborts multipart uploads, the exit timeout leaves them for the next run`(cut: Cut)
+    async throws
+  {
+    let program = try Program()
+    try program.directory.makeDirectory("work/tree")
+    // Minutes of work, of which the test waits for none.
+    let running = try program.start([
+      "watch", "tree", program.url("t"), "--interval", "0", "--settle", "0.01", "--multipart-threshold", "5",
+      "--part-size", "5", "--max-upload-rate", "100K", "--exit-timeout", cut == .exitTimeout ? "0.1" : "60",
+    ])
+    #expect(await running.says("watch: entry:"))
+    try program.directory.write("work/tree/large", String(repeating: "x", count: 11 << 20))
+    let server = try #require(ServerUnderTest.fromEnvironment)
+    let client = try CurlClient()
+    let bucket = server.bucket(over: client)
+    func unfinished() async throws -> Int {
+      let page = try await bucket.send(ListMultipartUploads(prefix: "\(program.prefix)/", after: nil))
+      return page.uploads.count
+    }
+    while try await unfinished() == 0 { await Task.yield() }
+    running.send(SIGTERM)
+    if cut == .secondSignal {
+      #expect(await running.says("a second signal leaves at once"))
+      running.send(SIGINT)
+      #expect(await running.ending().status == 128 + SIGINT)
+      #expect(try await unfinished() == 0)
+    } else {
+      #expect(await running.ending().status == 1)
+      #expect(try await unfinished() == 1)
+    }
+    await client.close()
   }
 
   // MARK: watch

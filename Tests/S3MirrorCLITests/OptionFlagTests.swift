@@ -12,7 +12,8 @@ import Testing
   private static let flags: [String: String] = [
     "cacheRoot": "--cache-root", "showProgress": "--no-progress", "maxWorkers": "--max-workers",
     "profile": "--profile", "endpointURL": "--endpoint-url", "region": "--region",
-    "anonymous": "--no-sign-request", "allowInsecure": "--allow-insecure", "onError": "--on-error",
+    "anonymous": "--no-sign-request", "payloadSigning": "--payload-signing",
+    "allowInsecure": "--allow-insecure", "onError": "--on-error",
     "exitTimeout": "--exit-timeout", "settle": "--settle", "openFileGrace": "--open-file-grace",
     "auditInterval": "--audit-interval", "compare": "--compare",
     "suspectWithin": "--suspect-within", "maxDelete": "--max-delete",

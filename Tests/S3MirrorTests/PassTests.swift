@@ -1,3 +1,4 @@
+import Glibc
 import MirrorModel
 import S3Client
 import TestSupport
@@ -42,6 +43,22 @@ import Testing
         { $0.suspectWithin = window }
       ) { _ in }
       #expect(try await stage.text("out/file") == expected)
+    }
+  }
+
+  @Test func `a followed link that is uploaded by itself goes again when its target changes`() async throws {
+    try await Stage.play { stage async throws in
+      try stage.directory.write("target", "first")
+      try #require(symlink("target", stage.local("link")) == 0)
+      try await stage.mirror(
+        ["out": .upload(stage.url("out"), local: stage.local("link"), interval: nil)],
+        { $0.symlinks = .follow }
+      ) { mirror async throws in
+        #expect(try await stage.text("out") == "first")
+        try stage.directory.write("target", "later")
+        try await mirror.flush()
+        #expect(try await stage.text("out") == "later")
+      }
     }
   }
 
@@ -164,6 +181,33 @@ import Testing
       let flush = try #require(stage.events.passes.first { $0.kind == .flush })
       #expect(flush.copied == 20)
       #expect(flush.deleted == 20)
+    }
+  }
+
+  /// What trainers do with a checkpoint that is complete; the marker is sent, for a copy would run ahead of its gate.
+  @Test(arguments: Stage.Kind.available)
+  func `a renamed directory sends no data, and its commit markers`(_ kind: Stage.Kind) async throws {
+    try await Stage.play(kind) { stage async throws in
+      let data = (0..<8).map { "shard-\($0)" }
+      for file in data + [".metadata"] {
+        try stage.directory.write("out/tmp-checkpoint-500/\(file)", "of \(file)")
+      }
+      try await stage.mirror([
+        "out": .upload(stage.url("out"), local: stage.local("out"), interval: nil)
+      ]) { mirror async throws in
+        #expect(try await stage.keys().count == data.count + 1)
+        try stage.directory.rename("out/tmp-checkpoint-500", to: "out/checkpoint-500")
+        try await mirror.flush()
+        #expect(
+          try await stage.keys() == ([".metadata"] + data).map { "out/checkpoint-500/\($0)" })
+        for file in data + [".metadata"] {
+          #expect(try await stage.text("out/checkpoint-500/\(file)") == "of \(file)")
+        }
+      }
+      let flush = try #require(stage.events.passes.first { $0.kind == .flush })
+      #expect(flush.copied == data.count)
+      #expect(flush.requests["CopyObject"] == data.count)
+      #expect(flush.requests["PutObject"] == 1)
     }
   }
 

@@ -71,8 +71,8 @@ import Testing
     #expect(await concurrentEach([Int](), width: 5) { $0 }.isEmpty)
   }
 
-  @Test func `the tasks run on the executors in turn`() async {
-    let threads = (0..<2).map { TaskThreads(maxCount: 1, name: "s3m-turn-\($0)") }
+  @Test func `the tasks run on the executors in turn`() async throws {
+    let threads = try (0..<2).map { try TaskThreads(count: 1, name: "s3m-turn-\($0)") }
     let found = await concurrentEach(0..<4, width: 4, on: threads) { _ in
       withUnsafeCurrentTask { task in
         threads.map { task?.unownedTaskExecutor == $0.asUnownedTaskExecutor() }

@@ -3,6 +3,7 @@ import Foundation
 import HTTPTransport
 import MirrorModel
 import S3Client
+import Synchronization
 import TestSupport
 import Testing
 import Transfers
@@ -41,6 +42,28 @@ import Transfers
     #expect(await fixture.store.count(of: "UploadPart") == 3)
     #expect(await fixture.store.count(of: "HeadObject") == 1)
     #expect(fixture.pending.all.isEmpty)
+  }
+
+  @Test(arguments: [mebibyte, 11 * mebibyte])
+  func `a store that signs bodies is given the hash of each`(byteCount: Int) async throws {
+    let fixture = try fixture()
+    try fixture.write("a", pattern(byteCount))
+    let store = SigningStore(fixture.store)
+    _ = try await fixture.uploader(store: store).upload(
+      "a", of: fixture.root, to: "a", isCloseSeen: true, openFiles: .wait)
+    // The fake compares each with the bytes that arrive.
+    #expect(await fixture.store.bytes("a") == pattern(byteCount))
+    #expect(store.unhashed.withLock { $0 } == 0)
+  }
+
+  @Test func `whoever may not list parts sends them all`() async throws {
+    let fixture = try fixture()
+    let left = try await fixture.store.send(CreateMultipartUpload(key: "a")).uploadID
+    fixture.pending.add(.init(uploadID: left, initiated: 1), for: "a")
+    await fail(fixture.store, "ListParts", ordinals: 1...99, status: 403, code: "AccessDenied")
+    let receipt = try await fixture.upload("a")
+    #expect(receipt.partsReused == 0)
+    #expect(await fixture.store.bytes("a") == Self.bytes)
   }
 
   @Test func `a completion that found no upload and no such object begins anew`() async throws {
@@ -256,6 +279,24 @@ import Transfers
   func `only the fields' refusal is one`(status: Int, code: String, message: String, isRefusal: Bool) {
     let error = refusal("PutObject", code: code, status: status, message: message)
     #expect(S3ErrorTriage.refusesChecksum(error) == isRefusal)
+  }
+}
+
+/// Counts the bodies of files that come without their hash.
+private final class SigningStore: ObjectStore {
+  private let base: any ObjectStore
+  let unhashed = Mutex(0)
+
+  init(_ base: any ObjectStore) { self.base = base }
+
+  var bucket: String { base.bucket }
+  var signsBodies: Bool { true }
+
+  func send<Operation: S3Operation>(_ operation: Operation) async throws -> Operation.Output {
+    let request = try operation.request()
+    let isUpload = [PutObject.name, UploadPart.name].contains(Operation.name)
+    if isUpload, request.payloadSHA256 == nil { unhashed.withLock { $0 += 1 } }
+    return try await base.send(operation)
   }
 }
 

@@ -12,7 +12,7 @@ import Transfers
 
 /// A directory, a bucket in memory and the resources of a run, for one test.
 ///
-/// The directory is on tmpfs, which every Linux has at /dev/shm and whose leases are the kernel's own.
+/// The directory is on tmpfs, unless asked otherwise: every Linux has it at /dev/shm, and its leases are the kernel's own.
 final class TransferFixture: Sendable {
   let path: String
   let root: TreeRoot
@@ -23,10 +23,11 @@ final class TransferFixture: Sendable {
   /// - Parameters:
   ///   - budgetBytes: memory for payloads; that of one part makes parts go one after the other.
   init(
-    workers: Int = 4, budgetBytes: Int64 = TransferResources.defaultBudgetBytes,
+    in parent: String = "/dev/shm", workers: Int = 4,
+    budgetBytes: Int64 = TransferResources.defaultBudgetBytes,
     behaviour: FakeBucket.Behaviour = .init()
   ) throws {
-    path = "/dev/shm/s3mirror-test-" + UUID().uuidString
+    path = parent + "/s3mirror-test-" + UUID().uuidString
     try FileManager.default.createDirectory(atPath: path, withIntermediateDirectories: true)
     root = try TreeRoot(path: FilePath(path))
     store = FakeObjectStore(behaviour: behaviour)

@@ -117,7 +117,8 @@ final class Connections: BucketSource {
     let endpoint = S3Endpoint(connection)
     let bucket = S3Bucket(
       bucket: name, endpoint: endpoint, region: connection.region,
-      credentials: { try await connection.signingCredentials() }, commonHeaders: access.headers,
+      credentials: { try await connection.signingCredentials() },
+      payloadSigning: options.payloadSigning.policy, commonHeaders: access.headers,
       client: client,
       clock: { wallClockNanoseconds() / 1_000_000_000 })
     let policy = RetryPolicy(maxAttempts: options.maxAttempts)

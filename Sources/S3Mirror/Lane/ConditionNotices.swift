@@ -26,10 +26,15 @@ final class ConditionNotices: Sendable {
   // MARK: Comparisons in ticks
 
   /// Tells which parts of the tree this pass compares, and why, unless that was said and lasts.
-  func say(_ rescans: [RelativePath: RescanReason], in root: TreeRoot, filter: PathFilter) {
+  ///
+  /// - Parameter isComplete: whether what is not compared in this pass needs no comparing any more.
+  func say(
+    _ rescans: [RelativePath: RescanReason], in root: TreeRoot, filter: PathFilter, isComplete: Bool = true
+  ) {
     let parts = Dictionary(grouping: rescans.keys) { rescans[$0] ?? .collapsed }
     let (begun, ended, isReturn) = state.withLock { state in
-      let standing = Set(parts.keys.filter(\.isStanding))
+      let present = Set(parts.keys.filter(\.isStanding))
+      let standing = isComplete ? present : state.standing.union(present)
       defer {
         state.standing = standing
         state.hasRootReturned = false
@@ -105,10 +110,21 @@ final class ConditionNotices: Sendable {
 
   // MARK: Audits
 
-  func sayDrift(_ paths: [RelativePath]) {
+  /// Who compared, and when what was found is published.
+  enum DriftFinder {
+    case audit
+    case exit
+  }
+
+  func sayDrift(_ paths: [RelativePath], foundBy finder: DriftFinder) {
     let some = paths.prefix(3).map(\.string).joined(separator: ", ")
+    let (who, when) =
+      switch finder {
+      case .audit: ("an audit", "with the next pass")
+      case .exit: ("the exit's comparison", "now")
+      }
     journal.notice(
-      "\(name): an audit found \(paths.count) \(paths.count == 1 ? "path" : "paths") that differ from S3 though no event told so (\(some)\(paths.count > 3 ? ", …" : "")); they go with the next pass. Please report this"
+      "\(name): \(who) found \(paths.count) \(paths.count == 1 ? "path" : "paths") that differ from S3 though no event told so (\(some)\(paths.count > 3 ? ", …" : "")); they go \(when). Please report this"
     )
   }
 }
@@ -122,6 +138,7 @@ extension RescanReason {
     case .instanceLimit: "the limit of inotify instances is reached"
     case .unwatchedFilesystem(let kind): "inotify does not see other machines' writes on \(kind)"
     case .unreadable(let code): "it cannot be watched (errno \(code))"
+    case .followedLink: "inotify does not follow symbolic links"
     case .collapsed: "too many paths changed at once"
     }
   }
@@ -129,7 +146,10 @@ extension RescanReason {
   /// What happened, what it costs until it is mended, and how to mend it.
   func explanation(of directories: [RelativePath], upload: String, advice: String?) -> String {
     let first = directories.first.map { $0.isRoot ? "the tree" : "\($0)" } ?? "nothing"
-    let part = directories.count > 1 ? "\(first) and \(directories.count - 1) more directories" : first
+    let part =
+      directories.count > 1
+      ? "\(first) and \(directories.count - 1) more \(self == .followedLink ? "links" : "directories")"
+      : first
     let verb = directories.count > 1 ? "are" : "is"
     let when = isStanding ? "at every tick" : "at this tick"
     return "\(upload): \(part) \(verb) compared with S3 \(when): \(cause)" + (advice.map { "; \($0)" } ?? "")

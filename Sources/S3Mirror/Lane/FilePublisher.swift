@@ -45,16 +45,18 @@ struct FilePublisher: Sendable {
   let markerGate: MarkerGate
 
   /// What publications run on: the threads of their requests, where a look at a file cannot wait for a network.
-  var executors: [any TaskExecutor] { root.isLocal ? store.executors : [] }
+  var executors: [any TaskExecutor] { root.isLocalThroughout ? store.executors : [] }
 
   /// - Parameters:
   ///   - entry: what the watch knows of the path; nil when a comparison found it.
   ///   - openFiles: what to do when somebody has it open for writing.
   func publish(_ path: RelativePath, entry: DirtyEntry?, openFiles: OpenFilePolicy) async -> Outcome {
     if path.hasTrailingSlash { return await publishMarker(path) }
-    if let refusal = mapping.refusal(of: path) { return .refused(refusal) }
+    let refusal = mapping.refusal(of: path)
     do {
-      guard let found = try root.look(at: path) else { return .absent }
+      // What is gone and never had an object asks for nothing.
+      guard let found = try root.look(at: path) else { return refusal == nil ? .absent : .unneeded }
+      if let refusal { return .refused(refusal) }
       switch found.kind {
       case .directory: return .isDirectory
       case .symbolicLink, .special: return .skipped(found.kind)

@@ -32,7 +32,7 @@ final class LaneActivity: Sendable {
     }
   }
 
-  /// Adds what an audit found.
+  /// Adds what an audit or the exit found.
   func note(drift paths: Int) {
     state.withLock { $0.drift += paths }
   }

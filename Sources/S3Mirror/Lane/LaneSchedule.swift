@@ -27,6 +27,8 @@ final class LaneSchedule: Sendable {
     }
   }
 
+  typealias Probe = @Sendable ([RelativePath]) -> [RelativePath]
+
   private struct State {
     var schedule: UploadSchedule
     var flushes: [Flush] = []
@@ -68,8 +70,9 @@ final class LaneSchedule: Sendable {
 
   // MARK: In
 
-  /// Called on the watcher's thread.
+  /// Called on the watcher's thread, and by the lane for what has no watch.
   func note(_ events: [WatchEvent]) {
+    if events.isEmpty { return }
     let now = ContinuousClock.now
     let isRootLost = state.withLock { state in
       let wasRootLost = state.schedule.dirty.isRootLost
@@ -154,7 +157,11 @@ final class LaneSchedule: Sendable {
   ///   - fence: makes sure that every change until now has been noted; called before a flush takes its batch.
   ///   - poll: has noted what is not watched. Called, where the interval is zero, before a batch is taken that a marker or
   ///     a flush makes answer for what no event tells of.
-  func next(fence: @Sendable () async -> Void, poll: @Sendable () async -> Void = {}) async -> Command {
+  ///   - probe: those of the paths that nobody has open for writing; asked of what counts as open, before a batch is taken.
+  func next(
+    fence: @Sendable () async -> Void, poll: @Sendable () async -> Void = {},
+    probe: Probe = { _ in [] }
+  ) async -> Command {
     while true {
       let flushes = state.withLock { state in
         defer { state.flushes = [] }
@@ -164,12 +171,13 @@ final class LaneSchedule: Sendable {
         await fence()
         if isImmediate { await poll() }
         if isRootLost { return .look(answering: flushes) }
+        lookForWriters(before: .flush, probe)
         let pass = state.withLock { $0.schedule.begin(.flush, at: .now) }
         return pass.map { .pass($0, answering: flushes) } ?? .answer(flushes)
       }
       if state.withLock({ $0.isEnding }) { return .end }
       if let chore = state.withLock({ takeChore(from: &$0) }) { return chore }
-      if let pass = await tick(poll: poll) { return .pass(pass, answering: []) }
+      if let pass = await tick(poll: poll, probe: probe) { return .pass(pass, answering: []) }
       await doorbell.wait(
         until: state.withLock { state in
           [state.schedule.wakeTime(at: .now), state.nextLook, state.nextAudit].compactMap { $0 }.min()
@@ -177,7 +185,16 @@ final class LaneSchedule: Sendable {
     }
   }
 
-  private func tick(poll: @Sendable () async -> Void) async -> UploadSchedule.Pass? {
+  /// Takes what counts as open for closed where no writer is, so that the batch has it.
+  private func lookForWriters(before trigger: UploadSchedule.Trigger, _ probe: Probe) {
+    let unclosed = state.withLock { $0.schedule.unclosed(for: trigger, at: .now) }
+    guard !unclosed.isEmpty else { return }
+    let gone = Set(probe(Array(unclosed.keys)))
+    state.withLock { $0.schedule.noteWritersGone(unclosed.filter { gone.contains($0.key) }) }
+  }
+
+  private func tick(poll: @Sendable () async -> Void, probe: Probe) async -> UploadSchedule.Pass? {
+    lookForWriters(before: .tick, probe)
     let (pass, takesMarkers) = state.withLock { state in
       let now = ContinuousClock.now
       if isImmediate, state.schedule.hasReady(where: commitOrder.isMarker, at: now) {

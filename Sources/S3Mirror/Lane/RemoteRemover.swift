@@ -201,8 +201,21 @@ extension TreeRoot {
   /// or ENOTDIR is absence, or a directory that has taken a file's name, whose own files are published by then; or a file
   /// that has taken a directory's.
   func isAbsent(forObjectAt path: RelativePath) throws(TreeError) -> Bool {
-    guard let entry = try look(at: path.withoutTrailingSlash) else { return true }
+    guard let entry = try look(at: path.withoutTrailingSlash) else {
+      return symlinks == .skip ? true : try !isBehindLostTarget(path)
+    }
     return entry.kind == (path.hasTrailingSlash ? .file : .directory)
+  }
+}
+
+extension TreeRoot {
+  /// Whether a followed link above the path leads nowhere: what it led to was lost, not deleted here.
+  private func isBehindLostTarget(_ path: RelativePath) throws(TreeError) -> Bool {
+    for directory in path.ancestors where !directory.isRoot {
+      // The nearest that is there tells.
+      if let entry = try look(at: directory) { return entry.kind == .symbolicLink }
+    }
+    return false
   }
 }
 

@@ -3,8 +3,8 @@ import MirrorModel
 
 // The proof that the watch misses nothing: now and then everything is compared, and nothing should be found.
 extension UploadLane {
-  /// Paths of one audit that are taken up at once; the next audit finds the others.
-  private static let auditLimit = 10_000
+  /// Paths of one comparison that are taken up at once; the next audit finds the others.
+  static let driftLimit = 10_000
 
   /// Compares everything, counts what differs though no event told of it, and has it published.
   func audit() async {
@@ -15,7 +15,7 @@ extension UploadLane {
       let drift = try await drift(noting: &outcome)
       activity.note(drift: drift.count)
       if !drift.isEmpty {
-        notices.sayDrift(drift.sorted())
+        notices.sayDrift(drift.sorted(), foundBy: .audit)
         let now = ContinuousClock.now
         let entry = DirtyEntry(writing: .unknown, firstChange: now, lastChange: now)
         schedule.adopt(
@@ -33,31 +33,97 @@ extension UploadLane {
   private func drift(noting outcome: inout PassOutcome) async throws -> [RelativePath] {
     let reconciler = reconciler
     var found: [RelativePath] = []
+    var absent: Set<RelativePath> = []
     let (survey, extras) = try await reconciler.surveyor.survey(.root) { differences in
       let copies = await reconciler.content.settle(differences, width: reconciler.width)
-      found += copies.map(\.file.path).prefix(Self.auditLimit - found.count)
+      let some = copies.prefix(Self.driftLimit - found.count)
+      found += some.map(\.file.path)
+      absent.formUnion(some.lazy.filter { $0.reason == .absent }.map(\.file.path))
     }
     note(survey, in: &outcome)
     if settings.delete, !mayHoldExtras {
-      try await extras.entries.forEachBatch(of: Self.auditLimit) { entries in
+      try await extras.entries.forEachBatch(of: Self.driftLimit) { entries in
         let gone = entries.map(\.path).filter { !$0.hasTrailingSlash && survey.reasonToKeep($0) == nil }
-        found += gone.prefix(Self.auditLimit - found.count)
+        found += gone.prefix(Self.driftLimit - found.count)
       }
     }
     await place.fence()
+    // What is polled is known to be behind.
+    if settings.policy.interval == .zero { await poll() }
+    defer { tellOfFreshLinks() }
     guard !schedule.isRootLost else { return [] }
-    return found.filter { !schedule.isDirty($0) && !isBeingWritten($0) }
+    // A new file that is gone again has left nothing to do, and so it is not dirty.
+    return found.filter { path in
+      !schedule.isDirty(path) && !differsByRight(path, whenGone: absent.contains(path))
+    }
   }
 
-  /// A file that is written through a mapping, or that has become a link or directory, differs by right.
-  private func isBeingWritten(_ path: RelativePath) -> Bool {
+  /// A file that is written through a mapping, that has become a link or directory, or that can be no key.
+  private func differsByRight(_ path: RelativePath, whenGone: Bool) -> Bool {
+    if settings.mapping.refusal(of: path) != nil { return true }
     do {
-      guard let entry = try root.look(at: path) else { return false }
+      guard let entry = try root.look(at: path) else { return whenGone }
       guard entry.kind == .file, let file = try root.open(path) else { return true }
       return file.probeWriters() == .present
     } catch {
       // It is reported by whoever has to publish it.
       return true
+    }
+  }
+}
+
+// The exit compares too, but nobody tells of what happens meanwhile: only what had been at rest before can be drift.
+extension UploadLane {
+  /// Until when the watch has told of everything, and where it never could.
+  struct Heard: Sendable {
+    /// Nanoseconds since 1970-01-01 UTC.
+    var until: Int64
+    var polled: [RelativePath]
+  }
+
+  /// Ends the watch. Nil where there was none.
+  func stopListening() async -> Heard? {
+    // Stamps lag behind the clock by a tick of the kernel's, up to 10 ms; by two, to be sure.
+    let until = wallClock() - 20_000_000
+    let isListening = place.isWatching && !place.lacksWatcher
+    if isListening { await place.fence() }
+    await place.stop()
+    return isListening ? Heard(until: until, polled: Array(schedule.polled.keys)) : nil
+  }
+
+  /// Whether a file differs from S3 for which nothing was left to do.
+  func isDrift(_ file: LocalEntry, heard: Heard?) -> Bool {
+    guard isSilent(file.path, heard: heard), file.stamp.changed < heard?.until ?? 0 else { return false }
+    // Written through a mapping, or changed since it was looked at.
+    guard case .success(let now?) = Result(catching: { try root.look(at: file.path) }) else { return false }
+    return now.stamp == file.stamp && !differsByRight(file.path, whenGone: true)
+  }
+
+  /// Objects without a file whose delete nobody told of.
+  func driftingExtras(
+    _ found: Reconciler.Findings, heard: Heard?, limit: Int
+  ) async throws -> [RelativePath] {
+    guard heard != nil, !mayHoldExtras else { return [] }
+    var drift: [RelativePath] = []
+    try await found.extras.entries.forEachBatch(of: Self.driftLimit) { entries in
+      let gone = entries.map(\.path).filter {
+        !$0.hasTrailingSlash && found.survey.reasonToKeep($0) == nil && isSilent($0, heard: heard)
+      }
+      drift += gone.prefix(limit - drift.count)
+    }
+    return drift
+  }
+
+  /// Whether nothing waits for the path and no directory above it has changed since the watch told of everything.
+  private func isSilent(_ path: RelativePath, heard: Heard?) -> Bool {
+    guard let heard, !schedule.isDirty(path), !heard.polled.contains(where: path.isWithin) else {
+      return false
+    }
+    return path.ancestors.allSatisfy { directory in
+      switch Result(catching: { try root.look(at: directory) }) {
+      case .success(let entry): entry.map { $0.stamp.changed < heard.until } ?? true
+      case .failure: false
+      }
     }
   }
 }

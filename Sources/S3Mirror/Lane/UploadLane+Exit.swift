@@ -9,7 +9,7 @@ extension UploadLane {
 
   /// Compares once, publishes what differs, and deletes what is superfluous if that was asked for.
   func publishOnce() async throws -> MirrorReport.Upload {
-    try await uploader.pending.load(from: store, prefix: settings.mapping.listingPrefix)
+    try await takeStock()
     return await finish(.succeeded)
   }
 
@@ -21,18 +21,22 @@ extension UploadLane {
     defer { schedule.close() }
     guard ending != .skipped else {
       await place.stop()
-      return state.withLock { $0.report }
+      return state.withLock { state in
+        state.report.drift = activity.snapshot.drift
+        return state.report
+      }
     }
     await place.fence()
     if schedule.isRootLost || !root.isUnchanged { _ = await recoverRoot() }
-    if settings.policy.interval == .zero { await place.retryUnwatched() }
+    if settings.policy.interval == .zero { await poll() }
     if let pass = schedule.drain() {
       let outcome = await carryOut(pass, deletes: ending == .succeeded ? .watched : .none)
       schedule.finish(outcome)
       conclude(outcome)
     }
-    await place.stop()
-    let last = await reconcileFinally(deletes: ending == .succeeded && settings.delete ? .inferred : .none)
+    let heard = await stopListening()
+    let last = await reconcileFinally(
+      deletes: ending == .succeeded && settings.delete ? .inferred : .none, heard: heard)
     conclude(last)
     // Whoever still waits for a flush learns what the end came to.
     schedule.close(answering: last)
@@ -42,6 +46,7 @@ extension UploadLane {
       state.report.withheld = last.withheld.sorted { $0.key < $1.key }.map { path, reason in
         .init(path: path.string, reason: reason.description)
       }
+      state.report.drift = activity.snapshot.drift
       state.report.ticks = schedule.passCount
       state.report.requests = requests.counts
       return state.report
@@ -77,7 +82,7 @@ extension UploadLane {
     try await place.injectOverflow(losing: change)
   }
 
-  private func reconcileFinally(deletes: Deletes) async -> PassOutcome {
+  private func reconcileFinally(deletes: Deletes, heard: Heard?) async -> PassOutcome {
     let start = ContinuousClock.now
     let requestsBefore = requests.counts
     var outcome = PassOutcome(summary: summary(of: .exit))
@@ -90,8 +95,19 @@ extension UploadLane {
         let pass = publishPass(openFiles: .snapshot, deletes: .none, markers: .directory)
         // The watch has ended, so nothing tells of what is still written.
         let polled: [RelativePath] = place.isWatching ? [.root] : []
+        var drift: [RelativePath] = []
         let found = try await reconcile(
-          .root, with: pass, polled: polled, markers: &markers, noting: &outcome)
+          .root, with: pass, polled: polled, markers: &markers, noting: &outcome
+        ) { files in
+          for file in files where drift.count < Self.driftLimit && isDrift(file, heard: heard) {
+            drift.append(file.path)
+          }
+        }
+        if deletes == .inferred {
+          drift += try await driftingExtras(found, heard: heard, limit: Self.driftLimit - drift.count)
+        }
+        activity.note(drift: drift.count)
+        if !drift.isEmpty { notices.sayDrift(drift.sorted(), foundBy: .exit) }
         outcome = await pass.run(markers, deferred: [], after: outcome)
         note(found.survey, in: &outcome)
         // What is still open or changing has no later pass to wait for.

@@ -17,27 +17,32 @@ extension UploadLane {
     let kind: PassSummary.Kind = pass.trigger == .flush ? .flush : pass.trigger == .tick ? .tick : .exit
     let requestsBefore = requests.counts
     // Where the interval is zero, passes come as changes do, and what is polled has a rhythm of its own.
-    if settings.policy.interval != .zero { await place.retryUnwatched() }
-    let batch = pass.batch
+    if settings.policy.interval != .zero { await poll() }
+    var batch = pass.batch
     var outcome = PassOutcome(summary: summary(of: kind))
     guard !schedule.isRootLost else {
       // Found out just now. Everything waits until the root is back.
       outcome.unpublished = batch
       return outcome
     }
+    followed?.complete(&batch, in: root, ledger: ledger)
     var publication = publishPass(
       openFiles: pass.trigger == .flush ? .wait : .snapshot, deletes: deletes,
       markers: batch.rescans.isEmpty ? .marker : .directory)
     if kind == .tick { publication.snapshots = .afterGrace }
-    notices.say(batch.rescans, in: root, filter: settings.filter)
+    notices.say(
+      batch.rescans, in: root, filter: settings.filter, isComplete: settings.policy.interval != .zero)
     var last = batch
     var surveys: [Survey] = []
     var unlisted: [RelativePath: RescanReason] = [:]
     var reasons: [RelativePath: String] = [:]
     let polled = batch.rescans.filter(\.value.isStanding).map(\.key)
-    let markers = batch.entries.keys.filter { isMarker($0, within: polled) }
+    let markers = Set(batch.entries.keys).union(polled).filter { isMarker($0, within: polled) }
     await polledMarkers.look(at: markers, in: root)
     for (directory, reason) in batch.rescans {
+      if reason == .followedLink, !isToBeCompared(directory, besides: batch.rescans, adding: &last) {
+        continue
+      }
       do {
         var markers = DirtySet.Batch()
         surveys.append(
@@ -63,8 +68,31 @@ extension UploadLane {
       outcome.failed[directory] = reason
       outcome.summary.failures.append(.init(path: directory.description, reason: reason))
     }
+    tellOfFreshLinks()
     finish(&outcome, since: start, requestsBefore)
     return outcome
+  }
+
+  /// Whether a followed link leads to what has to be compared with a listing. A file that it leads to is added to the
+  /// batch when it has changed.
+  private func isToBeCompared(
+    _ link: RelativePath, besides rescans: [RelativePath: RescanReason], adding batch: inout DirtySet.Batch
+  ) -> Bool {
+    // A comparison further up looks at it as well.
+    if link.ancestors.contains(where: { rescans[$0].map { $0 != .followedLink } ?? false }) { return false }
+    switch followed?.look(at: link, in: root, ledger: ledger) {
+    case .directory?:
+      if case .file = settings.mapping { return false }
+      return true
+    case .changed?:
+      guard batch.entries[link] == nil else { return false }
+      let now = ContinuousClock.now
+      var entry = DirtyEntry(writing: .unknown, firstChange: now, lastChange: now)
+      entry.isWrittenElsewhere = true
+      batch.entries[link] = entry
+      return false
+    case .nothing?, nil: return false
+    }
   }
 
   func publishPass(openFiles: OpenFilePolicy, deletes: Deletes, markers: MarkerGate.Strictness)
@@ -82,16 +110,18 @@ extension UploadLane {
   /// - Parameters:
   ///   - watched: what the caller publishes itself.
   ///   - polled: directories whose changes no event tells of. Where markers in them differ, their data are compared once more.
+  ///   - differing: is given the files that the first comparison found to differ.
   func reconcile(
     _ directory: RelativePath, with pass: PublishPass, except watched: Set<RelativePath> = [],
-    polled: [RelativePath], markers: inout DirtySet.Batch, noting outcome: inout PassOutcome
+    polled: [RelativePath], markers: inout DirtySet.Batch, noting outcome: inout PassOutcome,
+    differing: ([LocalEntry]) -> Void = { _ in }
   ) async throws -> Reconciler.Findings {
     var data = pass
     data.remover = nil
     var found = DirtySet.Batch()
     var findings = try await reconciler.publish(
       directory, with: data, except: watched, markers: &found, noting: &outcome,
-      settled: { activity.settle($0) })
+      settled: { activity.settle($0) }, differing: differing)
     let unwatched = found.entries.keys.filter { isMarker($0, within: polled) }
     if !unwatched.isEmpty {
       await polledMarkers.look(at: unwatched, in: root)

@@ -12,10 +12,21 @@ extension UploadLane {
       }
     } else {
       // With an interval every pass makes a try, so what still has no watch is dirty by now.
-      if settings.policy.interval == .zero { await place.retryUnwatched() }
+      if settings.policy.interval == .zero { await poll() }
       notices.sayOver(besides: Set(schedule.polled.values))
     }
     schedule.repeatFlushes(flushes)
+  }
+
+  /// Has what no event tells of compared in the next pass.
+  func poll() async {
+    await place.retryUnwatched()
+    if let followed { schedule.note(followed.events) }
+  }
+
+  /// The same for links that were met just now.
+  func tellOfFreshLinks() {
+    if let followed { schedule.note(followed.takeFreshEvents()) }
   }
 
   /// - Returns: whether the root is there, and has to be compared.

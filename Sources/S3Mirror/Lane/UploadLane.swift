@@ -67,12 +67,14 @@ final class UploadLane: Sendable {
   let journal: Journal
   let ledger = PublishedLedger()
   let links: LinkedNames
+  /// Nil where no link is followed.
+  let followed: FollowedLinks?
   let polledMarkers: PolledMarkers
   let schedule: LaneSchedule
   private let listingOrder = ListingOrder()
   let place: WatchedRoot
   let notices: ConditionNotices
-  private let wallClock: @Sendable () -> Int64
+  let wallClock: @Sendable () -> Int64
   let state: Mutex<State>
 
   init(
@@ -86,6 +88,7 @@ final class UploadLane: Sendable {
     self.journal = journal
     self.wallClock = wallClock
     links = LinkedNames(wallClock: wallClock)
+    followed = settings.symlinks == .follow ? FollowedLinks(wallClock: wallClock) : nil
     polledMarkers = PolledMarkers(wallClock: wallClock)
     self.store = store
     self.requests = requests
@@ -126,8 +129,7 @@ final class UploadLane: Sendable {
   /// - Throws: `S3Error` when the prefix cannot be listed; `WatchError`. Files that fail stay dirty.
   func enter() async throws {
     try await place.start()
-    try await uploader.pending.load(from: store, prefix: settings.mapping.listingPrefix)
-    await sweepStaleUploads()
+    try await takeStock()
     let start = ContinuousClock.now
     let requestsBefore = requests.counts
     var outcome = PassOutcome(summary: summary(of: .entry))
@@ -146,6 +148,22 @@ final class UploadLane: Sendable {
     finish(&outcome, since: start, requestsBefore)
     conclude(outcome)
     schedule.adopt(outcome.unpublished)
+    tellOfFreshLinks()
+  }
+
+  /// Learns which multipart uploads were left unfinished, to resume them, and aborts those that are stale.
+  ///
+  /// - Throws: what ends a run before it begins. Who may not list uploads publishes without resuming.
+  func takeStock() async throws {
+    do {
+      try await uploader.pending.load(from: store, prefix: settings.mapping.listingPrefix)
+    } catch let error as S3Error where S3ErrorTriage.isNotOffered(error) {
+      journal.notice(
+        "\(settings.name): unfinished multipart uploads cannot be listed, so none is resumed or swept "
+          + "(s3:ListBucketMultipartUploads): \(error)")
+      return
+    }
+    await sweepStaleUploads()
   }
 
   private func sweepStaleUploads() async {
@@ -167,7 +185,8 @@ final class UploadLane: Sendable {
   func run() async {
     while true {
       let command = await schedule.next(
-        fence: { [place] in await place.fence() }, poll: { [place] in await place.retryUnwatched() })
+        fence: { [place] in await place.fence() }, poll: { await poll() },
+        probe: { [place] paths in paths.filter(place.root.isWithoutWriter) })
       switch command {
       case .end:
         return
@@ -226,7 +245,7 @@ final class UploadLane: Sendable {
       surveyor: Surveyor(
         root: root, mapping: settings.mapping, filter: settings.filter, symlinks: settings.symlinks,
         comparison: settings.comparison, store: store, order: listingOrder,
-        wallClock: wallClock, links: links,
+        wallClock: wallClock, links: links, followed: followed,
         emptyDirectories: settings.emptyDirectories, ledger: ledger),
       content: ContentComparison(
         root: root, mapping: settings.mapping, store: store, readers: resources.readers,

@@ -112,3 +112,14 @@ final class WatchedRoot: Sendable {
     try await watcher?.injectOverflow(losing: change)
   }
 }
+
+extension TreeRoot {
+  /// Whether a read lease proves that nobody has the file open for writing.
+  func isWithoutWriter(_ path: RelativePath) -> Bool {
+    guard case .success(let file?) = Result(catching: { () throws(TreeError) in try open(path) }) else {
+      // What is gone has an event of its own, and what cannot be opened is reported by whoever has to publish it.
+      return false
+    }
+    return file.probeWriters() == .none
+  }
+}

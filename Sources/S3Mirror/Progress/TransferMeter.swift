@@ -58,6 +58,7 @@ struct MeteredStore: ObjectStore {
 
   var bucket: String { base.bucket }
   var executors: [any TaskExecutor] { base.executors }
+  var signsBodies: Bool { base.signsBodies }
 
   func send<Operation: S3Operation>(_ operation: Operation) async throws -> Operation.Output {
     guard let payload = payload(of: operation) else { return try await base.send(operation) }

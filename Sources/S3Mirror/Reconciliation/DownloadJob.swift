@@ -154,7 +154,8 @@ struct DownloadJob: Sendable {
     let root = try await openRoot(local)
     let queue = WorkQueue<Wanted>(capacity: width)
     let fetched = Tally(Outcome(local: local))
-    async let work: Void = queue.workOff(width: width, on: root.isLocal ? store.executors : []) { wanted in
+    async let work: Void = queue.workOff(width: width, on: root.isLocalThroughout ? store.executors : []) {
+      wanted in
       let step = await fetch(wanted, to: root, mapping: mapping)
       fetched.note { note(step, in: &$0) }
     }

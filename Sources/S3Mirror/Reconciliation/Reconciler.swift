@@ -25,13 +25,17 @@ struct Reconciler: Sendable {
   ///   - markers: gathers what must wait.
   ///   - outcome: what all batches come to.
   ///   - settled: is given what was published, a batch at a time, so that no list of it grows.
+  ///   - differing: is given the files that have to be published, before they are.
   /// - Throws: `S3Error` when the prefix cannot be listed in full. What was published until then is in `outcome`.
   func publish(
     _ directory: RelativePath, with pass: PublishPass, except watched: Set<RelativePath>,
-    markers: inout DirtySet.Batch, noting outcome: inout PassOutcome, settled: ([RelativePath]) -> Void
+    markers: inout DirtySet.Batch, noting outcome: inout PassOutcome, settled: ([RelativePath]) -> Void,
+    differing: ([LocalEntry]) -> Void = { _ in }
   ) async throws -> Findings {
     let (survey, extras) = try await surveyor.survey(directory) { differences in
-      var batch = await batch(from: differences.filter { !watched.contains($0.path) })
+      let copies = await content.settle(differences.filter { !watched.contains($0.path) }, width: width)
+      differing(copies.map(\.file))
+      var batch = Self.batch(of: copies)
       for (path, entry) in batch.entries where commitOrder.isMarker(path) {
         markers.entries[path] = entry
         batch.entries[path] = nil
@@ -44,12 +48,12 @@ struct Reconciler: Sendable {
   }
 
   /// What must be published.
-  private func batch(from differences: [Difference]) async -> DirtySet.Batch {
+  private static func batch(of copies: [ContentComparison.Copy]) -> DirtySet.Batch {
     let now = ContinuousClock.now
     let fresh = DirtyEntry(writing: .unknown, firstChange: now, lastChange: now)
     let absent = DirtyEntry(writing: .unknown, firstChange: now, lastChange: now, isNew: true)
     var batch = DirtySet.Batch()
-    for copy in await content.settle(differences, width: width) {
+    for copy in copies {
       batch.entries[copy.file.path] = copy.reason == .absent ? absent : fresh
     }
     return batch

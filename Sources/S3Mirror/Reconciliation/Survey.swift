@@ -108,6 +108,8 @@ struct Surveyor: Sendable {
   let wallClock: @Sendable () -> Int64
   /// Told of files with more than one name, where somebody wants to know.
   var links: LinkedNames?
+  /// Told of links that are followed, where somebody wants to know.
+  var followed: FollowedLinks?
   /// With markers an empty directory without one is a difference.
   var emptyDirectories = Options.EmptyDirectories.skip
   /// Told of markers that are there, where somebody wants to know.
@@ -184,8 +186,11 @@ struct Surveyor: Sendable {
   private func source(_ directory: RelativePath) -> any WalkSource {
     if let walk { return walk(directory) }
     // The file's directory may hold a great deal that is not asked for.
-    if case .file(let name, _) = mapping { return FileWalk(root: root, path: name, symlinks: symlinks) }
-    return TreeWalk(root: root, start: directory, filter: filter, symlinks: symlinks)
+    let onLink = followed?.observer
+    if case .file(let name, _) = mapping {
+      return FileWalk(root: root, path: name, symlinks: symlinks, onLink: onLink)
+    }
+    return TreeWalk(root: root, start: directory, filter: filter, symlinks: symlinks, onLink: onLink)
   }
 
   private func difference(_ pairing: Pairing, serverSkew: Int64) -> Difference? {

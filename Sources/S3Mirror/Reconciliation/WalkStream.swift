@@ -26,9 +26,14 @@ struct FileWalk: WalkSource {
   let root: TreeRoot
   let path: RelativePath
   let symlinks: SymlinkPolicy
+  private let onLink: TreeWalk.LinkObserver?
   private var isOver = false
 
-  init(root: TreeRoot, path: RelativePath, symlinks: SymlinkPolicy) {
+  init(
+    root: TreeRoot, path: RelativePath, symlinks: SymlinkPolicy,
+    onLink: TreeWalk.LinkObserver? = nil
+  ) {
+    self.onLink = onLink
     self.root = root
     self.path = path
     self.symlinks = symlinks
@@ -39,6 +44,9 @@ struct FileWalk: WalkSource {
     isOver = true
     do throws(TreeError) {
       guard let entry = try root.look(at: path, symlinks: symlinks) else { return [] }
+      if let onLink, try root.look(at: path, symlinks: .skip)?.kind == .symbolicLink {
+        onLink(path, entry.kind == .symbolicLink ? nil : entry)
+      }
       switch entry.kind {
       case .file: return [.file(path, entry.stamp)]
       case .directory: return [.directory(path)]

@@ -75,6 +75,7 @@ public struct UploadStatus: Sendable, Hashable {
   public var withheldDeletes: Int
   /// The age of the oldest change that is not published: what a crash now would cost. Nil when everything is.
   public var recoveryPoint: Duration?
-  /// Paths that audits found different from S3 though no event had told so. Above zero it is a bug.
+  /// Paths that audits, and the exit's comparison, found different from S3 though no event had told so. Above zero it
+  /// is a bug, or somebody else writes under the prefix.
   public var drift = 0
 }

@@ -14,6 +14,9 @@ public struct MirrorReport: Sendable, Hashable {
     public var failures: [MirrorError.Failure] = []
     /// Symbolic links, sockets, FIFOs and devices that were left out.
     public var skipped = 0
+    /// Paths that audits, and the exit's comparison, found different from S3 though no event had told so. Above zero
+    /// it is a bug, or somebody else writes under the prefix.
+    public var drift = 0
     public var ticks = 0
     /// Requests by S3 operation.
     public var requests: [String: Int] = [:]

@@ -1,6 +1,7 @@
 import LocalTree
 import Logging
 import MirrorModel
+import S3Client
 import Transfers
 
 /// What holds for a whole mirror.
@@ -21,6 +22,8 @@ public struct Options: Sendable {
   public var anonymous: Bool
   /// Let plain http go to hosts other than this one. Default false.
   public var allowInsecure: Bool
+  /// Whether signatures cover what is uploaded. Default ``PayloadSigning-swift.enum/automatic``.
+  public var payloadSigning: PayloadSigning
   /// How buckets are asked that a spec names no access for.
   public var access: BucketAccess
   /// What happens to uploads when the body throws. Default ``OnError-swift.enum/upload``.
@@ -79,6 +82,17 @@ public struct Options: Sendable {
   public var observer: (@Sendable (MirrorEvent) -> Void)?
   /// The environment that credentials and endpoints come from; nil is the process's own.
   public var environment: [String: String]?
+
+  public enum PayloadSigning: String, Sendable, Hashable, CaseIterable {
+    /// Not where TLS protects the bytes, or where they do not leave this host: there a SHA-256 of everything would only cost
+    /// processor time. Small bodies are covered always.
+    case automatic = "auto"
+    /// For services that take no unsigned payload (`UNSIGNED-PAYLOAD`; Amazon S3 API Reference, "Signature Calculations for
+    /// the Authorization Header").
+    case always
+    /// For services behind something that changes bodies on their way.
+    case never
+  }
 
   public enum OnError: String, Sendable, Hashable, CaseIterable {
     /// Publish what there is, delete nothing.
@@ -142,6 +156,7 @@ public struct Options: Sendable {
     region = nil
     anonymous = false
     allowInsecure = false
+    payloadSigning = .automatic
     access = BucketAccess()
     onError = .upload
     exitTimeout = nil
@@ -233,6 +248,16 @@ extension Options {
     let (seconds, attoseconds) = suspectWithin.components
     return Comparison(
       policy: compare.policy, suspicionWindow: seconds * 1_000_000_000 + attoseconds / 1_000_000_000)
+  }
+}
+
+extension Options.PayloadSigning {
+  var policy: S3Bucket.PayloadSigning {
+    switch self {
+    case .automatic: .automatic
+    case .always: .always
+    case .never: .never
+    }
   }
 }
 

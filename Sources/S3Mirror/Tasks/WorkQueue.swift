@@ -75,38 +75,52 @@ final class WorkQueue<Element: Sendable>: Sendable {
     await withTaskGroup(of: Void.self) { group in
       for place in 0..<max(1, width) {
         group.addTask(executorPreference: executors.isEmpty ? nil : executors[place % executors.count]) {
-          while let element = await self.next() { await body(element) }
+          var count = 0
+          while let element = await self.next() {
+            await body(element)
+            count += 1
+            // Bodies that never wait are not to keep the thread from everybody else who runs on it.
+            if count % 16 == 0 { await Task.yield() }
+          }
         }
       }
     }
   }
 
   private func next() async -> Element? {
-    let (element, isOver) = take()
-    if element != nil || isOver { return element }
-    return await withCheckedContinuation { continuation in
-      let found: Element?? = state.withLock { state in
-        if let element = state.waiting.popFirst() { return element }
-        if state.isFinished { return .some(nil) }
-        state.idle.append(continuation)
-        return nil
+    switch take(orLeave: nil) {
+    case .element(let element): element
+    case .end: nil
+    case .nothing:
+      await withCheckedContinuation { continuation in
+        switch take(orLeave: continuation) {
+        case .element(let element): continuation.resume(returning: element)
+        case .end: continuation.resume(returning: nil)
+        case .nothing: break
+        }
       }
-      if let found { continuation.resume(returning: found) }
     }
   }
 
-  /// What is at hand, without a wait.
-  private func take() -> (Element?, isOver: Bool) {
-    let (element, isOver, feeder) = state.withLock { state in
-      let element = state.waiting.popFirst()
-      var feeder: CheckedContinuation<Void, Never>?
-      if state.waiting.count <= capacity / 2 {
-        feeder = state.feeder
-        state.feeder = nil
+  private enum Taken {
+    case element(Element)
+    case end
+    case nothing
+  }
+
+  /// What is at hand; where there is nothing, `worker` is called with the next element, or at the end.
+  private func take(orLeave worker: CheckedContinuation<Element?, Never>?) -> Taken {
+    let (taken, feeder) = state.withLock { state -> (Taken, CheckedContinuation<Void, Never>?) in
+      guard let element = state.waiting.popFirst() else {
+        if state.isFinished { return (.end, nil) }
+        if let worker { state.idle.append(worker) }
+        return (.nothing, nil)
       }
-      return (element, state.isFinished && element == nil, feeder)
+      guard state.waiting.count <= capacity / 2 else { return (.element(element), nil) }
+      defer { state.feeder = nil }
+      return (.element(element), state.feeder)
     }
     feeder?.resume()
-    return (element, isOver)
+    return taken
   }
 }

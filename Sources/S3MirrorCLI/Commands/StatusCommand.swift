@@ -73,7 +73,7 @@ enum StatusTable {
     return upload.failures.map { "\(upload.name): failed: \($0.path): \($0.reason)" }
       + (more > 0 ? ["\(upload.name): and \(more) more failed"] : [])
       + (upload.drift > 0
-        ? ["\(upload.name): audits found \(upload.drift) changes that no event had told of"] : [])
+        ? ["\(upload.name): comparisons found \(upload.drift) changes that no event had told of"] : [])
   }
 
   private static func amount(_ files: Int, _ bytes: Int64) -> String {

@@ -28,9 +28,7 @@ struct UploadCommand: AsyncParsableCommand {
       let supervisor = Supervisor()
       // There is nothing to finish but the upload itself, so the first signal changes nothing; without a word it would
       // seem lost.
-      supervisor.react { _ in
-        narrator.tell(.notice("\(label): it goes on to its end; a second signal leaves at once"))
-      }
+      supervisor.react { _ in narrator.tellOfFirstSignal(label) }
       supervisor.reactToSecond { _ in scope.abandon() }
       let report: MirrorReport
       do {

@@ -58,6 +58,7 @@ struct WatchCommand: AsyncParsableCommand {
     let supervisor = Supervisor()
     try await scope.enter(under: supervisor, onFirst: .finish) { try await scope.enter(labelled: specs) }
     await supervisor.firstArrival()
+    narrator.tellOfFirstSignal(mirror.name ?? "watch")
     let report = await scope.exit(.returned)
     narrator.tell(report)
     if let signal = supervisor.secondSignal { throw ExitStatus.signal(signal) }

@@ -17,7 +17,13 @@ private final class LentWriter: Sendable {
     }
   }
 
-  func closeLogs() { writer.withLock { $0.closeLogs() } }
+  /// Closes what is open, and gives hidden names back.
+  func finish(below tree: String) {
+    writer.withLock { writer in
+      writer.closeLogs()
+      HiddenNames.reveal(below: tree, by: writer.names)
+    }
+  }
 }
 
 extension TreeOperation {
@@ -89,8 +95,7 @@ struct ScriptedRun {
       default: writer.perform([operation])
       }
     }
-    writer.closeLogs()
-    HiddenNames.reveal(below: mirror.tree)
+    writer.finish(below: mirror.tree)
     try await mirror.settle()
     if maxWatches != nil {
       // What is polled is compared at the pass after the one that asked for it.

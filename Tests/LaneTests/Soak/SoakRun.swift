@@ -19,6 +19,11 @@ struct SoakRun {
   var isLimited = false
   var interval: Duration = .milliseconds(120)
   var emphasis = SoakTests.emphasis
+  /// Whether what writers do to names is recorded, for which they wait for one another.
+  var isJournaled = true
+  var auditInterval: Duration?
+  var retries = RetryPolicy()
+  var singleThreshold: Int64 = 5 << 20
 
   private final class Finished: Sendable {
     private let writers = Mutex(0)
@@ -37,8 +42,14 @@ struct SoakRun {
     /// What the mirror knew about each difference.
     var explanations: [String: String] = [:]
     var torn: [WitnessStore.Sighting] = []
-    /// Versions in the middle of a change that went out under a proof that says "at rest".
-    var wronglyProved: [String] = []
+    var oracle = SoakOracle.Findings()
+    /// Where the oracle knows the tree wrongly.
+    var doubts: [String] = []
+    /// Operations that took effect, by kind.
+    var successes: [String: Int] = [:]
+    var audits = 0
+    /// What was said of drift.
+    var driftNotices: [String] = []
     var failures: [MirrorError.Failure] = []
     var looked = 0
     var snapshots = 0
@@ -48,18 +59,21 @@ struct SoakRun {
     var markerHistory: [WitnessStore.Request] = []
     var checkpointsRead: Set<String> = []
     var report = MirrorReport.Upload(name: "")
-
   }
 
-  func run(over store: any ObjectStore, prefix: String) async throws -> Outcome {
-    let witness = WitnessStore(store, prefix: prefix)
+  /// - Parameter service: sends each request once.
+  func run(over service: any ObjectStore, prefix: String) async throws -> Outcome {
+    let witness = WitnessStore(service, prefix: prefix)
+    // What the test reads itself is not the subject.
+    let store = RetryingStore(service, policy: RetryPolicy(maxAttempts: 20, baseSeconds: 0.01))
     var configuration = LaneUnderTest.Configuration(interval: interval)
     configuration.prefix = prefix
     configuration.maxWatches = maxWatches
-    configuration.singleThreshold = 5 << 20
+    configuration.singleThreshold = singleThreshold
     configuration.partBytes = 5 << 20
     configuration.openFileGrace = .milliseconds(50)
-    let mirror = try await LaneUnderTest(witness, configuration)
+    configuration.auditInterval = auditInterval
+    let mirror = try await LaneUnderTest(RetryingStore(witness, policy: retries), configuration)
     try await mirror.start()
     var outcome = Outcome()
     let reader = MarkerReader(store: store, prefix: prefix)
@@ -72,7 +86,7 @@ struct SoakRun {
       }
       return findings
     }
-    try await write(to: mirror)
+    outcome.successes = try await write(to: mirror)
     written.note()
     for finding in try await reading.value {
       switch finding {
@@ -91,8 +105,8 @@ struct SoakRun {
     let before = picture.differencesByPath(from: try await store.contents(under: prefix))
     outcome.differencesBeforeExit = before.values.sorted()
     for (path, difference) in before {
-      outcome.histories[difference] = witness.requests(about: prefix + path)
-      outcome.explanations[difference] = await explanation(of: RelativePath(path), in: mirror)
+      outcome.histories[difference] = witness.requests(about: prefix + path.string)
+      outcome.explanations[difference] = await explanation(of: path, in: mirror)
     }
     outcome.unguarded = try await mirror.unguardedDirectories()
     outcome.report = await mirror.finish()
@@ -100,15 +114,14 @@ struct SoakRun {
     outcome.differences = picture.differences(from: try await store.contents(under: prefix))
     if !outcome.brokenMarkers.isEmpty { outcome.markerHistory = witness.requestsAboutMarkers() }
     outcome.torn = witness.torn
-    outcome.looked = witness.looked
-    let records = try mirror.records()
-    for sighting in witness.unfinished {
-      let proofs = records.filter { $0.etag == sighting.etag && $0.operation == .upload }.compactMap(\.proof)
-      outcome.snapshots += 1
-      for proof in proofs where proof != PublicationProof.reread.rawValue {
-        outcome.wronglyProved.append("\(sighting.key): \(sighting.verdict), \(proof)")
-      }
-    }
+    outcome.looked = witness.sightings.count
+    outcome.snapshots = witness.unfinished.count
+    outcome.driftNotices = mirror.notices.texts.filter { $0.contains("no event told so") }
+    outcome.audits = mirror.notices.passes.count { $0.kind == .audit }
+    let history = try isJournaled ? NameHistory(NameJournal(in: mirror.directory).records()) : nil
+    let oracle = SoakOracle(records: try mirror.records(), prefix: prefix, history: history)
+    outcome.oracle = oracle.judge(witness.sightings)
+    outcome.doubts = oracle.doubts(about: picture)
     try mirror.removeDirectory()
     return outcome
   }
@@ -135,16 +148,20 @@ struct SoakRun {
   }
 
   /// Every writer is a process of its own, at its own speed; two roam the tree, the others overlap in parts of it.
-  private func write(to mirror: LaneUnderTest) async throws {
+  ///
+  /// - Returns: how many operations of each kind took effect.
+  private func write(to mirror: LaneUnderTest) async throws -> [String: Int] {
     let finished = Finished()
     let writers = writers
+    let processes = (0..<writers).map { writer in
+      WriterProcess(
+        directory: mirror.directory, seed: seed &* 1000 &+ UInt64(writer),
+        work: .random(
+          operations: operations / writers, restMicroseconds: [0, 200, 1_000, 3_000][writer % 4]),
+        home: writer < 2 ? nil : writer % 6, emphasis: emphasis, isJournaled: isJournaled)
+    }
     await withTaskGroup(of: Void.self) { group in
-      for writer in 0..<writers {
-        let process = WriterProcess(
-          directory: mirror.directory, seed: seed &* 1000 &+ UInt64(writer),
-          work: .random(
-            operations: operations / writers, restMicroseconds: [0, 200, 1_000, 3_000][writer % 4]),
-          home: writer < 2 ? nil : writer % 6, emphasis: emphasis)
+      for process in processes {
         group.addTask {
           await Self.recordingFailure { try await process.run() }
           finished.note()
@@ -152,7 +169,8 @@ struct SoakRun {
         }
       }
       let trainer = WriterProcess(
-        directory: mirror.directory, seed: seed ^ 0x5EED, work: .train, emphasis: emphasis)
+        directory: mirror.directory, seed: seed ^ 0x5EED, work: .train, emphasis: emphasis,
+        isJournaled: isJournaled)
       group.addTask { await Self.recordingFailure { try await trainer.run() } }
       let (seed, overflows) = (seed, overflows)
       group.addTask {
@@ -173,7 +191,11 @@ struct SoakRun {
         }
       }
     }
-    HiddenNames.reveal(below: mirror.tree)
+    let journal = isJournaled ? try NameJournal(in: mirror.directory) : nil
+    HiddenNames.reveal(below: mirror.tree, by: NameCalls(journal: journal))
+    return try processes.reduce(into: [:]) { sum, process in
+      sum.merge(try process.successes(), uniquingKeysWith: +)
+    }
   }
 
   private static func recordingFailure(of body: () async throws -> Void) async {

@@ -10,37 +10,39 @@ import TestSupport
 struct Trainer {
   let root: String
   let versions: VersionCounter
+  let names: NameCalls
   private var checkpoints: [String] = []
 
-  init(root: String, versions: VersionCounter) {
+  init(root: String, versions: VersionCounter, journal: NameJournal? = nil) {
     self.root = root + "/runs"
     self.versions = versions
-    mkdir(self.root, 0o755)
+    names = NameCalls(journal: journal)
+    _ = names.makeDirectory(self.root)
   }
 
   mutating func step(_ number: Int, using random: inout SplitMix64) {
     let name = "ckpt-\(number)"
     // Half of them under a temporary name first, as many frameworks do.
     let place = random.below(2) == 0 ? root + "/tmp-\(number)" : root + "/" + name
-    mkdir(place, 0o755)
+    _ = names.makeDirectory(place)
     var manifest = ""
     for shard in 0..<(1 + random.below(4)) {
       let version = versions.next()
       let content = SelfDescribingContent.bytes(.whole, number: version, length: 100 + random.below(20_000))
-      write(content, to: place + "/shard-\(shard)", pause: UInt32(random.below(3_000)))
+      write(content, version, to: place + "/shard-\(shard)", pause: UInt32(random.below(3_000)))
       manifest += "shard-\(shard) \(version)\n"
     }
     write(Array((manifest + "end\n").utf8), to: place + "/DONE", pause: UInt32(random.below(3_000)))
-    if place != root + "/" + name { rename(place, root + "/" + name) }
+    if place != root + "/" + name { _ = names.rename(place, to: root + "/" + name) }
     // In place, so that half of it can be seen.
     write(Array("\(name)\nend\n".utf8), to: root + "/latest", pause: UInt32(random.below(8_000)))
     checkpoints.append(name)
     if checkpoints.count > 2 { remove(checkpoints.removeFirst()) }
   }
 
-  private func write(_ bytes: [UInt8], to path: String, pause: UInt32) {
-    let descriptor = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0o644)
-    guard descriptor >= 0 else { return }
+  private func write(_ bytes: [UInt8], _ version: UInt64? = nil, to path: String, pause: UInt32) {
+    guard let descriptor = names.open(path, O_TRUNC) else { return }
+    if let version { names.begins(version, on: descriptor) }
     let half = bytes.count / 2
     for range in [0..<half, half..<bytes.count] {
       _ = bytes[range].withUnsafeBytes { Glibc.write(descriptor, $0.baseAddress, $0.count) }
@@ -50,8 +52,10 @@ struct Trainer {
   }
 
   private func remove(_ name: String) {
-    for file in ["DONE"] + (0..<4).map({ "shard-\($0)" }) { unlink(root + "/" + name + "/" + file) }
-    rmdir(root + "/" + name)
+    for file in ["DONE"] + (0..<4).map({ "shard-\($0)" }) {
+      _ = names.unlink(root + "/" + name + "/" + file)
+    }
+    _ = names.removeDirectory(root + "/" + name)
   }
 }
 
@@ -59,6 +63,11 @@ struct Trainer {
 struct MarkerReader {
   let store: any ObjectStore
   let prefix: String
+
+  /// What is no marker.
+  static func isSelfDescribing(_ path: String) -> Bool {
+    !path.hasSuffix("/DONE") && !path.hasSuffix("/latest")
+  }
 
   enum Finding: Sendable, Hashable {
     /// Everything that was named was there.

@@ -25,16 +25,21 @@ enum TreeOperation: Sendable, Hashable {
   case append(String, blocks: Int, staysOpen: Bool)
   case closeLogs
   case truncate(String, bytes: Int)
+  /// By truncate(2), which opens nothing and so closes nothing.
+  case truncateByName(String, bytes: Int)
   case rename(String, to: String)
   case exchange(String, with: String)
   case link(String, to: String)
-  case symlink(String)
+  case symlink(String, to: String)
   case unlink(String)
   case removeTree(String)
   case makeDirectories(String)
   case burst(String, files: Int)
   case moveOut(String)
-  case moveIn(String)
+  /// To what was moved out of this path: the file, or one of this name below the directory; nothing tells of it.
+  case writeOutside(String, name: String, bytes: Int)
+  /// What was moved out of a path, perhaps to another.
+  case moveIn(String, to: String)
   case touch(String)
   case chmod(String, UInt32)
   /// A path some twenty directories below this one, and a file at its end.
@@ -58,6 +63,20 @@ enum TreeOperation: Sendable, Hashable {
 }
 
 extension TreeOperation {
+  /// Its case, and the mode of a write: what successes are counted by.
+  var kind: String {
+    if case .write(_, _, let mode, _, _) = self { return "write \(mode)" }
+    return Mirror(reflecting: self).children.first?.label ?? "\(self)"
+  }
+
+  /// Every kind that a random run may have.
+  static let kinds =
+    WriteMode.allCases.map { "write \($0)" } + [
+      "append", "closeLogs", "truncate", "rename", "exchange", "link", "symlink", "unlink", "removeTree",
+      "makeDirectories", "burst", "moveOut", "writeOutside", "moveIn", "touch", "chmod", "deepTree",
+      "fileToDirectory", "directoryToFile", "linkUnnamed", "makeNode", "hide", "unhide",
+    ]
+
   /// How often what happens, in parts of 100 and a rest that writes.
   ///
   /// - Parameter home: the directory at the top that a writer mostly stays in; nil where it is at home everywhere.
@@ -71,20 +90,22 @@ extension TreeOperation {
     switch random.below(100) {
     case 0..<11: return .append(file(), blocks: 1 + random.below(20), staysOpen: random.below(3) == 0)
     case 11..<13: return .closeLogs
-    case 13..<16: return .truncate(path(), bytes: random.below(3000))
+    case 13..<15: return .truncate(path(), bytes: random.below(3000))
+    case 15..<16: return .truncateByName(path(), bytes: random.below(3000))
     case 16..<28: return .rename(path(), to: path())
     case 28..<30: return .rename(file(), to: file())
     case 30..<31: return .exchange(path(), with: path())
     case 31..<34: return .link(path(), to: file())
-    case 34..<36: return .symlink(path() + "-link")
+    case 34..<36: return randomSymlink(at: path(), using: &random)
     case 36..<43: return .unlink(path())
     case 43..<45: return .removeTree(path())
     case 45..<50: return .makeDirectories(path())
     case 50..<51: return .burst(path(), files: 5 + random.below(60))
     case 51..<53: return .moveOut(path())
-    case 53..<55: return .moveIn(path())
-    case 55..<57: return .touch(path())
-    case 57..<60: return randomRarity(at: path(), and: path(), using: &random)
+    case 53..<55: return randomReturn(of: path(), or: path(), using: &random)
+    case 55..<57: return .writeOutside(path(), name: "n\(random.below(4))", bytes: random.below(3000))
+    case 57..<58: return .touch(path())
+    case 58..<61: return randomRarity(at: path(), and: path(), using: &random)
     default: return randomWrite(to: file(), using: &random)
     }
   }
@@ -103,6 +124,19 @@ extension TreeOperation {
         path(), bytes: random.below(6_000), [.inPlace, .mapped, .truncating][random.below(3)],
         pieces: 1 + random.below(4), pauseMicroseconds: random.below(8) == 0 ? 45_000 : 500)
     }
+  }
+
+  /// To nothing, or to the file or directory beside it whose name it lengthens.
+  private static func randomSymlink(at path: String, using random: inout SplitMix64) -> TreeOperation {
+    let name = path.split(separator: "/").last.map(String.init) ?? path
+    return .symlink(path + "-link", to: random.below(3) == 0 ? "nowhere" : name)
+  }
+
+  /// Under the name that it had, or under another.
+  private static func randomReturn(
+    of path: String, or other: String, using random: inout SplitMix64
+  ) -> TreeOperation {
+    .moveIn(path, to: random.below(2) == 0 ? path : other)
   }
 
   private static func randomRarity(

@@ -1,36 +1,40 @@
 import Foundation
 import Glibc
+import MirrorModel
 
 /// The regular files of a tree as the test itself reads them, and the names that hold something else.
+///
+/// Of two spellings that Swift's strings call equal (NFC and NFD), a tree and a bucket may hold both.
 struct TreePicture {
-  var files: [String: [UInt8]] = [:]
+  var files: [RelativePath: [UInt8]] = [:]
   /// Symbolic links: what was published under their names, and below, is nobody's business (SPEC 5: no absence).
-  var links: Set<String> = []
+  var links: Set<RelativePath> = []
 
   init(of root: String) throws {
-    try read(root, "")
+    try read(root, .root)
   }
 
-  private mutating func read(_ root: String, _ relative: String) throws {
-    for name in try FileManager.default.contentsOfDirectory(atPath: root + "/" + relative) {
-      let path = relative.isEmpty ? name : relative + "/" + name
+  private mutating func read(_ root: String, _ relative: RelativePath) throws {
+    for name in try FileManager.default.contentsOfDirectory(atPath: root + "/" + relative.string) {
+      let path = relative.appending(name)
       var status = stat()
-      guard lstat(root + "/" + path, &status) == 0 else { continue }
+      guard lstat(root + "/" + path.string, &status) == 0 else { continue }
       switch status.st_mode & S_IFMT {
       case S_IFDIR: try read(root, path)
-      case S_IFREG: files[path] = Array(try Data(contentsOf: URL(fileURLWithPath: root + "/" + path)))
+      case S_IFREG:
+        files[path] = Array(try Data(contentsOf: URL(fileURLWithPath: root + "/" + path.string)))
       default: links.insert(path)
       }
     }
   }
 
   /// What differs from the objects of a bucket, a line each.
-  func differences(from objects: [String: [UInt8]]) -> [String] {
+  func differences(from objects: [RelativePath: [UInt8]]) -> [String] {
     differencesByPath(from: objects).values.sorted()
   }
 
-  func differencesByPath(from objects: [String: [UInt8]]) -> [String: String] {
-    var lines: [String: String] = [:]
+  func differencesByPath(from objects: [RelativePath: [UInt8]]) -> [RelativePath: String] {
+    var lines: [RelativePath: String] = [:]
     for (path, bytes) in files {
       guard let object = objects[path] else {
         lines[path] = "missing \(path) (\(SelfDescribingContent.verdict(on: bytes)))"
@@ -45,8 +49,7 @@ struct TreePicture {
     return lines
   }
 
-  private func isBelowLink(_ path: String) -> Bool {
-    let names = path.split(separator: "/")
-    return names.indices.contains { links.contains(names[...$0].joined(separator: "/")) }
+  private func isBelowLink(_ path: RelativePath) -> Bool {
+    ([path] + path.ancestors).contains(where: links.contains)
   }
 }

@@ -6,102 +6,108 @@ import Glibc
 final class TreeWriter {
   let root: String
   let outside: String
+  let names: NameCalls
   private let versions: VersionCounter
   private var logs: [Int32] = []
-  private(set) var performed = 0
 
-  init(root: String, outside: String, versions: VersionCounter) {
+  /// - Parameter journal: where every change of names is recorded; nil where nobody asks.
+  init(root: String, outside: String, versions: VersionCounter, journal: NameJournal? = nil) {
     self.root = root
     self.outside = outside
     self.versions = versions
+    names = NameCalls(journal: journal)
   }
 
   deinit { closeLogs() }
 
-  func perform(_ operation: TreeOperation) {
-    performed += 1
+  /// Whether it took effect.
+  @discardableResult
+  func perform(_ operation: TreeOperation) -> Bool {
+    func inside(_ path: String) -> String { root + "/" + path }
     switch operation {
     case .write(let path, let bytes, let mode, let pieces, let pause):
-      write(root + "/" + path, bytes, mode, pieces: pieces, pause: pause)
+      return write(inside(path), bytes, mode, pieces: pieces, pause: pause)
     case .append(let path, let blocks, let staysOpen):
-      append(root + "/" + path, blocks: blocks, staysOpen: staysOpen)
-    case .closeLogs: closeLogs()
-    case .truncate(let path, let bytes): truncate(root + "/" + path, to: bytes)
-    case .rename(let from, let to): _ = Glibc.rename(root + "/" + from, root + "/" + to)
-    case .exchange(let one, let other): _ = exchangeNames(root + "/" + one, root + "/" + other)
-    case .link(let from, let to): _ = Glibc.link(root + "/" + from, root + "/" + to)
-    case .symlink(let path): _ = Glibc.symlink("nowhere", root + "/" + path)
-    case .unlink(let path): _ = Glibc.unlink(root + "/" + path)
-    case .removeTree(let path): removeTree(root + "/" + path)
-    case .makeDirectories(let path): makeDirectories(root + "/" + path)
-    case .burst(let path, let files): burst(root + "/" + path, files: files)
-    case .moveOut(let path): _ = Glibc.rename(root + "/" + path, outside + "/" + flat(path))
-    case .moveIn(let path): _ = Glibc.rename(outside + "/" + flat(path), root + "/" + path)
-    case .touch(let path): _ = utimes(root + "/" + path, nil)
-    case .chmod(let path, let mode): _ = Glibc.chmod(root + "/" + path, mode)
-    case .deepTree(let path): deepTree(root + "/" + path)
-    case .fileToDirectory(let path): fileToDirectory(root + "/" + path)
+      return append(inside(path), blocks: blocks, staysOpen: staysOpen)
+    case .closeLogs: return closeLogs()
+    case .truncate(let path, let bytes): return truncate(inside(path), to: bytes)
+    case .truncateByName(let path, let bytes): return truncateByName(inside(path), to: bytes)
+    case .rename(let from, let to): return names.rename(inside(from), to: inside(to))
+    case .exchange(let one, let other): return names.exchange(inside(one), with: inside(other))
+    case .link(let from, let to): return names.link(inside(from), to: inside(to))
+    case .symlink(let path, let target): return names.symlink(inside(path), to: target)
+    case .unlink(let path): return names.unlink(inside(path))
+    case .removeTree(let path): return removeTree(inside(path))
+    case .makeDirectories(let path): return makeDirectories(inside(path))
+    case .burst(let path, let files): return burst(inside(path), files: files)
+    case .moveOut(let path): return names.rename(inside(path), to: outside + "/" + flat(path))
+    case .writeOutside(let path, let name, let bytes):
+      return writeOutside(outside + "/" + flat(path), name, bytes: bytes)
+    case .moveIn(let path, let new): return names.rename(outside + "/" + flat(path), to: inside(new))
+    case .touch(let path): return utimes(inside(path), nil) == 0
+    case .chmod(let path, let mode): return Glibc.chmod(inside(path), mode) == 0
+    case .deepTree(let path): return deepTree(inside(path))
+    case .fileToDirectory(let path): return fileToDirectory(inside(path))
     case .directoryToFile(let path, let bytes):
-      removeTree(root + "/" + path)
-      write(root + "/" + path, bytes, .inPlace, pieces: 1, pause: 0)
-    case .linkUnnamed(let path, let bytes): linkUnnamed(root + "/" + path, bytes: bytes)
-    case .makeNode(let path): _ = mknod(root + "/" + path, S_IFREG | 0o644, 0)
-    case .hide(let path): HiddenNames.rename(root + "/" + path, to: HiddenNames.hidden(root + "/" + path))
+      let isRemoved = removeTree(inside(path))
+      return write(inside(path), bytes, .inPlace, pieces: 1, pause: 0) && isRemoved
+    case .linkUnnamed(let path, let bytes): return linkUnnamed(inside(path), bytes: bytes)
+    case .makeNode(let path): return names.makeNode(inside(path))
+    case .hide(let path):
+      return names.rename(Array(inside(path).utf8), to: HiddenNames.hidden(inside(path)))
     case .unhide(let path, let new):
-      HiddenNames.rename(HiddenNames.hidden(root + "/" + path), to: root + "/" + new)
-    case .flush, .late, .overflow: break
+      return names.rename(HiddenNames.hidden(inside(path)), to: Array(inside(new).utf8))
+    case .flush, .late, .overflow: return false
     }
   }
 
-  func closeLogs() {
+  @discardableResult
+  func closeLogs() -> Bool {
     for log in logs { close(log) }
-    logs = []
+    defer { logs = [] }
+    return !logs.isEmpty
   }
 
   // MARK: Writing
 
-  /// Opens for writing and takes the lock; nil where that is not possible now.
-  func session(_ path: String, _ flags: Int32 = 0) -> Int32? {
-    let descriptor = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK | flags, 0o644)
-    guard descriptor >= 0 else { return nil }
-    guard flock(descriptor, LOCK_EX | LOCK_NB) == 0 else {
-      close(descriptor)
-      return nil
-    }
-    return descriptor
-  }
-
   func write(
     _ path: String, _ bytes: Int, _ mode: TreeOperation.WriteMode, pieces: Int, pause: UInt32
-  ) {
+  ) -> Bool {
     switch mode {
     case .replacing:
       let temporary = path + ".tmp"
-      guard let descriptor = session(temporary, O_EXCL) else { return }
-      put(version(bytes), to: descriptor, pieces: pieces, pause: pause)
+      guard let descriptor = names.open(temporary, O_EXCL) else { return false }
+      put(version(bytes, on: descriptor), to: descriptor, pieces: pieces, pause: pause)
       close(descriptor)
-      if Glibc.rename(temporary, path) != 0 { _ = Glibc.unlink(temporary) }
+      if names.rename(temporary, to: path) { return true }
+      _ = names.unlink(temporary)
+      return false
     case .mapped:
-      guard let descriptor = session(path) else { return }
+      guard let descriptor = names.open(path) else { return false }
       let size = Int(lseek(descriptor, 0, SEEK_END))
       if size >= SelfDescribingContent.blockBytes {
-        putThroughMapping(version(size), to: descriptor, pieces: pieces, pause: pause)
-      } else {
-        put(version(bytes), to: descriptor, pieces: pieces, pause: pause)
-        close(descriptor)
+        putThroughMapping(version(size, on: descriptor), to: descriptor, pieces: pieces, pause: pause)
+        return true
       }
+      put(version(bytes, on: descriptor), to: descriptor, pieces: pieces, pause: pause)
+      close(descriptor)
+      return false
     case .truncating, .inPlace:
-      guard let descriptor = session(path) else { return }
+      guard let descriptor = names.open(path) else { return false }
+      let content = version(bytes, on: descriptor)
       if mode == .truncating { ftruncate(descriptor, 0) }
-      let content = version(bytes)
       put(content, to: descriptor, pieces: pieces, pause: pause)
       if mode == .inPlace { ftruncate(descriptor, off_t(content.count)) }
       close(descriptor)
+      return true
     }
   }
 
-  func version(_ bytes: Int) -> [UInt8] {
-    SelfDescribingContent.bytes(.whole, number: versions.next(), length: bytes)
+  /// A new version for an open file.
+  func version(_ bytes: Int, _ kind: SelfDescribingContent.Kind = .whole, on descriptor: Int32) -> [UInt8] {
+    let number = versions.next()
+    names.begins(number, on: descriptor)
+    return SelfDescribingContent.bytes(kind, number: number, length: bytes)
   }
 
   func put(_ content: [UInt8], to descriptor: Int32, pieces: Int, pause: UInt32) {
@@ -134,8 +140,8 @@ final class TreeWriter {
     }
   }
 
-  private func append(_ path: String, blocks: Int, staysOpen: Bool) {
-    guard let descriptor = session(path, O_APPEND) else { return }
+  private func append(_ path: String, blocks: Int, staysOpen: Bool) -> Bool {
+    guard let descriptor = names.open(path, O_APPEND) else { return false }
     var head = [UInt8](repeating: 0, count: SelfDescribingContent.blockBytes)
     let size = Int(lseek(descriptor, 0, SEEK_END))
     let count = pread(descriptor, &head, head.count, 0)
@@ -148,30 +154,44 @@ final class TreeWriter {
         bytes += SelfDescribingContent.block(known.number, index: UInt64(index))
       }
     } else {
+      bytes = version((blocks + 1) * SelfDescribingContent.blockBytes, .log, on: descriptor)
       ftruncate(descriptor, 0)
-      bytes = SelfDescribingContent.bytes(
-        .log, number: versions.next(), length: (blocks + 1) * SelfDescribingContent.blockBytes)
     }
     _ = bytes.withUnsafeBytes { Glibc.write(descriptor, $0.baseAddress, $0.count) }
     if staysOpen, logs.count < 3 { logs.append(descriptor) } else { close(descriptor) }
+    return true
   }
 
-  private func truncate(_ path: String, to bytes: Int) {
-    guard let descriptor = session(path) else { return }
-    let content = SelfDescribingContent.bytes(.cut, number: versions.next(), length: bytes + 500)
+  private func truncate(_ path: String, to bytes: Int) -> Bool {
+    guard let descriptor = names.open(path) else { return false }
+    let content = version(bytes + 500, .cut, on: descriptor)
     ftruncate(descriptor, 0)
     put(content, to: descriptor, pieces: 1, pause: 0)
     ftruncate(descriptor, off_t(max(bytes, SelfDescribingContent.blockBytes)))
     close(descriptor)
+    return true
+  }
+
+  /// Cuts a file that nobody has open for writing, after a close of its own.
+  private func truncateByName(_ path: String, to bytes: Int) -> Bool {
+    guard truncate(path, to: bytes + 500) else { return false }
+    // A lock needs no writer. The name under /proc is the locked file's, whatever became of its own.
+    let descriptor = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK)
+    guard descriptor >= 0 else { return false }
+    defer { close(descriptor) }
+    var head = [UInt8](repeating: 0, count: SelfDescribingContent.blockBytes)
+    guard flock(descriptor, LOCK_EX | LOCK_NB) == 0, pread(descriptor, &head, head.count, 0) == head.count,
+      SelfDescribingContent.readHeader(head)?.kind == .cut
+    else { return false }
+    return Glibc.truncate(
+      "/proc/self/fd/\(descriptor)", off_t(max(bytes, SelfDescribingContent.blockBytes))) == 0
   }
 
   /// What most programs call an atomic write where the filesystem knows O_TMPFILE (open(2)).
-  private func linkUnnamed(_ path: String, bytes: Int) {
-    // O_TMPFILE, which Glibc's module does not show: 020000000 and O_DIRECTORY.
-    let descriptor = open(root, O_RDWR | O_CLOEXEC | O_DIRECTORY | 0o20000000, 0o644)
-    guard descriptor >= 0, flock(descriptor, LOCK_EX | LOCK_NB) == 0 else { return }
-    put(version(bytes), to: descriptor, pieces: 1, pause: 0)
-    _ = linkat(AT_FDCWD, "/proc/self/fd/\(descriptor)", AT_FDCWD, path, AT_SYMLINK_FOLLOW)
-    close(descriptor)
+  private func linkUnnamed(_ path: String, bytes: Int) -> Bool {
+    guard let descriptor = names.openUnnamed(in: root) else { return false }
+    defer { close(descriptor) }
+    put(version(bytes, on: descriptor), to: descriptor, pieces: 1, pause: 0)
+    return names.name(descriptor, path)
   }
 }

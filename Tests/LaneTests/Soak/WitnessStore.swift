@@ -1,13 +1,40 @@
+import MirrorModel
 import S3Client
 import Synchronization
 import TestSupport
 
-/// Looks at every object as it comes into being, and keeps what was no version at rest.
+/// Looks at every object as it comes into being. It stands below the retries, so that it sees what an attempt left behind
+/// whose answer was lost.
 final class WitnessStore: ObjectStore {
-  struct Sighting: Sendable, Hashable {
+  struct Sighting: Sendable, Hashable, CustomStringConvertible {
     var key: String
     var etag: String
-    var verdict: SelfDescribingContent.Verdict
+    /// Nil for a marker, which does not describe itself.
+    var verdict: SelfDescribingContent.Verdict?
+    /// When it had been made, by the clock of `NameJournal`.
+    var nanoseconds: UInt64
+    var way = Way.sent
+    /// The mirror never heard of it, so it has no record of it.
+    var isAnswerLost = false
+
+    var source: Source? {
+      if case .copied(let source) = way { source } else { nil }
+    }
+
+    var description: String {
+      "\(key) (\(etag)): \(verdict?.description ?? "a marker"), \(way)"
+    }
+  }
+
+  enum Way: Sendable, Hashable {
+    case sent
+    case copied(Source)
+  }
+
+  /// What a copy was made of, as the mirror named it.
+  struct Source: Sendable, Hashable {
+    var key: String
+    var etag: String?
   }
 
   /// A request that changes the bucket, and what came of it.
@@ -22,13 +49,13 @@ final class WitnessStore: ObjectStore {
   }
 
   private struct State {
-    var looked = 0
     var requests: [Request] = []
-    var unfinished: [Sighting] = []
-    var torn: [Sighting] = []
+    var sightings: [Sighting] = []
   }
 
   private let base: any ObjectStore
+  /// For its own looks, which nothing that befalls the mirror's requests may spoil.
+  private let patient: RetryingStore
   private let prefix: String
   private let start = ContinuousClock.now
   private let state = Mutex(State())
@@ -37,23 +64,44 @@ final class WitnessStore: ObjectStore {
   init(_ base: any ObjectStore, prefix: String) {
     self.base = base
     self.prefix = prefix
+    patient = RetryingStore(base, policy: RetryPolicy(maxAttempts: 20, baseSeconds: 0.01))
   }
 
   var bucket: String { base.bucket }
+  var executors: [any TaskExecutor] { base.executors }
 
-  /// Objects that were looked at.
-  var looked: Int { state.withLock { $0.looked } }
+  /// Every version that came into being, in the order of the answers.
+  var sightings: [Sighting] { state.withLock { $0.sightings } }
   /// Objects that held a file's bytes in the middle of a change.
-  var unfinished: [Sighting] { state.withLock { $0.unfinished } }
+  var unfinished: [Sighting] {
+    sightings.filter { sighting in
+      switch sighting.verdict {
+      case .unfinished, .overwriting: true
+      case .empty, .whole, .torn, nil: false
+      }
+    }
+  }
   /// Objects that held what no file ever held.
-  var torn: [Sighting] { state.withLock { $0.torn } }
+  var torn: [Sighting] {
+    sightings.filter { sighting in
+      if case .torn = sighting.verdict { true } else { false }
+    }
+  }
 
   func send<Operation: S3Operation>(_ operation: Operation) async throws -> Operation.Output {
-    let output = try await recording(operation)
+    let output: Operation.Output
+    do {
+      output = try await recording(operation)
+    } catch let error as S3Error where error.isRetryable {
+      if let key = Self.keyPublished(by: operation) {
+        try await look(at: key, after: operation, isAnswerLost: true)
+      }
+      throw error
+    }
     if let put = operation as? PutObject, let answer = output as? PutObject.Output {
       note(put.objectKey, answer.etag, try put.body.bytes(from: 0, limit: Int(put.body.byteCount)))
-    } else if operation is CompleteMultipartUpload || operation is CopyObject, let key = operation.key {
-      try await look(at: key)
+    } else if let key = Self.keyPublished(by: operation) {
+      try await look(at: key, after: operation)
     }
     return output
   }
@@ -118,39 +166,44 @@ final class WitnessStore: ObjectStore {
     return "\(output)"
   }
 
-  private func look(at key: String) async throws {
+  private static func keyPublished(by operation: some S3Operation) -> String? {
+    operation is PutObject || operation is CompleteMultipartUpload || operation is CopyObject
+      ? operation.key : nil
+  }
+
+  private func look(
+    at key: String, after operation: some S3Operation, isAnswerLost: Bool = false
+  ) async throws {
+    let copy = operation as? CopyObject
+    let way = copy.map { Way.copied(.init(key: $0.source.key, etag: $0.source.ifMatch)) } ?? .sent
     do {
-      let object = try await base.send(GetObject(key: key))
-      note(key, object.head.etag, object.body)
+      let object = try await patient.send(GetObject(key: key))
+      note(key, object.head.etag, object.body, way, isAnswerLost: isAnswerLost)
     } catch let error as S3Error where error.isNotFound {
-      // Deleted already, by a later pass.
+      // Deleted already, by a later pass; or it never came to be.
     }
   }
 
-  private func note(_ key: String, _ etag: String, _ bytes: [UInt8]) {
-    guard key.utf8.starts(with: prefix.utf8), !key.hasSuffix("/DONE"), !key.hasSuffix("/latest") else {
-      return
-    }
-    let verdict = SelfDescribingContent.verdict(on: bytes)
-    let sighting = Sighting(key: key, etag: etag, verdict: verdict)
-    state.withLock { state in
-      state.looked += 1
-      switch verdict {
-      case .empty, .whole: break
-      case .unfinished, .overwriting: state.unfinished.append(sighting)
-      case .torn: state.torn.append(sighting)
-      }
-    }
+  private func note(
+    _ key: String, _ etag: String, _ bytes: [UInt8], _ way: Way = .sent, isAnswerLost: Bool = false
+  ) {
+    guard key.utf8.starts(with: prefix.utf8) else { return }
+    let verdict = MarkerReader.isSelfDescribing(key) ? SelfDescribingContent.verdict(on: bytes) : nil
+    let sighting = Sighting(
+      key: key, etag: etag, verdict: verdict, nanoseconds: NameJournal.nanoseconds, way: way,
+      isAnswerLost: isAnswerLost)
+    state.withLock { $0.sightings.append(sighting) }
   }
 }
 
 extension ObjectStore {
   /// Every object under a prefix, by key without it.
-  func contents(under prefix: String) async throws -> [String: [UInt8]] {
-    var all: [String: [UInt8]] = [:]
+  func contents(under prefix: String) async throws -> [RelativePath: [UInt8]] {
+    var all: [RelativePath: [UInt8]] = [:]
     for try await page in listing(prefix: prefix) {
       for object in page.objects {
-        all[String(object.key.dropFirst(prefix.count))] = try await send(GetObject(key: object.key)).body
+        let path = RelativePath(String(object.key.dropFirst(prefix.count)))
+        all[path] = try await send(GetObject(key: object.key)).body
       }
     }
     return all

@@ -22,6 +22,8 @@ struct WriterProcess: Sendable, Codable {
   /// Mostly below `n<home>` of the tree; nil everywhere.
   var home: Int?
   var emphasis: TreeOperation.Emphasis
+  /// Whether changes of names wait for one another and are recorded.
+  var isJournaled = true
 
   private static let variable = "S3MIRROR_SOAK_WRITER"
 
@@ -36,6 +38,13 @@ struct WriterProcess: Sendable, Codable {
     }
   }()
 
+  /// How many operations of each kind took effect; once it has ended.
+  func successes() throws -> [String: Int] {
+    try JSONDecoder().decode([String: Int].self, from: Data(contentsOf: successesFile))
+  }
+
+  private var successesFile: URL { URL(fileURLWithPath: directory + "/successes-\(seed)") }
+
   /// Runs it in a process, and returns when that has ended.
   func run() async throws {
     // The whole name: others end in it.
@@ -48,16 +57,21 @@ struct WriterProcess: Sendable, Codable {
   func perform() throws {
     var random = SplitMix64(seed: seed)
     let versions = try VersionCounter(sharedAt: directory + "/versions")
+    let journal = isJournaled ? try NameJournal(in: directory) : nil
     switch work {
     case .random(let operations, let rest):
-      let writer = TreeWriter(root: directory + "/tree", outside: directory + "/outside", versions: versions)
+      let writer = TreeWriter(
+        root: directory + "/tree", outside: directory + "/outside", versions: versions, journal: journal)
+      var successes: [String: Int] = [:]
       for _ in 0..<operations {
-        writer.perform(.random(using: &random, home: home, emphasis: emphasis))
+        let operation = TreeOperation.random(using: &random, home: home, emphasis: emphasis)
+        if writer.perform(operation) { successes[operation.kind, default: 0] += 1 }
         if rest > 0 { usleep(UInt32.random(in: 0..<rest, using: &random)) }
       }
       writer.closeLogs()
+      try JSONEncoder().encode(successes).write(to: successesFile)
     case .train:
-      var trainer = Trainer(root: directory + "/tree", versions: versions)
+      var trainer = Trainer(root: directory + "/tree", versions: versions, journal: journal)
       var step = 0
       while access(directory + "/stop", F_OK) != 0 {
         step += 1

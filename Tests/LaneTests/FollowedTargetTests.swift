@@ -1,0 +1,307 @@
+import Foundation
+import Glibc
+import TestSupport
+import Testing
+
+@testable import S3Mirror
+
+/// What lies behind followed links has no watch: it is compared at each tick (Semantics, Symbolic links).
+@Suite struct FollowedTargetTests {
+  /// A mirror that follows links: `file` to `outside/file`, and `d` to `outside/d`, which holds `x`.
+  private func run(
+    interval: Duration? = nil, delete: Bool = true,
+    _ change: (inout LaneUnderTest.Configuration) -> Void = { _ in },
+    _ body: (LaneUnderTest, FakeObjectStore) async throws -> Void
+  ) async throws -> (report: MirrorReport.Upload, texts: [String: String]) {
+    let store = FakeObjectStore()
+    var configuration = LaneUnderTest.Configuration(interval: interval)
+    configuration.symlinks = .follow
+    configuration.delete = delete
+    change(&configuration)
+    let mirror = try await LaneUnderTest(store, configuration) { tree in
+      try #require(mkdir(tree + "/../outside/d", 0o755) == 0)
+      try #require(mkdir(tree + "/../outside/e", 0o755) == 0)
+      for file in ["file", "d/x", "e/y"] { try write(tree + "/../outside/" + file, file) }
+      try link(tree + "/file", to: "../outside/file")
+      try link(tree + "/d", to: "../outside/d")
+    }
+    try await mirror.start()
+    try await body(mirror, store)
+    let report = await mirror.finish()
+    try mirror.removeDirectory()
+    var texts: [String: String] = [:]
+    for key in await store.keys { texts[String(key.dropFirst(2))] = await store.text(key) }
+    return (report, texts)
+  }
+
+  private func link(_ path: String, to target: String) throws {
+    try #require(symlink(target, path) == 0)
+  }
+
+  private func write(_ path: String, _ text: String) throws {
+    try Data(text.utf8).write(to: URL(fileURLWithPath: path))
+  }
+
+  @Test func `a target that changes goes with the next ticks, and why is said once`() async throws {
+    _ = try await run(interval: .milliseconds(20)) { mirror, store in
+      for text in ["one", "two"] {
+        for file in ["file", "d/x", "d/new-\(text)"] {
+          try write(mirror.outside + "/" + file, text)
+          await mirror.wait(for: file, toBe: text, in: store)
+        }
+      }
+      let said = mirror.notices.texts.filter { $0.contains("symbolic links") }
+      #expect(said.count == 1)
+      #expect(said.first?.contains("d and 1 more links are compared with S3 at every tick") == true)
+    }
+  }
+
+  @Test(arguments: [nil, Duration.zero]) func `a flush publishes what changed behind links`(
+    interval: Duration?
+  ) async throws {
+    _ = try await run(interval: interval) { mirror, store in
+      for text in ["one", "two"] {
+        for file in ["file", "d/x"] { try write(mirror.outside + "/" + file, text) }
+        try await mirror.lane.flush()
+        for file in ["file", "d/x"] { #expect(await store.text("t/" + file) == text) }
+      }
+    }
+  }
+
+  @Test func `without an interval, targets are compared from time to time`()
+    async throws
+  {
+    _ = try await run(interval: .zero, { $0.pollInterval = .milliseconds(20) }) { mirror, store in
+      for text in ["one", "two"] {
+        for file in ["file", "d/x"] {
+          try write(mirror.outside + "/" + file, text)
+          await mirror.wait(for: file, toBe: text, in: store)
+        }
+      }
+    }
+  }
+
+  @Test func `without an interval, passes in between do not say that the comparing is over`() async throws {
+    _ = try await run(interval: .zero) { mirror, store in
+      for text in ["one", "two"] {
+        try await mirror.lane.flush()
+        try mirror.write("plain", text)
+        await mirror.wait(for: "plain", toBe: text, in: store)
+      }
+      #expect(mirror.notices.texts.count { $0.contains("symbolic links") } == 1)
+    }
+  }
+
+  @Test(arguments: [nil, Duration.zero]) func `a marker goes after what changed behind links before it`(
+    interval: Duration?
+  ) async throws {
+    _ = try await run(interval: interval) { mirror, store in
+      for text in ["one", "two"] {
+        await store.forgetCalls()
+        for file in ["file", "d/x"] { try write(mirror.outside + "/" + file, text) }
+        try mirror.write("latest", text)
+        if interval == nil { try await mirror.settle() }
+        await mirror.wait(for: "latest", toBe: text, in: store)
+        let puts = await store.calls.filter { $0.operation == "PutObject" }.compactMap(\.key)
+        #expect(Set(puts) == ["t/file", "t/d/x", "t/latest"])
+        #expect(puts.last == "t/latest")
+      }
+    }
+  }
+
+  enum Retargeting: CaseIterable { case unlinked, renamedOver }
+
+  @Test(arguments: Retargeting.allCases)
+  func `a link that leads elsewhere from now on takes its objects along`(way: Retargeting) async throws {
+    let end = try await run { mirror, store in
+      try write(mirror.outside + "/other", "other")
+      for (name, target) in [("file", "other"), ("d", "e")] {
+        switch way {
+        case .unlinked:
+          try #require(unlink(mirror.tree + "/" + name) == 0)
+          try link(mirror.tree + "/" + name, to: "../outside/" + target)
+        case .renamedOver:
+          try link(mirror.outside + "/link", to: "../outside/" + target)
+          try #require(rename(mirror.outside + "/link", mirror.tree + "/" + name) == 0)
+        }
+      }
+      try await mirror.settle()
+      #expect(await store.keys == ["t/d/y", "t/file"])
+      #expect(await store.text("t/file") == "other")
+      // The new targets are looked at as well.
+      for file in ["other", "e/y"] { try write(mirror.outside + "/" + file, "later") }
+      try await mirror.lane.flush()
+    }
+    #expect(end.texts == ["file": "later", "d/y": "later"])
+  }
+
+  @Test func `a link, a file and a directory may take each other's name`() async throws {
+    let end = try await run { mirror, store in
+      for name in ["file", "d"] {
+        try #require(unlink(mirror.tree + "/" + name) == 0)
+        try mirror.write(name, "plain")
+        try await mirror.settle()
+        #expect(await store.text("t/" + name) == "plain")
+        try mirror.remove(name)
+        try mirror.write(name + "/below", "below")
+        try await mirror.settle()
+        try mirror.remove(name)
+        try link(mirror.tree + "/" + name, to: "../outside/e")
+        try await mirror.settle()
+      }
+      #expect(await store.keys == ["t/d/y", "t/file/y"])
+      try #require(unlink(mirror.tree + "/d") == 0)
+      try link(mirror.tree + "/d", to: "../outside/file")
+      try await mirror.settle()
+      #expect(await store.keys == ["t/d", "t/file/y"])
+      try #require(unlink(mirror.tree + "/d") == 0)
+      try #require(mkdir(mirror.tree + "/d", 0o755) == 0)
+      try mirror.write("d/y", "plain")
+      try await mirror.settle()
+    }
+    #expect(end.texts == ["d/y": "plain", "file/y": "e/y"])
+  }
+
+  @Test(arguments: [true, false]) func `a link that is removed takes its objects along only with delete`(
+    delete: Bool
+  ) async throws {
+    let end = try await run(delete: delete) { mirror, store in
+      for name in ["file", "d"] { try #require(unlink(mirror.tree + "/" + name) == 0) }
+      try await mirror.settle()
+      #expect(await store.keys == (delete ? [] : ["t/d/x", "t/file"]))
+    }
+    #expect(end.texts.keys.sorted() == (delete ? [] : ["d/x", "file"]))
+    #expect(end.report.deleted == (delete ? 2 : 0))
+  }
+
+  @Test func `a link that is renamed, or whose directory is, takes its objects along`() async throws {
+    let end = try await run { mirror, store in
+      try #require(mkdir(mirror.tree + "/in", 0o755) == 0)
+      try link(mirror.tree + "/in/e", to: "../../outside/e")
+      try await mirror.settle()
+      try mirror.move("tree/d", "tree/moved")
+      try mirror.move("tree/in", "tree/out")
+      try await mirror.settle()
+      #expect(await store.keys == ["t/file", "t/moved/x", "t/out/e/y"])
+      try write(mirror.outside + "/d/x", "later")
+      try write(mirror.outside + "/e/y", "later")
+      try await mirror.lane.flush()
+    }
+    #expect(end.texts == ["file": "file", "moved/x": "later", "out/e/y": "later"])
+  }
+
+  @Test func `what is deleted behind a link goes at the exit`() async throws {
+    let end = try await run { mirror, store in
+      try write(mirror.outside + "/d/z", "z")
+      try #require(unlink(mirror.outside + "/d/x") == 0)
+      try await mirror.settle()
+      #expect(await store.keys == ["t/d/x", "t/d/z", "t/file"])
+    }
+    #expect(end.texts.keys.sorted() == ["d/z", "file"])
+  }
+
+  @Test func `a target that is lost keeps its objects, and is taken up when it is back`() async throws {
+    let end = try await run { mirror, store in
+      try mirror.move("outside/d", "outside/away")
+      try await mirror.settle()
+      // A link that is led to nothing has lost its target too.
+      try #require(unlink(mirror.tree + "/file") == 0)
+      try link(mirror.tree + "/file", to: "nowhere")
+      try await mirror.settle()
+      #expect(await store.keys == ["t/d/x", "t/file"])
+      try mirror.move("outside/away", "outside/d")
+      try write(mirror.outside + "/d/x", "back")
+      try await mirror.lane.flush()
+      #expect(await store.text("t/d/x") == "back")
+      try mirror.move("outside/d", "outside/away")
+    }
+    #expect(end.texts == ["d/x": "back", "file": "file"])
+  }
+
+  @Test(arguments: ["nowhere", "file", "../outside/file/x"])
+  func `a link is led to nothing by a missing name, a circle and a way through a file`(target: String)
+    async throws
+  {
+    let end = try await run { mirror, _ in
+      for name in ["file", "d"] {
+        try #require(unlink(mirror.tree + "/" + name) == 0)
+        try link(mirror.tree + "/" + name, to: target)
+      }
+      try await mirror.settle()
+      try write(mirror.tree + "/plain", "plain")
+      try await mirror.lane.flush()
+    }
+    #expect(end.texts == ["d/x": "d/x", "file": "file", "plain": "plain"])
+    #expect(end.report.failures == [])
+  }
+
+  @Test func `a file behind a link waits for its writer`() async throws {
+    _ = try await run { mirror, store in
+      let writer = open(mirror.outside + "/file", O_WRONLY | O_TRUNC | O_CLOEXEC)
+      try #require(Glibc.write(writer, "half", 4) == 4)
+      try await mirror.lane.flush()
+      #expect(await store.text("t/file") == "file")
+      try #require(Glibc.write(writer, " whole", 6) == 6)
+      close(writer)
+      try await mirror.lane.flush()
+      #expect(await store.text("t/file") == "half whole")
+    }
+  }
+
+  /// More than are compared one by one.
+  @Test func `of very many links each is looked at`() async throws {
+    _ = try await run { mirror, store in
+      for index in 0...1_000 {
+        try link(mirror.tree + "/link-\(index)", to: "../outside/\(index == 500 ? "other" : "file")")
+      }
+      try write(mirror.outside + "/other", "other")
+      try await mirror.settle()
+      try await mirror.lane.flush()
+      try write(mirror.outside + "/other", "changed")
+      try write(mirror.outside + "/d/x", "changed")
+      await store.forgetCalls()
+      try await mirror.lane.flush()
+      #expect(
+        await store.calls.filter { $0.operation == "PutObject" }.compactMap(\.key).sorted() == [
+          "t/d/x", "t/link-500",
+        ])
+    }
+  }
+
+  @Test func `a link behind a link that leads back above it is passed over`() async throws {
+    let end = try await run { mirror, _ in
+      try link(mirror.outside + "/d/up", to: "../../tree")
+      try mirror.write("plain", "plain")
+      try await mirror.settle()
+      try await mirror.settle()
+    }
+    #expect(end.texts.keys.sorted() == ["d/x", "file", "plain"])
+  }
+
+  @Test func `an audit takes nothing behind a link for drift`() async throws {
+    _ = try await run(interval: .zero, { $0.auditInterval = .milliseconds(20) }) { mirror, _ in
+      for file in ["file", "d/x"] { try write(mirror.outside + "/" + file, "changed") }
+      let before = mirror.notices.passes.count { $0.kind == .audit }
+      await mirror.notices.wait { heard in
+        heard.compactMap(\.summary).count { $0.kind == .audit } > before + 1
+      }
+      #expect(mirror.lane.status.drift == 0)
+    }
+  }
+
+  @Test func `where no link is followed, a tick costs what it did`() async throws {
+    let store = FakeObjectStore()
+    var configuration = LaneUnderTest.Configuration()
+    configuration.symlinks = .follow
+    let mirror = try await LaneUnderTest(store, configuration)
+    try await mirror.start()
+    await store.forgetCalls()
+    try await mirror.lane.flush()
+    #expect(mirror.notices.passes.map(\.kind) == [.entry])
+    try mirror.write("a", "text")
+    try await mirror.lane.flush()
+    #expect(await store.calls.map(\.operation) == ["PutObject"])
+    await mirror.finish()
+    try mirror.removeDirectory()
+  }
+}

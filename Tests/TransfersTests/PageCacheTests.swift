@@ -1,0 +1,60 @@
+import Foundation
+import LocalTree
+import MirrorModel
+import Testing
+import Transfers
+
+/// SPEC 6, "Manners": large uploads do not evict the trainer's page cache, nor fill it with what nobody asked for.
+@Suite struct PageCacheTests {
+  private static let directory = FileManager.default.temporaryDirectory.path
+  private static let bytes = pattern(15 * mebibyte)
+
+  /// Whether the directory's filesystem lets go of pages, as a disk's does and one in memory cannot.
+  private static let canForget: Bool = {
+    do {
+      let fixture = try TransferFixture(in: directory)
+      try fixture.write("a", bytes)
+      try forget("a", in: fixture)
+      return try !isCached("a", at: 6 * mebibyte, in: fixture)
+    } catch {
+      return false
+    }
+  }()
+
+  /// Writes the pages out, and drops them.
+  private static func forget(_ name: RelativePath, in fixture: TransferFixture) throws {
+    let handle = try FileHandle(forWritingTo: fixture.url(name.string))
+    try handle.synchronize()
+    try handle.close()
+    try #require(try fixture.root.open(name)).advise(.dontNeed(0..<Int64(bytes.count)))
+  }
+
+  private static func isCached(_ name: RelativePath, at offset: Int, in fixture: TransferFixture) throws
+    -> Bool
+  {
+    let file = try #require(try fixture.root.open(name))
+    return PartBuffer(capacity: 4096).fillFromCache(of: file, at: Int64(offset), byteCount: 4096)
+  }
+
+  @Test(.enabled(if: canForget))
+  func `parts that came from the disk leave the page cache when they are sent`() async throws {
+    let fixture = try TransferFixture(in: Self.directory)
+    try fixture.write("a", Self.bytes)
+    try Self.forget("a", in: fixture)
+    _ = try await fixture.upload("a")
+    for part in 0..<3 {
+      // Not at the beginning: what the kernel reads ahead reaches into the next part.
+      #expect(
+        try !Self.isCached("a", at: part * 5 * mebibyte + 2 * mebibyte, in: fixture), "part \(part + 1)")
+    }
+  }
+
+  @Test func `parts that were in the page cache stay there`() async throws {
+    let fixture = try TransferFixture(in: Self.directory)
+    try fixture.write("a", Self.bytes)
+    _ = try await fixture.upload("a")
+    for part in 0..<3 {
+      #expect(try Self.isCached("a", at: part * 5 * mebibyte + 2 * mebibyte, in: fixture))
+    }
+  }
+}
