@@ -104,6 +104,12 @@ package actor TreeWatcher {
     return table.node(at: directory).flatMap { table[$0] }
   }
 
+  /// For tests: carries out a change of which no event is read before all of it is done.
+  package func hold(during change: @Sendable () throws -> Void) throws {
+    tree?.catchUp()
+    try change()
+  }
+
   /// For tests: acts as if the kernel had dropped the events that wait to be read.
   package func injectOverflow() {
     tree?.overflow()

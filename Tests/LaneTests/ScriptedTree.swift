@@ -34,7 +34,8 @@ final class ScriptedTree: Sendable {
     case .makeDirectories(let path):
       try FileManager.default.createDirectory(atPath: full(path), withIntermediateDirectories: true)
     case .rename(let from, let to): try mirror.move("tree/" + from, "tree/" + to)
-    case .exchange(let one, let other): try #require(exchangeNames(full(one), full(other)))
+    case .exchange(let one, let other):
+      try #require(NameCalls(journal: nil).exchange(full(one), with: full(other)))
     case .link(let from, let to): try mirror.link(from, to)
     case .symlink(let path, let target): try #require(Glibc.symlink(target, full(path)) == 0)
     case .delete(let path): try #require(unlink(full(path)) == 0)

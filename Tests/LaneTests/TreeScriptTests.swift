@@ -41,6 +41,12 @@ private struct LaneScriptRun: ScriptedMirror {
     }
   }
 
+  func carryOutUnread(_ operations: [TreeScript.Operation]) async throws {
+    try await mirror.lane.place.holdWatch { [tree] in
+      for operation in operations { try tree.carryOut(operation) }
+    }
+  }
+
   func flush() async throws -> [String] {
     try await mirror.lane.flush()
     let calls = await store.calls

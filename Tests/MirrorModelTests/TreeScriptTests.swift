@@ -84,6 +84,11 @@ private struct ModelScriptRun: ScriptedMirror {
     mirror.carryOut(.overflow)
   }
 
+  mutating func carryOutUnread(_ operations: [TreeScript.Operation]) throws {
+    mirror.carryOut(.deliver(.max))
+    for operation in operations { try carryOut(operation) }
+  }
+
   mutating func flush() -> [String] {
     mirror.carryOut(.begin(flush: true))
     mirror.finishPass()

@@ -33,6 +33,8 @@ package struct TreeScript: Sendable, CustomStringConvertible {
   enum Step: Sendable {
     case operation(Operation)
     case overflow(losing: [Operation])
+    /// The watch reads no event before all of this is done.
+    case late([Operation])
     /// The requests, or nil where any will do.
     case flush([[String]]?)
     case end
@@ -56,7 +58,9 @@ package struct TreeScript: Sendable, CustomStringConvertible {
 extension TreeScript {
   init(_ text: ScriptText) throws {
     name = text.name
-    var losing: [Operation]?
+    /// The operations since `losing` or `late`.
+    var block: [Operation]?
+    var begin = ""
     var expectations = 0
     for line in text.lines {
       let arguments = Array(line.words.dropFirst())
@@ -64,26 +68,33 @@ extension TreeScript {
       switch (line.words[0], arguments.count, line.expected) {
       case ("real-only", 0, nil) where steps.isEmpty: isOnlyReal = true
       case ("exclude", 1..., nil) where steps.isEmpty: exclude = arguments
-      case ("losing", 0, nil) where losing == nil: losing = []
-      case ("overflow", 0, nil):
-        steps.append((line.number, .overflow(losing: losing ?? [])))
-        losing = nil
-      case ("flush", 0, let expected) where losing == nil:
+      case ("losing", 0, nil) where block == nil, ("late", 0, nil) where block == nil:
+        block = []
+        begin = line.words[0]
+      case ("overflow", 0, nil) where block == nil || begin == "losing":
+        steps.append((line.number, .overflow(losing: block ?? [])))
+        block = nil
+      case ("read", 0, nil) where begin == "late":
+        guard let late = block else { throw text.malformed(line) }
+        steps.append((line.number, .late(late)))
+        block = nil
+      case ("flush", 0, let expected) where block == nil:
         steps.append((line.number, .flush(expected.map(Self.groups))))
-      case ("end", 0, nil) where losing == nil: steps.append((line.number, .end))
-      case ("keys", 0, let expected?):
+      case ("end", 0, nil) where block == nil: steps.append((line.number, .end))
+      case ("keys", 0, let expected?) where block == nil:
         let keys = expected == "none" ? [] : expected.split(separator: " ").map(String.init)
         steps.append((line.number, .keys(keys)))
-      case ("text", 1, let expected?): steps.append((line.number, .text(arguments[0], expected)))
+      case ("text", 1, let expected?) where block == nil:
+        steps.append((line.number, .text(arguments[0], expected)))
       default:
         guard line.expected == nil, let operation = Operation(line.words[0], arguments) else {
           throw text.malformed(line)
         }
-        if losing == nil { steps.append((line.number, .operation(operation))) }
-        losing?.append(operation)
+        if block == nil { steps.append((line.number, .operation(operation))) }
+        block?.append(operation)
       }
     }
-    guard losing == nil, expectations > 0 else { throw text.malformed(text.lines.last) }
+    guard block == nil, expectations > 0 else { throw text.malformed(text.lines.last) }
   }
 
   /// `A, B then C`: A and B in any order, after them C.
@@ -136,6 +147,8 @@ package protocol ScriptedMirror {
   mutating func carryOut(_ operation: TreeScript.Operation) async throws
   /// Carries these out, and none of their events arrives, but the news of the loss.
   mutating func overflow(losing operations: [TreeScript.Operation]) async throws
+  /// Carries these out before the watch reads any of their events.
+  mutating func carryOutUnread(_ operations: [TreeScript.Operation]) async throws
   /// - Returns: The requests since the last call, in order: the operation, and the path of its key if it has one.
   mutating func flush() async throws -> [String]
   mutating func end() async throws
@@ -155,6 +168,7 @@ extension TreeScript {
       switch step {
       case .operation(let operation): try await mirror.carryOut(operation)
       case .overflow(let losing): try await mirror.overflow(losing: losing)
+      case .late(let operations): try await mirror.carryOutUnread(operations)
       case .end: try await mirror.end()
       case .flush(let expected):
         let requests = try await mirror.flush()

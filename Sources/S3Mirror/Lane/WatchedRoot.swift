@@ -102,6 +102,10 @@ final class WatchedRoot: Sendable {
     await watcher?.entry(of: directory)
   }
 
+  func holdWatch(during change: @Sendable () throws -> Void) async throws {
+    try await watcher?.hold(during: change)
+  }
+
   func injectOverflow() async { await watcher?.injectOverflow() }
 
   func injectOverflow(losing change: @Sendable () throws -> Void) async throws {

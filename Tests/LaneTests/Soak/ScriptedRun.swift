@@ -29,7 +29,7 @@ private final class LentWriter: Sendable {
 extension TreeOperation {
   fileprivate var isOfTree: Bool {
     switch self {
-    case .flush, .overflow: false
+    case .flush, .late, .overflow: false
     default: true
     }
   }
@@ -48,6 +48,7 @@ struct ScriptedRun {
       switch random.below(12) {
       case 0: .flush
       case 1 where losesEvents: .overflow(losing: 1 + random.below(6))
+      case 2: .late(2 + random.below(8))
       default: quick(.random(using: &random, emphasis: SoakTests.emphasis))
       }
     }
@@ -83,6 +84,10 @@ struct ScriptedRun {
         if unguarded.isEmpty {
           unguarded = try await mirror.unguardedDirectories().map { "unguarded: \($0)" }
         }
+      case .late(let count):
+        let late = Array(rest.prefix { $0.isOfTree }.prefix(count))
+        rest = rest.dropFirst(late.count)
+        try await mirror.lane.place.holdWatch { writer.perform(late) }
       case .overflow(let count):
         let lost = Array(rest.prefix { $0.isOfTree }.prefix(count))
         rest = rest.dropFirst(lost.count)

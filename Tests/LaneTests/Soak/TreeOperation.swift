@@ -56,6 +56,8 @@ enum TreeOperation: Sendable, Hashable {
   case unhide(String, to: String)
   /// For runs of one writer: publish now.
   case flush
+  /// For runs of one writer: the watch reads no event of the next so many operations before all of them are done.
+  case late(Int)
   /// For runs of one writer: the kernel drops the events of the next so many operations.
   case overflow(losing: Int)
 }

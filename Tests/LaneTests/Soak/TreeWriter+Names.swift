@@ -69,17 +69,6 @@ extension TreeWriter {
   }
 }
 
-/// Gives each of two paths what the other one led to.
-///
-/// - Returns: Whether that could be done.
-func exchangeNames(_ one: String, _ other: String) -> Bool {
-  // renameat2(2) with RENAME_EXCHANGE, 2, which Glibc's module does not show.
-  typealias Call =
-    @convention(c) (Int32, UnsafePointer<CChar>, Int32, UnsafePointer<CChar>, UInt32) -> Int32
-  guard let symbol = dlsym(nil, "renameat2") else { return false }
-  return unsafeBitCast(symbol, to: Call.self)(AT_FDCWD, one, AT_FDCWD, other, 2) == 0
-}
-
 /// Names that are not UTF-8, and so no Swift strings: the name that was, and the byte 0xFF.
 enum HiddenNames {
   static func hidden(_ path: String) -> [UInt8] { Array(path.utf8) + [0xFF] }

@@ -57,7 +57,7 @@ final class TreeWriter {
       return names.rename(Array(inside(path).utf8), to: HiddenNames.hidden(inside(path)))
     case .unhide(let path, let new):
       return names.rename(HiddenNames.hidden(inside(path)), to: Array(inside(new).utf8))
-    case .flush, .overflow: return false
+    case .flush, .late, .overflow: return false
     }
   }
 
