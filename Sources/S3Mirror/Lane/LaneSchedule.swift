@@ -259,6 +259,9 @@ final class LaneSchedule: Sendable {
     }
   }
 
+  /// Every path that has to be published or deleted, those below directories that must be compared not counted.
+  var dirtyPaths: [RelativePath] { state.withLock { Array($0.schedule.dirty.entries.keys) } }
+
   var passCount: Int { state.withLock { $0.schedule.passCount } }
 
   /// Whether somebody waits for a flush that has not begun.

@@ -53,9 +53,29 @@ extension UploadLane {
     defer { tellOfFreshLinks() }
     guard !schedule.isRootLost else { return [] }
     // A new file that is gone again has left nothing to do, and so it is not dirty.
-    return found.filter { path in
+    let drift = found.filter { path in
       !schedule.isDirty(path) && !differsByRight(path, whenGone: absent.contains(path))
     }
+    return drift.isEmpty ? [] : withoutNames(ofDirtyFilesIn: drift)
+  }
+
+  /// A pass publishes the other names of what is dirty too, and looks for them only then.
+  private func withoutNames(ofDirtyFilesIn paths: [RelativePath]) -> [RelativePath] {
+    var names: Set<RelativePath> = []
+    var inodes: Set<UInt64> = []
+    for path in schedule.dirtyPaths {
+      names.formUnion(links.others(of: path))
+      if let inode = inode(of: path) { inodes.insert(inode) }
+    }
+    return paths.filter { path in
+      !names.contains(path) && inode(of: path).map { !inodes.contains($0) } ?? true
+    }
+  }
+
+  private func inode(of path: RelativePath) -> UInt64? {
+    // Whoever has to publish a path that cannot be looked at says so.
+    guard case .success(let entry?) = Result(catching: { try root.look(at: path) }) else { return nil }
+    return entry.kind == .file ? entry.stamp.inode : nil
   }
 
   /// A file that is written through a mapping, that has become a link or directory, or that can be no key.

@@ -17,6 +17,9 @@ import Testing
     ProcessInfo.processInfo.environment["S3MIRROR_SOAK_EMPHASIS"].flatMap(TreeOperation.Emphasis.init)
     ?? .writes
 
+  /// So many that every kind of them must have taken effect.
+  private static let completeOperations = 20_000
+
   private static func number(_ name: String) -> Int? {
     ProcessInfo.processInfo.environment[name].flatMap { Int($0) }
   }
@@ -28,7 +31,14 @@ import Testing
     print(
       "soak: seed \(run.seed): done with \(run.operations) operations, \(outcome.looked) objects looked at, \(outcome.snapshots) of them snapshots of open files and \(outcome.oracle.copies) copies, \(outcome.checkpointsRead.count) checkpoints read, \(outcome.report.ticks) passes, \(outcome.audits) audits, \(outcome.report.published) published, \(outcome.report.deleted) deleted, \(ContinuousClock.now - start), requests \(outcome.report.requests)"
     )
+    let successes = outcome.successes.sorted { $0.key < $1.key }.map { "\($0.value) \($0.key)" }
+    print("soak: seed \(run.seed): took effect: \(successes.joined(separator: ", "))")
     let note = Comment("seed \(run.seed); S3MIRROR_SOAK_SEED repeats it")
+    if run.operations >= Self.completeOperations, run.emphasis == .writes {
+      let missing = TreeOperation.kinds.filter { outcome.successes[$0, default: 0] == 0 }
+      #expect(missing == [], note)
+    }
+    #expect(Set(outcome.successes.keys).isSubset(of: TreeOperation.kinds), note)
     #expect(outcome.torn == [], note)
     #expect(outcome.oracle.unproved == [], note)
     #expect(outcome.oracle.wronglyProved == [], note)

@@ -72,7 +72,8 @@ extension TreeOperation {
   /// Every kind that a random run may have.
   static let kinds =
     WriteMode.allCases.map { "write \($0)" } + [
-      "append", "closeLogs", "truncate", "rename", "exchange", "link", "symlink", "unlink", "removeTree",
+      "append", "closeLogs", "truncate", "truncateByName", "rename", "exchange", "link", "symlink", "unlink",
+      "removeTree",
       "makeDirectories", "burst", "moveOut", "writeOutside", "moveIn", "touch", "chmod", "deepTree",
       "fileToDirectory", "directoryToFile", "linkUnnamed", "makeNode", "hide", "unhide",
     ]
@@ -105,7 +106,7 @@ extension TreeOperation {
     case 53..<55: return randomReturn(of: path(), or: path(), using: &random)
     case 55..<57: return .writeOutside(path(), name: "n\(random.below(4))", bytes: random.below(3000))
     case 57..<58: return .touch(path())
-    case 58..<61: return randomRarity(at: path(), and: path(), using: &random)
+    case 58..<62: return randomRarity(at: path(), and: path(), using: &random)
     default: return randomWrite(to: file(), using: &random)
     }
   }

@@ -4,6 +4,23 @@ import Glibc
 extension TreeWriter {
   func flat(_ path: String) -> String { String(path.map { $0 == "/" ? "_" : $0 }) }
 
+  /// As `ln -f`: in another file's place too.
+  func link(_ path: String, to other: String) -> Bool {
+    if names.link(path, to: other) { return true }
+    guard path != other, isFile(path), isFile(other), names.unlink(other) else { return false }
+    return names.link(path, to: other)
+  }
+
+  /// In another file's place too.
+  func makeNode(_ path: String) -> Bool {
+    names.makeNode(path) || isFile(path) && names.unlink(path) && names.makeNode(path)
+  }
+
+  func isFile(_ path: String) -> Bool {
+    var status = stat()
+    return lstat(path, &status) == 0 && status.st_mode & S_IFMT == S_IFREG
+  }
+
   func makeDirectories(_ path: String) -> Bool {
     var made = root
     var isAnyNew = false

@@ -9,6 +9,8 @@ final class TreeWriter {
   let names: NameCalls
   private let versions: VersionCounter
   private var logs: [Int32] = []
+  /// Paths that were given hidden names, as long as nothing is known to the contrary.
+  private var hidden: [String] = []
 
   /// - Parameter journal: where every change of names is recorded; nil where nobody asks.
   init(root: String, outside: String, versions: VersionCounter, journal: NameJournal? = nil) {
@@ -34,7 +36,7 @@ final class TreeWriter {
     case .truncateByName(let path, let bytes): return truncateByName(inside(path), to: bytes)
     case .rename(let from, let to): return names.rename(inside(from), to: inside(to))
     case .exchange(let one, let other): return names.exchange(inside(one), with: inside(other))
-    case .link(let from, let to): return names.link(inside(from), to: inside(to))
+    case .link(let from, let to): return link(inside(from), to: inside(to))
     case .symlink(let path, let target): return names.symlink(inside(path), to: target)
     case .unlink(let path): return names.unlink(inside(path))
     case .removeTree(let path): return removeTree(inside(path))
@@ -52,11 +54,9 @@ final class TreeWriter {
       let isRemoved = removeTree(inside(path))
       return write(inside(path), bytes, .inPlace, pieces: 1, pause: 0) && isRemoved
     case .linkUnnamed(let path, let bytes): return linkUnnamed(inside(path), bytes: bytes)
-    case .makeNode(let path): return names.makeNode(inside(path))
-    case .hide(let path):
-      return names.rename(Array(inside(path).utf8), to: HiddenNames.hidden(inside(path)))
-    case .unhide(let path, let new):
-      return names.rename(HiddenNames.hidden(inside(path)), to: Array(inside(new).utf8))
+    case .makeNode(let path): return makeNode(inside(path))
+    case .hide(let path): return hide(inside(path))
+    case .unhide(let path, let new): return unhide(inside(path), to: inside(new))
     case .flush, .late, .overflow: return false
     }
   }
@@ -180,7 +180,11 @@ final class TreeWriter {
     guard descriptor >= 0 else { return false }
     defer { close(descriptor) }
     var head = [UInt8](repeating: 0, count: SelfDescribingContent.blockBytes)
-    guard flock(descriptor, LOCK_EX | LOCK_NB) == 0, pread(descriptor, &head, head.count, 0) == head.count,
+    // With names beside this one it might be cut after this one is gone, which no program that goes by names can do, and
+    // of which no event tells.
+    var status = stat()
+    guard flock(descriptor, LOCK_EX | LOCK_NB) == 0, fstat(descriptor, &status) == 0, status.st_nlink == 1,
+      pread(descriptor, &head, head.count, 0) == head.count,
       SelfDescribingContent.readHeader(head)?.kind == .cut
     else { return false }
     return Glibc.truncate(
@@ -192,6 +196,25 @@ final class TreeWriter {
     guard let descriptor = names.openUnnamed(in: root) else { return false }
     defer { close(descriptor) }
     put(version(bytes, on: descriptor), to: descriptor, pieces: 1, pause: 0)
-    return names.name(descriptor, path)
+    return names.name(descriptor, path) || isFile(path) && names.unlink(path) && names.name(descriptor, path)
+  }
+
+  // MARK: Hidden names
+
+  private func hide(_ path: String) -> Bool {
+    guard names.rename(Array(path.utf8), to: HiddenNames.hidden(path)) else { return false }
+    hidden.append(path)
+    return true
+  }
+
+  /// The one that was hidden last where nothing is hidden at the path, under its old name where it cannot have the new one.
+  private func unhide(_ path: String, to new: String) -> Bool {
+    if names.rename(HiddenNames.hidden(path), to: Array(new.utf8)) { return true }
+    while let last = hidden.popLast() {
+      if [new, last].contains(where: { names.rename(HiddenNames.hidden(last), to: Array($0.utf8)) }) {
+        return true
+      }
+    }
+    return false
   }
 }
