@@ -80,6 +80,17 @@ struct NameHistory {
     return "version \(version) was only ever in \(names)"
   }
 
+  /// Whether a file of this name had another at the same time. What is written under a name that was made and removed
+  /// between two ticks is told under that one only, so that an audit may be the first to know of it.
+  func hadSeveralNames(fileAt path: String) -> Bool {
+    let path = Array(path.utf8)
+    return holders[path, default: []].contains { node in
+      node.names.contains { one in
+        node.names.contains { $0.path != one.path && ($0.from..<$0.until).overlaps(one.from..<one.until) }
+      }
+    }
+  }
+
   /// The last version, or nil for a file that nobody wrote to, of every file below a directory.
   func files(below directory: String) -> [[UInt8]: UInt64?] {
     var found: [[UInt8]: UInt64?] = [:]

@@ -1,3 +1,4 @@
+import Foundation
 import MirrorModel
 import TransferLog
 
@@ -68,6 +69,18 @@ struct SoakOracle {
       }
     }
     return findings
+  }
+
+  /// Notices of drift that Semantics.md does not allow: of paths whose files never had another name.
+  func unexplained(_ notices: [String]) -> [String] {
+    notices.filter { notice in
+      // At most three are named; of others nothing is known.
+      guard let start = notice.range(of: "told so ("), let end = notice.range(of: "); they go"),
+        !notice.contains("…"), let history
+      else { return true }
+      let paths = notice[start.upperBound..<end.lowerBound].split(separator: ", ")
+      return !paths.allSatisfy { history.hadSeveralNames(fileAt: "tree/" + $0) }
+    }
   }
 
   /// Where the replay of the writers' records and the tree at the end are two things: then it proves nothing.

@@ -50,6 +50,7 @@ struct SoakRun {
     var audits = 0
     /// What was said of drift.
     var driftNotices: [String] = []
+    var unexplainedDrift: [String] = []
     var failures: [MirrorError.Failure] = []
     var looked = 0
     var snapshots = 0
@@ -121,6 +122,7 @@ struct SoakRun {
     let history = try isJournaled ? NameHistory(NameJournal(in: mirror.directory).records()) : nil
     let oracle = SoakOracle(records: try mirror.records(), prefix: prefix, history: history)
     outcome.oracle = oracle.judge(witness.sightings)
+    outcome.unexplainedDrift = oracle.unexplained(outcome.driftNotices)
     outcome.doubts = oracle.doubts(about: picture)
     try mirror.removeDirectory()
     return outcome

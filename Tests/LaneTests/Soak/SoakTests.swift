@@ -57,7 +57,10 @@ import Testing
     }
     #expect(outcome.unguarded == [], note)
     // Where events are lost or watches are missing, an audit may well be the first to know.
-    if isWatched { #expect(outcome.report.drift == 0, note) }
+    if isWatched {
+      #expect(outcome.unexplainedDrift == [], note)
+      #expect(outcome.report.drift == 0 || !outcome.driftNotices.isEmpty, note)
+    }
     for notice in outcome.driftNotices { print("soak: \(notice)") }
     if run.auditInterval != nil { #expect(outcome.audits > 0, note) }
     #expect(outcome.differences == [], note)
