@@ -7,8 +7,8 @@ import Testing
 
 /// Random writers against a mirror: at the end the bucket is the tree, and at no moment was an object torn.
 ///
-/// `S3MIRROR_SOAK_OPERATIONS`, those of the main test, makes all runs longer: the real server's has half of them, that
-/// with faults a quarter, the others an eighth. `S3MIRROR_SOAK_SEED` repeats one; `S3MIRROR_SOAK_EMPHASIS=names` makes more links, directories and renames.
+/// `S3MIRROR_SOAK_OPERATIONS`, those of the main test, makes all runs longer: the real server's has half of them, the others
+/// an eighth. `S3MIRROR_SOAK_SEED` repeats one; `S3MIRROR_SOAK_EMPHASIS=names` makes more links, directories and renames.
 @Suite(.serialized) struct SoakTests {
   static let operations = number("S3MIRROR_SOAK_OPERATIONS") ?? 20_000
   static let seed = number("S3MIRROR_SOAK_SEED").map(UInt64.init) ?? .random(in: 0..<1_000_000)
@@ -120,7 +120,7 @@ import Testing
     let store = FakeObjectStore()
     let faults = RandomFaults(seed: Self.seed)
     await store.inject { faults.fault($0, $1) }
-    var run = SoakRun(seed: Self.seed, operations: Self.operations / 4)
+    var run = SoakRun(seed: Self.seed, operations: Self.operations / 8)
     // Nothing is gained by patience with a store that has its moods by chance.
     run.retries.baseSeconds = 0.01
     // So that answers of CompleteMultipartUpload are lost too.
