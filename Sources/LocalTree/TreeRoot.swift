@@ -114,6 +114,12 @@ package final class TreeRoot: Sendable {
     }
   }
 
+  /// What probably lies at the path, for a hint that nothing depends on: one system call, which follows links among the
+  /// path's directories.
+  package func glance(at path: RelativePath) -> Entry? {
+    do { return try descriptor.status(of: path.string) } catch { return nil }
+  }
+
   /// Opens a regular file for reading; nil when nothing lies there.
   ///
   /// O_NONBLOCK keeps a FIFO from blocking the open. It also makes the open fail with EAGAIN, instead of waiting,

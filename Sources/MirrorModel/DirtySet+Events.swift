@@ -3,11 +3,10 @@ extension DirtySet {
   package mutating func note(_ event: WatchEvent, at now: Instant) {
     switch event {
     case .created(let path):
-      touch(path, at: now, isNew: true) { entry in
-        entry.writing = .unknown
-        entry.renamedFrom = nil
-        entry.wholeSince = nil
-      }
+      noteCreated(path, at: now, isNew: true)
+    case .linked(let path):
+      // Even if the name goes at once: what was written under it is to be published under the others.
+      noteCreated(path, at: now, isNew: false)
     case .found(let path):
       touch(path, at: now, isNew: newDirectories.contains(path.parent)) { entry in
         // What is met by listing may be another file than the one that was written under this name: where two files
@@ -64,6 +63,15 @@ extension DirtySet {
   }
 
   // MARK: Files
+
+  private mutating func noteCreated(_ path: RelativePath, at now: Instant, isNew: Bool) {
+    touch(path, at: now, isNew: isNew) { entry in
+      if !isNew { entry.isNew = false }
+      entry.writing = .unknown
+      entry.renamedFrom = nil
+      entry.wholeSince = nil
+    }
+  }
 
   private mutating func touch(
     _ path: RelativePath, at now: Instant, isNew: Bool = false, change: (inout DirtyEntry) -> Void

@@ -96,9 +96,15 @@ package struct Uploader: Sendable {
   }
 
   private func open(_ path: RelativePath, of root: TreeRoot) async throws -> LocalFile {
-    let file = root.isLocal ? try root.open(path) : try await resources.readers.run { try root.open(path) }
-    guard let file else { throw UploadAbandoned.vanished }
-    return file
+    do {
+      let file = root.isLocal ? try root.open(path) : try await resources.readers.run { try root.open(path) }
+      guard let file else { throw UploadAbandoned.vanished }
+      return file
+    } catch let error as TreeError {
+      // It was a file when it was looked at.
+      if case .notRegular = error.detail { throw UploadAbandoned.changed }
+      throw error
+    }
   }
 
   // MARK: One request

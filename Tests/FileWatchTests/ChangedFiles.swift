@@ -11,7 +11,7 @@ func changedFiles(
   for (index, event) in events.enumerated() {
     if index == listing.afterEvents { files.formUnion(listing.files) }
     switch event {
-    case .created(let path), .modified(let path), .closed(let path), .found(let path):
+    case .created(let path), .linked(let path), .modified(let path), .closed(let path), .found(let path):
       files.insert(path)
     case .renamed(let old, let new):
       files.remove(old)

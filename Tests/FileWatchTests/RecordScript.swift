@@ -90,6 +90,7 @@ extension WatchEvent {
   var text: String {
     switch self {
     case .created(let path): "created \(path)"
+    case .linked(let path): "linked \(path)"
     case .modified(let path): "modified \(path)"
     case .closed(let path): "closed \(path)"
     case .attributes(let path): "attributes \(path)"

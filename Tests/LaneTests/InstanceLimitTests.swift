@@ -27,7 +27,7 @@ import Testing
     let told = Told(refusals: 2)
     let place = try WatchedRoot(
       try TreeRoot(path: directory.path),
-      makeWatcher: { [path = directory.path] in
+      makeWatcher: { [path = directory.path] _ in
         let isRefused = told.refusals.withLock { left in
           left -= 1
           return left >= 0

@@ -127,6 +127,17 @@ import Testing
     #expect(proofs["a 4"] == "leased")
   }
 
+  /// The kernel names the file of a write when it was written, and may queue that after the rename of the file.
+  @Test func `a write that is told after another took the name keeps nothing waiting`() async throws {
+    _ = try await run(interval: nil) { mirror, store in
+      try mirror.write("d/a", "one")
+      mirror.lane.schedule.note([.modified("d"), .modified("gone")])
+      try await mirror.lane.flush()
+      #expect(await store.text("t/d/a") == "one")
+      #expect(mirror.lane.status.waitingFiles == 0)
+    }
+  }
+
   @Test(arguments: [Duration.milliseconds(20), .zero])
   func `a file that is cut by its name goes with the next tick, whatever the grace`(interval: Duration)
     async throws

@@ -54,6 +54,7 @@ extension WatchEvent {
     let paths = line.arguments.map { RelativePath($0 == "." ? "" : $0) }
     switch (line.word, paths.count) {
     case ("created", 1): self = .created(paths[0])
+    case ("linked", 1): self = .linked(paths[0])
     case ("modified", 1): self = .modified(paths[0])
     case ("closed", 1): self = .closed(paths[0])
     case ("attributes", 1): self = .attributes(paths[0])

@@ -24,7 +24,7 @@ struct ModelWatch {
   /// A file that comes from where the mirror does not look is met, and one that goes there is gone.
   private func kept(_ event: WatchEvent) -> WatchEvent? {
     switch event {
-    case .created(let path), .modified(let path), .closed(let path), .attributes(let path),
+    case .created(let path), .linked(let path), .modified(let path), .closed(let path), .attributes(let path),
       .deleted(let path),
       .found(let path):
       return filter.excludes(path, .file) ? nil : event

@@ -58,6 +58,12 @@ import Transfers
     await #expect(throws: UploadAbandoned.vanished) { try await fixture.upload("gone") }
   }
 
+  @Test func `what is no file any more has changed`() async throws {
+    let fixture = try TransferFixture()
+    try FileManager.default.createDirectory(at: fixture.url("d"), withIntermediateDirectories: false)
+    await #expect(throws: UploadAbandoned.changed) { try await fixture.upload("d") }
+  }
+
   @Test func `what fails before the publication leaves nothing behind`() async throws {
     let fixture = try TransferFixture()
     try fixture.write("a", [1])

@@ -31,7 +31,7 @@ struct DirectoryMarkers: Sendable {
         emptied.insert(from.parent)
       case .directoryMovedAway(let path), .deleted(let path), .renamed(from: let path, to: _):
         emptied.insert(path.parent)
-      case .created, .modified, .closed, .attributes, .found, .rescan, .rootLost: break
+      case .created, .linked, .modified, .closed, .attributes, .found, .rescan, .rootLost: break
       }
     }
     for directory in emptied where !directory.isRoot { added.append(.found(directory.directoryMarker)) }

@@ -111,9 +111,10 @@ final class UploadLane: Sendable {
       configuration.maxWatches = settings.maxWatches
       place = try WatchedRoot(
         root,
-        makeWatcher: { [path = root.path, configuration] in
-          try TreeWatcher(root: path, configuration: configuration) {
-            schedule.note(markers?.completed($0) ?? $0)
+        makeWatcher: { [links, configuration] root in
+          try TreeWatcher(root: root.path, configuration: configuration) { events in
+            let events = links.told(events, in: root)
+            schedule.note(markers?.completed(events) ?? events)
           }
         },
         tell: { schedule.note([$0]) })

@@ -15,26 +15,29 @@ final class WatchedRoot: Sendable {
   /// The directory of entry. It stays open, so that its inode number cannot go to another directory meanwhile.
   private let first: TreeRoot
   /// Nil where nothing is watched.
-  private let makeWatcher: (@Sendable () throws -> TreeWatcher)?
+  private let makeWatcher: MakeWatcher?
   private let state: Mutex<State>
   /// Told that everything must be compared, while the limit of inotify instances leaves no watch.
   private let tell: @Sendable (WatchEvent) -> Void
 
+  /// Makes the watch over a root, which is another one when the first was lost.
+  typealias MakeWatcher = @Sendable (TreeRoot) throws -> TreeWatcher
+
   init(
-    _ root: TreeRoot, makeWatcher: (@Sendable () throws -> TreeWatcher)?,
+    _ root: TreeRoot, makeWatcher: MakeWatcher?,
     tell: @escaping @Sendable (WatchEvent) -> Void = { _ in }
   ) throws {
     first = root
     self.makeWatcher = makeWatcher
     self.tell = tell
-    state = Mutex(State(root: root, watcher: try Self.watcher(from: makeWatcher)))
+    state = Mutex(State(root: root, watcher: try Self.watcher(over: root, from: makeWatcher)))
   }
 
   /// Nil where nothing is to be watched, or where the limit of inotify instances is reached (EMFILE): the root is
   /// compared at each tick then, until one is free.
-  private static func watcher(from make: (@Sendable () throws -> TreeWatcher)?) throws -> TreeWatcher? {
+  private static func watcher(over root: TreeRoot, from make: MakeWatcher?) throws -> TreeWatcher? {
     do {
-      return try make?()
+      return try make?(root)
     } catch WatchError.instanceLimit {
       return nil
     }
@@ -61,7 +64,7 @@ final class WatchedRoot: Sendable {
     let root = try TreeRoot(path: first.path, symlinks: first.symlinks)
     try root.checkAccess()
     await watcher?.stop()
-    let watcher = try Self.watcher(from: makeWatcher)
+    let watcher = try Self.watcher(over: root, from: makeWatcher)
     state.withLock { $0 = State(root: root, watcher: watcher) }
     beforeWatching()
     try await start()
@@ -82,7 +85,7 @@ final class WatchedRoot: Sendable {
       await watcher?.retryUnwatched()
       return
     }
-    if case .success(let watcher?) = Result(catching: { try Self.watcher(from: makeWatcher) }) {
+    if case .success(let watcher?) = Result(catching: { try Self.watcher(over: root, from: makeWatcher) }) {
       do {
         try await watcher.start()
         state.withLock { $0.watcher = watcher }
@@ -114,12 +117,15 @@ final class WatchedRoot: Sendable {
 }
 
 extension TreeRoot {
-  /// Whether a read lease proves that nobody has the file open for writing.
+  /// Whether a read lease proves that nobody has the file open for writing. What is no file, or gone, has no writer; its
+  /// last writes may have been told after it was renamed.
   func isWithoutWriter(_ path: RelativePath) -> Bool {
-    guard case .success(let file?) = Result(catching: { () throws(TreeError) in try open(path) }) else {
-      // What is gone has an event of its own, and what cannot be opened is reported by whoever has to publish it.
+    do {
+      return try open(path).map { $0.probeWriters() == .none } ?? true
+    } catch {
+      // What cannot be opened is reported by whoever has to publish it.
+      if case .notRegular = error.detail { return true }
       return false
     }
-    return file.probeWriters() == .none
   }
 }

@@ -1,0 +1,171 @@
+import LocalTree
+import MirrorModel
+
+// What a change of one name asks of the others.
+extension LinkedNames {
+  /// Adds to a batch the other names of the files in it, of files that were written, and of those that changed below
+  /// directories whose changes no event tells of, unless what they hold now is published under them already. A link to
+  /// what is published under another name is to be copied from there.
+  ///
+  /// - Parameter directories: what was compared in this pass.
+  /// - Returns: the names that were added because of an event, which may be the one that tells of their close.
+  func complete(
+    _ batch: inout DirtySet.Batch, compared directories: Set<RelativePath>, in root: TreeRoot,
+    ledger: PublishedLedger
+  ) -> [RelativePath] {
+    var concerns = concerns(of: batch, in: root)
+    let written = takeWritten()
+    for file in written { concerns[file, default: Concern()].isWritten = true }
+    let recorded = noteRecorded(Set(concerns.keys), in: root, ledger)
+    var added: [RelativePath] = []
+    for (file, concern) in concerns {
+      let records = recorded[file, default: []]
+      if !concern.isWritten { copyLinks(concern.paths, of: file, from: records, in: &batch, root, ledger) }
+      for path in names(of: file).union(records) where batch.entries[path] == nil {
+        guard let stamp = root.stamp(ofFileAt: path), File(stamp) == file else {
+          forget(path)
+          continue
+        }
+        if concern.isPublished(path, stamp, in: root, ledger) { continue }
+        if concern.entry != nil { added.append(path) }
+        batch.entries[path] = concern.entry.map(DirtyEntry.init(writtenElsewhere:)) ?? .foundWritten
+      }
+    }
+    for (path, stamp) in changedElsewhere(besides: directories, in: root, ledger)
+    where batch.entries[path] == nil
+      && ledger.record(of: path, matching: stamp, ignoringChangeTime: .untouched) == nil
+    {
+      batch.entries[path] = .foundWritten
+    }
+    return added
+  }
+
+  /// Why the names of a file are looked at.
+  private struct Concern {
+    /// Those of the batch that lead to it.
+    var paths: [RelativePath] = []
+    /// What the batch knows of a name of it.
+    var entry: DirtyEntry?
+    /// Somebody wrote to it.
+    var isWritten = false
+    /// It has lost a name, and so perhaps the one that its writer has it open by: that writes no events.
+    var hasLostName = false
+
+    mutating func note(_ entry: DirtyEntry) {
+      if entry.writing != .unknown { isWritten = true }
+      if self.entry?.writing != .closed { self.entry = entry }
+    }
+
+    /// Whether what the file holds now is on S3 under this name.
+    func isPublished(_ path: RelativePath, _ stamp: FileStamp, in root: TreeRoot, _ ledger: PublishedLedger)
+      -> Bool
+    {
+      if ledger.record(of: path, matching: stamp, ignoringChangeTime: .untouched) != nil { return true }
+      // That a name came or went moves ctime, too.
+      guard !isWritten, ledger.record(of: path, matching: stamp, ignoringChangeTime: .renamed) != nil else {
+        return false
+      }
+      return !hasLostName || root.isWithoutWriter(path)
+    }
+  }
+
+  /// The files that the paths of a batch lead to, or led to.
+  private func concerns(of batch: DirtySet.Batch, in root: TreeRoot) -> [File: Concern] {
+    var concerns: [File: Concern] = [:]
+    for (path, entry) in batch.entries {
+      let met = file(of: path)
+      let stamp = root.stamp(ofFileAt: path)
+      let file = stamp.map(File.init)
+      if let stamp { note(path, stamp) } else { forget(path) }
+      if let met, met != file {
+        concerns[met, default: Concern()].note(entry)
+        concerns[met]?.hasLostName = true
+      }
+      if let file, file == met || stamp.map({ $0.links > 1 }) == true {
+        concerns[file, default: Concern()].note(entry)
+        concerns[file]?.paths.append(path)
+      }
+    }
+    return concerns
+  }
+
+  /// Has links that nobody wrote to copied from a name under which their file is published.
+  private func copyLinks(
+    _ links: [RelativePath], of file: File, from records: Set<RelativePath>, in batch: inout DirtySet.Batch,
+    _ root: TreeRoot, _ ledger: PublishedLedger
+  ) {
+    for path in links where batch.entries[path]?.renamedFrom == nil {
+      guard let stamp = root.stamp(ofFileAt: path), File(stamp) == file else { continue }
+      batch.entries[path]?.renamedFrom = records.sorted().first {
+        $0 != path && ledger.record(of: $0, matching: stamp, ignoringChangeTime: .renamed) != nil
+      }
+    }
+  }
+
+  /// The names outside of the directories whose files have one inside and have changed since all their names were
+  /// looked at.
+  private func changedElsewhere(
+    besides directories: Set<RelativePath>, in root: TreeRoot, _ ledger: PublishedLedger
+  ) -> [(RelativePath, FileStamp)] {
+    guard !directories.isEmpty, !directories.contains(.root) else { return [] }
+    let changed = files(below: directories).filter { file, names in
+      for path in names.paths {
+        if let stamp = root.stamp(ofFileAt: path), File(stamp) == file { return stamp != names.reckoned }
+      }
+      return true
+    }
+    guard !changed.isEmpty else { return [] }
+    let recorded = noteRecorded(Set(changed.keys), in: root, ledger)
+    var found: [(RelativePath, FileStamp)] = []
+    for (file, names) in changed {
+      var isReckoned = false
+      for path in names.paths.union(recorded[file] ?? []) {
+        guard let stamp = root.stamp(ofFileAt: path), File(stamp) == file else {
+          forget(path)
+          continue
+        }
+        // The first of the stamps: what changes while the others are taken has to be found out again.
+        if !isReckoned { reckon(file, at: stamp) }
+        isReckoned = true
+        if !path.isBelow(directories) { found.append((path, stamp)) }
+      }
+    }
+    return found
+  }
+
+  /// Looks for names that were published when their files had no other yet, and keeps those that have one now.
+  private func noteRecorded(_ files: Set<File>, in root: TreeRoot, _ ledger: PublishedLedger)
+    -> [File: Set<RelativePath>]
+  {
+    guard !files.isEmpty else { return [:] }
+    var found: [File: Set<RelativePath>] = [:]
+    for path in ledger.paths(where: { files.contains(File($0)) }) {
+      guard let stamp = root.stamp(ofFileAt: path), files.contains(File(stamp)) else { continue }
+      if stamp.links > 1 { note(path, stamp) }
+      found[File(stamp), default: []].insert(path)
+    }
+    return found
+  }
+}
+
+extension RelativePath {
+  func isBelow(_ directories: Set<RelativePath>) -> Bool {
+    ancestors.contains { directories.contains($0) }
+  }
+}
+
+extension DirtyEntry {
+  /// Of another name of a file of which the entry tells.
+  fileprivate init(writtenElsewhere entry: DirtyEntry) {
+    self.init(writing: entry.writing, firstChange: entry.firstChange, lastChange: entry.lastChange)
+    isWrittenElsewhere = true
+  }
+
+  /// Of a name whose file was written, nobody knows when.
+  fileprivate static var foundWritten: DirtyEntry {
+    let now = ContinuousClock.now
+    var entry = DirtyEntry(writing: .unknown, firstChange: now, lastChange: now)
+    entry.isWrittenElsewhere = true
+    return entry
+  }
+}
