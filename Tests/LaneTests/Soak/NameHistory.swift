@@ -32,18 +32,28 @@ struct NameHistory {
   private struct Version {
     var number: UInt64
     var begin: UInt64
+    /// The name that its writer opened; nil for a file that had none.
+    var writtenUnder: [UInt8]?
+  }
+
+  private struct Session {
+    var file: Node
+    var path: [UInt8]?
   }
 
   private let root = Node(.directory)
-  private var open: [NameChange.Session: Node] = [:]
+  private var open: [NameChange.Session: Session] = [:]
   private var nodes: [UInt64: Node] = [:]
   /// Every file that ever had a path.
   private var holders: [[UInt8]: [Node]] = [:]
   /// Where the records contradict one another: the replay is worth nothing then.
   private(set) var contradictions: [String] = []
+  /// When the last change was made.
+  private let end: UInt64
 
   /// - Parameter directories: those that were there at the beginning.
   init(_ records: [NameJournal.Record], directories: [String] = ["tree", "outside"]) {
+    end = records.last?.nanoseconds ?? 0
     for name in directories { root.children[Array(name.utf8)] = Node(.directory) }
     for record in records {
       if !replay(record.change, at: record.nanoseconds) { contradictions.append("\(record)") }
@@ -91,6 +101,18 @@ struct NameHistory {
     }
   }
 
+  /// The names and versions that the file had which has this name now, in milliseconds before the end.
+  func life(ofFileAt path: String) -> String {
+    guard let file = node(at: Array(path.utf8)) else { return "no file" }
+    func text(_ path: [UInt8]?) -> String { path.map { String(decoding: $0, as: UTF8.self) } ?? "no name" }
+    func before(_ moment: UInt64) -> String {
+      moment == .max ? "now" : "\((Double(end) - Double(moment)) / 1e6)"
+    }
+    let names = file.names.map { "\(text($0.path)) \(before($0.from))…\(before($0.until))" }
+    let versions = file.versions.map { "\($0.number) \(before($0.begin)) under \(text($0.writtenUnder))" }
+    return "names \(names.joined(separator: ", ")); versions \(versions.joined(separator: ", "))"
+  }
+
   /// The last version, or nil for a file that nobody wrote to, of every file below a directory.
   func files(below directory: String) -> [[UInt8]: UInt64?] {
     var found: [[UInt8]: UInt64?] = [:]
@@ -107,19 +129,19 @@ struct NameHistory {
     case .opened(let path, let session):
       let node = node(at: path) ?? Node(.file)
       guard node.kind == .file else { return false }
-      open[session] = node
+      open[session] = Session(file: node, path: path)
       return node.names.contains { $0.until == .max && $0.path == path } || attach(node, at: path, now)
     case .openedUnnamed(let session):
-      open[session] = Node(.file)
+      open[session] = Session(file: Node(.file))
       return true
     case .writes(let version, let session):
-      guard let node = open[session] else { return false }
-      node.versions.append(Version(number: version, begin: now))
-      nodes[version] = node
+      guard let session = open[session] else { return false }
+      session.file.versions.append(Version(number: version, begin: now, writtenUnder: session.path))
+      nodes[version] = session.file
       return true
     case .named(let path, let session):
-      guard let node = open[session] else { return false }
-      return attach(node, at: path, now)
+      guard let session = open[session] else { return false }
+      return attach(session.file, at: path, now)
     case .madeDirectory(let path): return attach(Node(.directory), at: path, now)
     case .madeFile(let path): return attach(Node(.file), at: path, now)
     case .madeLink(let path): return attach(Node(.link), at: path, now)

@@ -103,11 +103,12 @@ struct SoakRun {
     }
     let picture = try TreePicture(of: mirror.tree)
     if case .whole(let name) = try await reader.read() { outcome.checkpointsRead.insert(name) }
+    let history = try isJournaled ? NameHistory(NameJournal(in: mirror.directory).records()) : nil
     let before = picture.differencesByPath(from: try await store.contents(under: prefix))
     outcome.differencesBeforeExit = before.values.sorted()
     for (path, difference) in before {
       outcome.histories[difference] = witness.requests(about: prefix + path.string)
-      outcome.explanations[difference] = await explanation(of: path, in: mirror)
+      outcome.explanations[difference] = await explanation(of: path, in: mirror, history)
     }
     outcome.unguarded = try await mirror.unguardedDirectories()
     outcome.report = await mirror.finish()
@@ -119,7 +120,6 @@ struct SoakRun {
     outcome.snapshots = witness.unfinished.count
     outcome.driftNotices = mirror.notices.texts.filter { $0.contains("no event told so") }
     outcome.audits = mirror.notices.passes.count { $0.kind == .audit }
-    let history = try isJournaled ? NameHistory(NameJournal(in: mirror.directory).records()) : nil
     let oracle = SoakOracle(records: try mirror.records(), prefix: prefix, history: history)
     outcome.oracle = oracle.judge(witness.sightings)
     outcome.unexplainedDrift = oracle.unexplained(outcome.driftNotices)
@@ -129,9 +129,12 @@ struct SoakRun {
   }
 
   /// What a difference may come from: the file, what was published of it, and how its directory is watched.
-  private func explanation(of path: RelativePath, in mirror: LaneUnderTest) async -> String {
+  private func explanation(
+    of path: RelativePath, in mirror: LaneUnderTest, _ history: NameHistory?
+  ) async -> String {
     let lane = mirror.lane
     var lines: [String] = []
+    if let history { lines.append(history.life(ofFileAt: "tree/" + path.string)) }
     let entry = Result { try lane.root.look(at: path) }
     lines.append("file \(entry)")
     if case .success(let entry?) = entry {

@@ -129,7 +129,7 @@ import Testing
     await store.inject(nil)
     print("soak: faults \(faults.counts)")
     // Shorter runs may be spared some.
-    guard run.operations >= 1_000 else { return }
+    guard run.operations >= 2_000 else { return }
     for kind in RandomFaults.Kind.allCases { #expect(faults.counts[kind, default: 0] > 0, "\(kind)") }
   }
 
