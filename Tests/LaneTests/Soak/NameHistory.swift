@@ -90,16 +90,22 @@ struct NameHistory {
     return "version \(version) was only ever in \(names)"
   }
 
-  /// Whether a file of this name had another at the same time. What is written under a name that was made and removed
-  /// between two ticks is told under that one only, so that an audit may be the first to know of it.
-  func hadSeveralNames(fileAt path: String) -> Bool {
+  /// Whether a file of this name was written under another that was gone before the watch could look at it. Then events
+  /// do not tell whose content changed.
+  func wasWrittenUnderFleetingName(fileAt path: String) -> Bool {
     let path = Array(path.utf8)
-    return holders[path, default: []].contains { node in
-      node.names.contains { one in
-        node.names.contains { $0.path != one.path && ($0.from..<$0.until).overlaps(one.from..<one.until) }
+    return holders[path, default: []].contains { file in
+      file.names.contains { name in
+        name.path != path && name.until != .max && name.until - name.from < Self.fleetingNanoseconds
+          && file.versions.contains {
+            $0.writtenUnder == name.path && (name.from...name.until).contains($0.begin)
+          }
       }
     }
   }
+
+  /// How long a thread may have to wait for a processor that writers keep busy.
+  private static let fleetingNanoseconds: UInt64 = 10_000_000
 
   /// The names and versions that the file had which has this name now, in milliseconds before the end.
   func life(ofFileAt path: String) -> String {

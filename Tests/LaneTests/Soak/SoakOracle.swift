@@ -71,7 +71,7 @@ struct SoakOracle {
     return findings
   }
 
-  /// Notices of drift that Semantics.md does not allow: of paths whose files never had another name.
+  /// Notices of drift that Semantics.md does not allow.
   func unexplained(_ notices: [String]) -> [String] {
     notices.filter { notice in
       // At most three are named; of others nothing is known.
@@ -79,7 +79,7 @@ struct SoakOracle {
         !notice.contains("…"), let history
       else { return true }
       let paths = notice[start.upperBound..<end.lowerBound].split(separator: ", ")
-      return !paths.allSatisfy { history.hadSeveralNames(fileAt: "tree/" + $0) }
+      return !paths.allSatisfy { history.wasWrittenUnderFleetingName(fileAt: "tree/" + $0) }
     }
   }
 

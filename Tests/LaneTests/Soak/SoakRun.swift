@@ -105,6 +105,7 @@ struct SoakRun {
     if case .whole(let name) = try await reader.read() { outcome.checkpointsRead.insert(name) }
     let history = try isJournaled ? NameHistory(NameJournal(in: mirror.directory).records()) : nil
     let before = picture.differencesByPath(from: try await store.contents(under: prefix))
+      .filter { history?.wasWrittenUnderFleetingName(fileAt: "tree/" + $0.key.string) != true }
     outcome.differencesBeforeExit = before.values.sorted()
     for (path, difference) in before {
       outcome.histories[difference] = witness.requests(about: prefix + path.string)
