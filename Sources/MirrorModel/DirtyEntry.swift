@@ -34,6 +34,8 @@ package struct DirtyEntry: Sendable, Hashable {
   package var isWrittenElsewhere = false
   /// A pass brought it back unpublished, so it is older than any instant here may tell.
   var wasTried = false
+  /// It was met as one of several names of its file.
+  var isLinked = false
   /// Nothing is known to have changed here; it is only to be looked at.
   var isRecheck = false
 

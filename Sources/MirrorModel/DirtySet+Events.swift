@@ -3,10 +3,13 @@ extension DirtySet {
   package mutating func note(_ event: WatchEvent, at now: Instant) {
     switch event {
     case .created(let path):
-      noteCreated(path, at: now, isNew: true)
+      touch(path, at: now, isNew: true) { entry in
+        entry.writing = .unknown
+        entry.renamedFrom = nil
+        entry.wholeSince = nil
+      }
     case .linked(let path):
-      // Even if the name goes at once: what was written under it is to be published under the others.
-      noteCreated(path, at: now, isNew: false)
+      touch(path, at: now) { $0.isLinked = true }
     case .found(let path):
       touch(path, at: now, isNew: newDirectories.contains(path.parent)) { entry in
         // What is met by listing may be another file than the one that was written under this name: where two files
@@ -64,15 +67,6 @@ extension DirtySet {
 
   // MARK: Files
 
-  private mutating func noteCreated(_ path: RelativePath, at now: Instant, isNew: Bool) {
-    touch(path, at: now, isNew: isNew) { entry in
-      if !isNew { entry.isNew = false }
-      entry.writing = .unknown
-      entry.renamedFrom = nil
-      entry.wholeSince = nil
-    }
-  }
-
   private mutating func touch(
     _ path: RelativePath, at now: Instant, isNew: Bool = false, change: (inout DirtyEntry) -> Void
   ) {
@@ -101,9 +95,10 @@ extension DirtySet {
     }
   }
 
-  /// A name that came and went between two ticks was never published and asks for nothing.
+  /// A name that came and went between two ticks was never published and asks for nothing, unless it was one of several:
+  /// what was written under it is the others' content too.
   private mutating func noteGone(_ path: RelativePath, at now: Instant) {
-    if let entry = entries[path], entry.isNew {
+    if let entry = entries[path], entry.isNew, !entry.isLinked {
       entries[path] = nil
     } else {
       touch(path, at: now) { entry in

@@ -2,7 +2,7 @@
 package enum WatchEvent: Sendable, Hashable {
   /// A file appeared under this name; nothing tells yet whether it is being written (IN_CREATE).
   case created(RelativePath)
-  /// A further name was given to a file that has one already (link(2)): IN_CREATE too, told apart by the number of links.
+  /// The name belongs to a file that has others (link(2)). It follows the event by which the name was met.
   case linked(RelativePath)
   /// A file was written or truncated, and that writer has not closed it yet (IN_MODIFY).
   case modified(RelativePath)

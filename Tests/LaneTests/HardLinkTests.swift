@@ -140,6 +140,58 @@ import Testing
     }
   }
 
+  /// The name has a file of several names again at the next pass, but not the writer's.
+  @Test func `a name that is given to another link while it is written leaves its content to the others`()
+    async throws
+  {
+    try await run { mirror, store in
+      try mirror.write("a", "old")
+      try mirror.link("a", "b")
+      try mirror.write("c", "another")
+      try mirror.link("c", "d")
+      try await mirror.lane.flush()
+      let writer = open(mirror.tree + "/a", O_WRONLY | O_CLOEXEC)
+      try mirror.move("tree/c", "tree/a")
+      try await mirror.lane.flush()
+      try #require(write(writer, "new", 3) == 3)
+      close(writer)
+      try await mirror.settle()
+      #expect(await store.text("t/a") == "another")
+      #expect(await store.text("t/b") == "new")
+      #expect(await store.text("t/d") == "another")
+    }
+  }
+
+  /// Stores through a mapping need not move a stamp on a RAM disk, where these tests may run.
+  @Test func `an equal stamp is no proof once a file was written`() async throws {
+    try await run { mirror, store in
+      try mirror.write("a", "old")
+      try mirror.link("a", "b")
+      try await mirror.lane.flush()
+      await store.forgetCalls()
+      close(open(mirror.tree + "/a", O_WRONLY | O_CLOEXEC))
+      try await mirror.lane.flush()
+      #expect(await store.count(of: "PutObject") == 2)
+    }
+  }
+
+  @Test func `links count for the delete bound as other files do`() async throws {
+    let store = FakeObjectStore()
+    var configuration = LaneUnderTest.Configuration()
+    configuration.bound = .standard
+    let mirror = try await LaneUnderTest(store, configuration)
+    try await mirror.start()
+    try mirror.write("base", "one")
+    try await mirror.lane.flush()
+    for index in 1...24 { try mirror.link("base", "l\(index)") }
+    try await mirror.lane.flush()
+    for index in 1...11 { try mirror.remove("l\(index)") }
+    try await mirror.lane.flush()
+    #expect(await store.keys.count == 14)
+    await mirror.finish()
+    try mirror.removeDirectory()
+  }
+
   /// The snapshot is not the end: no event tells of what comes after it.
   @Test func `a snapshot is no end for a file that is written under a name that is gone`() async throws {
     let store = FakeObjectStore()

@@ -259,6 +259,11 @@ final class LaneSchedule: Sendable {
     }
   }
 
+  /// Whether a later batch will have the path.
+  func isWaiting(_ path: RelativePath) -> Bool {
+    state.withLock { $0.schedule.dirty.entries[path] != nil }
+  }
+
   /// Every path that has to be published or deleted, those below directories that must be compared not counted.
   var dirtyPaths: [RelativePath] { state.withLock { Array($0.schedule.dirty.entries.keys) } }
 

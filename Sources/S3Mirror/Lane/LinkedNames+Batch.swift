@@ -3,21 +3,24 @@ import MirrorModel
 
 // What a change of one name asks of the others.
 extension LinkedNames {
-  /// Adds to a batch the other names of the files in it, of files that were written, and of those that changed below
-  /// directories whose changes no event tells of, unless what they hold now is published under them already. A link to
-  /// what is published under another name is to be copied from there.
+  /// Adds to a batch the other names of the files in it, of files that were written or lost a name, and of those that
+  /// changed below directories whose changes no event tells of, unless what they hold now is published under them already.
+  /// A link to what is published under another name is to be copied from there.
   ///
-  /// - Parameter directories: what was compared in this pass.
-  /// - Returns: the names that were added because of an event, which may be the one that tells of their close.
+  /// - Parameters:
+  ///   - directories: what was compared in this pass.
+  ///   - isWaiting: whether a name is dirty and not in the batch; the names of its file go with the one that it will be in.
+  /// - Returns: the names that were added because another one was closed, which may be the close that they wait for.
   func complete(
     _ batch: inout DirtySet.Batch, compared directories: Set<RelativePath>, in root: TreeRoot,
-    ledger: PublishedLedger
+    ledger: PublishedLedger, isWaiting: (RelativePath) -> Bool
   ) -> [RelativePath] {
     var concerns = concerns(of: batch, in: root)
-    let written = takeWritten()
-    for file in written { concerns[file, default: Concern()].isWritten = true }
+    let changed = takeChanged(unless: isWaiting)
+    for file in changed.written { concerns[file, default: Concern()].isWritten = true }
+    for file in changed.bereft { concerns[file, default: Concern()].hasLostName = true }
     let recorded = noteRecorded(Set(concerns.keys), in: root, ledger)
-    var added: [RelativePath] = []
+    var closed: [RelativePath] = []
     for (file, concern) in concerns {
       let records = recorded[file, default: []]
       if !concern.isWritten { copyLinks(concern.paths, of: file, from: records, in: &batch, root, ledger) }
@@ -27,7 +30,7 @@ extension LinkedNames {
           continue
         }
         if concern.isPublished(path, stamp, in: root, ledger) { continue }
-        if concern.entry != nil { added.append(path) }
+        if concern.entry?.writing == .closed { closed.append(path) }
         batch.entries[path] = concern.entry.map(DirtyEntry.init(writtenElsewhere:)) ?? .foundWritten
       }
     }
@@ -37,21 +40,22 @@ extension LinkedNames {
     {
       batch.entries[path] = .foundWritten
     }
-    return added
+    return closed
   }
 
   /// Why the names of a file are looked at.
   private struct Concern {
     /// Those of the batch that lead to it.
     var paths: [RelativePath] = []
-    /// What the batch knows of a name of it.
+    /// What the batch knows of one of them.
     var entry: DirtyEntry?
     /// Somebody wrote to it.
     var isWritten = false
-    /// It has lost a name, and so perhaps the one that its writer has it open by: that writes no events.
+    /// It has lost a name, and so perhaps the one that its writer has it open by.
     var hasLostName = false
 
-    mutating func note(_ entry: DirtyEntry) {
+    mutating func note(_ path: RelativePath, _ entry: DirtyEntry) {
+      paths.append(path)
       if entry.writing != .unknown { isWritten = true }
       if self.entry?.writing != .closed { self.entry = entry }
     }
@@ -60,9 +64,8 @@ extension LinkedNames {
     func isPublished(_ path: RelativePath, _ stamp: FileStamp, in root: TreeRoot, _ ledger: PublishedLedger)
       -> Bool
     {
-      if ledger.record(of: path, matching: stamp, ignoringChangeTime: .untouched) != nil { return true }
-      // That a name came or went moves ctime, too.
-      guard !isWritten, ledger.record(of: path, matching: stamp, ignoringChangeTime: .renamed) != nil else {
+      // Not every filesystem moves a stamp with each store. That a name came or went moves ctime alone.
+      if isWritten || ledger.record(of: path, matching: stamp, ignoringChangeTime: .renamed) == nil {
         return false
       }
       return !hasLostName || root.isWithoutWriter(path)
@@ -74,29 +77,29 @@ extension LinkedNames {
     var concerns: [File: Concern] = [:]
     for (path, entry) in batch.entries {
       let met = file(of: path)
-      let stamp = root.stamp(ofFileAt: path)
-      let file = stamp.map(File.init)
-      if let stamp { note(path, stamp) } else { forget(path) }
-      if let met, met != file {
-        concerns[met, default: Concern()].note(entry)
-        concerns[met]?.hasLostName = true
+      guard let stamp = root.stamp(ofFileAt: path) else {
+        forget(path)
+        continue
       }
-      if let file, file == met || stamp.map({ $0.links > 1 }) == true {
-        concerns[file, default: Concern()].note(entry)
-        concerns[file]?.paths.append(path)
-      }
+      note(path, stamp)
+      let file = File(stamp)
+      if file == met || stamp.links > 1 { concerns[file, default: Concern()].note(path, entry) }
     }
     return concerns
   }
 
   /// Has links that nobody wrote to copied from a name under which their file is published.
   private func copyLinks(
-    _ links: [RelativePath], of file: File, from records: Set<RelativePath>, in batch: inout DirtySet.Batch,
+    _ paths: [RelativePath], of file: File, from records: Set<RelativePath>, in batch: inout DirtySet.Batch,
     _ root: TreeRoot, _ ledger: PublishedLedger
   ) {
-    for path in links where batch.entries[path]?.renamedFrom == nil {
+    if records.isEmpty { return }
+    let links = paths.filter { batch.entries[$0]?.renamedFrom == nil }
+    guard let first = links.first, root.isWithoutWriter(first) else { return }
+    let origins = records.sorted()
+    for path in links {
       guard let stamp = root.stamp(ofFileAt: path), File(stamp) == file else { continue }
-      batch.entries[path]?.renamedFrom = records.sorted().first {
+      batch.entries[path]?.renamedFrom = origins.first {
         $0 != path && ledger.record(of: $0, matching: stamp, ignoringChangeTime: .renamed) != nil
       }
     }

@@ -27,8 +27,10 @@ final class LinkedNames: Sendable {
   private struct State {
     var names: [File: Names] = [:]
     var files: [RelativePath: File] = [:]
-    /// The files of which writes were told under one of their names since a pass last looked at them.
+    /// The files that a pass has not looked at since a write was told under one of their names.
     var written: Set<File> = []
+    /// The same for files that lost a name: a writer who has it open by that one is told of no more (`IN_EXCL_UNLINK`).
+    var bereft: Set<File> = []
   }
 
   /// What happens to the other names of a file that a comparison meets.
@@ -68,25 +70,11 @@ final class LinkedNames: Sendable {
     state.withLock { Self.forget(path, in: &$0) }
   }
 
-  /// What the watch tells, names that links made being told apart. Called on the watch's thread, so that such a name is met
-  /// even if it is gone when the next pass begins.
-  func told(_ events: [WatchEvent], in root: TreeRoot) -> [WatchEvent] {
-    events.map { event in
-      switch event {
-      case .created(let path) where root.isLocal:
-        guard let entry = root.glance(at: path), entry.kind == .file, entry.stamp.links > 1 else { break }
-        note(path, entry.stamp)
-        return .linked(path)
-      case .modified(let path), .closed(let path):
-        state.withLock { state in
-          if let file = state.files[path] { state.written.insert(file) }
-        }
-      case .renamed(let from, let to):
-        state.withLock { Self.rename(from, to, in: &$0) }
-      default: break
-      }
-      return event
-    }
+  private static func forget(_ path: RelativePath, in state: inout State) {
+    guard let file = state.files.removeValue(forKey: path) else { return }
+    state.bereft.insert(file)
+    state.names[file]?.paths.remove(path)
+    if state.names[file]?.paths.isEmpty == true { state.names[file] = nil }
   }
 
   /// The file that the path led to when it was met last.
@@ -104,26 +92,21 @@ final class LinkedNames: Sendable {
     file(of: path).map { names(of: $0).subtracting([path]) } ?? []
   }
 
-  /// The files of which writes were told under names that were met. Asked for once.
-  func takeWritten() -> Set<File> {
-    state.withLock { state in
-      defer { state.written = [] }
-      return state.written
+  /// The files that were written, and those that lost a name, since they were taken last.
+  ///
+  /// - Parameter isWaiting: whether a name will be in a later batch; its file is left for that one.
+  func takeChanged(unless isWaiting: (RelativePath) -> Bool) -> (written: Set<File>, bereft: Set<File>) {
+    let all = state.withLock { state in
+      state.written.union(state.bereft).map { ($0, state.names[$0]?.paths ?? []) }
     }
-  }
-
-  private static func rename(_ path: RelativePath, _ new: RelativePath, in state: inout State) {
-    guard let file = state.files[path] else { return }
-    forget(new, in: &state)
-    state.files[new] = file
-    state.names[file]?.paths.insert(new)
-    forget(path, in: &state)
-  }
-
-  private static func forget(_ path: RelativePath, in state: inout State) {
-    guard let file = state.files.removeValue(forKey: path) else { return }
-    state.names[file]?.paths.remove(path)
-    if state.names[file]?.paths.isEmpty == true { state.names[file] = nil }
+    let ready = Set(all.filter { !$0.1.contains(where: isWaiting) }.map(\.0))
+    return state.withLock { state in
+      defer {
+        state.written.subtract(ready)
+        state.bereft.subtract(ready)
+      }
+      return (state.written.intersection(ready), state.bereft.intersection(ready))
+    }
   }
 
   /// Whether the name still leads to the file that it was met with.
@@ -146,6 +129,52 @@ final class LinkedNames: Sendable {
     // A further write could leave the same stamp.
     let isYoung = stamp.timeUntilTrusted(at: wallClock()) > .zero
     state.withLock { $0.names[file]?.reckoned = isYoung ? nil : stamp }
+  }
+}
+
+// What the watch tells.
+extension LinkedNames {
+  /// The events, and with them which names belong to files that have others. Called on the watch's thread, so that a name
+  /// is met even if it is gone when the next pass begins.
+  func told(_ events: [WatchEvent], in root: TreeRoot) -> [WatchEvent] {
+    guard root.isLocal else { return events }
+    var all: [WatchEvent] = []
+    all.reserveCapacity(events.count)
+    for event in events {
+      all.append(event)
+      switch event {
+      case .created(let path), .found(let path):
+        if meet(path, in: root) { all.append(.linked(path)) }
+      case .renamed(let from, let to):
+        if meet(to, in: root) { all.append(.linked(to)) }
+        // Where the two were exchanged, or others were faster, something may be there.
+        if file(of: from) != nil { _ = meet(from, in: root) }
+      case .modified(let path), .closed(let path):
+        state.withLock { state in
+          if let file = state.files[path] { state.written.insert(file) }
+        }
+      case .deleted(let path): forget(path)
+      case .directoryMovedAway(let directory):
+        state.withLock { state in
+          for path in state.files.keys where path.isWithin(directory) { Self.forget(path, in: &state) }
+        }
+      case .linked, .attributes, .directoryAppeared, .directoryDeleted, .directoryRenamed, .rescan, .rootLost:
+        break
+      }
+    }
+    return all
+  }
+
+  /// Looks whose name it is now.
+  ///
+  /// - Returns: whether that file has others.
+  private func meet(_ path: RelativePath, in root: TreeRoot) -> Bool {
+    guard let entry = root.glance(at: path), entry.kind == .file, entry.stamp.links > 1 else {
+      forget(path)
+      return false
+    }
+    note(path, entry.stamp)
+    return true
   }
 }
 

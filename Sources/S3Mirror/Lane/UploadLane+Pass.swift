@@ -56,9 +56,9 @@ extension UploadLane {
         reasons[directory] = cause(of: error)
       }
     }
-    let added = links.complete(
-      &last, compared: Set(batch.rescans.keys), in: root, ledger: ledger)
-    schedule.noteClosed(added)
+    let closed = links.complete(
+      &last, compared: Set(batch.rescans.keys), in: root, ledger: ledger, isWaiting: schedule.isWaiting)
+    schedule.noteClosed(closed)
     outcome = await publication.run(
       last, deferred: pass.deferred.union(unlisted.keys), after: outcome)
     for survey in surveys { note(survey, in: &outcome) }
