@@ -2,7 +2,7 @@ import S3Client
 import Synchronization
 import TestSupport
 
-/// A service that has its moods: about one request in fifty fails, some of them after they took effect.
+/// A service that has its moods: one request in fifty fails, unless said otherwise, some of them after they took effect.
 final class RandomFaults: Sendable {
   enum Kind: String, Sendable, CaseIterable, CustomStringConvertible {
     case internalError = "InternalError"
@@ -18,9 +18,14 @@ final class RandomFaults: Sendable {
     var counts: [Kind: Int] = [:]
   }
 
+  private let oneIn: Int
   private let state: Mutex<State>
 
-  init(seed: UInt64) { state = Mutex(State(random: SplitMix64(seed: seed))) }
+  /// - Parameter oneIn: of so many requests one fails before it takes effect, and another one after it.
+  init(seed: UInt64, oneIn: Int = 100) {
+    self.oneIn = oneIn
+    state = Mutex(State(random: SplitMix64(seed: seed)))
+  }
 
   /// How many requests failed, and how.
   var counts: [Kind: Int] { state.withLock { $0.counts } }
@@ -28,7 +33,7 @@ final class RandomFaults: Sendable {
   func fault(_ call: FakeObjectStore.Call, _ moment: FakeObjectStore.Moment) -> (any Error)? {
     let kind: Kind? = state.withLock { state in
       let kind: Kind? =
-        switch (moment, state.random.below(200)) {
+        switch (moment, state.random.below(2 * oneIn)) {
         case (.beforeEffect, 0): .internalError
         case (.beforeEffect, 1): .slowDown
         case (.afterEffect, 0...1): .answerLost

@@ -24,6 +24,10 @@ struct SoakRun {
   var auditInterval: Duration?
   var retries = RetryPolicy()
   var singleThreshold: Int64 = 5 << 20
+  /// Whether the mirror ends with what the last operations left dirty, instead of being flushed before.
+  var endsAtOnce = false
+  /// Called when the entry is over.
+  var whenEntered: @Sendable () async -> Void = {}
 
   private final class Finished: Sendable {
     private let writers = Mutex(0)
@@ -76,6 +80,7 @@ struct SoakRun {
     configuration.auditInterval = auditInterval
     let mirror = try await LaneUnderTest(RetryingStore(witness, policy: retries), configuration)
     try await mirror.start()
+    await whenEntered()
     var outcome = Outcome()
     let reader = MarkerReader(store: store, prefix: prefix)
     let written = Finished()
@@ -96,25 +101,28 @@ struct SoakRun {
       case .passedOver: break
       }
     }
-    try await mirror.settle()
-    if maxWatches != nil || isLimited {
-      // What is polled is compared at the pass after the one that asked for it.
-      for _ in 0..<2 { try await mirror.settle() }
-    }
-    let picture = try TreePicture(of: mirror.tree)
-    if case .whole(let name) = try await reader.read() { outcome.checkpointsRead.insert(name) }
     let history = try isJournaled ? NameHistory(NameJournal(in: mirror.directory).records()) : nil
-    let before = picture.differencesByPath(from: try await store.contents(under: prefix))
-      .filter { history?.wasWrittenUnderFleetingName(fileAt: "tree/" + $0.key.string) != true }
-    outcome.differencesBeforeExit = before.values.sorted()
-    for (path, difference) in before {
-      outcome.histories[difference] = witness.requests(about: prefix + path.string)
-      outcome.explanations[difference] = await explanation(of: path, in: mirror, history)
+    let picture = try TreePicture(of: mirror.tree)
+    if !endsAtOnce {
+      try await settle(mirror)
+      if case .whole(let name) = try await reader.read() { outcome.checkpointsRead.insert(name) }
+      let before = picture.differencesByPath(from: try await store.contents(under: prefix))
+        .filter { history?.wasWrittenUnderFleetingName(fileAt: "tree/" + $0.key.string) != true }
+      outcome.differencesBeforeExit = before.values.sorted()
+      for (path, difference) in before {
+        outcome.histories[difference] = witness.requests(about: prefix + path.string)
+        outcome.explanations[difference] = await explanation(of: path, in: mirror, history)
+      }
+      outcome.unguarded = try await mirror.unguardedDirectories()
     }
-    outcome.unguarded = try await mirror.unguardedDirectories()
     outcome.report = await mirror.finish()
     outcome.failures = outcome.report.failures
-    outcome.differences = picture.differences(from: try await store.contents(under: prefix))
+    let report = outcome.report
+    outcome.differences = picture.differencesByPath(from: try await store.contents(under: prefix))
+      .filter { !report.tells(of: $0.key, isExtra: $0.value.hasPrefix("extra")) }.values.sorted()
+    if endsAtOnce, case .broken(let problem) = try await reader.read() {
+      outcome.brokenMarkers.append(problem)
+    }
     if !outcome.brokenMarkers.isEmpty { outcome.markerHistory = witness.requestsAboutMarkers() }
     outcome.torn = witness.torn
     outcome.looked = witness.sightings.count
@@ -127,6 +135,13 @@ struct SoakRun {
     outcome.doubts = oracle.doubts(about: picture)
     try mirror.removeDirectory()
     return outcome
+  }
+
+  private func settle(_ mirror: LaneUnderTest) async throws {
+    try await mirror.settle()
+    guard maxWatches != nil || isLimited else { return }
+    // What is polled is compared at the pass after the one that asked for it.
+    for _ in 0..<2 { try await mirror.settle() }
   }
 
   /// What a difference may come from: the file, what was published of it, and how its directory is watched.
@@ -206,5 +221,14 @@ struct SoakRun {
 
   private static func recordingFailure(of body: () async throws -> Void) async {
     do { try await body() } catch { Issue.record(error) }
+  }
+}
+
+extension MirrorReport.Upload {
+  /// Whether a difference is one of those that the end could not help.
+  fileprivate func tells(of path: RelativePath, isExtra: Bool) -> Bool {
+    // A comparison that failed speaks for the whole tree, and with any failure nothing superfluous is deleted.
+    if isExtra { return !failures.isEmpty || withheldDeletes > 0 }
+    return failures.contains { $0.path == path.string || $0.path == "." }
   }
 }

@@ -46,7 +46,7 @@ import Testing
     #expect(outcome.doubts == [], note)
     #expect(outcome.brokenMarkers == [], note)
     for request in outcome.markerHistory { print("soak: markers: \(request)") }
-    #expect(!outcome.checkpointsRead.isEmpty, note)
+    if !run.endsAtOnce { #expect(!outcome.checkpointsRead.isEmpty, note) }
     // What a comparison finds superfluous waits for the exit.
     let isWatched = run.overflows == 0 && run.maxWatches == nil && !run.isLimited
     let differences = outcome.differencesBeforeExit.filter { isWatched || !$0.hasPrefix("extra") }
@@ -64,7 +64,7 @@ import Testing
     for notice in outcome.driftNotices { print("soak: \(notice)") }
     if run.auditInterval != nil { #expect(outcome.audits > 0, note) }
     #expect(outcome.differences == [], note)
-    #expect(outcome.failures == [], note)
+    if !run.endsAtOnce { #expect(outcome.failures == [], note) }
   }
 
   /// Before anything runs: a run that hangs or throws tells of its seed too.
@@ -131,6 +131,20 @@ import Testing
     // Shorter runs may be spared some.
     guard run.operations >= 2_000 else { return }
     for kind in RandomFaults.Kind.allCases { #expect(faults.counts[kind, default: 0] > 0, "\(kind)") }
+  }
+
+  /// The end has one more try for what it could not publish, and tells of what is left.
+  @Test func `a mirror that ends while its service fails leaves nothing untold`() async throws {
+    for round in 0..<4 {
+      let store = FakeObjectStore()
+      let seed = Self.seed &+ UInt64(round)
+      let faults = RandomFaults(seed: seed, oneIn: 8)
+      var run = SoakRun(seed: seed, operations: Self.operations / 32)
+      run.retries = RetryPolicy(maxAttempts: 1)
+      run.endsAtOnce = true
+      run.whenEntered = { await store.inject { faults.fault($0, $1) } }
+      try await check(run, over: store, prefix: "t/")
+    }
   }
 
   @Test func `lost events leave nothing behind`() async throws {
