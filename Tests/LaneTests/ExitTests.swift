@@ -11,12 +11,15 @@ import Testing
 
 /// The end of an upload that does not go smoothly: what the drain left is tried once more, and told if it stays.
 @Suite struct ExitTests {
+  /// - Parameter settle: long where a writer must not seem to pause because the machine is busy.
   private func run(
-    _ comparison: ComparePolicy = .standard, _ body: (LaneUnderTest, FakeObjectStore) async throws -> Void
+    _ comparison: ComparePolicy = .standard, settle: Duration = .milliseconds(20),
+    _ body: (LaneUnderTest, FakeObjectStore) async throws -> Void
   ) async throws {
     let store = FakeObjectStore()
     var configuration = LaneUnderTest.Configuration(interval: nil)
     configuration.comparison = Comparison(policy: comparison)
+    configuration.settle = settle
     let mirror = try await LaneUnderTest(store, configuration)
     try await mirror.start()
     try await body(mirror, store)
@@ -160,13 +163,32 @@ import Testing
   }
 
   @Test func `a file of equal size that never pauses is told`() async throws {
-    try await run(.size) { mirror, store in
+    try await run(.size, settle: .milliseconds(300)) { mirror, store in
       try mirror.write("f", String(repeating: "a", count: RestlessWriter.size))
       try await mirror.lane.flush()
       let writer = try RestlessWriter(mirror.tree + "/f")
       let report = await mirror.finish()
       writer.stop()
       #expect(report.failures.map(\.path) == ["f"])
+    }
+  }
+
+  @Test(arguments: [ComparePolicy.standard, .size])
+  func `what two names hold that somebody has open goes as it is, and is not told as unpublished`(
+    comparison: ComparePolicy
+  ) async throws {
+    try await run(comparison) { mirror, store in
+      try mirror.write("a", "one")
+      try mirror.link("a", "b")
+      try await mirror.lane.flush()
+      let writer = open(mirror.tree + "/a", O_WRONLY | O_CLOEXEC)
+      try #require(writer >= 0)
+      try #require(pwrite(writer, "two", 3, 0) == 3)
+      let report = await mirror.finish()
+      close(writer)
+      #expect(report.failures == [])
+      #expect(await store.text("t/a") == "two")
+      #expect(await store.text("t/b") == "two")
     }
   }
 
@@ -184,7 +206,7 @@ import Testing
   // MARK: Deletes
 
   @Test func `what an old marker names stays while data of the new one never pause`() async throws {
-    try await run { mirror, store in
+    try await run(settle: .milliseconds(300)) { mirror, store in
       try await replaceCheckpoint(mirror)
       let writer = try RestlessWriter(mirror.tree + "/ckpt-2/data")
       let report = await mirror.finish()
@@ -197,7 +219,7 @@ import Testing
   }
 
   @Test func `the old name of a file that never pauses keeps its object at the end`() async throws {
-    try await run { mirror, store in
+    try await run(settle: .milliseconds(300)) { mirror, store in
       try mirror.write("a", "a")
       try await mirror.lane.flush()
       try mirror.write("z", "z")
