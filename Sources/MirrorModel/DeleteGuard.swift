@@ -60,6 +60,8 @@ package enum WithheldReason: Sendable, Hashable {
   case replaced
   /// Uploads come before deletes, and some failed: an object may be the last copy of what was renamed.
   case uploadsFailed
+  /// Nothing failed, but some files could not be published whole; what was renamed or is named by an old marker stays.
+  case uploadsWait
 }
 
 extension WithheldReason: CustomStringConvertible {
@@ -75,6 +77,8 @@ extension WithheldReason: CustomStringConvertible {
     case .rewritten: "the local file was written since it was compared"
     case .replaced: "the object was written by somebody else since it was published or listed"
     case .uploadsFailed: "some uploads failed, and deletes come after them"
+    case .uploadsWait:
+      "some files are not published, for they are open or keep changing, and deletes come after them"
     case .alias(let path): "it may be the object of \(path), whose own key is not listed"
     }
   }

@@ -21,6 +21,7 @@ final class LaneUnderTest: Sendable {
     var openFileGrace: Duration?
     var delete = true
     var bound = DeleteBound.unlimited
+    var comparison = Comparison()
     var prefix = "t/"
     var exclude: [String] = []
     var commitLast: [String] = ["DONE", "latest"]
@@ -76,7 +77,7 @@ final class LaneUnderTest: Sendable {
       delete: configuration.delete, filter: try PathFilter(exclude: configuration.exclude),
       symlinks: configuration.symlinks,
       commitOrder: CommitOrder { path in markers.contains { $0.matches(path) } },
-      comparison: Comparison(), bound: configuration.bound, width: 16)
+      comparison: configuration.comparison, bound: configuration.bound, width: 16)
     settings.auditInterval = configuration.auditInterval
     settings.pollInterval = configuration.pollInterval
     settings.maxWatches = configuration.maxWatches

@@ -167,6 +167,7 @@ import Testing
       }
       #expect(error?.kind == .incomplete)
       #expect(error?.description.contains("cut short") == true)
+      #expect(error?.failures.contains { $0.path == "late" } == true)
       #expect(error?.description.contains("CancellationError") == false)
     }
   }

@@ -264,6 +264,9 @@ final class LaneSchedule: Sendable {
     state.withLock { $0.schedule.dirty.entries[path] != nil }
   }
 
+  /// What has to be published or deleted, with what is known of it.
+  var dirtyEntries: [RelativePath: DirtyEntry] { state.withLock { $0.schedule.dirty.entries } }
+
   /// Every path that has to be published or deleted, those below directories that must be compared not counted.
   var dirtyPaths: [RelativePath] { state.withLock { Array($0.schedule.dirty.entries.keys) } }
 

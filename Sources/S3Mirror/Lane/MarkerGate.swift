@@ -14,6 +14,8 @@ struct MarkerGate: Sendable {
     case marker
     /// The batch comes from a comparison, which saw the tree at no single moment: nothing under its directory.
     case directory
+    /// The watch has ended, and the batch holds what it had told of: only the marker's stamp can speak against it.
+    case stamp
   }
 
   let order: CommitOrder
@@ -28,13 +30,14 @@ struct MarkerGate: Sendable {
   /// - Throws: `UploadAbandoned.changed` when the marker has to wait.
   func check(_ path: RelativePath) async throws {
     guard order.isMarker(path) else { return }
+    if await isHeldByEvents(path) || !polled.isUnchanged(path, in: root) { throw UploadAbandoned.changed }
+  }
+
+  private func isHeldByEvents(_ path: RelativePath) async -> Bool {
+    if strictness == .stamp { return false }
     await fence()
     let dirty = schedule.dirtyPaths(within: path.parent)
-    let isHeld =
-      switch strictness {
-      case .marker: dirty.contains { path.isWithin($0) }
-      case .directory: dirty.contains(path) || order.obstacle(to: path, among: dirty) != nil
-      }
-    if isHeld || !polled.isUnchanged(path, in: root) { throw UploadAbandoned.changed }
+    if strictness == .marker { return dirty.contains { path.isWithin($0) } }
+    return dirty.contains(path) || order.obstacle(to: path, among: dirty) != nil
   }
 }

@@ -9,6 +9,8 @@ struct PassOutcome: Sendable {
   /// Published, or gone for good: whatever was held against them is over.
   var settled: [RelativePath] = []
   var failed: [RelativePath: String] = [:]
+  /// Not published though nothing failed, and why.
+  var waiting: [RelativePath: String] = [:]
   /// What can never be published: no key, or beyond S3's limits.
   var refused: [RelativePath: String] = [:]
   var withheld: [RelativePath: WithheldReason] = [:]
@@ -17,6 +19,24 @@ struct PassOutcome: Sendable {
   var skipped = 0
   /// Objects under keys that had none, as far as that is sure: what the delete bound may count on.
   var created = 0
+
+  /// Notes that a path is done with, whatever earlier batches of the pass came to.
+  mutating func settle(_ path: RelativePath) {
+    settled.append(path)
+    unpublished.entries[path] = nil
+    if waiting.removeValue(forKey: path) != nil { summary.waiting -= 1 }
+    if failed.removeValue(forKey: path) != nil { summary.failures.removeAll { $0.path == path.string } }
+  }
+
+  mutating func fail(_ path: RelativePath, because reason: String) {
+    if failed.updateValue(reason, forKey: path) == nil {
+      summary.failures.append(.init(path: path.string, reason: reason))
+    }
+  }
+
+  mutating func wait(_ path: RelativePath, because reason: String) {
+    if waiting.updateValue(reason, forKey: path) == nil { summary.waiting += 1 }
+  }
 }
 
 /// Publishes a batch in commit order: data, then markers, then deletes.
@@ -49,14 +69,18 @@ struct PublishPass: Sendable {
     var unpublished = deferred
     for (path, entry) in outcome.unpublished.entries where entry.holdsMarkers { unpublished.insert(path) }
     for group in commitOrder.groups(of: batch.entries.keys) {
-      let (ready, held) = group.partitioned { path in
-        !commitOrder.isMarker(path) || commitOrder.obstacle(to: path, among: unpublished) == nil
+      var ready: [RelativePath] = []
+      var held: [RelativePath] = []
+      for path in group {
+        if commitOrder.isMarker(path), let obstacle = commitOrder.obstacle(to: path, among: unpublished) {
+          outcome.unpublished.entries[path] = batch.entries[path]
+          outcome.wait(path, because: Self.reason(toWaitFor: obstacle))
+          held.append(path)
+        } else {
+          ready.append(path)
+        }
       }
-      for path in held {
-        outcome.unpublished.entries[path] = batch.entries[path]
-        outcome.summary.waiting += 1
-        unpublished.insert(path)
-      }
+      unpublished.formUnion(held)
       let results = await concurrentEach(ready, width: width, on: publisher.executors) { path in
         let entry = batch.entries[path]
         return (path, await publisher.publish(path, entry: entry, openFiles: policy(for: entry)))
@@ -68,6 +92,11 @@ struct PublishPass: Sendable {
     }
     await removeAbsent(absent, batch: batch, deferred: deferred, in: &outcome)
     return outcome
+  }
+
+  private static func reason(toWaitFor obstacle: RelativePath) -> String {
+    obstacle.isRoot
+      ? "it waits until its data can be compared" : "it waits for \(obstacle), which is not published"
   }
 
   private func policy(for entry: DirtyEntry?) -> OpenFilePolicy {
@@ -83,7 +112,7 @@ struct PublishPass: Sendable {
   ) {
     switch result {
     case .published(let bytes, let way):
-      outcome.settled.append(path)
+      outcome.settle(path)
       if entry?.isNew == true { outcome.created += 1 }
       if way == .snapshot, var entry, entry.isWrittenElsewhere {
         // Nobody may tell of the close, so it is looked for.
@@ -101,21 +130,21 @@ struct PublishPass: Sendable {
       absent.append(path)
     case .skipped:
       outcome.skipped += 1
-      outcome.settled.append(path)
+      outcome.settle(path)
     case .unneeded:
-      outcome.settled.append(path)
+      outcome.settle(path)
     case .refused(let reason):
-      outcome.refused[path] = reason
-      outcome.summary.failures.append(.init(path: path.string, reason: reason))
+      if outcome.refused.updateValue(reason, forKey: path) == nil {
+        outcome.summary.failures.append(.init(path: path.string, reason: reason))
+      }
     case .waiting(let reason):
-      outcome.summary.waiting += 1
+      outcome.wait(path, because: "\(reason), so no whole version could be read")
       outcome.unpublished.entries[path] = entry
       // Opened after its last close, or before the watch began, or under another name: its grace begins now.
       if reason == .openForWriting { outcome.unpublished.entries[path]?.noteFoundOpen(at: .now) }
     case .failed(let reason):
-      outcome.failed[path] = reason
+      outcome.fail(path, because: reason)
       outcome.unpublished.entries[path] = entry
-      outcome.summary.failures.append(.init(path: path.string, reason: reason))
     }
   }
 
@@ -126,7 +155,7 @@ struct PublishPass: Sendable {
     in outcome: inout PassOutcome
   ) async {
     guard let remover else {
-      outcome.settled += absent
+      for path in absent { outcome.settle(path) }
       return
     }
     guard outcome.failed.isEmpty else {

@@ -15,7 +15,8 @@ extension UploadLane {
 
   // MARK: Exit
 
-  /// Ends the lane: drains what is dirty, compares everything once more, and deletes what is superfluous if all went well.
+  /// Ends the lane: drains what is dirty, compares everything once more, tries once more what the drain left, and
+  /// deletes what is superfluous if all went well.
   /// `run` must have returned.
   func finish(_ ending: Ending) async -> MirrorReport.Upload {
     defer { schedule.close() }
@@ -29,14 +30,16 @@ extension UploadLane {
     await place.fence()
     if schedule.isRootLost || !root.isUnchanged { _ = await recoverRoot() }
     if settings.policy.interval == .zero { await poll() }
+    var drained: PassOutcome?
     if let pass = schedule.drain() {
       let outcome = await carryOut(pass, deletes: ending == .succeeded ? .watched : .none)
       schedule.finish(outcome)
       conclude(outcome)
+      drained = outcome
     }
     let heard = await stopListening()
     let last = await reconcileFinally(
-      deletes: ending == .succeeded && settings.delete ? .inferred : .none, heard: heard)
+      deletes: ending == .succeeded && settings.delete ? .inferred : .none, heard: heard, after: drained)
     conclude(last)
     // Whoever still waits for a flush learns what the end came to.
     schedule.close(answering: last)
@@ -82,7 +85,9 @@ extension UploadLane {
     try await place.injectOverflow(losing: change)
   }
 
-  private func reconcileFinally(deletes: Deletes, heard: Heard?) async -> PassOutcome {
+  private func reconcileFinally(deletes: Deletes, heard: Heard?, after drained: PassOutcome?) async
+    -> PassOutcome
+  {
     let start = ContinuousClock.now
     let requestsBefore = requests.counts
     var outcome = PassOutcome(summary: summary(of: .exit))
@@ -90,45 +95,101 @@ extension UploadLane {
       let reason = "the local root is gone or was replaced; nothing below it was compared or deleted"
       outcome.summary.failures.append(.init(path: root.path.string, reason: reason))
     } else {
+      let left = takeLeft()
+      let pass = publishPass(openFiles: .snapshot, deletes: .none, markers: .stamp)
       do {
-        var markers = DirtySet.Batch()
-        let pass = publishPass(openFiles: .snapshot, deletes: .none, markers: .directory)
-        // The watch has ended, so nothing tells of what is still written.
-        let polled: [RelativePath] = place.isWatching ? [.root] : []
-        var drift: [RelativePath] = []
-        let found = try await reconcile(
-          .root, with: pass, polled: polled, markers: &markers, noting: &outcome
-        ) { files in
-          for file in files where drift.count < Self.driftLimit && isDrift(file, heard: heard) {
-            drift.append(file.path)
-          }
-        }
-        if deletes == .inferred {
-          drift += try await driftingExtras(found, heard: heard, limit: Self.driftLimit - drift.count)
-        }
-        activity.note(drift: drift.count)
-        if !drift.isEmpty { notices.sayDrift(drift.sorted(), foundBy: .exit) }
-        outcome = await pass.run(markers, deferred: [], after: outcome)
-        note(found.survey, in: &outcome)
-        // What is still open or changing has no later pass to wait for.
-        for path in outcome.unpublished.entries.keys where outcome.failed[path] == nil {
-          let reason = "it is open for writing or keeps changing, so no whole version could be read"
-          outcome.summary.failures.append(.init(path: path.string, reason: reason))
-        }
+        let found = try await reconcileFinally(left, with: pass, deletes, heard, noting: &outcome)
         if deletes == .inferred { await removeExtras(found, in: &outcome) }
       } catch {
         outcome.summary.failures.append(.init(path: ".", reason: cause(of: error)))
+        if Task.isCancelled {
+          giveUp(left, after: drained, in: &outcome)
+        } else {
+          // Whether the data of markers are there was not to be found out.
+          outcome = await pass.run(left, deferred: [.root], after: outcome)
+        }
+      }
+      // What is still open or changing has no later pass to wait for.
+      for (path, reason) in outcome.waiting.sorted(by: { $0.key < $1.key }) where outcome.failed[path] == nil
+      {
+        outcome.summary.failures.append(.init(path: path.string, reason: reason))
       }
     }
     finish(&outcome, since: start, requestsBefore)
     return outcome
   }
 
+  /// Compares everything, and publishes what differs and what is left, whatever the comparison says of that: it may take a
+  /// change that was told of for none.
+  private func reconcileFinally(
+    _ left: DirtySet.Batch, with pass: PublishPass, _ deletes: Deletes, _ heard: Heard?,
+    noting outcome: inout PassOutcome
+  ) async throws -> Reconciler.Findings {
+    // The watch has ended, so nothing tells of what is still written.
+    let polled: [RelativePath] = place.isWatching ? [.root] : []
+    await polledMarkers.look(at: left.entries.keys.filter(settings.commitOrder.isMarker), in: root)
+    var last = left
+    var drift: [RelativePath] = []
+    let found = try await reconcile(
+      .root, with: pass, except: Set(left.entries.keys), polled: polled, markers: &last, noting: &outcome
+    ) { files in
+      for file in files where drift.count < Self.driftLimit && isDrift(file, heard: heard) {
+        drift.append(file.path)
+      }
+    }
+    if deletes == .inferred {
+      drift += try await driftingExtras(found, heard: heard, limit: Self.driftLimit - drift.count)
+    }
+    activity.note(drift: drift.count)
+    if !drift.isEmpty { notices.sayDrift(drift.sorted(), foundBy: .exit) }
+    outcome = await pass.run(last, deferred: [], after: outcome)
+    note(found.survey, in: &outcome)
+    return found
+  }
+
+  /// What the drain could not publish, and what changed since it took its batch. It stays dirty, so it is no drift. Of
+  /// directories nothing is taken: everything is compared.
+  private func takeLeft() -> DirtySet.Batch {
+    var left = DirtySet.Batch(entries: schedule.dirtyEntries)
+    _ = links.complete(&left, compared: [.root], in: root, ledger: ledger)
+    for (path, var entry) in left.entries {
+      if entry.isWrittenElsewhere, isSnapshotPublished(path) {
+        // Of a later version nobody told.
+        left.entries[path] = nil
+        continue
+      }
+      entry.isWrittenElsewhere = false
+      // A further opening would not be told of any more.
+      if entry.writing == .closed { entry.writing = .unknown }
+      left.entries[path] = entry
+    }
+    return left
+  }
+
+  private func isSnapshotPublished(_ path: RelativePath) -> Bool {
+    guard case .success(let entry?) = Result(catching: { try root.look(at: path) }) else { return false }
+    return ledger.holdsSnapshot(of: path, entry.stamp)
+  }
+
+  /// Tells of what is left when the end is cut short.
+  private func giveUp(_ left: DirtySet.Batch, after drained: PassOutcome?, in outcome: inout PassOutcome) {
+    for path in left.entries.keys.sorted() {
+      // Only its delete is left.
+      if case .success(nil) = Result(catching: { try root.look(at: path) }) { continue }
+      outcome.fail(path, because: drained?.failed[path] ?? cause(of: CancellationError()))
+    }
+  }
+
   /// Deletes what the comparison found superfluous, unless SPEC 5 withholds it.
   private func removeExtras(_ found: Reconciler.Findings, in outcome: inout PassOutcome) async {
     let isEntryEmpty = state.withLock { $0.isGuardedByEmptyEntry }
-    let general = found.survey.blanketReason(
-      bound: settings.bound, wasEmptyAtEntry: isEntryEmpty, uploadsFailed: !outcome.failed.isEmpty)
+    // A renamed file's old object, and what an old marker on S3 may name, stay until the new ones are there.
+    let isOnlyWaiting = outcome.failed.isEmpty && !outcome.waiting.isEmpty
+    let general =
+      isOnlyWaiting
+      ? .uploadsWait
+      : found.survey.blanketReason(
+        bound: settings.bound, wasEmptyAtEntry: isEntryEmpty, uploadsFailed: !outcome.failed.isEmpty)
     let blanket = place.isThatOfEntry ? general : .rootUnavailable
     let deletes = InferredDeletes(root: root, survey: found.survey, bound: settings.bound, blanket: blanket)
     await deletes.carryOut(found.extras, with: remover, noting: &outcome)
