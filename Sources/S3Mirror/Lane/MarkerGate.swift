@@ -23,6 +23,7 @@ struct MarkerGate: Sendable {
   let schedule: LaneSchedule
   let fence: @Sendable () async -> Void
   let polled: PolledMarkers
+  let links: LinkedNames
   let root: TreeRoot
 
   func isMarker(_ path: RelativePath) -> Bool { order.isMarker(path) }
@@ -36,6 +37,8 @@ struct MarkerGate: Sendable {
   private func isHeldByEvents(_ path: RelativePath) async -> Bool {
     if strictness == .stamp { return false }
     await fence()
+    // Written under another name of its file.
+    if links.others(of: path).contains(where: schedule.isWaiting) { return true }
     let dirty = schedule.dirtyPaths(within: path.parent)
     if strictness == .marker { return dirty.contains { path.isWithin($0) } }
     return dirty.contains(path) || order.obstacle(to: path, among: dirty) != nil

@@ -231,7 +231,7 @@ final class UploadLane: Sendable {
       uploader: uploader, ledger: ledger, journal: journal, activity: activity,
       markerGate: MarkerGate(
         order: settings.commitOrder, strictness: strictness, schedule: schedule,
-        fence: { [place] in await place.fence() }, polled: polledMarkers, root: root))
+        fence: { [place] in await place.fence() }, polled: polledMarkers, links: links, root: root))
   }
 
   var remover: RemoteRemover {
