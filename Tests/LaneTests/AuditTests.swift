@@ -125,7 +125,7 @@ import Testing
   }
 
   @Test func `what changed when the watch was about to end is no drift`() async throws {
-    let report = try await driftAtExit(lead: -1_000_000_000) { _, store in
+    let report = try await driftAtExit(lead: -3_600_000_000_000) { _, store in
       await store.remove("t/a")
       await store.place("t/b/gone", [1, 2, 3])
     }

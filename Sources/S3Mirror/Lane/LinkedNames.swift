@@ -92,6 +92,11 @@ final class LinkedNames: Sendable {
     file(of: path).map { names(of: $0).subtracting([path]) } ?? []
   }
 
+  /// Whether the next pass looks at all names of this file.
+  func isToBeLookedAt(_ stamp: FileStamp) -> Bool {
+    state.withLock { $0.written.contains(File(stamp)) || $0.bereft.contains(File(stamp)) }
+  }
+
   /// The files that were written, and those that lost a name, since they were taken last.
   ///
   /// - Parameter isWaiting: whether a name will be in a later batch; its file is left for that one.

@@ -65,17 +65,13 @@ extension UploadLane {
     var inodes: Set<UInt64> = []
     for path in schedule.dirtyPaths {
       names.formUnion(links.others(of: path))
-      if let inode = inode(of: path) { inodes.insert(inode) }
+      if let stamp = root.stamp(ofFileAt: path) { inodes.insert(stamp.inode) }
     }
     return paths.filter { path in
-      !names.contains(path) && inode(of: path).map { !inodes.contains($0) } ?? true
+      guard !names.contains(path) else { return false }
+      guard let stamp = root.stamp(ofFileAt: path) else { return true }
+      return !inodes.contains(stamp.inode) && !links.isToBeLookedAt(stamp)
     }
-  }
-
-  private func inode(of path: RelativePath) -> UInt64? {
-    // Whoever has to publish a path that cannot be looked at says so.
-    guard case .success(let entry?) = Result(catching: { try root.look(at: path) }) else { return nil }
-    return entry.kind == .file ? entry.stamp.inode : nil
   }
 
   /// A file that is written through a mapping, that has become a link or directory, or that can be no key.
