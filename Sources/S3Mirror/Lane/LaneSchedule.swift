@@ -248,6 +248,9 @@ final class LaneSchedule: Sendable {
     state.withLock { $0.schedule.dirty.rescans.filter(\.value.isStanding) }
   }
 
+  /// The names whose objects are kept until the files that left them are published.
+  var origins: Set<RelativePath> { state.withLock { $0.schedule.dirty.origins } }
+
   /// Whether it is known that the path has to be published or deleted.
   func isDirty(_ path: RelativePath) -> Bool {
     state.withLock { state in
