@@ -50,6 +50,33 @@ import Testing
     }
   }
 
+  @Test func `an upload that is cut short before it has begun sends nothing`() async throws {
+    try await Stage.play { stage async throws in
+      try stage.directory.write("out/a", "x")
+      let scope = try stage.scope()
+      await stage.fake.hold { call in if call.ordinal == 1 { scope.abandon() } }
+      await #expect(throws: CancellationError.self) {
+        try await scope.uploadOnce(.upload(stage.url("out"), local: stage.local("out")), name: "once")
+      }
+      await scope.close()
+      #expect(await stage.fake.calls.map(\.operation) == [ListObjectsV2.name])
+    }
+  }
+
+  /// No request comes after the last look for a signal.
+  @Test func `an upload that is cut short before its first request sends nothing`() async throws {
+    try await Stage.play { stage async throws in
+      try stage.directory.write("out/a", "x")
+      let scope = try stage.scope()
+      scope.abandon()
+      await #expect(throws: CancellationError.self) {
+        try await scope.uploadOnce(.upload(stage.url("out"), local: stage.local("out")), name: "once")
+      }
+      await scope.close()
+      #expect(await stage.fake.count(of: PutObject.name) == 0)
+    }
+  }
+
   @Test func `a sync whose prefix is empty is a first run`() async throws {
     try await Stage.play { stage async throws in
       try await stage.mirror(["run": .sync(stage.url("run"), local: stage.local("tree"))]) {
