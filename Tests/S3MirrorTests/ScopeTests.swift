@@ -1,5 +1,6 @@
 import Glibc
 import S3Client
+import TestSupport
 import Testing
 
 @testable import S3Mirror
@@ -74,6 +75,23 @@ import Testing
       }
       await scope.close()
       #expect(await stage.fake.count(of: PutObject.name) == 0)
+    }
+  }
+
+  /// Of the object alone, and of the prefix that it lies under.
+  @Test(arguments: [(remote: "run/ckpt", local: "tree/ckpt"), ("run", "tree")])
+  func `a sync leaves what was written later than the object, though the server's clock is ahead`(
+    remote: String, local: String
+  ) async throws {
+    let minuteAhead: @Sendable () -> Int64 = { FakeClock.system() + 60_000_000_000 }
+    try await Stage.play(clock: minuteAhead) { stage async throws in
+      try await stage.put("run/ckpt", "from S3")
+      try stage.directory.write("tree/ckpt", "written here, later")
+      let spec = MirrorSpec.sync(stage.url(remote), local: stage.local(local), interval: nil)
+      try await stage.mirror(["run": spec]) { _ async throws in
+        #expect(try stage.directory.text("tree/ckpt") == "written here, later")
+      }
+      #expect(try await stage.text("run/ckpt") == "written here, later")
     }
   }
 
