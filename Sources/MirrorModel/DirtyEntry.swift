@@ -18,8 +18,13 @@ package struct DirtyEntry: Sendable, Hashable {
   package var lastChange: Instant
   /// The name came into being after the set was last taken, so nothing of this run lies under its key.
   package var isNew: Bool
-  /// The name that this content was published under, when a rename alone made the path dirty.
-  package var renamedFrom: RelativePath?
+  /// The name that the file had when it was last published: the object there is the last whole version that S3 has of it,
+  /// and is kept until this path is published. Nil where that is this path, or nothing.
+  package internal(set) var origin: RelativePath?
+  /// Nothing was written since it left its origin.
+  var isCopyOfOrigin = false
+  /// The origin was in a pass's hands when the file left it, so it is yet to be seen whether it was published there.
+  var isOriginInHand = false
   /// When the first version that is not yet published was whole: closed, found or renamed to here.
   package var wholeSince: Instant?
   /// It counts as open because a pass found a writer, not because a write was told of. Then its close may not be told
@@ -50,6 +55,16 @@ package struct DirtyEntry: Sendable, Hashable {
     self.renamedFrom = renamedFrom
   }
 
+  /// The name that this content was published under, when a rename alone made the path dirty. Without it, what was kept
+  /// under the origin is kept still.
+  package var renamedFrom: RelativePath? {
+    get { isCopyOfOrigin ? origin : nil }
+    set {
+      isCopyOfOrigin = newValue != nil
+      if let newValue { origin = newValue }
+    }
+  }
+
   /// Notes that a pass found a writer; what the watch told of one stands.
   package mutating func noteFoundOpen(at now: Instant) {
     if case .open = writing { return }
@@ -66,7 +81,7 @@ package struct DirtyEntry: Sendable, Hashable {
     firstChange = now
     lastChange = now
     isNew = false
-    renamedFrom = nil
+    origin = nil
     wholeSince = nil
   }
 
@@ -103,6 +118,7 @@ package struct DirtyEntry: Sendable, Hashable {
     joined.firstChange = min(firstChange, later.firstChange)
     joined.isWrittenElsewhere = isWrittenElsewhere || later.isWrittenElsewhere
     joined.wholeSince = [wholeSince, later.wholeSince].compactMap { $0 }.min()
+    joined.origin = later.origin ?? origin
     return joined
   }
 }

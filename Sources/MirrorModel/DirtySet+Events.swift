@@ -5,7 +5,7 @@ extension DirtySet {
     case .created(let path):
       touch(path, at: now, isNew: true) { entry in
         entry.writing = .unknown
-        entry.renamedFrom = nil
+        entry.origin = nil
         entry.wholeSince = nil
       }
     case .linked(let path):
@@ -103,7 +103,7 @@ extension DirtySet {
     } else {
       touch(path, at: now) { entry in
         entry.writing = .unknown
-        entry.renamedFrom = nil
+        entry.origin = nil
         entry.wholeSince = nil
       }
     }
@@ -111,13 +111,27 @@ extension DirtySet {
     for name in aliases.earlierNames(of: path) { recheck(name, at: now) }
   }
 
+  /// The entry of a path that is known to have changed.
+  private func changed(_ path: RelativePath) -> DirtyEntry? {
+    entries[path].flatMap { $0.isRecheck ? nil : $0 }
+  }
+
   private mutating func noteRename(from: RelativePath, to: RelativePath, at now: Instant) {
-    let moved = entries[from].flatMap { $0.isRecheck ? nil : $0 }
-    let origin = moved == nil ? aliases.nameWhenTaken(of: from) ?? from : moved?.renamedFrom
+    let moved = changed(from)
+    // A directory that had the file's own name is none of it.
+    let earlier = aliases.nameWhenTaken(of: from.parent)?.appending(from.name) ?? from
+    let known = moved ?? changed(earlier)
     noteGone(from, at: now)
     var entry = moved ?? DirtyEntry(writing: .unknown, firstChange: now, lastChange: now)
     entry.lastChange = now
-    entry.renamedFrom = origin
+    if let known, let origin = known.origin {
+      entry.origin = origin
+      entry.isOriginInHand = known.isOriginInHand
+    } else if moved?.isNew != true {
+      entry.origin = earlier
+      entry.isOriginInHand = isRunning && underWay.entries[earlier] != nil
+    }
+    entry.isCopyOfOrigin = known.map { $0.origin != nil && $0.isCopyOfOrigin } ?? true
     // A file in its first writing was never whole; any other was, and under this name that is not published.
     if case .open = entry.writing, entry.isNew {} else { entry.wholeSince = entry.wholeSince ?? now }
     // The target may replace a published file: then it is not "new", since its later deletion must reach S3.

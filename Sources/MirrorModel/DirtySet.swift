@@ -33,6 +33,11 @@ package struct DirtySet: Sendable {
 
   package var isEmpty: Bool { entries.isEmpty && rescans.isEmpty && goneDirectories.isEmpty }
 
+  /// The names whose objects are kept until the files that left them are published.
+  package var origins: Set<RelativePath> { Set(entries.values.lazy.compactMap(\.origin)) }
+
+  var isRunning: Bool { oldestUnderWay != nil }
+
   /// When the oldest change happened that is not published: what waits here, and what a pass has in hand.
   package var oldestChange: Instant? { [oldestWaiting, oldestUnderWay].compactMap { $0 }.min() }
 
@@ -59,6 +64,21 @@ package struct DirtySet: Sendable {
     }
 
     package var isEmpty: Bool { entries.isEmpty && rescans.isEmpty && goneDirectories.isEmpty }
+
+    /// The names to keep for these, joined by those that the gone ones among them would need themselves: who left a name
+    /// before he was published there has his object where he came from.
+    package func origins(_ origins: Set<RelativePath>, absent: [RelativePath]) -> Set<RelativePath> {
+      let absent = Set(absent)
+      var kept = origins
+      var names = Array(origins)
+      while let name = names.popLast() {
+        guard absent.contains(name), let origin = entries[name]?.origin, kept.insert(origin).inserted else {
+          continue
+        }
+        names.append(origin)
+      }
+      return kept
+    }
 
     func contains(_ path: RelativePath) -> Bool {
       entries[path] != nil || rescans[path] != nil || goneDirectories[path] != nil
@@ -114,6 +134,7 @@ package struct DirtySet: Sendable {
       entry.wasTried = true
       entries[path] = entry
     }
+    settleOrigins(unpublished: batch)
     for (directory, reason) in batch.rescans where rescans[directory] == nil {
       noteRescan(directory, reason, at: oldestRescanUnderWay ?? now)
     }
@@ -122,6 +143,22 @@ package struct DirtySet: Sendable {
     oldestUnderWay = nil
     oldestRescanUnderWay = nil
     keepWithinCapacity()
+  }
+
+  /// Brings origins up to date with what came of their names in a pass.
+  private mutating func settleOrigins(unpublished: Batch) {
+    for (path, entry) in entries {
+      guard let origin = entry.origin, underWay.entries[origin] != nil else { continue }
+      let back = unpublished.entries[origin]
+      if entry.isOriginInHand {
+        // Not published before the file left it, so what S3 has lies where it lay before.
+        if let earlier = back?.origin { entries[path]?.origin = earlier }
+        entries[path]?.isOriginInHand = false
+      } else if back == nil {
+        // Another file was published under the name, or nothing is to be deleted.
+        entries[path]?.origin = nil
+      }
+    }
   }
 
   /// Whether entries of this path may have been dropped, or their events lost, since a pass last published all.

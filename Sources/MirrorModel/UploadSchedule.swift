@@ -126,9 +126,11 @@ package struct UploadSchedule: Sendable {
     }
     guard !dirty.isRootLost else { return nil }
     let readiness = Readiness(policy: policy, failures: failures)
+    let left = namesLeft(by: trigger, readiness, at: now)
     var newest: Instant?
     let batch = dirty.take { path, entry in
-      guard readiness.isReady(path, entry, for: trigger, at: now) else { return false }
+      let isLeft = entry.writing == .unknown && left.contains(path)
+      guard isLeft || readiness.isReady(path, entry, for: trigger, at: now) else { return false }
       newest = max(newest ?? entry.lastChange, entry.lastChange)
       return true
     } directories: { directory in
@@ -196,6 +198,17 @@ package struct UploadSchedule: Sendable {
     return dirty.entries.contains { path, entry in
       isMeant(path) && readiness.isReady(path, entry, for: .tick, at: now)
     }
+  }
+
+  /// The names that ready files have left: taken with them, though each settles by itself, for a delete alone would
+  /// count as a loss.
+  private func namesLeft(by trigger: Trigger, _ readiness: Readiness, at now: Instant) -> Set<RelativePath> {
+    guard trigger == .tick, policy.interval == .zero else { return [] }
+    return Set(
+      dirty.entries.lazy.filter {
+        $0.value.origin != nil && readiness.isReady($0.key, $0.value, for: .tick, at: now)
+      }
+      .compactMap(\.value.origin))
   }
 
   private mutating func isTickDue(at now: Instant) -> Bool {

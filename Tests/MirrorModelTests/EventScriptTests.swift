@@ -58,6 +58,9 @@ private struct ScriptRun {
     case "wake": return schedule.wakeTime(at: now).map { seconds($0 - start) } ?? "never"
     case "recovery": return schedule.recoveryPoint(at: now).map { seconds($0) } ?? "none"
     case "dirty": return describe(schedule.dirty)
+    case "kept":
+      let kept = schedule.dirty.origins
+      return kept.isEmpty ? "nothing" : kept.sorted().map(\.string).joined(separator: ", ")
     default: throw ScriptText.Malformed(script: script.name, line: line.number)
     }
     return nil
@@ -78,14 +81,18 @@ private struct ScriptRun {
     return unclosed.isEmpty ? "nothing" : unclosed.keys.sorted().map(\.string).joined(separator: ", ")
   }
 
-  /// `finish`, `finish keeping a b`, `finish failing a b`: what is kept or failed comes back dirty.
+  /// `finish`, `finish keeping a b`, `finish failing a b`, `finish keeping a failing b`: what is kept or failed comes
+  /// back dirty.
   private mutating func finish(_ line: EventScript.Line, at now: ContinuousClock.Instant) {
-    let paths = Set(line.arguments.dropFirst().map { RelativePath($0 == "." ? "" : $0) })
+    let halves = line.arguments.split(separator: "failing", omittingEmptySubsequences: false)
+    let lists = halves.map { Set($0.filter { $0 != "keeping" }.map { RelativePath($0 == "." ? "" : $0) }) }
+    let failed = lists.count > 1 ? lists[1] : []
+    let paths = lists[0].union(failed)
     var back = DirtySet.Batch()
     back.entries = batch.entries.filter { paths.contains($0.key) }
     back.rescans = batch.rescans.filter { paths.contains($0.key) }
     back.goneDirectories = batch.goneDirectories.filter { paths.contains($0.key) }
-    schedule.finish(unpublished: back, failed: line.arguments.first == "failing" ? paths : [], at: now)
+    schedule.finish(unpublished: back, failed: failed, at: now)
   }
 
   private func describe(_ dirty: DirtySet) -> String {
@@ -102,7 +109,7 @@ private struct ScriptRun {
       case .open: text += " open"
       case .closed: text += " closed"
       }
-      if let origin = entry.renamedFrom { text += " from \(origin)" }
+      if let origin = entry.origin { text += " \(entry.renamedFrom == nil ? "keeping" : "from") \(origin)" }
       return text
     } + batch.rescans.keys.sorted().map { "compare \($0)" }
       + batch.goneDirectories.keys.sorted().map { "gone \($0)" }

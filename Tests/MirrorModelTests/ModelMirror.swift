@@ -48,12 +48,21 @@ struct ModelMirror {
   /// Records that the watch must have read when the next pass begins. It may be late, but not from one pass to the next.
   private var overdue = 0
   private var now = ContinuousClock.now
+  /// Entries were dropped, or events lost, and with them who was renamed.
+  private var isForgetful: Bool
+  /// Files of whose renames the watch cannot tell in full, or not in time.
+  private var untraced: Set<ModelTree.ID> = []
+  /// Files that were renamed since everything was last told.
+  private var untold: Set<ModelTree.ID> = []
+  /// The names that files left while a pass is in hand.
+  private var left: [RelativePath: ModelTree.ID] = [:]
 
   init(
     capacity: Int = DirtySet.defaultCapacity, filter: PathFilter = .everything, before actions: [Action] = []
   ) {
     self.filter = filter
     watch = ModelWatch(filter: filter)
+    isForgetful = capacity < DirtySet.defaultCapacity
     for action in actions { Self.change(&tree, action) }
     tree.loseRecords()
     schedule = UploadSchedule(
@@ -66,10 +75,13 @@ struct ModelMirror {
 
   mutating func carryOut(_ action: Action) {
     now += .milliseconds(300)
+    let before = tree.files()
     Self.change(&tree, action)
+    traceRenames(from: before, by: action)
     switch action {
     case .deliver(let count): deliver(count)
     case .overflow:
+      isForgetful = true
       tree.loseRecords()
       overdue = 0
       watch.overflow(tree)
@@ -129,6 +141,7 @@ struct ModelMirror {
     let records = tree.takeRecords(min(count, tree.records.count))
     overdue = max(0, overdue - records.count)
     for record in records { watch.translate(record, tree) }
+    if tree.records.isEmpty { untold = [] }
     schedule.note(watch.takeEvents(), at: now)
   }
 
@@ -227,6 +240,31 @@ struct ModelMirror {
     }
   }
 
+  /// A file of two renames in one go is met where the second led, half of an exchange by a look that tells of no rename,
+  /// and what a pass publishes under a name that changed hands meanwhile may be either file.
+  private mutating func traceRenames(from before: [RelativePath: ModelTree.File], by action: Action) {
+    let places = Dictionary(before.map { ($0.value.inode, $0.key) }, uniquingKeysWith: { $1 })
+    for (path, file) in tree.files() {
+      guard let old = places[file.inode], old != path else { continue }
+      if case .exchange = action { untraced.insert(file.inode) }
+      if !untold.insert(file.inode).inserted { untraced.insert(file.inode) }
+      if pass != nil { left[old] = file.inode }
+    }
+    for (path, inode) in left where tree.file(at: path) != nil { untraced.insert(inode) }
+  }
+
+  /// A file that is there and had an object must have one after deletes, under whatever name.
+  private mutating func checkVersions(of inodes: Set<ModelTree.ID>) {
+    guard !isForgetful else { return }
+    let left = Set(bucket.values.map(\.inode))
+    for (path, file) in tree.files()
+    where inodes.subtracting(left).subtracting(untraced).contains(file.inode)
+      && !filter.excludes(path, .file)
+    {
+      faults.append("the last object of \(path) is deleted before it is published")
+    }
+  }
+
   private mutating func finish(_ running: inout RunningPass, failing: Bool) {
     if !running.failed.isEmpty {
       for path in running.absent { running.back.entries[path] = running.batch.entries[path] }
@@ -237,26 +275,35 @@ struct ModelMirror {
       for path in running.absent { running.back.entries[path] = running.batch.entries[path] }
       running.back.goneDirectories = running.batch.goneDirectories
     } else if !running.isEntry {
-      let origins = Set(running.back.entries.values.compactMap(\.renamedFrom))
-      for path in running.absent where origins.contains(path) {
-        running.back.entries[path] = running.batch.entries[path]
-      }
+      if !running.absent.isEmpty || !running.batch.goneDirectories.isEmpty { deliver(.max) }
+      let origins = running.batch.origins(
+        schedule.dirty.origins.union(running.back.entries.values.compactMap(\.origin)), absent: running.absent
+      )
       let below = bucket.keys.filter { path in
         // As a listing of the keys that begin with `directory/`: the object of its own name is not among them.
         running.batch.goneDirectories.keys.contains { path.isWithin($0) && path != $0 }
       }
-      let gone = (running.absent.filter { !origins.contains($0) } + below).filter { tree.file(at: $0) == nil }
+      for path in running.absent where origins.contains(path) {
+        running.back.entries[path] = running.batch.entries[path]
+      }
+      for path in below where origins.contains(path) && running.back.entries[path] == nil {
+        running.back.entries[path] = DirtyEntry(writing: .unknown, firstChange: now, lastChange: now)
+      }
+      let gone = (running.absent + below).filter { !origins.contains($0) && tree.file(at: $0) == nil }
       requests += running.batch.goneDirectories.map { _ in "ListObjectsV2" }
       // Markers before what they name.
       for isMarker in [true, false] where gone.contains(where: { order.isMarker($0) == isMarker }) {
         requests.append("DeleteObjects")
       }
+      let kept = Set(bucket.values.map(\.inode))
       for path in gone {
         bucket[path] = nil
         ledger[path] = nil
       }
+      checkVersions(of: kept)
     }
     pass = nil
+    left = [:]
     overdue = tree.records.count
     if running.isFromComparison {
       // The watch is behind by moments; what happened during the comparison is known before it counts as ended.

@@ -3,7 +3,7 @@ import TestSupport
 import Testing
 
 /// Random changes of a tree, random ticks, random failures: in the end the bucket is the tree, and on the way no marker
-/// was published ahead of what it names.
+/// was published ahead of what it names, and no object deleted that a renamed file still needed.
 ///
 /// A failing run is made smaller and printed as the actions to replay; its seed is in the test's name.
 @Suite struct RandomScheduleTests {

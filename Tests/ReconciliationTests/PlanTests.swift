@@ -18,9 +18,11 @@ final class Workbench: Sendable {
   let store: FakeObjectStore
   let resources: TransferResources
 
-  init(_ behaviour: FakeBucket.Behaviour = .init()) throws {
+  init(
+    _ behaviour: FakeBucket.Behaviour = .init(), clock: @escaping @Sendable () -> Int64 = FakeClock.system
+  ) throws {
     tree = try TemporaryDirectory()
-    store = FakeObjectStore(behaviour: behaviour)
+    store = FakeObjectStore(behaviour: behaviour, clock: clock)
     resources = try TransferResources(workers: 4)
   }
 
@@ -200,6 +202,21 @@ final class Workbench: Sendable {
     #expect(outcome.failures.map(\.path) == ["../climb"])
     #expect(bench.tree.exists("mine"))
     #expect(try await bench.downloadPlan(job).last == "withhold mine: . could not be seen in full")
+  }
+
+  /// Of the object alone, and of all that lies there.
+  @Test(arguments: ["s3://bucket/a", "s3://bucket/"])
+  func `a resumed run fetches nothing over what is later here, though the server's clock is ahead`(
+    remote: String
+  ) async throws {
+    let bench = try Workbench(clock: { FakeClock.system() + 60_000_000_000 })
+    await bench.store.place("a", [1])
+    try bench.tree.write("a", "later")
+    let local = remote.hasSuffix("/") ? bench.tree.path : bench.tree["a"]
+    let job = try bench.job(remote, mode: .resume, local: local)
+    #expect(try await bench.downloadPlan(job) == [])
+    #expect(try await job.run().files == 0)
+    #expect(try bench.tree.text("a") == "later")
   }
 
   @Test func `local deletes beyond the bound are withheld`() async throws {

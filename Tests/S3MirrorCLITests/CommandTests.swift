@@ -235,6 +235,31 @@ import Testing
     #expect(try await program.run("ls", program.url("out")).output == program.url("out/signal") + "\n")
   }
 
+  @Test func `after a second signal the run waits for a stubborn child, at rest`() async throws {
+    let program = try Program()
+    let running = try program.start([
+      "run", "--upload", "out=\(program.url("out")),local=out,interval=0", "--", "sh", "-c",
+      "trap '' TERM INT; echo ready >&2; sleep 3; echo over >&2; sleep 1",
+    ])
+    #expect(await running.says("ready"))
+    let before = try Self.processorTicks(of: running.identifier)
+    running.send(SIGTERM)
+    running.send(SIGINT)
+    #expect(await running.says("over"))
+    // A lane that spins takes three seconds, or its share of two processors.
+    #expect(try Self.processorTicks(of: running.identifier) - before < 30)
+    #expect(await running.ending().status == 128 + SIGINT)
+  }
+
+  /// User's and system's, in hundredths of a second (proc_pid_stat(5), 14 and 15).
+  private static func processorTicks(of process: pid_t) throws -> Int {
+    let text = try String(contentsOfFile: "/proc/\(process)/stat", encoding: .utf8)
+    // The name, in parentheses, may hold spaces.
+    let fields = text.split(separator: ")").last?.split(separator: " ") ?? []
+    try #require(fields.count > 12)
+    return try #require(Int(fields[11])) + #require(Int(fields[12]))
+  }
+
   @Test func `an upload says that it goes on after the first signal, and leaves at the second`() async throws
   {
     let program = try Program()

@@ -73,6 +73,37 @@ import Testing
     }
   }
 
+  @Test func `a cancelled lane ends though something is due, and leaves flushes to the close`() async throws {
+    let schedule = schedule(interval: .zero)
+    schedule.note([.closed("a")])
+    async let outcome = schedule.flush()
+    while !schedule.hasFlushes { await Task.yield() }
+    let lane = Task {
+      withUnsafeCurrentTask { $0?.cancel() }
+      return await schedule.next(fence: { Issue.record("nobody is to be answered yet") })
+    }
+    guard case .end = await lane.value else {
+      Issue.record("no end")
+      schedule.close()
+      return
+    }
+    #expect(schedule.hasFlushes)
+    let result = PassOutcome(summary: PassSummary(name: "x", kind: .exit, number: 1))
+    schedule.close(answering: result)
+    #expect(await outcome != nil)
+  }
+
+  @Test(arguments: [Duration?.none, .zero, .seconds(3600)])
+  func `a lane that is cancelled while it waits ends`(interval: Duration?) async throws {
+    let schedule = schedule(interval: interval)
+    let lane = Task { await schedule.next(fence: {}) }
+    lane.cancel()
+    guard case .end = await lane.value else {
+      Issue.record("no end")
+      return
+    }
+  }
+
   @Test func `after the close a flush returns at once`() async throws {
     let schedule = schedule(interval: nil)
     schedule.close()

@@ -1,5 +1,6 @@
 import Glibc
 import S3Client
+import TestSupport
 import Testing
 
 @testable import S3Mirror
@@ -47,6 +48,50 @@ import Testing
       }
       #expect(try await stage.keys() == ["run/both", "run/new", "run/old"])
       #expect(try await stage.text("run/both") == "written here, later")
+    }
+  }
+
+  @Test func `an upload that is cut short before it has begun sends nothing`() async throws {
+    try await Stage.play { stage async throws in
+      try stage.directory.write("out/a", "x")
+      let scope = try stage.scope()
+      await stage.fake.hold { call in if call.ordinal == 1 { scope.abandon() } }
+      await #expect(throws: CancellationError.self) {
+        try await scope.uploadOnce(.upload(stage.url("out"), local: stage.local("out")), name: "once")
+      }
+      await scope.close()
+      #expect(await stage.fake.calls.map(\.operation) == [ListObjectsV2.name])
+    }
+  }
+
+  /// No request comes after the last look for a signal.
+  @Test func `an upload that is cut short before its first request sends nothing`() async throws {
+    try await Stage.play { stage async throws in
+      try stage.directory.write("out/a", "x")
+      let scope = try stage.scope()
+      scope.abandon()
+      await #expect(throws: CancellationError.self) {
+        try await scope.uploadOnce(.upload(stage.url("out"), local: stage.local("out")), name: "once")
+      }
+      await scope.close()
+      #expect(await stage.fake.count(of: PutObject.name) == 0)
+    }
+  }
+
+  /// Of the object alone, and of the prefix that it lies under.
+  @Test(arguments: [(remote: "run/ckpt", local: "tree/ckpt"), ("run", "tree")])
+  func `a sync leaves what was written later than the object, though the server's clock is ahead`(
+    remote: String, local: String
+  ) async throws {
+    let minuteAhead: @Sendable () -> Int64 = { FakeClock.system() + 60_000_000_000 }
+    try await Stage.play(clock: minuteAhead) { stage async throws in
+      try await stage.put("run/ckpt", "from S3")
+      try stage.directory.write("tree/ckpt", "written here, later")
+      let spec = MirrorSpec.sync(stage.url(remote), local: stage.local(local), interval: nil)
+      try await stage.mirror(["run": spec]) { _ async throws in
+        #expect(try stage.directory.text("tree/ckpt") == "written here, later")
+      }
+      #expect(try await stage.text("run/ckpt") == "written here, later")
     }
   }
 

@@ -31,7 +31,10 @@ final class Stage: Sendable {
   let events = EventRecorder()
   private let fakeStore: FakeObjectStore?
 
-  private init(_ kind: Kind, behaviour: FakeBucket.Behaviour, source: Connections?) throws {
+  private init(
+    _ kind: Kind, behaviour: FakeBucket.Behaviour, clock: @escaping @Sendable () -> Int64,
+    source: Connections?
+  ) throws {
     directory = try TemporaryDirectory()
     try directory.makeDirectory("run")
     if let source, let name = Self.serverBucket {
@@ -40,20 +43,23 @@ final class Stage: Sendable {
       store = try source.bucket(of: S3Location(bucket: name, key: "")).store
     } else {
       bucket = "bucket"
-      let fake = FakeObjectStore(behaviour: behaviour)
+      let fake = FakeObjectStore(behaviour: behaviour, clock: clock)
       fakeStore = fake
       store = fake
     }
   }
 
   /// Sets a stage up, plays, and clears the server's part away.
+  ///
+  /// - Parameter clock: the fake's.
   static func play(
     _ kind: Kind = .fake, behaviour: FakeBucket.Behaviour = .init(),
+    clock: @escaping @Sendable () -> Int64 = FakeClock.system,
     _ body: (Stage) async throws -> Void
   ) async throws {
     try await instances.withPermit {
       try await InotifyInstances.waitForOne()
-      try await playNow(kind, behaviour: behaviour, body)
+      try await playNow(kind, behaviour: behaviour, clock: clock, body)
     }
   }
 
@@ -61,7 +67,8 @@ final class Stage: Sendable {
   private static let instances = FairSemaphore(capacity: 16)
 
   private static func playNow(
-    _ kind: Kind, behaviour: FakeBucket.Behaviour, _ body: (Stage) async throws -> Void
+    _ kind: Kind, behaviour: FakeBucket.Behaviour, clock: @escaping @Sendable () -> Int64,
+    _ body: (Stage) async throws -> Void
   ) async throws {
     let process = ProcessEnvironment(overriding: nil)
     let source =
@@ -69,7 +76,7 @@ final class Stage: Sendable {
       ? Connections(
         options: Options(), environment: process.variables, homeDirectory: process.homeDirectory,
         slots: FairSemaphore(capacity: 10)) : nil
-    let stage = try Stage(kind, behaviour: behaviour, source: source)
+    let stage = try Stage(kind, behaviour: behaviour, clock: clock, source: source)
     do {
       try await body(stage)
       if kind == .server {

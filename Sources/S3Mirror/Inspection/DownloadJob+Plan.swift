@@ -9,7 +9,8 @@ extension DownloadJob {
     _ each: (PlannedAction) throws -> Void
   ) async throws {
     switch try await RemoteKind.find(location, in: store) {
-    case .object(let object): try await planObject(object, each)
+    case .object(let object, let serverDate):
+      try await planObject(object, serverSkew: skew(of: serverDate), each)
     case .prefix:
       // Nothing may be told twice, so the order of the listing is found out first where it is not S3's.
       let order = ListingOrder()
@@ -28,12 +29,12 @@ extension DownloadJob {
   }
 
   nonisolated(nonsending) private func planObject(
-    _ object: RemoteObject, _ each: (PlannedAction) throws -> Void
+    _ object: RemoteObject, serverSkew: Int64, _ each: (PlannedAction) throws -> Void
   ) async throws {
     let (target, name) = try targetOfObject()
     let directory = target.removingLastComponent()
     let root = try kind(at: directory) == .directory ? try TreeRoot(path: directory) : nil
-    let wanted = Wanted(path: name, key: location.key, object: object)
+    let wanted = Wanted(path: name, key: location.key, object: object, serverSkew: serverSkew)
     let mapping = KeyMapping.file(name: name, key: location.key)
     if let action = await action(for: wanted, in: root, mapping: mapping) { try each(action) }
   }

@@ -123,7 +123,7 @@ final class LaneSchedule: Sendable {
     }
   }
 
-  /// Lets `next` return `end` once the pass in hand is done.
+  /// Lets `next` return `end` once the pass in hand is done. So does cancelling its task.
   func requestEnd() {
     state.withLock { $0.isEnding = true }
     doorbell.ring()
@@ -163,6 +163,8 @@ final class LaneSchedule: Sendable {
     probe: Probe = { _ in [] }
   ) async -> Command {
     while true {
+      // A cancelled task cannot wait, and what it began would fail. Whoever waits for a flush is answered by `close`.
+      if Task.isCancelled { return .end }
       let flushes = state.withLock { state in
         defer { state.flushes = [] }
         return state.flushes
@@ -247,6 +249,9 @@ final class LaneSchedule: Sendable {
   var polled: [RelativePath: RescanReason] {
     state.withLock { $0.schedule.dirty.rescans.filter(\.value.isStanding) }
   }
+
+  /// The names whose objects are kept until the files that left them are published.
+  var origins: Set<RelativePath> { state.withLock { $0.schedule.dirty.origins } }
 
   /// Whether it is known that the path has to be published or deleted.
   func isDirty(_ path: RelativePath) -> Bool {

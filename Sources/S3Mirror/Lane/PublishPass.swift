@@ -51,6 +51,8 @@ struct PublishPass: Sendable {
   let width: Int
   /// How many objects lie under the prefix, as far as is known.
   let objectCount: Int
+  /// The names that files have left which wait outside of this pass; asked for before anything is deleted.
+  let originsElsewhere: @Sendable () async -> Set<RelativePath>
   var snapshots = Snapshots.ofAll
 
   /// Which files may go as snapshots while somebody has them open for writing.
@@ -162,27 +164,23 @@ struct PublishPass: Sendable {
       postpone(absent, of: batch, in: &outcome)
       return
     }
-    // A renamed file's old object stays until the new one is there, and what an old marker on S3 may name stays until
-    // the marker's new version is there.
-    let origins = Set(outcome.unpublished.entries.values.compactMap(\.renamedFrom))
+    guard !absent.isEmpty || !batch.goneDirectories.isEmpty else { return }
+    // What an old marker on S3 may name stays until the marker's new version is there.
     let markers = deferred.union(outcome.unpublished.entries.keys).filter(commitOrder.isMarker)
-    let isHeld = { (path: RelativePath) in
-      origins.contains(path) || markers.contains { path.isWithin($0.parent) && path != $0 }
-    }
-    let (waiting, ready) = absent.partitioned(by: isHeld)
-    for path in waiting { outcome.unpublished.entries[path] = batch.entries[path] }
-
-    var candidates = ready
+    let isNamed = { (path: RelativePath) in markers.contains { path.isWithin($0.parent) && path != $0 } }
+    let kept = outcome.unpublished.entries.values.compactMap(\.origin)
+    var (waiting, candidates) = absent.partitioned(by: isNamed)
     var listed: [RelativePath: String] = [:]
+    var listedSince: [RelativePath: Instant] = [:]
     for (directory, since) in batch.goneDirectories {
-      if isHeld(directory) {
+      if isNamed(directory) {
         outcome.unpublished.goneDirectories[directory] = since
         continue
       }
       do {
         for (path, etag) in try await objects(below: directory) {
-          candidates.append(path)
-          listed[path] = etag
+          if listed.updateValue(etag, forKey: path) == nil { candidates.append(path) }
+          listedSince[path] = since
         }
       } catch {
         outcome.failed[directory] = cause(of: error)
@@ -190,11 +188,20 @@ struct PublishPass: Sendable {
         outcome.summary.failures.append(.init(path: directory.string, reason: cause(of: error)))
       }
     }
+    // A renamed file's old object stays until the new one is there.
+    let origins = batch.origins(await originsElsewhere().union(kept), absent: absent)
+    let (needed, ready) = candidates.partitioned(by: origins.contains)
+    waiting += absent.filter(origins.contains)
+    for path in waiting { outcome.unpublished.entries[path] = batch.entries[path] }
+    for path in needed where outcome.unpublished.entries[path] == nil {
+      guard let since = listedSince[path] else { continue }
+      outcome.unpublished.entries[path] = DirtyEntry(writing: .unknown, firstChange: since, lastChange: since)
+    }
     let published = Set(outcome.settled)
     let moved = Set(
       batch.entries.compactMap { path, entry in published.contains(path) ? entry.renamedFrom : nil })
     let removal = await remover.remove(
-      candidates, of: objectCount + outcome.created, moved: moved, listed: listed)
+      ready, of: objectCount + outcome.created, moved: moved, listed: listed)
     note(removal, batch: batch, in: &outcome)
   }
 

@@ -102,7 +102,12 @@ extension UploadLane {
       publisher: publisher(markers), commitOrder: settings.commitOrder,
       remover: deletes == .watched && settings.delete && place.isThatOfEntry ? remover : nil,
       filter: settings.filter,
-      openFiles: openFiles, width: settings.width, objectCount: state.withLock { $0.objectCount })
+      openFiles: openFiles, width: settings.width, objectCount: state.withLock { $0.objectCount },
+      originsElsewhere: { [place, schedule] in
+        // What is gone may have been renamed since the batch was taken.
+        await place.fence()
+        return schedule.origins
+      })
   }
 
   /// Compares a part of the tree with S3 and publishes the data that differ.

@@ -73,21 +73,24 @@ struct DownloadJob: Sendable {
   /// - Throws: `S3Error`; `TreeError`; `MirrorError` when there is nothing under the remote.
   func run() async throws -> Outcome {
     switch try await RemoteKind.find(location, in: store) {
-    case .object(let object): try await fetchObject(object)
+    case .object(let object, let serverDate): try await fetchObject(object, serverSkew: skew(of: serverDate))
     case .prefix: try await fetchPrefix()
     }
   }
 
   // MARK: One object
 
-  private func fetchObject(_ object: RemoteObject) async throws -> Outcome {
+  private func fetchObject(_ object: RemoteObject, serverSkew: Int64) async throws -> Outcome {
     let (target, fileName) = try targetOfObject()
     let root = try await openRoot(target.removingLastComponent())
-    let wanted = Wanted(path: fileName, key: location.key, object: object)
+    let wanted = Wanted(path: fileName, key: location.key, object: object, serverSkew: serverSkew)
     var outcome = Outcome(local: target)
     note(await fetch(wanted, to: root, mapping: .file(name: wanted.path, key: wanted.key)), in: &outcome)
     return outcome
   }
+
+  /// The server's clock minus ours, taken as its answer comes; nothing where it did not say.
+  func skew(of serverDate: Int64?) -> Int64 { serverDate.map { $0 - wallClock() } ?? 0 }
 
   /// Where a single object goes.
   func targetOfObject() throws -> (FilePath, name: RelativePath) {

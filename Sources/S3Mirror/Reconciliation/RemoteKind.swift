@@ -3,7 +3,8 @@ import S3Client
 
 /// What an `s3://` URL names: the object if it exists, else the prefix; with a trailing slash always the prefix.
 enum RemoteKind: Sendable {
-  case object(RemoteObject)
+  /// - Parameter serverDate: the server's clock as it answered: nanoseconds since 1970-01-01 UTC, nil where it did not say.
+  case object(RemoteObject, serverDate: Int64?)
   case prefix
 
   /// - Throws: `S3Error` other than "not found".
@@ -12,7 +13,8 @@ enum RemoteKind: Sendable {
     do {
       let head = try await store.send(HeadObject(key: location.key))
       return .object(
-        RemoteObject(byteCount: head.byteCount, etag: head.etag, lastModified: head.lastModified ?? 0))
+        RemoteObject(byteCount: head.byteCount, etag: head.etag, lastModified: head.lastModified ?? 0),
+        serverDate: head.serverDate)
     } catch let error as S3Error where error.isNotFound {
       return .prefix
     }

@@ -28,7 +28,7 @@ func listRemote(
   let base = "s3://\(location.bucket)/"
   var found = false
   var isObjectToo = false
-  if case .object(let object) = try await RemoteKind.find(location, in: store) {
+  if case .object(let object, _) = try await RemoteKind.find(location, in: store) {
     found = true
     isObjectToo = true
     each(

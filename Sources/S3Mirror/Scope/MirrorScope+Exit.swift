@@ -59,7 +59,7 @@ extension MirrorScope {
     stopWork(unfinished: .abort)
   }
 
-  private func stopWork(unfinished: UnfinishedUploads) {
+  func stopWork(unfinished: UnfinishedUploads) {
     let (lanes, runs, ending, once) = state.withLock { state in
       state.cut = unfinished
       return (state.lanes, state.runs, state.ending, state.once)

@@ -14,13 +14,27 @@ extension MirrorScope {
       throw MirrorError(.local, "\(registration.local) does not exist; there is nothing to upload")
     }
     try checkLocal(registration)
+    let work = Task(executorPreference: TaskThreads.current) { try await self.publishOnce(registration) }
+    let cut = state.withLock { state in
+      state.once = work
+      return state.cut
+    }
+    if let cut { stopWork(unfinished: cut) }
+    return MirrorReport(uploads: [try await work.value])
+  }
+
+  private func publishOnce(_ registration: Registration) async throws -> MirrorReport.Upload {
     try await checkAccess(to: [registration])
     try lock([registration])
     openLog()
     let lane = try lane(for: registration, watching: .off)
-    state.withLock { $0.lanes.append(lane) }
-    let work = Task(executorPreference: TaskThreads.current) { try await lane.publishOnce() }
-    state.withLock { $0.once = work }
-    return MirrorReport(uploads: [try await work.value])
+    let cut = state.withLock { state in
+      state.lanes.append(lane)
+      return state.cut
+    }
+    // Who cut it short until now knew of no lane to tell.
+    if let cut { lane.cancelled(leaving: cut) }
+    try Task.checkCancellation()
+    return try await lane.publishOnce()
   }
 }

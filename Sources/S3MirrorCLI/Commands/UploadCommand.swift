@@ -35,6 +35,7 @@ struct UploadCommand: AsyncParsableCommand {
         report = try await scope.uploadOnce(spec, name: label)
       } catch {
         await scope.close()
+        if let signal = supervisor.secondSignal { throw ExitStatus.signal(signal) }
         throw error
       }
       await scope.close()
