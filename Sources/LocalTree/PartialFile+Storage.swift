@@ -34,6 +34,11 @@ extension PartialFile {
     throw .resourceBusy
   }
 
+  /// Fails only where there are no locks to give back.
+  static func unlock(_ file: OpenDescriptor) {
+    flock(file.raw, LOCK_UN)
+  }
+
   /// flock(2): released by the kernel when the process dies. A filesystem without locks (ENOLCK, ENOTSUP …) goes
   /// without: there the last publication wins.
   private static func lock(_ file: OpenDescriptor) throws(Errno) {

@@ -137,6 +137,12 @@ package final class PartialFile: Sendable {
     }
   }
 
+  /// Leaves the file to whoever goes on with it. Not left to the last reference: a thread may keep that a moment longer.
+  package func release() {
+    isEnded.store(true, ordering: .releasing)
+    Self.unlock(descriptor)
+  }
+
   /// Removes the file. Without this call it stays for a later attempt.
   package func discard() throws(TreeError) {
     isEnded.store(true, ordering: .releasing)

@@ -79,7 +79,7 @@ package struct Downloader: Sendable {
       return receipt
     } catch {
       // Ranges that arrived are worth keeping, unless they are not of the object as it is now.
-      if isWhole || !canResume(after: error) { discard(file) }
+      if isWhole || !canResume(after: error) { discard(file) } else { file.release() }
       throw error
     }
   }
