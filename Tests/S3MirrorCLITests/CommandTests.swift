@@ -239,7 +239,7 @@ import Testing
     let program = try Program()
     let running = try program.start([
       "run", "--upload", "out=\(program.url("out")),local=out,interval=0", "--", "sh", "-c",
-      "trap '' TERM INT; echo ready >&2; sleep 3; echo over >&2; sleep 1",
+      "trap '' TERM INT; echo ready >&2; sleep 3; echo over >&2; until [ -e leave ]; do sleep 0.1; done",
     ])
     #expect(await running.says("ready"))
     let before = try Self.processorTicks(of: running.identifier)
@@ -248,6 +248,7 @@ import Testing
     #expect(await running.says("over"))
     // A lane that spins takes three seconds, or its share of two processors.
     #expect(try Self.processorTicks(of: running.identifier) - before < 30)
+    try program.directory.write("work/leave", "")
     #expect(await running.ending().status == 128 + SIGINT)
   }
 

@@ -126,7 +126,7 @@ struct PublishPass: Sendable {
       outcome.summary.publishedBytes += bytes
       if way == .copy { outcome.summary.copied += 1 }
     case .absent:
-      if entry?.isNew == true { outcome.settled.append(path) } else { absent.append(path) }
+      if entry?.isNew == true { outcome.settle(path) } else { absent.append(path) }
     case .isDirectory:
       // The name's object goes after the new directory's files have been published.
       absent.append(path)
