@@ -38,7 +38,9 @@ package struct DirtyEntry: Sendable, Hashable {
   /// or has no watch. So it is not done with before a pass finds no writer.
   package var isWrittenElsewhere = false
   /// A pass brought it back unpublished, so it is older than any instant here may tell.
-  var wasTried = false
+  package internal(set) var wasTried = false
+  /// Nothing is to be published here: the object is kept for a file that left the name and is yet to be published.
+  package var isKeptForHeir = false
   /// It was met as one of several names of its file.
   var isLinked = false
   /// Nothing is known to have changed here; it is only to be looked at.
@@ -103,6 +105,7 @@ package struct DirtyEntry: Sendable, Hashable {
   /// Whether a version that was once whole is not published. Markers that came after it wait for it; a file that
   /// is still in its first writing holds nothing back (SPEC 4, Order).
   package var holdsMarkers: Bool {
+    if isKeptForHeir { return false }
     if case .open = writing { return wholeSince != nil }
     return true
   }

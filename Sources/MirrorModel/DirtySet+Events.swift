@@ -73,6 +73,7 @@ extension DirtySet {
     var entry = entries[path] ?? fresh(path, at: now, isNew: isNew)
     entry.lastChange = now
     entry.isRecheck = false
+    entry.isKeptForHeir = false
     change(&entry)
     entries[path] = entry
     if entries.count > capacity { collapse() }

@@ -1,4 +1,5 @@
 import Glibc
+import S3Client
 import TestSupport
 import Testing
 
@@ -155,6 +156,28 @@ import Testing
       close(open(mirror.tree + "/a", O_WRONLY | O_CLOEXEC))
       try await mirror.lane.flush()
       #expect(await store.count(of: "PutObject") == 2)
+    }
+  }
+
+  @Test func `a name whose publication failed is tried again alone`() async throws {
+    try await run { mirror, store in
+      try mirror.write("a", "old")
+      try mirror.link("a", "b")
+      try await mirror.lane.flush()
+      await store.inject { call, moment in
+        moment == .beforeEffect && call.operation == "PutObject" && call.key == "t/b"
+          ? S3Error(
+            operation: "PutObject", bucket: "bucket", key: call.key, status: 403, code: "AccessDenied",
+            message: "", isRetryable: false) : nil
+      }
+      try mirror.write("a", "new")
+      await #expect(throws: MirrorError.self) { try await mirror.lane.flush() }
+      await store.inject(nil)
+      await store.forgetCalls()
+      try await mirror.lane.flush()
+      // What it holds is on S3 by now, under the other name.
+      #expect(await store.calls.map(\.operation) == ["CopyObject"])
+      #expect(await store.text("t/b") == "new")
     }
   }
 

@@ -16,7 +16,7 @@ extension LinkedNames {
     ledger: PublishedLedger, isWaiting: (RelativePath) -> Bool
   ) -> [RelativePath] {
     var concerns = concerns(of: batch, in: root)
-    let changed = takeChanged(unless: isWaiting)
+    let changed = takeChanged(besides: concerns.keys, unless: isWaiting)
     for file in changed.written { concerns[file, default: Concern()].isWritten = true }
     for file in changed.bereft { concerns[file, default: Concern()].hasLostName = true }
     let recorded = noteRecorded(Set(concerns.keys), in: root, ledger)
@@ -29,8 +29,9 @@ extension LinkedNames {
           forget(path)
           continue
         }
-        if concern.isPublished(path, stamp, in: root, ledger) { continue }
+        if isPublished(path, stamp, concern, in: root, ledger) { continue }
         if concern.entry?.writing == .closed { closed.append(path) }
+        if isWaiting(path) { continue }
         batch.entries[path] = concern.entry.map(DirtyEntry.init(writtenElsewhere:)) ?? .foundWritten
       }
     }
@@ -56,20 +57,24 @@ extension LinkedNames {
 
     mutating func note(_ path: RelativePath, _ entry: DirtyEntry) {
       paths.append(path)
-      if entry.writing != .unknown { isWritten = true }
+      // What comes back is no further write.
+      if entry.writing != .unknown, !entry.wasTried { isWritten = true }
       if self.entry?.writing != .closed { self.entry = entry }
     }
+  }
 
-    /// Whether what the file holds now is on S3 under this name.
-    func isPublished(_ path: RelativePath, _ stamp: FileStamp, in root: TreeRoot, _ ledger: PublishedLedger)
-      -> Bool
-    {
-      // Not every filesystem moves a stamp with each store. That a name came or went moves ctime alone.
-      if isWritten || ledger.record(of: path, matching: stamp, ignoringChangeTime: .renamed) == nil {
-        return false
-      }
-      return !hasLostName || root.isWithoutWriter(path)
-    }
+  /// Whether what the file holds now is on S3 under this name.
+  private func isPublished(
+    _ path: RelativePath, _ stamp: FileStamp, _ concern: Concern, in root: TreeRoot, _ ledger: PublishedLedger
+  ) -> Bool {
+    // Not every filesystem moves a stamp with each store.
+    if concern.isWritten { return false }
+    // That a name came or went moves ctime alone.
+    guard
+      ledger.record(of: path, matching: stamp, ignoringChangeTime: .renamed) != nil
+        || ledger.etag(of: path) == nil && isReckoned(stamp)
+    else { return false }
+    return !concern.hasLostName || root.isWithoutWriter(path)
   }
 
   /// The files that the paths of a batch lead to, or led to.

@@ -99,12 +99,16 @@ final class LinkedNames: Sendable {
 
   /// The files that were written, and those that lost a name, since they were taken last.
   ///
-  /// - Parameter isWaiting: whether a name will be in a later batch; its file is left for that one.
-  func takeChanged(unless isWaiting: (RelativePath) -> Bool) -> (written: Set<File>, bereft: Set<File>) {
+  /// - Parameters:
+  ///   - files: what is looked at anyhow.
+  ///   - isWaiting: whether a name will be in a later batch; its file is left for that one.
+  func takeChanged(
+    besides files: some Collection<File>, unless isWaiting: (RelativePath) -> Bool
+  ) -> (written: Set<File>, bereft: Set<File>) {
     let all = state.withLock { state in
       state.written.union(state.bereft).map { ($0, state.names[$0]?.paths ?? []) }
     }
-    let ready = Set(all.filter { !$0.1.contains(where: isWaiting) }.map(\.0))
+    let ready = Set(all.filter { !$0.1.contains(where: isWaiting) }.map(\.0)).union(files)
     return state.withLock { state in
       defer {
         state.written.subtract(ready)
@@ -112,6 +116,13 @@ final class LinkedNames: Sendable {
       }
       return (state.written.intersection(ready), state.bereft.intersection(ready))
     }
+  }
+
+  /// Whether all names of the file were published with this version, or are dirty since. That a name came or went is none.
+  func isReckoned(_ stamp: FileStamp) -> Bool {
+    guard var known = state.withLock({ $0.names[File(stamp)]?.reckoned }) else { return false }
+    known.changed = stamp.changed
+    return known.isSameVersion(as: stamp)
   }
 
   /// Whether the name still leads to the file that it was met with.

@@ -197,6 +197,9 @@ struct PublishPass: Sendable {
       guard let since = listedSince[path] else { continue }
       outcome.unpublished.entries[path] = DirtyEntry(writing: .unknown, firstChange: since, lastChange: since)
     }
+    for path in waiting + needed where origins.contains(path) {
+      outcome.unpublished.entries[path]?.isKeptForHeir = true
+    }
     let published = Set(outcome.settled)
     let moved = Set(
       batch.entries.compactMap { path, entry in published.contains(path) ? entry.renamedFrom : nil })

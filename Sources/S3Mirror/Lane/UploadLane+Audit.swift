@@ -63,14 +63,16 @@ extension UploadLane {
   private func withoutNames(ofDirtyFilesIn paths: [RelativePath]) -> [RelativePath] {
     var names: Set<RelativePath> = []
     var inodes: Set<UInt64> = []
-    for path in schedule.dirtyPaths {
+    let dirty = schedule.dirtyPaths
+    for path in dirty {
       names.formUnion(links.others(of: path))
       if let stamp = root.stamp(ofFileAt: path) { inodes.insert(stamp.inode) }
     }
     return paths.filter { path in
       guard !names.contains(path) else { return false }
       guard let stamp = root.stamp(ofFileAt: path) else { return true }
-      return !inodes.contains(stamp.inode) && !links.isToBeLookedAt(stamp)
+      // Without a pass nobody will look.
+      return !inodes.contains(stamp.inode) && (dirty.isEmpty || !links.isToBeLookedAt(stamp))
     }
   }
 

@@ -1,0 +1,66 @@
+import Foundation
+import Glibc
+import LocalTree
+import MirrorModel
+import SystemPackage
+import TestSupport
+import Testing
+
+@testable import S3Mirror
+
+/// What a pass is given besides its batch.
+@Suite struct LinkedNamesTests {
+  private let directory: TemporaryDirectory
+  private let root: TreeRoot
+  // Old enough for every stamp to be trusted.
+  private let links = LinkedNames(wallClock: { wallClockNanoseconds() + 1_000_000_000 })
+  private let ledger = PublishedLedger()
+  private static let written = DirtyEntry(writing: .closed, firstChange: .now, lastChange: .now)
+
+  /// `a` and `d/b` are one file, met at the entry.
+  init() throws {
+    directory = try TemporaryDirectory()
+    try FileManager.default.createDirectory(atPath: directory["d"], withIntermediateDirectories: false)
+    close(creat(directory["a"], 0o644))
+    try #require(link(directory["a"], directory["d/b"]) == 0)
+    root = try TreeRoot(path: FilePath(directory.path))
+    for path in ["a", "d/b"] {
+      let stamp = try #require(root.stamp(ofFileAt: RelativePath(path)))
+      links.note(RelativePath(path), stamp, met: .ofEverything)
+    }
+  }
+
+  private func completed(
+    _ paths: [RelativePath: DirtyEntry], waiting: Set<RelativePath> = []
+  ) -> Set<RelativePath> {
+    var batch = DirtySet.Batch(entries: paths)
+    _ = links.complete(
+      &batch, compared: [], in: root, ledger: ledger, isWaiting: { waiting.contains($0) })
+    return Set(batch.entries.keys)
+  }
+
+  @Test func `a name that will be in a later batch is not added to this one`() {
+    #expect(completed(["a": Self.written]) == ["a", "d/b"])
+    #expect(completed(["a": Self.written], waiting: ["d/b"]) == ["a"])
+  }
+
+  @Test func `names of a written file wait for the one that waits`() {
+    _ = links.told([.modified("a")], in: root)
+    #expect(completed([:], waiting: ["a"]) == [])
+    #expect(completed([:]) == ["a", "d/b"])
+    #expect(completed([:]) == [])
+  }
+
+  @Test func `a name that is lost with its directory asks nothing of an unchanged file`() throws {
+    try FileManager.default.removeItem(atPath: directory["d"])
+    _ = links.told([.directoryMovedAway("d")], in: root)
+    #expect(completed([:]) == [])
+  }
+
+  @Test func `a name that is lost with its directory asks for a changed file`() throws {
+    try FileManager.default.removeItem(atPath: directory["d"])
+    try Data([1]).write(to: URL(fileURLWithPath: directory["a"]))
+    _ = links.told([.directoryMovedAway("d")], in: root)
+    #expect(completed([:]) == ["a"])
+  }
+}
