@@ -27,6 +27,9 @@ struct NameHistory {
     var path: [UInt8]
     var from: UInt64
     var until = UInt64.max
+
+    /// 10 ms: how long a thread may have to wait for a processor that writers keep busy.
+    var isFleeting: Bool { until != .max && until - from < 10_000_000 }
   }
 
   private struct Version {
@@ -90,13 +93,13 @@ struct NameHistory {
     return "version \(version) was only ever in \(names)"
   }
 
-  /// Whether a file of this name was written under another that was gone before the watch could look at it. Then events
-  /// do not tell whose content changed.
-  func wasWrittenUnderFleetingName(fileAt path: String) -> Bool {
+  /// Whether a file of this name was written under another of which no event tells: one outside of the tree, or one that was
+  /// gone before the watch could look whose it was.
+  func wasWrittenUnseen(fileAt path: String) -> Bool {
     let path = Array(path.utf8)
     return holders[path, default: []].contains { file in
       file.names.contains { name in
-        name.path != path && name.until != .max && name.until - name.from < Self.fleetingNanoseconds
+        name.path != path && (!name.path.starts(with: Array("tree/".utf8)) || name.isFleeting)
           && file.versions.contains {
             $0.writtenUnder == name.path && (name.from...name.until).contains($0.begin)
           }
@@ -104,12 +107,9 @@ struct NameHistory {
     }
   }
 
-  /// How long a thread may have to wait for a processor that writers keep busy.
-  private static let fleetingNanoseconds: UInt64 = 10_000_000
-
-  /// The names and versions that the file had which has this name now, in milliseconds before the end.
+  /// The names and versions of the file that has this name now, or had it last, in milliseconds before the end.
   func life(ofFileAt path: String) -> String {
-    guard let file = node(at: Array(path.utf8)) else { return "no file" }
+    guard let file = node(at: Array(path.utf8)) ?? holders[Array(path.utf8)]?.last else { return "no file" }
     func text(_ path: [UInt8]?) -> String { path.map { String(decoding: $0, as: UTF8.self) } ?? "no name" }
     func before(_ moment: UInt64) -> String {
       moment == .max ? "now" : "\((Double(end) - Double(moment)) / 1e6)"

@@ -75,12 +75,17 @@ struct SoakOracle {
   func unexplained(_ notices: [String]) -> [String] {
     notices.filter { notice in
       // At most three are named; of others nothing is known.
-      guard let start = notice.range(of: "told so ("), let end = notice.range(of: "); they go"),
-        !notice.contains("…"), let history
-      else { return true }
-      let paths = notice[start.upperBound..<end.lowerBound].split(separator: ", ")
-      return !paths.allSatisfy { history.wasWrittenUnderFleetingName(fileAt: "tree/" + $0) }
+      guard let history, !notice.contains("…"), !paths(in: notice).isEmpty else { return true }
+      return !paths(in: notice).allSatisfy { history.wasWrittenUnseen(fileAt: "tree/" + $0) }
     }
+  }
+
+  /// The paths that a notice of drift names.
+  func paths(in notice: String) -> [String] {
+    guard let start = notice.range(of: "told so ("), let end = notice.range(of: "); they go") else {
+      return []
+    }
+    return notice[start.upperBound..<end.lowerBound].split(separator: ", ").map(String.init)
   }
 
   /// Where the replay of the writers' records and the tree at the end are two things: then it proves nothing.

@@ -107,7 +107,7 @@ struct SoakRun {
       try await settle(mirror)
       if case .whole(let name) = try await reader.read() { outcome.checkpointsRead.insert(name) }
       let before = picture.differencesByPath(from: try await store.contents(under: prefix))
-        .filter { history?.wasWrittenUnderFleetingName(fileAt: "tree/" + $0.key.string) != true }
+        .filter { history?.wasWrittenUnseen(fileAt: "tree/" + $0.key.string) != true }
       outcome.differencesBeforeExit = before.values.sorted()
       for (path, difference) in before {
         outcome.histories[difference] = witness.requests(about: prefix + path.string)
@@ -132,6 +132,11 @@ struct SoakRun {
     let oracle = SoakOracle(records: try mirror.records(), prefix: prefix, history: history)
     outcome.oracle = oracle.judge(witness.sightings)
     outcome.unexplainedDrift = oracle.unexplained(outcome.driftNotices)
+    outcome.driftNotices = outcome.driftNotices.map { notice in
+      notice
+        + oracle.paths(in: notice).map { "\n  \($0): \(history?.life(ofFileAt: "tree/" + $0) ?? "")" }
+        .joined()
+    }
     outcome.doubts = oracle.doubts(about: picture)
     try mirror.removeDirectory()
     return outcome
