@@ -181,6 +181,30 @@ import Testing
     }
   }
 
+  @Test func `a marker waits when its file is written under another name after the batch was taken`()
+    async throws
+  {
+    try await run { mirror, store in
+      try mirror.write("x", "1")
+      try mirror.write("latest", "1")
+      try mirror.link("latest", "pointer")
+      try await mirror.lane.flush()
+      try mirror.write("x", "2")
+      try mirror.write("latest", "2")
+      await store.hold { call in
+        guard call.operation == "PutObject", call.key == "t/x" else { return }
+        try mirror.write("data", "3")
+        try mirror.write("pointer", "data")
+      }
+      try await mirror.lane.flush()
+      #expect(await store.text("t/latest") == "1")
+      await store.hold(nil)
+      try await mirror.lane.flush()
+      #expect(await store.text("t/data") == "3")
+      #expect(await store.text("t/latest") == "data")
+    }
+  }
+
   @Test func `links count for the delete bound as other files do`() async throws {
     let store = FakeObjectStore()
     var configuration = LaneUnderTest.Configuration()
