@@ -192,13 +192,15 @@ struct PublishPass: Sendable {
     let origins = batch.origins(await originsElsewhere().union(kept), absent: absent)
     let (needed, ready) = candidates.partitioned(by: origins.contains)
     waiting += absent.filter(origins.contains)
-    for path in waiting { outcome.unpublished.entries[path] = batch.entries[path] }
+    for path in waiting {
+      outcome.unpublished.entries[path] = batch.entries[path]
+      outcome.unpublished.entries[path]?.isKeptForHeir = origins.contains(path)
+    }
     for path in needed where outcome.unpublished.entries[path] == nil {
       guard let since = listedSince[path] else { continue }
-      outcome.unpublished.entries[path] = DirtyEntry(writing: .unknown, firstChange: since, lastChange: since)
-    }
-    for path in waiting + needed where origins.contains(path) {
-      outcome.unpublished.entries[path]?.isKeptForHeir = true
+      var entry = DirtyEntry(writing: .unknown, firstChange: since, lastChange: since)
+      entry.isKeptForHeir = true
+      outcome.unpublished.entries[path] = entry
     }
     let published = Set(outcome.settled)
     let moved = Set(
