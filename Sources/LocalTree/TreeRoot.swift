@@ -114,6 +114,14 @@ package final class TreeRoot: Sendable {
     }
   }
 
+  /// The stamp of the regular file at the path; nil where there is none, or none can be seen.
+  package func stamp(ofFileAt path: RelativePath) -> FileStamp? {
+    guard case .success(let entry?) = Result(catching: { () throws(TreeError) in try look(at: path) }),
+      entry.kind == .file
+    else { return nil }
+    return entry.stamp
+  }
+
   /// What probably lies at the path, for a hint that nothing depends on: one system call, which follows links among the
   /// path's directories.
   package func glance(at path: RelativePath) -> Entry? {

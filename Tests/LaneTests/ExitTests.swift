@@ -110,7 +110,7 @@ import Testing
       try await replaceCheckpoint(mirror)
       let puts = Faults.first(1, of: "t/ckpt-2/data")
       await store.inject { call, moment in
-        call.operation == "ListObjectsV2" ? Faults.error(call) : puts(call, moment)
+        call.operation == "ListObjectsV2" ? call.refusal() : puts(call, moment)
       }
       let report = await mirror.finish()
       #expect(report.failures.map(\.path).sorted() == [".", "latest"])
@@ -244,12 +244,6 @@ import Testing
 }
 
 private enum Faults {
-  static func error(_ call: FakeObjectStore.Call) -> S3Error {
-    S3Error(
-      operation: call.operation, bucket: "bucket", key: call.key, status: 500, code: "InternalError",
-      message: "")
-  }
-
   /// Fails the first uploads of a key.
   static func first(_ count: Int, of key: String) -> FakeObjectStore.Fault {
     first(count) { $0.operation == "PutObject" && $0.key == key }
@@ -264,7 +258,7 @@ private enum Faults {
   ) -> FakeObjectStore.Fault {
     let left = Counter(count)
     return { call, moment in
-      moment == .beforeEffect && isMeant(call) && left.takeOne() ? error(call) : nil
+      moment == .beforeEffect && isMeant(call) && left.takeOne() ? call.refusal() : nil
     }
   }
 }

@@ -1,5 +1,4 @@
 import Glibc
-import S3Client
 import TestSupport
 import Testing
 
@@ -166,9 +165,7 @@ import Testing
       try await mirror.lane.flush()
       await store.inject { call, moment in
         moment == .beforeEffect && call.operation == "PutObject" && call.key == "t/b"
-          ? S3Error(
-            operation: "PutObject", bucket: "bucket", key: call.key, status: 403, code: "AccessDenied",
-            message: "", isRetryable: false) : nil
+          ? call.refusal(status: 403, code: "AccessDenied") : nil
       }
       try mirror.write("a", "new")
       await #expect(throws: MirrorError.self) { try await mirror.lane.flush() }

@@ -20,9 +20,7 @@ import Testing
   private func failing(_ keys: Set<String>) -> FakeObjectStore.Fault {
     { call, _ in
       guard let key = call.key, keys.contains(key) else { return nil }
-      return S3Error(
-        operation: call.operation, bucket: "bucket", key: key, status: 500, code: "InternalError", message: ""
-      )
+      return call.refusal()
     }
   }
 

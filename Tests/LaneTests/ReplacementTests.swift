@@ -93,9 +93,7 @@ import Testing
       try await mirror.lane.flush()
       await store.inject { call, moment in
         guard call.operation == "DeleteObjects", moment == .beforeEffect else { return nil }
-        return S3Error(
-          operation: call.operation, bucket: "bucket", key: nil, status: 500, code: "InternalError",
-          message: "no")
+        return call.refusal()
       }
       try mirror.remove("c")
       await #expect(throws: MirrorError.self) { try await mirror.lane.flush() }

@@ -145,7 +145,7 @@ private struct Scenario {
     let isReplaced = Int.random(in: 0..<8, using: &random) == 0
     if isReplaced { try replace(scenario.tree) }
     var outcome = PassOutcome(summary: PassSummary(name: "test", kind: .exit, number: 1))
-    let blanket = survey.blanketReason(bound: bound, wasEmptyAtEntry: false, uploadsFailed: false)
+    let blanket = survey.blanketReason(bound: bound, wasEmptyAtEntry: false, unpublished: nil)
     await InferredDeletes(root: root, survey: survey, bound: bound, blanket: blanket).carryOut(
       extras,
       with: RemoteRemover(

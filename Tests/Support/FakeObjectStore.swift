@@ -17,6 +17,11 @@ package actor FakeObjectStore: ObjectStore {
     package var key: String?
     /// 1 for the first operation of that name.
     package var ordinal: Int
+
+    /// An answer that tells of a failure and is not tried again.
+    package func refusal(status: Int = 500, code: String = "InternalError") -> S3Error {
+      S3Error(operation: operation, bucket: "bucket", key: key, status: status, code: code, message: "")
+    }
   }
 
   package struct SentRequest: Sendable {

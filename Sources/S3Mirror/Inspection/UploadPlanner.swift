@@ -39,7 +39,7 @@ struct UploadPlanner: Sendable {
       try each(.init(name: name, kind: .refuse, path: failure.path, bytes: nil, reason: failure.reason))
     }
     guard delete, kind == .alone else { return }
-    let blanket = survey.blanketReason(bound: bound, wasEmptyAtEntry: false, uploadsFailed: false)
+    let blanket = survey.blanketReason(bound: bound, wasEmptyAtEntry: false, unpublished: nil)
     let deletes = InferredDeletes(root: surveyor.root, survey: survey, bound: bound, blanket: blanket)
     try await deletes.judge(extras) { verdicts in
       for (entry, verdict) in verdicts {

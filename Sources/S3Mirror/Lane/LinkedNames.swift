@@ -193,13 +193,3 @@ extension LinkedNames {
     return true
   }
 }
-
-extension TreeRoot {
-  /// Nil where no regular file can be seen.
-  func stamp(ofFileAt path: RelativePath) -> FileStamp? {
-    guard case .success(let entry?) = Result(catching: { () throws(TreeError) in try look(at: path) }),
-      entry.kind == .file
-    else { return nil }
-    return entry.stamp
-  }
-}

@@ -20,6 +20,12 @@ struct PassOutcome: Sendable {
   /// Objects under keys that had none, as far as that is sure: what the delete bound may count on.
   var created = 0
 
+  /// Why deletes that are only inferred must wait; nil when everything is published.
+  var reasonToWithholdDeletes: WithheldReason? {
+    if !failed.isEmpty { return .uploadsFailed }
+    return waiting.isEmpty ? nil : .uploadsWait
+  }
+
   /// Notes that a path is done with, whatever earlier batches of the pass came to.
   mutating func settle(_ path: RelativePath) {
     settled.append(path)

@@ -167,8 +167,7 @@ extension UploadLane {
   }
 
   private func isSnapshotPublished(_ path: RelativePath) -> Bool {
-    guard case .success(let entry?) = Result(catching: { try root.look(at: path) }) else { return false }
-    return ledger.holdsSnapshot(of: path, entry.stamp)
+    root.stamp(ofFileAt: path).map { ledger.holdsSnapshot(of: path, $0) } ?? false
   }
 
   /// Tells of what is left when the end is cut short.
@@ -184,12 +183,8 @@ extension UploadLane {
   private func removeExtras(_ found: Reconciler.Findings, in outcome: inout PassOutcome) async {
     let isEntryEmpty = state.withLock { $0.isGuardedByEmptyEntry }
     // A renamed file's old object, and what an old marker on S3 may name, stay until the new ones are there.
-    let isOnlyWaiting = outcome.failed.isEmpty && !outcome.waiting.isEmpty
-    let general =
-      isOnlyWaiting
-      ? .uploadsWait
-      : found.survey.blanketReason(
-        bound: settings.bound, wasEmptyAtEntry: isEntryEmpty, uploadsFailed: !outcome.failed.isEmpty)
+    let general = found.survey.blanketReason(
+      bound: settings.bound, wasEmptyAtEntry: isEntryEmpty, unpublished: outcome.reasonToWithholdDeletes)
     let blanket = place.isThatOfEntry ? general : .rootUnavailable
     let deletes = InferredDeletes(root: root, survey: found.survey, bound: settings.bound, blanket: blanket)
     await deletes.carryOut(found.extras, with: remover, noting: &outcome)

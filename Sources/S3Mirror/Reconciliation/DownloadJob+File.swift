@@ -21,10 +21,8 @@ extension DownloadJob {
 
   /// Whether a look at the file's stamp is enough to leave it alone: most are, and need no task of their own.
   func isSeenUnchanged(_ wanted: Wanted, in root: TreeRoot) throws -> Bool {
-    guard case .success(let entry?) = Result(catching: { try root.look(at: wanted.path) }),
-      entry.kind == .file
-    else { return false }
-    return Comparison(policy: compare).download(local: entry.stamp, remote: wanted.object) == .same
+    guard let stamp = root.stamp(ofFileAt: wanted.path) else { return false }
+    return Comparison(policy: compare).download(local: stamp, remote: wanted.object) == .same
   }
 
   /// Why the object must be fetched; nil when what lies here stays.

@@ -69,8 +69,10 @@ struct Survey: Sendable {
   }
 
   /// Why no object at all may be inferred deleted; nil if that is to be judged one by one.
-  func blanketReason(bound: DeleteBound, wasEmptyAtEntry: Bool, uploadsFailed: Bool) -> WithheldReason? {
-    if uploadsFailed { return .uploadsFailed }
+  func blanketReason(bound: DeleteBound, wasEmptyAtEntry: Bool, unpublished: WithheldReason?)
+    -> WithheldReason?
+  {
+    if let unpublished { return unpublished }
     if bound == .unlimited { return nil }
     if wasEmptyAtEntry { return .rootEmptyAtEntry }
     return localFiles == 0 ? .rootEmpty : nil
