@@ -51,12 +51,9 @@ struct NameHistory {
   private var holders: [[UInt8]: [Node]] = [:]
   /// Where the records contradict one another: the replay is worth nothing then.
   private(set) var contradictions: [String] = []
-  /// When the last change was made.
-  private let end: UInt64
 
   /// - Parameter directories: those that were there at the beginning.
   init(_ records: [NameJournal.Record], directories: [String] = ["tree", "outside"]) {
-    end = records.last?.nanoseconds ?? 0
     for name in directories { root.children[Array(name.utf8)] = Node(.directory) }
     for record in records {
       if !replay(record.change, at: record.nanoseconds) { contradictions.append("\(record)") }
@@ -107,16 +104,16 @@ struct NameHistory {
     }
   }
 
-  /// The names and versions of the file that has this name now, or had it last, in milliseconds before the end.
-  func life(ofFileAt path: String) -> String {
-    guard let file = node(at: Array(path.utf8)) ?? holders[Array(path.utf8)]?.last else { return "no file" }
+  /// The names and versions of the last files that had this name.
+  func lives(ofFilesAt path: String) -> String {
     func text(_ path: [UInt8]?) -> String { path.map { String(decoding: $0, as: UTF8.self) } ?? "no name" }
-    func before(_ moment: UInt64) -> String {
-      moment == .max ? "now" : "\((Double(end) - Double(moment)) / 1e6)"
+    let time = NameJournal.milliseconds(of:)
+    let lives = holders[Array(path.utf8), default: []].suffix(4).map { file in
+      let names = file.names.map { "\(text($0.path)) \(time($0.from))…\(time($0.until))" }
+      let versions = file.versions.map { "\($0.number) \(time($0.begin)) under \(text($0.writtenUnder))" }
+      return "names \(names.joined(separator: ", ")); versions \(versions.joined(separator: ", "))"
     }
-    let names = file.names.map { "\(text($0.path)) \(before($0.from))…\(before($0.until))" }
-    let versions = file.versions.map { "\($0.number) \(before($0.begin)) under \(text($0.writtenUnder))" }
-    return "names \(names.joined(separator: ", ")); versions \(versions.joined(separator: ", "))"
+    return lives.isEmpty ? "no file" : lives.joined(separator: "\n  ")
   }
 
   /// The last version, or nil for a file that nobody wrote to, of every file below a directory.

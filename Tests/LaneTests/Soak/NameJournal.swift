@@ -69,6 +69,11 @@ final class NameJournal: Sendable {
     return UInt64(now.tv_sec) * 1_000_000_000 + UInt64(now.tv_nsec)
   }
 
+  /// How a failure tells of a moment: in whole milliseconds of the clock, so that names and requests can be compared.
+  static func milliseconds(of moment: UInt64) -> String {
+    moment == .max ? "now" : "\(moment / 1_000_000) ms"
+  }
+
   // MARK: The file
 
   /// What was recorded so far.

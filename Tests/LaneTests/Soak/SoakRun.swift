@@ -134,8 +134,10 @@ struct SoakRun {
     outcome.unexplainedDrift = oracle.unexplained(outcome.driftNotices)
     outcome.driftNotices = outcome.driftNotices.map { notice in
       notice
-        + oracle.paths(in: notice).map { "\n  \($0): \(history?.life(ofFileAt: "tree/" + $0) ?? "")" }
-        .joined()
+        + oracle.paths(in: notice).map { path in
+          let requests = witness.requests(about: prefix + path).suffix(40).map { "\n  \($0)" }.joined()
+          return "\n  \(path): \(history?.lives(ofFilesAt: "tree/" + path) ?? "")\(requests)"
+        }.joined()
     }
     outcome.doubts = oracle.doubts(about: picture)
     try mirror.removeDirectory()
@@ -155,7 +157,7 @@ struct SoakRun {
   ) async -> String {
     let lane = mirror.lane
     var lines: [String] = []
-    if let history { lines.append(history.life(ofFileAt: "tree/" + path.string)) }
+    if let history { lines.append(history.lives(ofFilesAt: "tree/" + path.string)) }
     let entry = Result { try lane.root.look(at: path) }
     lines.append("file \(entry)")
     if case .success(let entry?) = entry {

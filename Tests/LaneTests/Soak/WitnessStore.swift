@@ -41,11 +41,14 @@ final class WitnessStore: ObjectStore {
   struct Request: Sendable, CustomStringConvertible {
     var operation: String
     var keys: [String]
-    var began: Duration
-    var ended: Duration
+    /// By the clock of `NameJournal`.
+    var began: UInt64
+    var ended: UInt64
     var outcome: String
 
-    var description: String { "\(began) to \(ended): \(operation) of \(keys): \(outcome)" }
+    var description: String {
+      "\(NameJournal.milliseconds(of: began)) to \(NameJournal.milliseconds(of: ended)): \(operation) of \(keys): \(outcome)"
+    }
   }
 
   private struct State {
@@ -57,7 +60,6 @@ final class WitnessStore: ObjectStore {
   /// For its own looks, which nothing that befalls the mirror's requests may spoil.
   private let patient: RetryingStore
   private let prefix: String
-  private let start = ContinuousClock.now
   private let state = Mutex(State())
 
   /// - Parameter prefix: of the keys that hold self-describing content; markers do not.
@@ -131,10 +133,10 @@ final class WitnessStore: ObjectStore {
   private func recording<Operation: S3Operation>(_ operation: Operation) async throws -> Operation.Output {
     let keys = Self.keysChanged(by: operation)
     guard !keys.isEmpty else { return try await base.send(operation) }
-    let began = start.duration(to: .now)
+    let began = NameJournal.nanoseconds
     func note(_ outcome: String) {
       let request = Request(
-        operation: Operation.name, keys: keys, began: began, ended: start.duration(to: .now),
+        operation: Operation.name, keys: keys, began: began, ended: NameJournal.nanoseconds,
         outcome: outcome)
       state.withLock { $0.requests.append(request) }
     }
