@@ -1,3 +1,4 @@
+import Dispatch
 import Glibc
 import TestSupport
 import Testing
@@ -93,5 +94,39 @@ import Testing
       #expect(await store.text("t/a") == "whole")
     }
     #expect(proofs == ["closed"])
+  }
+
+  /// Told after the next pass has begun, it would count as new, and its delete would ask for nothing.
+  @Test func `what a pass met is told before the pass ends`() async throws {
+    let store = FakeObjectStore()
+    // Passes of any other interval begin with a word with the watch, which is held here.
+    let mirror = try await LaneUnderTest(store, .init(interval: .zero))
+    let lane = mirror.lane
+    try await lane.enter()
+    try mirror.write("a", "one")
+    await lane.place.fence()
+    let isPublished = DispatchSemaphore(value: 0)
+    let (isHeld, held) = AsyncStream<Void>.makeStream()
+    async let holding: Void = lane.place.holdWatch {
+      try mirror.remove("a")
+      try mirror.write("a", "another")
+      held.finish()
+      isPublished.wait()
+    }
+    for await _ in isHeld {}
+    let pass = try #require(lane.schedule.drain())
+    async let toldInTime = {
+      _ = await lane.workOff(pass, deletes: .watched)
+      return lane.schedule.isDirty("a")
+    }()
+    while await store.text("t/a") == nil { await Task.yield() }
+    // Time for a pass that would not wait to end.
+    try await Task.sleep(for: .milliseconds(50))
+    isPublished.signal()
+    #expect(await toldInTime)
+    #expect(await store.text("t/a") == "another")
+    try await holding
+    await mirror.finish()
+    try mirror.removeDirectory()
   }
 }

@@ -32,10 +32,7 @@ extension UploadLane {
     if settings.policy.interval == .zero { await poll() }
     var drained: PassOutcome?
     if let pass = schedule.drain() {
-      let outcome = await carryOut(pass, deletes: ending == .succeeded ? .watched : .none)
-      schedule.finish(outcome)
-      conclude(outcome)
-      drained = outcome
+      drained = await workOff(pass, deletes: ending == .succeeded ? .watched : .none)
     }
     let heard = await stopListening()
     let last = await reconcileFinally(

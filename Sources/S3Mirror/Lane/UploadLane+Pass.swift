@@ -11,8 +11,19 @@ extension UploadLane {
     case inferred
   }
 
-  /// Carries one pass out, from the batch that the schedule gave to what of it comes back.
-  func carryOut(_ pass: UploadSchedule.Pass, deletes: Deletes) async -> PassOutcome {
+  /// Carries one pass out and ends it.
+  func workOff(_ pass: UploadSchedule.Pass, deletes: Deletes) async -> PassOutcome {
+    let outcome = await carryOut(pass, deletes: deletes)
+    // What the pass met may be newer than what the watch has told, and told after the next pass has begun it would count
+    // as new: a file that was never published, whose delete asks for nothing.
+    await place.fence()
+    schedule.finish(outcome)
+    conclude(outcome)
+    return outcome
+  }
+
+  /// From the batch that the schedule gave to what of it comes back.
+  private func carryOut(_ pass: UploadSchedule.Pass, deletes: Deletes) async -> PassOutcome {
     let start = ContinuousClock.now
     let kind: PassSummary.Kind = pass.trigger == .flush ? .flush : pass.trigger == .tick ? .tick : .exit
     let requestsBefore = requests.counts

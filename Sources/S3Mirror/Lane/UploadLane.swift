@@ -148,6 +148,8 @@ final class UploadLane: Sendable {
     note(survey, in: &outcome)
     finish(&outcome, since: start, requestsBefore)
     conclude(outcome)
+    // As after every pass.
+    await place.fence()
     schedule.adopt(outcome.unpublished)
     tellOfFreshLinks()
   }
@@ -198,9 +200,7 @@ final class UploadLane: Sendable {
       case .answer(let flushes):
         for flush in flushes { flush.answer(nil) }
       case .pass(let pass, let flushes):
-        let outcome = await carryOut(pass, deletes: .watched)
-        schedule.finish(outcome)
-        conclude(outcome)
+        let outcome = await workOff(pass, deletes: .watched)
         for flush in flushes { flush.answer(outcome) }
       }
     }
