@@ -29,7 +29,7 @@ need_apt() {
   # Debian splits ensurepip off into python3-venv; `import venv` alone succeeds without it.
   python3 -c 'import ensurepip, venv' 2>/dev/null || missing+=(python3-venv)
   command -v pkg-config >/dev/null || missing+=(pkg-config)
-  for module in libcurl:libcurl4-openssl-dev libcrypto:libssl-dev zlib:zlib1g-dev libxml-2.0:libxml2-dev; do
+  for module in libcurl:libcurl4-openssl-dev libcrypto:libssl-dev zlib:zlib1g-dev expat:libexpat1-dev; do
     package=${module#*:}
     pkg-config --exists "${module%%:*}" 2>/dev/null || missing+=("$package")
   done

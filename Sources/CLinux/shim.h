@@ -1,17 +1,20 @@
 // Linux system calls and constants that Swift's Glibc module does not show: GNU extensions, macros and variadics.
 #pragma once
 #include <dirent.h>
+#include <elf.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/ioprio.h>
 #include <linux/magic.h>
 #include <linux/openat2.h>
+#include <malloc.h>
 #include <semaphore.h>
 #include <signal.h>
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <sys/inotify.h>
+#include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/prctl.h>
@@ -79,6 +82,45 @@ static inline int s3m_lower_priority(int niceness) {
 static inline long s3m_read_cached(int descriptor, void *buffer, size_t size, off_t offset) {
   struct iovec vector = {.iov_base = buffer, .iov_len = size};
   return syscall(SYS_preadv2, descriptor, &vector, 1, (long)offset, 0L, 8);
+}
+
+// dl_iterate_phdr(3), hidden without _GNU_SOURCE; of what it tells of each loaded file, the beginning.
+struct dl_phdr_info;
+int dl_iterate_phdr(int (*)(struct dl_phdr_info *, size_t, void *), void *);
+struct s3m_loaded_file {
+  Elf64_Addr base;
+  const char *name;
+  const Elf64_Phdr *headers;
+  Elf64_Half count;
+};
+
+static int s3m_release_file(struct dl_phdr_info *details, size_t size, void *page) {
+  (void)size;
+  const struct s3m_loaded_file *file = (const struct s3m_loaded_file *)details;
+  for (Elf64_Half i = 0; i < file->count; i++) {
+    const Elf64_Phdr *segment = &file->headers[i];
+    // Relocations are written to segments that were writable at first (elf(5)), so these hold what the file holds.
+    if (segment->p_type != PT_LOAD || segment->p_flags & PF_W) continue;
+    Elf64_Addr start = (file->base + segment->p_vaddr) & ~(*(Elf64_Addr *)page - 1);
+    // The kernel's own (vdso(7)) is refused, and is none of ours.
+    madvise((void *)start, file->base + segment->p_vaddr + segment->p_memsz - start, MADV_DONTNEED);
+  }
+  return 0;
+}
+// madvise(2), MADV_DONTNEED: takes the pages of the program and its libraries out of this process's resident set. They stay in
+// the page cache, from where those that are used come back by themselves.
+static inline void s3m_release_program_pages(void) {
+  Elf64_Addr page = (Elf64_Addr)sysconf(_SC_PAGESIZE);
+  dl_iterate_phdr(s3m_release_file, &page);
+}
+
+// pipe2(2), hidden without _GNU_SOURCE.
+static inline int s3m_pipe(int *reader, int *writer) {
+  int ends[2];
+  if (syscall(SYS_pipe2, ends, O_CLOEXEC) != 0) return -1;
+  *reader = ends[0];
+  *writer = ends[1];
+  return 0;
 }
 
 // A signal handler that only writes two bytes to a pipe: the signal's number, and whether the kernel itself sent it

@@ -1,5 +1,5 @@
-import Foundation
-import Glibc
+import LoopThread
+import SystemPackage
 
 /// One of the two shared files, as sections of settings.
 ///
@@ -33,19 +33,11 @@ struct ConfigurationFile: Sendable {
 
   /// The file's bytes, none when there is no such file.
   private static func content(of path: String) throws -> [UInt8] {
-    // Not Data(contentsOf:), which refuses what is no regular file: /dev/null and pipes are in common use here.
-    let descriptor = open(path, O_RDONLY | O_CLOEXEC)
-    guard descriptor >= 0 else {
-      if errno == ENOENT || errno == ENOTDIR {
-        return []
-      }
-      throw Self.unreadable(path, cause: String(cString: strerror(errno)))
-    }
     do {
-      let file = FileHandle(fileDescriptor: descriptor, closeOnDealloc: true)
-      return [UInt8](try file.readToEnd() ?? Data())
+      return try FileDescriptor.contents(ofFileAt: path)
     } catch {
-      throw Self.unreadable(path, cause: error.localizedDescription)
+      if error == .noSuchFileOrDirectory || error == .notDirectory { return [] }
+      throw Self.unreadable(path, cause: "\(error)")
     }
   }
 
@@ -168,7 +160,8 @@ private func isWhiteSpace(_ byte: UInt8) -> Bool {
 }
 
 extension ArraySlice<UInt8> {
-  fileprivate var trimmed: ArraySlice<UInt8> {
+  /// Without the white space at both ends.
+  var trimmed: ArraySlice<UInt8> {
     let start = firstIndex { !isWhiteSpace($0) } ?? endIndex
     let last = lastIndex { !isWhiteSpace($0) }
     return last.map { self[start...$0] } ?? []

@@ -1,6 +1,7 @@
-import Foundation
 import HTTPTransport
+import LoopThread
 import SigV4
+import SystemPackage
 
 /// The role of an ECS task or an EKS pod, from the endpoint its environment names (SDKs and Tools Reference Guide,
 /// "Container credential provider").
@@ -85,8 +86,9 @@ struct ContainerCredentials: Sendable {
 /// The token in a file, without the line end that editors add.
 func readToken(_ path: String, source: String) throws -> String {
   do {
-    let text = try String(contentsOfFile: path, encoding: .utf8)
-    return text.trimmingCharacters(in: .whitespacesAndNewlines)
+    let bytes = try FileDescriptor.contents(ofFileAt: path)[...].trimmed
+    guard let text = String(validating: bytes, as: UTF8.self) else { throw Errno.illegalByteSequence }
+    return text
   } catch {
     throw CredentialsError(
       source: source, cause: "the token file \(path) cannot be read",

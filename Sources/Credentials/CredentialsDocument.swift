@@ -1,4 +1,4 @@
-import Foundation
+import FoundationEssentials
 import SigV4
 
 /// The JSON in which metadata services and credential processes hand out credentials.

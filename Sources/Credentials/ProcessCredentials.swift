@@ -1,6 +1,7 @@
-import Foundation
+import FoundationEssentials
 import LoopThread
 import SigV4
+import SystemPackage
 
 /// Credentials that a program prints: `credential_process` (SDKs and Tools Reference Guide, "Process credential
 /// provider").
@@ -33,25 +34,23 @@ struct ProcessCredentials: Sendable {
   }
 
   private func run() throws -> [UInt8] {
-    let process = Process()
-    // env(1) finds a bare name in PATH and runs a path as it is.
-    process.executableURL = URL(filePath: "/usr/bin/env")
-    process.arguments = ["--"] + words
-    process.standardInput = FileHandle.nullDevice
-    let pipe = Pipe()
-    process.standardOutput = pipe
-    var output = Data()
-    do {
-      try process.run()
-      output = try pipe.fileHandleForReading.readToEnd() ?? Data()
-    } catch {
-      throw fault("the program cannot be run (\(error.localizedDescription))")
+    let (reader, writer) = try FileDescriptor.privatePipe()
+    return try reader.closeAfter {
+      let process: SpawnedProcess
+      do {
+        // A second writer here would keep the pipe's end from coming.
+        process = try writer.closeAfter {
+          try SpawnedProcess(
+            words[0], arguments: words, environment: ProcessInfo.processInfo.environment, output: writer)
+        }
+      } catch {
+        throw fault("the program cannot be run (\(error))")
+      }
+      let output = Result { try reader.contents() }
+      let ending = process.wait()
+      guard ending == .status(0) else { throw fault("the program ended with \(ending)") }
+      return try output.get()
     }
-    process.waitUntilExit()
-    guard process.terminationReason == .exit, process.terminationStatus == 0 else {
-      throw fault("the program ended with status \(process.terminationStatus)")
-    }
-    return [UInt8](output)
   }
 
   private func fault(_ cause: String) -> CredentialsError {

@@ -11,7 +11,7 @@
 // Facts are those of the AWS SDKs and Tools Reference Guide ("Standardized credential providers", "Service-specific
 // endpoints") and, where it is silent, of the AWS CLI's behaviour.
 
-import Foundation
+import FoundationEssentials
 import HTTPTransport
 import SigV4
 

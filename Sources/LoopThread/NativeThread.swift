@@ -48,6 +48,11 @@ package struct NativeThread: Sendable {
     precondition(code == 0, "pthread_join(3) failed with \(code)")
   }
 
+  /// Leaves it to itself: nobody waits for its end.
+  package func detach() {
+    pthread_detach(handle)
+  }
+
   private final class Start: Sendable {
     let name: String
     let priority: ThreadPriority

@@ -1,4 +1,4 @@
-import Foundation
+import FoundationEssentials
 import S3Mirror
 import TransferLog
 

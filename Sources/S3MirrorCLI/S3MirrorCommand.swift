@@ -6,7 +6,7 @@
 // - first and second signal: "finish and publish", and "leave now"
 
 import ArgumentParser
-import Foundation
+import FoundationEssentials
 import Glibc
 import LoopThread
 import S3Mirror

@@ -1,5 +1,7 @@
-import Foundation
+import FoundationEssentials
+import LoopThread
 import S3Mirror
+import SystemPackage
 
 /// The file of `watch --config`: a JSON object with `uploads`, of which each has at least `name`, `local` and `remote`.
 ///
@@ -87,32 +89,27 @@ struct WatchConfiguration: Decodable {
 
   /// - Throws: `MirrorError.configuration` that names the file, the place in it, and what is wrong there.
   init(path: String) throws {
-    let bytes: Data
+    let bytes: [UInt8]
     do {
-      // `Data(contentsOf:)` reads nothing but regular files, and a shell's <(...) is a pipe.
-      let file = try FileHandle(forReadingFrom: URL(fileURLWithPath: path))
-      bytes = try file.readToEnd() ?? Data()
+      bytes = try FileDescriptor.contents(ofFileAt: path)
     } catch {
-      throw MirrorError(.configuration, "\(path) cannot be read: \(error.localizedDescription)")
+      throw MirrorError(.configuration, "\(path) cannot be read: \(error)")
     }
     do {
-      // The decoder says of a text that is no JSON only that it is none; this says where.
-      _ = try JSONSerialization.jsonObject(with: bytes)
-    } catch {
-      let reason = (error as NSError).userInfo[NSDebugDescriptionErrorKey] as? String
-      throw MirrorError(.configuration, "\(path): it is no JSON: \(reason ?? error.localizedDescription)")
-    }
-    do {
-      self = try JSONDecoder().decode(WatchConfiguration.self, from: bytes)
+      try JSONFault.check(bytes)
+      self = try JSONDecoder().decode(WatchConfiguration.self, from: Data(bytes))
+    } catch let fault as JSONFault {
+      throw MirrorError(.configuration, "\(path): it is no JSON: \(fault)")
     } catch let error as DecodingError {
       throw MirrorError(.configuration, "\(path): \(Self.sentence(error))")
     }
     guard !uploads.isEmpty else {
       throw MirrorError(.configuration, "\(path): uploads is empty; there is nothing to watch")
     }
-    let directory = URL(fileURLWithPath: path).deletingLastPathComponent()
+    let directory = FilePath(FileManager.default.currentDirectoryPath).pushing(FilePath(path))
+      .removingLastComponent()
     for index in uploads.indices where !["/", "~"].contains(uploads[index].local.prefix(1)) {
-      uploads[index].local = directory.appendingPathComponent(uploads[index].local).path
+      uploads[index].local = directory.pushing(FilePath(uploads[index].local)).string
     }
   }
 

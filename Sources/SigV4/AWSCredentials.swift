@@ -1,4 +1,4 @@
-import Foundation
+import FoundationEssentials
 
 /// An access key and what belongs to it. Printing it never shows the secret.
 package struct AWSCredentials: Sendable, Hashable {

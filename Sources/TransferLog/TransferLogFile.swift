@@ -1,4 +1,4 @@
-import Foundation
+import FoundationEssentials
 import SystemPackage
 
 /// A log file's name, taken apart: `<mirror>-<date>-<start>-<pid>.jsonl.gz`, with `-<N>` after the pid from the second on.
@@ -119,11 +119,11 @@ extension TransferLogFile {
     let names: [String]
     do {
       names = try FileManager.default.contentsOfDirectory(atPath: directory.string)
-    } catch CocoaError.fileReadNoSuchFile {
-      return []
     } catch {
+      let code = ((error as? CocoaError)?.underlying as? POSIXError).map { Errno(rawValue: $0.code.rawValue) }
+      if code == .noSuchFileOrDirectory { return [] }
       throw TransferLogError(
-        .list, path: directory, cause: error.localizedDescription,
+        .list, path: directory, cause: code.map { "\($0)" } ?? "\(error)",
         remedy: "check that it is a readable directory")
     }
     return names.compactMap(TransferLogFile.init(name:)).filter { file in

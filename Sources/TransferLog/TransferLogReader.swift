@@ -1,4 +1,4 @@
-import Foundation
+import FoundationEssentials
 import SystemPackage
 
 /// Reads records back, file by file as a stream, in memory that does not grow with the files.

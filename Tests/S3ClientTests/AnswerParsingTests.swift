@@ -73,6 +73,24 @@ import Testing
     #expect(tree.text(of: "C") == "<c>")
   }
 
+  @Test func `nothing that a document names is loaded, and none swells`() throws {
+    let named = #"<!DOCTYPE A [<!ENTITY x SYSTEM "file:///etc/passwd">]><A>&x;</A>"#
+    #expect(try XMLTree.parsing(Array(named.utf8)).get().text == "")
+    let entities = (1...9).map { "<!ENTITY x\($0) \"\(String(repeating: "&x\($0 - 1);", count: 10))\">" }
+    let swelling = "<!DOCTYPE A [<!ENTITY x0 \"0123456789\">\(entities.joined())]><A>&x9;</A>"
+    #expect(throws: XMLTree.Fault.self) { try XMLTree.parsing(Array(swelling.utf8)).get() }
+  }
+
+  @Test func `a document that is too deep is none`() {
+    func nested(_ depth: Int) -> [UInt8] {
+      Array((String(repeating: "<A>", count: depth) + String(repeating: "</A>", count: depth)).utf8)
+    }
+    #expect(throws: Never.self) { try XMLTree.parsing(nested(100)).get() }
+    for depth in [101, 1_000_000] {
+      #expect(throws: XMLTree.Fault.self) { try XMLTree.parsing(nested(depth)).get() }
+    }
+  }
+
   @Test(arguments: ["", "  \n", "plain", "<A><B></A>", "<A>", "<html><body><br>no</body></html>"])
   func `what is not whole XML is a fault`(text: String) {
     #expect(throws: XMLTree.Fault.self) { try XMLTree.parsing(Array(text.utf8)).get() }

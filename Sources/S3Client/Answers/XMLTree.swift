@@ -1,5 +1,4 @@
-import Foundation
-import FoundationXML
+import CExpat
 
 /// An answer's XML as a tree: elements by local name, text, children; attributes and namespaces do not matter in S3's answers.
 package struct XMLTree: Sendable {
@@ -33,13 +32,7 @@ package struct XMLTree: Sendable {
   package static func parsing(_ bytes: [UInt8]) -> Result<XMLTree, Fault> {
     let document = bytes.drop { isSpace($0) }
     if document.isEmpty { return .failure(Fault(description: "the body is empty")) }
-    let builder = TreeBuilder()
-    let parser = XMLParser(data: Data(document))
-    parser.delegate = builder
-    guard parser.parse(), let root = builder.root else {
-      return .failure(Fault(description: "the body is not XML (line \(parser.lineNumber))"))
-    }
-    return .success(root)
+    return TreeBuilder.tree(of: document)
   }
 
   static func isSpace(_ byte: UInt8) -> Bool {
@@ -56,33 +49,62 @@ extension String {
   }
 }
 
-/// Keeps the open elements on a stack. Lives within one call of `parsing`.
-private final class TreeBuilder: NSObject, XMLParserDelegate {
+/// Keeps the open elements on a stack, as Expat meets them. Lives within one call of `parsing`.
+private final class TreeBuilder {
+  private let parser: XML_Parser
   private var open: [XMLTree] = []
-  private(set) var root: XMLTree?
+  private var root: XMLTree?
 
-  func parser(
-    _ parser: XMLParser, didStartElement elementName: String, namespaceURI: String?,
-    qualifiedName: String?, attributes: [String: String]
-  ) {
-    // A server may write its namespace as a prefix: `s3:Key`.
-    let local = elementName.utf8.lastIndex(of: UInt8(ascii: ":")).map {
-      String(elementName[elementName.utf8.index(after: $0)...])
+  /// S3's answers are five levels deep. What is deeper than this is none, and letting it go would take a stack as deep.
+  private static let deepest = 100
+
+  private init(_ parser: XML_Parser) { self.parser = parser }
+
+  /// Expat loads nothing that a document names, and refuses one whose entities swell it (its reference, "Billion Laughs").
+  static func tree(of document: ArraySlice<UInt8>) -> Result<XMLTree, XMLTree.Fault> {
+    guard let parser = XML_ParserCreate(nil) else {
+      return .failure(.init(description: "there is no memory for reading the body"))
     }
-    open.append(XMLTree(name: local ?? elementName))
+    defer { XML_ParserFree(parser) }
+    let builder = TreeBuilder(parser)
+    // SAFETY: the builder outlives the parser's calls, all of which are made on this thread, within XML_Parse.
+    XML_SetUserData(parser, Unmanaged.passUnretained(builder).toOpaque())
+    XML_SetElementHandler(
+      parser, { context, name, _ in TreeBuilder.from(context)?.begin(name) },
+      { context, _ in TreeBuilder.from(context)?.end() })
+    XML_SetCharacterDataHandler(parser) { TreeBuilder.from($0)?.add($1, Int($2)) }
+    let status = document.withUnsafeBytes { bytes in
+      XML_Parse(parser, bytes.baseAddress, Int32(clamping: bytes.count), 1)
+    }
+    guard status == XML_STATUS_OK, let root = builder.root else {
+      return .failure(.init(description: "the body is not XML (line \(XML_GetCurrentLineNumber(parser)))"))
+    }
+    return .success(root)
   }
 
-  func parser(_ parser: XMLParser, foundCharacters string: String) {
-    if !open.isEmpty { open[open.count - 1].text += string }
+  private static func from(_ context: UnsafeMutableRawPointer?) -> TreeBuilder? {
+    context.map { Unmanaged<TreeBuilder>.fromOpaque($0).takeUnretainedValue() }
   }
 
-  func parser(_ parser: XMLParser, foundCDATA CDATABlock: Data) {
-    if !open.isEmpty { open[open.count - 1].text += String(decoding: CDATABlock, as: UTF8.self) }
+  private func begin(_ name: UnsafePointer<XML_Char>?) {
+    guard open.count < Self.deepest else {
+      XML_StopParser(parser, 0)
+      return
+    }
+    let name = name.map { String(cString: $0) } ?? ""
+    // A server may write its namespace as a prefix: `s3:Key`.
+    let local = name.utf8.lastIndex(of: UInt8(ascii: ":")).map { String(name[name.utf8.index(after: $0)...]) }
+    open.append(XMLTree(name: local ?? name))
   }
 
-  func parser(
-    _ parser: XMLParser, didEndElement elementName: String, namespaceURI: String?, qualifiedName: String?
-  ) {
+  private func add(_ text: UnsafePointer<XML_Char>?, _ count: Int) {
+    guard let text, !open.isEmpty else { return }
+    // Expat checks that it is UTF-8, and splits at characters' ends only.
+    let bytes = UnsafeBufferPointer(start: text, count: count)
+    open[open.count - 1].text += String(decoding: bytes.lazy.map(UInt8.init(bitPattern:)), as: UTF8.self)
+  }
+
+  private func end() {
     guard let element = open.popLast() else { return }
     if open.isEmpty { root = element } else { open[open.count - 1].children.append(element) }
   }

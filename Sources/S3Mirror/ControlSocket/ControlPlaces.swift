@@ -1,4 +1,4 @@
-import Foundation
+import Glibc
 import SystemPackage
 
 /// Where control sockets have their names.
@@ -17,7 +17,7 @@ struct ControlPlaces: Sendable {
       environment[name].map { FilePath($0) }.flatMap { $0.isAbsolute ? $0 : nil }
     }
     let runtime = absolute("XDG_RUNTIME_DIR").flatMap { path in
-      FileManager.default.isWritableFile(atPath: path.string) ? path.appending("s3mirror") : nil
+      access(path.string, W_OK) == 0 ? path.appending("s3mirror") : nil
     }
     let state = absolute("XDG_STATE_HOME") ?? home.appending(".local").appending("state")
     let fallback = state.appending("s3mirror").appending("run")

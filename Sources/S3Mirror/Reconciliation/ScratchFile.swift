@@ -1,53 +1,50 @@
-import Foundation
+import FoundationEssentials
+import LoopThread
 import Synchronization
+import SystemPackage
 
 /// A temporary file without a name, for what must not be held in memory. Its space is free again when it is let go,
 /// also after SIGKILL.
 final class ScratchFile: Sendable {
-  private struct State {
-    var handle: FileHandle
-    var byteCount = 0
-  }
-
-  private let state: Mutex<State>
+  private let descriptor: FileDescriptor
+  private let byteCount = Mutex(0 as Int64)
 
   /// - Parameter directory: by default the system's temporary directory (`TMPDIR`, else `/tmp`).
   /// - Throws: `MirrorError.local` that names the directory.
   init(in directory: String? = nil) throws {
-    let directory = directory ?? FileManager.default.temporaryDirectory.path
-    let path = directory + "/s3mirror-" + UUID().uuidString
-    let isMade = FileManager.default.createFile(
-      atPath: path, contents: nil, attributes: [.posixPermissions: 0o600])
-    guard isMade, let handle = FileHandle(forUpdatingAtPath: path) else {
+    let directory = FilePath(directory ?? FileManager.default.temporaryDirectory.path)
+    let path = directory.appending("s3mirror-" + UUID().uuidString)
+    do {
+      descriptor = try FileDescriptor.open(
+        path, .readWrite, options: [.create, .exclusiveCreate, .closeOnExec], permissions: .ownerReadWrite)
+    } catch {
       throw MirrorError(
-        .local, "no temporary file can be made in \(directory); set TMPDIR to a directory that can be written"
+        .local,
+        "no temporary file can be made in \(directory) (\(error)); set TMPDIR to a directory that can be written"
       )
     }
-    state = Mutex(State(handle: handle))
-    try FileManager.default.removeItem(atPath: path)
+    try FileManager.default.removeItem(atPath: path.string)
+  }
+
+  deinit {
+    do {
+      try descriptor.close()
+    } catch {
+      // The file had no name; what close(2) could not write is of use to nobody.
+    }
   }
 
   /// - Returns: where the bytes lie.
-  func append(_ bytes: [UInt8]) throws -> Range<Int> {
-    try state.withLock { state in
-      try state.handle.seek(toOffset: UInt64(state.byteCount))
-      try state.handle.write(contentsOf: Data(bytes))
-      defer { state.byteCount += bytes.count }
-      return state.byteCount..<(state.byteCount + bytes.count)
+  func append(_ bytes: [UInt8]) throws -> Range<Int64> {
+    try byteCount.withLock { byteCount in
+      let start = byteCount
+      byteCount += Int64(try descriptor.writeAll(toAbsoluteOffset: start, bytes))
+      return start..<byteCount
     }
   }
 
-  func read(_ range: Range<Int>) throws -> [UInt8] {
-    let bytes = try state.withLock { state in
-      try state.handle.seek(toOffset: UInt64(range.lowerBound))
-      var bytes: [UInt8] = []
-      while bytes.count < range.count,
-        let piece = try state.handle.read(upToCount: range.count - bytes.count), !piece.isEmpty
-      {
-        bytes += piece
-      }
-      return bytes
-    }
+  func read(_ range: Range<Int64>) throws -> [UInt8] {
+    let bytes = try descriptor.read(range.count, at: range.lowerBound)
     guard bytes.count == range.count else {
       throw MirrorError(.local, "a temporary file in TMPDIR was cut short")
     }
@@ -104,10 +101,10 @@ struct ScratchBytes: Sendable {
 struct ScratchCursor<Record: ScratchRecord>: Sendable {
   private let file: ScratchFile
   /// Each block holds whole records.
-  private var blocks: ArraySlice<Range<Int>>
+  private var blocks: ArraySlice<Range<Int64>>
   private var current = ScratchBytes()
 
-  init(_ file: ScratchFile, blocks: [Range<Int>]) {
+  init(_ file: ScratchFile, blocks: [Range<Int64>]) {
     self.file = file
     self.blocks = blocks[...]
   }
@@ -129,7 +126,7 @@ struct Spool<Record: ScratchRecord>: Sendable {
 
   private let limit: Int
   private var file: ScratchFile?
-  private var blocks: [Range<Int>] = []
+  private var blocks: [Range<Int64>] = []
   private var recent: [Record] = []
   private(set) var count = 0
 
@@ -187,8 +184,8 @@ extension ScratchFile {
   private static let blockSize = 64 << 10
 
   /// Writes records in blocks that can be read one by one.
-  func append(blocksOf records: some Sequence<some ScratchRecord>) throws -> [Range<Int>] {
-    var blocks: [Range<Int>] = []
+  func append(blocksOf records: some Sequence<some ScratchRecord>) throws -> [Range<Int64>] {
+    var blocks: [Range<Int64>] = []
     var block = ScratchBytes()
     for record in records {
       record.write(to: &block)

@@ -10,7 +10,7 @@ struct SortedRuns {
 
   private let runLength: Int
   private var file: ScratchFile?
-  private var runs: [[Range<Int>]] = []
+  private var runs: [[Range<Int64>]] = []
   private var run: [RemoteEntry] = []
 
   init(runLength: Int = Self.runLength) {

@@ -1,4 +1,4 @@
-import Foundation
+import FoundationEssentials
 import Glibc
 import LocalTree
 import MirrorModel
@@ -14,7 +14,7 @@ struct ProcessEnvironment: Sendable {
   init(overriding variables: [String: String]?) {
     let variables = variables ?? ProcessInfo.processInfo.environment
     self.variables = variables
-    homeDirectory = variables["HOME"] ?? NSHomeDirectory()
+    homeDirectory = variables["HOME"] ?? FileManager.default.homeDirectoryForCurrentUser.path
     workingDirectory = FileManager.default.currentDirectoryPath
   }
 }
@@ -37,9 +37,13 @@ func kind(at path: FilePath) throws -> EntryKind? {
 ///
 /// - Throws: `MirrorError.local` that names the path.
 func createDirectories(_ path: FilePath) throws {
-  do {
-    try FileManager.default.createDirectory(atPath: path.string, withIntermediateDirectories: true)
-  } catch {
-    throw MirrorError(.local, "\(path) cannot be made a directory: \(error.localizedDescription)")
+  if mkdir(path.string, 0o777) == 0 { return }
+  var code = Errno(rawValue: errno)
+  if code == .noSuchFileOrDirectory, path.lastComponent != nil {
+    try createDirectories(path.removingLastComponent())
+    if mkdir(path.string, 0o777) == 0 { return }
+    code = Errno(rawValue: errno)
   }
+  if code == .fileExists, case .success(.directory?) = Result(catching: { try kind(at: path) }) { return }
+  throw MirrorError(.local, "\(path) cannot be made a directory: \(code)")
 }

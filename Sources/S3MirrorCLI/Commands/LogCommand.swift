@@ -1,5 +1,5 @@
 import ArgumentParser
-import Foundation
+import FoundationEssentials
 import Glibc
 import S3Mirror
 import SystemPackage
@@ -36,7 +36,8 @@ struct LogCommand: AsyncParsableCommand {
     let directory =
       logDir.map { FilePath($0) }
       ?? defaultLogDirectory(
-        environment: environment, home: FilePath(environment["HOME"] ?? NSHomeDirectory()))
+        environment: environment,
+        home: FilePath(environment["HOME"] ?? FileManager.default.homeDirectoryForCurrentUser.path))
     // Without a folder of the user's own, no log yet is no mistake.
     if let logDir, access(logDir, F_OK) != 0 {
       Console.error("--log-dir \(logDir): there is no such folder")

@@ -1,5 +1,5 @@
 import ArgumentParser
-import Foundation
+import FoundationEssentials
 import S3Mirror
 
 /// The scope around any program.
@@ -70,7 +70,7 @@ struct RunCommand: AsyncParsableCommand {
     var options = mirror.options(for: "run", telling: narrator)
     options.controlSocket = control.controlSocket
     let scope = try MirrorScope(options: options)
-    let supervisor = Supervisor()
+    let supervisor = try Supervisor()
     let published = try properties.properties()
     let specs =
       try download.map { (name: $0.name, spec: try $0.download()) }
@@ -99,7 +99,7 @@ struct RunCommand: AsyncParsableCommand {
     for name in names {
       let path = try scope.path(of: name).string
       environment[Self.variable(for: name)] = path
-      arguments = arguments.map { $0.replacingOccurrences(of: "{\(name)}", with: path) }
+      arguments = arguments.map { $0.replacing("{\(name)}", with: path) }
     }
     let child = try ChildProcess(executable: executable, arguments: arguments, environment: environment)
     // A typed Ctrl-C has reached the child already: it is in the terminal's foreground group, as we are.

@@ -25,7 +25,7 @@ struct UploadCommand: AsyncParsableCommand {
       remote, local: local, interval: nil, delete: delete, exclude: filter.exclude, include: filter.include,
       properties: try properties.properties())
     try await oneShot.carryOut(spec, as: "upload") { scope, label, narrator in
-      let supervisor = Supervisor()
+      let supervisor = try Supervisor()
       // There is nothing to finish but the upload itself, so the first signal changes nothing; without a word it would
       // seem lost.
       supervisor.react { _ in narrator.tellOfFirstSignal(label) }

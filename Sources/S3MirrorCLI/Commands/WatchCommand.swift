@@ -55,7 +55,7 @@ struct WatchCommand: AsyncParsableCommand {
     options.controlSocket = control.controlSocket
     let specs = try specs(as: mirror.name ?? "watch", options)
     let scope = try MirrorScope(options: options)
-    let supervisor = Supervisor()
+    let supervisor = try Supervisor()
     try await scope.enter(under: supervisor, onFirst: .finish) { try await scope.enter(labelled: specs) }
     await supervisor.firstArrival()
     narrator.tellOfFirstSignal(mirror.name ?? "watch")

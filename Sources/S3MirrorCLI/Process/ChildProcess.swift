@@ -1,9 +1,10 @@
-import Foundation
+import FoundationEssentials
 import Glibc
+import LoopThread
 
 /// The program that `run` wraps: its own signal mask and defaults, our standard streams, our process group.
 struct ChildProcess: Sendable {
-  let identifier: pid_t
+  private let process: SpawnedProcess
 
   /// How it ended, as a shell would say it: its status, or 128 and the signal's number.
   struct Ending: Sendable, Hashable {
@@ -19,7 +20,7 @@ struct ChildProcess: Sendable {
     _ = inherited
   }
 
-  /// Some libraries' descriptors (libcurl's wake-up sockets, Foundation's pipes) are not close-on-exec.
+  /// Some libraries' descriptors (libcurl's wake-up sockets) are not close-on-exec.
   private static func closeOwnDescriptorsOnExec() {
     for descriptor in openDescriptors().subtracting(inherited) where descriptor > 2 {
       // One that was closed in the meantime is EBADF, which is as good.
@@ -66,49 +67,33 @@ struct ChildProcess: Sendable {
   ///
   /// - Throws: `ExitStatus.notExecutable` or `.notFound` when the kernel refuses it.
   init(executable: String, arguments: [String], environment: [String: String]) throws {
-    var attributes = posix_spawnattr_t()
-    posix_spawnattr_init(&attributes)
-    defer { posix_spawnattr_destroy(&attributes) }
-    var none = sigset_t()
-    sigemptyset(&none)
-    var defaults = sigset_t()
-    sigemptyset(&defaults)
-    for number in SignalStream.numbers + [SIGPIPE] where !SignalStream.isIgnored(number) {
-      sigaddset(&defaults, number)
-    }
-    posix_spawnattr_setsigmask(&attributes, &none)
-    posix_spawnattr_setsigdefault(&attributes, &defaults)
-    posix_spawnattr_setflags(&attributes, Int16(POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF))
-
     Self.closeOwnDescriptorsOnExec()
-    // SAFETY: the C strings live until they are freed below; posix_spawn copies them before it returns; one thread.
-    let argumentPointers = arguments.map { strdup($0) } + [nil]
-    let environmentPointers = environment.map { strdup("\($0.key)=\($0.value)") } + [nil]
-    defer { for pointer in argumentPointers + environmentPointers { free(pointer) } }
-    var identifier: pid_t = 0
-    let result = posix_spawn(
-      &identifier, executable, nil, &attributes, argumentPointers, environmentPointers)
-    guard result == 0 else { throw result == ENOENT ? ExitStatus.notFound : ExitStatus.notExecutable }
-    self.identifier = identifier
+    do {
+      process = try SpawnedProcess(executable, arguments: arguments, environment: environment)
+    } catch {
+      throw error == .noSuchFileOrDirectory ? ExitStatus.notFound : ExitStatus.notExecutable
+    }
   }
 
   func send(_ signal: Int32) {
-    kill(identifier, signal)
+    kill(process.identifier, signal)
   }
 
   /// Waits on a thread of its own until the child has ended.
   func wait() async -> Ending {
     await withCheckedContinuation { continuation in
-      let identifier = identifier
-      let thread = Thread {
-        var status: Int32 = 0
-        while waitpid(identifier, &status, 0) < 0, errno == EINTR {}
-        // waitpid(2): the low seven bits are the signal, the next byte the status.
-        let signal = status & 0x7f
-        continuation.resume(returning: Ending(status: signal == 0 ? (status >> 8) & 0xff : 128 + signal))
+      let wait: @Sendable () -> Void = { [process] in
+        switch process.wait() {
+        case .status(let status): continuation.resume(returning: Ending(status: status))
+        case .signal(let number): continuation.resume(returning: Ending(status: 128 + number))
+        }
       }
-      thread.name = "s3m-child"
-      thread.start()
+      do {
+        try NativeThread(name: "s3m-child", body: wait).detach()
+      } catch {
+        // There are other threads for tasks, and the child is not to be left alone.
+        wait()
+      }
     }
   }
 }

@@ -1,6 +1,7 @@
 import CLinux
-import Foundation
 import Glibc
+import LoopThread
+import SystemPackage
 
 /// SIGINT, SIGTERM and SIGHUP as a stream.
 ///
@@ -32,22 +33,21 @@ enum SignalStream {
   }
 
   /// The arrivals, from now until the program ends. Ask once.
-  static func arrivals() -> AsyncStream<Arrival> {
-    let pipe = Pipe()
+  ///
+  /// - Throws: `Errno` or `ThreadError` where the system has no pipe or no thread to give.
+  static func arrivals() throws -> AsyncStream<Arrival> {
+    let pipe = try FileDescriptor.privatePipe()
     let (stream, continuation) = AsyncStream<Arrival>.makeStream(bufferingPolicy: .bufferingOldest(16))
-    let thread = Thread {
-      let reader = pipe.fileHandleForReading
+    try NativeThread(name: "s3m-signal") {
       // Each handler's write is two bytes, which pipe(7) never splits.
-      while case .success(let message?) = Result(catching: { try reader.read(upToCount: 2) }),
+      while case .success(let message) = Result(catching: { try pipe.reader.read(upTo: 2) }),
         message.count == 2
       {
         continuation.yield(Arrival(number: Int32(message[0]), isFromTerminal: message[1] != 0))
       }
-    }
-    thread.name = "s3m-signal"
-    thread.start()
+    }.detach()
     for number in numbers where !isIgnored(number) {
-      guard s3m_forward_signal(number, pipe.fileHandleForWriting.fileDescriptor) == 0 else {
+      guard s3m_forward_signal(number, pipe.writer.rawValue) == 0 else {
         preconditionFailure("sigaction refuses signal \(number), which every Linux has")
       }
     }

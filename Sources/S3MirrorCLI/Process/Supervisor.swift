@@ -21,8 +21,10 @@ final class Supervisor: Sendable {
   private let state = Mutex(State())
   private let task: Mutex<Task<Void, Never>?> = Mutex(nil)
 
-  /// Begins to listen.
-  init(to arrivals: AsyncStream<SignalStream.Arrival> = SignalStream.arrivals()) {
+  /// Begins to listen to the process's signals.
+  convenience init() throws { self.init(to: try SignalStream.arrivals()) }
+
+  init(to arrivals: AsyncStream<SignalStream.Arrival>) {
     task.withLock { task in
       task = Task(executorPreference: TaskThreads.current) { [weak self] in
         for await arrival in arrivals { self?.note(arrival) }

@@ -1,0 +1,3 @@
+// Expat as Swift can see it.
+#pragma once
+#include <expat.h>

@@ -1,0 +1,67 @@
+import CLinux
+import Glibc
+import SystemPackage
+
+// Blocking reads of small things to their end. Foundation's refuse what is no regular file, and /dev/null, pipes and a shell's
+// <(…) are in common use where a file is asked for.
+extension FileDescriptor {
+  /// Everything that the file holds.
+  package static func contents(ofFileAt path: String) throws(Errno) -> [UInt8] {
+    try rethrowingErrno {
+      let descriptor = try open(FilePath(path), .readOnly, options: .closeOnExec)
+      return try descriptor.closeAfter { try descriptor.contents() }
+    }
+  }
+
+  /// Everything from here to the end.
+  package func contents() throws(Errno) -> [UInt8] {
+    var bytes: [UInt8] = []
+    while true {
+      let piece = try read(upTo: 16 << 10)
+      if piece.isEmpty { return bytes }
+      bytes += piece
+    }
+  }
+
+  /// What one read(2) gives; none at the end.
+  package func read(upTo count: Int) throws(Errno) -> [UInt8] {
+    try Self.rethrowingErrno {
+      // SAFETY: as many bytes count as initialized as the kernel says it has written, here and below.
+      try [UInt8](unsafeUninitializedCapacity: count) { buffer, filled in
+        filled = try read(into: UnsafeMutableRawBufferPointer(buffer))
+      }
+    }
+  }
+
+  /// So many bytes from an offset on, or fewer where the file ends before.
+  package func read(_ count: Int, at offset: Int64) throws(Errno) -> [UInt8] {
+    try Self.rethrowingErrno {
+      try [UInt8](unsafeUninitializedCapacity: count) { buffer, filled in
+        while filled < count {
+          let rest = UnsafeMutableRawBufferPointer(rebasing: UnsafeMutableRawBufferPointer(buffer)[filled...])
+          let piece = try read(fromAbsoluteOffset: offset + Int64(filled), into: rest)
+          if piece == 0 { break }
+          filled += piece
+        }
+      }
+    }
+  }
+
+  /// A pipe that no child gets. Whoever makes it closes both ends.
+  package static func privatePipe() throws(Errno) -> (reader: FileDescriptor, writer: FileDescriptor) {
+    var ends: (CInt, CInt) = (0, 0)
+    guard s3m_pipe(&ends.0, &ends.1) == 0 else { throw Errno(rawValue: errno) }
+    return (FileDescriptor(rawValue: ends.0), FileDescriptor(rawValue: ends.1))
+  }
+
+  /// swift-system throws nothing but `Errno`, and says so in prose only.
+  private static func rethrowingErrno<Result>(_ body: () throws -> Result) throws(Errno) -> Result {
+    do {
+      return try body()
+    } catch let errno as Errno {
+      throw errno
+    } catch {
+      preconditionFailure("not an errno: \(error)")
+    }
+  }
+}
