@@ -6,6 +6,7 @@
 // - first and second signal: "finish and publish", and "leave now"
 
 import ArgumentParser
+import CLinux
 import FoundationEssentials
 import Glibc
 import LoopThread
@@ -15,6 +16,10 @@ import S3Mirror
 enum Program {
   /// Tasks run on threads that sleep when there is nothing to do: a watch is to cost nothing while nothing changes.
   static func main() {
+    // Large pieces of memory that were freed go back to the system, instead of making malloc(3) keep the next ones like them: its
+    // own default, made to stay.
+    mallopt(M_MMAP_THRESHOLD, 128 << 10)
+    StartPages.release()
     SignalStream.unblock()
     // A reader that went away is a failed write, not the end.
     signal(SIGPIPE, SIG_IGN)
