@@ -12,6 +12,7 @@ PLACES = [
     ("libdispatch", "libdispatch"),
     ("libswift", "Swift runtime"),
     ("libFoundation", "Foundation"),
+    ("libexpat", "Expat"),
     ("libcrypto", "OpenSSL"),
     ("libz", "zlib"),
     ("libc.so", "libc"),

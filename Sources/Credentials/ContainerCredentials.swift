@@ -91,7 +91,7 @@ func readToken(_ path: String, source: String) throws -> String {
     return text
   } catch {
     throw CredentialsError(
-      source: source, cause: "the token file \(path) cannot be read",
-      remedy: "Check that it exists and who owns it.")
+      source: source, cause: "the token file \(path) cannot be read (\(error))",
+      remedy: "Check that it is there, is text, and who owns it.")
   }
 }

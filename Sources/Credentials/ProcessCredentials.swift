@@ -34,23 +34,27 @@ struct ProcessCredentials: Sendable {
   }
 
   private func run() throws -> [UInt8] {
-    let (reader, writer) = try FileDescriptor.privatePipe()
-    return try reader.closeAfter {
-      let process: SpawnedProcess
-      do {
+    let output: [UInt8]
+    let ending: SpawnedProcess.Ending
+    do {
+      let (reader, writer) = try FileDescriptor.privatePipe()
+      (output, ending) = try reader.closeAfter {
         // A second writer here would keep the pipe's end from coming.
-        process = try writer.closeAfter {
+        let process = try writer.closeAfter {
+          // env(1) finds a bare name in PATH and runs a path as it is.
           try SpawnedProcess(
-            words[0], arguments: words, environment: ProcessInfo.processInfo.environment, output: writer)
+            "/usr/bin/env", arguments: ["env", "--"] + words,
+            environment: ProcessInfo.processInfo.environment, output: writer)
         }
-      } catch {
-        throw fault("the program cannot be run (\(error))")
+        let output = Result { try reader.contents() }
+        let ending = process.wait()
+        return (try output.get(), ending)
       }
-      let output = Result { try reader.contents() }
-      let ending = process.wait()
-      guard ending == .status(0) else { throw fault("the program ended with \(ending)") }
-      return try output.get()
+    } catch {
+      throw fault("the program cannot be run (\(error))")
     }
+    guard ending == .status(0) else { throw fault("the program ended with \(ending)") }
+    return output
   }
 
   private func fault(_ cause: String) -> CredentialsError {

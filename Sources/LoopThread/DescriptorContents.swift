@@ -2,8 +2,8 @@ import CLinux
 import Glibc
 import SystemPackage
 
-// Blocking reads of small things to their end. Foundation's refuse what is no regular file, and /dev/null, pipes and a shell's
-// <(…) are in common use where a file is asked for.
+// Blocking reads of small things to their end. `Data(contentsOf:)` refuses what is no regular file, and /dev/null, pipes and a
+// shell's <(…) are in common use where a file is asked for.
 extension FileDescriptor {
   /// Everything that the file holds.
   package static func contents(ofFileAt path: String) throws(Errno) -> [UInt8] {

@@ -5,7 +5,7 @@ import Glibc
 ///
 /// Signals sent to the process go to its other threads, and SIGPIPE, which a write to a closed socket raises in
 /// the writing thread (OpenSSL offers no way round it), stays pending here instead of ending the process. A
-/// child inherits its parent thread's mask, so processes are not to be spawned from here.
+/// child would inherit the mask: `SpawnedProcess` gives it its own.
 package struct NativeThread: Sendable {
   private let handle: pthread_t
 
@@ -42,7 +42,7 @@ package struct NativeThread: Sendable {
     self.handle = handle
   }
 
-  /// Waits for the thread's end; to be called once.
+  /// Waits for the thread's end. Either this or `detach` is to be called, once.
   package func join() {
     let code = pthread_join(handle, nil)
     precondition(code == 0, "pthread_join(3) failed with \(code)")

@@ -1,18 +1,22 @@
+import CLinux
 import Glibc
 import SystemPackage
 
-/// A program that was started, in our process group: no signal is blocked for it, and SIGPIPE is not ignored.
+/// A program that was started, in our process group, with SIGPIPE's default.
 package struct SpawnedProcess: Sendable {
   package let identifier: pid_t
 
   package enum Ending: Sendable, Hashable, CustomStringConvertible {
     case status(Int32)
     case signal(Int32)
+    /// Somebody else has taken its status: another wait for any child, or an ignored SIGCHLD (waitpid(2), ECHILD).
+    case unknown
 
     package var description: String {
       switch self {
       case .status(let status): "status \(status)"
       case .signal(let signal): "signal \(signal)"
+      case .unknown: "an unknown status"
       }
     }
   }
@@ -20,9 +24,11 @@ package struct SpawnedProcess: Sendable {
   /// Starts it.
   ///
   /// - Parameters:
-  ///   - executable: a path; a bare name is looked up in our PATH, as execvp(3) does.
+  ///   - executable: a path.
   ///   - arguments: the first is the program's own name.
-  ///   - output: what its standard output goes to; then its standard input is empty. By default both are ours.
+  ///   - output: what the standard output of a helper goes to. Its standard input is empty, it gets no other descriptor but
+  ///     standard error, and what ends us by the terminal or a batch system does not end it. By default it is a program
+  ///     like any: it has what we have and is not close-on-exec, and no signal is blocked.
   /// - Throws: what the kernel says of the executable.
   package init(
     _ executable: String, arguments: [String], environment: [String: String], output: FileDescriptor? = nil
@@ -30,13 +36,14 @@ package struct SpawnedProcess: Sendable {
     var attributes = posix_spawnattr_t()
     posix_spawnattr_init(&attributes)
     defer { posix_spawnattr_destroy(&attributes) }
-    var none = sigset_t()
-    sigemptyset(&none)
+    var blocked = sigset_t()
+    sigemptyset(&blocked)
+    if output != nil { for number in [SIGINT, SIGTERM, SIGHUP] { sigaddset(&blocked, number) } }
     // What is ignored stays so in a new program; what has a handler does not (execve(2)).
     var defaults = sigset_t()
     sigemptyset(&defaults)
     sigaddset(&defaults, SIGPIPE)
-    posix_spawnattr_setsigmask(&attributes, &none)
+    posix_spawnattr_setsigmask(&attributes, &blocked)
     posix_spawnattr_setsigdefault(&attributes, &defaults)
     posix_spawnattr_setflags(&attributes, Int16(POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF))
 
@@ -44,16 +51,18 @@ package struct SpawnedProcess: Sendable {
     posix_spawn_file_actions_init(&actions)
     defer { posix_spawn_file_actions_destroy(&actions) }
     if let output {
-      posix_spawn_file_actions_addopen(&actions, STDIN_FILENO, "/dev/null", O_RDONLY, 0)
+      // In this order: the pipe may have the number of a standard stream that was closed.
       posix_spawn_file_actions_adddup2(&actions, output.rawValue, STDOUT_FILENO)
+      posix_spawn_file_actions_addopen(&actions, STDIN_FILENO, "/dev/null", O_RDONLY, 0)
+      posix_spawn_file_actions_addclosefrom_np(&actions, STDERR_FILENO + 1)
     }
 
-    // SAFETY: the C strings live until they are freed below; posix_spawnp copies them before it returns; one thread.
+    // SAFETY: the C strings live until they are freed below; posix_spawn copies them before it returns; one thread.
     let argumentPointers = arguments.map { strdup($0) } + [nil]
     let environmentPointers = environment.map { strdup("\($0.key)=\($0.value)") } + [nil]
     defer { for pointer in argumentPointers + environmentPointers { free(pointer) } }
     var identifier: pid_t = 0
-    let code = posix_spawnp(
+    let code = posix_spawn(
       &identifier, executable, &actions, &attributes, argumentPointers, environmentPointers)
     guard code == 0 else { throw Errno(rawValue: code) }
     self.identifier = identifier
@@ -62,7 +71,9 @@ package struct SpawnedProcess: Sendable {
   /// Blocks the thread until it has ended; to be called once.
   package func wait() -> Ending {
     var status: Int32 = 0
-    while waitpid(identifier, &status, 0) < 0, errno == EINTR {}
+    while waitpid(identifier, &status, 0) < 0 {
+      guard errno == EINTR else { return .unknown }
+    }
     // waitpid(2): the low seven bits are the signal, the next byte the status.
     let signal = status & 0x7f
     return signal == 0 ? .status((status >> 8) & 0xff) : .signal(signal)

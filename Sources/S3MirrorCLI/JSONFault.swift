@@ -30,8 +30,8 @@ private struct Scan {
   private(set) var position = 0
   private var depth = 0
 
-  /// Far beyond what anybody writes by hand; each level is a call.
-  private static let deepest = 200
+  /// As deep as the decoder goes; each level is a call.
+  private static let deepest = 512
 
   init(text: [UInt8]) { self.text = text }
 

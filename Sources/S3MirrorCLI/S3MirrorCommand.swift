@@ -23,6 +23,8 @@ enum Program {
     SignalStream.unblock()
     // A reader that went away is a failed write, not the end.
     signal(SIGPIPE, SIG_IGN)
+    // Whoever started us may ignore it, and a child's status would be lost (waitpid(2)).
+    signal(SIGCHLD, SIG_DFL)
     ChildProcess.noteInheritedDescriptors()
     do {
       let threads = try TaskThreads(count: taskThreadCount, name: "s3m-task")

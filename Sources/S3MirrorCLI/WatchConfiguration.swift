@@ -89,11 +89,16 @@ struct WatchConfiguration: Decodable {
 
   /// - Throws: `MirrorError.configuration` that names the file, the place in it, and what is wrong there.
   init(path: String) throws {
-    let bytes: [UInt8]
+    var bytes: [UInt8]
     do {
       bytes = try FileDescriptor.contents(ofFileAt: path)
     } catch {
       throw MirrorError(.configuration, "\(path) cannot be read: \(error)")
+    }
+    // RFC 8259, 8.1: a byte order mark may be passed over.
+    if bytes.starts(with: [0xEF, 0xBB, 0xBF]) { bytes.removeFirst(3) }
+    guard String(validating: bytes, as: UTF8.self) != nil else {
+      throw MirrorError(.configuration, "\(path): it is not UTF-8")
     }
     do {
       try JSONFault.check(bytes)

@@ -73,12 +73,9 @@ import Testing
     #expect(tree.text(of: "C") == "<c>")
   }
 
-  @Test func `nothing that a document names is loaded, and none swells`() throws {
-    let named = #"<!DOCTYPE A [<!ENTITY x SYSTEM "file:///etc/passwd">]><A>&x;</A>"#
-    #expect(try XMLTree.parsing(Array(named.utf8)).get().text == "")
-    let entities = (1...9).map { "<!ENTITY x\($0) \"\(String(repeating: "&x\($0 - 1);", count: 10))\">" }
-    let swelling = "<!DOCTYPE A [<!ENTITY x0 \"0123456789\">\(entities.joined())]><A>&x9;</A>"
-    #expect(throws: XMLTree.Fault.self) { try XMLTree.parsing(Array(swelling.utf8)).get() }
+  @Test func `a document that declares entities is none`() {
+    let document = #"<!DOCTYPE A [<!ENTITY x SYSTEM "file:///etc/passwd">]><A>&x;</A>"#
+    #expect(throws: XMLTree.Fault.self) { try XMLTree.parsing(Array(document.utf8)).get() }
   }
 
   @Test func `a document that is too deep is none`() {

@@ -346,6 +346,15 @@ import Testing
     #expect(try await program.run("ls", program.url("t")).output == program.url("t/lives") + "\n")
   }
 
+  @Test func `the child's status is known where whoever started us ignores SIGCHLD`() async throws {
+    let program = try Program()
+    try program.directory.makeDirectory("work/tree")
+    let running = try program.start(
+      ["run", "--upload", "out=\(program.url("t")),local=tree", "--", "sh", "-c", "exit 7"],
+      under: ["sh", "-c", "trap '' CHLD; exec \"$0\" \"$@\""])
+    #expect(await running.ending().status == 7)
+  }
+
   @Test func `with interval 0 a change is published at once`() async throws {
     let program = try Program()
     try program.directory.makeDirectory("work/tree")

@@ -85,7 +85,8 @@ import Testing
     (#"{"uploads": [{"name": "a", "local": "a" 1"#, "it is no JSON: line 1, column 41"),
     ("{\"uploads\": [\n  01]}", "line 2, column 4"), ("{\"a\": \"\\x\"}", "line 1, column 9"),
     ("[tru]", "line 1, column 5"), ("[1.]", "column 4"), ("[1,]", "column 4"), ("{} {}", "column 4"),
-    (String(repeating: "[", count: 1000), "no JSON"), ("[\"a", "column 4"), ("\u{FEFF}[]", "column 1"),
+    (String(repeating: "[", count: 1000), "no JSON"), ("[\"a", "column 4"), ("\u{FEFF}[", "column 2"),
+    ("\u{FEFF}{}", "uploads is missing"),
   ])
   func `what is wrong is said with its place`(_ text: String, _ part: String) throws {
     let error = #expect(throws: MirrorError.self) { try read(text) }

@@ -60,7 +60,8 @@ private final class TreeBuilder {
 
   private init(_ parser: XML_Parser) { self.parser = parser }
 
-  /// Expat loads nothing that a document names, and refuses one whose entities swell it (its reference, "Billion Laughs").
+  /// S3's answers have no document type, so one that has is refused: that is where entities are declared, which may swell
+  /// or name files.
   static func tree(of document: ArraySlice<UInt8>) -> Result<XMLTree, XMLTree.Fault> {
     guard let parser = XML_ParserCreate(nil) else {
       return .failure(.init(description: "there is no memory for reading the body"))
@@ -72,12 +73,15 @@ private final class TreeBuilder {
     XML_SetElementHandler(
       parser, { context, name, _ in TreeBuilder.from(context)?.begin(name) },
       { context, _ in TreeBuilder.from(context)?.end() })
+    XML_SetStartDoctypeDeclHandler(parser) { context, _, _, _, _ in TreeBuilder.from(context)?.refuse() }
     XML_SetCharacterDataHandler(parser) { TreeBuilder.from($0)?.add($1, Int($2)) }
     let status = document.withUnsafeBytes { bytes in
       XML_Parse(parser, bytes.baseAddress, Int32(clamping: bytes.count), 1)
     }
     guard status == XML_STATUS_OK, let root = builder.root else {
-      return .failure(.init(description: "the body is not XML (line \(XML_GetCurrentLineNumber(parser)))"))
+      let reason = XML_ErrorString(XML_GetErrorCode(parser)).map { String(cString: $0) } ?? "unknown"
+      return .failure(
+        .init(description: "the body is not XML (line \(XML_GetCurrentLineNumber(parser)): \(reason))"))
     }
     return .success(root)
   }
@@ -86,11 +90,12 @@ private final class TreeBuilder {
     context.map { Unmanaged<TreeBuilder>.fromOpaque($0).takeUnretainedValue() }
   }
 
+  private func refuse() {
+    XML_StopParser(parser, 0)
+  }
+
   private func begin(_ name: UnsafePointer<XML_Char>?) {
-    guard open.count < Self.deepest else {
-      XML_StopParser(parser, 0)
-      return
-    }
+    if open.count == Self.deepest { return refuse() }
     let name = name.map { String(cString: $0) } ?? ""
     // A server may write its namespace as a prefix: `s3:Key`.
     let local = name.utf8.lastIndex(of: UInt8(ascii: ":")).map { String(name[name.utf8.index(after: $0)...]) }
@@ -100,8 +105,8 @@ private final class TreeBuilder {
   private func add(_ text: UnsafePointer<XML_Char>?, _ count: Int) {
     guard let text, !open.isEmpty else { return }
     // Expat checks that it is UTF-8, and splits at characters' ends only.
-    let bytes = UnsafeBufferPointer(start: text, count: count)
-    open[open.count - 1].text += String(decoding: bytes.lazy.map(UInt8.init(bitPattern:)), as: UTF8.self)
+    let bytes = UnsafeRawBufferPointer(start: text, count: count)
+    open[open.count - 1].text += String(decoding: bytes, as: UTF8.self)
   }
 
   private func end() {

@@ -1,4 +1,5 @@
 import Glibc
+import LoopThread
 import SystemPackage
 
 /// Where control sockets have their names.
@@ -30,10 +31,10 @@ struct ControlPlaces: Sendable {
   /// The first of a name: the kernel that it lives in. A home directory may be shared by hosts, to each of which the others'
   /// sockets look stale; and after a reboot all are.
   ///
-  /// - Throws: an error of Foundation's where /proc cannot be read.
+  /// - Throws: `Errno` where /proc cannot be read.
   static func kernelName() throws -> String {
-    let bootID = try String(contentsOfFile: "/proc/sys/kernel/random/boot_id", encoding: .utf8)
-    return String(bootID.prefix { $0 != "-" })
+    let bootID = try FileDescriptor.contents(ofFileAt: "/proc/sys/kernel/random/boot_id")
+    return String(decoding: bootID.prefix { $0 != UInt8(ascii: "-") }, as: UTF8.self)
   }
 
   static func socketName(pid: Int32, number: Int) throws -> String {

@@ -1,4 +1,5 @@
 import FoundationEssentials
+import Glibc
 import LoopThread
 import Synchronization
 import SystemPackage
@@ -6,24 +7,23 @@ import SystemPackage
 /// A temporary file without a name, for what must not be held in memory. Its space is free again when it is let go,
 /// also after SIGKILL.
 final class ScratchFile: Sendable {
+  private let directory: FilePath
   private let descriptor: FileDescriptor
   private let byteCount = Mutex(0 as Int64)
 
   /// - Parameter directory: by default the system's temporary directory (`TMPDIR`, else `/tmp`).
   /// - Throws: `MirrorError.local` that names the directory.
   init(in directory: String? = nil) throws {
-    let directory = FilePath(directory ?? FileManager.default.temporaryDirectory.path)
-    let path = directory.appending("s3mirror-" + UUID().uuidString)
+    self.directory = FilePath(directory ?? FileManager.default.temporaryDirectory.path)
+    let path = self.directory.appending("s3mirror-" + UUID().uuidString)
     do {
       descriptor = try FileDescriptor.open(
         path, .readWrite, options: [.create, .exclusiveCreate, .closeOnExec], permissions: .ownerReadWrite)
     } catch {
       throw MirrorError(
-        .local,
-        "no temporary file can be made in \(directory) (\(error)); set TMPDIR to a directory that can be written"
-      )
+        .local, "no temporary file can be made in \(self.directory) (\(error)); \(Self.remedy)")
     }
-    try FileManager.default.removeItem(atPath: path.string)
+    guard unlink(path.string) == 0 else { throw fault(Errno(rawValue: errno)) }
   }
 
   deinit {
@@ -34,19 +34,34 @@ final class ScratchFile: Sendable {
     }
   }
 
+  private static let remedy = "set TMPDIR to a directory that can be written"
+
+  private func fault(_ cause: some Error) -> MirrorError {
+    MirrorError(.local, "a temporary file in \(directory): \(cause); \(Self.remedy)")
+  }
+
   /// - Returns: where the bytes lie.
   func append(_ bytes: [UInt8]) throws -> Range<Int64> {
     try byteCount.withLock { byteCount in
       let start = byteCount
-      byteCount += Int64(try descriptor.writeAll(toAbsoluteOffset: start, bytes))
+      do {
+        byteCount += Int64(try descriptor.writeAll(toAbsoluteOffset: start, bytes))
+      } catch {
+        throw fault(error)
+      }
       return start..<byteCount
     }
   }
 
   func read(_ range: Range<Int64>) throws -> [UInt8] {
-    let bytes = try descriptor.read(range.count, at: range.lowerBound)
+    let bytes: [UInt8]
+    do {
+      bytes = try descriptor.read(range.count, at: range.lowerBound)
+    } catch {
+      throw fault(error)
+    }
     guard bytes.count == range.count else {
-      throw MirrorError(.local, "a temporary file in TMPDIR was cut short")
+      throw MirrorError(.local, "a temporary file in \(directory) was cut short")
     }
     return bytes
   }

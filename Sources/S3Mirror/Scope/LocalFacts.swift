@@ -44,6 +44,8 @@ func createDirectories(_ path: FilePath) throws {
     if mkdir(path.string, 0o777) == 0 { return }
     code = Errno(rawValue: errno)
   }
-  if code == .fileExists, case .success(.directory?) = Result(catching: { try kind(at: path) }) { return }
+  // Other errors than EEXIST may be said of one that is there: on read-only mounts, by NFS.
+  var status = stat()
+  if stat(path.string, &status) == 0, status.st_mode & S_IFMT == S_IFDIR { return }
   throw MirrorError(.local, "\(path) cannot be made a directory: \(code)")
 }

@@ -31,7 +31,8 @@ struct ChildProcess: Sendable {
   /// proc(5), /proc/self/fd.
   private static func openDescriptors() -> Set<Int32> {
     switch Result(catching: { try FileManager.default.contentsOfDirectory(atPath: "/proc/self/fd") }) {
-    case .success(let names): Set(names.compactMap { Int32($0) })
+    // That of the listing itself is closed by now.
+    case .success(let names): Set(names.compactMap { Int32($0) }.filter { fcntl($0, F_GETFD) >= 0 })
     // Without /proc nothing can be told apart, and the child inherits what is not close-on-exec.
     case .failure: []
     }
@@ -86,6 +87,8 @@ struct ChildProcess: Sendable {
         switch process.wait() {
         case .status(let status): continuation.resume(returning: Ending(status: status))
         case .signal(let number): continuation.resume(returning: Ending(status: 128 + number))
+        // Not known to have ended well is not well.
+        case .unknown: continuation.resume(returning: Ending(status: ExitStatus.failure.code))
         }
       }
       do {

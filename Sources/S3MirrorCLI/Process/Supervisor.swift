@@ -22,7 +22,15 @@ final class Supervisor: Sendable {
   private let task: Mutex<Task<Void, Never>?> = Mutex(nil)
 
   /// Begins to listen to the process's signals.
-  convenience init() throws { self.init(to: try SignalStream.arrivals()) }
+  ///
+  /// - Throws: `MirrorError.configuration` where the system has no pipe or no thread to give.
+  convenience init() throws {
+    do {
+      self.init(to: try SignalStream.arrivals())
+    } catch {
+      throw MirrorError(.configuration, "signals cannot be listened to: \(error)")
+    }
+  }
 
   init(to arrivals: AsyncStream<SignalStream.Arrival>) {
     task.withLock { task in
