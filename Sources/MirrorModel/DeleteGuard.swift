@@ -50,8 +50,6 @@ package enum WithheldReason: Sendable, Hashable {
   case rootEmptyAtEntry
   /// A part of the tree or of the listing could not be seen in full.
   case unseen(RelativePath)
-  /// A local copy was there when it was looked at again.
-  case stillPresent
   /// The local file is no longer the one that was compared.
   case rewritten
   /// The server may keep this local file's object under the key: some write a backslash as a slash.
@@ -73,7 +71,6 @@ extension WithheldReason: CustomStringConvertible {
     case .rootEmpty: "the local root is empty; --max-delete none deletes all the same"
     case .rootEmptyAtEntry: "the local root was empty or absent at entry while the prefix was not"
     case .unseen(let path): "\(path) could not be seen in full"
-    case .stillPresent: "the local file is there"
     case .rewritten: "the local file was written since it was compared"
     case .replaced: "the object was written by somebody else since it was published or listed"
     case .uploadsFailed: "some uploads failed, and deletes come after them"

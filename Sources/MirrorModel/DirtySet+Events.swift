@@ -38,7 +38,9 @@ extension DirtySet {
     case .directoryAppeared(let directory):
       noteNewDirectory(directory)
     case .directoryDeleted(let directory):
-      dropRescans(within: directory)
+      if let oldest = dropRescans(within: directory, at: now) {
+        goneDirectories[directory] = min(oldest, goneDirectories[directory] ?? oldest)
+      }
       newDirectories.remove(directory)
       lookAgain(below: directory, at: now)
     case .directoryRenamed(let from, let to):
@@ -174,7 +176,10 @@ extension DirtySet {
       if !entry.isNew { isNew = false }
       entries[path] = nil
     }
-    dropRescans(within: directory)
+    if let forgotten = dropRescans(within: directory, at: now) {
+      oldest = min(oldest, forgotten)
+      isNew = false
+    }
     newDirectories = newDirectories.filter { !$0.isWithin(directory) }
     if isNew { lookAgain(below: directory, at: now) }
     // What a rename brought into a new directory may have objects under its earlier name.
@@ -213,10 +218,19 @@ extension DirtySet {
     }
   }
 
-  private mutating func dropRescans(within directory: RelativePath) {
-    guard !rescans.isEmpty else { return }
+  /// Forgets the comparisons below a directory that is gone.
+  ///
+  /// - Returns: since when they waited, where one of them stood for entries, of whose deletes nothing is known now, or has
+  ///   begun; nil otherwise.
+  private mutating func dropRescans(within directory: RelativePath, at now: Instant) -> Instant? {
+    if rescans.isEmpty && underWay.rescans.isEmpty { return nil }
+    let stoodForEntries = [rescans, underWay.rescans].contains {
+      $0.contains { $0.key.isWithin(directory) && !$0.value.isStanding }
+    }
+    let oldest = min(oldestRescan ?? now, now)
     rescans = rescans.filter { !$0.key.isWithin(directory) }
     if rescans.isEmpty { oldestRescan = nil }
+    return stoodForEntries ? oldest : nil
   }
 
   mutating func noteRescan(_ directory: RelativePath, _ reason: RescanReason, at now: Instant) {

@@ -111,11 +111,21 @@ package struct DirtySet: Sendable {
     oldestUnderWay = oldest
     oldestRescanUnderWay = oldestRescan
     if rescans.isEmpty { oldestRescan = nil }
-    // The comparison may publish what stays, so the names are new no more.
-    if !batch.rescans.isEmpty {
+    // The comparison may publish what stays, and what is listed of a gone directory is kept where its name is in use again. So the
+    // names are new no more.
+    if !batch.rescans.isEmpty || !batch.goneDirectories.isEmpty {
       for path in entries.keys where entries[path]?.isNew == true { entries[path]?.isNew = false }
     }
     return batch
+  }
+
+  /// Says that the pass in hand publishes these too.
+  package mutating func noteTaken(_ more: [RelativePath: DirtyEntry]) {
+    guard !more.isEmpty else { return }
+    underWay.entries.merge(more) { taken, _ in taken }
+    sortedUnderWay = nil
+    // Told between the taking and now.
+    for path in more.keys { entries[path]?.isNew = false }
   }
 
   /// Says that a comparison outside of any batch may publish what lies below a directory, until something is given back.
@@ -134,7 +144,8 @@ package struct DirtySet: Sendable {
       entry.wasTried = true
       entries[path] = entry
     }
-    settleOrigins(unpublished: batch)
+    // What was found outside of any pass says nothing of what became of a pass's names.
+    if isRunning { settleOrigins(unpublished: batch) }
     for (directory, reason) in batch.rescans where rescans[directory] == nil {
       noteRescan(directory, reason, at: oldestRescanUnderWay ?? now)
     }

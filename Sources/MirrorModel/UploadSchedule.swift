@@ -143,6 +143,11 @@ package struct UploadSchedule: Sendable {
     return Pass(trigger: trigger, batch: batch, deferred: deferred(before: newest))
   }
 
+  /// Says that the pass in hand publishes these besides its batch.
+  package mutating func noteTaken(_ more: [RelativePath: DirtyEntry]) {
+    dirty.noteTaken(more)
+  }
+
   /// Ends a pass. `unpublished` comes back dirty; of these, `failed` paths back off, the others were only caught in
   /// the middle of a change and are tried at the next tick.
   package mutating func finish(unpublished: DirtySet.Batch, failed: Set<RelativePath>, at now: Instant) {

@@ -129,4 +129,39 @@ import Testing
     await mirror.finish()
     try mirror.removeDirectory()
   }
+
+  /// No record names it: its directory had no watch while it was there.
+  @Test func `a file that came and went before the watch had its directory leaves no object`() async throws {
+    let store = FakeObjectStore()
+    let mirror = try await LaneUnderTest(store, .init(interval: .zero))
+    let lane = mirror.lane
+    func workOff() async throws {
+      let pass = try #require(lane.schedule.drain())
+      _ = await lane.workOff(pass, deletes: .watched)
+    }
+    try await lane.enter()
+    try mirror.write("new/a", "one")
+    await lane.place.fence()
+    try await workOff()
+    try mirror.remove("new")
+    await lane.place.fence()
+    let isPublished = DispatchSemaphore(value: 0)
+    let (isHeld, held) = AsyncStream<Void>.makeStream()
+    async let holding: Void = lane.place.holdWatch {
+      try mirror.write("new/a", "another")
+      held.finish()
+      isPublished.wait()
+      try mirror.remove("new/a")
+    }
+    for await _ in isHeld {}
+    async let publication: Void = workOff()
+    while await store.text("t/new/a") != "another" { await Task.yield() }
+    isPublished.signal()
+    try await publication
+    try await holding
+    try await workOff()
+    #expect(await store.keys == [])
+    #expect(await mirror.finish().drift == 0)
+    try mirror.removeDirectory()
+  }
 }

@@ -45,8 +45,6 @@ struct ModelMirror {
   private let order = CommitOrder { $0.name == "latest" }
   private var ledger: [RelativePath: ModelTree.File] = [:]
   private var pass: RunningPass?
-  /// Records that the watch must have read when the next pass begins. It may be late, but not from one pass to the next.
-  private var overdue = 0
   private var now = ContinuousClock.now
   /// Entries were dropped, or events lost, and with them who was renamed.
   private var isForgetful: Bool
@@ -83,12 +81,11 @@ struct ModelMirror {
     case .overflow:
       isForgetful = true
       tree.loseRecords()
-      overdue = 0
       watch.overflow(tree)
       schedule.note(watch.takeEvents(), at: now)
     case .begin(let flush):
       guard pass == nil else { return }
-      deliver(flush ? .max : overdue)
+      if flush { deliver(.max) }
       begin(flush ? .flush : .tick)
     case .step(let failing): step(failing: failing)
     default: break
@@ -139,7 +136,6 @@ struct ModelMirror {
 
   private mutating func deliver(_ count: Int) {
     let records = tree.takeRecords(min(count, tree.records.count))
-    overdue = max(0, overdue - records.count)
     for record in records { watch.translate(record, tree) }
     if tree.records.isEmpty { untold = [] }
     schedule.note(watch.takeEvents(), at: now)
@@ -304,11 +300,8 @@ struct ModelMirror {
     }
     pass = nil
     left = [:]
-    overdue = tree.records.count
-    if running.isFromComparison {
-      // The watch is behind by moments; what happened during the comparison is known before it counts as ended.
-      deliver(.max)
-    }
+    // The watch may be late, but not from one pass to the next.
+    deliver(.max)
     if running.isEntry {
       schedule.adopt(running.back, at: now)
     } else {

@@ -144,6 +144,11 @@ final class LaneSchedule: Sendable {
     state.withLock { $0.schedule.adopt(unpublished, at: .now) }
   }
 
+  /// Says that the pass in hand publishes these besides its batch.
+  func noteTaken(_ more: [RelativePath: DirtyEntry]) {
+    state.withLock { $0.schedule.noteTaken(more) }
+  }
+
   func finish(_ outcome: PassOutcome) {
     let failed = Set(outcome.failed.keys)
     state.withLock { $0.schedule.finish(unpublished: outcome.unpublished, failed: failed, at: .now) }

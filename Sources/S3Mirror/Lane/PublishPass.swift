@@ -8,6 +8,8 @@ struct PassOutcome: Sendable {
   var summary: PassSummary
   /// Published, or gone for good: whatever was held against them is over.
   var settled: [RelativePath] = []
+  /// Files that were there: published, or kept from being deleted.
+  var met: [RelativePath] = []
   var failed: [RelativePath: String] = [:]
   /// Not published though nothing failed, and why.
   var waiting: [RelativePath: String] = [:]
@@ -121,6 +123,7 @@ struct PublishPass: Sendable {
     switch result {
     case .published(let bytes, let way):
       outcome.settle(path)
+      outcome.met.append(path)
       if entry?.isNew == true { outcome.created += 1 }
       if way == .snapshot, var entry, entry.isWrittenElsewhere {
         // Nobody may tell of the close, so it is looked for.
@@ -225,8 +228,9 @@ struct PublishPass: Sendable {
     _ removal: RemoteRemover.Outcome, batch: DirtySet.Batch, in outcome: inout PassOutcome
   ) {
     outcome.settled += removal.deleted
+    outcome.met += removal.kept
     outcome.summary.deleted += removal.deleted.count
-    for (path, reason) in removal.withheld where reason != .stillPresent { outcome.withhold(path, reason) }
+    for (path, reason) in removal.withheld { outcome.withhold(path, reason) }
     for (path, reason) in removal.failed {
       outcome.failed[path] = reason
       outcome.summary.failures.append(.init(path: path.string, reason: reason))

@@ -9,6 +9,8 @@ import S3Client
 struct RemoteRemover: Sendable {
   struct Outcome: Sendable {
     var deleted: [RelativePath] = []
+    /// What is there, after all.
+    var kept: [RelativePath] = []
     var withheld: [RelativePath: WithheldReason] = [:]
     var failed: [RelativePath: String] = [:]
   }
@@ -85,7 +87,7 @@ struct RemoteRemover: Sendable {
         if try root.isAbsent(forObjectAt: path) {
           absent.append(path)
         } else if !path.hasTrailingSlash {
-          outcome.withheld[path] = .stillPresent
+          outcome.kept.append(path)
         }
       } catch {
         outcome.withheld[path] = .unseen(path)
@@ -98,11 +100,11 @@ struct RemoteRemover: Sendable {
     batch: [RelativePath], listed: [RelativePath: String], noting outcome: inout Outcome
   ) async {
     let targets = await targets(of: batch, listed: listed, noting: &outcome)
-      // Immediately before the request: a file that came back in the meantime keeps its object.
-      .filter { target in
-        do { return try root.isAbsent(forObjectAt: target.path) } catch { return false }
-      }
-    let (plain, odd) = targets.partitioned { DeleteObjects.canCarry($0.key) }
+    // Immediately before the request: a file that came back in the meantime keeps its object.
+    let absent = Set(stillAbsent(targets.map(\.path), noting: &outcome))
+    let (plain, odd) = targets.filter { absent.contains($0.path) }.partitioned {
+      DeleteObjects.canCarry($0.key)
+    }
     if !plain.isEmpty { await removeTogether(plain, noting: &outcome) }
     for target in odd { await removeAlone(target, noting: &outcome) }
   }

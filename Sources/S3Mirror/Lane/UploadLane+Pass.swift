@@ -13,13 +13,27 @@ extension UploadLane {
 
   /// Carries one pass out and ends it.
   func workOff(_ pass: UploadSchedule.Pass, deletes: Deletes) async -> PassOutcome {
-    let outcome = await carryOut(pass, deletes: deletes)
+    var outcome = await carryOut(pass, deletes: deletes)
     // What the pass met may be newer than what the watch has told, and told after the next pass has begun it would count
     // as new: a file that was never published, whose delete asks for nothing.
     await place.fence()
+    lookAgain(at: outcome.met, noting: &outcome)
     schedule.finish(outcome)
     conclude(outcome)
     return outcome
+  }
+
+  /// A file may have come and gone before the watch had its directory, so that nothing names it, and a pass have met it just
+  /// then.
+  private func lookAgain(at paths: [RelativePath], noting outcome: inout PassOutcome) {
+    for path in paths where outcome.unpublished.entries[path] == nil {
+      guard case .success(nil) = Result(catching: { try root.look(at: path) }), !schedule.isWaiting(path)
+      else {
+        continue
+      }
+      let now = ContinuousClock.now
+      outcome.unpublished.entries[path] = DirtyEntry(writing: .unknown, firstChange: now, lastChange: now)
+    }
   }
 
   /// From the batch that the schedule gave to what of it comes back.
@@ -70,6 +84,7 @@ extension UploadLane {
     let closed = links.complete(
       &last, compared: Set(batch.rescans.keys), in: root, ledger: ledger, isWaiting: schedule.isWaiting)
     schedule.noteClosed(closed)
+    schedule.noteTaken(last.entries.filter { batch.entries[$0.key] == nil })
     outcome = await publication.run(
       last, deferred: pass.deferred.union(unlisted.keys), after: outcome)
     for survey in surveys { note(survey, in: &outcome) }

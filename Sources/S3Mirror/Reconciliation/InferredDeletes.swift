@@ -79,7 +79,7 @@ struct InferredDeletes: Sendable {
         }
         let removal = await remover.remove(candidates, of: survey.remoteObjects, listed: listed)
         outcome.summary.deleted += removal.deleted.count
-        for (path, reason) in removal.withheld where reason != .stillPresent {
+        for (path, reason) in removal.withheld {
           outcome.withhold(path, reason)
         }
         for (path, reason) in removal.failed {

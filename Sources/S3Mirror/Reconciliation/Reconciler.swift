@@ -43,6 +43,7 @@ struct Reconciler: Sendable {
       outcome = await pass.run(batch, deferred: [], after: outcome)
       settled(outcome.settled)
       outcome.settled = []
+      outcome.met = []
     }
     return Findings(survey: survey, extras: extras)
   }
