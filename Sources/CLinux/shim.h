@@ -95,63 +95,45 @@ struct s3m_loaded_file {
   Elf64_Half count;
 };
 
-// Calls `each` with every part of memory that a loaded file was mapped to read-only, until it returns something else than 0.
-struct s3m_text_visit {
-  int (*each)(Elf64_Addr start, Elf64_Addr end, long page, int context);
-  int context;
-};
-static int s3m_visit_file(struct dl_phdr_info *details, size_t size, void *argument) {
-  (void)size;
-  const struct s3m_loaded_file *file = (const struct s3m_loaded_file *)details;
-  const struct s3m_text_visit *visit = (const struct s3m_text_visit *)argument;
-  long page = sysconf(_SC_PAGESIZE);
-  for (Elf64_Half i = 0; i < file->count; i++) {
-    const Elf64_Phdr *segment = &file->headers[i];
-    if (segment->p_type != PT_LOAD || segment->p_flags & PF_W) continue;
-    Elf64_Addr start = (file->base + segment->p_vaddr) & ~((Elf64_Addr)page - 1);
-    int answer = visit->each(start, file->base + segment->p_vaddr + segment->p_memsz, page, visit->context);
-    if (answer != 0) return answer;
-  }
-  return 0;
-}
-static inline int s3m_visit_text(int (*each)(Elf64_Addr, Elf64_Addr, long, int), int context) {
-  struct s3m_text_visit visit = {each, context};
-  return dl_iterate_phdr(s3m_visit_file, &visit);
-}
-
-static int s3m_has_own_pages(Elf64_Addr start, Elf64_Addr end, long page, int pagemap) {
+// Whether some page of a stretch is not its file's, by /proc/self/pagemap (the kernel's admin-guide/mm/pagemap).
+static inline int s3m_has_own_pages(int pagemap, Elf64_Addr first, Elf64_Addr last) {
   unsigned long long entries[512];
-  Elf64_Addr next = start / (Elf64_Addr)page, last = (end + (Elf64_Addr)page - 1) / (Elf64_Addr)page;
-  while (next < last) {
-    size_t wanted = last - next < 512 ? last - next : 512;
-    ssize_t got = pread(pagemap, entries, wanted * sizeof *entries, (off_t)(next * sizeof *entries));
+  while (first < last) {
+    size_t wanted = last - first < 512 ? last - first : 512;
+    ssize_t got = pread(pagemap, entries, wanted * sizeof *entries, (off_t)(first * sizeof *entries));
     if (got <= 0) return 1;
-    for (size_t i = 0; i < (size_t)got / sizeof *entries; i++, next++) {
+    for (size_t i = 0; i < (size_t)got / sizeof *entries; i++, first++) {
       // Bit 63: it is there, 62: it is swapped out, 61: it is a file's.
       if (entries[i] >> 62 != 0 && (entries[i] >> 61 & 1) == 0) return 1;
     }
   }
   return 0;
 }
-// Whether the text of the program and its libraries is all that of their files, by pagemap (the kernel's admin-guide/mm/pagemap).
-// Old libraries are relocated in their text, and some tools patch it (LD_PRELOAD interceptors, debuggers, huge pages for text).
-static inline int s3m_is_text_of_files(void) {
-  int pagemap = open("/proc/self/pagemap", O_RDONLY | O_CLOEXEC);
-  if (pagemap < 0) return 0;
-  int has_own = s3m_visit_text(s3m_has_own_pages, pagemap);
-  close(pagemap);
-  return has_own == 0;
-}
 
-static int s3m_release_pages(Elf64_Addr start, Elf64_Addr end, long page, int context) {
-  (void)page, (void)context;
-  // The kernel may refuse a part (mlock(2)); then it stays.
-  madvise((void *)start, end - start, MADV_DONTNEED);
+static int s3m_release_file(struct dl_phdr_info *details, size_t size, void *pagemap) {
+  (void)size;
+  const struct s3m_loaded_file *file = (const struct s3m_loaded_file *)details;
+  Elf64_Addr page = (Elf64_Addr)sysconf(_SC_PAGESIZE);
+  for (Elf64_Half i = 0; i < file->count; i++) {
+    const Elf64_Phdr *segment = &file->headers[i];
+    if (segment->p_type != PT_LOAD || segment->p_flags & PF_W) continue;
+    Elf64_Addr first = (file->base + segment->p_vaddr) / page;
+    Elf64_Addr last = (file->base + segment->p_vaddr + segment->p_memsz + page - 1) / page;
+    // Old libraries are relocated in their text, and some tools patch it: preloaded interceptors, debuggers. That would be lost.
+    if (s3m_has_own_pages(*(int *)pagemap, first, last)) continue;
+    // The kernel may refuse a part (mlock(2)); then it stays.
+    madvise((void *)(first * page), (last - first) * page, MADV_DONTNEED);
+  }
   return 0;
 }
 // madvise(2), MADV_DONTNEED: takes the pages of the program's text and its libraries' out of this process's resident set. They
 // stay in the page cache, from where those that are used come back by themselves.
-static inline void s3m_release_text(void) { s3m_visit_text(s3m_release_pages, 0); }
+static inline void s3m_release_text(void) {
+  int pagemap = open("/proc/self/pagemap", O_RDONLY | O_CLOEXEC);
+  if (pagemap < 0) return;
+  dl_iterate_phdr(s3m_release_file, &pagemap);
+  close(pagemap);
+}
 
 // pipe2(2), hidden without _GNU_SOURCE.
 static inline int s3m_pipe(int *reader, int *writer) {

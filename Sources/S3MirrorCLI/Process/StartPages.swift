@@ -15,9 +15,8 @@ enum StartPages {
   private static let firstPause: Duration = .milliseconds(2)
   private static let startup: Duration = .milliseconds(16)
 
-  /// At once, and some more times until `end`. Where anybody has changed the text, nothing is given back: it would be lost.
+  /// At once, and some more times until `end`.
   static func release() {
-    guard s3m_is_text_of_files() != 0 else { return }
     s3m_release_text()
     do {
       try NativeThread(name: "s3m-start") {
