@@ -290,6 +290,11 @@ def idle(options, work):
                 raise SystemExit("bench: s3mirror watch ended")
             time.sleep(0.2)
         settle(watch.pid)
+        # At rest after it has worked, which is what most of its life is.
+        change(tree, each, 0, benchrun.pattern()[:SMALL_BYTES])
+        subprocess.run([options.s3mirror, "flush"], env=tools.base, stdout=log, stderr=log, check=True)
+        if not sink.counts().get("Put"):
+            raise SystemExit("bench: s3mirror flush published nothing")
         time.sleep(10)  # the last threads of the entry end when they have had nothing to do for some seconds
         sink.counts()
         before, processor = sleeps(watch.pid), processor_seconds(watch.pid)

@@ -34,7 +34,11 @@ UNSAFE = re.compile(
 LENT_BUFFER = re.compile(r"Unsafe(?:Mutable)?RawBufferPointer")
 LENDING_ROOMS = {"HTTPTransport", "LocalTree", "MirrorModel", "S3Client", "Transfers"}
 # What runs on the runtime's pool whatever its task prefers, and so brings that pool to life (see TaskThreads).
-POOL = re.compile(r"\bTask(?:<[^>]*>)?[ \t]*\{|\bTask\.(?:detached|sleep)\b|\bDispatchQueue\.global\b")
+POOL = re.compile(
+    r"\bTask(?:<[^>]*>)?[ \t]*\{|\bTask\.(?:detached|sleep)\b|\bDispatchQueue\.global\b"
+    # Where an optional may be nil, too: what is to keep its parent's preference is to say none.
+    r"|\bexecutorPreference:[^,){\n]*\bnil\b"
+)
 POOL_ROOMS = {"LoopThread"}
 IMPORT = re.compile(
     r"^[ \t]*(?:@\w+(?:\([^)]*\))?[ \t]+)*(?:(?:public|package|internal|fileprivate|private)[ \t]+)?"

@@ -58,7 +58,7 @@ class Order(unittest.TestCase):
 class Tasks(unittest.TestCase):
     def test_what_wakes_the_runtimes_pool_is_rejected(self):
         for text in ("Task {", "Task<Void, Never> {", "try await Task.sleep(for: x)", "Task.detached { }",
-                     "DispatchQueue.global().async {"):
+                     "DispatchQueue.global().async {", "addTask(executorPreference: a.isEmpty ? nil : a[0]) {"):
             self.assertEqual(len(wrong_tasks(source(text), SIGNING)), 1, text)
 
     def test_a_task_that_says_where_it_runs_passes(self):

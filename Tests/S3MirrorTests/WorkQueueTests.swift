@@ -1,3 +1,4 @@
+import Glibc
 import LoopThread
 import Synchronization
 import Testing
@@ -89,5 +90,18 @@ import Testing
       return number * number
     }
     #expect(results.sorted() == (0..<100).map { $0 * $0 })
+  }
+
+  /// What ran on the runtime's pool would bring it to life, and it never rests again.
+  @Test func `without executors the work stays on the caller's threads`() async throws {
+    let threads = try TaskThreads(count: 1, name: "caller")
+    let places = await Task(executorPreference: threads) {
+      let place = pthread_self()
+      return await concurrentEach(0..<8, width: 4) { _ in
+        await Task.yield()
+        return pthread_self() == place
+      }
+    }.value
+    #expect(places == Array(repeating: true, count: 8))
   }
 }

@@ -72,16 +72,22 @@ final class WorkQueue<Element: Sendable>: Sendable {
   func workOff(
     width: Int, on executors: [any TaskExecutor] = [], _ body: @escaping @Sendable (Element) async -> Void
   ) async {
+    let work: @Sendable () async -> Void = {
+      var count = 0
+      while let element = await self.next() {
+        await body(element)
+        count += 1
+        // Bodies that never wait are not to keep the thread from everybody else who runs on it.
+        if count % 16 == 0 { await Task.yield() }
+      }
+    }
     await withTaskGroup(of: Void.self) { group in
       for place in 0..<max(1, width) {
-        group.addTask(executorPreference: executors.isEmpty ? nil : executors[place % executors.count]) {
-          var count = 0
-          while let element = await self.next() {
-            await body(element)
-            count += 1
-            // Bodies that never wait are not to keep the thread from everybody else who runs on it.
-            if count % 16 == 0 { await Task.yield() }
-          }
+        if executors.isEmpty {
+          // A preference of nil would be one for the runtime's pool.
+          group.addTask(operation: work)
+        } else {
+          group.addTask(executorPreference: executors[place % executors.count], operation: work)
         }
       }
     }
