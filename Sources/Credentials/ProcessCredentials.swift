@@ -41,7 +41,7 @@ struct ProcessCredentials: Sendable {
       (output, ending) = try reader.closeAfter {
         // A second writer here would keep the pipe's end from coming.
         let process = try writer.closeAfter {
-          // env(1) finds a bare name in PATH and runs a path as it is.
+          // env(1) finds a bare name in PATH, and has sh(1) run a script that names no interpreter.
           try SpawnedProcess(
             "/usr/bin/env", arguments: ["env", "--"] + words,
             environment: ProcessInfo.processInfo.environment, output: writer)

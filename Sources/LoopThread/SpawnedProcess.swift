@@ -27,8 +27,8 @@ package struct SpawnedProcess: Sendable {
   ///   - executable: a path.
   ///   - arguments: the first is the program's own name.
   ///   - output: what the standard output of a helper goes to. Its standard input is empty, it gets no other descriptor but
-  ///     standard error, and what ends us by the terminal or a batch system does not end it. By default it is a program
-  ///     like any: it has what we have and is not close-on-exec, and no signal is blocked.
+  ///     standard error, and what a terminal sends to us (SIGINT, SIGHUP) is blocked for it and what it starts. By default it
+  ///     is a program like any: it has what we have and is not close-on-exec, and no signal is blocked.
   /// - Throws: what the kernel says of the executable.
   package init(
     _ executable: String, arguments: [String], environment: [String: String], output: FileDescriptor? = nil
@@ -38,7 +38,7 @@ package struct SpawnedProcess: Sendable {
     defer { posix_spawnattr_destroy(&attributes) }
     var blocked = sigset_t()
     sigemptyset(&blocked)
-    if output != nil { for number in [SIGINT, SIGTERM, SIGHUP] { sigaddset(&blocked, number) } }
+    if output != nil { for number in [SIGINT, SIGHUP] { sigaddset(&blocked, number) } }
     // What is ignored stays so in a new program; what has a handler does not (execve(2)).
     var defaults = sigset_t()
     sigemptyset(&defaults)

@@ -40,6 +40,7 @@ extension DirtySet {
     case .directoryDeleted(let directory):
       if let oldest = dropRescans(within: directory, at: now) {
         goneDirectories[directory] = min(oldest, goneDirectories[directory] ?? oldest)
+        joinGoneDirectories(since: oldest)
       }
       newDirectories.remove(directory)
       lookAgain(below: directory, at: now)
@@ -187,11 +188,15 @@ extension DirtySet {
     for gone in names + aliases.origins(below: directory) {
       goneDirectories[gone] = min(oldest, goneDirectories[gone] ?? oldest)
     }
-    if goneDirectories.count > Self.directoryCapacity {
-      oldest = goneDirectories.values.reduce(oldest, min)
-      goneDirectories = [:]
-      noteRescan(.root, .collapsed, at: oldest)
-    }
+    joinGoneDirectories(since: oldest)
+  }
+
+  /// Has everything compared in place of too many directories that are gone.
+  private mutating func joinGoneDirectories(since instant: Instant) {
+    guard goneDirectories.count > Self.directoryCapacity else { return }
+    let oldest = goneDirectories.values.reduce(instant, min)
+    goneDirectories = [:]
+    noteRescan(.root, .collapsed, at: oldest)
   }
 
   /// Looks again at what a pass has in hand below a directory that is gone from its place.

@@ -218,6 +218,20 @@ import Testing
     #expect(end.texts == ["d/x": "back", "file": "file"])
   }
 
+  @Test func `what was published here stays behind a link that leads nowhere, and is not looked at for ever`()
+    async throws
+  {
+    _ = try await run { mirror, store in
+      try mirror.write("own/x", "one")
+      try await mirror.lane.flush()
+      try mirror.remove("own")
+      try link(mirror.tree + "/own", to: "nowhere")
+      for _ in 0..<3 { try await mirror.lane.flush() }
+      #expect(mirror.lane.schedule.dirtyPaths == [])
+      #expect(await store.text("t/own/x") == "one")
+    }
+  }
+
   @Test(arguments: ["nowhere", "file", "../outside/file/x"])
   func `a link is led to nothing by a missing name, a circle and a way through a file`(target: String)
     async throws

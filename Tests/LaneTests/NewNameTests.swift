@@ -1,5 +1,6 @@
 import Dispatch
 import Glibc
+import MirrorModel
 import TestSupport
 import Testing
 
@@ -108,6 +109,7 @@ import Testing
     let isPublished = DispatchSemaphore(value: 0)
     let (isHeld, held) = AsyncStream<Void>.makeStream()
     async let holding: Void = lane.place.holdWatch {
+      defer { held.finish() }
       try mirror.remove("a")
       try mirror.write("a", "another")
       held.finish()
@@ -148,6 +150,7 @@ import Testing
     let isPublished = DispatchSemaphore(value: 0)
     let (isHeld, held) = AsyncStream<Void>.makeStream()
     async let holding: Void = lane.place.holdWatch {
+      defer { held.finish() }
       try mirror.write("new/a", "another")
       held.finish()
       isPublished.wait()
@@ -162,6 +165,28 @@ import Testing
     try await workOff()
     #expect(await store.keys == [])
     #expect(await mirror.finish().drift == 0)
+    try mirror.removeDirectory()
+  }
+
+  @Test func `what is told gone and is below a gone directory too is deleted, and counted, once`()
+    async throws
+  {
+    let store = FakeObjectStore()
+    var configuration = LaneUnderTest.Configuration()
+    configuration.bound = .limit(3)
+    let mirror = try await LaneUnderTest(store, configuration)
+    try await mirror.start()
+    for name in ["1", "2", "3"] { try mirror.write("d/" + name, name) }
+    try await mirror.lane.flush()
+    try mirror.move("tree/d", "outside/d")
+    // As where their deletes are told after their directory's comparison was dropped: each is dirty by itself as well.
+    await mirror.lane.place.fence()
+    mirror.lane.schedule.note(["1", "2", "3"].map { .deleted(RelativePath("d/" + $0)) })
+    try await mirror.lane.flush()
+    #expect(await store.keys == [])
+    let report = await mirror.finish()
+    #expect(report.deleted == 3)
+    #expect(report.withheldDeletes == 0)
     try mirror.removeDirectory()
   }
 }

@@ -61,8 +61,9 @@ struct RemoteRemover: Sendable {
     let (held, free) = others.partitioned { path in left.contains { path.isWithin($0.parent) } }
     for path in held {
       // Somebody else's marker may name what somebody else has put here.
-      if left.contains(where: { outcome.withheld[$0] != nil && path.isWithin($0.parent) }) {
-        outcome.withheld[path] = .replaced
+      let reasons = left.lazy.filter { path.isWithin($0.parent) }.compactMap { outcome.withheld[$0] }
+      if let reason = reasons.first {
+        outcome.withheld[path] = reason
       } else {
         outcome.failed[path] = "a marker that names it could not be deleted first"
       }

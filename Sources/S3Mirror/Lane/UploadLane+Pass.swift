@@ -27,10 +27,9 @@ extension UploadLane {
   /// then.
   private func lookAgain(at paths: [RelativePath], noting outcome: inout PassOutcome) {
     for path in paths where outcome.unpublished.entries[path] == nil {
-      guard case .success(nil) = Result(catching: { try root.look(at: path) }), !schedule.isWaiting(path)
-      else {
-        continue
-      }
+      guard case .success(true) = Result(catching: { try root.isAbsent(forObjectAt: path) }),
+        !schedule.isWaiting(path)
+      else { continue }
       let now = ContinuousClock.now
       outcome.unpublished.entries[path] = DirtyEntry(writing: .unknown, firstChange: now, lastChange: now)
     }
