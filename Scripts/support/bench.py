@@ -191,24 +191,6 @@ def reconcile(options, work):
 # MARK: tick
 
 
-def processor_seconds(pid):
-    """CPU time of all threads, exact to the nanosecond (proc(5), schedstat), where stat counts in ticks of 10 ms."""
-    total = 0
-    for task in os.listdir(f"/proc/{pid}/task"):
-        try:
-            total += int(Path(f"/proc/{pid}/task/{task}/schedstat").read_text().split()[0])
-        except FileNotFoundError:
-            continue
-    return total / 1e9
-
-
-def resident_mebibytes(pid):
-    for line in Path(f"/proc/{pid}/status").read_text().splitlines():
-        if line.startswith("VmHWM:"):
-            return int(line.split()[1]) / 1024
-    return 0
-
-
 def tick(options, work):
     results = []
     print("\n## one changed 1 MiB file among N, while `s3mirror watch --interval 0` runs\n")
@@ -238,16 +220,16 @@ def tick_among(files, options, work):
         change(tree, each, 0, content)
         wait_for_put(sink, seen, watch)
         entry = time.monotonic() - start
-        settle(watch.pid)
+        benchrun.settle(watch.pid)
         sink.counts()
-        seen, before = {}, processor_seconds(watch.pid)
+        seen, before = {}, benchrun.processor_seconds(watch.pid)
         for number in range(1, options.changes + 1):
             change(tree, each, number, content)
             wait_for_put(sink, seen, watch)
-        settle(watch.pid)
+        benchrun.settle(watch.pid)
         add(seen, sink.counts())
-        milliseconds = (processor_seconds(watch.pid) - before) * 1000 / options.changes
-        peak = resident_mebibytes(watch.pid)
+        milliseconds = (benchrun.processor_seconds(watch.pid) - before) * 1000 / options.changes
+        peak = benchrun.resident_mebibytes(watch.pid)
     finally:
         watch.send_signal(signal.SIGTERM)
         watch.wait()
@@ -289,7 +271,7 @@ def idle(options, work):
             if watch.poll() is not None:
                 raise SystemExit("bench: s3mirror watch ended")
             time.sleep(0.2)
-        settle(watch.pid)
+        benchrun.settle(watch.pid)
         # At rest after it has worked, which is what most of its life is.
         change(tree, each, 0, benchrun.pattern()[:SMALL_BYTES])
         subprocess.run([options.s3mirror, "flush"], env=tools.base, stdout=log, stderr=log, check=True)
@@ -297,9 +279,9 @@ def idle(options, work):
             raise SystemExit("bench: s3mirror flush published nothing")
         time.sleep(10)  # the last threads of the entry end when they have had nothing to do for some seconds
         sink.counts()
-        before, processor = sleeps(watch.pid), processor_seconds(watch.pid)
+        before, processor = benchrun.sleeps(watch.pid), benchrun.processor_seconds(watch.pid)
         time.sleep(options.seconds)
-        after, spent = sleeps(watch.pid), processor_seconds(watch.pid) - processor
+        after, spent = benchrun.sleeps(watch.pid), benchrun.processor_seconds(watch.pid) - processor
         requests = sum(count for kind, count in sink.counts().items() if kind != "cpu")
     finally:
         watch.send_signal(signal.SIGTERM)
@@ -360,15 +342,6 @@ def profile(options, work):
     return found
 
 
-def sleeps(pid):
-    """How often each thread gave the processor up by itself, and so was woken again (proc_pid_status(5))."""
-    found = {}
-    for task in Path(f"/proc/{pid}/task").iterdir():
-        fields = dict(line.split(":", 1) for line in (task / "status").read_text().splitlines())
-        found[int(task.name)] = (fields["Name"].strip(), int(fields["voluntary_ctxt_switches"]))
-    return found
-
-
 def change(tree, each, number, content):
     index = number * 7 % (TREE_DIRECTORIES * each)
     path = tree / f"d{index // each:04}/f{index:06}"
@@ -388,14 +361,6 @@ def wait_for_put(sink, seen, watch):
             raise SystemExit("bench: s3mirror watch ended early; see watch.log")
         time.sleep(0.02)
         add(seen, sink.counts())
-
-
-def settle(pid):
-    """Waits until the process has used no CPU for 0.3 s: what a change causes is over."""
-    last = -1.0
-    while (used := processor_seconds(pid)) - last > 1e-4:
-        last = used
-        time.sleep(0.3)
 
 
 PROMISES = {"tick": tick_promise, "idle": idle_promise}

@@ -270,3 +270,38 @@ class Workspace:
 
     def __exit__(self, *_):
         shutil.rmtree(self.path, ignore_errors=True)
+
+
+def processor_seconds(pid):
+    """CPU time of all threads, exact to the nanosecond (proc(5), schedstat), where stat counts in ticks of 10 ms."""
+    total = 0
+    for task in os.listdir(f"/proc/{pid}/task"):
+        try:
+            total += int(Path(f"/proc/{pid}/task/{task}/schedstat").read_text().split()[0])
+        except FileNotFoundError:
+            continue
+    return total / 1e9
+
+
+def resident_mebibytes(pid):
+    for line in Path(f"/proc/{pid}/status").read_text().splitlines():
+        if line.startswith("VmHWM:"):
+            return int(line.split()[1]) / 1024
+    return 0
+
+
+def sleeps(pid):
+    """How often each thread gave the processor up by itself, and so was woken again (proc_pid_status(5))."""
+    found = {}
+    for task in Path(f"/proc/{pid}/task").iterdir():
+        fields = dict(line.split(":", 1) for line in (task / "status").read_text().splitlines())
+        found[int(task.name)] = (fields["Name"].strip(), int(fields["voluntary_ctxt_switches"]))
+    return found
+
+
+def settle(pid):
+    """Waits until the process has used no CPU for 0.3 s: what a change causes is over."""
+    last = -1.0
+    while (used := processor_seconds(pid)) - last > 1e-4:
+        last = used
+        time.sleep(0.3)

@@ -77,8 +77,7 @@ ensure_venv() {
 }
 
 # Builds the command for release and prints where it is. For `$(…)`, in which bash drops `set -e`: hence the dies.
-# Swift's own libraries are linked in, as the README has it: it starts in half the time, takes 6 MiB less, and needs no Swift
-# where it runs.
+# Swift's own libraries are linked in, as the README has it: it starts sooner, and needs no Swift where it runs.
 build_release() {
   local release=(-c release --static-swift-stdlib --product s3mirror)
   say "building s3mirror (release)"

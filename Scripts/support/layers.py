@@ -9,7 +9,7 @@ import subprocess
 
 # Modules that come with the toolchain or the system; anything else must be a declared dependency.
 SYSTEM_MODULES = {"Dispatch", "FoundationEssentials", "Glibc", "Synchronization"}
-# All of Foundation would double the command's size, and its Process wakes libdispatch's pool.
+# All of Foundation would double the command's size.
 TEST_MODULES = {"Foundation", "Testing"}
 # The one module with an interface for other packages.
 PUBLIC_ROOMS = {"S3Mirror"}

@@ -1,4 +1,3 @@
-import FoundationEssentials
 import SigV4
 
 extension ConnectionResolution {

@@ -179,7 +179,7 @@ struct PublishPass: Sendable {
     let isNamed = { (path: RelativePath) in markers.contains { path.isWithin($0.parent) && path != $0 } }
     let kept = outcome.unpublished.entries.values.compactMap(\.origin)
     var (waiting, candidates) = absent.partitioned(by: isNamed)
-    let named = Set(absent)
+    let alone = Set(absent)
     var listed: [RelativePath: String] = [:]
     var listedSince: [RelativePath: Instant] = [:]
     for (directory, since) in batch.goneDirectories {
@@ -189,7 +189,7 @@ struct PublishPass: Sendable {
       }
       do {
         for (path, etag) in try await objects(below: directory) {
-          if listed.updateValue(etag, forKey: path) == nil, !named.contains(path) { candidates.append(path) }
+          if listed.updateValue(etag, forKey: path) == nil, !alone.contains(path) { candidates.append(path) }
           listedSince[path] = since
         }
       } catch {
