@@ -10,8 +10,6 @@ package struct EventTranslation: Sendable {
 
   package var table = WatchTable()
   package internal(set) var pairing = RenamePairing()
-  /// Records about names that are not UTF-8.
-  package private(set) var undecodableNames = 0
   /// After this nothing is emitted any more.
   package private(set) var isRootLost = false
 
@@ -33,13 +31,14 @@ package struct EventTranslation: Sendable {
     switch record.name {
     case .none:
       translateSelf(record.mask, of: directory, into: &steps)
-    case .undecodable:
-      undecodableNames += 1
-      // Renamed to where it can be no key: it is gone from the keys.
+    case .undecodable(let name):
       let kind: EntryKind = record.mask.contains(.isDirectory) ? .directory : .file
+      // Renamed to where it can be no key: it is gone from the keys.
       if record.mask.contains(.movedTo), let departure = pairing.take(cookie: record.cookie, kind) {
         giveUpUnanswered([departure], into: &steps)
       }
+      let path = table.path(of: directory).appending(name.string)
+      if !isExcluded(path, kind) { steps.append(.emit(.undecodable(path))) }
     case .text(let name):
       settleDepartures(of: name, from: directory, unlessCookie: record.cookie, into: &steps)
       if record.mask.contains(.movedTo) { arrivals.note(name, under: directory) }

@@ -8,8 +8,8 @@ package struct InotifyRecord: Sendable, Hashable {
     case none
     /// One name, without a slash.
     case text(RelativePath)
-    /// Bytes that are not UTF-8, so they can be no key; a walk at reconciliation reports them.
-    case undecodable
+    /// Bytes that are not UTF-8, so they cannot be a key, as `RelativePath.escaping` writes them.
+    case undecodable(RelativePath)
   }
 
   /// -1 on `queueOverflow`, which belongs to no watch.
@@ -67,7 +67,7 @@ extension InotifyRecord.Name {
     if let text = String(validating: bytes[..<end], as: UTF8.self) {
       self = .text(RelativePath(text))
     } else {
-      self = .undecodable
+      self = .undecodable(.escaping(bytes[..<end]))
     }
   }
 }

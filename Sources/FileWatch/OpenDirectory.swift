@@ -68,8 +68,8 @@ package struct OpenDirectory: ~Copyable {
 }
 
 extension OpenDirectory {
-  /// Gives each entry with its kind, in the filesystem's order; the name is nil where it is not UTF-8.
-  package borrowing func list(_ body: (RelativePath?, EntryKind) -> Void) throws(Errno) {
+  /// Gives each entry with its kind, in the filesystem's order.
+  package borrowing func list(_ body: (InotifyRecord.Name, EntryKind) -> Void) throws(Errno) {
     // fdopendir(3) takes the descriptor over, so it gets its own.
     let own = s3m_open_at(descriptor, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC, 0)
     guard own >= 0 else { throw Errno(rawValue: errno) }
@@ -95,7 +95,7 @@ extension OpenDirectory {
       if bytes.elementsEqual(".".utf8) || bytes.elementsEqual("..".utf8) { continue }
       let name = String(validating: bytes, as: UTF8.self).map { RelativePath($0) }
       guard let kind = try kind(type: entry.pointee.d_type, name: name) else { continue }
-      body(name, kind)
+      body(name.map { .text($0) } ?? .undecodable(.escaping(bytes)), kind)
     }
   }
 

@@ -188,11 +188,15 @@ extension WatchedTree {
       try directory.list { name, kind in
         entries += 1
         if entries.isMultiple(of: Self.batchCount) { takeRecords() }
-        guard let name else { return undecodableEntries += 1 }
-        if kind == .directory {
-          subdirectories.append(name)
-        } else if kind != .special {
+        switch name {
+        case .text(let name) where kind == .directory: subdirectories.append(name)
+        case .text(let name) where kind != .special:
           announce(path.appending(name.string), kind, visit, old: visit.old?.appending(name.string))
+        case .undecodable(let name):
+          let path = path.appending(name.string)
+          // At the start of a watch a comparison follows, which finds it too.
+          if visit != .initial, !isExcluded(path, kind) { emit(.undecodable(path)) }
+        case .text, .none: break
         }
       }
     } catch {

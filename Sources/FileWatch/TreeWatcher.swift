@@ -95,9 +95,6 @@ package actor TreeWatcher {
 
   package var watchCount: Int { tree?.translation.table.descriptorCount ?? 0 }
 
-  /// Names that were not UTF-8, and so were ignored.
-  package var undecodableNames: Int { tree?.undecodableNames ?? 0 }
-
   /// For tests that have to explain what they found: what is known of a directory; nil where it is not known.
   package func entry(of directory: RelativePath) -> WatchTable.Node? {
     guard let table = tree?.translation.table else { return nil }

@@ -22,8 +22,6 @@ package final class WatchedTree {
   var translation: EventTranslation
   /// Directories that were not there any more when their turn came. Records that tell of their fate follow.
   var missedVisits = 0
-  /// Names that are not UTF-8 and were met in listings.
-  var undecodableEntries = 0
   /// Directories too deep below the first one of a visit, to be visited next.
   var deferredVisits: [(name: RelativePath, parent: NodeID, visit: Visit)] = []
   /// The watches from before a loss of events, while the tree is walked again.
@@ -51,8 +49,6 @@ package final class WatchedTree {
   deinit {
     readBuffer.deallocate()
   }
-
-  var undecodableNames: Int { translation.undecodableNames + undecodableEntries }
 }
 
 // What the thread does.

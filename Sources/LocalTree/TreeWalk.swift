@@ -141,7 +141,9 @@ package struct TreeWalk: IteratorProtocol, Sequence, Sendable {
     if !pathBytes.isEmpty { pathBytes.append(UInt8(ascii: "/")) }
     pathBytes.append(contentsOf: name)
     guard let path = RelativePath(utf8: pathBytes) else {
-      return .notUTF8(directory: level.path, name: Array(name))
+      let text = level.path.appending(RelativePath.escaping(name).string)
+      return filter.excludes(text, entry.kind, belowKept: level.path)
+        ? nil : .notUTF8(directory: level.path, name: Array(name))
     }
     if filter.excludes(path, entry.kind, belowKept: level.path) { return nil }
     switch entry.kind {

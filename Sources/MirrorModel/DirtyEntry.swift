@@ -31,9 +31,8 @@ package struct DirtyEntry: Sendable, Hashable {
   /// either: events bear the name that the writer used, which is another one for links and for files that were made
   /// without a name. So whoever flushes looks again.
   package private(set) var isFoundOpen = false
-  /// A writer was looked for since it began to count as open. Where no tick has it looked for, once is enough: whoever
-  /// was there tells of the close.
-  var isProbed = false
+  /// When a writer was last looked for since the file began to count as open.
+  var probed: Instant?
   /// It is another name of a file that changed: events of its writer bear that name, or none at all when the name is gone
   /// or has no watch. So it is not done with before a pass finds no writer.
   package var isWrittenElsewhere = false
@@ -41,6 +40,10 @@ package struct DirtyEntry: Sendable, Hashable {
   package internal(set) var wasTried = false
   /// Nothing is to be published here: the object is kept for a file that left the name and is yet to be published.
   package var isKeptForHeir = false
+  /// The name is gone: nothing is left to be done but the delete of its object.
+  package var isGone = false
+  /// The name is not UTF-8, and the path only stands for it.
+  package var isUndecodable = false
   /// It was met as one of several names of its file.
   var isLinked = false
   /// Nothing is known to have changed here; it is only to be looked at.
@@ -67,19 +70,26 @@ package struct DirtyEntry: Sendable, Hashable {
     }
   }
 
+  /// Of a name that is not UTF-8.
+  package static func undecodable(at now: Instant) -> DirtyEntry {
+    var entry = DirtyEntry(writing: .unknown, firstChange: now, lastChange: now)
+    entry.isUndecodable = true
+    return entry
+  }
+
   /// Notes that a pass found a writer; what the watch told of one stands.
   package mutating func noteFoundOpen(at now: Instant) {
     if case .open = writing { return }
     writing = .open(since: now)
     isFoundOpen = true
-    isProbed = true
+    probed = now
   }
 
   /// Notes that what lay there was published while a writer was at it.
   package mutating func noteSnapshot(at now: Instant) {
     writing = .open(since: now)
     isFoundOpen = true
-    isProbed = true
+    probed = now
     firstChange = now
     lastChange = now
     isNew = false
@@ -92,7 +102,7 @@ package struct DirtyEntry: Sendable, Hashable {
     isFoundOpen = false
     if case .open = writing { return }
     writing = .open(since: now)
-    isProbed = false
+    probed = nil
   }
 
   /// Notes that nobody has it open for writing, though no close was told: it is whole since its last change.
@@ -102,10 +112,11 @@ package struct DirtyEntry: Sendable, Hashable {
     wholeSince = wholeSince ?? lastChange
   }
 
-  /// Whether a version that was once whole is not published. Markers that came after it wait for it; a file that
-  /// is still in its first writing holds nothing back (SPEC 4, Order).
+  /// Whether a version that was once whole is not published. Markers that came after it wait for it. A file that is still in
+  /// its first writing holds nothing back, and neither does a name whose object is only to be deleted: its delete waits
+  /// for the markers.
   package var holdsMarkers: Bool {
-    if isKeptForHeir { return false }
+    if isKeptForHeir || isGone { return false }
     if case .open = writing { return wholeSince != nil }
     return true
   }

@@ -33,6 +33,8 @@ extension DirtySet {
       break
     case .deleted(let path):
       noteGone(path, at: now)
+    case .undecodable(let path):
+      touch(path, at: now) { $0.isUndecodable = true }
     case .renamed(let from, let to):
       noteRename(from: from, to: to, at: now)
     case .directoryAppeared(let directory):
@@ -77,8 +79,11 @@ extension DirtySet {
     entry.lastChange = now
     entry.isRecheck = false
     entry.isKeptForHeir = false
+    entry.isGone = false
+    entry.isUndecodable = false
     change(&entry)
     entries[path] = entry
+    if !withheldDeletes.isEmpty { withheldDeletes.remove(path) }
     if entries.count > capacity { collapse() }
   }
 
@@ -109,6 +114,7 @@ extension DirtySet {
         entry.writing = .unknown
         entry.origin = nil
         entry.wholeSince = nil
+        entry.isGone = true
       }
     }
     // Under its earlier names something else may be by now, so nothing but the need to look is noted.
@@ -128,6 +134,7 @@ extension DirtySet {
     noteGone(from, at: now)
     var entry = moved ?? DirtyEntry(writing: .unknown, firstChange: now, lastChange: now)
     entry.lastChange = now
+    entry.isGone = false
     if let known, let origin = known.origin {
       entry.origin = origin
       entry.isOriginInHand = known.isOriginInHand
@@ -143,6 +150,7 @@ extension DirtySet {
     entry.isNew = newDirectories.contains(to.parent) && replaced?.isNew != false && !mayBePublished(to)
     if let replaced { entry.firstChange = min(entry.firstChange, replaced.firstChange) }
     entries[to] = entry
+    withheldDeletes.remove(to)
     if entries.count > capacity { collapse() }
   }
 

@@ -10,6 +10,8 @@ package struct DirtySet: Sendable {
   /// Directories that left the tree with everything below them.
   package internal(set) var goneDirectories: [RelativePath: Instant] = [:]
   package internal(set) var isRootLost = false
+  /// Names whose deletes a pass has withheld: their objects are there, and each pass looks at them again.
+  package internal(set) var withheldDeletes: Set<RelativePath> = []
 
   /// Directories that appeared since the set was last taken: nothing of this run was published below them.
   var newDirectories: Set<RelativePath> = []
@@ -53,17 +55,21 @@ package struct DirtySet: Sendable {
     package var entries: [RelativePath: DirtyEntry]
     package var rescans: [RelativePath: RescanReason]
     package var goneDirectories: [RelativePath: Instant]
+    package var withheldDeletes: Set<RelativePath>
 
     package init(
       entries: [RelativePath: DirtyEntry] = [:], rescans: [RelativePath: RescanReason] = [:],
-      goneDirectories: [RelativePath: Instant] = [:]
+      goneDirectories: [RelativePath: Instant] = [:], withheldDeletes: Set<RelativePath> = []
     ) {
       self.entries = entries
       self.rescans = rescans
       self.goneDirectories = goneDirectories
+      self.withheldDeletes = withheldDeletes
     }
 
-    package var isEmpty: Bool { entries.isEmpty && rescans.isEmpty && goneDirectories.isEmpty }
+    package var isEmpty: Bool {
+      entries.isEmpty && rescans.isEmpty && goneDirectories.isEmpty && withheldDeletes.isEmpty
+    }
 
     /// The names to keep for these, joined by those that the gone ones among them would need themselves: who left a name
     /// before he was published there has his object where he came from.
@@ -95,8 +101,9 @@ package struct DirtySet: Sendable {
     let oldest = oldestWaiting
     let batch = Batch(
       entries: entries.filter { isReady($0.key, $0.value) }, rescans: rescans.filter { isDue($0.key) },
-      goneDirectories: goneDirectories.filter { isDue($0.key) })
+      goneDirectories: goneDirectories.filter { isDue($0.key) }, withheldDeletes: withheldDeletes)
     guard !batch.isEmpty else { return batch }
+    withheldDeletes = []
     if batch.entries.count == entries.count {
       entries = [:]
     } else {
@@ -150,7 +157,11 @@ package struct DirtySet: Sendable {
       noteRescan(directory, reason, at: oldestRescanUnderWay ?? now)
     }
     goneDirectories.merge(batch.goneDirectories) { min($0, $1) }
+    withheldDeletes.formUnion(batch.withheldDeletes.filter { entries[$0] == nil })
+    // The exit's comparison finds those that are forgotten.
+    if withheldDeletes.count > capacity { withheldDeletes = [] }
     underWay.rescans = [:]
+    underWay.withheldDeletes = []
     oldestUnderWay = nil
     oldestRescanUnderWay = nil
     keepWithinCapacity()
@@ -184,6 +195,7 @@ package struct DirtySet: Sendable {
   /// it, or it came back before the pass could remove what lay below a gone directory.
   func mayBePublished(_ path: RelativePath) -> Bool {
     if underWay.entries[path] != nil { return true }
+    if withheldDeletes.contains(path) || underWay.withheldDeletes.contains(path) { return true }
     if rescans.isEmpty && underWay.rescans.isEmpty && underWay.goneDirectories.isEmpty { return false }
     return ([path] + path.ancestors).contains {
       rescans[$0] != nil || underWay.rescans[$0] != nil || underWay.goneDirectories[$0] != nil

@@ -15,6 +15,25 @@ package struct RelativePath: Sendable {
     do { string = String(copying: try UTF8Span(validating: bytes.span)) } catch { return nil }
   }
 
+  /// A name that is not UTF-8 as text: `\xHH` for each byte that belongs to no character. No file is found by it.
+  package static func escaping(_ name: some Sequence<UInt8>) -> RelativePath {
+    var text = ""
+    var decoder = UTF8()
+    var bytes = Array(name)
+    while !bytes.isEmpty {
+      var iterator = bytes.makeIterator()
+      if case .scalarValue(let scalar) = decoder.decode(&iterator) {
+        text.unicodeScalars.append(scalar)
+        bytes.removeFirst(UTF8.width(scalar))
+      } else {
+        let digits = String(bytes.removeFirst(), radix: 16)
+        text += "\\x" + (digits.utf8.count == 1 ? "0" : "") + digits
+      }
+      decoder = UTF8()
+    }
+    return RelativePath(text)
+  }
+
   /// The root itself.
   package static let root = RelativePath("")
 

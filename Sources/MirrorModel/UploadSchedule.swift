@@ -6,24 +6,28 @@ package struct UploadSchedule: Sendable {
     package var interval: Duration?
     /// How long a change must have been quiet where `interval` is zero, and the gap between the reads of a reread.
     package var settle: Duration
-    /// How long a file with an unclosed write waits for its close before it goes as a reread snapshot.
+    /// How long a file of `appendNames` with an unclosed write waits for its close before it goes as a reread snapshot.
     package var openFileGrace: Duration
+    /// The names of files that may go while they are open for writing. Every other file waits for its close.
+    package var appendNames: AppendNames
 
-    /// A file that changes without pause does not wait for ever to settle, but for ten times `settle`.
-    var longestUnsettled: Duration { settle * 10 }
+    /// A file that changes without pause does not wait for ever to settle: after this time it goes all the same.
+    var longestUnsettled: Duration { max(settle, min(settle * 10, .seconds(5))) }
 
     package init(
-      interval: Duration?, settle: Duration = .seconds(1), openFileGrace: Duration? = nil
+      interval: Duration?, settle: Duration = .seconds(1), openFileGrace: Duration? = nil,
+      appendNames: AppendNames = .none
     ) {
       self.interval = interval
       self.settle = settle
       self.openFileGrace = openFileGrace ?? interval ?? .zero
+      self.appendNames = appendNames
     }
   }
 
   /// What starts a pass, and so what it takes.
   package enum Trigger: Sendable, Hashable {
-    /// The interval's tick: closed changes, and open ones past their grace.
+    /// The interval's tick: closed changes, and open files of `appendNames` past their grace.
     case tick
     /// Somebody waits: everything closed, failures too, without their back-off.
     case flush
@@ -42,6 +46,8 @@ package struct UploadSchedule: Sendable {
   fileprivate struct Failure: Sendable {
     var count: Int
     var notBefore: Instant
+    /// The service did not answer; nothing is wrong with the path.
+    var isOfService = false
   }
 
   package let policy: Policy
@@ -54,10 +60,13 @@ package struct UploadSchedule: Sendable {
   /// entry for each of them.
   private var nothingReadyBefore: Instant?
   private var failures: [RelativePath: Failure] = [:]
+  private var outage: Outage?
+  /// The service answers again, so what has waited is due before the interval's next tick.
+  private var isRecovered = false
 
   /// The first back-off after a failed publication, doubled by each further one.
   package static let firstBackOff: Duration = .seconds(1)
-  /// The longest back-off; an outage's end is noticed within it.
+  /// The longest back-off of a path. The end of an outage ends those that it began.
   package static let longestBackOff: Duration = .seconds(120)
 
   package init(policy: Policy, dirty: DirtySet = DirtySet(), startingAt now: Instant) {
@@ -102,7 +111,7 @@ package struct UploadSchedule: Sendable {
         continue
       }
       found[path] = entry
-      found[path]?.isProbed = true
+      found[path]?.probed = now
     }
     guard !found.isEmpty else { return [:] }
     dirty.entries.merge(found) { _, probed in probed }
@@ -125,6 +134,8 @@ package struct UploadSchedule: Sendable {
       if let interval = policy.interval, interval > .zero { advanceTick(past: now, by: interval) }
     }
     guard !dirty.isRootLost else { return nil }
+    if trigger == .tick, outage != nil, let probe = beginProbe() { return probe }
+    isRecovered = false
     let readiness = Readiness(policy: policy, failures: failures)
     let left = namesLeft(by: trigger, readiness, at: now)
     var newest: Instant?
@@ -137,10 +148,44 @@ package struct UploadSchedule: Sendable {
       trigger != .tick || readiness.endOfBackOff(directory).map { $0 <= now } ?? true
     }
     noteReadiness()
+    return started(trigger, batch, newest: newest)
+  }
+
+  private mutating func started(_ trigger: Trigger, _ batch: DirtySet.Batch, newest: Instant?) -> Pass? {
     guard !batch.isEmpty else { return nil }
     isRunning = true
     passCount += 1
     return Pass(trigger: trigger, batch: batch, deferred: deferred(before: newest))
+  }
+
+  /// Tries one path, to find out whether the service answers again; directories where no path would send anything.
+  ///
+  /// The path is the one that failed least, and of those the one that has waited longest: the service may be well, and
+  /// refuse some.
+  private mutating func beginProbe() -> Pass? {
+    var chosen: (path: RelativePath, entry: DirtyEntry, failures: Int)?
+    for (path, entry) in dirty.entries {
+      if case .open = entry.writing { continue }
+      if entry.isGone || entry.isUndecodable { continue }
+      let count = failures[path]?.count ?? 0
+      if let best = chosen,
+        (best.failures, best.entry.firstChange, best.path) < (count, entry.firstChange, path)
+      {
+        continue
+      }
+      chosen = (path, entry, count)
+    }
+    let path = chosen?.path
+    let batch = dirty.take { candidate, _ in
+      candidate == path
+    } directories: { _ in
+      path == nil
+    }
+    guard let pass = started(.tick, batch, newest: chosen?.entry.lastChange) else {
+      outage = nil
+      return nil
+    }
+    return pass
   }
 
   /// Says that the pass in hand publishes these besides its batch.
@@ -150,7 +195,14 @@ package struct UploadSchedule: Sendable {
 
   /// Ends a pass. `unpublished` comes back dirty; of these, `failed` paths back off, the others were only caught in
   /// the middle of a change and are tried at the next tick.
-  package mutating func finish(unpublished: DirtySet.Batch, failed: Set<RelativePath>, at now: Instant) {
+  ///
+  /// - Parameters:
+  ///   - unreachable: those of the failed paths whose requests were not answered.
+  ///   - service: what the pass learned of the service.
+  package mutating func finish(
+    unpublished: DirtySet.Batch, failed: Set<RelativePath>, unreachable: Set<RelativePath> = [],
+    service: ServiceState = .unknown, at now: Instant
+  ) {
     precondition(isRunning, "finish without begin")
     isRunning = false
     let tried = dirty.underWay
@@ -164,8 +216,10 @@ package struct UploadSchedule: Sendable {
     for path in failed {
       let count = (failures[path]?.count ?? 0) + 1
       let backOff = min(Self.firstBackOff * (1 << min(count - 1, 10)), Self.longestBackOff)
-      failures[path] = Failure(count: count, notBefore: now + backOff)
+      failures[path] = Failure(
+        count: count, notBefore: now + backOff, isOfService: unreachable.contains(path))
     }
+    note(service, besides: failed, at: now)
     // Where no tick paces them, what was caught in the middle of a change would be tried without pause.
     if policy.interval == .zero {
       for path in unpublished.paths where !failed.contains(path) {
@@ -175,13 +229,24 @@ package struct UploadSchedule: Sendable {
     noteReadiness()
   }
 
+  private mutating func note(_ service: ServiceState, besides failed: Set<RelativePath>, at now: Instant) {
+    let wasOut = outage != nil
+    outage = service == .unreachable ? Outage(nextProbe: now + Outage.probePause) : nil
+    guard service == .answering else { return }
+    for (path, failure) in failures where failure.isOfService && !failed.contains(path) {
+      failures[path]?.notBefore = now
+    }
+    isRecovered = wasOut
+  }
+
   // MARK: Out
 
   /// When to call `begin(.tick)` next: the interval's tick, dirty or not, or where the interval is zero the moment
   /// the first change is ready. Nil while a pass runs, and when only exit publishes.
   package func wakeTime(at now: Instant) -> Instant? {
     guard !isRunning, let interval = policy.interval else { return nil }
-    guard interval == .zero else { return nextTick }
+    if let outage, !dirty.isRootLost { return outage.nextProbe }
+    guard interval == .zero else { return isRecovered ? now : nextTick }
     return dirty.isRootLost ? nil : nothingReadyBefore
   }
 
@@ -218,7 +283,7 @@ package struct UploadSchedule: Sendable {
 
   private mutating func isTickDue(at now: Instant) -> Bool {
     guard let wake = wakeTime(at: now), wake <= now else { return false }
-    guard policy.interval == .zero else { return true }
+    guard policy.interval == .zero, outage == nil else { return true }
     // The bound was kept cheaply; now that it is reached, look.
     noteReadiness()
     return nothingReadyBefore.map { $0 <= now } ?? false
@@ -237,7 +302,7 @@ package struct UploadSchedule: Sendable {
   private mutating func noteReadiness() {
     guard policy.interval == .zero else { return }
     let readiness = Readiness(policy: policy, failures: failures)
-    let entries = dirty.entries.lazy.map { readiness.lookTime($0.key, $0.value) }.min()
+    let entries = dirty.entries.lazy.compactMap { readiness.lookTime($0.key, $0.value) }.min()
     // A directory without a back-off is due at once; the past is as good as now.
     let directories = [Array(dirty.rescans.keys), Array(dirty.goneDirectories.keys)].joined()
       .map { readiness.endOfBackOff($0) ?? dirty.oldestChange }
@@ -246,7 +311,7 @@ package struct UploadSchedule: Sendable {
 
   /// Ticks keep their rhythm; those that a long pass swallowed are left out.
   private mutating func advanceTick(past now: Instant, by interval: Duration) {
-    guard var tick = nextTick else { return }
+    guard var tick = nextTick, tick <= now else { return }
     let missed = max(0, ((now - tick) / interval).rounded(.down))
     tick += interval * (missed + 1)
     nextTick = tick > now ? tick : tick + interval
@@ -258,6 +323,9 @@ private struct Readiness {
   let policy: UploadSchedule.Policy
   let failures: [RelativePath: UploadSchedule.Failure]
 
+  /// The longest pause between two looks for the writer of a file that a pass found open, where no tick paces them.
+  private static let longestProbePause: Duration = .seconds(10)
+
   func isReady(
     _ path: RelativePath, _ entry: DirtyEntry, for trigger: UploadSchedule.Trigger, at now: Instant
   ) -> Bool {
@@ -266,14 +334,24 @@ private struct Readiness {
     case .flush:
       if case .open = entry.writing { return entry.isFoundOpen }
       return true
-    case .tick: return readyTime(path, entry) <= now
+    case .tick: return readyTime(path, entry).map { $0 <= now } ?? false
     }
   }
 
-  /// When to look at it: at what counts as open once before its grace is over, since nobody may be there to close it.
-  func lookTime(_ path: RelativePath, _ entry: DirtyEntry) -> Instant {
-    guard case .open = entry.writing, !entry.isProbed else { return readyTime(path, entry) }
-    return max(settledTime(entry), endOfBackOff(path) ?? settledTime(entry))
+  /// When to look at a path: at what counts as open before it is ready, since perhaps no writer is there who could close
+  /// it. Nil where only an event can change anything.
+  ///
+  /// One look is enough where the watch told of the write, because it tells of that writer's close too. The close of what
+  /// a pass found open may bear another name of the file, so its writer is looked for again and again.
+  func lookTime(_ path: RelativePath, _ entry: DirtyEntry) -> Instant? {
+    let ready = readyTime(path, entry)
+    guard case .open(let since) = entry.writing else { return ready }
+    guard let probed = entry.probed else {
+      return max(settledTime(entry), endOfBackOff(path) ?? settledTime(entry))
+    }
+    guard entry.isFoundOpen else { return ready }
+    let pause = max(policy.settle, min((probed - since) / 4, Self.longestProbePause))
+    return [ready, probed + pause].compactMap { $0 }.min()
   }
 
   private func settledTime(_ entry: DirtyEntry) -> Instant {
@@ -281,9 +359,13 @@ private struct Readiness {
     return min(entry.lastChange + policy.settle, entry.firstChange + policy.longestUnsettled)
   }
 
-  func readyTime(_ path: RelativePath, _ entry: DirtyEntry) -> Instant {
+  /// When a tick takes the path; nil where it waits for its close.
+  private func readyTime(_ path: RelativePath, _ entry: DirtyEntry) -> Instant? {
     var ready = settledTime(entry)
-    if case .open(let since) = entry.writing { ready = max(ready, since + policy.openFileGrace) }
+    if case .open(let since) = entry.writing {
+      guard policy.appendNames.contains(path) else { return nil }
+      ready = max(ready, since + policy.openFileGrace)
+    }
     return max(ready, endOfBackOff(path) ?? ready)
   }
 

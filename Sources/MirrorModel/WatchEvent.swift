@@ -17,6 +17,9 @@ package enum WatchEvent: Sendable, Hashable {
   case renamed(from: RelativePath, to: RelativePath)
   /// A file was met while scanning a directory that is new, moved in or newly watched; events of its past may be missing.
   case found(RelativePath)
+  /// Something has, or had, a name that is not UTF-8 and so cannot be a key. The path's last name is that name's
+  /// `RelativePath.escaping`.
+  case undecodable(RelativePath)
   /// A directory was created, moved in or found, and is watched now; its files follow as `found`.
   case directoryAppeared(RelativePath)
   /// A directory was removed; its children's own events came before.

@@ -75,6 +75,12 @@ struct MirrorOptions: ParsableArguments {
   @Flag(help: "Delete an object only while it is the one that was published or listed, where the server can.")
   var deleteIfMatch = false
 
+  @Option(
+    help:
+      "What becomes of the object under a name that a rename has left: move (what this run published there goes, whatever delete says) or copy (it stays)."
+  )
+  var renames = Options.Renames.move
+
   @Option(help: "What symbolic links are: skip or follow.")
   var symlinks: String = "skip"
 
@@ -96,9 +102,15 @@ struct MirrorOptions: ParsableArguments {
 
   @Option(
     help: ArgumentHelp(
-      "How long a file with an unclosed write waits before it goes as a snapshot; by default one interval.",
+      "How long a file that --append-names names, with an unclosed write, waits before it goes as a snapshot; by default one interval.",
       valueName: "seconds"))
   var openFileGrace: Seconds?
+
+  @Option(
+    help:
+      "A pattern of names that may be published while they are open for writing, with more at their end; replaces the default list (*.log, *.jsonl, *.csv, …). Every other file waits for its close."
+  )
+  var appendNames: [String] = []
 
   @Option(
     help: ArgumentHelp(
@@ -199,11 +211,13 @@ struct MirrorOptions: ParsableArguments {
     options.symlinks = Options.Symlinks(rawValue: symlinks) ?? .skip
     options.emptyDirectories = emptyDirectories
     options.maxDelete = maxDelete.map { Int($0).map { .limit($0) } ?? .unlimited } ?? .standard
+    options.renames = renames
     options.deleteCondition = deleteIfMatch ? .ifMatch : .none
     if !commitLast.isEmpty { options.commitLast = commitLast }
     options.onError = onError
     options.settle = settle.duration
     options.openFileGrace = openFileGrace?.duration
+    if !appendNames.isEmpty { options.appendNames = appendNames }
     options.auditInterval = auditInterval.duration > .zero ? auditInterval.duration : nil
     options.exitTimeout = exitTimeout?.duration
     options.logDirectory = logDir
@@ -244,3 +258,5 @@ struct FilterOptions: ParsableArguments {
 extension Options.OnError: ExpressibleByArgument {}
 extension Options.PayloadSigning: ExpressibleByArgument {}
 extension Options.EmptyDirectories: ExpressibleByArgument {}
+
+extension Options.Renames: ExpressibleByArgument {}

@@ -57,7 +57,7 @@ struct MultipartUpload: Sendable {
         case .send(let numbers):
           (step, state) = await send(numbers, to: opened, expected: firstRead, state: state)
         case .prove:
-          proof = try prove(isReread: firstRead != nil)
+          proof = try prove(isReread: firstRead != nil, openFiles)
           try await beforePublication()
           step = state.proved()
         case .complete(_, let parts):
@@ -123,13 +123,14 @@ struct MultipartUpload: Sendable {
           try md5Hexadecimal(of: source.file, from: offset, byteCount: count)
         })
     }
+    try await uploader.checkBeginning(of: source, openFiles)
     try await TaskThreads.pause(for: uploader.settings.settle)
     return digests
   }
 
-  private func prove(isReread: Bool) throws -> PublicationProof {
+  private func prove(isReread: Bool, _ openFiles: OpenFilePolicy) throws -> PublicationProof {
     if isReread {
-      guard try source.check.isSameFileGrown() else { throw UploadAbandoned.changed }
+      guard try source.check.confirmsReread(openFiles) else { throw UploadAbandoned.changed }
       return .reread
     }
     switch try source.check.verdict() {

@@ -101,8 +101,19 @@ package struct PublicationCheck: Sendable {
     try root.look(at: path)?.stamp.isSameVersion(as: file.stamp) ?? false
   }
 
-  /// Whether the name still leads to this file and it has at least as many bytes: what a snapshot of a file that
-  /// only grows needs besides its equal prefix.
+  /// Whether two equal reads prove what was read: the file is the same version and has no writer now, or where appending
+  /// is tolerated it is the same file with at least as many bytes.
+  ///
+  /// A file that only grows has an equal prefix in every reading, so growth shows that it is not whole.
+  package func confirmsReread(_ openFiles: OpenFilePolicy) throws(TreeError) -> Bool {
+    switch openFiles {
+    case .wait: return try isSameVersion() && !hasWriter
+    case .append: return try isSameFileGrown()
+    }
+  }
+
+  /// Whether the name still leads to this file and it has at least as many bytes: what a snapshot of a file that only grows
+  /// needs besides its equal prefix.
   package func isSameFileGrown() throws(TreeError) -> Bool {
     guard let entry = try root.look(at: path), entry.stamp.inode == file.stamp.inode,
       entry.stamp.device == file.stamp.device

@@ -27,6 +27,8 @@ package enum UploadAbandoned: Error, Sendable, Hashable {
   case changed
   /// Somebody has it open for writing.
   case openForWriting
+  /// It is open for writing, and its beginning is not what is published under its name.
+  case notAppended
 }
 
 extension UploadAbandoned: CustomStringConvertible {
@@ -34,7 +36,8 @@ extension UploadAbandoned: CustomStringConvertible {
     switch self {
     case .vanished: "it is gone"
     case .changed: "it changed while it was read"
-    case .openForWriting: "it is open for writing and never paused"
+    case .openForWriting: "it is open for writing"
+    case .notAppended: "it is open for writing, and more than its end differs from what is published"
     }
   }
 }

@@ -54,10 +54,10 @@ package enum ContentTypes: Sendable, Hashable {
   case off
 }
 
-/// What to do with a file that somebody has open for writing.
+/// What to do with a file that a program has open for writing.
 package enum OpenFilePolicy: Sendable, Hashable {
   /// Leave it dirty until it is closed.
   case wait
-  /// Publish a snapshot if two reads agree.
-  case snapshot
+  /// Publish a snapshot if two reads agree and it begins with what is published already; nil where nothing is.
+  case append(to: PublishedContent?)
 }

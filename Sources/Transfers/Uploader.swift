@@ -183,8 +183,21 @@ package struct Uploader: Sendable {
       let first = try await resources.readers.run { try read.md5() }
       try await TaskThreads.pause(for: settings.settle)
       let again = try await resources.readers.run { try md5Hexadecimal(of: source.file) }
-      guard again == first, try source.check.isSameFileGrown() else { throw UploadAbandoned.changed }
+      guard again == first, try source.check.confirmsReread(openFiles) else {
+        throw UploadAbandoned.changed
+      }
+      try await checkBeginning(of: source, openFiles)
       return .reread
+    }
+  }
+
+  /// Makes sure that a snapshot of an open file only adds to what is published, so that no whole version gives way to a part.
+  ///
+  /// - Throws: `UploadAbandoned.notAppended`.
+  func checkBeginning(of source: Source, _ openFiles: OpenFilePolicy) async throws {
+    guard case .append(let published?) = openFiles, source.check.hasWriter else { return }
+    guard try await resources.readers.run({ try published.isBeginning(of: source.file) }) else {
+      throw UploadAbandoned.notAppended
     }
   }
 

@@ -22,7 +22,7 @@ func changedFiles(
       removeAll(below: old)
     case .directoryMovedAway(let path), .directoryDeleted(let path):
       removeAll(below: path)
-    case .attributes, .directoryAppeared, .rescan, .rootLost:
+    case .attributes, .undecodable, .directoryAppeared, .rescan, .rootLost:
       break
     }
   }

@@ -48,7 +48,7 @@ struct RecordScript {
       if word.hasPrefix("#") {
         record.cookie = UInt32(word.dropFirst()) ?? 0
       } else {
-        record.name = word == "?" ? .undecodable : .text(RelativePath(String(word)))
+        record.name = word == "?" ? .undecodable("\\xff") : .text(RelativePath(String(word)))
       }
     }
     return record
@@ -97,6 +97,7 @@ extension WatchEvent {
     case .deleted(let path): "deleted \(path)"
     case .renamed(let from, let to): "renamed \(from) \(to)"
     case .found(let path): "found \(path)"
+    case .undecodable(let path): "undecodable \(path)"
     case .directoryAppeared(let path): "directoryAppeared \(path)"
     case .directoryDeleted(let path): "directoryDeleted \(path)"
     case .directoryRenamed(let from, let to): "directoryRenamed \(from) \(to)"

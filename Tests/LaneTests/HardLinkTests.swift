@@ -224,6 +224,7 @@ import Testing
     let store = FakeObjectStore()
     var configuration = LaneUnderTest.Configuration(interval: .milliseconds(20))
     configuration.openFileGrace = .zero
+    configuration.appendNames = ["*"]
     let mirror = try await LaneUnderTest(store, configuration)
     try await mirror.start()
     try mirror.write("a", "old")

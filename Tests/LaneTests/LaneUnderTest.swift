@@ -19,6 +19,7 @@ final class LaneUnderTest: Sendable {
     var interval: Duration?
     var settle: Duration = .milliseconds(20)
     var openFileGrace: Duration?
+    var appendNames = ["log", "*.log"]
     var delete = true
     var bound = DeleteBound.unlimited
     var comparison = Comparison()
@@ -73,7 +74,8 @@ final class LaneUnderTest: Sendable {
       name: "test", mapping: .tree(prefix: configuration.prefix),
       policy: .init(
         interval: configuration.interval, settle: configuration.settle,
-        openFileGrace: configuration.openFileGrace),
+        openFileGrace: configuration.openFileGrace,
+        appendNames: try AppendNames(configuration.appendNames)),
       delete: configuration.delete, filter: try PathFilter(exclude: configuration.exclude),
       symlinks: configuration.symlinks,
       commitOrder: CommitOrder { path in markers.contains { $0.matches(path) } },

@@ -1,17 +1,20 @@
 import Glibc
+import HTTPTransport
+import S3Client
 import TestSupport
 import Testing
 
 @testable import S3Mirror
 
-/// Files that somebody has open for writing (SPEC 4, Never torn), with real writers.
+/// Files that a program has open for writing, with real writers.
 @Suite struct OpenFileTests {
   private func run(
-    interval: Duration?, grace: Duration? = nil, _ body: (LaneUnderTest, FakeObjectStore) async throws -> Void
+    interval: Duration?, grace: Duration? = nil, store: FakeObjectStore = FakeObjectStore(),
+    delete: Bool = true, _ body: (LaneUnderTest, FakeObjectStore) async throws -> Void
   ) async throws -> [String: String] {
-    let store = FakeObjectStore()
     var configuration = LaneUnderTest.Configuration(interval: interval)
     configuration.openFileGrace = grace
+    configuration.delete = delete
     let mirror = try await LaneUnderTest(store, configuration)
     try await mirror.start()
     try await body(mirror, store)
@@ -63,6 +66,84 @@ import Testing
     }
     #expect(proofs["log 4"] == "reread")
     #expect(proofs["log 8"] == "reread")
+  }
+
+  /// A prefix of a checkpoint is half a checkpoint, and two equal readings of a prefix prove nothing.
+  @Test(arguments: [Duration.milliseconds(20), .zero])
+  func `a file that is written for longer than an interval leaves the whole version on S3 until its close`(
+    interval: Duration
+  ) async throws {
+    let proofs = try await run(interval: interval, grace: .zero) { mirror, store in
+      try mirror.write("model", "whole")
+      await mirror.wait(for: "model", in: store)
+      let writer = try open(mirror.tree + "/model", O_TRUNC)
+      for name in ["b", "c", "d"] {
+        try append("half ", to: writer)
+        try mirror.write(name, name)
+        await mirror.wait(for: name, in: store)
+        #expect(await store.text("t/model") == "whole")
+      }
+      #expect(mirror.lane.status.openFiles.map(\.path) == ["model"])
+      close(writer)
+      await mirror.wait(for: "model", toBe: "half half half ", in: store)
+      #expect(mirror.lane.status.openFiles == [])
+    }
+    #expect(proofs.filter { $0.key.hasPrefix("model") } == ["model 5": "closed", "model 15": "closed"])
+  }
+
+  @Test func `a file that is open at the end is not published, and the report names it`() async throws {
+    let store = FakeObjectStore()
+    let mirror = try await LaneUnderTest(store)
+    try await mirror.start()
+    let writer = try open(mirror.tree + "/model")
+    try append("half", to: writer)
+    try mirror.write("whole", "whole")
+    let report = await mirror.finish()
+    close(writer)
+    #expect(await store.keys == ["t/whole"])
+    #expect(report.failures.map(\.path) == ["model"])
+    #expect(report.failures.first?.reason.contains("open for writing") == true)
+    try mirror.removeDirectory()
+  }
+
+  @Test func `an open log goes only with more at its end`() async throws {
+    _ = try await run(interval: .milliseconds(20), grace: .zero) { mirror, store in
+      let writer = try open(mirror.tree + "/log", O_APPEND)
+      try append("one\n", to: writer)
+      await mirror.wait(for: "log", toBe: "one\n", in: store)
+      try #require(ftruncate(writer, 0) == 0)
+      try append("another and longer\n", to: writer)
+      for name in ["b", "c"] {
+        try mirror.write(name, name)
+        await mirror.wait(for: name, in: store)
+      }
+      #expect(await store.text("t/log") == "one\n")
+      close(writer)
+      await mirror.wait(for: "log", toBe: "another and longer\n", in: store)
+    }
+  }
+
+  @Test(arguments: [("one\n", true), ("other\n", false), ("one\ntwo\nthree\n", false)])
+  func `an open log goes over an earlier run's object only with more at its end`(
+    published: String, isExtended: Bool
+  ) async throws {
+    let store = FakeObjectStore()
+    _ = try await run(interval: .milliseconds(20), grace: .zero, store: store) { mirror, store in
+      _ = try await store.send(PutObject(key: "t/log", body: BytesBody(Array(published.utf8))))
+      let writer = try open(mirror.tree + "/log", O_APPEND)
+      try append("one\ntwo\n", to: writer)
+      if isExtended {
+        await mirror.wait(for: "log", toBe: "one\ntwo\n", in: store)
+      } else {
+        for name in ["b", "c"] {
+          try mirror.write(name, name)
+          await mirror.wait(for: name, in: store)
+        }
+        #expect(await store.text("t/log") == published)
+      }
+      close(writer)
+      await mirror.wait(for: "log", toBe: "one\ntwo\n", in: store)
+    }
   }
 
   @Test func `a file opened again after its close begins its grace anew`() async throws {

@@ -242,6 +242,7 @@ import Testing
     var configuration = LaneUnderTest.Configuration(interval: .milliseconds(20))
     configuration.maxWatches = 1
     configuration.openFileGrace = .zero
+    configuration.appendNames = ["*"]
     let mirror = try await LaneUnderTest(store, configuration) { tree in
       try #require(mkdir(tree + "/d", 0o755) == 0)
     }

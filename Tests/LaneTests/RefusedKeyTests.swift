@@ -1,9 +1,10 @@
+import Glibc
 import TestSupport
 import Testing
 
 @testable import S3Mirror
 
-/// Paths whose keys S3 would not take (SPEC 3: refused by name, counted, the rest goes on).
+/// Paths whose keys S3 would not take: each is refused by name, and the rest goes on.
 @Suite struct RefusedKeyTests {
   /// A path whose key under `t/` has so many bytes.
   private func path(keyBytes: Int) -> String {
@@ -11,22 +12,88 @@ import Testing
     return directories + String(repeating: "f", count: keyBytes - "t/".utf8.count - directories.utf8.count)
   }
 
-  @Test func `a key of 1,024 bytes passes, a longer one is refused by name and holds no marker back`()
+  @Test
+  func `a key of 1,024 bytes passes, a longer one is refused by name and holds its directory's markers back`()
     async throws
   {
     let store = FakeObjectStore()
     let mirror = try await LaneUnderTest(store)
     try await mirror.start()
     let (longest, tooLong) = (path(keyBytes: 1_024), path(keyBytes: 1_025))
-    for file in [longest, tooLong, "latest"] { try mirror.write(file, "text") }
+    for file in [longest, tooLong, "latest", "other/latest"] { try mirror.write(file, "text") }
     let error = await #expect(throws: MirrorError.self) { try await mirror.lane.flush() }
     #expect(error?.failures.map(\.path) == [tooLong])
     #expect(error?.failures.first?.reason == "its key would be 1025 bytes long, over S3's 1,024")
-    #expect(await store.keys == ["t/" + longest, "t/latest"])
-    // It is named once, and again when it changes.
-    try await mirror.lane.flush()
+    #expect(await store.keys == ["t/" + longest, "t/other/latest"])
+    // A flush stays a fence: what is not there is named each time.
+    await #expect(throws: MirrorError.self) { try await mirror.lane.flush() }
+    #expect(mirror.lane.status.failures.map(\.path) == [tooLong])
     let report = await mirror.finish()
-    #expect(report.failures.map(\.path) == [tooLong])
+    #expect(report.failures.map(\.path) == [tooLong, "latest"])
+    try mirror.removeDirectory()
+  }
+
+  /// Latin-1, as programs wrote names before UTF-8: `caf\xE9`.
+  private func makeUndecodable(in directory: String) throws {
+    let name: [CChar] =
+      Array((directory + "/caf").utf8CString.dropLast()) + [CChar(bitPattern: 0xE9), 0]
+    let descriptor = open(name, O_WRONLY | O_CREAT | O_CLOEXEC, 0o644)
+    try #require(descriptor >= 0)
+    close(descriptor)
+  }
+
+  @Test func `a name that is not UTF-8 fails flushes and holds markers back until it is gone`() async throws {
+    let store = FakeObjectStore()
+    let mirror = try await LaneUnderTest(store)
+    try await mirror.start()
+    try mirror.write("data", "text")
+    try makeUndecodable(in: mirror.tree)
+    try mirror.write("latest", "data")
+    for _ in 0..<2 {
+      let error = await #expect(throws: MirrorError.self) { try await mirror.lane.flush() }
+      #expect(error?.failures.map(\.path) == ["caf\\xe9"])
+      #expect(error?.failures.first?.reason == "its name is not UTF-8, so it cannot be a key")
+    }
+    #expect(await store.keys == ["t/data"])
+    #expect(mirror.lane.status.failures.map(\.path) == ["caf\\xe9"])
+    let old: [CChar] = Array((mirror.tree + "/caf").utf8CString.dropLast()) + [CChar(bitPattern: 0xE9), 0]
+    try #require(rename(old, mirror.tree + "/cafe") == 0)
+    try await mirror.settle()
+    #expect(await store.keys == ["t/cafe", "t/data", "t/latest"])
+    #expect(mirror.lane.status.failures == [])
+    let report = await mirror.finish()
+    #expect(report.failures == [])
+    try mirror.removeDirectory()
+  }
+
+  @Test func `a name that is not UTF-8 and was there at entry holds markers back too`() async throws {
+    let store = FakeObjectStore()
+    let mirror = try await LaneUnderTest(store) { tree in
+      try makeUndecodable(in: tree)
+      try #require(mkdir(tree + "/d", 0o755) == 0)
+    }
+    try mirror.write("latest", "data")
+    try mirror.write("d/latest", "data")
+    try await mirror.start()
+    #expect(await store.keys == ["t/d/latest"])
+    await #expect(throws: MirrorError.self) { try await mirror.lane.flush() }
+    let report = await mirror.finish()
+    #expect(Set(report.failures.map(\.path)) == ["caf\\xe9", "latest"])
+    try mirror.removeDirectory()
+  }
+
+  @Test func `an excluded name that is not UTF-8 is none of the mirror's`() async throws {
+    let store = FakeObjectStore()
+    var configuration = LaneUnderTest.Configuration()
+    configuration.exclude = ["caf*"]
+    let mirror = try await LaneUnderTest(store, configuration)
+    try await mirror.start()
+    try makeUndecodable(in: mirror.tree)
+    try mirror.write("latest", "data")
+    try await mirror.lane.flush()
+    #expect(await store.keys == ["t/latest"])
+    let report = await mirror.finish()
+    #expect(report.failures == [])
     try mirror.removeDirectory()
   }
 

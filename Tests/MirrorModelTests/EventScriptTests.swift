@@ -33,7 +33,8 @@ private struct ScriptRun {
     }
     let interval = script.settings["interval"] == nil ? .seconds(60) : try seconds("interval")
     let policy = UploadSchedule.Policy(
-      interval: interval, settle: try seconds("settle") ?? .seconds(1), openFileGrace: try seconds("grace"))
+      interval: interval, settle: try seconds("settle") ?? .seconds(1), openFileGrace: try seconds("grace"),
+      appendNames: try script.settings["append"].map { try AppendNames([$0]) } ?? .none)
     let capacity = script.settings["capacity"].flatMap { Int($0) } ?? DirtySet.defaultCapacity
     schedule = UploadSchedule(policy: policy, dirty: DirtySet(capacity: capacity), startingAt: start)
     // Scripts begin after the entry, unless they say when it ends.
@@ -84,7 +85,17 @@ private struct ScriptRun {
   /// `finish`, `finish keeping a b`, `finish failing a b`, `finish keeping a failing b`: what is kept or failed comes
   /// back dirty.
   private mutating func finish(_ line: EventScript.Line, at now: ContinuousClock.Instant) {
-    let halves = line.arguments.split(separator: "failing", omittingEmptySubsequences: false)
+    var service = ServiceState.unknown
+    let arguments = line.arguments.filter { word in
+      switch word {
+      case "unreachable": service = .unreachable
+      case "answering": service = .answering
+      default: return true
+      }
+      return false
+    }
+    let words = arguments.split(separator: "withholding", maxSplits: 1, omittingEmptySubsequences: false)
+    let halves = words[0].split(separator: "failing", omittingEmptySubsequences: false)
     let lists = halves.map { Set($0.filter { $0 != "keeping" }.map { RelativePath($0 == "." ? "" : $0) }) }
     let failed = lists.count > 1 ? lists[1] : []
     let paths = lists[0].union(failed)
@@ -92,7 +103,11 @@ private struct ScriptRun {
     back.entries = batch.entries.filter { paths.contains($0.key) }
     back.rescans = batch.rescans.filter { paths.contains($0.key) }
     back.goneDirectories = batch.goneDirectories.filter { paths.contains($0.key) }
-    schedule.finish(unpublished: back, failed: failed, at: now)
+    if words.count > 1 { back.withheldDeletes = Set(words[1].map { RelativePath($0) }) }
+    for path in back.withheldDeletes { back.entries[path] = nil }
+    schedule.finish(
+      unpublished: back, failed: failed, unreachable: service == .unreachable ? failed : [], service: service,
+      at: now)
   }
 
   private func describe(_ dirty: DirtySet) -> String {
@@ -113,6 +128,7 @@ private struct ScriptRun {
       return text
     } + batch.rescans.keys.sorted().map { "compare \($0)" }
       + batch.goneDirectories.keys.sorted().map { "gone \($0)" }
+      + batch.withheldDeletes.sorted().map { "withheld \($0)" }
   }
 
   private func seconds(_ duration: Duration) -> String {

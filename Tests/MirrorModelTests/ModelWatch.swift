@@ -35,7 +35,8 @@ struct ModelWatch {
       case (true, false): return .found(to)
       case (true, true): return nil
       }
-    case .directoryAppeared, .directoryDeleted, .directoryRenamed, .directoryMovedAway, .rescan, .rootLost:
+    case .undecodable, .directoryAppeared, .directoryDeleted, .directoryRenamed, .directoryMovedAway, .rescan,
+      .rootLost:
       return event
     }
   }

@@ -28,6 +28,7 @@ import Testing
     Fault("exitTimeout") { $0.exitTimeout = .seconds(Int64.max) },
     Fault("suspectWithin") { $0.suspectWithin = .seconds(-1) },
     Fault("commitLast") { $0.commitLast = ["["] },
+    Fault("appendNames") { $0.appendNames = ["["] },
   ])
   func `an option out of its range is named`(_ fault: Fault) {
     var options = Options()

@@ -160,6 +160,7 @@ extension MultipartState.Step {
       case .vanished: "fail vanished"
       case .changed: "fail changed"
       case .openForWriting: "fail openForWriting"
+      case .notAppended: "fail notAppended"
       }
     case .fail(let error): "fail \(type(of: error))"
     }

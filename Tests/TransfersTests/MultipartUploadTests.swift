@@ -144,7 +144,7 @@ import Transfers
     let writer = try FileHandle(forUpdating: fixture.url("a"))
     await #expect(throws: UploadAbandoned.openForWriting) { try await fixture.upload("a") }
     #expect(await fixture.store.calls.isEmpty)
-    #expect(try await fixture.upload("a", openFiles: .snapshot).proof == .reread)
+    #expect(try await fixture.upload("a", openFiles: .append(to: nil)).proof == .reread)
     #expect(await fixture.store.bytes("a") == Self.bytes)
     try writer.close()
   }
@@ -157,7 +157,9 @@ import Transfers
     await fixture.store.hold { [unowned fixture] call in
       if call.operation == "UploadPart", call.ordinal == 1 { try fixture.overwrite("a", [7], at: 6 << 20) }
     }
-    await #expect(throws: UploadAbandoned.changed) { try await fixture.upload("a", openFiles: .snapshot) }
+    await #expect(throws: UploadAbandoned.changed) {
+      try await fixture.upload("a", openFiles: .append(to: nil))
+    }
     #expect(await fixture.store.keys.isEmpty)
     #expect(await fixture.store.openUploads.isEmpty)
     try writer.close()
@@ -172,7 +174,9 @@ import Transfers
     await fixture.store.hold { [unowned fixture] call in
       if call.operation == "UploadPart", call.ordinal == 1 { try fixture.overwrite("a", new, at: 0) }
     }
-    await #expect(throws: UploadAbandoned.changed) { try await fixture.upload("a", openFiles: .snapshot) }
+    await #expect(throws: UploadAbandoned.changed) {
+      try await fixture.upload("a", openFiles: .append(to: nil))
+    }
     #expect(await fixture.store.keys.isEmpty)
     try writer.close()
   }

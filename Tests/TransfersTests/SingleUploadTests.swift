@@ -47,7 +47,7 @@ import Transfers
     let writer = try FileHandle(forWritingTo: fixture.url("a"))
     await #expect(throws: UploadAbandoned.openForWriting) { try await fixture.upload("a") }
     #expect(await fixture.store.keys.isEmpty)
-    let receipt = try await fixture.upload("a", openFiles: .snapshot)
+    let receipt = try await fixture.upload("a", openFiles: .append(to: nil))
     #expect(receipt.proof == .reread)
     #expect(await fixture.store.bytes("a") == pattern(1_000))
     try writer.close()

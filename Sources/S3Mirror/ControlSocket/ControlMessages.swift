@@ -89,14 +89,25 @@ package struct MirrorState: Codable, Sendable, Hashable {
     package var failedFiles: Int
     /// The first of them.
     package var failures: [ControlAnswer.PathFailure]
+    /// How many files wait because a program has them open for writing.
+    package var openFiles: Int
+    /// Those of them that have waited longest.
+    package var longestOpen: [OpenFile]
     package var withheldDeletes: Int
     /// Seconds; nil when everything is published, and while nobody knows: until the entry is over.
     package var recoveryPoint: Double?
     package var drift: Int
+
+    package struct OpenFile: Codable, Sendable, Hashable {
+      package var path: String
+      package var seconds: Double
+    }
   }
 
   /// How many failed paths are named: an outage fails everything, and the answer stays bounded.
   static let namedFailures = 100
+  /// How many files that wait for their close are named.
+  static let namedOpenFiles = 10
 }
 
 extension MirrorState.Upload {
@@ -108,6 +119,10 @@ extension MirrorState.Upload {
       publishedFiles: status.publishedFiles, publishedBytes: status.publishedBytes,
       failedFiles: status.failures.count,
       failures: status.failures.prefix(MirrorState.namedFailures).map(ControlAnswer.PathFailure.init),
+      openFiles: status.openFiles.count,
+      longestOpen: status.openFiles.prefix(MirrorState.namedOpenFiles).map {
+        .init(path: $0.path, seconds: $0.age.seconds)
+      },
       withheldDeletes: status.withheldDeletes, recoveryPoint: status.recoveryPoint?.seconds,
       drift: status.drift)
   }

@@ -31,7 +31,7 @@ struct DirectoryMarkers: Sendable {
         emptied.insert(from.parent)
       case .directoryMovedAway(let path), .deleted(let path), .renamed(from: let path, to: _):
         emptied.insert(path.parent)
-      case .created, .linked, .modified, .closed, .attributes, .found, .rescan, .rootLost: break
+      case .created, .linked, .modified, .closed, .attributes, .found, .undecodable, .rescan, .rootLost: break
       }
     }
     for directory in emptied where !directory.isRoot { added.append(.found(directory.directoryMarker)) }
@@ -129,7 +129,7 @@ extension FilePublisher {
       return .published(bytes: 0, by: .marker)
     } catch {
       journal.failed(.upload, mirror: name, path: marker, key: key, error: error)
-      return .failed(cause(of: error))
+      return .failed(cause(of: error), FailureScope(error))
     }
   }
 }

@@ -20,7 +20,15 @@ struct FilePublisher: Sendable {
     case refused(String)
     /// No whole version could be read; it stays dirty.
     case waiting(UploadAbandoned)
-    case failed(String)
+    case failed(String, FailureScope)
+  }
+
+  /// What a pass does with files that a program has open for writing.
+  enum OpenFiles: Sendable {
+    /// They stay dirty until they are closed.
+    case wait
+    /// Those of `appendNames` go as snapshots.
+    case snapshot
   }
 
   enum Way: Sendable {
@@ -41,6 +49,8 @@ struct FilePublisher: Sendable {
   let ledger: PublishedLedger
   let journal: Journal
   let activity: LaneActivity
+  /// What may go while a program has it open for writing.
+  let appendNames: AppendNames
   /// Looks once more, with a marker's bytes in hand, whether it may speak for its directory now.
   let markerGate: MarkerGate
 
@@ -49,11 +59,14 @@ struct FilePublisher: Sendable {
 
   /// - Parameters:
   ///   - entry: what the watch knows of the path; nil when a comparison found it.
-  ///   - openFiles: what to do when somebody has it open for writing.
-  func publish(_ path: RelativePath, entry: DirtyEntry?, openFiles: OpenFilePolicy) async -> Outcome {
+  ///   - openFiles: what to do with it while a program has it open for writing.
+  func publish(_ path: RelativePath, entry: DirtyEntry?, openFiles: OpenFiles) async -> Outcome {
     if path.hasTrailingSlash { return await publishMarker(path) }
     let refusal = mapping.refusal(of: path)
     do {
+      if entry?.isUndecodable == true {
+        return try root.holdsUndecodable(path) ? .refused(KeyMapping.undecodableName) : .unneeded
+      }
       // What is gone and never had an object asks for nothing.
       guard let found = try root.look(at: path) else { return refusal == nil ? .absent : .unneeded }
       if let refusal { return .refused(refusal) }
@@ -74,12 +87,19 @@ struct FilePublisher: Sendable {
       {
         return .waiting(.openForWriting)
       }
-      return try await upload(path, entry: entry, openFiles: openFiles)
+      let policy = try await policy(for: path, openFiles)
+      // Where the kernel cannot say whether a writer is there, the watch's word stands.
+      if policy == .wait, case .open = entry?.writing, let file = try root.open(path),
+        file.probeWriters() != .none
+      {
+        return .waiting(.openForWriting)
+      }
+      return try await upload(path, entry: entry, openFiles: policy)
     } catch let abandoned as UploadAbandoned {
       return abandoned == .vanished ? .absent : .waiting(abandoned)
     } catch {
       journal.failed(.upload, mirror: name, path: path, key: mapping.key(for: path), error: error)
-      return .failed(cause(of: error))
+      return .failed(cause(of: error), FailureScope(error))
     }
   }
 
@@ -93,9 +113,30 @@ struct FilePublisher: Sendable {
       path, of: root, to: key, isCloseSeen: entry?.writing == .closed, openFiles: openFiles,
       beforePublication: { try await gate.check(path) })
     ledger.note(
-      .init(stamp: receipt.stamp, etag: receipt.etag, isSnapshot: receipt.isSnapshot), for: path)
+      .init(
+        stamp: receipt.stamp, etag: receipt.etag, crc32: receipt.crc32, isSnapshot: receipt.isSnapshot),
+      for: path)
     journal.uploaded(receipt, mirror: name, path: path, key: key, took: .now - start)
     return .published(bytes: receipt.byteCount, by: receipt.isSnapshot ? .snapshot : .upload)
+  }
+
+  /// What may be done with a file while it is open: only names that are appended to may go, and only with more at their end.
+  private func policy(for path: RelativePath, _ openFiles: OpenFiles) async throws -> OpenFilePolicy {
+    guard openFiles == .snapshot, appendNames.contains(path), !markerGate.isMarker(path),
+      let file = try root.open(path), file.probeWriters() != .none
+    else { return .wait }
+    if let known = ledger.content(of: path) { return .append(to: known) }
+    do {
+      let head = try await store.send(HeadObject(key: mapping.key(for: path)))
+      return .append(
+        to: PublishedContent(
+          byteCount: head.byteCount, etag: head.etag, crc32: head.fullObjectCRC32?.base64))
+    } catch let error as S3Error where error.isNotFound {
+      return .append(to: nil)
+    } catch let error as S3Error where error.isAccessDenied {
+      // What is published cannot be known, so it is not replaced by a part of a file.
+      return .wait
+    }
   }
 
   /// Copies on the server when the file is, but for its name, the version that this run published under `origin`.
@@ -110,7 +151,7 @@ struct FilePublisher: Sendable {
       let source = CopySource(bucket: store.bucket, key: mapping.key(for: origin), ifMatch: record.etag)
       let answer = try await uploader.copy(source, of: path, stamp: stamp, to: key)
       guard let after = try root.look(at: path), after.stamp.isSameVersion(as: stamp) else { return nil }
-      ledger.note(.init(stamp: stamp, etag: answer.etag), for: path)
+      ledger.note(.init(stamp: stamp, etag: answer.etag, crc32: record.crc32), for: path)
       journal.copied(
         bytes: stamp.size, etag: answer.etag, mirror: name, path: path, key: key, took: .now - start)
       return .published(bytes: stamp.size, by: .copy)

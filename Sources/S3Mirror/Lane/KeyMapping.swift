@@ -32,6 +32,9 @@ enum KeyMapping: Sendable, Hashable {
     }
   }
 
+  /// Why a file cannot be published whose name is no text.
+  static let undecodableName = "its name is not UTF-8, so it cannot be a key"
+
   /// Why a path cannot be published, or nil if it can.
   func refusal(of path: RelativePath) -> String? {
     let bytes = key(for: path).utf8.count

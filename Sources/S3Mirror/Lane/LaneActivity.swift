@@ -44,6 +44,7 @@ final class LaneActivity: Sendable {
       state.withheldDeletes = outcome.summary.withheldDeletes
       for path in outcome.settled { state.failures[path] = nil }
       for (path, reason) in outcome.failed { state.failures[path] = reason }
+      for (path, reason) in outcome.refused { state.failures[path] = reason }
     }
   }
 }

@@ -150,8 +150,13 @@ final class LaneSchedule: Sendable {
   }
 
   func finish(_ outcome: PassOutcome) {
-    let failed = Set(outcome.failed.keys)
-    state.withLock { $0.schedule.finish(unpublished: outcome.unpublished, failed: failed, at: .now) }
+    // What is refused stays so until it has another name, so it is looked at ever less often.
+    let failed = Set(outcome.failed.keys).union(outcome.refused.keys)
+    state.withLock {
+      $0.schedule.finish(
+        unpublished: outcome.unpublished, failed: failed, unreachable: outcome.unreachable,
+        service: outcome.service, at: .now)
+    }
   }
 
   // MARK: Out
@@ -289,10 +294,24 @@ final class LaneSchedule: Sendable {
 
   var isRootLost: Bool { state.withLock { $0.schedule.dirty.isRootLost } }
 
-  /// The paths that wait, and the age of the oldest change.
-  func backlog() -> (paths: [RelativePath], recoveryPoint: Duration?) {
+  /// What is not published.
+  struct Backlog: Sendable {
+    var paths: [RelativePath]
+    /// Those of the paths that count as open for writing, and how long they have.
+    var openFiles: [(path: RelativePath, age: Duration)]
+    /// The age of the oldest change.
+    var recoveryPoint: Duration?
+  }
+
+  func backlog() -> Backlog {
     state.withLock { state in
-      (state.schedule.waiting, state.schedule.recoveryPoint(at: .now))
+      let now = ContinuousClock.now
+      return Backlog(
+        paths: state.schedule.waiting,
+        openFiles: state.schedule.dirty.entries.compactMap { path, entry in
+          if case .open(let since) = entry.writing { (path, now - since) } else { nil }
+        },
+        recoveryPoint: state.schedule.recoveryPoint(at: now))
     }
   }
 }

@@ -174,7 +174,8 @@ extension LinkedNames {
         state.withLock { state in
           for path in state.files.keys where path.isWithin(directory) { Self.forget(path, in: &state) }
         }
-      case .linked, .attributes, .directoryAppeared, .directoryDeleted, .directoryRenamed, .rescan, .rootLost:
+      case .linked, .attributes, .undecodable, .directoryAppeared, .directoryDeleted, .directoryRenamed,
+        .rescan, .rootLost:
         break
       }
     }

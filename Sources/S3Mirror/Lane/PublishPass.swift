@@ -11,6 +11,8 @@ struct PassOutcome: Sendable {
   /// Files that were there: published, or kept from being deleted.
   var met: [RelativePath] = []
   var failed: [RelativePath: String] = [:]
+  /// Those of the failed paths whose requests the service did not answer.
+  var unreachable: Set<RelativePath> = []
   /// Not published though nothing failed, and why.
   var waiting: [RelativePath: String] = [:]
   /// What can never be published: no key, or beyond S3's limits.
@@ -21,6 +23,12 @@ struct PassOutcome: Sendable {
   var skipped = 0
   /// Objects under keys that had none, as far as that is sure: what the delete bound may count on.
   var created = 0
+
+  /// What the pass learned of the service.
+  var service: ServiceState {
+    if summary.published > 0 || summary.deleted > 0 { return .answering }
+    return unreachable.isEmpty ? .unknown : .unreachable
+  }
 
   /// Why deletes that are only inferred must wait; nil when everything is published.
   var reasonToWithholdDeletes: WithheldReason? {
@@ -33,11 +41,22 @@ struct PassOutcome: Sendable {
     settled.append(path)
     unpublished.entries[path] = nil
     if waiting.removeValue(forKey: path) != nil { summary.waiting -= 1 }
+    unreachable.remove(path)
     if failed.removeValue(forKey: path) != nil { summary.failures.removeAll { $0.path == path.string } }
   }
 
-  mutating func fail(_ path: RelativePath, because reason: String) {
+  mutating func fail(_ path: RelativePath, because reason: String, _ scope: FailureScope = .path) {
+    if scope == .service { unreachable.insert(path) }
     if failed.updateValue(reason, forKey: path) == nil {
+      summary.failures.append(.init(path: path.string, reason: reason))
+    }
+  }
+
+  /// Notes what can never be published under its name. It stays dirty, so that markers and flushes keep being told of it
+  /// until it has gone or has another name.
+  mutating func refuse(_ path: RelativePath, because reason: String, _ entry: DirtyEntry?) {
+    unpublished.entries[path] = entry
+    if refused.updateValue(reason, forKey: path) == nil {
       summary.failures.append(.init(path: path.string, reason: reason))
     }
   }
@@ -53,8 +72,9 @@ struct PublishPass: Sendable {
   let commitOrder: CommitOrder
   /// Nil where nothing may be deleted.
   var remover: RemoteRemover?
+  var removal = Removal.everything
   let filter: PathFilter
-  let openFiles: OpenFilePolicy
+  let openFiles: FilePublisher.OpenFiles
   /// Files under way at one time: more than slots, so that reading and sending overlap.
   let width: Int
   /// How many objects lie under the prefix, as far as is known.
@@ -63,7 +83,14 @@ struct PublishPass: Sendable {
   let originsElsewhere: @Sendable () async -> Set<RelativePath>
   var snapshots = Snapshots.ofAll
 
-  /// Which files may go as snapshots while somebody has them open for writing.
+  /// Which objects without a file go.
+  enum Removal: Sendable {
+    case everything
+    /// Those that this run published under a name that a rename has left: their content is there under the new name.
+    case moves
+  }
+
+  /// Which files of the publisher's `appendNames` may go as snapshots while a program has them open for writing.
   enum Snapshots: Sendable {
     case ofAll
     /// Those that waited for their close as long as `openFileGrace`; the others begin to wait.
@@ -109,7 +136,7 @@ struct PublishPass: Sendable {
       ? "it waits until its data can be compared" : "it waits for \(obstacle), which is not published"
   }
 
-  private func policy(for entry: DirtyEntry?) -> OpenFilePolicy {
+  private func policy(for entry: DirtyEntry?) -> FilePublisher.OpenFiles {
     guard openFiles == .snapshot, snapshots == .afterGrace else { return openFiles }
     // A batch holds open entries only when their grace is over.
     if case .open = entry?.writing { return .snapshot }
@@ -145,16 +172,14 @@ struct PublishPass: Sendable {
     case .unneeded:
       outcome.settle(path)
     case .refused(let reason):
-      if outcome.refused.updateValue(reason, forKey: path) == nil {
-        outcome.summary.failures.append(.init(path: path.string, reason: reason))
-      }
+      outcome.refuse(path, because: reason, entry)
     case .waiting(let reason):
       outcome.wait(path, because: "\(reason), so no whole version could be read")
       outcome.unpublished.entries[path] = entry
       // Opened after its last close, or before the watch began, or under another name: its grace begins now.
       if reason == .openForWriting { outcome.unpublished.entries[path]?.noteFoundOpen(at: .now) }
-    case .failed(let reason):
-      outcome.fail(path, because: reason)
+    case .failed(let reason, let scope):
+      outcome.fail(path, because: reason, scope)
       outcome.unpublished.entries[path] = entry
     }
   }
@@ -173,11 +198,26 @@ struct PublishPass: Sendable {
       postpone(absent, of: batch, in: &outcome)
       return
     }
-    guard !absent.isEmpty || !batch.goneDirectories.isEmpty else { return }
+    guard !absent.isEmpty || !batch.goneDirectories.isEmpty || !batch.withheldDeletes.isEmpty else { return }
+    // A renamed file's old object stays until the new one is there.
+    let kept = outcome.unpublished.entries.values.compactMap(\.origin)
+    let origins = batch.origins(await originsElsewhere().union(kept), absent: absent)
+    let published = Set(outcome.met)
+    let moved = Set(batch.entries.compactMap { path, entry in published.contains(path) ? entry.origin : nil })
+    var absent = absent
+    var batch = batch
+    if removal == .moves {
+      let (left, gone) = absent.partitioned {
+        (moved.contains($0) || origins.contains($0)) && remover.ledger.isPublished($0)
+      }
+      for path in gone { outcome.settle(path) }
+      absent = left
+      batch.goneDirectories = [:]
+      batch.withheldDeletes = []
+    }
     // What an old marker on S3 may name stays until the marker's new version is there.
     let markers = deferred.union(outcome.unpublished.entries.keys).filter(commitOrder.isMarker)
     let isNamed = { (path: RelativePath) in markers.contains { path.isWithin($0.parent) && path != $0 } }
-    let kept = outcome.unpublished.entries.values.compactMap(\.origin)
     var (waiting, candidates) = absent.partitioned(by: isNamed)
     let alone = Set(absent)
     var listed: [RelativePath: String] = [:]
@@ -193,18 +233,14 @@ struct PublishPass: Sendable {
           listedSince[path] = since
         }
       } catch {
-        outcome.failed[directory] = cause(of: error)
         outcome.unpublished.goneDirectories[directory] = since
-        outcome.summary.failures.append(.init(path: directory.string, reason: cause(of: error)))
+        outcome.fail(directory, because: cause(of: error), FailureScope(error))
       }
     }
-    // A renamed file's old object stays until the new one is there.
-    let origins = batch.origins(await originsElsewhere().union(kept), absent: absent)
     let (needed, ready) = candidates.partitioned(by: origins.contains)
     waiting += absent.filter(origins.contains)
     for path in waiting {
-      outcome.unpublished.entries[path] = batch.entries[path]
-      outcome.unpublished.entries[path]?.isKeptForHeir = origins.contains(path)
+      comeBack(path, of: batch, in: &outcome) { $0.isKeptForHeir = origins.contains(path) }
     }
     for path in needed where outcome.unpublished.entries[path] == nil {
       guard let since = listedSince[path] else { continue }
@@ -212,30 +248,46 @@ struct PublishPass: Sendable {
       entry.isKeptForHeir = true
       outcome.unpublished.entries[path] = entry
     }
-    let published = Set(outcome.settled)
-    let moved = Set(
-      batch.entries.compactMap { path, entry in published.contains(path) ? entry.renamedFrom : nil })
+    let (held, free) = Array(batch.withheldDeletes.subtracting(candidates))
+      .partitioned { isNamed($0) || origins.contains($0) }
+    outcome.unpublished.withheldDeletes.formUnion(held)
     let removal = await remover.remove(
-      ready, of: objectCount + outcome.created, moved: moved, listed: listed)
+      ready + free, of: objectCount + outcome.created, moved: moved, listed: listed,
+      known: batch.withheldDeletes)
     note(removal, batch: batch, in: &outcome)
   }
 
+  /// Brings back a path of which nothing is left to be done but the delete.
+  private func comeBack(
+    _ path: RelativePath, of batch: DirtySet.Batch, in outcome: inout PassOutcome,
+    _ change: (inout DirtyEntry) -> Void = { _ in }
+  ) {
+    guard var entry = batch.entries[path] else { return }
+    entry.isGone = true
+    change(&entry)
+    outcome.unpublished.entries[path] = entry
+  }
+
   private func postpone(_ absent: [RelativePath], of batch: DirtySet.Batch, in outcome: inout PassOutcome) {
-    for path in absent { outcome.unpublished.entries[path] = batch.entries[path] }
+    for path in absent { comeBack(path, of: batch, in: &outcome) }
     outcome.unpublished.goneDirectories = batch.goneDirectories
+    outcome.unpublished.withheldDeletes = batch.withheldDeletes
   }
 
   private func note(
     _ removal: RemoteRemover.Outcome, batch: DirtySet.Batch, in outcome: inout PassOutcome
   ) {
-    outcome.settled += removal.deleted
+    outcome.settled += removal.deleted + removal.needless
     outcome.met += removal.kept
     outcome.summary.deleted += removal.deleted.count
-    for (path, reason) in removal.withheld { outcome.withhold(path, reason) }
+    for (path, reason) in removal.withheld {
+      outcome.withhold(path, reason)
+      outcome.unpublished.withheldDeletes.insert(path)
+    }
     for (path, reason) in removal.failed {
-      outcome.failed[path] = reason
-      outcome.summary.failures.append(.init(path: path.string, reason: reason))
-      if let entry = batch.entries[path] { outcome.unpublished.entries[path] = entry }
+      outcome.fail(path, because: reason, removal.unreachable.contains(path) ? .service : .path)
+      comeBack(path, of: batch, in: &outcome)
+      if batch.withheldDeletes.contains(path) { outcome.unpublished.withheldDeletes.insert(path) }
       for (directory, since) in batch.goneDirectories where path.isWithin(directory) {
         outcome.unpublished.goneDirectories[directory] = since
       }

@@ -1,14 +1,25 @@
 import MirrorModel
 import Synchronization
+import Transfers
 
 /// What this run published under each path: lets a rename be a copy on the server and a suspect be cleared
 /// without reading. It decides nothing about what is on S3, and forgetting it costs only time.
 final class PublishedLedger: Sendable {
   struct Record: Sendable, Hashable {
+    enum Source: Sendable, Hashable {
+      /// This run made the object.
+      case published
+      /// The object was there, and a comparison found it equal.
+      case compared
+    }
+
     var stamp: FileStamp
     var etag: String
+    /// Base64 of the object's CRC-32, where this run has computed it.
+    var crc32: String?
     /// Somebody had the file open for writing, so that its stamp vouches for nothing.
     var isSnapshot = false
+    var source = Source.published
   }
 
   /// About 200 bytes a record: 20 MB at the most.
@@ -32,6 +43,18 @@ final class PublishedLedger: Sendable {
   /// What this run last published there, whatever became of the file.
   func etag(of path: RelativePath) -> String? {
     records.withLock { $0[path]?.etag }
+  }
+
+  /// Whether this run made the object that was last known there.
+  func isPublished(_ path: RelativePath) -> Bool {
+    records.withLock { $0[path]?.source == .published }
+  }
+
+  /// What lies on S3 under the path as far as this run knows.
+  func content(of path: RelativePath) -> PublishedContent? {
+    records.withLock { $0[path] }.map {
+      PublishedContent(byteCount: $0.stamp.size, etag: $0.etag, crc32: $0.crc32)
+    }
   }
 
   /// The names under which files were published. Looks through all: for files with several links, which are few.

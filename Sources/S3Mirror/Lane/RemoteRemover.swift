@@ -11,8 +11,12 @@ struct RemoteRemover: Sendable {
     var deleted: [RelativePath] = []
     /// What is there, after all.
     var kept: [RelativePath] = []
+    /// What has no object, so that nothing was to be deleted.
+    var needless: [RelativePath] = []
     var withheld: [RelativePath: WithheldReason] = [:]
     var failed: [RelativePath: String] = [:]
+    /// Those of the failed paths whose requests the service did not answer.
+    var unreachable: Set<RelativePath> = []
   }
 
   /// DeleteObjects takes at most this many keys (Amazon S3 API reference, DeleteObjects).
@@ -35,9 +39,10 @@ struct RemoteRemover: Sendable {
   ///   - moved: paths whose content is on S3 under its new name: their deletes lose nothing, so the bound does not
   ///     count them.
   ///   - listed: ETags that a listing told, for the condition.
+  ///   - known: paths that are known to have objects.
   func remove(
     _ candidates: [RelativePath], of objectCount: Int, moved: Set<RelativePath> = [],
-    listed: [RelativePath: String] = [:]
+    listed: [RelativePath: String] = [:], known: Set<RelativePath> = []
   ) async -> Outcome {
     var outcome = Outcome()
     guard !candidates.isEmpty else { return outcome }
@@ -46,12 +51,16 @@ struct RemoteRemover: Sendable {
       return outcome
     }
     var absent = stillAbsent(candidates, noting: &outcome)
-    let lost = absent.filter { !moved.contains($0) }
-    if case .withheld(let reason) = DeleteGuard.judge(
-      deletes: lost.count, of: max(objectCount, absent.count), bound: bound)
-    {
-      for path in lost { outcome.withheld[path] = reason }
-      absent.removeAll { !moved.contains($0) }
+    var lost = Set(absent.filter { !moved.contains($0) && !isFree($0) })
+    if case .withheld = judge(lost.count, of: max(objectCount, absent.count)) {
+      let needless = await withoutObject(lost, known: known.union(listed.keys))
+      outcome.needless = Array(needless)
+      absent.removeAll(where: needless.contains)
+      lost.subtract(needless)
+      if case .withheld(let reason) = judge(lost.count, of: max(objectCount, absent.count)) {
+        for path in lost { outcome.withheld[path] = reason }
+        absent.removeAll(where: lost.contains)
+      }
     }
     let (markers, others) = absent.partitioned { commitOrder?.isMarker($0) ?? false }
     // From the top down: a marker further up speaks for those below it.
@@ -70,6 +79,39 @@ struct RemoteRemover: Sendable {
     }
     await removeAll(free, listed: listed, noting: &outcome)
     return outcome
+  }
+
+  private func judge(_ deletes: Int, of objectCount: Int) -> DeleteGuard.Verdict {
+    DeleteGuard.judge(deletes: deletes, of: objectCount, bound: bound)
+  }
+
+  /// Whether the standard bound says nothing of the path: while the root stands, a run may delete what it has published
+  /// itself. A number that the user gave holds for everything.
+  private func isFree(_ path: RelativePath) -> Bool {
+    bound == .standard && ledger.isPublished(path)
+  }
+
+  /// The paths that have no object. Names that came and went before they were published count for nothing, and which
+  /// those are matters only where the bound would be exceeded: it costs a listing.
+  private func withoutObject(_ paths: Set<RelativePath>, known: Set<RelativePath>) async -> Set<RelativePath>
+  {
+    var missing = paths.subtracting(known)
+    guard let first = missing.first else { return [] }
+    var common = first.parent
+    for path in missing { while !path.isWithin(common) { common = common.parent } }
+    let prefix = common.isRoot ? mapping.listingPrefix : mapping.key(for: common) + "/"
+    do {
+      try await Listing(store: store, prefix: prefix).forEachPage { page in
+        for object in page.content.objects {
+          if let path = mapping.path(forKey: object.key) { missing.remove(path) }
+        }
+        return !missing.isEmpty
+      }
+      return missing
+    } catch {
+      // What cannot be listed may be there.
+      return []
+    }
   }
 
   private func removeAll(
@@ -189,6 +231,7 @@ struct RemoteRemover: Sendable {
       }
     }
     outcome.failed[target.path] = cause(of: error)
+    if FailureScope(error) == .service { outcome.unreachable.insert(target.path) }
     journal.failed(.delete, mirror: name, path: target.path, key: target.key, error: error)
   }
 

@@ -59,7 +59,7 @@ extension UploadLane {
     var last = batch
     var surveys: [Survey] = []
     var unlisted: [RelativePath: RescanReason] = [:]
-    var reasons: [RelativePath: String] = [:]
+    var reasons: [RelativePath: any Error] = [:]
     let polled = batch.rescans.filter(\.value.isStanding).map(\.key)
     let markers = Set(batch.entries.keys).union(polled).filter { isMarker($0, within: polled) }
     await polledMarkers.look(at: markers, in: root)
@@ -77,7 +77,7 @@ extension UploadLane {
         last.entries.merge(markers.entries) { watched, _ in watched }
       } catch {
         unlisted[directory] = reason
-        reasons[directory] = cause(of: error)
+        reasons[directory] = error
       }
     }
     let closed = links.complete(
@@ -89,9 +89,8 @@ extension UploadLane {
     for survey in surveys { note(survey, in: &outcome) }
     if !batch.rescans.isEmpty || !outcome.withheld.isEmpty { state.withLock { $0.mayHoldExtras = true } }
     outcome.unpublished.rescans = unlisted
-    for (directory, reason) in reasons {
-      outcome.failed[directory] = reason
-      outcome.summary.failures.append(.init(path: directory.description, reason: reason))
+    for (directory, error) in reasons {
+      outcome.fail(directory, because: cause(of: error), FailureScope(error))
     }
     tellOfFreshLinks()
     finish(&outcome, since: start, requestsBefore)
@@ -120,13 +119,14 @@ extension UploadLane {
     }
   }
 
-  func publishPass(openFiles: OpenFilePolicy, deletes: Deletes, markers: MarkerGate.Strictness)
+  func publishPass(openFiles: FilePublisher.OpenFiles, deletes: Deletes, markers: MarkerGate.Strictness)
     -> PublishPass
   {
-    PublishPass(
+    let mayRemove = settings.delete || settings.renames == .move
+    return PublishPass(
       publisher: publisher(markers), commitOrder: settings.commitOrder,
-      remover: deletes == .watched && settings.delete && place.isThatOfEntry ? remover : nil,
-      filter: settings.filter,
+      remover: deletes == .watched && mayRemove && place.isThatOfEntry ? remover : nil,
+      removal: settings.delete ? .everything : .moves, filter: settings.filter,
       openFiles: openFiles, width: settings.width, objectCount: state.withLock { $0.objectCount },
       originsElsewhere: { [place, schedule] in
         // What is gone may have been renamed since the batch was taken.
@@ -166,6 +166,10 @@ extension UploadLane {
       }
     }
     markers.entries.merge(found.entries) { first, _ in first }
+    let now = ContinuousClock.now
+    for path in findings.survey.undecodable {
+      outcome.refuse(path, because: KeyMapping.undecodableName, .undecodable(at: now))
+    }
     return findings
   }
 
@@ -181,10 +185,11 @@ extension UploadLane {
 
   func note(_ survey: Survey, in outcome: inout PassOutcome) {
     outcome.skipped += survey.skipped
-    outcome.summary.failures += survey.localFailures
+    outcome.summary.failures += survey.unreadableFailures
   }
 
   func conclude(_ outcome: PassOutcome) {
+    let withheldBefore = activity.snapshot.withheldDeletes
     activity.note(outcome)
     state.withLock { state in
       state.objectCount = max(0, state.objectCount + outcome.created - outcome.summary.deleted)
@@ -193,6 +198,8 @@ extension UploadLane {
       state.report.deleted += outcome.summary.deleted
       state.report.skipped = max(state.report.skipped, outcome.skipped)
     }
+    // Deletes that are withheld still are looked at by each tick, and reported when their number changes.
+    if outcome.summary.isIdle, outcome.summary.withheldDeletes == withheldBefore { return }
     journal.passed(outcome.summary)
   }
 

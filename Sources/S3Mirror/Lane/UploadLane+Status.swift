@@ -22,6 +22,9 @@ extension UploadLane {
       failures: doing.failures.sorted { $0.key < $1.key }.map {
         .init(path: $0.key.string, reason: $0.value)
       },
+      openFiles: backlog.openFiles.sorted { ($1.age, $0.path) < ($0.age, $1.path) }.map {
+        .init(path: $0.path.string, age: $0.age)
+      },
       withheldDeletes: doing.withheldDeletes, recoveryPoint: backlog.recoveryPoint, drift: doing.drift)
   }
 }

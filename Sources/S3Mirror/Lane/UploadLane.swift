@@ -21,6 +21,7 @@ final class UploadLane: Sendable {
     var comparison: Comparison
     var bound: DeleteBound
     var deleteCondition = Options.DeleteCondition.none
+    var renames = Options.Renames.move
     var emptyDirectories = Options.EmptyDirectories.skip
     /// Files under way at one time.
     var width: Int
@@ -229,6 +230,7 @@ final class UploadLane: Sendable {
     FilePublisher(
       name: settings.name, root: root, filter: settings.filter, mapping: settings.mapping, store: store,
       uploader: uploader, ledger: ledger, journal: journal, activity: activity,
+      appendNames: settings.policy.appendNames,
       markerGate: MarkerGate(
         order: settings.commitOrder, strictness: strictness, schedule: schedule,
         fence: { [place] in await place.fence() }, polled: polledMarkers, links: links, root: root))

@@ -37,7 +37,7 @@ struct ContentComparison: Sendable {
     let check = PublicationCheck(root: root, path: path, file: file, isCloseSeen: false, stamps: stamps)
     guard try await isSame(file, as: remote) else { return false }
     if policy != .checksum, try check.stampStandsForContent() {
-      ledger.note(.init(stamp: stamp, etag: remote.etag), for: path)
+      ledger.note(.init(stamp: stamp, etag: remote.etag, source: .compared), for: path)
     }
     return true
   }

@@ -10,8 +10,8 @@ struct Survey: Sendable {
   var remoteObjects = 0
   /// Parts that could not be read, with the reason: nothing below them is deleted.
   var unreadable: [RelativePath: String] = [:]
-  /// Names that are no UTF-8 and so cannot be keys, as printable text.
-  var undecodable: [String] = []
+  /// Names that are not UTF-8 and so cannot be keys, as `RelativePath.escaping` writes them.
+  var undecodable: [RelativePath] = []
   var skipped = 0
   /// Keys without a safe place here. They are left alone.
   var refused: [UnsafeKey] = []
@@ -56,8 +56,12 @@ struct Survey: Sendable {
 
   /// What cannot be published, or not be seen whole.
   var localFailures: [MirrorError.Failure] {
+    unreadableFailures + undecodable.map { .init(path: $0.string, reason: KeyMapping.undecodableName) }
+  }
+
+  /// What cannot be seen whole.
+  var unreadableFailures: [MirrorError.Failure] {
     unreadable.sorted { $0.key < $1.key }.map { .init(path: $0.key.description, reason: $0.value) }
-      + undecodable.map { .init(path: $0, reason: "its name is not UTF-8, so it cannot be a key") }
   }
 
   /// Objects that no file here can stand for.

@@ -181,7 +181,7 @@ struct TreeMerge {
       case .unreadable(let path, let error):
         survey.unreadable[path] = String(describing: error)
       case .notUTF8(let directory, let name):
-        survey.undecodable.append("\(directory)/\(String(decoding: name, as: UTF8.self))")
+        survey.undecodable.append(directory.appending(RelativePath.escaping(name).string))
       }
     }
     return nil

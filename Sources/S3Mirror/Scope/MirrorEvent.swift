@@ -57,6 +57,11 @@ public struct PassSummary: Sendable, Hashable {
     self.number = number
   }
 
+  /// Whether it did nothing and left nothing to be done but deletes that are withheld.
+  var isIdle: Bool {
+    published == 0 && deleted == 0 && waiting == 0 && failures.isEmpty && requests.isEmpty
+  }
+
   /// All requests of the pass.
   public var requestCount: Int { requests.values.reduce(0, +) }
 }
@@ -72,10 +77,20 @@ public struct UploadStatus: Sendable, Hashable {
   public var publishedBytes: Int64
   /// Paths whose last attempt failed, with the reason.
   public var failures: [MirrorError.Failure]
+  /// Files that wait because a program has them open for writing, those that have waited longest first.
+  public var openFiles: [OpenFile] = []
   public var withheldDeletes: Int
   /// The age of the oldest change that is not published: what a crash now would cost. Nil when everything is.
   public var recoveryPoint: Duration?
   /// Paths that audits, and the exit's comparison, found different from S3 though no event had told so. Above zero it
   /// is a bug, or somebody else writes under the prefix.
   public var drift = 0
+
+  /// A file that is not published before it is closed.
+  public struct OpenFile: Sendable, Hashable {
+    /// Relative to the upload's root.
+    public var path: String
+    /// How long it has been open for writing, as far as it was seen.
+    public var age: Duration
+  }
 }

@@ -67,11 +67,14 @@ extension MirrorScope {
     let markers = try options.commitLast.map { try GlobPattern($0) }
     var settings = UploadLane.Settings(
       name: registration.name, mapping: place.mapping,
-      policy: .init(interval: spec.interval, settle: options.settle, openFileGrace: options.openFileGrace),
+      policy: .init(
+        interval: spec.interval, settle: options.settle, openFileGrace: options.openFileGrace,
+        appendNames: try AppendNames(options.appendNames)),
       delete: spec.delete, filter: place.filter, symlinks: options.symlinks.policy,
       commitOrder: CommitOrder { path in markers.contains { $0.matches(path) } },
       comparison: options.comparison, bound: options.maxDelete.bound,
       deleteCondition: options.deleteCondition, width: options.filesUnderWay)
+    settings.renames = options.renames
     settings.auditInterval = options.auditInterval
     // The key of one file is no directory's.
     if case .tree = place.mapping { settings.emptyDirectories = options.emptyDirectories }

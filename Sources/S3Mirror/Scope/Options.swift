@@ -33,8 +33,13 @@ public struct Options: Sendable {
   /// How long a change must be quiet where the interval is zero, and the gap between the two reads of a snapshot.
   /// Default 1 second.
   public var settle: Duration
-  /// How long a file with an unclosed write waits for its close before it goes as a snapshot. Default: one interval.
+  /// How long a file of ``appendNames`` with an unclosed write waits for its close before it goes as a snapshot. Default: one
+  /// interval.
   public var openFileGrace: Duration?
+  /// Names of files that are only appended to. Such a file may be published while a program has it open for writing, and
+  /// only with more at its end than S3 has. Every other file waits for its close, however long, because a prefix of a
+  /// checkpoint is half a checkpoint. Default ``defaultAppendNames``.
+  public var appendNames: [String]
   /// Time from audit to audit: a comparison of everything that should find nothing. Default one day; nil makes none.
   public var auditInterval: Duration?
   /// How equal sizes are looked at by a reconciliation. Default ``Compare-swift.enum/standard``.
@@ -44,6 +49,8 @@ public struct Options: Sendable {
   public var suspectWithin: Duration
   /// How many objects one batch of deletes may remove. Default ``MaxDelete-swift.enum/standard``.
   public var maxDelete: MaxDelete
+  /// What becomes of the object under a name that a rename has left. Default ``Renames-swift.enum/move``.
+  public var renames: Renames
   /// When an object that is to be deleted goes. Default ``DeleteCondition-swift.enum/none``.
   public var deleteCondition: DeleteCondition
   /// Names published only after everything else in their directory. Default ``defaultCommitLast``.
@@ -125,6 +132,14 @@ public struct Options: Sendable {
     case ifMatch
   }
 
+  public enum Renames: String, Sendable, Hashable, CaseIterable {
+    /// What this run published there goes once the new name is there, whatever `delete` says: otherwise every temporary
+    /// name that a program renames would stay beside the final one.
+    case move
+    /// It stays, unless `delete` removes it.
+    case copy
+  }
+
   public enum Symlinks: String, Sendable, Hashable, CaseIterable {
     /// Left out and counted.
     case skip
@@ -145,6 +160,9 @@ public struct Options: Sendable {
     "commit_success.txt", "_SUCCESS", "DONE", "latest_checkpointed_iteration.txt",
   ]
 
+  /// Logs, tables, TensorBoard's event files, W&B's run files, and the streams of launchers.
+  public static let defaultAppendNames = AppendNames.standardPatterns
+
   public init(
     cacheRoot: String = "~/.cache/positronic/s3/", showProgress: Bool = true, maxWorkers: Int = 10
   ) {
@@ -162,10 +180,12 @@ public struct Options: Sendable {
     exitTimeout = nil
     settle = .seconds(1)
     openFileGrace = nil
+    appendNames = Self.defaultAppendNames
     auditInterval = .seconds(86_400)
     compare = .standard
     suspectWithin = .nanoseconds(Comparison.defaultSuspicionWindow)
     maxDelete = .standard
+    renames = .move
     deleteCondition = .none
     commitLast = Self.defaultCommitLast
     symlinks = .skip
@@ -225,10 +245,12 @@ extension Options {
         throw MirrorError(.invalid, "\(name) is \(time); it may be from nothing to ten years")
       }
     }
-    do {
-      for pattern in commitLast { _ = try GlobPattern(pattern) }
-    } catch {
-      throw MirrorError(.invalid, "commitLast: \(error)")
+    for (name, patterns) in [("commitLast", commitLast), ("appendNames", appendNames)] {
+      do {
+        for pattern in patterns { _ = try GlobPattern(pattern) }
+      } catch {
+        throw MirrorError(.invalid, "\(name): \(error)")
+      }
     }
   }
 }

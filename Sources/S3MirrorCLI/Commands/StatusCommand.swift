@@ -14,7 +14,7 @@ struct StatusCommand: AsyncParsableCommand {
 
   @Flag(
     help:
-      "Print a JSON line a mirror: mirror, pid, phase, uploads (name, remote, local, waitingFiles, waitingBytes, inFlightFiles, inFlightBytes, publishedFiles, publishedBytes, failedFiles, failures, withheldDeletes, recoveryPoint, drift)."
+      "Print a JSON line a mirror: mirror, pid, phase, uploads (name, remote, local, waitingFiles, waitingBytes, inFlightFiles, inFlightBytes, publishedFiles, publishedBytes, failedFiles, failures, openFiles, longestOpen (path, seconds), withheldDeletes, recoveryPoint, drift)."
   )
   var json = false
 
@@ -56,7 +56,7 @@ enum StatusTable {
       zip(row, widths).map { text, width in text + String(repeating: " ", count: width - text.count) }
         .joined(separator: "  ").trimmingSuffix { $0 == " " }
     }
-    return table + states.flatMap { state in state.uploads.flatMap { failures(of: $0) } }
+    return table + states.flatMap { state in state.uploads.flatMap { failures(of: $0) + openFiles(of: $0) } }
   }
 
   private static func cells(_ upload: MirrorState.Upload, in phase: MirrorState.Phase) -> [String] {
@@ -76,6 +76,13 @@ enum StatusTable {
         ? ["\(upload.name): comparisons found \(upload.drift) changes that no event had told of"] : [])
   }
 
+  private static func openFiles(of upload: MirrorState.Upload) -> [String] {
+    let more = upload.openFiles - upload.longestOpen.count
+    return upload.longestOpen.map {
+      "\(upload.name): waits for its close, open for writing for \(age($0.seconds)): \($0.path)"
+    } + (more > 0 ? ["\(upload.name): and \(more) more open files"] : [])
+  }
+
   private static func amount(_ files: Int, _ bytes: Int64) -> String {
     files == 0 ? "0" : "\(files) (\(ByteCount(bytes)))"
   }
@@ -84,6 +91,10 @@ enum StatusTable {
   /// seconds say nothing.
   private static func age(_ seconds: Double?, in phase: MirrorState.Phase) -> String {
     guard let seconds else { return phase == .entering ? "unknown" : "0 s" }
+    return age(seconds)
+  }
+
+  private static func age(_ seconds: Double) -> String {
     let whole = Int(min(seconds, 1e9))
     if whole < 120 { return "\(whole) s" }
     return whole < 7200 ? "\(whole / 60) min" : "\(whole / 3600) h \(whole / 60 % 60) min"

@@ -1,0 +1,201 @@
+import Glibc
+import HTTPTransport
+import MirrorModel
+import S3Client
+import TestSupport
+import Testing
+
+@testable import S3Mirror
+
+/// What the bound on deletes counts, and what becomes of what it withholds.
+@Suite struct DeleteBoundTests {
+  private func lane(
+    _ store: FakeObjectStore, delete: Bool = true, interval: Duration? = nil,
+    prepare: (String) throws -> Void = { _ in }
+  ) async throws -> LaneUnderTest {
+    var configuration = LaneUnderTest.Configuration(interval: interval)
+    configuration.bound = .standard
+    configuration.delete = delete
+    let mirror = try await LaneUnderTest(store, configuration, prepare: prepare)
+    try await mirror.start()
+    return mirror
+  }
+
+  private func write(_ text: String, to path: String) throws {
+    let descriptor = open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0o644)
+    try #require(descriptor >= 0)
+    defer { close(descriptor) }
+    try #require(Glibc.write(descriptor, text, text.utf8.count) == text.utf8.count)
+  }
+
+  /// Twenty files of an earlier run, on S3 as they are here.
+  private func earlierFiles(_ store: FakeObjectStore) async throws -> LaneUnderTest {
+    for index in 0..<20 {
+      _ = try await store.send(PutObject(key: "t/old\(index)", body: BytesBody(Array("old".utf8))))
+    }
+    return try await lane(store) { tree in
+      for index in 0..<20 { try write("old", to: tree + "/old\(index)") }
+    }
+  }
+
+  @Test func `names that never had an object count for nothing`() async throws {
+    let store = FakeObjectStore()
+    let mirror = try await earlierFiles(store)
+    try mirror.remove("old0")
+    // Of files that this run never published, as after events that were lost.
+    mirror.lane.schedule.note((0..<50).map { .deleted(RelativePath("phantom\($0)")) })
+    try await mirror.lane.flush()
+    #expect(mirror.lane.status.withheldDeletes == 0)
+    #expect(await store.keys.count == 19)
+    let report = await mirror.finish()
+    #expect(report.withheldDeletes == 0)
+    try mirror.removeDirectory()
+  }
+
+  @Test func `what is withheld goes with a later pass in which the bound allows it`() async throws {
+    let store = FakeObjectStore()
+    let mirror = try await earlierFiles(store)
+    for index in 0..<15 { try mirror.remove("old\(index)") }
+    try await mirror.lane.flush()
+    #expect(mirror.lane.status.withheldDeletes == 15)
+    #expect(await store.keys.count == 20)
+    for index in 0..<20 { try mirror.write("new\(index)", "new") }
+    try await mirror.lane.flush()
+    #expect(mirror.lane.status.withheldDeletes == 0)
+    #expect(await store.keys.count == 25)
+    let report = await mirror.finish()
+    #expect(report.withheldDeletes == 0)
+    try mirror.removeDirectory()
+  }
+
+  @Test func `a name that is withheld and written again is kept`() async throws {
+    let store = FakeObjectStore()
+    let mirror = try await earlierFiles(store)
+    for index in 0..<15 { try mirror.remove("old\(index)") }
+    try await mirror.lane.flush()
+    try mirror.write("old0", "again")
+    try await mirror.lane.flush()
+    #expect(mirror.lane.status.withheldDeletes == 14)
+    #expect(await store.text("t/old0") == "again")
+    await mirror.finish()
+    try mirror.removeDirectory()
+  }
+
+  /// A rotation of everything but the newest, as training programs make it.
+  @Test func `a run may delete all that it has published itself`() async throws {
+    let store = FakeObjectStore()
+    let mirror = try await lane(store)
+    for index in 0..<30 { try mirror.write("step-1/f\(index)", "one") }
+    try mirror.write("step-2", "two")
+    try await mirror.lane.flush()
+    for index in 0..<30 { try mirror.remove("step-1/f\(index)") }
+    try mirror.remove("step-1")
+    try await mirror.lane.flush()
+    #expect(await store.keys == ["t/step-2"])
+    let report = await mirror.finish()
+    #expect(report.withheldDeletes == 0)
+    try mirror.removeDirectory()
+  }
+
+  @Test func `a bound that the user gave holds for what the run has published too`() async throws {
+    let store = FakeObjectStore()
+    var configuration = LaneUnderTest.Configuration()
+    configuration.bound = .limit(1)
+    let mirror = try await LaneUnderTest(store, configuration)
+    try await mirror.start()
+    for name in ["a", "b", "c"] { try mirror.write(name, name) }
+    try await mirror.lane.flush()
+    for name in ["a", "b"] { try mirror.remove(name) }
+    try await mirror.lane.flush()
+    #expect(mirror.lane.status.withheldDeletes == 2)
+    #expect(await store.keys == ["t/a", "t/b", "t/c"])
+    await mirror.finish()
+    try mirror.removeDirectory()
+  }
+
+  // MARK: Renames without deletes
+
+  @Test func `a rename takes along what this run published, though nothing is to be deleted`() async throws {
+    let store = FakeObjectStore()
+    let mirror = try await lane(store, delete: false)
+    try mirror.write("model.tmp", "model")
+    try mirror.write("gone", "stays on S3")
+    try await mirror.lane.flush()
+    try mirror.move("tree/model.tmp", "tree/model")
+    try mirror.remove("gone")
+    try await mirror.lane.flush()
+    #expect(await store.keys == ["t/gone", "t/model"])
+    await mirror.finish()
+    #expect(await store.keys == ["t/gone", "t/model"])
+    try mirror.removeDirectory()
+  }
+
+  @Test func `a renamed directory takes its objects along`() async throws {
+    let store = FakeObjectStore()
+    let mirror = try await lane(store, delete: false)
+    for name in ["a", "b"] { try mirror.write("step.tmp/" + name, name) }
+    try await mirror.lane.flush()
+    try mirror.move("tree/step.tmp", "tree/step")
+    try await mirror.lane.flush()
+    #expect(await store.keys == ["t/step/a", "t/step/b"])
+    await mirror.finish()
+    try mirror.removeDirectory()
+  }
+
+  @Test func `what an earlier run published stays under its name when its file is renamed`() async throws {
+    let store = FakeObjectStore()
+    _ = try await store.send(PutObject(key: "t/old", body: BytesBody(Array("old".utf8))))
+    let mirror = try await lane(store, delete: false) { tree in try write("old", to: tree + "/old") }
+    try mirror.move("tree/old", "tree/new")
+    try await mirror.lane.flush()
+    #expect(await store.keys == ["t/new", "t/old"])
+    await mirror.finish()
+    try mirror.removeDirectory()
+  }
+
+  @Test func `the snapshot of an open log goes when the log is renamed`() async throws {
+    let store = FakeObjectStore()
+    var configuration = LaneUnderTest.Configuration(interval: .milliseconds(20))
+    configuration.openFileGrace = .zero
+    configuration.delete = false
+    let mirror = try await LaneUnderTest(store, configuration)
+    try await mirror.start()
+    let writer = open(mirror.tree + "/log", O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0o644)
+    try #require(Glibc.write(writer, "one\n", 4) == 4)
+    await mirror.wait(for: "log", in: store)
+    try mirror.move("tree/log", "tree/old.log")
+    try #require(Glibc.write(writer, "two\n", 4) == 4)
+    close(writer)
+    await mirror.wait(for: "old.log", toBe: "one\ntwo\n", in: store)
+    try await mirror.settle()
+    #expect(await store.keys == ["t/old.log"])
+    await mirror.finish()
+    try mirror.removeDirectory()
+  }
+
+  // MARK: Markers and deletes
+
+  /// After an outage the marker used to wait for the delete, and the delete for the marker.
+  @Test func `a marker waits for no name of which only the object is left`() async throws {
+    let store = FakeObjectStore()
+    let mirror = try await lane(store)
+    try mirror.write("step-1", "one")
+    try mirror.write("latest", "step-1")
+    try await mirror.lane.flush()
+    await store.inject { call, moment in
+      moment == .beforeEffect && call.key == "t/step-2" ? call.refusal(status: 503, code: "SlowDown") : nil
+    }
+    try mirror.write("step-2", "two")
+    try mirror.remove("step-1")
+    try mirror.write("latest", "step-2")
+    await #expect(throws: MirrorError.self) { try await mirror.lane.flush() }
+    #expect(await store.keys == ["t/latest", "t/step-1"])
+    await store.inject(nil)
+    try await mirror.lane.flush()
+    try await mirror.lane.flush()
+    #expect(await store.text("t/latest") == "step-2")
+    #expect(await store.keys == ["t/latest", "t/step-2"])
+    await mirror.finish()
+    try mirror.removeDirectory()
+  }
+}
