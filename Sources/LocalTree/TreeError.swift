@@ -23,6 +23,8 @@ package struct TreeError: Error, Sendable, Hashable, CustomStringConvertible {
     case notRegular(EntryKind)
     /// Another process downloads to the same target.
     case inUse
+    /// This directory above the path, named below the root, is a symbolic link, and links are not followed.
+    case behindLink(String)
     /// The name was given to another file while this one was being written.
     case replaced
   }
@@ -45,6 +47,7 @@ package struct TreeError: Error, Sendable, Hashable, CustomStringConvertible {
     case .diskFull(let needed, let free): return "free \(needed - free) bytes more on that filesystem"
     case .notRegular: return "move it away or exclude the path"
     case .inUse: return "wait for the other download, or end it"
+    case .behindLink: return "name the place it leads to, or have links followed"
     case .replaced: return "start the transfer again"
     case nil: break
     }
@@ -60,12 +63,18 @@ package struct TreeError: Error, Sendable, Hashable, CustomStringConvertible {
     }
   }
 
+  /// The symbolic link that the path lies behind, where that is why nothing was done.
+  package var linkAbove: RelativePath? {
+    if case .behindLink(let link) = detail { RelativePath(link) } else { nil }
+  }
+
   package var description: String {
     let cause =
       switch detail {
       case .diskFull(let needed, let free): "the disk is full: \(needed) bytes are needed, \(free) are free"
       case .notRegular(let kind): "it is no regular file (\(kind))"
       case .inUse: "another process is downloading it"
+      case .behindLink(let link): "\(link) is a symbolic link"
       case .replaced: "another file took its name meanwhile"
       case nil: errno.description
       }

@@ -36,6 +36,8 @@ extension TreeRoot {
       return true
     } catch let error as Errno {
       if error == .noSuchFileOrDirectory || error == .notDirectory { return nil }
+      // It has become a link, or lies behind one.
+      if error == .tooManySymbolicLinkLevels, symlinks == .skip { return nil }
       throw failure(.list, path, error)
     } catch let error as TreeError {
       throw error

@@ -95,7 +95,7 @@ package final class TreeRoot: Sendable {
   /// What lies at the path now: nil when and only when nothing does (ENOENT, ENOTDIR).
   ///
   /// Every other failure throws, since what cannot be seen may well be there. So does a symbolic link among the
-  /// path's directories (ELOOP) unless links are followed; then nothing lies behind one that runs in a circle.
+  /// path's directories (`TreeError.linkAbove`) unless links are followed; then nothing lies behind one that runs in a circle.
   package func look(at path: RelativePath, symlinks: SymlinkPolicy? = nil) throws(TreeError) -> Entry? {
     do {
       if path.isRoot { return try descriptor.status() }
@@ -110,8 +110,19 @@ package final class TreeRoot: Sendable {
     } catch .noSuchFileOrDirectory, .notDirectory {
       return nil
     } catch {
-      throw failure(.look, path, error)
+      throw failure(.look, path, error, detail(of: error, at: path))
     }
+  }
+
+  /// Tells ELOOP of a link among the directories above a path from that of a link at its end.
+  private func detail(of cause: Errno, at path: RelativePath) -> TreeError.Detail? {
+    guard cause == .tooManySymbolicLinkLevels else { return nil }
+    // From the top down, so that no link is on the way to the next directory.
+    let link = path.ancestors.dropLast().last { directory in
+      let found = Result { () throws(Errno) in try descriptor.status(of: directory.string) }
+      if case .success(let entry) = found { return entry.kind == .symbolicLink } else { return false }
+    }
+    return link.map { .behindLink($0.string) }
   }
 
   /// The stamp of the regular file at the path; nil where there is none, or none can be seen.
@@ -145,7 +156,7 @@ package final class TreeRoot: Sendable {
     } catch .noSuchFileOrDirectory, .notDirectory {
       return nil
     } catch {
-      throw failure(.open, path, error)
+      throw failure(.open, path, error, detail(of: error, at: path))
     }
     guard entry.kind == .file else {
       let cause = entry.kind == .directory ? Errno.isDirectory : .invalidArgument

@@ -130,6 +130,8 @@ package struct TreeWalk: IteratorProtocol, Sequence, Sendable {
       levels.append(Level(listing: listing, identity: identity, path: path, pathLength: pathBytes.count))
       return nil
     } catch {
+      // Only at the start: it has become a link, or a directory above it has.
+      if error == .tooManySymbolicLinkLevels, symlinks == .skip { return .skipped(path, .symbolicLink) }
       return .unreadable(path, root.failure(.list, path, error))
     }
   }

@@ -41,16 +41,44 @@ import Testing
     #expect(try root.look(at: "none/other") == nil)
     #expect(try root.look(at: "d/file/below") == nil)
     #expect(try root.look(at: "d/file/below/that") == nil)
-    #expect(throws: TreeError(.look, path: tree["away/file"], errno: .tooManySymbolicLinkLevels)) {
+    #expect(
+      throws: TreeError(
+        .look, path: tree["away/file"], errno: .tooManySymbolicLinkLevels, detail: .behindLink("away"))
+    ) {
       try root.look(at: "away/file")
     }
-    #expect(throws: TreeError(.look, path: tree["away/other"], errno: .tooManySymbolicLinkLevels)) {
+    #expect(
+      throws: TreeError(
+        .look, path: tree["away/other"], errno: .tooManySymbolicLinkLevels, detail: .behindLink("away"))
+    ) {
       try root.look(at: "away/other")
     }
     let long = RelativePath("d/" + String(repeating: "n", count: 256))
     #expect(throws: TreeError(.look, path: tree[long.string], errno: .fileNameTooLong)) {
       try root.look(at: long)
     }
+  }
+
+  @Test(arguments: resolutions)
+  func `a link among the directories above a path is told from one at its end`(
+    resolution: TreeRoot.Resolution
+  ) throws {
+    let tree = try TemporaryDirectory()
+    try tree.write("d/e/file")
+    try tree.link("d/e/link", to: "file")
+    try tree.link("d/away", to: "e")
+    try tree.link("circle", to: "circle")
+    let root = try root(tree, resolution)
+    for path: RelativePath in ["d/away/file", "d/away/none", "d/away/deep/none"] {
+      let look = Result { () throws(TreeError) in try root.look(at: path) }
+      let open = Result { () throws(TreeError) in try root.open(path) }
+      for error in [look.failure, open.failure] { #expect(error?.linkAbove == "d/away", "\(path)") }
+    }
+    #expect(throws: TreeError.self) { try root.open("d/e/link") }
+    #expect(Result { () throws(TreeError) in try root.open("d/e/link") }.failure?.linkAbove == nil)
+    #expect(try root.look(at: "d/away")?.kind == .symbolicLink)
+    #expect(
+      Result { () throws(TreeError) in try root.look(at: "circle/x") }.failure?.linkAbove == "circle")
   }
 
   @Test func `a root that follows links sees one that leads nowhere as a link`() throws {
@@ -163,5 +191,11 @@ import Testing
       try root.makeDirectory("file/x")
     }
     #expect(try outside.names() == [])
+  }
+}
+
+extension Result {
+  fileprivate var failure: Failure? {
+    if case .failure(let error) = self { error } else { nil }
   }
 }

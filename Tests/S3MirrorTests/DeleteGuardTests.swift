@@ -59,19 +59,19 @@ import Testing
     }
   }
 
-  @Test func `below a directory that cannot be read nothing is deleted`() async throws {
+  @Test func `below a link that has taken a directory's place nothing is deleted`() async throws {
     try await Stage.play { stage async throws in
       try stage.directory.write("out/open/file", "x")
       try stage.directory.write("out/closed/file", "x")
       try await stage.put("out/closed/remote", "precious")
       try await stage.put("out/open/remote", "superfluous")
-      // Not a directory that root could not read: a symbolic link in its place, whose far side is not seen.
       try stage.directory.rename("out/closed", to: "elsewhere")
       try stage.directory.link("out/closed", to: stage.local("elsewhere"))
       let report = try #require(
         try await stage.uploadOnce(.upload(stage.url("out"), local: stage.local("out"))))
       #expect(try await stage.keys() == ["out/closed/remote", "out/open/file"])
-      #expect(report.withheld.map(\.path) == ["closed/remote"])
+      #expect(report.withheld == [])
+      #expect(report.failures == [])
     }
   }
 

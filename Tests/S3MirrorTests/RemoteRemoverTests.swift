@@ -65,10 +65,20 @@ import Testing
   }
 
   @Test func `a path that cannot be looked at is not absent`() async throws {
-    await place(["link/below", "gone"])
+    // ENAMETOOLONG.
+    let long = RelativePath(String(repeating: "n", count: 256))
+    await place([long, "gone"])
+    let outcome = try await remover().remove([long, "gone"], of: 2)
+    #expect(outcome.withheld == [long: .unseen(long)])
+    #expect(outcome.deleted == ["gone"])
+  }
+
+  @Test func `a link that has taken a directory's place stands for the objects below it`() async throws {
+    await place(["link/below", "link/deep/below", "gone"])
     try directory.link("root/link", to: "/nowhere")
-    let outcome = try await remover().remove(["link/below", "gone"], of: 2)
-    #expect(outcome.withheld == ["link/below": .unseen("link/below")])
+    let outcome = try await remover().remove(["link/below", "link/deep/below", "gone"], of: 3)
+    #expect(outcome.kept == ["link/below", "link/deep/below"])
+    #expect(outcome.withheld == [:])
     #expect(outcome.deleted == ["gone"])
   }
 

@@ -12,6 +12,8 @@ final class ConditionNotices: Sendable {
     var isRootLost = false
     /// The comparison after a root's return needs no notice of its own.
     var hasRootReturned = false
+    /// Links that were named.
+    var skippedLinks: Set<RelativePath> = []
   }
 
   private let name: String
@@ -106,6 +108,27 @@ final class ConditionNotices: Sendable {
         ? "\(name): the local root \(path) is back, and all of it is compared with S3"
         : "\(name): another directory is at \(path) now; what it holds is published, and nothing is deleted in this run"
     )
+  }
+
+  // MARK: Links
+
+  /// Links that are named, each once.
+  private static let namedLinks = 10
+
+  /// Names a symbolic link that is skipped.
+  func saySkipped(link: RelativePath) {
+    let number = state.withLock { state in
+      let isNew = state.skippedLinks.count <= Self.namedLinks && state.skippedLinks.insert(link).inserted
+      return isNew ? state.skippedLinks.count : 0
+    }
+    switch number {
+    case 0: break
+    case ...Self.namedLinks:
+      journal.notice(
+        "\(name): \(link) is a symbolic link and is skipped: what it leads to is not published, and objects at and below that name stay as they are; --symlinks follow publishes it"
+      )
+    default: journal.notice("\(name): more symbolic links are skipped")
+    }
   }
 
   // MARK: Audits

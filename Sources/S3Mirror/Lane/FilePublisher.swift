@@ -53,6 +53,8 @@ struct FilePublisher: Sendable {
   let appendNames: AppendNames
   /// Looks once more, with a marker's bytes in hand, whether it may speak for its directory now.
   let markerGate: MarkerGate
+  /// Told of each symbolic link that is skipped: a path in the batch, or a directory above one.
+  var linkMet: @Sendable (RelativePath) -> Void = { _ in }
 
   /// What publications run on: the threads of their requests, where a look at a file cannot wait for a network.
   var executors: [any TaskExecutor] { root.isLocalThroughout ? store.executors : [] }
@@ -72,7 +74,10 @@ struct FilePublisher: Sendable {
       if let refusal { return .refused(refusal) }
       switch found.kind {
       case .directory: return .isDirectory
-      case .symbolicLink, .special: return .skipped(found.kind)
+      case .symbolicLink:
+        linkMet(path)
+        return .skipped(.symbolicLink)
+      case .special: return .skipped(.special)
       case .file: break
       }
       activity.began(path, bytes: found.stamp.size)
@@ -98,6 +103,10 @@ struct FilePublisher: Sendable {
     } catch let abandoned as UploadAbandoned {
       return abandoned == .vanished ? .absent : .waiting(abandoned)
     } catch {
+      if let link = (error as? TreeError)?.linkAbove {
+        linkMet(link)
+        return .skipped(.symbolicLink)
+      }
       journal.failed(.upload, mirror: name, path: path, key: mapping.key(for: path), error: error)
       return .failed(cause(of: error), FailureScope(error))
     }

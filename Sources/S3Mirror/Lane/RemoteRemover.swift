@@ -245,10 +245,14 @@ struct RemoteRemover: Sendable {
 extension TreeRoot {
   /// Whether nothing here stands for the object of this path, a trailing slash naming a directory marker: only ENOENT
   /// or ENOTDIR is absence, or a directory that has taken a file's name, whose own files are published by then; or a file
-  /// that has taken a directory's.
+  /// that has taken a directory's. A link that is not followed stands for all objects below its name.
   func isAbsent(forObjectAt path: RelativePath) throws(TreeError) -> Bool {
-    guard let entry = try look(at: path.withoutTrailingSlash) else {
-      return symlinks == .skip ? true : try !isBehindLostTarget(path)
+    let found: TreeRoot.Entry?
+    do {
+      found = try look(at: path.withoutTrailingSlash)
+    } catch {
+      if error.linkAbove != nil { return false }
+      throw error
     }
     return entry.kind == (path.hasTrailingSlash ? .file : .directory)
   }
@@ -278,6 +282,7 @@ extension Array {
   /// The elements that satisfy the condition, and the others, each in their order.
   func partitioned(by isFirst: (Element) -> Bool) -> ([Element], [Element]) {
     var (first, second): ([Element], [Element]) = ([], [])
+    guard let entry = found else { return symlinks == .skip ? true : try !isBehindLostTarget(path) }
     for element in self {
       if isFirst(element) { first.append(element) } else { second.append(element) }
     }

@@ -233,7 +233,8 @@ final class UploadLane: Sendable {
       appendNames: settings.policy.appendNames,
       markerGate: MarkerGate(
         order: settings.commitOrder, strictness: strictness, schedule: schedule,
-        fence: { [place] in await place.fence() }, polled: polledMarkers, links: links, root: root))
+        fence: { [place] in await place.fence() }, polled: polledMarkers, links: links, root: root),
+      linkMet: { [notices] in notices.saySkipped(link: $0) })
   }
 
   var remover: RemoteRemover {

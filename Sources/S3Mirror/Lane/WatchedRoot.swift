@@ -125,7 +125,8 @@ extension TreeRoot {
     } catch {
       // What cannot be opened is reported by whoever has to publish it.
       if case .notRegular = error.detail { return true }
-      return false
+      // A symbolic link, or behind one.
+      return error.errno == .tooManySymbolicLinkLevels
     }
   }
 }
