@@ -24,6 +24,8 @@ final class LaneUnderTest: Sendable {
     var bound = DeleteBound.unlimited
     var comparison = Comparison()
     var prefix = "t/"
+    /// The root's path below the directory of the test. Another one is made by `prepare`.
+    var root = "tree"
     var exclude: [String] = []
     var commitLast: [String] = ["DONE", "latest"]
     var maxWatches: Int?
@@ -47,7 +49,7 @@ final class LaneUnderTest: Sendable {
   private let resources: TransferResources
   private let runner = Mutex<Task<Void, Never>?>(nil)
 
-  var tree: String { directory + "/tree" }
+  let tree: String
   var outside: String { directory + "/outside" }
 
   init(
@@ -59,7 +61,8 @@ final class LaneUnderTest: Sendable {
       try FileManager.default.createDirectory(
         atPath: directory + "/" + name, withIntermediateDirectories: true)
     }
-    try prepare(directory + "/tree")
+    tree = directory + "/" + configuration.root
+    try prepare(tree)
     let notices = Notices()
     self.notices = notices
     prefix = configuration.prefix
@@ -91,7 +94,7 @@ final class LaneUnderTest: Sendable {
       try await InotifyInstances.waitForOne()
       let lane = try UploadLane(
         settings: settings,
-        root: try TreeRoot(path: FilePath(directory + "/tree"), symlinks: configuration.symlinks),
+        root: try TreeRoot(path: FilePath(tree), symlinks: configuration.symlinks),
         store: counter, requests: counter.tally, resources: resources, uploadSettings: uploadSettings,
         journal: journal, watching: .on, wallClock: configuration.wallClock)
       // Another program may have been faster; these tests are about a lane that has one.

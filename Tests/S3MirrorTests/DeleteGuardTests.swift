@@ -89,6 +89,23 @@ import Testing
     }
   }
 
+  @Test func `a local path whose link leads elsewhere now is another root`() async throws {
+    try await Stage.play { stage async throws in
+      for name in ["first/a", "second/b"] { try stage.directory.write(name, "x") }
+      try stage.directory.link("out", to: "first")
+      try await stage.mirror([
+        "out": .upload(stage.url("out"), local: stage.local("out"), interval: nil)
+      ]) { mirror async throws in
+        try stage.directory.remove("out")
+        try stage.directory.link("out", to: "second")
+        try await mirror.flush()
+        #expect(try await stage.keys() == ["out/a", "out/b"])
+      }
+      #expect(try await stage.keys() == ["out/a", "out/b"])
+      #expect(stage.events.report(of: "out")?.withheld.map(\.path) == ["a"])
+    }
+  }
+
   @Test func `a listing that ends early deletes nothing`() async throws {
     try await Stage.play(behaviour: .init(pageLimit: 2)) { stage async throws in
       for index in 0..<6 { try await stage.put("out/\(index)", "x") }

@@ -37,6 +37,17 @@ import Testing
     #expect(placement.absolute(text) == FilePath(expected))
   }
 
+  @Test func `the path as it was named keeps its links`() throws {
+    let directory = try TemporaryDirectory()
+    try directory.makeDirectory("real")
+    try directory.link("alias", to: "real")
+    let location = try S3Location(parsing: "s3://bucket/data")
+    let named = try placement.named(for: location, local: directory["alias/../alias/new"])
+    #expect(named == FilePath(directory["alias/new"]))
+    #expect(placement.named("~/x") == "/nowhere/home/x")
+    #expect(try placement.named(for: location, local: nil) == "/nowhere/home/.cache/s3/bucket/data")
+  }
+
   @Test func `two names of one place are one path`() throws {
     let directory = try TemporaryDirectory()
     try directory.makeDirectory("real")

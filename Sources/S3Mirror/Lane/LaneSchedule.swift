@@ -65,6 +65,8 @@ final class LaneSchedule: Sendable {
     self.auditInterval = auditInterval
     var state = State(schedule: UploadSchedule(policy: policy, startingAt: now))
     state.nextAudit = auditInterval.map { now + $0 }
+    // With an interval each tick looks. Of a link above the root that leads elsewhere now, or of a mount, no event tells.
+    if policy.interval == .zero { state.nextLook = now + pollInterval }
     self.state = Mutex(state)
   }
 
@@ -79,11 +81,6 @@ final class LaneSchedule: Sendable {
       state.schedule.note(events, at: now)
       let isRootLost = !wasRootLost && state.schedule.dirty.isRootLost
       if isRootLost { state.nextLook = now }
-      if isImmediate, state.nextLook == nil,
-        state.schedule.dirty.rescans.contains(where: { $0.value.isStanding })
-      {
-        state.nextLook = now + pollInterval
-      }
       return isRootLost
     }
     // With an interval the tick comes by itself; ringing for every event would only wake the processor.
@@ -226,8 +223,7 @@ final class LaneSchedule: Sendable {
     let tick = hasTicks ? state.schedule.wakeTime(at: now) : nil
     if let look = [tick, state.nextLook].compactMap({ $0 }).min(), look <= now, look != state.lastLook {
       state.lastLook = look
-      // What is polled asks for the next look by its events.
-      state.nextLook = isRootLost && !hasTicks ? now + pollInterval : nil
+      state.nextLook = isImmediate || (isRootLost && !hasTicks) ? now + pollInterval : nil
       return .look(answering: [])
     }
     if let audit = state.nextAudit, let auditInterval, audit <= now {

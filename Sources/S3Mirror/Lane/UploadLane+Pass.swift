@@ -44,6 +44,8 @@ extension UploadLane {
     if settings.policy.interval != .zero { await poll() }
     var batch = pass.batch
     var outcome = PassOutcome(summary: summary(of: kind))
+    // Where a link on the way to the root leads elsewhere now, the watch tells nothing.
+    if !schedule.isRootLost, !root.isUnchanged { schedule.note([.rootLost]) }
     guard !schedule.isRootLost else {
       // Found out just now. Everything waits until the root is back.
       outcome.unpublished = batch

@@ -205,6 +205,11 @@ final class UploadLane: Sendable {
         for flush in flushes { flush.answer(outcome) }
       }
     }
+        // What waits for a flush was not published if the root was lost meanwhile.
+        if !flushes.isEmpty, schedule.isRootLost {
+          await look(answering: flushes)
+          continue
+        }
   }
 
   /// Returns when everything closed before the call is published.

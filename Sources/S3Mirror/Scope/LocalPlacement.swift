@@ -13,6 +13,19 @@ struct LocalPlacement: Sendable {
   /// - Throws: `MirrorError.invalid` for keys that no path can hold.
   func path(for location: S3Location, local: String?) throws(MirrorError) -> FilePath {
     if let local { return absolute(local) }
+    return absolute(cacheRoot).appending(try cached(location)).lexicallyNormalized()
+  }
+
+  /// The same with its symbolic links.
+  ///
+  /// - Throws: `MirrorError.invalid` for keys that no path can hold.
+  func named(for location: S3Location, local: String?) throws(MirrorError) -> FilePath {
+    if let local { return named(local) }
+    return named(cacheRoot).appending(try cached(location)).lexicallyNormalized()
+  }
+
+  /// `[<profile>@]<bucket>/<key>`.
+  private func cached(_ location: S3Location) throws(MirrorError) -> String {
     let owner = location.profile.map { "\($0)@\(location.bucket)" } ?? location.bucket
     let key = location.key.utf8.last == UInt8(ascii: "/") ? String(location.key.dropLast()) : location.key
     if !key.isEmpty {
@@ -22,12 +35,15 @@ struct LocalPlacement: Sendable {
         throw MirrorError(.invalid, "\(location.url): \(error); name a local path")
       }
     }
-    return absolute(cacheRoot).appending(owner).appending(key).lexicallyNormalized()
+    return owner + "/" + key
   }
 
   /// Absolute and without `.` and `..`; `~` is the home directory; links of what exists are resolved, so that two
   /// names of one place are seen to be one.
-  func absolute(_ text: String) -> FilePath {
+  func absolute(_ text: String) -> FilePath { canonicalPath(named(text)) }
+
+  /// The same with its symbolic links.
+  func named(_ text: String) -> FilePath {
     var path = FilePath(text)
     if text == "~" {
       path = FilePath(homeDirectory)
@@ -35,6 +51,6 @@ struct LocalPlacement: Sendable {
       path = FilePath(homeDirectory).appending(String(text.dropFirst(2)))
     }
     if path.isRelative { path = FilePath(workingDirectory).appending(path.components) }
-    return canonicalPath(path.lexicallyNormalized())
+    return path.lexicallyNormalized()
   }
 }

@@ -58,7 +58,8 @@ extension MirrorScope {
     let spec = registration.spec
     let bucket = try buckets.bucket(of: location, access: spec.access)
     let (store, requests) = bucket.counted()
-    let place = try UploadPlacement(registration.local, at: location) {
+    // As it was named: where a link on the way leads elsewhere one day, that is another root.
+    let place = try UploadPlacement(registration.named ?? registration.local, at: location) {
       try filter(of: registration)
     }
     if case .tree = place.mapping { try createDirectories(place.root) }

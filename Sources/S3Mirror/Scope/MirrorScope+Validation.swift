@@ -30,7 +30,8 @@ extension MirrorScope {
       let identity = try buckets.bucket(of: location, access: spec.access).identity
       return Registration(
         name: name, spec: spec, remote: .s3(location, identity: identity),
-        local: try placement.path(for: location, local: spec.local))
+        local: try placement.path(for: location, local: spec.local),
+        named: try placement.named(for: location, local: spec.local))
     } catch let error as S3LocationError {
       throw MirrorError(.invalid, "\(name): \(error)")
     }

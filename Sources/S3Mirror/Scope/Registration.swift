@@ -15,6 +15,8 @@ struct Registration: Sendable, Hashable {
   var remote: Remote
   /// Absolute, without `.` and `..`.
   var local: FilePath
+  /// The same as it was named, with its symbolic links: where they lead may change.
+  var named: FilePath?
 
   var location: S3Location? {
     guard case .s3(let location, _) = remote else { return nil }
