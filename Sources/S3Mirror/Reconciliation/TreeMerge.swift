@@ -176,8 +176,8 @@ struct TreeMerge {
         return Local(path: path, stamp: stamp)
       case .directory(let path):
         return Local(path: RelativePath(path.string + "/"), stamp: nil)
-      case .skipped(let path, _):
-        survey.noteSkipped(path)
+      case .skipped(let path, let kind):
+        survey.noteSkipped(path, kind)
       case .unreadable(let path, let error):
         survey.unreadable[path] = String(describing: error)
       case .notUTF8(let directory, let name):
