@@ -7,6 +7,7 @@
 #include <linux/ioprio.h>
 #include <linux/magic.h>
 #include <linux/openat2.h>
+#include <linux/stat.h>
 #include <malloc.h>
 #include <semaphore.h>
 #include <signal.h>
@@ -64,6 +65,38 @@ static inline int s3m_allocate(int descriptor, off_t size) {
   return (int)syscall(SYS_fallocate, descriptor, 0, (off_t)0, size);
 }
 static inline int s3m_fstatfs(int descriptor, struct statfs *result) { return fstatfs(descriptor, result); }
+// statx(2) of what is mounted at a path, hidden without _GNU_SOURCE. No automount is triggered (AT_NO_AUTOMOUNT, 0x800), and no
+// server is asked (AT_STATX_DONT_SYNC, 0x4000).
+struct s3m_mounted {
+  // A number that no other mount gets (STATX_MNT_ID_UNIQUE, 0x4000, since Linux 6.8), before that one that a later mount may
+  // get (STATX_MNT_ID), and 0 before Linux 5.8.
+  unsigned long long mount;
+  unsigned long long inode;
+  unsigned major;
+  unsigned minor;
+  // Of the mount's first directory, in nanoseconds; 0 where the filesystem keeps none.
+  long long birth;
+  // Whether the path is where a mount begins: 1 or 0, and -1 where the kernel does not tell.
+  int is_mount;
+};
+static inline int s3m_look_at_mount(int directory, const char *path, struct s3m_mounted *result) {
+  struct statx status = {0};
+  unsigned wanted = STATX_INO | STATX_BTIME | STATX_MNT_ID | 0x4000;
+  if (syscall(SYS_statx, directory, path, AT_SYMLINK_NOFOLLOW | 0x800 | 0x4000, wanted, &status) != 0) return -1;
+  *result = (struct s3m_mounted){
+      .mount = status.stx_mask & (STATX_MNT_ID | 0x4000) ? status.stx_mnt_id : 0,
+      .inode = status.stx_ino,
+      .major = status.stx_dev_major,
+      .minor = status.stx_dev_minor,
+      .birth = status.stx_mask & STATX_BTIME
+                   ? (long long)status.stx_btime.tv_sec * 1000000000 + status.stx_btime.tv_nsec
+                   : 0,
+      .is_mount = status.stx_attributes_mask & STATX_ATTR_MOUNT_ROOT
+                      ? (status.stx_attributes & STATX_ATTR_MOUNT_ROOT) != 0
+                      : -1,
+  };
+  return 0;
+}
 // sem_clockwait(3), glibc 2.30, hidden without _GNU_SOURCE: until a time of the clock that is never set.
 int sem_clockwait(sem_t *, clockid_t, const struct timespec *);
 static inline int s3m_wait_for_semaphore(sem_t *semaphore, const struct timespec *deadline) {

@@ -79,20 +79,19 @@ extension EventTranslation {
     if directory == WatchTable.root {
       if !mask.isDisjoint(with: [.deleteSelf, .moveSelf, .unmount, .ignored]) { loseRoot(into: &steps) }
     } else if mask.contains(.unmount) {
-      guard let node = table[directory], let parent = node.parent else { return }
-      let path = table.path(of: directory)
-      remove(directory, into: &steps)
+      // Each directory of it has such a record, in no order. The first one stands for all.
+      let place = table.mountPoint(of: directory)
+      guard let node = table[place], let parent = node.parent else { return }
+      let path = table.path(of: place)
+      remove(place, into: &steps)
       // What the mount had covered is visible again. Without the mount its files are no deletions.
       steps.append(.visit(node.name, under: parent, .initial))
-      steps.append(.emit(.rescan(path, .unreadable(Self.noSuchDevice))))
+      steps.append(.emit(.rescan(path, .remounted)))
     } else if mask.contains(.ignored) {
       table.clearDescriptor(of: directory)
       remove(directory, into: &steps)
     }
   }
-
-  /// ENODEV of errno(3).
-  static let noSuchDevice: Int32 = 19
 
   private mutating func translateDirectory(
     _ record: InotifyRecord, _ name: RelativePath, in parent: NodeID, into steps: inout [TranslationStep]

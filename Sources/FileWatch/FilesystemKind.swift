@@ -7,14 +7,21 @@ import CLinux
 package struct FilesystemKind: Sendable, Hashable {
   /// `f_type` of statfs(2), its low 32 bits: some are negative where a long has 32.
   package let type: UInt32
+  /// `f_fsid`: the same in all directories of one filesystem; 0 where the filesystem has none.
+  package let identifier: UInt64
 
-  package init(type: UInt32) { self.type = type }
+  package init(type: UInt32) {
+    self.type = type
+    identifier = 0
+  }
 
   /// Nil when fstatfs(2) is refused.
   package init?(descriptor: Int32) {
     var result = statfs()
     guard s3m_fstatfs(descriptor, &result) == 0 else { return nil }
     self.type = UInt32(truncatingIfNeeded: result.f_type)
+    let halves = result.f_fsid.__val
+    identifier = UInt64(UInt32(bitPattern: halves.0)) << 32 | UInt64(UInt32(bitPattern: halves.1))
   }
 
   /// The name of a filesystem with writers elsewhere; nil for one that only this kernel writes.

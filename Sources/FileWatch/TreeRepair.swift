@@ -79,6 +79,26 @@ extension WatchedTree {
     catchUp()
   }
 
+  /// Looks anew at a place where something was mounted or unmounted, and has it compared.
+  ///
+  /// No event tells of a mount; of an unmount one tells only when the filesystem is mounted nowhere any more. What was known
+  /// there is forgotten before the visit, for what is out of sight now was not deleted.
+  func revisit(_ place: RelativePath) {
+    if isExcluded(place, .directory) { return }
+    let name = RelativePath(String(place.name))
+    if !translation.isRootLost, let parent = translation.table.node(at: place.parent) {
+      if let known = translation.table.child(name, of: parent) {
+        var steps: [TranslationStep] = []
+        translation.remove(known, into: &steps)
+        perform(steps)
+      }
+      visit(name, under: parent, .initial)
+      // A single file can be mounted, too.
+      if translation.table.child(name, of: parent) == nil { recheck(name, under: parent) }
+    }
+    emit(.rescan(place, .remounted))
+  }
+
   private func retry(_ node: NodeID, _ path: RelativePath, _ trouble: RescanReason) {
     translation.table.setTrouble(nil, of: node)
     guard let name = translation.table[node]?.name, let parent = translation.table[node]?.parent else {

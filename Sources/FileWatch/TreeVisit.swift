@@ -263,7 +263,7 @@ extension WatchedTree {
   /// Where a filesystem with writers elsewhere begins, says so.
   private func noteFilesystem(_ directory: borrowing OpenDirectory, of node: NodeID) {
     guard let kind = FilesystemKind(descriptor: directory.descriptor) else { return }
-    translation.table.setFilesystem(kind.type, of: node)
+    translation.table.setFilesystem(kind.type, identifier: kind.identifier, of: node)
     let above = translation.table[node]?.parent.flatMap { translation.table[$0]?.filesystem }
     guard let name = kind.remoteName, kind.type != above else { return }
     translation.table.setTrouble(.unwatchedFilesystem(name), of: node)

@@ -87,6 +87,13 @@ package actor TreeWatcher {
     tree?.retryUnwatched()
   }
 
+  /// Looks anew at places where something was mounted or unmounted, and emits `rescan` for each.
+  package func revisit(_ places: some Collection<RelativePath> & Sendable) {
+    tree?.catchUp()
+    for place in places.sorted() { tree?.revisit(place) }
+    tree?.catchUp()
+  }
+
   /// Ends the watch and its thread. Events that were not fenced before are lost. Safe to call twice.
   package func stop() async {
     close()

@@ -57,7 +57,7 @@ extension WatchLimits {
       watchAdvice(needed: needed)
     case .instanceLimit:
       instanceAdvice
-    case .unwatchedFilesystem, .unreadable, .followedLink, .collapsed:
+    case .unwatchedFilesystem, .unreadable, .followedLink, .collapsed, .remounted:
       nil
     }
   }

@@ -23,7 +23,9 @@ package struct WatchTable: Sendable {
     /// Why events about this directory cannot be trusted to be complete.
     package fileprivate(set) var trouble: RescanReason?
     /// Type of the filesystem, as statfs(2) has it.
-    package var filesystem: UInt32 = 0
+    package fileprivate(set) var filesystem: UInt32 = 0
+    /// Which filesystem, as statfs(2) has it; 0 where that is not known.
+    package fileprivate(set) var filesystemID: UInt64 = 0
   }
 
   package static let root = NodeID(number: 0)
@@ -115,8 +117,18 @@ extension WatchTable {
     if trouble == nil { troubled.remove(id) } else { troubled.insert(id) }
   }
 
-  package mutating func setFilesystem(_ type: UInt32, of id: NodeID) {
+  package mutating func setFilesystem(_ type: UInt32, identifier: UInt64 = 0, of id: NodeID) {
     nodes[id]?.filesystem = type
+    nodes[id]?.filesystemID = identifier
+  }
+
+  /// The first directory of the filesystem that the directory is on, as far as that is known: the place of its mount.
+  package func mountPoint(of id: NodeID) -> NodeID {
+    guard let filesystem = nodes[id]?.filesystemID, filesystem != 0 else { return id }
+    var current = id
+    while let above = nodes[current]?.parent, nodes[above]?.filesystemID == filesystem { current = above }
+    // Then the root itself is on it, and has a record of its own.
+    return current == Self.root ? id : current
   }
 
   package mutating func setAnnounced(_ id: NodeID) {

@@ -8,14 +8,26 @@ struct MountTable: Sendable {
     var point: FilePath
     /// The filesystem's name, such as `ext4` or `nfs4`.
     var type: String
+    /// What the filesystem is kept on: a device's path, `server:/export`, or any word.
+    var source = ""
   }
 
   let mounts: [Mount]
 
   /// - Throws: where there is no /proc.
   init() throws(Errno) {
-    let raw = try uninterrupted { s3m_open_at(AT_FDCWD, "/proc/self/mountinfo", O_RDONLY | O_CLOEXEC, 0) }
-    let descriptor = OpenDescriptor(adopting: raw)
+    try self.init(from: Self.open())
+  }
+
+  /// The file that the kernel keeps the table in. It stays that of the mount namespace in which it was opened.
+  static func open() throws(Errno) -> OpenDescriptor {
+    OpenDescriptor(
+      adopting: try uninterrupted {
+        s3m_open_at(AT_FDCWD, "/proc/self/mountinfo", O_RDONLY | O_CLOEXEC, 0)
+      })
+  }
+
+  init(from descriptor: OpenDescriptor) throws(Errno) {
     var text: [UInt8] = []
     var piece = [UInt8](repeating: 0, count: 1 << 16)
     var count = 0
@@ -36,7 +48,9 @@ struct MountTable: Sendable {
       guard fields.count > 6, let separator = fields.firstIndex(of: "-"), separator + 1 < fields.count else {
         return nil
       }
-      return Mount(point: FilePath(Self.unescaped(fields[4])), type: String(fields[separator + 1]))
+      return Mount(
+        point: FilePath(Self.unescaped(fields[4])), type: String(fields[separator + 1]),
+        source: separator + 2 < fields.count ? Self.unescaped(fields[separator + 2]) : "")
     }
   }
 

@@ -50,6 +50,8 @@ package enum WithheldReason: Sendable, Hashable {
   case rootEmptyAtEntry
   /// A part of the tree or of the listing could not be seen in full.
   case unseen(RelativePath)
+  /// At this place another filesystem is mounted than when the files below it were published, or none is.
+  case remounted(RelativePath)
   /// The local file is no longer the one that was compared.
   case rewritten
   /// The server may keep this local file's object under the key: some write a backslash as a slash.
@@ -71,6 +73,8 @@ extension WithheldReason: CustomStringConvertible {
     case .rootEmpty: "the local root is empty; --max-delete none deletes all the same"
     case .rootEmptyAtEntry: "the local root was empty or absent at entry while the prefix was not"
     case .unseen(let path): "\(path) could not be seen in full"
+    case .remounted(let place):
+      "at \(place) another filesystem is mounted than when its files were published, or none is: they are out of sight, not deleted; mount it again, or delete the objects yourself if they are to go"
     case .rewritten: "the local file was written since it was compared"
     case .replaced: "the object was written by somebody else since it was published or listed"
     case .uploadsFailed: "some uploads failed, and deletes come after them"

@@ -48,6 +48,8 @@ package enum RescanReason: Sendable, Hashable {
   case unreadable(Int32)
   /// A symbolic link that is followed: what it leads to has no watch.
   case followedLink
+  /// A filesystem was mounted or unmounted there: what is in sight is other than before, and no event told of each file.
+  case remounted
   /// So many paths changed that the directory is cheaper to compare than to list.
   case collapsed
 
@@ -55,7 +57,7 @@ package enum RescanReason: Sendable, Hashable {
   package var isStanding: Bool {
     switch self {
     case .watchLimit, .instanceLimit, .unwatchedFilesystem, .unreadable, .followedLink: true
-    case .queueOverflow, .collapsed: false
+    case .queueOverflow, .collapsed, .remounted: false
     }
   }
 }

@@ -108,7 +108,7 @@ import Testing
     (
       "a filesystem below the root is unmounted",
       "1 create/ a\n2 unmount\n2 ignored\n3 close x",
-      "visit a appeared\nunwatch 2\nvisit a\nrescan a unreadable(19)\nclosed a/x"
+      "visit a appeared\nunwatch 2\nvisit a\nrescan a remounted\nclosed a/x"
     ),
     (
       "a name that is not UTF-8 is given out as text", "1 create ?\n1 close ?",

@@ -21,7 +21,7 @@ struct `mounts below the root` {
       await watcher.fence()
       #expect(log.take() == ["created m/a/x", "modified m/a/x", "closed m/a/x"])
       #expect(run("umount", tree.path("m")))
-      await log.wait(for: "rescan m unreadable(\(ENODEV))")
+      await log.wait(for: "rescan m remounted")
       await watcher.fence()
       let events = log.take()
       #expect(!events.contains { $0.hasPrefix("deleted") || $0.hasPrefix("directoryDeleted") })
@@ -29,6 +29,39 @@ struct `mounts below the root` {
       try tree.write("m/covered", "new")
       await watcher.fence()
       #expect(log.take() == ["modified m/covered", "closed m/covered"])
+    }
+  }
+
+  @Test func `an unmounted filesystem is compared once, however many directories it has`() async throws {
+    try await withWatcher(prepare: { tree in
+      try tree.makeDirectory("m")
+      #expect(run("mount", "-t", "tmpfs", "none", tree.path("m")))
+      for path in ["m/a", "m/a/b", "m/a/b/c", "m/d", "m/d/e"] { try tree.makeDirectory(path) }
+    }) { tree, watcher, log in
+      #expect(run("umount", tree.path("m")))
+      await log.wait(for: "rescan m remounted")
+      await watcher.fence()
+      #expect(log.take() == ["rescan m remounted"])
+      #expect(await watcher.watchCount == 2)
+    }
+  }
+
+  @Test func `a place that something was mounted over is watched anew when it is looked at again`()
+    async throws
+  {
+    try await withWatcher(prepare: { tree in
+      try tree.makeDirectory("m")
+      try tree.write("m/hidden")
+    }) { tree, watcher, log in
+      #expect(run("mount", "-t", "tmpfs", "none", tree.path("m")))
+      defer { #expect(run("umount", tree.path("m"))) }
+      try tree.makeDirectory("m/new")
+      await watcher.revisit(["m"])
+      #expect(log.take() == ["rescan m remounted"])
+      try tree.write("m/new/x")
+      await watcher.fence()
+      #expect(log.take() == ["created m/new/x", "modified m/new/x", "closed m/new/x"])
+      #expect(await watcher.watchCount == 3)
     }
   }
 

@@ -97,6 +97,28 @@ struct NamespaceTests {
     #expect(try await keys(program) == ["b"])
   }
 
+  @Test func `what is unmounted below the root keeps its objects, and the exit status says so`() async throws
+  {
+    let program = try Program()
+    for number in 10..<70 { try program.directory.write("work/tree/d/\(number)", "x") }
+    try program.directory.makeDirectory("work/tree/m")
+    let cell = try Cell(program)
+    let running = try cell.start(
+      watch(program),
+      after: "mount -t tmpfs none tree/m && for i in $(seq 10 49); do echo x > tree/m/$i; done")
+    #expect(await running.says("watch: entry:"))
+    try cell.run("umount --lazy tree/m")
+    #expect(
+      await running.says("m is compared with S3 at this tick: a filesystem was mounted or unmounted there"))
+    try program.directory.remove("work/tree/d/10")
+    #expect(await running.says(", 1 deleted"))
+    let ending = await cell.end(running)
+    #expect(ending.status == 1)
+    #expect(ending.messages.contains("40 deletes withheld: at m another filesystem is mounted"))
+    #expect(ending.messages.contains("mount it again"))
+    #expect(try await keys(program).count == 99)
+  }
+
   // MARK: Overlays
 
   @Test(.enabled(if: Cell.hasOverlays, "overlays cannot be mounted here"))

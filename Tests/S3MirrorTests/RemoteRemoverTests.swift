@@ -3,6 +3,7 @@ import LocalTree
 import Logging
 import MirrorModel
 import S3Client
+import Synchronization
 import SystemPackage
 import TestSupport
 import Testing
@@ -80,6 +81,47 @@ import Testing
     #expect(outcome.kept == ["link/below", "link/deep/below"])
     #expect(outcome.withheld == [:])
     #expect(outcome.deleted == ["gone"])
+  }
+
+  @Test func `what is out of sight below a mount is withheld, and does not count for the bound`() async throws
+  {
+    let hidden = (0..<11).map { RelativePath("m/\($0)") }
+    await place(hidden + ["gone"])
+    var remover = try remover()
+    remover.hiddenPlaces = { _ in TreeMounts.View(hidden: ["m"]) }
+    let outcome = await remover.remove(hidden + ["gone"], of: 12)
+    #expect(outcome.withheld == Dictionary(uniqueKeysWithValues: hidden.map { ($0, .remounted("m")) }))
+    #expect(outcome.deleted == ["gone"])
+  }
+
+  @Test func `what was looked at while a mount changed is looked at again`() async throws {
+    await place(["a", "gone"])
+    var remover = try remover()
+    let asked = Mutex(0)
+    let file = directory["root/a"]
+    remover.hiddenPlaces = { _ in
+      let number = asked.withLock { asked in
+        asked += 1
+        return asked
+      }
+      // Something that hid the file is unmounted between the first look and the end of it.
+      if number == 2 { close(open(file, O_CREAT | O_WRONLY | O_CLOEXEC, 0o644)) }
+      return TreeMounts.View(changes: number < 2 ? 0 : 1)
+    }
+    let outcome = await remover.remove(["a", "gone"], of: 2)
+    #expect(outcome.kept == ["a"])
+    #expect(outcome.deleted == ["gone"])
+  }
+
+  @Test func `while the table of mounts cannot be read nothing goes`() async throws {
+    await place(["gone"])
+    var remover = try remover()
+    remover.hiddenPlaces = { _ throws(TreeError) in
+      throw TreeError(.look, path: "/proc/self/mountinfo", errno: .tooManyOpenFiles)
+    }
+    let outcome = await remover.remove(["gone"], of: 1)
+    #expect(outcome.withheld == ["gone": .unseen(.root)])
+    #expect(await store.keys == ["p/gone"])
   }
 
   @Test func `more than half of the objects and more than ten are withheld`() async throws {

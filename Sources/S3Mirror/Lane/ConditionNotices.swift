@@ -162,6 +162,7 @@ extension RescanReason {
     case .unwatchedFilesystem(let kind): "inotify does not see other machines' writes on \(kind)"
     case .unreadable(let code): "it cannot be watched (errno \(code))"
     case .followedLink: "inotify does not follow symbolic links"
+    case .remounted: "a filesystem was mounted or unmounted there"
     case .collapsed: "too many paths changed at once"
     }
   }

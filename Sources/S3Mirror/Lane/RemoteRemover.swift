@@ -5,7 +5,8 @@ import S3Client
 /// Removes objects whose file is gone, as far as SPEC 5's guard lets it.
 ///
 /// Before a batch the root must be the directory that it was at entry, and each path is looked at again: only ENOENT
-/// or ENOTDIR below the root is absence, or a directory that has taken a file's name.
+/// or ENOTDIR below the root is absence, or a directory that has taken a file's name; and neither is where a filesystem was
+/// unmounted, or mounted over the files.
 struct RemoteRemover: Sendable {
   struct Outcome: Sendable {
     var deleted: [RelativePath] = []
@@ -32,6 +33,7 @@ struct RemoteRemover: Sendable {
   var condition = Options.DeleteCondition.none
   /// Markers go before what they name, so that no reader follows one to a file that is gone.
   var commitOrder: CommitOrder?
+  var hiddenPlaces: HiddenPlaces = { _ in TreeMounts.View() }
 
   /// - Parameters:
   ///   - candidates: paths whose objects are superfluous; a trailing slash names a directory marker.
@@ -123,7 +125,33 @@ struct RemoteRemover: Sendable {
     }
   }
 
-  private func stillAbsent(_ candidates: [RelativePath], noting outcome: inout Outcome) -> [RelativePath] {
+  /// - Parameter looks: at the most so many, while something is mounted or unmounted on the machine during each. It need not be
+  ///   below the root.
+  private func stillAbsent(
+    _ candidates: [RelativePath], noting outcome: inout Outcome, looks: Int = 3
+  ) -> [RelativePath] {
+    do {
+      let before = try hiddenPlaces(root)
+      var looked = outcome
+      let absent = look(at: candidates, noting: &looked)
+      // A path may have been looked at while something was mounted there that is gone again.
+      let after = try hiddenPlaces(root)
+      if before.changes != after.changes, looks > 1 {
+        return stillAbsent(candidates, noting: &outcome, looks: looks - 1)
+      }
+      outcome = looked
+      return absent.filter { path in
+        guard let place = after.hidden.outermost(around: path) else { return true }
+        outcome.withheld[path] = .remounted(place)
+        return false
+      }
+    } catch {
+      for path in candidates { outcome.withheld[path] = .unseen(.root) }
+      return []
+    }
+  }
+
+  private func look(at candidates: [RelativePath], noting outcome: inout Outcome) -> [RelativePath] {
     var absent: [RelativePath] = []
     for path in candidates {
       do {
@@ -254,6 +282,7 @@ extension TreeRoot {
       if error.linkAbove != nil { return false }
       throw error
     }
+    guard let entry = found else { return symlinks == .skip ? true : try !isBehindLostTarget(path) }
     return entry.kind == (path.hasTrailingSlash ? .file : .directory)
   }
 }
@@ -282,7 +311,6 @@ extension Array {
   /// The elements that satisfy the condition, and the others, each in their order.
   func partitioned(by isFirst: (Element) -> Bool) -> ([Element], [Element]) {
     var (first, second): ([Element], [Element]) = ([], [])
-    guard let entry = found else { return symlinks == .skip ? true : try !isBehindLostTarget(path) }
     for element in self {
       if isFirst(element) { first.append(element) } else { second.append(element) }
     }

@@ -11,6 +11,7 @@ extension UploadLane {
     let start = ContinuousClock.now
     let requestsBefore = requests.counts
     var outcome = PassOutcome(summary: summary(of: .audit))
+    await place.noteMounts()
     do {
       let drift = try await drift(noting: &outcome)
       activity.note(drift: drift.count)

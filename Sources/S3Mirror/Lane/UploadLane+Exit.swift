@@ -29,6 +29,7 @@ extension UploadLane {
     }
     await place.fence()
     if schedule.isRootLost || !root.isUnchanged { _ = await recoverRoot() }
+    await place.noteMounts()
     if settings.policy.interval == .zero { await poll() }
     var drained: PassOutcome?
     if let pass = schedule.drain() {
@@ -183,7 +184,9 @@ extension UploadLane {
     let general = found.survey.blanketReason(
       bound: settings.bound, wasEmptyAtEntry: isEntryEmpty, unpublished: outcome.reasonToWithholdDeletes)
     let blanket = place.isThatOfEntry ? general : .rootUnavailable
-    let deletes = InferredDeletes(root: root, survey: found.survey, bound: settings.bound, blanket: blanket)
+    let deletes = InferredDeletes(
+      root: root, survey: found.survey, bound: settings.bound, blanket: blanket,
+      hiddenPlaces: place.hiddenPlaces)
     await deletes.carryOut(found.extras, with: remover, noting: &outcome)
   }
 }

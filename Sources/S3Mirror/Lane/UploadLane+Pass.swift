@@ -71,11 +71,12 @@ extension UploadLane {
       }
       do {
         var markers = DirtySet.Batch()
-        surveys.append(
-          try await reconcile(
-            directory, with: publication, except: Set(batch.entries.keys), polled: polled, markers: &markers,
-            noting: &outcome
-          ).survey)
+        let alterations = place.alterations(within: directory)
+        let found = try await reconcile(
+          directory, with: publication, except: Set(batch.entries.keys), polled: polled, markers: &markers,
+          noting: &outcome)
+        surveys.append(found.survey)
+        try await accept(alterations, after: found)
         last.entries.merge(markers.entries) { watched, _ in watched }
       } catch {
         unlisted[directory] = reason

@@ -11,6 +11,7 @@ extension UploadLane {
         return
       }
     } else {
+      await place.noteMounts()
       // With an interval every pass makes a try, so what still has no watch is dirty by now.
       if settings.policy.interval == .zero { await poll() }
       notices.sayOver(besides: Set(schedule.polled.values))
@@ -41,6 +42,22 @@ extension UploadLane {
     }
     notices.sayRootReturned(root.path.string, isThatOfEntry: place.isThatOfEntry)
     return true
+  }
+
+  /// Takes mounts that came or went for what belongs there where a comparison found a file for every object: nothing is out of
+  /// sight, so deletes below count again.
+  nonisolated(nonsending) func accept(
+    _ alterations: [RelativePath: Mount?], after found: Reconciler.Findings
+  ) async throws {
+    var harmless = alterations
+    if harmless.isEmpty { return }
+    try await found.extras.entries.forEachBatch(of: Self.driftLimit) { extras in
+      harmless = harmless.filter { place, _ in !extras.contains { $0.path.isWithin(place) } }
+    }
+    harmless = harmless.filter { place, _ in
+      !found.survey.unreadable.keys.contains { $0.isWithin(place) || place.isWithin($0) }
+    }
+    self.place.accept(harmless)
   }
 
   private var rootIsLost: PassOutcome {

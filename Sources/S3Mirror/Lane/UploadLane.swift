@@ -189,7 +189,10 @@ final class UploadLane: Sendable {
   func run() async {
     while true {
       let command = await schedule.next(
-        fence: { [place] in await place.fence() }, poll: { await poll() },
+        fence: { [place] in
+          await place.noteMounts()
+          await place.fence()
+        }, poll: { await poll() },
         probe: { [place] paths in paths.filter(place.root.isWithoutWriter) })
       switch command {
       case .end:
@@ -202,14 +205,14 @@ final class UploadLane: Sendable {
         for flush in flushes { flush.answer(nil) }
       case .pass(let pass, let flushes):
         let outcome = await workOff(pass, deletes: .watched)
-        for flush in flushes { flush.answer(outcome) }
-      }
-    }
         // What waits for a flush was not published if the root was lost meanwhile.
         if !flushes.isEmpty, schedule.isRootLost {
           await look(answering: flushes)
           continue
         }
+        for flush in flushes { flush.answer(outcome) }
+      }
+    }
   }
 
   /// Returns when everything closed before the call is published.
@@ -246,7 +249,7 @@ final class UploadLane: Sendable {
     RemoteRemover(
       name: settings.name, root: root, mapping: settings.mapping, store: store, bound: settings.bound,
       journal: journal, ledger: ledger, condition: settings.deleteCondition,
-      commitOrder: settings.commitOrder)
+      commitOrder: settings.commitOrder, hiddenPlaces: place.hiddenPlaces)
   }
 
   var reconciler: Reconciler {

@@ -14,6 +14,8 @@ final class WatchedRoot: Sendable {
 
   /// The directory of entry. It stays open, so that its inode number cannot go to another directory meanwhile.
   private let first: TreeRoot
+  /// What was mounted below the root at entry. Nil where /proc is not to be read; then nothing can be watched either.
+  private let mounts: TreeMounts?
   /// Nil where nothing is watched.
   private let makeWatcher: MakeWatcher?
   private let state: Mutex<State>
@@ -28,6 +30,7 @@ final class WatchedRoot: Sendable {
     tell: @escaping @Sendable (WatchEvent) -> Void = { _ in }
   ) throws {
     first = root
+    do { mounts = try TreeMounts(below: root) } catch { mounts = nil }
     self.makeWatcher = makeWatcher
     self.tell = tell
     state = Mutex(State(root: root, watcher: try Self.watcher(over: root, from: makeWatcher)))
@@ -100,6 +103,42 @@ final class WatchedRoot: Sendable {
 
   func stop() async { await watcher?.stop() }
 
+  // MARK: Mounts below the root
+
+  /// Has the places compared where something was mounted or unmounted since the last call.
+  func noteMounts() async {
+    // If the table cannot be read now, the next call tries again, and deletes are withheld until then.
+    guard case .success(let places) = Result(catching: { try mounts?.takeChanges(below: root) ?? [] }),
+      !places.isEmpty
+    else { return }
+    if let watcher {
+      await watcher.revisit(places)
+    } else if isWatching {
+      tell(.rescan(.root, .instanceLimit))
+    }
+  }
+
+  /// The places below which files may be out of sight, with what is mounted there now.
+  func alterations(within directory: RelativePath) -> [RelativePath: Mount?] {
+    guard case .success(let found?) = Result(catching: { try mounts?.alterations(below: root) }) else {
+      return [:]
+    }
+    return found.filter { $0.key.isWithin(directory) }
+  }
+
+  /// Takes what is mounted at these places for what belongs there, where nothing was lost by it: no object is without a file.
+  func accept(_ alterations: [RelativePath: Mount?]) {
+    for (place, mount) in alterations {
+      // If the table cannot be read now, deletes stay withheld there.
+      _ = Result { try mounts?.accept(mount, at: place, below: root) }
+    }
+  }
+
+  /// For what deletes: the same question, asked again before each batch.
+  var hiddenPlaces: HiddenPlaces {
+    { [mounts] root throws(TreeError) in try mounts?.view(below: root) ?? TreeMounts.View() }
+  }
+
   /// For tests: what the watch knows of a directory.
   func watchEntry(of directory: RelativePath) async -> WatchTable.Node? {
     await watcher?.entry(of: directory)
@@ -115,6 +154,9 @@ final class WatchedRoot: Sendable {
     try await watcher?.injectOverflow(losing: change)
   }
 }
+
+/// Tells below which places of a root files may be out of sight now, since a filesystem was mounted or unmounted there.
+typealias HiddenPlaces = @Sendable (TreeRoot) throws(TreeError) -> TreeMounts.View
 
 extension TreeRoot {
   /// Whether a read lease proves that nobody has the file open for writing. What is no file, or gone, has no writer; its

@@ -16,6 +16,7 @@ struct InferredDeletes: Sendable {
   let bound: DeleteBound
   /// Withholds everything, whatever the rest says.
   let blanket: WithheldReason?
+  var hiddenPlaces: HiddenPlaces = { _ in TreeMounts.View() }
 
   /// Objects looked at between two steps; as many as one request deletes.
   private static let batchSize = RemoteRemover.batchSize
@@ -26,22 +27,25 @@ struct InferredDeletes: Sendable {
     _ extras: Extras, _ each: ([(RemoteEntry, Verdict)]) async throws -> Void
   ) async throws {
     guard extras.count > 0 else { return }
-    let general = try await generalReason(extras)
+    let hidden = try hiddenPlaces(root).hidden
+    let general = try await generalReason(extras, hidden)
     try await extras.entries.forEachBatch(of: Self.batchSize) { entries in
       try await each(
         entries.map { entry in
-          let own = verdict(on: entry.path)
+          let own = verdict(on: entry.path, hidden)
           return (entry, own == .delete ? general.map { .withheld($0) } ?? .delete : own)
         })
     }
   }
 
-  nonisolated(nonsending) private func generalReason(_ extras: Extras) async throws -> WithheldReason? {
+  nonisolated(nonsending) private func generalReason(
+    _ extras: Extras, _ hidden: Set<RelativePath>
+  ) async throws -> WithheldReason? {
     if let blanket { return blanket }
     guard root.isUnchanged else { return .rootUnavailable }
     var deletes = 0
     try await extras.entries.forEachBatch(of: Self.batchSize) { entries in
-      deletes += entries.count { verdict(on: $0.path) == .delete }
+      deletes += entries.count { verdict(on: $0.path, hidden) == .delete }
     }
     let judgement = DeleteGuard.judge(
       deletes: deletes, of: max(survey.remoteObjects, deletes), bound: bound)
@@ -49,7 +53,8 @@ struct InferredDeletes: Sendable {
     return reason
   }
 
-  private func verdict(on path: RelativePath) -> Verdict {
+  private func verdict(on path: RelativePath, _ hidden: Set<RelativePath>) -> Verdict {
+    if let place = hidden.outermost(around: path) { return .withheld(.remounted(place)) }
     if let reason = survey.reasonToKeep(path) { return .withheld(reason) }
     do {
       return try root.isAbsent(forObjectAt: path) ? .delete : .keep

@@ -1,0 +1,239 @@
+import Foundation
+import Glibc
+import MirrorModel
+import TestSupport
+import Testing
+
+@testable import S3Mirror
+
+@Suite(.enabled(if: MountNamespace.isPermitted && !MountNamespace.isOwn, "mounting is not permitted"))
+struct MountNamespaceTests {
+  @Test func `mounts below the root pass their tests in a namespace of their own`() throws {
+    let (status, output) = try MountNamespace.run(suite: "MountedPartTests")
+    #expect(status == 0, "\(output)")
+    // A filter that finds nothing passes, too.
+    #expect(output.contains("Suite MountedPartTests passed"), "\(output)")
+  }
+}
+
+/// Filesystems that are mounted and unmounted below the root: what is out of sight was not deleted.
+@Suite(
+  .enabled(if: MountNamespace.isOwn, "MountNamespaceTests runs them, in a namespace of their own"),
+  .serialized)
+struct MountedPartTests {
+  private func name(_ number: Int) -> String { "f\(number + 10)" }
+
+  /// 60 files in `d`, 40 in `m`, where a filesystem is mounted.
+  private func fill(_ tree: String) throws {
+    for (directory, count) in [("d", 60), ("m", 40)] {
+      try #require(mkdir(tree + "/" + directory, 0o755) == 0)
+      if directory == "m" { try mountMemory(tree + "/m") }
+      for number in 0..<count {
+        try Data("x".utf8).write(to: URL(fileURLWithPath: "\(tree)/\(directory)/\(name(number))"))
+      }
+    }
+  }
+
+  private func mountMemory(_ place: String) throws {
+    try #require(mount("none", place, "tmpfs", 0, nil) == 0)
+  }
+
+  private func bind(_ source: String, _ place: String) throws {
+    try #require(mount(source, place, nil, UInt(MS_BIND), nil) == 0)
+  }
+
+  private func unmount(_ place: String) throws {
+    // A look may be in it just now: EBUSY.
+    try #require(umount2(place, Int32(MNT_DETACH)) == 0)
+  }
+
+  private func run(
+    interval: Duration? = nil, bound: DeleteBound = .unlimited, pollInterval: Duration = .seconds(3600),
+    prepare: ((String) throws -> Void)? = nil,
+    _ body: (LaneUnderTest, FakeObjectStore) async throws -> Void
+  ) async throws {
+    let store = FakeObjectStore()
+    var configuration = LaneUnderTest.Configuration(interval: interval)
+    configuration.bound = bound
+    configuration.pollInterval = pollInterval
+    let mirror = try await LaneUnderTest(store, configuration, prepare: prepare ?? fill)
+    try await mirror.start()
+    try await body(mirror, store)
+    while umount2(mirror.tree + "/m", Int32(MNT_DETACH)) == 0 {}
+    while umount2(mirror.tree + "/d", Int32(MNT_DETACH)) == 0 {}
+    try mirror.removeDirectory()
+  }
+
+  private func withheld(_ report: MirrorReport.Upload, naming place: String) -> Int {
+    report.withheld.count { $0.reason.hasPrefix("at \(place) another filesystem is mounted") }
+  }
+
+  @Test(arguments: [DeleteBound.standard, .unlimited])
+  func `an unmounted part deletes nothing, and the rest of the tree goes on`(bound: DeleteBound) async throws
+  {
+    try await run(bound: bound) { mirror, store in
+      try unmount(mirror.tree + "/m")
+      try mirror.remove("d/" + name(0))
+      let report = await mirror.finish()
+      #expect(await store.keys.count == 99)
+      #expect(report.deleted == 1)
+      #expect(report.withheldDeletes == 40)
+      #expect(withheld(report, naming: "m") == 40)
+      #expect(report.failures == [])
+      #expect(report.drift == 0)
+    }
+  }
+
+  @Test func `what was deleted before the unmount, and what was not, stays after it`() async throws {
+    try await run { mirror, store in
+      try mirror.remove("m/" + name(0))
+      try mirror.write("m/" + name(1), "new")
+      try unmount(mirror.tree + "/m")
+      try await mirror.lane.flush()
+      #expect(await store.keys.count == 100)
+      try await mirror.lane.flush()
+      #expect(mirror.notices.texts.count { $0.contains("a filesystem was mounted or unmounted there") } == 1)
+      let report = await mirror.finish()
+      #expect(await store.keys.count == 100)
+      #expect(withheld(report, naming: "m") == 40)
+    }
+  }
+
+  @Test func `a bind mount, whose end no event tells, deletes nothing either`() async throws {
+    try await run(prepare: { tree in
+      try fill(tree)
+      try unmount(tree + "/m")
+      try bind(tree + "/../outside", tree + "/m")
+      for number in 0..<40 { try Data("x".utf8).write(to: URL(fileURLWithPath: "\(tree)/m/\(name(number))")) }
+    }) { mirror, store in
+      try unmount(mirror.tree + "/m")
+      // What it had covered is published, and watched from now on.
+      try mirror.write("m/below", "one")
+      try await mirror.lane.flush()
+      #expect(await store.text("t/m/below") == "one")
+      try mirror.write("m/below", "two")
+      try await mirror.lane.flush()
+      #expect(await store.text("t/m/below") == "two")
+      let report = await mirror.finish()
+      #expect(await store.keys.count == 101)
+      #expect(withheld(report, naming: "m") == 40)
+    }
+  }
+
+  @Test func `a filesystem that is mounted over files hides them, and deletes nothing`() async throws {
+    try await run { mirror, store in
+      try mountMemory(mirror.tree + "/d")
+      try mirror.write("d/new", "one")
+      try await mirror.lane.flush()
+      #expect(await store.text("t/d/new") == "one")
+      try mirror.write("d/new", "two")
+      try await mirror.lane.flush()
+      #expect(await store.text("t/d/new") == "two")
+      let report = await mirror.finish()
+      #expect(await store.keys.count == 101)
+      #expect(withheld(report, naming: "d") == 60)
+    }
+  }
+
+  @Test func `a mount that comes and goes between two looks leaves everything as it was`() async throws {
+    try await run { mirror, store in
+      try mountMemory(mirror.tree + "/d")
+      try unmount(mirror.tree + "/d")
+      try mirror.remove("d/" + name(0))
+      try await mirror.lane.flush()
+      try await mirror.lane.flush()
+      let report = await mirror.finish()
+      #expect(await store.keys.count == 99)
+      #expect(report.withheld == [])
+    }
+  }
+
+  @Test func `the same filesystem mounted again is compared, and its deletes count again`() async throws {
+    try await run(prepare: { tree in
+      try fill(tree)
+      try unmount(tree + "/m")
+      try bind(tree + "/../outside", tree + "/m")
+      for number in 0..<40 { try Data("x".utf8).write(to: URL(fileURLWithPath: "\(tree)/m/\(name(number))")) }
+    }) { mirror, store in
+      try unmount(mirror.tree + "/m")
+      try await mirror.lane.flush()
+      unlink(mirror.outside + "/" + name(0))
+      try Data("new".utf8).write(to: URL(fileURLWithPath: mirror.outside + "/new"))
+      try bind(mirror.outside, mirror.tree + "/m")
+      try await mirror.lane.flush()
+      #expect(await store.text("t/m/new") == "new")
+      try mirror.remove("m/" + name(1))
+      try await mirror.lane.flush()
+      // The watch saw one go, the comparison at the exit finds the other.
+      #expect(await store.keys.count == 100)
+      let report = await mirror.finish()
+      #expect(await store.keys.count == 99)
+      #expect(report.withheld == [])
+    }
+  }
+
+  @Test func `another filesystem in the place of the first hides its files`() async throws {
+    try await run { mirror, store in
+      try unmount(mirror.tree + "/m")
+      // It gets the device's number, the inode and, before Linux 6.8, the mount's number of the first.
+      try mountMemory(mirror.tree + "/m")
+      let report = await mirror.finish()
+      #expect(await store.keys.count == 100)
+      #expect(withheld(report, naming: "m") == 40)
+    }
+  }
+
+  @Test func `a filesystem on a new directory belongs there: its deletes go, its unmount deletes nothing`()
+    async throws
+  {
+    try await run { mirror, store in
+      try #require(mkdir(mirror.tree + "/new", 0o755) == 0)
+      try mountMemory(mirror.tree + "/new")
+      defer { umount2(mirror.tree + "/new", Int32(MNT_DETACH)) }
+      try mirror.write("new/a", "one")
+      try mirror.write("new/b", "two")
+      try await mirror.lane.flush()
+      #expect(await store.text("t/new/a") == "one")
+      try mirror.remove("new/a")
+      try await mirror.lane.flush()
+      #expect(await store.text("t/new/a") == nil)
+      try unmount(mirror.tree + "/new")
+      try await mirror.lane.flush()
+      let report = await mirror.finish()
+      #expect(await store.text("t/new/b") == "two")
+      #expect(report.withheld.map(\.path) == ["new/b"])
+    }
+  }
+
+  @Test func `a renamed directory takes the mount in it along`() async throws {
+    try await run { mirror, store in
+      try mirror.move("tree/d", "tree/e")
+      try #require(mkdir(mirror.tree + "/e/in", 0o755) == 0)
+      try mountMemory(mirror.tree + "/e/in")
+      defer { umount2(mirror.tree + "/e2/in", Int32(MNT_DETACH)) }
+      try mirror.write("e/in/a", "one")
+      try await mirror.lane.flush()
+      try mirror.move("tree/e", "tree/e2")
+      try await mirror.lane.flush()
+      try mirror.remove("e2/in/a")
+      try await mirror.lane.flush()
+      let report = await mirror.finish()
+      #expect(report.withheld == [])
+      #expect(await store.keys.allSatisfy { $0.hasPrefix("t/m/") || $0.hasPrefix("t/e2/f") })
+      #expect(await store.keys.count == 100)
+    }
+  }
+
+  @Test(arguments: [Duration.zero, .milliseconds(20)])
+  func `a mount is noticed without a flush`(interval: Duration) async throws {
+    try await run(interval: interval, pollInterval: .milliseconds(20)) { mirror, store in
+      try mountMemory(mirror.tree + "/d")
+      await mirror.notices.wait(forNotice: "d is compared with S3 at this tick: a filesystem was mounted")
+      try mirror.write("d/new", "one")
+      await mirror.wait(for: "d/new", toBe: "one", in: store)
+      let report = await mirror.finish()
+      #expect(withheld(report, naming: "d") == 60)
+      #expect(await store.keys.count == 101)
+    }
+  }
+}
