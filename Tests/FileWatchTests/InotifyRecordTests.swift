@@ -82,7 +82,8 @@ private func decode(_ bytes: [UInt8]) -> ([InotifyRecord], Int) {
   return (records, used)
 }
 
-private func record(descriptor: Int32, mask: UInt32, cookie: UInt32, name: [UInt8], padding: Int) -> [UInt8] {
+/// As the kernel writes it.
+func record(descriptor: Int32, mask: UInt32, cookie: UInt32, name: [UInt8], padding: Int) -> [UInt8] {
   let words = [UInt32(bitPattern: descriptor), mask, cookie, UInt32(name.count + padding)]
   return words.flatMap { word in (0..<4).map { UInt8(truncatingIfNeeded: word >> (8 * $0)) } }
     + name + [UInt8](repeating: 0, count: padding)
