@@ -34,7 +34,9 @@ import Testing
       let name = bytes[(offset + 16)..<end].prefix { $0 != 0 }
       let expected: InotifyRecord.Name =
         name.isEmpty
-        ? .none : String(validating: name, as: UTF8.self).map { .text(RelativePath($0)) } ?? .undecodable
+        ? .none
+        : String(validating: name, as: UTF8.self).map { .text(RelativePath($0)) }
+          ?? .undecodable(.escaping(name))
       guard record.name == expected, Int(UInt32(bitPattern: record.descriptor)) == word(bytes, at: offset)
       else {
         throw Fuzzer.Complaint("another record than the one that is there: \(record)")

@@ -20,6 +20,8 @@ private struct ModelScriptRun: ScriptedMirror {
   private var mirror: ModelMirror
   /// By version.
   private var texts: [Int: String] = [:]
+  /// Where the open files are now, by the names under which they were opened.
+  private var opened: [String: RelativePath] = [:]
   private var requestsSeen = 0
 
   init(filter: PathFilter) {
@@ -59,10 +61,15 @@ private struct ModelScriptRun: ScriptedMirror {
       try write(path, text(of: path) + more, closing: !file.isOpen)
     case .truncate(let path, let count):
       try write(path, String(text(of: path).prefix(count)), closing: true)
-    case .open(let path, let text): try write(path, text, closing: false)
-    case .close(let path): try perform(.close(RelativePath(path)))
+    case .open(let path, let text):
+      try write(path, text, closing: false)
+      opened[path] = RelativePath(path)
+    case .close(let path): try perform(.close(opened.removeValue(forKey: path) ?? RelativePath(path)))
     case .makeDirectories(let path): try makeDirectories(RelativePath(path))
-    case .rename(let from, let to): try perform(.rename(RelativePath(from), RelativePath(to)))
+    case .rename(let from, let to):
+      let (from, to) = (RelativePath(from), RelativePath(to))
+      try perform(.rename(from, to))
+      opened = opened.mapValues { $0.isWithin(from) ? $0.moved(from: from, to: to) : $0 }
     case .exchange(let one, let other): try perform(.exchange(RelativePath(one), RelativePath(other)))
     case .delete(let path), .deleteTree(let path): try perform(.remove(RelativePath(path)))
     case .moveIn(let path, let files):

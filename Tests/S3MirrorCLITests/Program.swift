@@ -56,6 +56,7 @@ final class Program: Sendable {
     variables["HOME"] = directory["home"]
     variables["XDG_RUNTIME_DIR"] = directory["run"]
     variables["XDG_STATE_HOME"] = directory["state"]
+    variables["XDG_CACHE_HOME"] = directory["cache"]
     variables.merge(environment) { $1 }
     process.environment = variables
     return try Running(process)

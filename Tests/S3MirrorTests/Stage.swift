@@ -120,6 +120,7 @@ final class Stage: Sendable {
     environment["HOME"] = local("home")
     environment["XDG_RUNTIME_DIR"] = local("run")
     environment["XDG_STATE_HOME"] = local("state")
+    environment["XDG_CACHE_HOME"] = local("cache")
     options.environment = environment
     options.settle = .milliseconds(10)
     options.observer = { [events] in events.note($0) }

@@ -61,6 +61,7 @@ extension DownloadJob {
       throw nothingThere
     }
     let root = try await existingRoot()
+    let known = try await knownHere()
     let mapping = KeyMapping.tree(prefix: location.prefix)
     var conflicts = NameConflicts()
     var isWhole = true
@@ -69,6 +70,7 @@ extension DownloadJob {
         switch verdict {
         case .marker: nil
         case .conflict(let path): refusal(path.string, Self.conflictReason)
+        case .file(let entry) where isDeletedHere(entry, known, in: root): nil
         case .file(let entry):
           await action(
             for: Wanted(
@@ -100,6 +102,11 @@ extension DownloadJob {
             bytes: file.stamp.size, reason: reason?.description ?? "extra"))
       }
     }
+  }
+
+  private func isDeletedHere(_ entry: RemoteEntry, _ known: Evidence?, in root: TreeRoot?) -> Bool {
+    guard let known, let root, known.holds(entry.path, etag: entry.object.etag) else { return false }
+    return Self.isAbsent(entry.path, in: root)
   }
 
   private func action(for wanted: Wanted, in root: TreeRoot?, mapping: KeyMapping) async -> PlannedAction? {

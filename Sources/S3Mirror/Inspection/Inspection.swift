@@ -11,12 +11,15 @@ package final class Inspection: Sendable {
   private let connections: Connections
   private let placement: LocalPlacement
   private let resources: TransferResources
+  private let cacheDirectory: FilePath
 
   /// - Throws: `MirrorError.invalid` for options that make no sense.
   package init(options: Options) throws {
     try options.check()
     let process = ProcessEnvironment(overriding: options.environment)
     self.options = options
+    cacheDirectory = EvidencePlace.cache(
+      environment: process.variables, home: FilePath(process.homeDirectory))
     placement = LocalPlacement(
       cacheRoot: options.cacheRoot, homeDirectory: process.homeDirectory,
       workingDirectory: process.workingDirectory)
@@ -64,7 +67,11 @@ package final class Inspection: Sendable {
       bound: options.maxDelete.bound, compare: options.compare.policy, width: options.filesUnderWay,
       store: place.store, resources: resources,
       journal: Journal(log: nil, logger: options.logger, observer: nil, bucket: place.location.bucket),
-      wallClock: wallClockNanoseconds)
+      wallClock: wallClockNanoseconds,
+      evidence: spec.direction == .sync
+        ? EvidencePlace(
+          cache: cacheDirectory, bucket: place.bucket, prefix: place.location.prefix, local: place.local)
+        : nil)
   }
 
   /// Nil when there is nothing local to publish yet: a sync that will download first.
@@ -121,6 +128,8 @@ package final class Inspection: Sendable {
     var local: FilePath
     var filter: PathFilter
     var store: any ObjectStore
+    /// The identity of endpoint and bucket.
+    var bucket: String
   }
 
   private func place(_ spec: MirrorSpec, name: String) throws -> Place {
@@ -128,10 +137,11 @@ package final class Inspection: Sendable {
       let location = try S3Location(parsing: spec.remote)
       try spec.access?.check()
       try spec.properties.check(for: name)
+      let bucket = try connections.bucket(of: location, access: spec.access)
       return Place(
         location: location, local: try placement.path(for: location, local: spec.local),
         filter: try PathFilter(exclude: spec.exclude, include: spec.include),
-        store: try connections.bucket(of: location, access: spec.access).store)
+        store: bucket.store, bucket: bucket.identity)
     } catch let error as MirrorError {
       throw error
     } catch {

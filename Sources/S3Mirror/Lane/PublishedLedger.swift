@@ -26,8 +26,18 @@ final class PublishedLedger: Sendable {
   private static let capacity = 100_000
 
   private let records = Mutex<[RelativePath: Record]>([:])
+  /// What a later run may know of this; nil where nothing is written down.
+  private let evidence: EvidenceJournal?
+
+  init(evidence: EvidenceJournal? = nil) {
+    self.evidence = evidence
+  }
+
+  /// Hands what was noted to those that come after this process.
+  func flush() { evidence?.flush() }
 
   func note(_ record: Record, for path: RelativePath) {
+    evidence?.note(path, etag: record.etag)
     records.withLock { records in
       if records.count >= Self.capacity, records[path] == nil, let victim = records.first?.key {
         records[victim] = nil
@@ -36,7 +46,9 @@ final class PublishedLedger: Sendable {
     }
   }
 
+  /// Notes that the path's object was deleted.
   func forget(_ path: RelativePath) {
+    evidence?.noteDeleted(path)
     records.withLock { $0[path] = nil }
   }
 

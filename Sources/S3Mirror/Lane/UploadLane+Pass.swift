@@ -192,6 +192,7 @@ extension UploadLane {
   }
 
   func conclude(_ outcome: PassOutcome) {
+    ledger.flush()
     let withheldBefore = activity.snapshot.withheldDeletes
     activity.note(outcome)
     state.withLock { state in

@@ -29,6 +29,8 @@ final class UploadLane: Sendable {
     var auditInterval: Duration?
     /// How often what has no watch is compared where no interval says it.
     var pollInterval = LaneSchedule.standardPollInterval
+    /// Where it is written down what lies here and on S3; nil where it is not.
+    var evidence: EvidencePlace?
     /// For tests: the watch limit of this upload.
     var maxWatches: Int?
   }
@@ -66,7 +68,7 @@ final class UploadLane: Sendable {
   let requests: RequestTally
   let uploader: Uploader
   let journal: Journal
-  let ledger = PublishedLedger()
+  let ledger: PublishedLedger
   let links: LinkedNames
   /// Nil where no link is followed.
   let followed: FollowedLinks?
@@ -88,6 +90,7 @@ final class UploadLane: Sendable {
     self.resources = resources
     self.journal = journal
     self.wallClock = wallClock
+    ledger = PublishedLedger(evidence: settings.evidence.map { EvidenceJournal($0, root: root.identity) })
     links = LinkedNames(wallClock: wallClock)
     followed = settings.symlinks == .follow ? FollowedLinks(wallClock: wallClock) : nil
     polledMarkers = PolledMarkers(wallClock: wallClock)

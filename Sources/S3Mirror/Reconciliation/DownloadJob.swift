@@ -18,6 +18,8 @@ struct DownloadJob: Sendable {
     var files = 0
     var bytes: Int64 = 0
     var unchanged = 0
+    /// Objects that were left alone because their files were deleted here.
+    var deletedHere = 0
     var deleted = 0
     var withheldDeletes = 0
     /// The first thousand of them.
@@ -30,6 +32,7 @@ struct DownloadJob: Sendable {
       files += other.files
       bytes += other.bytes
       unchanged += other.unchanged
+      deletedHere += other.deletedHere
       failures += other.failures
     }
 
@@ -54,6 +57,8 @@ struct DownloadJob: Sendable {
   let resources: TransferResources
   let journal: Journal
   let wallClock: @Sendable () -> Int64
+  /// What earlier runs had here; nil where that does not matter.
+  var evidence: EvidencePlace?
 
   struct Wanted: Sendable {
     var path: RelativePath
@@ -67,7 +72,17 @@ struct DownloadJob: Sendable {
   enum Step: Sendable {
     case fetched(Int64)
     case unchanged
+    case deletedHere
     case failed(MirrorError.Failure)
+
+    /// Whether file and object are the same now.
+    var isSettled: Bool {
+      switch self {
+      case .fetched: true
+      // A file that is later than its object is unchanged too.
+      case .unchanged, .deletedHere, .failed: false
+      }
+    }
   }
 
   /// - Throws: `S3Error`; `TreeError`; `MirrorError` when there is nothing under the remote.
@@ -136,6 +151,19 @@ struct DownloadJob: Sendable {
     }
   }
 
+  /// What an earlier run had here. Nil where no directory is, or nothing in it: then somebody wants all of it back.
+  func knownHere() async throws -> Evidence? {
+    guard let evidence, let root = try await existingRoot() else { return nil }
+    return try await resources.readers.run {
+      try root.isEmptyDirectory(.root, filter: filter) == true
+        ? nil : EvidenceJournal.evidence(at: evidence, of: root.identity)
+    }
+  }
+
+  static func isAbsent(_ path: RelativePath, in root: TreeRoot) -> Bool {
+    if case .success(nil) = Result(catching: { try root.look(at: path) }) { true } else { false }
+  }
+
   /// Nil when there is no directory yet, and so nothing to delete.
   func existingRoot() async throws -> TreeRoot? {
     try await resources.readers.run {
@@ -154,12 +182,20 @@ struct DownloadJob: Sendable {
     {
       throw nothingThere
     }
+    let known = try await knownHere()
     let root = try await openRoot(local)
+    let journal = evidence.map { EvidenceJournal($0, root: root.identity) }
+    defer { journal?.close() }
     let queue = WorkQueue<Wanted>(capacity: width)
     let fetched = Tally(Outcome(local: local))
     async let work: Void = queue.workOff(width: width, on: root.isLocalThroughout ? store.executors : []) {
       wanted in
+      let isNoted = known?.holds(wanted.path, etag: wanted.object.etag) == true
+      if isNoted, Self.isAbsent(wanted.path, in: root) {
+        return fetched.note { note(.deletedHere, in: &$0) }
+      }
       let step = await fetch(wanted, to: root, mapping: mapping)
+      if !isNoted, step.isSettled { journal?.note(wanted.path, etag: wanted.object.etag) }
       fetched.note { note(step, in: &$0) }
     }
     var conflicts = NameConflicts()
@@ -180,6 +216,9 @@ struct DownloadJob: Sendable {
             serverSkew: merge.serverSkew)
           if try isSeenUnchanged(wanted, in: root) {
             outcome.unchanged += 1
+            if let journal, known?.holds(wanted.path, etag: wanted.object.etag) != true {
+              journal.note(wanted.path, etag: wanted.object.etag)
+            }
           } else {
             await queue.add(wanted)
           }
@@ -243,6 +282,7 @@ struct DownloadJob: Sendable {
       outcome.files += 1
       outcome.bytes += bytes
     case .unchanged: outcome.unchanged += 1
+    case .deletedHere: outcome.deletedHere += 1
     case .failed(let failure): outcome.failures.append(failure)
     }
   }

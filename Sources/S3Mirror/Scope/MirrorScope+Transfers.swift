@@ -13,6 +13,15 @@ extension MirrorScope {
     }
   }
 
+  /// Where the evidence of an upload is; nil for a single file, of which there is none.
+  private func evidence(of registration: Registration) throws -> EvidencePlace? {
+    guard case .s3(let location, let identity) = registration.remote,
+      try kind(at: registration.local) != .file
+    else { return nil }
+    return EvidencePlace(
+      cache: cacheDirectory, bucket: identity, prefix: location.prefix, local: registration.local)
+  }
+
   private func fetch(_ registration: Registration) async throws {
     guard let location = registration.location else { return }
     let spec = registration.spec
@@ -24,9 +33,16 @@ extension MirrorScope {
       mode: spec.direction == .sync ? .resume : .mirror,
       delete: spec.delete, bound: options.maxDelete.bound, compare: options.compare.policy,
       width: options.filesUnderWay, store: MeteredStore(bucket.store, meter: meter), resources: resources,
-      journal: journal(bucket: location.bucket), wallClock: wallClockNanoseconds)
+      journal: journal(bucket: location.bucket), wallClock: wallClockNanoseconds,
+      evidence: spec.direction == .sync ? try evidence(of: registration) : nil)
     do {
       let outcome = try await job.run()
+      if outcome.deletedHere > 0 {
+        tell(
+          .notice(
+            "\(registration.name): \(outcome.deletedHere) objects are not fetched, since an earlier run had their files here and they were deleted; s3mirror download fetches them"
+          ))
+      }
       guard outcome.failures.isEmpty else {
         throw MirrorError(
           .incomplete,
@@ -78,7 +94,10 @@ extension MirrorScope {
     settings.renames = options.renames
     settings.auditInterval = options.auditInterval
     // The key of one file is no directory's.
-    if case .tree = place.mapping { settings.emptyDirectories = options.emptyDirectories }
+    if case .tree = place.mapping {
+      settings.emptyDirectories = options.emptyDirectories
+      if case .on = watching { settings.evidence = try evidence(of: registration) }
+    }
     let lane = try UploadLane(
       settings: settings, root: try TreeRoot(path: place.root, symlinks: options.symlinks.policy),
       store: MeteredStore(store, meter: meter), requests: requests,

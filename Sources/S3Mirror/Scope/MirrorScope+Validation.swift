@@ -37,12 +37,15 @@ extension MirrorScope {
     }
   }
 
-  /// Without the folder of transfer logs, where that lies below the root: each pass writes there, so that it would never rest.
+  /// Without the folders of transfer logs and of evidence, where those lie below the root: each pass writes there, so that it
+  /// would never rest.
   func filter(of registration: Registration) throws -> PathFilter {
     var spec = registration.spec
-    var below = logDirectory
-    if below != registration.local, below.removePrefix(registration.local) {
-      spec.exclude.append("/" + GlobPattern.escaped(below.string) + "/")
+    for folder in [logDirectory, cacheDirectory] {
+      var below = folder
+      if below != registration.local, below.removePrefix(registration.local) {
+        spec.exclude.append("/" + GlobPattern.escaped(below.string) + "/")
+      }
     }
     return try filter(of: registration.name, spec: spec)
   }

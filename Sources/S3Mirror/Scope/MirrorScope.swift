@@ -50,6 +50,8 @@ package final class MirrorScope: Sendable {
   let controlPlaces: ControlPlaces
   let placement: LocalPlacement
   let logDirectory: FilePath
+  /// `$XDG_CACHE_HOME/s3mirror`.
+  let cacheDirectory: FilePath
   let resources: TransferResources
   let meter: TransferMeter
   /// Nil where none is to be shown.
@@ -88,6 +90,8 @@ package final class MirrorScope: Sendable {
     resources = try TransferResources(
       workers: options.maxWorkers, priority: options.lowPriority ? .low : .normal)
     buckets = open(options, process, resources)
+    cacheDirectory = EvidencePlace.cache(
+      environment: process.variables, home: FilePath(process.homeDirectory))
     logDirectory =
       options.logDirectory.map { placement.absolute($0) }
       ?? defaultLogDirectory(environment: process.variables, home: FilePath(process.homeDirectory))

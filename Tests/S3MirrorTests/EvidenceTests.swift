@@ -1,0 +1,126 @@
+import Glibc
+import SystemPackage
+import TestSupport
+import Testing
+
+@testable import LocalTree
+@testable import S3Mirror
+
+/// What a run leaves behind for the next one.
+@Suite struct EvidenceTests {
+  private func sync(_ stage: Stage) -> MirrorSpec {
+    .sync(stage.url("run"), local: stage.local("tree"), interval: nil, delete: false)
+  }
+
+  @Test func `a resumed run does not fetch back what was deleted here`() async throws {
+    try await Stage.play { stage async throws in
+      try await stage.mirror(["run": sync(stage)]) { mirror async throws in
+        for name in ["step-1", "step-2"] { try stage.directory.write("tree/" + name, name) }
+        try await mirror.flush("run")
+        // Rotated, as training programs do; deletes are off.
+        try stage.directory.remove("tree/step-1")
+      }
+      #expect(try await stage.keys() == ["run/step-1", "run/step-2"])
+      try await stage.mirror(["run": sync(stage)]) { _ async throws in
+        #expect(!stage.directory.exists("tree/step-1"))
+        #expect(stage.directory.exists("tree/step-2"))
+      }
+      let notices = stage.events.all.compactMap { if case .notice(let text) = $0 { text } else { nil } }
+      #expect(notices.contains { $0.contains("1 objects are not fetched") })
+    }
+  }
+
+  @Test func `what a resumed run fetched and the program deleted is not fetched again`() async throws {
+    try await Stage.play { stage async throws in
+      for name in ["run/step-1", "run/step-2"] { try await stage.put(name, name) }
+      try await stage.mirror(["run": sync(stage)]) { _ async throws in
+        try stage.directory.remove("tree/step-1")
+      }
+      try await stage.mirror(["run": sync(stage)]) { _ async throws in
+        #expect(!stage.directory.exists("tree/step-1"))
+      }
+    }
+  }
+
+  @Test func `an object that was written since is fetched`() async throws {
+    try await Stage.play { stage async throws in
+      try await stage.mirror(["run": sync(stage)]) { mirror async throws in
+        for name in ["step-1", "step-2"] { try stage.directory.write("tree/" + name, name) }
+        try await mirror.flush("run")
+        try stage.directory.remove("tree/step-1")
+      }
+      try await stage.put("run/step-1", "from elsewhere")
+      try await stage.mirror(["run": sync(stage)]) { _ async throws in
+        #expect(try stage.directory.text("tree/step-1") == "from elsewhere")
+      }
+    }
+  }
+
+  /// A lost disk, a new machine's directory, or a tree that was emptied on purpose: everything is wanted back.
+  @Test(arguments: [true, false])
+  func `a root that is new or empty is fetched whole`(isRemade: Bool) async throws {
+    try await Stage.play { stage async throws in
+      try await stage.mirror(["run": sync(stage)]) { _ async throws in
+        for name in ["step-1", "step-2"] { try stage.directory.write("tree/" + name, name) }
+      }
+      for name in ["step-1", "step-2"] { try stage.directory.remove("tree/" + name) }
+      if isRemade {
+        try #require(rename(stage.local("tree"), stage.local("old")) == 0)
+        try stage.directory.write("tree/step-2", "step-2")
+      }
+      try await stage.mirror(["run": sync(stage)]) { _ async throws in
+        #expect(try stage.directory.text("tree/step-1") == "step-1")
+      }
+    }
+  }
+
+  // MARK: The file
+
+  private func place(_ directory: TemporaryDirectory) -> EvidencePlace {
+    EvidencePlace(cache: FilePath(directory.path), bucket: "https://s3/b", prefix: "p/", local: "/tree")
+  }
+
+  private let root = TreeRoot.Identity(device: 1, inode: 2)
+
+  @Test func `the last word about a path counts, across runs`() throws {
+    let directory = try TemporaryDirectory()
+    for etag in ["1", "2"] {
+      let journal = EvidenceJournal(place(directory), root: root)
+      journal.note("a", etag: etag)
+      journal.note("gone", etag: etag)
+      journal.noteDeleted("gone")
+      journal.close()
+    }
+    let evidence = try #require(EvidenceJournal.evidence(at: place(directory), of: root))
+    #expect(evidence.count == 1)
+    #expect(evidence.holds("a", etag: "2"))
+    #expect(!evidence.holds("a", etag: "1"))
+    #expect(!evidence.holds("gone", etag: "2"))
+  }
+
+  @Test func `evidence that is damaged, cut or of another root costs nothing but itself`() throws {
+    let directory = try TemporaryDirectory()
+    let journal = EvidenceJournal(place(directory), root: root)
+    journal.note("a", etag: "1")
+    journal.note("b", etag: "2")
+    journal.close()
+    let file = place(directory).file.string
+    #expect(EvidenceJournal.evidence(at: place(directory), of: .init(device: 1, inode: 3)) == nil)
+    var status = stat()
+    try #require(stat(file, &status) == 0)
+    // A kill in the middle of the last entry.
+    try #require(truncate(file, status.st_size - 3) == 0)
+    let cut = try #require(EvidenceJournal.evidence(at: place(directory), of: root))
+    #expect(cut.holds("a", etag: "1"))
+    #expect(!cut.holds("b", etag: "2"))
+    // It is written anew, so that what follows stands where it is looked for.
+    let next = EvidenceJournal(place(directory), root: root)
+    next.note("c", etag: "3")
+    next.close()
+    let mended = try #require(EvidenceJournal.evidence(at: place(directory), of: root))
+    #expect(mended.holds("a", etag: "1"))
+    #expect(mended.holds("c", etag: "3"))
+    try #require(truncate(file, 5) == 0)
+    #expect(EvidenceJournal.evidence(at: place(directory), of: root) == nil)
+  }
+}
