@@ -14,7 +14,8 @@ extension CurlClient {
     package var maxConnections = 64
     /// A PEM file of trusted certificates instead of the system's.
     package var caBundlePath: String?
-    /// A proxy's URL; "" means none; nil leaves it to `https_proxy`, `http_proxy` and `no_proxy`, as AWS tools do.
+    /// A proxy's URL; "" means none; nil leaves it to `https_proxy`, `http_proxy` and `no_proxy`, as AWS tools do. Requests to
+    /// this machine and to services of its link go directly (`DirectHost`).
     package var proxy: String?
     /// What the bodies of requests and responses keep to, all together; clients may share one.
     package var uploadLimit: RateLimit?

@@ -17,6 +17,8 @@ final class EasyHandle {
   /// What a body, a sink or a limit threw inside a callback; it goes before libcurl's own words.
   private var failure: (any Error)?
   private let lowSpeedSeconds: Int
+  /// Of hosts that are not asked directly; nil leaves it to the environment.
+  private let proxy: String?
   let uploadLimit: RateLimit?
   private let downloadLimit: RateLimit?
   /// What a rate limit holds up at the moment.
@@ -30,6 +32,7 @@ final class EasyHandle {
     errorText = .allocate(capacity: Int(CURL_ERROR_SIZE))
     errorText.initialize(repeating: 0, count: Int(CURL_ERROR_SIZE))
     lowSpeedSeconds = configuration.lowSpeedSeconds
+    proxy = configuration.proxy
     uploadLimit = configuration.uploadLimit
     downloadLimit = configuration.downloadLimit
     try setConstants(configuration)
@@ -55,6 +58,7 @@ final class EasyHandle {
 
     try set(CURLOPT_PRIVATE, UnsafeRawPointer(bitPattern: id))
     try set(CURLOPT_URL, request.url)
+    try setProxy(DirectHost.contains(authority) ? "" : proxy)
     try set(CURLOPT_LOW_SPEED_TIME, request.lowSpeedSeconds ?? lowSpeedSeconds)
     try set(CURLOPT_BUFFERSIZE, Self.receiveBufferBytes(for: request, downloadLimit))
     try setMethod(request)

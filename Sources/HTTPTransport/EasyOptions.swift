@@ -25,10 +25,14 @@ extension EasyHandle {
     try set(CURLOPT_UPLOAD_BUFFERSIZE, 256 << 10)
     try set(CURLOPT_USERAGENT, configuration.userAgent)
     if let path = configuration.caBundlePath { try set(CURLOPT_CAINFO, path) }
-    if let proxy = configuration.proxy { try set(CURLOPT_PROXY, proxy) }
     // CURLOPT_QUICK_EXIT (322, libcurl 7.87): else a transfer that ends while its name resolves waits for
     // getaddrinfo(3), and with it the whole loop. Older libraries do not know it, and wait.
     _ = s3m_easy_set_long(handle, CURLoption(rawValue: 322), 1)
+  }
+
+  /// "" is none, whatever the environment says; nil is what it says (CURLOPT_PROXY(3)).
+  func setProxy(_ proxy: String?) throws {
+    if let proxy { try set(CURLOPT_PROXY, proxy) } else { try set(CURLOPT_PROXY, UnsafeRawPointer?.none) }
   }
 
   /// 16 KiB, libcurl's default, for answers; 256 KiB for downloads. A limited download arrives in pieces of a quantum, from
