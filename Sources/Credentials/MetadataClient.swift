@@ -16,6 +16,7 @@ struct MetadataClient: Sendable {
   /// - Throws: `CredentialsError`; `CancellationError`.
   func send(_ request: HTTPRequest, deadlineSeconds: Int = deadlineSeconds) async throws -> HTTPResponse {
     var cause = ""
+    var certificate: CertificateFault?
     for _ in 0..<Self.attempts {
       do {
         let response = try await beforeDeadline(request, seconds: deadlineSeconds)
@@ -23,12 +24,15 @@ struct MetadataClient: Sendable {
         cause = "HTTP status \(response.status)"
       } catch let error as TransportError {
         cause = error.message
-        // Nobody is there: the next try would find nobody again.
-        if error.kind == .connect || error.kind == .timeout { break }
+        certificate = error.certificate
+        // The next try would find the same: nothing that answers, or the same certificate.
+        if [.connect, .timeout, .tls].contains(error.kind) { break }
       }
     }
     throw CredentialsError(
-      source: source, cause: cause, remedy: "Check that the service runs and that this machine may reach it.")
+      source: source, cause: cause,
+      remedy: certificate.map { "\($0.remedy.prefix(1).uppercased() + $0.remedy.dropFirst())." }
+        ?? "Check that the service runs and that this machine may reach it.")
   }
 
   private func beforeDeadline(_ request: HTTPRequest, seconds: Int) async throws -> HTTPResponse {

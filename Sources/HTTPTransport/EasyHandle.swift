@@ -92,7 +92,8 @@ final class EasyHandle {
     }
     let triage = ErrorTriage(
       result: result, message: String(cString: errorText),
-      connection: connectionsOpened == 0 ? .reused : .fresh, bytesReceived: response.bytesReceived)
+      connection: connectionsOpened == 0 ? .reused : .fresh, bytesReceived: response.bytesReceived,
+      verifyResult: number(CURLINFO_SSL_VERIFYRESULT))
     return .failure(triage.error(target: target))
   }
 

@@ -11,6 +11,8 @@ struct ErrorTriage {
   var message: String
   var connection: Connection
   var bytesReceived: Int64
+  /// OpenSSL's verdict on the certificate (CURLINFO_SSL_VERIFYRESULT(3)); 0 is good, or none.
+  var verifyResult = 0
 
   var kind: TransportError.Kind {
     switch result {
@@ -42,7 +44,36 @@ struct ErrorTriage {
     // libcurl repeats a proxy's URL, password and all, when it does not like it.
     let isQuoting = message.utf8.contains(UInt8(ascii: "@"))
     let text = message.isEmpty || isQuoting ? String(cString: curl_easy_strerror(result)) : message
-    return TransportError(kind, "\(target): \(text) (curl \(result.rawValue))")
+    return TransportError(kind, "\(target): \(text) (curl \(result.rawValue))", certificate: certificate)
+  }
+
+  var certificate: CertificateFault? {
+    switch result {
+    case CURLE_SSL_CACERT_BADFILE: .unusableBundle
+    // libcurl compares the names itself, after OpenSSL has found the certificate good and before it notes that: the
+    // verdict is still the 1 that stands for none then (X509_V_ERR_UNSPECIFIED; seen with libcurl 7.88).
+    case CURLE_PEER_FAILED_VERIFICATION where [0, 1].contains(verifyResult): .wrongHost
+    case CURLE_PEER_FAILED_VERIFICATION, CURLE_SSL_CONNECT_ERROR: Self.fault(verifyResult)
+    default: nil
+    }
+  }
+
+  /// X509_STORE_CTX_get_error(3), by number: the header's names are the same, and this room does not import it.
+  private static func fault(_ verifyResult: Int) -> CertificateFault? {
+    switch verifyResult {
+    // X509_V_ERR_CERT_NOT_YET_VALID, _ERROR_IN_CERT_NOT_BEFORE_FIELD
+    case 9, 13: .notYetValid
+    // X509_V_ERR_CERT_HAS_EXPIRED, _ERROR_IN_CERT_NOT_AFTER_FIELD
+    case 10, 14: .expired
+    // X509_V_ERR_UNABLE_TO_GET_ISSUER_CERT, _DEPTH_ZERO_SELF_SIGNED_CERT, _SELF_SIGNED_CERT_IN_CHAIN,
+    // _UNABLE_TO_GET_ISSUER_CERT_LOCALLY, _UNABLE_TO_VERIFY_LEAF_SIGNATURE, _CERT_UNTRUSTED
+    case 2, 18, 19, 20, 21, 27: .unknownAuthority
+    // X509_V_ERR_CERT_REVOKED
+    case 23: .revoked
+    // X509_V_ERR_HOSTNAME_MISMATCH, _IP_ADDRESS_MISMATCH
+    case 62, 64: .wrongHost
+    default: nil
+    }
   }
 
   /// OpenSSL's words: SSL_get_error(3) for the first, openssl 3's reason string for the last.

@@ -22,10 +22,13 @@ package struct TransportError: Error, Sendable, Hashable {
   package var kind: Kind
   /// libcurl's words, with the host.
   package var message: String
+  /// Of `.tls`, where the certificate is the reason.
+  package var certificate: CertificateFault?
 
-  package init(_ kind: Kind, _ message: String) {
+  package init(_ kind: Kind, _ message: String, certificate: CertificateFault? = nil) {
     self.kind = kind
     self.message = message
+    self.certificate = certificate
   }
 }
 

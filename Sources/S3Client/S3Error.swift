@@ -78,10 +78,10 @@ extension S3Error: CustomStringConvertible {
     case "NoSuchBucket": "create the bucket, or correct its name or the endpoint"
     case "PermanentRedirect", "AuthorizationHeaderMalformed", "IllegalLocationConstraintException":
       "set the bucket's own region" + (region.map { " (\($0))" } ?? "")
-    case "TLS": "give the certificate authority that signed the endpoint's certificate (AWS_CA_BUNDLE)"
+    case "TLS": "check that the endpoint speaks TLS 1.2 or later at this port"
     case "Connect": "check the endpoint's address, and the proxy if there is one"
     case "EntityTooLarge": "send it as a multipart upload"
-    default: nil
+    default: CertificateFault(rawValue: code)?.remedy
     }
   }
 }

@@ -79,7 +79,8 @@ extension S3Error {
   /// No response came.
   init(_ cause: TransportError, operation: String, bucket: String, key: String?) {
     self.init(
-      operation: operation, bucket: bucket, key: key, status: 0, code: S3ErrorTriage.code(of: cause.kind),
+      operation: operation, bucket: bucket, key: key, status: 0,
+      code: cause.certificate?.rawValue ?? S3ErrorTriage.code(of: cause.kind),
       message: cause.message, isRetryable: S3ErrorTriage.isRetryable(cause.kind), network: cause.kind)
   }
 

@@ -201,6 +201,39 @@ import Testing
     #expect(triage.kind == kind)
   }
 
+  @Test(
+    arguments: [
+      (CURLE_PEER_FAILED_VERIFICATION, 10, CertificateFault.expired),
+      (CURLE_PEER_FAILED_VERIFICATION, 9, .notYetValid),
+      (CURLE_PEER_FAILED_VERIFICATION, 20, .unknownAuthority),
+      (CURLE_PEER_FAILED_VERIFICATION, 18, .unknownAuthority),
+      (CURLE_PEER_FAILED_VERIFICATION, 19, .unknownAuthority),
+      (CURLE_PEER_FAILED_VERIFICATION, 0, .wrongHost),
+      (CURLE_PEER_FAILED_VERIFICATION, 1, .wrongHost),
+      (CURLE_PEER_FAILED_VERIFICATION, 62, .wrongHost), (CURLE_PEER_FAILED_VERIFICATION, 23, .revoked),
+      (CURLE_SSL_CACERT_BADFILE, 0, .unusableBundle), (CURLE_SSL_CONNECT_ERROR, 0, nil),
+      (CURLE_COULDNT_CONNECT, 20, nil),
+      (CURLE_PEER_FAILED_VERIFICATION, 7, nil),
+    ] as [(CURLcode, Int, CertificateFault?)])
+  func `a certificate's fault has a name of its own`(result: CURLcode, verdict: Int, fault: CertificateFault?)
+  {
+    let triage = ErrorTriage(
+      result: result, message: "", connection: .fresh, bytesReceived: 0, verifyResult: verdict)
+    #expect(triage.error(target: "GET h").certificate == fault)
+  }
+
+  @Test func `a CA bundle that holds no certificate is said to be one`() async throws {
+    var configuration = CurlClient.Configuration()
+    configuration.caBundlePath = "/etc/hostname"
+    let client = try CurlClient(configuration)
+    let server = try ScriptedServer { $0.awaitEnd() }
+    let error = try await failure(client, HTTPRequest(method: .get, url: "https://127.0.0.1:\(server.port)/"))
+    #expect(error.kind == .tls)
+    #expect(error.certificate == .unusableBundle)
+    await client.close()
+    server.stop()
+  }
+
   private func failure(_ client: CurlClient, _ request: HTTPRequest) async throws -> TransportError {
     try #require(await #expect(throws: TransportError.self) { try await client.send(request) })
   }

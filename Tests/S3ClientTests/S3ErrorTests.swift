@@ -83,4 +83,28 @@ import Testing
       answer: answer("<Error><Code>NoSuchBucket</Code></Error>", status: 404), operation: "HeadBucket")
     #expect(error.description.hasSuffix("create the bucket, or correct its name or the endpoint"))
   }
+
+  @Test(arguments: [
+    (CertificateFault.expired, "new certificate"), (.notYetValid, "clock"), (.wrongHost, "host name"),
+    (.unknownAuthority, "AWS_CA_BUNDLE"), (.revoked, "new certificate"), (.unusableBundle, "AWS_CA_BUNDLE"),
+  ])
+  func `each fault of a certificate has a code and a cure of its own`(fault: CertificateFault, cure: String)
+    async
+  {
+    let client = ScriptedClient([.badCertificate(fault)])
+    let error = await #expect(throws: S3Error.self) { try await S3Bucket.scripted(client).send(HeadBucket()) }
+    #expect(error?.code == fault.rawValue)
+    #expect(error?.network == .tls)
+    #expect(error?.isRetryable == false)
+    #expect(error?.remedy?.contains(cure) == true)
+    let isOfBundle = [.unknownAuthority, .unusableBundle].contains(fault)
+    #expect(error?.remedy?.contains("AWS_CA_BUNDLE") == isOfBundle)
+  }
+
+  @Test func `a handshake that fails for another reason says nothing of certificates`() async {
+    let client = ScriptedClient([.failure(.tls)])
+    let error = await #expect(throws: S3Error.self) { try await S3Bucket.scripted(client).send(HeadBucket()) }
+    #expect(error?.code == "TLS")
+    #expect(error?.remedy?.contains("AWS_CA_BUNDLE") == false)
+  }
 }

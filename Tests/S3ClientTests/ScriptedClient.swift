@@ -7,6 +7,7 @@ actor ScriptedClient: HTTPClient {
   enum Step: Sendable {
     case answer(Int, String, HTTPHeaders = [:])
     case failure(TransportError.Kind)
+    case badCertificate(CertificateFault)
   }
 
   private var steps: [Step]
@@ -21,6 +22,7 @@ actor ScriptedClient: HTTPClient {
     guard !steps.isEmpty else { throw TransportError(.closed, "the script is over") }
     switch steps.removeFirst() {
     case .failure(let kind): throw TransportError(kind, "scripted")
+    case .badCertificate(let fault): throw TransportError(.tls, "scripted", certificate: fault)
     case .answer(let status, let body, let headers):
       return HTTPResponse(status: status, headers: headers, body: Array(body.utf8))
     }
