@@ -7,6 +7,8 @@ struct ConnectionResolution {
   let overrides: ConnectionOverrides
   let environment: [String: String]
   let homeDirectory: String
+  /// PEM file of certificate authorities, for S3 and STS alike.
+  let caBundlePath: String?
   let client: (any HTTPClient)?
   let now: @Sendable () -> Date
   let shared: SharedConfiguration
@@ -17,13 +19,13 @@ struct ConnectionResolution {
 
   init(
     requestedProfile: String?, overrides: ConnectionOverrides, environment: [String: String],
-    homeDirectory: String, client: (any HTTPClient)?, now: @escaping @Sendable () -> Date
+    homeDirectory: String, client: (_ caBundlePath: String?) throws -> (any HTTPClient)?,
+    now: @escaping @Sendable () -> Date
   ) throws {
     self.overrides = overrides
     // A variable that is set to nothing counts as not set, as in AWS's tools.
     self.environment = environment.filter { !$0.value.isEmpty }
     self.homeDirectory = homeDirectory
-    self.client = client
     self.now = now
     shared = try SharedConfiguration(environment: environment, homeDirectory: homeDirectory)
     isProfileRequested = requestedProfile != nil
@@ -33,6 +35,9 @@ struct ConnectionResolution {
     } else {
       profile = shared.profile("default")
     }
+    caBundlePath = (overrides.caBundlePath ?? self.environment["AWS_CA_BUNDLE"] ?? profile?["ca_bundle"])
+      .map { expandingTilde($0, homeDirectory) }
+    self.client = try client(caBundlePath)
   }
 
   private static func knownProfile(
@@ -50,51 +55,23 @@ struct ConnectionResolution {
 
   /// us-east-1 when nothing names another: servers other than AWS accept it, and AWS names a bucket's true region in
   /// its answer.
-  var region: String {
-    overrides.region ?? environment["AWS_REGION"] ?? environment["AWS_DEFAULT_REGION"] ?? profile?["region"]
-      ?? "us-east-1"
+  func region() throws -> String {
+    let candidates = [
+      ("the region given", overrides.region), ("AWS_REGION", environment["AWS_REGION"]),
+      ("AWS_DEFAULT_REGION", environment["AWS_DEFAULT_REGION"]),
+      (profile.map { "region of profile \($0.name)" } ?? "", profile?["region"]),
+    ]
+    for case (let source, let region?) in candidates { return try Self.checked(region, source: source) }
+    return "us-east-1"
   }
 
-  var caBundlePath: String? {
-    (overrides.caBundlePath ?? environment["AWS_CA_BUNDLE"] ?? profile?["ca_bundle"])
-      .map { expandingTilde($0, homeDirectory) }
-  }
-
-  func endpoint() throws -> EndpointURL? {
-    guard let (text, source) = try endpointSetting() else { return nil }
-    let endpoint = try EndpointURL(text, source: source)
-    try checkEncryption(of: endpoint, source: source)
-    return endpoint
-  }
-
-  func checkEncryption(of endpoint: EndpointURL, source: String) throws {
-    if endpoint.scheme == .https || endpoint.isLoopback || overrides.allowInsecure { return }
-    throw ConfigurationError(
-      subject: source, cause: "\(endpoint) would send content and signatures unencrypted to another machine",
-      remedy: "Use https, or allow it with allowInsecure (--allow-insecure).")
-  }
-
-  private func endpointSetting() throws -> (text: String, source: String)? {
-    if let text = overrides.endpointURL { return (text, "the endpoint given") }
-    let ignored =
-      environment["AWS_IGNORE_CONFIGURED_ENDPOINT_URLS"] ?? profile?["ignore_configured_endpoint_urls"]
-    if ignored?.lowercased() == "true" { return nil }
-    for variable in ["AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL"] {
-      if let text = environment[variable] { return (text, variable) }
+  static func checked(_ region: String, source: String) throws -> String {
+    guard isRegionName(region) else {
+      throw ConfigurationError(
+        subject: source, cause: "\"\(region)\" is no region's name",
+        remedy: "A region is letters, digits and hyphens, such as eu-west-1.")
     }
-    guard let profile else { return nil }
-    if let section = profile["services"] {
-      guard let settings = shared.service("s3", inSection: section) else {
-        throw ConfigurationError(
-          subject: "profile \(profile.name)",
-          cause: "refers to [services \(section)], which is not in \(shared.configPath)",
-          remedy: "Add that section or remove the line.")
-      }
-      if let text = settings["endpoint_url"], !text.isEmpty {
-        return (text, "endpoint_url in [services \(section)]")
-      }
-    }
-    return profile["endpoint_url"].map { ($0, "endpoint_url of profile \(profile.name)") }
+    return region
   }
 
   func addressing() throws -> ResolvedConnection.Addressing {

@@ -24,6 +24,11 @@ struct ContainerCredentials: Sendable {
   /// - Throws: `ConfigurationError` when it names one that keys must not be asked from in plain text.
   init?(environment: [String: String], client: any HTTPClient) throws {
     if let relative = environment["AWS_CONTAINER_CREDENTIALS_RELATIVE_URI"] {
+      guard relative.utf8.first == UInt8(ascii: "/") else {
+        throw ConfigurationError(
+          subject: "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI", cause: "does not begin with a slash",
+          remedy: "It is a path at 169.254.170.2; a whole URL stands in AWS_CONTAINER_CREDENTIALS_FULL_URI.")
+      }
       url = "http://169.254.170.2" + relative
     } else if let full = environment["AWS_CONTAINER_CREDENTIALS_FULL_URI"] {
       try Self.checkHost(of: full)

@@ -72,7 +72,11 @@ extension ConnectionResolution {
   /// The last resort: nobody knows without asking whether there is such a service.
   func instanceProvider() -> (provider: any CredentialsProvider, source: String)? {
     guard let client, environment["AWS_EC2_METADATA_DISABLED"]?.lowercased() != "true" else { return nil }
-    let endpoint = environment["AWS_EC2_METADATA_SERVICE_ENDPOINT"] ?? "http://169.254.169.254"
+    // EC2 User Guide, "Access instance metadata": on instances without IPv4 the service has its IPv6 address only.
+    let isIPv6 = environment["AWS_EC2_METADATA_SERVICE_ENDPOINT_MODE"]?.lowercased() == "ipv6"
+    let endpoint =
+      environment["AWS_EC2_METADATA_SERVICE_ENDPOINT"]
+      ?? (isIPv6 ? "http://[fd00:ec2::254]" : "http://169.254.169.254")
     let instance = InstanceMetadata(endpoint: endpoint, client: client)
     let others = placesWithoutNetwork
     return (

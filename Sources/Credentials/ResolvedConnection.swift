@@ -26,6 +26,8 @@ package struct ResolvedConnection: Sendable {
   package var region: String
   /// Nil is AWS's own for the region.
   package var endpoint: EndpointURL?
+  /// Which of AWS's hosts, where it is one of them.
+  package var variant: EndpointVariant
   package var addressing: Addressing
   package var isAnonymous: Bool
   /// PEM file of certificate authorities to trust; nil is the system's.
@@ -63,20 +65,24 @@ package struct ConnectionOverrides: Sendable {
 ///
 /// - Parameters:
 ///   - profile: a profile asked for by name (an option, or `s3://profile@bucket`); it beats keys in the environment.
-///   - client: sends requests to STS and to metadata services; without it these are left out.
+///   - client: makes what sends requests to STS and to metadata services, given the certificate authorities to trust; where
+///     it makes none these are left out.
 ///   - now: the time, by which credentials are refreshed and requests to STS signed.
 /// - Throws: `ConfigurationError`. Whether a service gives credentials shows at the first use of the provider.
 package func resolveConnection(
   profile: String?, overrides: ConnectionOverrides = ConnectionOverrides(), environment: [String: String],
-  homeDirectory: String, client: (any HTTPClient)? = nil,
+  homeDirectory: String, client: (_ caBundlePath: String?) throws -> (any HTTPClient)? = { _ in nil },
   now: @escaping @Sendable () -> Date = { Date() }
 ) throws -> ResolvedConnection {
   let resolution = try ConnectionResolution(
     requestedProfile: profile, overrides: overrides, environment: environment, homeDirectory: homeDirectory,
     client: client, now: now)
+  let region = try resolution.region()
+  let endpoint = try resolution.endpoint()
   let (credentials, source) = try resolution.credentials()
   return ResolvedConnection(
-    region: resolution.region, endpoint: try resolution.endpoint(), addressing: try resolution.addressing(),
+    region: region, endpoint: endpoint, variant: endpoint == nil ? try resolution.variant(for: region) : [],
+    addressing: try resolution.addressing(),
     isAnonymous: overrides.isAnonymous, caBundlePath: resolution.caBundlePath, proxy: overrides.proxy,
     credentials: credentials, source: source)
 }

@@ -20,7 +20,7 @@ extension ConnectionResolution {
     let role = SecurityTokenService.Role(
       arn: arn, sessionName: profile["role_session_name"] ?? "s3mirror", externalID: profile["external_id"],
       durationSeconds: profile["duration_seconds"])
-    let service = try securityTokenService(region: profile["region"], for: "profile \(profile.name)")
+    let service = try securityTokenService(of: profile, for: "profile \(profile.name)")
     let source = "profile \(profile.name) (role \(arn))"
     if let file = profile["web_identity_token_file"] {
       return (refreshing { try await service.assume(role, withTokenFile: file) }, source)
@@ -45,7 +45,7 @@ extension ConnectionResolution {
     }
     let role = SecurityTokenService.Role(
       arn: arn, sessionName: environment["AWS_ROLE_SESSION_NAME"] ?? "s3mirror")
-    let service = try securityTokenService(region: nil, for: "AWS_WEB_IDENTITY_TOKEN_FILE")
+    let service = try securityTokenService(of: self.profile, for: "AWS_WEB_IDENTITY_TOKEN_FILE")
     return (
       refreshing { try await service.assume(role, withTokenFile: file) },
       "environment (AWS_WEB_IDENTITY_TOKEN_FILE, role \(arn))"
@@ -90,16 +90,14 @@ extension ConnectionResolution {
     return found.provider
   }
 
-  private func securityTokenService(region: String?, for subject: String) throws -> SecurityTokenService {
+  /// - Parameter profile: whose role it is; its endpoint and region count.
+  private func securityTokenService(of profile: Profile?, for subject: String) throws -> SecurityTokenService
+  {
     guard let client else {
       throw ConfigurationError(
         subject: subject, cause: "needs AWS STS, and there is no network client", remedy: "Use keys instead.")
     }
-    let place = environment["AWS_REGION"] ?? environment["AWS_DEFAULT_REGION"] ?? region ?? self.region
-    let suffix = place.hasPrefix("cn-") ? "amazonaws.com.cn" : "amazonaws.com"
-    let text = environment["AWS_ENDPOINT_URL_STS"] ?? "https://sts.\(place).\(suffix)"
-    let endpoint = try EndpointURL(text, source: "AWS_ENDPOINT_URL_STS")
-    try checkEncryption(of: endpoint, source: "AWS_ENDPOINT_URL_STS")
-    return SecurityTokenService(endpoint: endpoint, region: place, client: client, now: now)
+    let (endpoint, region) = try securityTokenEndpoint(of: profile)
+    return SecurityTokenService(endpoint: endpoint, region: region, client: client, now: now)
   }
 }

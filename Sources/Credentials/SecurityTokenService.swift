@@ -52,13 +52,13 @@ struct SecurityTokenService: Sendable {
     _ parameters: [(name: String, value: String)], role: Role, signedBy caller: AWSCredentials?
   ) async throws -> AWSCredentials {
     let body = Array(canonicalQuery(parameters).utf8)
-    let host = endpoint.host + (endpoint.port.map { ":\($0)" } ?? "")
     var request = HTTPRequest(
       method: .post, url: endpoint.description + "/",
       headers: ["Content-Type": "application/x-www-form-urlencoded; charset=utf-8"], body: BytesBody(body))
     if let caller {
       let input = SigningInput(
-        method: "POST", host: host, path: "/", headers: request.headers.fields.map { ($0.name, $0.value) },
+        method: "POST", host: endpoint.authority, path: endpoint.path + "/",
+        headers: request.headers.fields.map { ($0.name, $0.value) },
         payload: .sha256(of: body))
       let time = SigningTime(secondsSince1970: Int64(now().timeIntervalSince1970.rounded(.down)))
       for field in RequestSigner(region: region, service: "sts").headers(

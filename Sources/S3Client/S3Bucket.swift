@@ -136,7 +136,9 @@ extension S3Bucket {
   }
 
   private func repairsRegion(_ error: S3Error, signer: RequestSigner) -> Bool {
-    guard let region = error.region, region != signer.region, [301, 307, 400, 403].contains(error.status)
+    // The name becomes part of a host: an answer is not to make another one of it.
+    guard let region = error.region, region != signer.region, isRegionName(region),
+      [301, 307, 400, 403].contains(error.status)
     else {
       return false
     }

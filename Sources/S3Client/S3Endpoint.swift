@@ -18,7 +18,7 @@ package struct S3Endpoint: Sendable, Hashable {
 
   package enum Host: Sendable, Hashable {
     /// AWS's own host, which follows the bucket's region.
-    case aws
+    case aws(EndpointVariant = [])
     /// A name or an address; IPv6 in brackets.
     case named(String)
   }
@@ -27,16 +27,21 @@ package struct S3Endpoint: Sendable, Hashable {
   package var host: Host
   /// Nil is the scheme's own.
   package var port: Int?
+  /// What stands before each bucket's path, such as `/storage/s3`: percent-encoded, without a slash at its end; mostly empty.
+  package var basePath: String
   package var addressing: Addressing
 
-  package init(scheme: Scheme, host: Host, port: Int? = nil, addressing: Addressing = .automatic) {
+  package init(
+    scheme: Scheme, host: Host, port: Int? = nil, basePath: String = "", addressing: Addressing = .automatic
+  ) {
     self.scheme = scheme
     self.host = host
+    self.basePath = basePath
     self.port = port == (scheme == .https ? 443 : 80) ? nil : port
     self.addressing = addressing
   }
 
-  package static let aws = S3Endpoint(scheme: .https, host: .aws)
+  package static let aws = S3Endpoint(scheme: .https, host: .aws())
 
   /// `http://127.0.0.1:8333`, `https://[::1]`, with a slash at the end or without. Nil for anything else: another scheme, a user, a
   /// path, a query.
@@ -81,12 +86,15 @@ package struct S3Endpoint: Sendable, Hashable {
     let name: String
     switch host {
     case .named(let given): name = given
-    case .aws: name = "s3.\(region).amazonaws.com" + (region.hasPrefix("cn-") ? ".cn" : "")
+    case .aws(let variant):
+      let service =
+        (variant.contains(.fips) ? "s3-fips" : "s3") + (variant.contains(.dualStack) ? ".dualstack" : "")
+      name = "\(service).\(region).\(AWSPartition(ofRegion: region).dnsSuffix)"
     }
     let authority = port.map { "\(name):\($0)" } ?? name
     let encodedKey = key.map { "/" + uriEncode($0, as: .path) }
-    if isVirtualHosted(bucket) { return ("\(bucket).\(authority)", encodedKey ?? "/") }
-    return (authority, "/" + uriEncode(bucket, as: .path) + (encodedKey ?? ""))
+    if isVirtualHosted(bucket) { return ("\(bucket).\(authority)", basePath + (encodedKey ?? "/")) }
+    return (authority, basePath + "/" + uriEncode(bucket, as: .path) + (encodedKey ?? ""))
   }
 
   /// TLS's wildcard certificate covers one label only, so a name with dots goes in the path (AWS, "Virtual hosting of

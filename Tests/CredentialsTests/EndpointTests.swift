@@ -88,8 +88,21 @@ import Testing
   }
 
   @Test(arguments: [
+    ("https://h/base", "/base"), ("https://h:9/storage/v1/s3/", "/storage/v1/s3"), ("https://h/", ""),
+    ("https://h/a%20b/-._~", "/a%20b/-._~"), ("http://[::1]:9/x", "/x"),
+  ])
+  func `an endpoint may have a path, which a gateway serves it under`(text: String, path: String) throws {
+    let endpoint = try EndpointURL(text, source: "test")
+    #expect(endpoint.path == path)
+    #expect(try EndpointURL(endpoint.description, source: "test") == endpoint)
+  }
+
+  @Test(arguments: [
     "host:9000", "ftp://host", "https://", "https://:9000", "https://h:0", "https://h:65536", "https://h:x",
-    "https://h/base", "https://h?x", "https://h#x", "https://h h", "https://user:verySecretIndeed@h",
+    "https://h?x", "https://h/base?x", "https://h/a//b", "https://h//", "https://h/../b", "https://h/./b",
+    "https://h/a b",
+    "https://h/%2", "https://h/%zz", "https://h/a+b", "https://h/\u{e9}", "https://h/base@x", "https://h/a#b",
+    "https://h#x", "https://h h", "https://user:verySecretIndeed@h",
     "https://[::1",
     "https://[::1]9", "https://a:b:c", "https://h\\evil", "https://h\u{e9}", "https://h:+80",
   ])

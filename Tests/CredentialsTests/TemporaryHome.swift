@@ -27,10 +27,13 @@ final class TemporaryHome {
 
   func resolve(
     profile: String? = nil, overrides: ConnectionOverrides = ConnectionOverrides(),
-    environment: [String: String] = [:], client: (any HTTPClient)? = nil
+    environment: [String: String] = [:], client: (any HTTPClient)? = nil,
+    now: @escaping @Sendable () -> Date = { Date() }
   ) throws -> ResolvedConnection {
     try resolveConnection(
-      profile: profile, overrides: overrides, environment: environment, homeDirectory: path, client: client)
+      profile: profile, overrides: overrides, environment: environment, homeDirectory: path,
+      client: { _ in client },
+      now: now)
   }
 
   func shared(environment: [String: String] = [:]) throws -> SharedConfiguration {

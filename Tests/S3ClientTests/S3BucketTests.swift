@@ -133,6 +133,13 @@ import Testing
     #expect(store.region == "eu-west-1")
   }
 
+  @Test func `an answer's region that no host can bear is not followed`() async {
+    let client = ScriptedClient([.answer(301, "", ["x-amz-bucket-region": "evil.com/#"])])
+    let error = await #expect(throws: S3Error.self) { try await S3Bucket.scripted(client).send(HeadBucket()) }
+    #expect(error?.status == 301)
+    #expect(await client.requests.count == 1)
+  }
+
   @Test func `an expired token is renewed once`() async throws {
     let expired = "<Error><Code>ExpiredToken</Code></Error>"
     let client = ScriptedClient([.answer(400, expired), .answer(200, "")])
@@ -207,6 +214,51 @@ struct PatternBody: RequestBody {
       bucket: bucket, endpoint: .aws, region: "eu-west-1", credentials: { nil }, client: client, clock: { 0 })
     _ = try await store.send(DeleteObject(key: "k"))
     #expect(await client.requests.map(\.url) == [expected])
+  }
+
+  @Test(
+    arguments: [
+      ("eu-west-1", [], "s3.eu-west-1.amazonaws.com"), ("cn-north-1", [], "s3.cn-north-1.amazonaws.com.cn"),
+      ("us-gov-west-1", .fips, "s3-fips.us-gov-west-1.amazonaws.com"),
+      ("us-east-1", .dualStack, "s3.dualstack.us-east-1.amazonaws.com"),
+      ("us-east-1", [.fips, .dualStack], "s3-fips.dualstack.us-east-1.amazonaws.com"),
+      ("eusc-de-east-1", .dualStack, "s3.dualstack.eusc-de-east-1.amazonaws.eu"),
+      ("us-iso-east-1", [], "s3.us-iso-east-1.c2s.ic.gov"),
+      ("us-isob-east-1", .fips, "s3-fips.us-isob-east-1.sc2s.sgov.gov"),
+    ] as [(String, EndpointVariant, String)])
+  func `AWS's host is that of region, partition and variant`(
+    region: String, variant: EndpointVariant, host: String
+  )
+    async throws
+  {
+    for (bucket, expected) in [
+      ("my-bucket", "https://my-bucket.\(host)/k"), ("my.bucket", "https://\(host)/my.bucket/k"),
+    ] {
+      let client = ScriptedClient([.answer(204, "")])
+      let store = S3Bucket(
+        bucket: bucket, endpoint: S3Endpoint(scheme: .https, host: .aws(variant)), region: region,
+        credentials: { nil }, client: client, clock: { 0 })
+      _ = try await store.send(DeleteObject(key: "k"))
+      #expect(await client.requests.map(\.url) == [expected])
+    }
+  }
+
+  @Test(arguments: [
+    (S3Endpoint.Addressing.automatic, "h", "/base/v1/b/a%20b"), (.virtualHost, "b.h", "/base/v1/a%20b"),
+  ])
+  func `an endpoint's path stands before the bucket's, and is signed`(
+    addressing: S3Endpoint.Addressing, host: String, path: String
+  ) async throws {
+    let client = ScriptedClient([.answer(204, "")])
+    let endpoint = S3Endpoint(scheme: .https, host: .named("h"), basePath: "/base/v1", addressing: addressing)
+    _ = try await S3Bucket.scripted(client, endpoint: endpoint).send(DeleteObject(key: "a b"))
+    let request = try #require(await client.requests.first)
+    #expect(request.url == "https://\(host)\(path)")
+    let expected = RequestSigner(region: "us-east-1").headers(
+      for: SigningInput(method: "DELETE", host: host, path: path, payload: .empty),
+      credentials: exampleCredentials,
+      at: SigningTime(secondsSince1970: 1_700_000_000))
+    for (name, value) in expected { #expect(request.headers[name] == value) }
   }
 
   @Test func `only this machine is loopback`() throws {

@@ -63,4 +63,39 @@ import Transfers
       #expect(MeteredStore(bucket.counted().store, meter: TransferMeter()).executors.count == count)
     }
   }
+
+  /// Finds a bucket in an environment.
+  private func open(_ name: String, _ variables: [String: String]) async throws -> OpenBucket {
+    let keys = ["AWS_ACCESS_KEY_ID": "a", "AWS_SECRET_ACCESS_KEY": "s"]
+    let connections = Connections(
+      options: Options(), environment: keys.merging(variables) { $1 }, homeDirectory: "/nonexistent",
+      slots: FairSemaphore(capacity: 8))
+    let result = Result { try connections.bucket(of: S3Location(bucket: name, key: "")) }
+    await connections.close()
+    return try result.get()
+  }
+
+  @Test(arguments: ["logs--usw2-az1--x-s3", "point--usw2-az1--xa-s3"])
+  func `a directory bucket of AWS is refused before anything is sent`(name: String) async throws {
+    let error = try #require(await #expect(throws: MirrorError.self) { try await open(name, [:]) })
+    #expect(error.kind == .configuration)
+    for part in [name, "directory bucket", "not supported", "general purpose"] {
+      #expect(error.message.contains(part), "\(error)")
+    }
+    #expect(try await open(name, ["AWS_ENDPOINT_URL": "http://127.0.0.1:9"]).service.bucket == name)
+  }
+
+  @Test func `the path of an endpoint is part of the place`() async throws {
+    let one = try await open("b", ["AWS_ENDPOINT_URL": "http://127.0.0.1:9/one/"])
+    let two = try await open("b", ["AWS_ENDPOINT_URL": "http://127.0.0.1:9/two"])
+    #expect(one.identity == "http://127.0.0.1:9/one/b")
+    #expect(two.identity == "http://127.0.0.1:9/two/b")
+  }
+
+  @Test func `a region that no host can bear is a mistake of configuration`() async throws {
+    let error = try #require(
+      await #expect(throws: MirrorError.self) { try await open("b", ["AWS_REGION": "evil.com/#"]) })
+    #expect(error.kind == .configuration)
+    #expect(error.message.contains("AWS_REGION"))
+  }
 }

@@ -84,7 +84,7 @@ final class Connections: BucketSource {
     overrides.allowInsecure = options.allowInsecure
     let resolved = try resolveConnection(
       profile: profile, overrides: overrides, environment: environment, homeDirectory: homeDirectory,
-      client: try client(ClientKey(), in: &state))
+      client: { try client(ClientKey(caBundlePath: $0), in: &state) })
     state.connections[profile] = resolved
     return resolved
   }
@@ -115,6 +115,7 @@ final class Connections: BucketSource {
     let client = try client(
       ClientKey(caBundlePath: connection.caBundlePath, proxy: connection.proxy), in: &state)
     let endpoint = S3Endpoint(connection)
+    try Self.checkKind(of: name, at: endpoint)
     let bucket = S3Bucket(
       bucket: name, endpoint: endpoint, region: connection.region,
       credentials: { try await connection.signingCredentials() },
@@ -136,6 +137,20 @@ final class Connections: BucketSource {
   }
 }
 
+extension Connections {
+  /// Directory buckets (S3 Express One Zone) have hosts of their own and sessions that sign their requests (S3 User Guide,
+  /// "Directory bucket naming rules" and "Authenticating and authorizing requests", CreateSession). S3's own hosts know
+  /// nothing of them, and would say "no such bucket".
+  ///
+  /// Elsewhere a name is only a name.
+  private static func checkKind(of name: String, at endpoint: S3Endpoint) throws {
+    guard case .aws = endpoint.host, name.hasSuffix("--x-s3") || name.hasSuffix("--xa-s3") else { return }
+    throw ConfigurationError(
+      subject: "bucket \(name)", cause: "is a directory bucket (S3 Express One Zone), which is not supported",
+      remedy: "Mirror to a general purpose bucket; S3 can copy from there.")
+  }
+}
+
 extension S3Endpoint {
   fileprivate init(_ connection: ResolvedConnection) {
     let addressing: Addressing =
@@ -147,21 +162,20 @@ extension S3Endpoint {
     if let url = connection.endpoint {
       self.init(
         scheme: url.scheme == .https ? .https : .http, host: .named(url.host), port: url.port,
-        addressing: addressing)
+        basePath: url.path, addressing: addressing)
     } else {
-      self = .aws
-      self.addressing = addressing
+      self.init(scheme: .https, host: .aws(connection.variant), addressing: addressing)
     }
   }
 
-  /// Scheme, host and port, for telling one service from another.
+  /// Scheme, host, port and path, for telling one service from another.
   fileprivate var identity: String {
     let name =
       switch host {
       case .aws: "aws"
       case .named(let name): name
       }
-    return "\(scheme.rawValue)://\(name):\(port ?? 0)"
+    return "\(scheme.rawValue)://\(name):\(port ?? 0)\(basePath)"
   }
 }
 
