@@ -22,11 +22,14 @@ package struct CredentialsError: Error, Sendable, Hashable {
   package var source: String
   package var cause: String
   package var remedy: String
+  /// What the service called it: `ExpiredToken`.
+  package var code: String?
 
-  package init(source: String, cause: String, remedy: String) {
+  package init(source: String, cause: String, remedy: String, code: String? = nil) {
     self.source = source
     self.cause = cause
     self.remedy = remedy
+    self.code = code
   }
 }
 

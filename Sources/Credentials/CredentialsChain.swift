@@ -1,3 +1,4 @@
+import FoundationEssentials
 import SigV4
 
 extension ConnectionResolution {
@@ -49,18 +50,37 @@ extension ConnectionResolution {
         remedy:
           "Export keys with: eval \"$(aws configure export-credentials --profile \(name) --format env)\"")
     }
-    if let keys = try staticCredentials(of: profile) {
-      return (StaticCredentials(keys), "profile \(profile.name)")
-    }
+    if let provider = try keysProvider(of: profile) { return (provider, "profile \(profile.name)") }
     guard let command = profile["credential_process"] else { return nil }
     let process = try ProcessCredentials(command: command, profile: profile.name)
     return (refreshing { try await process.credentials() }, "profile \(profile.name) (credential_process)")
   }
 
-  func staticCredentials(of profile: Profile) throws -> AWSCredentials? {
-    try profile.staticCredentials().map {
-      AWSCredentials(accessKeyID: $0.accessKeyID, secretAccessKey: $0.secret, sessionToken: $0.token)
+  /// The pause between two readings of the files for the same refused keys. A reading is some microseconds, and whoever has
+  /// just written the new keys waits for them to be used.
+  private static let readingPauseSeconds: TimeInterval = 5
+
+  /// The keys in a profile; nil when it has none. They are read again when the service refuses them: tools that log in
+  /// replace them there, and so does whoever rotates keys.
+  func keysProvider(of profile: Profile) throws -> (any CredentialsProvider)? {
+    guard let keys = try staticCredentials(of: profile) else { return nil }
+    let (environment, home, name) = (environment, homeDirectory, profile.name)
+    return RefreshingCredentials(
+      current: keys, now: now, renewalPauseSeconds: Self.readingPauseSeconds
+    ) {
+      let shared = try SharedConfiguration(environment: environment, homeDirectory: home)
+      guard let found = try shared.profile(name)?.awsCredentials() else {
+        throw CredentialsError(
+          source: "profile \(name)",
+          cause: "its keys are no longer in \(shared.credentialsPath) and \(shared.configPath)",
+          remedy: "Put them back, or start again with other credentials.")
+      }
+      return found
     }
+  }
+
+  func staticCredentials(of profile: Profile) throws -> AWSCredentials? {
+    try profile.awsCredentials()
   }
 
   func containerProvider() throws -> (provider: any CredentialsProvider, source: String)? {
@@ -124,5 +144,9 @@ package struct NoCredentials: CredentialsProvider {
   package func credentials() async throws -> AWSCredentials {
     throw CredentialsError(
       source: "anonymous access", cause: "requests are not signed", remedy: "Do not sign them.")
+  }
+
+  package func credentials(after refused: AWSCredentials) async throws -> AWSCredentials {
+    try await credentials()
   }
 }

@@ -1,7 +1,6 @@
 import FoundationEssentials
 import LoopThread
 import SigV4
-import SystemPackage
 
 /// Credentials that a program prints: `credential_process` (SDKs and Tools Reference Guide, "Process credential
 /// provider").
@@ -25,40 +24,26 @@ struct ProcessCredentials: Sendable {
     source = "credential_process of profile \(profile)"
   }
 
+  /// The AWS SDK for Go's default (`processcreds.DefaultTimeout`). A program that hangs, at a prompt that nobody sees or at a
+  /// service that does not answer, is killed then with all that it started.
+  static let deadline = Duration.seconds(60)
+
   func credentials() async throws -> AWSCredentials {
-    // Reading and waiting block: not on a thread that tasks run on.
-    let thread = try WorkerThreads(count: 1, name: "s3m-credentials")
-    defer { thread.stop() }
-    let output = try await thread.run { try run() }
-    return try CredentialsDocument.credentials(from: output, source: source)
-  }
-
-  private func run() throws -> [UInt8] {
+    // env(1) finds a bare name in PATH, and has sh(1) run a script that names no interpreter.
+    let program = HelperProgram(
+      "/usr/bin/env", arguments: ["env", "--"] + words, environment: ProcessInfo.processInfo.environment)
     let output: [UInt8]
-    let ending: SpawnedProcess.Ending
     do {
-      let (reader, writer) = try FileDescriptor.privatePipe()
-      (output, ending) = try reader.closeAfter {
-        // A second writer here would keep the pipe's end from coming.
-        let process = try writer.closeAfter {
-          // env(1) finds a bare name in PATH, and has sh(1) run a script that names no interpreter.
-          try SpawnedProcess(
-            "/usr/bin/env", arguments: ["env", "--"] + words,
-            environment: ProcessInfo.processInfo.environment, output: writer)
-        }
-        let output = Result { try reader.contents() }
-        let ending = process.wait()
-        return (try output.get(), ending)
-      }
+      output = try await program.output(within: Self.deadline)
+    } catch let cancellation as CancellationError {
+      throw cancellation
     } catch {
-      throw fault("the program cannot be run (\(error))")
+      throw CredentialsError(
+        source: source, cause: "the program failed: \(error)",
+        remedy:
+          "Run the command by hand to see what it says; it gets no input, and no terminal to ask for any.")
     }
-    guard ending == .status(0) else { throw fault("the program ended with \(ending)") }
-    return output
-  }
-
-  private func fault(_ cause: String) -> CredentialsError {
-    CredentialsError(source: source, cause: cause, remedy: "Run the command by hand to see what it says.")
+    return try CredentialsDocument.credentials(from: output, source: source)
   }
 }
 

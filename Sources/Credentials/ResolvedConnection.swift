@@ -44,6 +44,11 @@ extension ResolvedConnection {
   package func signingCredentials() async throws -> AWSCredentials? {
     isAnonymous ? nil : try await credentials.credentials()
   }
+
+  /// What to sign with after the service has refused these.
+  package func signingCredentials(after refused: AWSCredentials) async throws -> AWSCredentials? {
+    isAnonymous ? nil : try await credentials.credentials(after: refused)
+  }
 }
 
 /// What the caller says outright, above environment and profile.

@@ -32,7 +32,7 @@ extension ConnectionResolution {
     default:
       throw fault("has role_arn without one of source_profile and credential_source", "Set exactly one.")
     }
-    return (refreshing { try await service.assume(role, as: base.credentials()) }, source)
+    return (refreshing { try await service.assume(role, as: base) }, source)
   }
 
   /// The web identity that EKS and other platforms put into the environment.
@@ -56,7 +56,7 @@ extension ConnectionResolution {
     _ name: String, of profile: Profile, visited: [String]
   ) throws -> any CredentialsProvider {
     // A profile may name itself: its own keys then assume its role.
-    if name == profile.name, let keys = try staticCredentials(of: profile) { return StaticCredentials(keys) }
+    if name == profile.name, let keys = try keysProvider(of: profile) { return keys }
     let path = visited + [profile.name]
     guard !path.contains(name), let next = shared.profile(name) else {
       throw ConfigurationError(

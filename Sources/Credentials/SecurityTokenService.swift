@@ -26,8 +26,23 @@ struct SecurityTokenService: Sendable {
     self.now = now
   }
 
-  /// Credentials for the role, asked for with other credentials.
-  func assume(_ role: Role, as caller: AWSCredentials) async throws -> AWSCredentials {
+  /// STS's names for a caller whose own credentials have ended or are gone (STS API Reference, "Common Errors").
+  private static let refusalsOfCaller = ["ExpiredToken", "ExpiredTokenException", "InvalidClientTokenId"]
+
+  /// Credentials for the role, asked for with those of another source, which is asked again where STS refuses them.
+  func assume(_ role: Role, as source: any CredentialsProvider) async throws -> AWSCredentials {
+    let caller = try await source.credentials()
+    do {
+      return try await assume(role, as: caller)
+    } catch let refusal as CredentialsError {
+      guard let code = refusal.code, Self.refusalsOfCaller.contains(code) else { throw refusal }
+      let renewed = try await source.credentials(after: caller)
+      guard renewed != caller else { throw refusal }
+      return try await assume(role, as: renewed)
+    }
+  }
+
+  private func assume(_ role: Role, as caller: AWSCredentials) async throws -> AWSCredentials {
     var parameters = [("Action", "AssumeRole")] + form(of: role)
     if let externalID = role.externalID { parameters.append(("ExternalId", externalID)) }
     return try await send(parameters, role: role, signedBy: caller)
@@ -75,10 +90,11 @@ struct SecurityTokenService: Sendable {
   private func credentials(from response: HTTPResponse, role: Role) throws -> AWSCredentials {
     let text = String(decoding: response.body, as: UTF8.self)
     guard response.status == 200 else {
-      let reason = [element("Code", in: text), element("Message", in: text)].compactMap { $0 }
+      let code = element("Code", in: text)
+      let reason = [code, element("Message", in: text)].compactMap { $0 }
       throw CredentialsError(
         source: source(role), cause: "HTTP status \(response.status) \(reason.joined(separator: ": "))",
-        remedy: "Check the role's name and who may assume it.")
+        remedy: "Check the role's name and who may assume it.", code: code)
     }
     guard let key = element("AccessKeyId", in: text), let secret = element("SecretAccessKey", in: text),
       let token = element("SessionToken", in: text), let expiration = element("Expiration", in: text),

@@ -1,3 +1,5 @@
+import SigV4
+
 /// The user's profiles: `~/.aws/config` and `~/.aws/credentials` read together.
 package struct SharedConfiguration: Sendable {
   package let configPath: String
@@ -70,7 +72,7 @@ package struct Profile: Sendable {
   /// Key, secret and token from one file: never a key from one and a secret from the other.
   ///
   /// - Throws: `ConfigurationError` when the secret is missing.
-  func staticCredentials() throws -> (accessKeyID: String, secret: String, token: String?)? {
+  func awsCredentials() throws -> AWSCredentials? {
     for values in [credentials, config] {
       guard let accessKeyID = text(values["aws_access_key_id"]) else { continue }
       guard let secret = text(values["aws_secret_access_key"]) else {
@@ -78,7 +80,8 @@ package struct Profile: Sendable {
           subject: "profile \(name)", cause: "has aws_access_key_id without aws_secret_access_key",
           remedy: "Set both in the same file.")
       }
-      return (accessKeyID, secret, text(values["aws_session_token"]) ?? text(values["aws_security_token"]))
+      let token = text(values["aws_session_token"]) ?? text(values["aws_security_token"])
+      return AWSCredentials(accessKeyID: accessKeyID, secretAccessKey: secret, sessionToken: token)
     }
     return nil
   }

@@ -2,7 +2,7 @@ import CLinux
 import Glibc
 import SystemPackage
 
-/// A program that was started, in our process group, with SIGPIPE's default.
+/// A program that was started, with SIGPIPE's default: in our process group, or, as a helper, in one of its own.
 package struct SpawnedProcess: Sendable {
   package let identifier: pid_t
 
@@ -27,7 +27,9 @@ package struct SpawnedProcess: Sendable {
   ///   - executable: a path.
   ///   - arguments: the first is the program's own name.
   ///   - output: what the standard output of a helper goes to. Its standard input is empty, it gets no other descriptor but
-  ///     standard error, and what a terminal sends to us (SIGINT, SIGHUP) is blocked for it and what it starts. By default it
+  ///     standard error, and it leads a process group of its own, so that it can be ended with all that it starts. What a
+  ///     terminal sends to us (SIGINT, SIGHUP) is blocked for it, and so is what would stop it: a group in the background that
+  ///     asks the terminal gets an error then instead of a rest without end (termios(3), SIGTTIN and SIGTTOU). By default it
   ///     is a program like any: it has what we have and is not close-on-exec, and no signal is blocked.
   /// - Throws: what the kernel says of the executable.
   package init(
@@ -38,14 +40,17 @@ package struct SpawnedProcess: Sendable {
     defer { posix_spawnattr_destroy(&attributes) }
     var blocked = sigset_t()
     sigemptyset(&blocked)
-    if output != nil { for number in [SIGINT, SIGHUP] { sigaddset(&blocked, number) } }
+    if output != nil { for number in [SIGINT, SIGHUP, SIGTTIN, SIGTTOU] { sigaddset(&blocked, number) } }
     // What is ignored stays so in a new program; what has a handler does not (execve(2)).
     var defaults = sigset_t()
     sigemptyset(&defaults)
     sigaddset(&defaults, SIGPIPE)
     posix_spawnattr_setsigmask(&attributes, &blocked)
     posix_spawnattr_setsigdefault(&attributes, &defaults)
-    posix_spawnattr_setflags(&attributes, Int16(POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF))
+    var flags = POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF
+    // The group has the number of its leader (posix_spawnattr_setpgroup(3), 0).
+    if output != nil { flags |= POSIX_SPAWN_SETPGROUP }
+    posix_spawnattr_setflags(&attributes, Int16(flags))
 
     var actions = posix_spawn_file_actions_t()
     posix_spawn_file_actions_init(&actions)
@@ -74,8 +79,31 @@ package struct SpawnedProcess: Sendable {
     while waitpid(identifier, &status, 0) < 0 {
       guard errno == EINTR else { return .unknown }
     }
-    // waitpid(2): the low seven bits are the signal, the next byte the status.
+    return Ending(waitStatus: status)
+  }
+
+  /// How it has ended, nil while it runs. Not to be called again once it has ended.
+  func endingIfEnded() -> Ending? {
+    var status: Int32 = 0
+    while true {
+      let found = waitpid(identifier, &status, WNOHANG)
+      if found == identifier { return Ending(waitStatus: status) }
+      if found == 0 { return nil }
+      guard errno == EINTR else { return .unknown }
+    }
+  }
+
+  /// Ends a helper and what it has started, at once. Only before its status was taken: the number is its own until then.
+  func killGroup() {
+    // ESRCH: all of them have ended by themselves.
+    _ = kill(-identifier, SIGKILL)
+  }
+}
+
+extension SpawnedProcess.Ending {
+  /// waitpid(2): the low seven bits are the signal, the next byte the status.
+  fileprivate init(waitStatus status: Int32) {
     let signal = status & 0x7f
-    return signal == 0 ? .status((status >> 8) & 0xff) : .signal(signal)
+    self = signal == 0 ? .status((status >> 8) & 0xff) : .signal(signal)
   }
 }

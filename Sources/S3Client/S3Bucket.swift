@@ -20,9 +20,14 @@ package final class S3Bucket: ObjectStore {
   /// Asked before each request; nil sends it unsigned.
   package typealias CredentialsSource = @Sendable () async throws -> AWSCredentials?
 
+  /// What to use instead of credentials that the server refused as expired or unknown; the same ones where there are no
+  /// others.
+  package typealias CredentialsRenewal = @Sendable (_ refused: AWSCredentials) async throws -> AWSCredentials?
+
   package let bucket: String
   private let endpoint: S3Endpoint
   private let credentials: CredentialsSource
+  private let renewal: CredentialsRenewal
   private let payloadSigning: PayloadSigning
   private let commonHeaders: HTTPHeaders
   private let client: any HTTPClient
@@ -39,15 +44,19 @@ package final class S3Bucket: ObjectStore {
     var clockOffsetSeconds: Int64 = 0
   }
 
-  /// - Parameter commonHeaders: sent with every request, such as `x-amz-request-payer` and `x-amz-expected-bucket-owner`.
+  /// - Parameters:
+  ///   - renewal: nil asks `credentials` once more.
+  ///   - commonHeaders: sent with every request, such as `x-amz-request-payer` and `x-amz-expected-bucket-owner`.
   package init(
     bucket: String, endpoint: S3Endpoint, region: String, credentials: @escaping CredentialsSource,
+    renewal: CredentialsRenewal? = nil,
     payloadSigning: PayloadSigning = .automatic, commonHeaders: HTTPHeaders = [:], client: any HTTPClient,
     clock: @escaping @Sendable () -> Int64
   ) {
     self.bucket = bucket
     self.endpoint = endpoint
     self.credentials = credentials
+    self.renewal = renewal ?? { _ in try await credentials() }
     self.payloadSigning = payloadSigning
     self.commonHeaders = commonHeaders
     self.client = client
@@ -86,7 +95,7 @@ package final class S3Bucket: ObjectStore {
     let request = try operation.request()
     var repaired: Set<Repair> = []
     while true {
-      let used = try await credentials()
+      let used = try await currentCredentials(for: operation)
       let state = learned.withLock { ($0.signer, $0.clockOffsetSeconds) }
       let signed = try httpRequest(request, signer: state.0, credentials: used, clockOffset: state.1)
       let http: HTTPResponse
@@ -102,6 +111,19 @@ package final class S3Bucket: ObjectStore {
       guard let repair = try await repair(error, answer, signer: state.0, clockOffset: state.1, used: used),
         repaired.insert(repair).inserted
       else { throw error }
+    }
+  }
+
+  /// A source that fails is the operation's failure, named as others are.
+  private func currentCredentials(for operation: some S3Operation) async throws -> AWSCredentials? {
+    do {
+      return try await credentials()
+    } catch let cancellation as CancellationError {
+      throw cancellation
+    } catch {
+      throw S3Error(
+        operation: type(of: operation).name, bucket: bucket, key: operation.key, status: 0,
+        code: S3ErrorTriage.noCredentials, message: "\(error)")
     }
   }
 }
@@ -125,14 +147,42 @@ extension S3Bucket {
     if repairsRegion(error, signer: signer) { return .region }
     guard let used else { return nil }
     if repairsClock(error, answer, clockOffset: clockOffset) { return .clock }
-    let expired = ["ExpiredToken", "ExpiredTokenException", "TokenRefreshRequired", "InvalidToken"]
-    // HEAD says only 400 or 403 when a token has expired.
-    let mayHaveExpired =
-      answer.http.body.isEmpty && [400, 403].contains(error.status) && used.sessionToken != nil
-    if expired.contains(error.code) || mayHaveExpired {
-      return try await credentials() == used ? nil : .credentials
+    let doubt = doubt(about: used, after: error, answer)
+    if doubt == .none { return nil }
+    do {
+      let next = try await doubt == .certain ? renewal(used) : credentials()
+      return next == used ? nil : .credentials
+    } catch let cancellation as CancellationError {
+      throw cancellation
+    } catch let cause {
+      var refusal = error
+      refusal.message += (refusal.message.isEmpty ? "" : ". ") + "Other credentials were asked for: \(cause)"
+      throw refusal
     }
-    return nil
+  }
+
+  /// Whether a refusal was for the credentials.
+  private enum Doubt {
+    case none
+    case possible
+    case certain
+  }
+
+  /// Codes that name the credentials (S3 API Reference, "Error responses"). A key that was rotated away is unknown.
+  private static let refusalsOfCredentials: Set = [
+    "ExpiredToken", "ExpiredTokenException", "TokenRefreshRequired", "InvalidToken", "InvalidAccessKeyId",
+  ]
+
+  /// HEAD's answers name nothing: 400 is an expired token's status (ExpiredToken), 403 is many things, of which the
+  /// source is not to be asked each time.
+  private func doubt(about used: AWSCredentials, after error: S3Error, _ answer: S3Response) -> Doubt {
+    if Self.refusalsOfCredentials.contains(error.code) { return .certain }
+    guard answer.http.body.isEmpty, used.sessionToken != nil else { return .none }
+    return switch error.status {
+    case 400: .certain
+    case 403: .possible
+    default: .none
+    }
   }
 
   private func repairsRegion(_ error: S3Error, signer: RequestSigner) -> Bool {

@@ -27,6 +27,8 @@ package enum S3ErrorTriage {
   package static let malformedAnswer = "MalformedAnswer"
   /// A checksum that comes back different from the one that was sent.
   package static let checksumMismatch = "ChecksumMismatch"
+  /// Nothing was sent: the source of credentials gave none.
+  package static let noCredentials = "NoCredentials"
 
   /// - Parameter status: 0 where no response came, or where a code stands alone (the keys of DeleteObjects).
   package static func isRetryable(status: Int, code: String, operation: String) -> Bool {

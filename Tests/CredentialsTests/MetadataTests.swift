@@ -2,6 +2,7 @@ import Credentials
 import Foundation
 import HTTPTransport
 import SigV4
+import Synchronization
 import Testing
 
 @Suite struct InstanceMetadataTests {
@@ -81,14 +82,16 @@ import Testing
   @Test func `the token file is read at every fetch`() async throws {
     let home = try TemporaryHome()
     try home.write("Bearer old\n", to: "token")
+    let time = Mutex(Date(timeIntervalSince1970: 0))
     let connection = try home.resolve(
       environment: [
         "AWS_CONTAINER_CREDENTIALS_FULL_URI": "http://169.254.170.23/v1/credentials?x=1",
         "AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE": home.path + "/token",
         "AWS_CONTAINER_AUTHORIZATION_TOKEN": "unused",
-      ], client: client)
+      ], client: client, now: { time.withLock { $0 } })
     await #expect(throws: CredentialsError.self) { try await connection.credentials.credentials() }
     try home.write("Bearer new\n", to: "token")
+    time.withLock { $0 += 1 }
     #expect(try await connection.credentials.credentials().accessKeyID == "AKBOX")
     #expect(client.exchanges.last?.request.headers["Authorization"] == "Bearer new")
   }

@@ -59,15 +59,108 @@ import Testing
     source.advance(minutes: 3)
     await #expect(throws: CredentialsError.self) { try await provider.credentials() }
     source.fail(false)
+    source.advance(minutes: 1)
     #expect(try await provider.credentials().accessKeyID == "AK5")
   }
 
-  @Test func `a failure is not kept`() async throws {
+  @Test func `a source that fails is asked again after a second, then after twice as long each time`()
+    async throws
+  {
     let source = Source()
     let provider = source.provider
     source.fail(true)
-    await #expect(throws: CredentialsError.self) { try await provider.credentials() }
+    var asked: [Int] = []
+    for second in 0..<130 {
+      let before = source.fetches
+      await #expect(throws: CredentialsError.self) { try await provider.credentials() }
+      if source.fetches > before { asked.append(second) }
+      source.advance(minutes: 1.0 / 60)
+    }
+    #expect(asked == [0, 1, 3, 7, 15, 31, 63, 123])
     source.fail(false)
+    source.advance(minutes: 1)
+    #expect(try await provider.credentials().accessKeyID == "AK9")
+  }
+
+  @Test func `refused credentials are renewed, however good they seem`() async throws {
+    let source = Source()
+    let provider = source.provider
+    let first = try await provider.credentials()
+    let second = try await provider.credentials(after: first)
+    #expect(second.accessKeyID == "AK2")
+    // Whoever comes late with the old ones gets the new ones, and the source is not asked.
+    #expect(try await provider.credentials(after: first) == second)
+    #expect(try await provider.credentials() == second)
+    #expect(source.fetches == 2)
+  }
+
+  @Test func `a source without new credentials is asked once for the refused ones, and again after a minute`()
+    async throws
+  {
+    let time = Mutex(Date(timeIntervalSince1970: 0))
+    let fetches = Mutex(0)
+    let old = AWSCredentials(accessKeyID: "OLD", secretAccessKey: "s")
+    let provider = RefreshingCredentials(now: { time.withLock { $0 } }) {
+      fetches.withLock { $0 += 1 }
+      return old
+    }
+    #expect(try await provider.credentials() == old)
+    for _ in 0..<100 { #expect(try await provider.credentials(after: old) == old) }
+    #expect(fetches.withLock { $0 } == 2)
+    time.withLock { $0 += 61 }
+    #expect(try await provider.credentials(after: old) == old)
+    #expect(fetches.withLock { $0 } == 3)
+  }
+
+  @Test func `a renewal that fails says why, and is not tried again at once`() async throws {
+    let source = Source()
+    let provider = source.provider
+    let first = try await provider.credentials()
+    source.fail(true)
+    await #expect(throws: CredentialsError.self) { try await provider.credentials(after: first) }
+    #expect(try await provider.credentials(after: first) == first)
+    #expect(source.fetches == 2)
+  }
+
+  @Test func `a caller that is cancelled stops waiting, and the fetch ends with the last`() async throws {
+    let (begun, begin) = AsyncStream.makeStream(of: Void.self)
+    let (ended, end) = AsyncStream.makeStream(of: Void.self)
+    let provider = RefreshingCredentials(now: { Date(timeIntervalSince1970: 0) }) {
+      begin.yield()
+      do {
+        try await Task.sleep(for: .seconds(600))
+      } catch {
+        end.yield()
+        throw error
+      }
+      return AWSCredentials(accessKeyID: "A", secretAccessKey: "s")
+    }
+    let first = Task { try await provider.credentials() }
+    for await _ in begun { break }
+    let second = Task.immediate { try await provider.credentials() }
+    second.cancel()
+    await #expect(throws: CancellationError.self) { try await second.value }
+    first.cancel()
+    await #expect(throws: CancellationError.self) { try await first.value }
+    for await _ in ended { break }
+  }
+
+  @Test func `a fetch that was given up does not answer those who come after it`() async throws {
+    let (begun, begin) = AsyncStream.makeStream(of: Void.self)
+    let fetches = Mutex(0)
+    let provider = RefreshingCredentials(now: { Date(timeIntervalSince1970: 0) }) {
+      let number = fetches.withLock {
+        $0 += 1
+        return $0
+      }
+      begin.yield()
+      if number == 1 { try await Task.sleep(for: .seconds(600)) }
+      return AWSCredentials(accessKeyID: "AK\(number)", secretAccessKey: "s")
+    }
+    let given = Task { try await provider.credentials() }
+    for await _ in begun { break }
+    given.cancel()
+    await #expect(throws: CancellationError.self) { try await given.value }
     #expect(try await provider.credentials().accessKeyID == "AK2")
   }
 

@@ -37,6 +37,36 @@ import Testing
     #expect(try await connection.credentials.credentials().accessKeyID == "AKLAB")
   }
 
+  @Test func `a profile's keys are read again when they are refused`() async throws {
+    let home = try TemporaryHome(credentials: labKeys)
+    let provider = try home.resolve(profile: "lab").credentials
+    let old = try await provider.credentials()
+    #expect(old.accessKeyID == "AKLAB")
+    try home.write(
+      "[lab]\naws_access_key_id = AKNEW\naws_secret_access_key = s\naws_session_token = tok\n",
+      to: ".aws/credentials")
+    #expect(try await provider.credentials() == old)
+    let new = try await provider.credentials(after: old)
+    #expect(new == AWSCredentials(accessKeyID: "AKNEW", secretAccessKey: "s", sessionToken: "tok"))
+    #expect(try await provider.credentials() == new)
+  }
+
+  @Test func `keys that have left the file are missed by name`() async throws {
+    let home = try TemporaryHome(credentials: labKeys)
+    let provider = try home.resolve(profile: "lab").credentials
+    let old = try await provider.credentials()
+    try home.write("", to: ".aws/credentials")
+    let error = try #require(
+      await #expect(throws: CredentialsError.self) { try await provider.credentials(after: old) })
+    for part in ["profile lab", home.path + "/.aws/credentials"] { #expect(error.description.contains(part)) }
+  }
+
+  @Test func `keys of the environment and keys that were given stay what they are`() async throws {
+    let provider = try TemporaryHome().resolve(environment: keys).credentials
+    let known = try await provider.credentials()
+    #expect(try await provider.credentials(after: known) == known)
+  }
+
   @Test func `credentials that are given beat everything`() async throws {
     let home = try TemporaryHome(credentials: labKeys)
     var overrides = ConnectionOverrides()

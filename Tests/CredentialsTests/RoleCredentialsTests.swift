@@ -1,5 +1,6 @@
 import Credentials
 import Foundation
+import Glibc
 import HTTPTransport
 import SigV4
 import Testing
@@ -98,6 +99,21 @@ import Testing
         + "&Version=2011-06-15&WebIdentityToken=to%2Fken")
   }
 
+  @Test func `a role is assumed with the source's new keys where STS refuses the old ones`() async throws {
+    let home = try TemporaryHome(
+      config: "[profile a]\nrole_arn = arn:r\nsource_profile = base\n", credentials: baseKeys)
+    let client = ScriptedClient { request in
+      guard request.headers["Authorization"]?.contains("AKBASE/") == true else {
+        return .ok(stsAnswer("AKROLE"))
+      }
+      return HTTPResponse(status: 403, body: Array("<Code>ExpiredToken</Code>".utf8))
+    }
+    let provider = try home.resolve(profile: "a", client: client).credentials
+    try home.write("[base]\naws_access_key_id = AKNEW\naws_secret_access_key = s\n", to: ".aws/credentials")
+    #expect(try await provider.credentials().accessKeyID == "AKROLE")
+    #expect(client.exchanges.count == 2)
+  }
+
   @Test func `STS's refusal is shown in its own words`() async throws {
     let refusing = ScriptedClient { _ in
       let text =
@@ -137,6 +153,36 @@ import Testing
     let error = try #require(await #expect(throws: CredentialsError.self) { try await run(command) })
     #expect(error.source == "credential_process of profile a")
     #expect(!error.description.contains("verySecretIndeed"))
+  }
+
+  @Test func `a program is asked again when its credentials are refused, though they name no end`()
+    async throws
+  {
+    let home = try TemporaryHome()
+    try home.write("{\"Version\": 1, \"AccessKeyId\": \"OLD\", \"SecretAccessKey\": \"s\"}", to: "answer")
+    try home.write("[profile a]\ncredential_process = cat \(home.path)/answer\n", to: ".aws/config")
+    let provider = try home.resolve(profile: "a").credentials
+    let old = try await provider.credentials()
+    try home.write("{\"Version\": 1, \"AccessKeyId\": \"NEW\", \"SecretAccessKey\": \"s\"}", to: "answer")
+    #expect(try await provider.credentials() == old)
+    #expect(try await provider.credentials(after: old).accessKeyID == "NEW")
+  }
+
+  @Test func `whoever waits for a program that hangs can be cancelled`() async throws {
+    let home = try TemporaryHome()
+    let fifo = home.path + "/began"
+    try #require(mkfifo(fifo, 0o600) == 0)
+    try home.write("[profile a]\ncredential_process = sh -c 'echo >\(fifo); sleep 600'\n", to: ".aws/config")
+    let provider = try home.resolve(profile: "a").credentials
+    let task = Task { try await provider.credentials() }
+    // Opening it waits for the program's end of it.
+    let end = await withCheckedContinuation { continuation in
+      Thread { continuation.resume(returning: open(fifo, O_RDONLY)) }.start()
+    }
+    #expect(end >= 0)
+    close(end)
+    task.cancel()
+    await #expect(throws: CancellationError.self) { try await task.value }
   }
 
   @Test func `a quote that does not end is found at once`() async {

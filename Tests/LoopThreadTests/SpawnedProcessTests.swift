@@ -45,8 +45,15 @@ import Testing
     defer { thread.stop() }
     let (output, _) = try await thread.run { try run(Self.maskQuestion) }
     let (blocked, ignored) = try masks(of: output)
-    #expect(blocked == Self.bit(SIGINT) | Self.bit(SIGHUP))
+    #expect(blocked == [SIGINT, SIGHUP, SIGTTIN, SIGTTOU].reduce(0) { $0 | Self.bit($1) })
     #expect(ignored & Self.bit(SIGPIPE) == 0)
+  }
+
+  @Test func `a helper leads a process group of its own`() throws {
+    // Field 5 of proc(5), /proc/self/stat: the process group.
+    #expect(
+      try run(["/bin/sh", "-c", "read -r a b c d group rest </proc/$$/stat; test $group = $$"]).ending
+        == .status(0))
   }
 
   @Test func `any other program has no signal blocked`() async throws {

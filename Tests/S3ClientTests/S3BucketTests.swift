@@ -156,6 +156,66 @@ import Testing
     #expect(await client.requests.map { $0.headers["x-amz-security-token"] } == ["old", "new"])
   }
 
+  @Test(arguments: ["ExpiredToken", "InvalidToken", "TokenRefreshRequired", "InvalidAccessKeyId"])
+  func `credentials that the server refuses by name are asked for anew, however good they seem`(code: String)
+    async throws
+  {
+    let client = ScriptedClient([.answer(403, "<Error><Code>\(code)</Code></Error>"), .answer(200, "")])
+    let current = Mutex(exampleCredentials)
+    let store = S3Bucket.scripted(client, credentials: { current.withLock { $0 } }) { refused in
+      #expect(refused == exampleCredentials)
+      return current.withLock { current in
+        current = AWSCredentials(accessKeyID: "NEW", secretAccessKey: "s")
+        return current
+      }
+    }
+    _ = try await store.send(HeadBucket())
+    let keys = await client.requests.map { $0.headers["Authorization"]?.contains("Credential=NEW/") }
+    #expect(keys == [false, true])
+  }
+
+  @Test(arguments: [(400, 1), (403, 0)])
+  func `a refusal without words renews a token only with the status of an expired one`(
+    status: Int, renewals: Int
+  ) async {
+    let token = AWSCredentials(accessKeyID: "A", secretAccessKey: "s", sessionToken: "t")
+    let asked = Mutex(0)
+    let store = S3Bucket.scripted(
+      ScriptedClient([.answer(status, "")]), credentials: { token },
+      renewal: { refused in
+        asked.withLock { $0 += 1 }
+        return refused
+      })
+    await #expect(throws: S3Error.self) { try await store.send(HeadBucket()) }
+    #expect(asked.withLock { $0 } == renewals)
+  }
+
+  private struct Trouble: Error, CustomStringConvertible {
+    var description: String { "the source is down" }
+  }
+
+  @Test func `a refusal says why there are no new credentials`() async {
+    let client = ScriptedClient([.answer(400, "<Error><Code>ExpiredToken</Code></Error>")])
+    let store = S3Bucket.scripted(client, renewal: { _ in throw Trouble() })
+    let error = await #expect(throws: S3Error.self) { try await store.send(HeadBucket()) }
+    #expect(error?.code == "ExpiredToken")
+    #expect(error?.description.contains("the source is down") == true)
+  }
+
+  @Test func `a source that gives no credentials is the operation's error, and a cancellation stays one`()
+    async
+  {
+    let store = S3Bucket.scripted(ScriptedClient([]), credentials: { throw Trouble() })
+    let error = await #expect(throws: S3Error.self) { try await store.send(DeleteObject(key: "k")) }
+    #expect(error?.code == "NoCredentials")
+    #expect(error?.key == "k")
+    #expect(error?.description.contains("the source is down") == true)
+    await #expect(throws: CancellationError.self) {
+      try await S3Bucket.scripted(ScriptedClient([]), credentials: { throw CancellationError() }).send(
+        HeadBucket())
+    }
+  }
+
   @Test func `an expired token that nobody renews is an error`() async {
     let expired = "<Error><Code>ExpiredToken</Code></Error>"
     let client = ScriptedClient([.answer(400, expired)])

@@ -36,10 +36,11 @@ extension S3Bucket {
   static func scripted(
     _ client: ScriptedClient, endpoint: S3Endpoint = .aws, payloadSigning: PayloadSigning = .automatic,
     commonHeaders: HTTPHeaders = [:],
-    credentials: @escaping CredentialsSource = { exampleCredentials }
+    credentials: @escaping CredentialsSource = { exampleCredentials }, renewal: CredentialsRenewal? = nil
   ) -> S3Bucket {
     S3Bucket(
       bucket: "b", endpoint: endpoint, region: "us-east-1", credentials: credentials,
-      payloadSigning: payloadSigning, commonHeaders: commonHeaders, client: client, clock: { 1_700_000_000 })
+      renewal: renewal, payloadSigning: payloadSigning, commonHeaders: commonHeaders, client: client,
+      clock: { 1_700_000_000 })
   }
 }

@@ -119,6 +119,7 @@ final class Connections: BucketSource {
     let bucket = S3Bucket(
       bucket: name, endpoint: endpoint, region: connection.region,
       credentials: { try await connection.signingCredentials() },
+      renewal: { try await connection.signingCredentials(after: $0) },
       payloadSigning: options.payloadSigning.policy, commonHeaders: access.headers,
       client: client,
       clock: { wallClockNanoseconds() / 1_000_000_000 })
