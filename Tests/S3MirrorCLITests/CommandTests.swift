@@ -57,16 +57,28 @@ import Testing
   @Test func `a bucket that is missing, and a wrong secret, are status 3 and one line`() async throws {
     let program = try Program()
     try program.directory.write("work/tree/a", "one")
-    let missing = try await program.run("upload", "tree", "s3://no-such-bucket-here/x")
-    #expect(missing.status == 3)
-    #expect(missing.lines.count == 1)
-    #expect(missing.messages.contains("create the bucket"))
-    let wrong = try await program.run(
-      "upload", "tree", program.url("t"), environment: ["AWS_SECRET_ACCESS_KEY": "wrong"])
-    #expect(wrong.status == 3)
-    #expect(wrong.lines.count == 1)
-    #expect(wrong.messages.contains("check the access key"))
-    #expect(!wrong.messages.contains("wrong"))
+    let commands: [[String]] = [
+      ["ls", "REMOTE"], ["ls", "-r", "REMOTE"], ["verify", "tree", "REMOTE"], ["upload", "tree", "REMOTE"],
+      ["upload", "tree", "REMOTE", "--dry-run"], ["download", "REMOTE", "back"],
+      ["download", "REMOTE", "back", "--dry-run"],
+    ]
+    func run(_ command: [String], _ remote: String, _ environment: [String: String] = [:]) async throws
+      -> Program.Ending
+    {
+      let arguments = command.map { $0 == "REMOTE" ? remote : $0 }
+      return await (try program.start(arguments, environment: environment)).ending()
+    }
+    for command in commands {
+      let missing = try await run(command, "s3://no-such-bucket-here/x")
+      #expect(missing.status == 3, "\(command)")
+      #expect(missing.lines.count == 1, "\(command): \(missing.messages)")
+      #expect(missing.messages.contains("create the bucket"), "\(command): \(missing.messages)")
+      let wrong = try await run(command, program.url("t"), ["AWS_SECRET_ACCESS_KEY": "wrong"])
+      #expect(wrong.status == 3, "\(command)")
+      #expect(wrong.lines.count == 1, "\(command): \(wrong.messages)")
+      #expect(wrong.messages.contains("check "), "\(command): \(wrong.messages)")
+      #expect(!wrong.messages.contains("wrong"))
+    }
   }
 
   @Test func `an upload deletes only with --delete, and a withheld delete is status 1`() async throws {
