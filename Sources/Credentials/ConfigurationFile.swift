@@ -94,13 +94,15 @@ private struct Parser {
   }
 
   private mutating func beginSection(_ text: String) throws {
-    guard let end = text.utf8.lastIndex(of: UInt8(ascii: "]")) else { throw fault("has no closing bracket") }
+    // The first one: a comment behind it may hold more.
+    guard let end = text.utf8.firstIndex(of: UInt8(ascii: "]")) else { throw fault("has no closing bracket") }
     let inside = Array(text[..<end].utf8.dropFirst())[...].trimmed
     guard !inside.isEmpty else { throw fault("names no section") }
     let words = inside.split(maxSplits: 1, whereSeparator: isWhiteSpace).map { $0.trimmed }
     let kind = String(decoding: words[0], as: UTF8.self)
     let isKind = words.count == 2 && ["profile", "services", "sso-session"].contains(kind)
     let name = unquoted(isKind ? words[1] : inside)
+    guard !name.isEmpty else { throw fault("names no section") }
     sections.append(ConfigurationFile.Section(kind: isKind ? kind : nil, name: name, values: [:]))
     current = nil
   }

@@ -32,7 +32,7 @@ import Testing
 
   @Test func `comments, white space, case and line ends do not matter`() throws {
     let home = try TemporaryHome(
-      config: "\u{feff}# a comment\r\n\r\n[ profile   lab ] ; why\r\n; another\r\n"
+      config: "\u{feff}# a comment\r\n\r\n[ profile   lab ] ; why [not]\r\n; another\r\n"
         + "REGION\t=  us-west-2   # near\r\n  # indented comment\r\nca_bundle=/a#b;c\r\noutput =\r\n")
     let profile = try #require(try home.shared().profile("lab"))
     #expect(profile["region"] == "us-west-2")
@@ -113,7 +113,8 @@ import Testing
   }
 
   @Test(arguments: [
-    "region = r\n", "[profile a\nregion = r\n", "[]\n", "[profile a]\n\nverySecretIndeed\n",
+    "region = r\n", "[profile a\nregion = r\n", "[]\n", "['']\n", "[profile \"\"]\n",
+    "[profile a]\n\nverySecretIndeed\n",
     "[profile a]\ns3 =\n  verySecretIndeed\n", "[profile a]\n= verySecretIndeed\n",
   ])
   func `a malformed line is named by number, its text is not shown`(text: String) throws {
