@@ -106,11 +106,24 @@ class SeaweedFS:
         self._stop()
         shutil.rmtree(self.directory, ignore_errors=True)
 
+    def stop(self, is_killed=False):
+        """Ends the server and keeps its data and ports, for again()."""
+        if is_killed:
+            self.process.kill()
+        self._end_process()
+
+    def again(self):
+        """Starts what stop() ended: the same ports, the same data."""
+        self._launch()
+
     def _start(self):
         roles = ("s3", "master", "volume", "filer", "admin")
         self.ports = dict(zip(roles, free_ports(len(roles)), strict=True))
+        (self.directory / f"data-{self.port}").mkdir()
+        self._launch()
+
+    def _launch(self):
         data = self.directory / f"data-{self.port}"
-        data.mkdir()
         command = [
             weed(), f"-logdir={self.directory}", "mini", f"-dir={data}", "-ip=127.0.0.1", "-ip.bind=127.0.0.1",
             *(f"-{role}.port={port}" for role, port in self.ports.items()),
@@ -179,6 +192,12 @@ class SeaweedFS:
     def _stop(self):
         if self.process is None:
             return
+        self._end_process()
+        # Left behind when killed; the path is SeaweedFS's own and no option moves it.
+        for role, port in self.ports.items():
+            pathlib.Path(f"/tmp/seaweedfs-{role}-grpc-{port + GRPC_OFFSET}.sock").unlink(missing_ok=True)
+
+    def _end_process(self):
         self.process.terminate()
         try:
             self.process.wait(STOP_SECONDS)
@@ -186,9 +205,6 @@ class SeaweedFS:
             self.process.kill()
             self.process.wait()
         self.process = None
-        # Left behind when killed; the path is SeaweedFS's own and no option moves it.
-        for role, port in self.ports.items():
-            pathlib.Path(f"/tmp/seaweedfs-{role}-grpc-{port + GRPC_OFFSET}.sock").unlink(missing_ok=True)
 
 
 def weed():

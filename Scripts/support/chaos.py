@@ -1,0 +1,90 @@
+"""Rounds of chaos: a training job, s3mirror and a real server, one fault in each. Called by Scripts/chaos."""
+
+import argparse
+import os
+import pathlib
+import random
+import sys
+import time
+
+import chaosfaults
+from chaoscampaign import Campaign
+from seaweedfs import raise_on_signals
+
+
+def plan(seed, count, only):
+    """(seed, fault) of each round. A round's seed is the campaign's and its number, so it can be repeated alone."""
+    names = [only] if only else list(chaosfaults.FAULTS)
+    if os.geteuid() != 0:
+        names = [name for name in names if name not in chaosfaults.NEEDS_ROOT]
+    found, turn = [], 0
+    while len(found) < count and names:
+        for name in names:
+            if only or name not in chaosfaults.RARE or turn % 4 == 0:
+                found.append((seed + len(found), name))
+        turn += 1
+    return found[:count]
+
+
+def table(results):
+    """fault × rounds × violations × slowest recovery, as Markdown."""
+    rows = ["| fault | rounds | harmed | violations | median recovery | slowest |", "|---|---:|---:|---:|---:|---:|"]
+    for name in [*chaosfaults.FAULTS, "all"]:
+        some = [each for each in results if name in (each.fault, "all")]
+        if not some:
+            continue
+        times = sorted(each.recovery for each in some if each.recovery is not None)
+        middle = f"{times[len(times) // 2]:.1f} s" if times else "–"
+        slowest = f"{times[-1]:.1f} s" if times else "–"
+        bad = sum(bool(each.violations) for each in some)
+        harmed = sum(each.harmed for each in some)
+        rows.append(f"| {name} | {len(some)} | {harmed} | {bad} | {middle} | {slowest} |")
+    return "\n".join(rows)
+
+
+def rules(results):
+    counted = {}
+    for each in results:
+        for violation in each.violations:
+            counted.setdefault(violation.rule, []).append(f"{each.fault} {each.seed}")
+    return "\n".join(
+        f"{rule}: {len(where)} ({', '.join(where[:6])}{', …' if len(where) > 6 else ''})"
+        for rule, where in sorted(counted.items(), key=lambda item: -len(item[1]))
+    )
+
+
+def main():
+    parser = argparse.ArgumentParser(prog="Scripts/chaos", description=__doc__)
+    parser.add_argument("--seed", type=int, default=random.SystemRandom().randrange(1, 1 << 31))
+    parser.add_argument("--rounds", type=int)
+    parser.add_argument("--only", choices=list(chaosfaults.FAULTS), metavar="FAULT", help="; ".join(chaosfaults.FAULTS))
+    parser.add_argument("--jobs", type=int, default=4, help="rounds at one time")
+    parser.add_argument("--quick", action="store_true", help="one round of each fault that takes little time")
+    parser.add_argument("--markdown", action="store_true", help="print nothing but the table")
+    parser.add_argument("--verbose", action="store_true", help="a line a round")
+    parser.add_argument("--keep", type=pathlib.Path, required=True, help=argparse.SUPPRESS)
+    parser.add_argument("--s3mirror", type=pathlib.Path, required=True, help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    raise_on_signals()
+    rounds = plan(options.seed, options.rounds or (len(chaosfaults.FAULTS) if not options.only else 1), options.only)
+    if options.quick:
+        rounds = [each for each in rounds if each[1] not in (*chaosfaults.RARE, *chaosfaults.SLOW)]
+    if not rounds:
+        raise SystemExit("chaos: this fault needs root")
+    print(f"{len(rounds)} rounds, seed {options.seed}, {options.jobs} at a time", flush=True)
+    began = time.monotonic()
+    results = Campaign(options.s3mirror, options.keep, options.jobs, options.verbose).run(rounds)
+    print(f"\n{table(results)}\n")
+    if counted := rules(results):
+        print(f"{counted}\n")
+    bad = sum(bool(each.violations) for each in results)
+    troubled = sum(bool(each.trouble) for each in results)
+    print(
+        f"{len(results)} rounds, {bad} with violations, {troubled} not carried out, "
+        f"in {time.monotonic() - began:.0f} s, seed {options.seed}"
+    )
+    return 1 if bad or troubled else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

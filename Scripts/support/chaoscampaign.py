@@ -1,0 +1,179 @@
+"""Many rounds, some at a time, each a process of its own; the server they share is replaced before its disk is full."""
+
+import collections
+import contextlib
+import dataclasses
+import json
+import os
+import pathlib
+import shutil
+import signal
+import sys
+import tempfile
+import time
+import traceback
+
+import chaosfaults
+from chaosdownload import DownloadRound
+from chaosjudge import Violation
+from chaosround import Result, UploadRound
+from seaweedfs import SeaweedFS, die_with_parent
+
+BUCKET = "chaos"
+ROUNDS_PER_SERVER = 60  # of some 50 MB each; SeaweedFS frees nothing at once
+ROUND_SECONDS = 150  # beyond it the round itself hangs
+PROGRESS_ROUNDS = 50
+
+
+class Pool:
+    """A server for so many rounds, then another. One is stopped when its last round has ended."""
+
+    def __init__(self):
+        self.current, self.given, self.users = None, 0, {}
+
+    def take(self):
+        if self.current is None or self.given >= ROUNDS_PER_SERVER:
+            before = self.current
+            self.current, self.given = SeaweedFS(bucket=BUCKET).__enter__(), 0
+            self.users[self.current] = 0
+            if before and not self.users[before]:
+                self.stop(before)
+        self.given += 1
+        self.users[self.current] += 1
+        return self.current
+
+    def give_back(self, server):
+        self.users[server] -= 1
+        if not self.users[server] and server is not self.current:
+            self.stop(server)
+
+    def stop(self, server):
+        del self.users[server]
+        server.__exit__()
+
+    def close(self):
+        for server in list(self.users):
+            self.stop(server)
+
+
+@dataclasses.dataclass
+class Running:
+    seed: int
+    fault: str
+    server: SeaweedFS
+    work: pathlib.Path
+    ends: float
+
+
+class Campaign:
+    def __init__(self, s3mirror, kept, jobs, is_verbose=False):
+        self.s3mirror, self.kept, self.jobs, self.is_verbose = s3mirror, kept, jobs, is_verbose
+        self.results = []
+
+    def run(self, rounds):
+        """`rounds`: (seed, fault) pairs. Returns their results."""
+        waiting, running = collections.deque(rounds), {}
+        total, began = len(waiting), time.monotonic()
+        pool = Pool()
+        try:
+            while waiting or running:
+                while waiting and len(running) < self.jobs:
+                    seed, fault = waiting.popleft()
+                    each = Running(seed, fault, pool.take(), self.directory(), time.monotonic() + ROUND_SECONDS)
+                    running[fork(each, self.s3mirror)] = each
+                for pid in list(running):
+                    each = running[pid]
+                    if time.monotonic() > each.ends:
+                        os.kill(pid, signal.SIGKILL)
+                    if os.waitpid(pid, os.WNOHANG) == (0, 0):
+                        continue
+                    del running[pid]
+                    pool.give_back(each.server)
+                    self.ended(each)
+                    if len(self.results) % PROGRESS_ROUNDS == 0:
+                        self.progress(total, time.monotonic() - began)
+                time.sleep(0.02)
+        finally:
+            for pid, each in running.items():
+                os.kill(pid, signal.SIGTERM)
+                os.waitpid(pid, 0)
+                shutil.rmtree(each.work, ignore_errors=True)
+            pool.close()
+        return self.results
+
+    def directory(self):
+        work = pathlib.Path(tempfile.mkdtemp(prefix="s3mirror-chaos."))
+        work.chmod(0o755)
+        return work
+
+    def ended(self, each):
+        path = each.work / "result.json"
+        if path.exists():
+            facts = json.loads(path.read_text())
+            result = Result(**{**facts, "violations": [Violation(**one) for one in facts["violations"]]})
+        else:
+            result = Result(each.seed, each.fault, ROUND_SECONDS, [], trouble="the round's process ended without a result")
+        if result.violations or result.trouble:
+            self.keep(each.work, self.kept / f"{each.fault}-{each.seed}")
+        shutil.rmtree(each.work, ignore_errors=True)
+        self.results.append(result)
+        self.show(result)
+
+    def keep(self, work, directory):
+        """What explains a violation, without the data."""
+        directory.mkdir(parents=True, exist_ok=True)
+        for pattern in ("journal.txt", "result.json", "mirror*.out", "small/log/*.gz"):
+            for path in work.glob(pattern):
+                shutil.copy(path, directory)
+
+    def show(self, result):
+        if self.is_verbose:
+            recovery = "" if result.recovery is None else f", recovered after {result.recovery:.1f} s"
+            print(f"round {result.seed} {result.fault} ({result.described}): {result.seconds:.1f} s{recovery}", flush=True)
+        for violation in result.violations:
+            print(f"VIOLATION of {violation.rule}, seed {result.seed}, fault {result.fault}: {violation.facts}")
+        if result.trouble:
+            print(f"TROUBLE, seed {result.seed}, fault {result.fault}: {result.trouble}")
+        if result.violations or result.trouble:
+            print(f"    repeat: Scripts/chaos --seed {result.seed} --rounds 1 --only {result.fault}")
+            print(f"    kept:   {self.kept}/{result.fault}-{result.seed}", flush=True)
+
+    def progress(self, total, seconds):
+        bad = sum(bool(each.violations) for each in self.results)
+        print(f"{len(self.results)} of {total} rounds in {seconds:.0f} s, {bad} with violations", flush=True)
+
+
+def fork(each, s3mirror):
+    sys.stdout.flush()
+    sys.stderr.flush()
+    parent = os.getpid()
+    pid = os.fork()
+    if pid:
+        return pid
+    # The child never returns: what the parent would clean up is not its own.
+    status = 1
+    try:
+        die_with_parent()
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+            signal.signal(number, signal.SIG_DFL if number == signal.SIGTERM else signal.SIG_IGN)
+        if os.getppid() == parent:
+            play(each, s3mirror)
+            status = 0
+    except BaseException:
+        traceback.print_exc()
+    finally:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(status)
+
+
+def play(each, s3mirror):
+    kind = DownloadRound if each.fault in chaosfaults.DOWNLOADS else UploadRound
+    with contextlib.ExitStack() as stack:
+        server = each.server
+        if each.fault == "server-restart":
+            server = stack.enter_context(SeaweedFS(bucket=BUCKET))
+        round = kind(each.seed, each.fault, server, s3mirror, each.work)
+        result = round.run()
+    (each.work / "result.json").write_text(json.dumps(dataclasses.asdict(result)))
+    round.explain()
