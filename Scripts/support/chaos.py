@@ -8,19 +8,19 @@ import sys
 import time
 
 import chaosfaults
+import chaosselftest
 from chaoscampaign import Campaign
 from seaweedfs import raise_on_signals
 
 
-def plan(seed, count, only):
+def plan(seed, count, names):
     """(seed, fault) of each round. A round's seed is the campaign's and its number, so it can be repeated alone."""
-    names = [only] if only else list(chaosfaults.FAULTS)
     if os.geteuid() != 0:
         names = [name for name in names if name not in chaosfaults.NEEDS_ROOT]
     found, turn = [], 0
     while len(found) < count and names:
         for name in names:
-            if only or name not in chaosfaults.RARE or turn % 4 == 0:
+            if len(names) == 1 or name not in chaosfaults.RARE or turn % 4 == 0:
                 found.append((seed + len(found), name))
         turn += 1
     return found[:count]
@@ -53,35 +53,53 @@ def rules(results):
     )
 
 
+def self_test(options):
+    campaign = Campaign(options.s3mirror, options.keep, options.jobs)
+    names = (None, *chaosselftest.PLANTS)
+    campaign.run([(options.seed + number, "none", name) for number, name in enumerate(names)])
+    is_good = chaosselftest.verdict(campaign.planted)
+    print(f"the judge {'finds' if is_good else 'does not find'} all that is planted, seed {options.seed}")
+    return 0 if is_good else 1
+
+
 def main():
     parser = argparse.ArgumentParser(prog="Scripts/chaos", description=__doc__)
     parser.add_argument("--seed", type=int, default=random.SystemRandom().randrange(1, 1 << 31))
     parser.add_argument("--rounds", type=int)
     parser.add_argument("--only", choices=list(chaosfaults.FAULTS), metavar="FAULT", help="; ".join(chaosfaults.FAULTS))
     parser.add_argument("--jobs", type=int, default=4, help="rounds at one time")
-    parser.add_argument("--quick", action="store_true", help="one round of each fault that takes little time")
-    parser.add_argument("--markdown", action="store_true", help="print nothing but the table")
+    parser.add_argument("--quick", action="store_true", help="one round of each of 30 faults")
+    parser.add_argument("--sanitized", action="store_true", help="what a sanitizer takes of memory is not judged")
+    parser.add_argument("--self-test", action="store_true", help="plant a violation of each rule, and find it")
+    parser.add_argument("--markdown", action="store_true", help="print the table alone on standard output")
     parser.add_argument("--verbose", action="store_true", help="a line a round")
     parser.add_argument("--keep", type=pathlib.Path, required=True, help=argparse.SUPPRESS)
     parser.add_argument("--s3mirror", type=pathlib.Path, required=True, help=argparse.SUPPRESS)
     options = parser.parse_args()
     raise_on_signals()
-    rounds = plan(options.seed, options.rounds or (len(chaosfaults.FAULTS) if not options.only else 1), options.only)
-    if options.quick:
-        rounds = [each for each in rounds if each[1] not in (*chaosfaults.RARE, *chaosfaults.SLOW)]
+    if options.self_test:
+        return self_test(options)
+    names = [options.only] if options.only else chaosfaults.QUICK if options.quick else list(chaosfaults.FAULTS)
+    if options.sanitized:
+        names = [name for name in names if name not in chaosfaults.WEIGHED]
+    rounds = plan(options.seed, options.rounds or len(names), names)
     if not rounds:
         raise SystemExit("chaos: this fault needs root")
-    print(f"{len(rounds)} rounds, seed {options.seed}, {options.jobs} at a time", flush=True)
+    said = sys.stderr if options.markdown else sys.stdout
+    print(f"{len(rounds)} rounds, seed {options.seed}, {options.jobs} at a time", file=said, flush=True)
     began = time.monotonic()
-    results = Campaign(options.s3mirror, options.keep, options.jobs, options.verbose).run(rounds)
+    campaign = Campaign(options.s3mirror, options.keep, options.jobs, options.verbose, said)
+    campaign.is_weighed = not options.sanitized
+    results = campaign.run(rounds)
     print(f"\n{table(results)}\n")
     if counted := rules(results):
-        print(f"{counted}\n")
+        print(f"{counted}\n", file=said)
     bad = sum(bool(each.violations) for each in results)
     troubled = sum(bool(each.trouble) for each in results)
     print(
         f"{len(results)} rounds, {bad} with violations, {troubled} not carried out, "
-        f"in {time.monotonic() - began:.0f} s, seed {options.seed}"
+        f"in {time.monotonic() - began:.0f} s, seed {options.seed}",
+        file=said,
     )
     return 1 if bad or troubled else 0
 

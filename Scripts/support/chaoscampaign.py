@@ -3,6 +3,7 @@
 import collections
 import contextlib
 import dataclasses
+import functools
 import json
 import os
 import pathlib
@@ -14,9 +15,11 @@ import time
 import traceback
 
 import chaosfaults
+import chaosselftest
 from chaosdownload import DownloadRound
 from chaosjudge import Violation
-from chaosround import Result, UploadRound
+from chaosround import Result
+from chaosupload import UploadRound
 from seaweedfs import SeaweedFS, die_with_parent
 
 BUCKET = "chaos"
@@ -63,23 +66,30 @@ class Running:
     server: SeaweedFS
     work: pathlib.Path
     ends: float
+    is_weighed: bool
+    planted: str | None = None
+    is_self_test: bool = False
 
 
 class Campaign:
-    def __init__(self, s3mirror, kept, jobs, is_verbose=False):
-        self.s3mirror, self.kept, self.jobs, self.is_verbose = s3mirror, kept, jobs, is_verbose
+    def __init__(self, s3mirror, kept, jobs, is_verbose=False, output=sys.stdout):
+        self.s3mirror, self.kept, self.jobs = s3mirror, kept, jobs
+        self.is_verbose, self.output = is_verbose, output
+        self.is_weighed = True
         self.results = []
+        self.planted = {}  # of a self-test: what was planted -> the result
 
     def run(self, rounds):
-        """`rounds`: (seed, fault) pairs. Returns their results."""
+        """`rounds`: (seed, fault) pairs, or (seed, fault, what is planted) of a self-test. Returns their results."""
         waiting, running = collections.deque(rounds), {}
         total, began = len(waiting), time.monotonic()
         pool = Pool()
         try:
             while waiting or running:
                 while waiting and len(running) < self.jobs:
-                    seed, fault = waiting.popleft()
-                    each = Running(seed, fault, pool.take(), self.directory(), time.monotonic() + ROUND_SECONDS)
+                    seed, fault, *planted = waiting.popleft()
+                    ends = time.monotonic() + ROUND_SECONDS
+                    each = Running(seed, fault, pool.take(), self.directory(), ends, self.is_weighed, *planted, is_self_test=bool(planted))
                     running[fork(each, self.s3mirror)] = each
                 for pid in list(running):
                     each = running[pid]
@@ -117,7 +127,10 @@ class Campaign:
             self.keep(each.work, self.kept / f"{each.fault}-{each.seed}")
         shutil.rmtree(each.work, ignore_errors=True)
         self.results.append(result)
-        self.show(result)
+        if each.is_self_test:
+            self.planted[each.planted] = result
+        else:
+            self.show(result)
 
     def keep(self, work, directory):
         """What explains a violation, without the data."""
@@ -127,20 +140,24 @@ class Campaign:
                 shutil.copy(path, directory)
 
     def show(self, result):
+        where = f"seed {result.seed}, fault {result.fault}"
         if self.is_verbose:
             recovery = "" if result.recovery is None else f", recovered after {result.recovery:.1f} s"
-            print(f"round {result.seed} {result.fault} ({result.described}): {result.seconds:.1f} s{recovery}", flush=True)
+            self.print(f"round {result.seed} {result.fault} ({result.described}): {result.seconds:.1f} s{recovery}")
         for violation in result.violations:
-            print(f"VIOLATION of {violation.rule}, seed {result.seed}, fault {result.fault}: {violation.facts}")
+            self.print(f"VIOLATION of {violation.rule}, {where}: {violation.facts}")
         if result.trouble:
-            print(f"TROUBLE, seed {result.seed}, fault {result.fault}: {result.trouble}")
+            self.print(f"TROUBLE, {where}: {result.trouble}")
         if result.violations or result.trouble:
-            print(f"    repeat: Scripts/chaos --seed {result.seed} --rounds 1 --only {result.fault}")
-            print(f"    kept:   {self.kept}/{result.fault}-{result.seed}", flush=True)
+            self.print(f"    repeat: Scripts/chaos --seed {result.seed} --rounds 1 --only {result.fault}")
+            self.print(f"    kept:   {self.kept}/{result.fault}-{result.seed}")
 
     def progress(self, total, seconds):
         bad = sum(bool(each.violations) for each in self.results)
-        print(f"{len(self.results)} of {total} rounds in {seconds:.0f} s, {bad} with violations", flush=True)
+        self.print(f"{len(self.results)} of {total} rounds in {seconds:.0f} s, {bad} with violations")
+
+    def print(self, text):
+        print(text, file=self.output, flush=True)
 
 
 def fork(each, s3mirror):
@@ -174,6 +191,9 @@ def play(each, s3mirror):
         if each.fault == "server-restart":
             server = stack.enter_context(SeaweedFS(bucket=BUCKET))
         round = kind(each.seed, each.fault, server, s3mirror, each.work)
+        round.is_weighed = each.is_weighed
+        if each.is_self_test:
+            round.saboteur, round.written = functools.partial(chaosselftest.plant, each.planted), ()
         result = round.run()
     (each.work / "result.json").write_text(json.dumps(dataclasses.asdict(result)))
     round.explain()

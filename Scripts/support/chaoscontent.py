@@ -96,7 +96,7 @@ def read(content):
     """What these bytes are."""
     if not content:
         return Reading("empty", problem="it is empty, and no version of any file is")
-    if content.startswith(MAGIC):
+    if content.startswith(MAGIC) or MAGIC.startswith(content):
         return read_blocks(content)
     if content.lstrip().startswith(b"{"):
         return read_marker(content)

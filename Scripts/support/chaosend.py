@@ -1,15 +1,32 @@
 """What is judged when a mirror has ended: the bucket against the tree, the status, open uploads, the log, its resources."""
 
+import dataclasses
 import hashlib
 import json
-import os
 import pathlib
 import subprocess
 
 import chaoscontent as content
 import transferlog
 
-PROGRESS = ("published", "requests", "fetched", "unchanged")  # of lines that report a pass, and no trouble
+MIB = 1 << 20
+LINES = 200  # of standard error, in one round
+MEMORY = 160 * MIB  # private; the promise is 96 MiB of payload, and the rest is small
+DESCRIPTORS, THREADS = 128, 48
+# How much more there may be at rest after many faults than at rest before them.
+MORE_MEMORY, MORE_DESCRIPTORS, MORE_THREADS = 32 * MIB, 12, 4
+# Of lines that report a pass or the end's beginning, and no trouble.
+PROGRESS = ("published", "requests", "fetched", "unchanged", "goes on to its end", "left out")
+
+
+@dataclasses.dataclass
+class Weight:
+    """What a process takes at one moment, from /proc."""
+
+    time: float
+    memory: int  # bytes: RssAnon
+    descriptors: int
+    threads: int
 
 
 def tree_files(tree):
@@ -100,7 +117,12 @@ def log_is_true(judge, directory, publications, is_cut, prefix):
         except ValueError as error:
             judge.say("log", f"zcat {path.name} prints a line that is no JSON: {error}")
     last_done = {}
-    for record in transferlog.transfers(transferlog.records(directory)):
+    try:
+        records = transferlog.transfers(transferlog.records(directory))
+    except (KeyError, ValueError) as error:
+        judge.say("log", f"a record cannot be read: {type(error).__name__}: {error}")
+        return last_done
+    for record in records:
         if record["outcome"] != "done" or record["operation"] not in ("upload", "copy"):
             continue
         key, etag = prefix + record["path"], (record.get("etag") or "").strip('"')
@@ -137,5 +159,24 @@ def last_states(judge, last_done):
             judge.say("log", f"the last done of {path} has ETag {record['etag']}, and S3 has {sight.etag}")
 
 
-def exists(path):
-    return os.path.lexists(path)
+def bounded(say, weights):
+    """The rules `memory`, `descriptors` and `threads`, over the weights of one process."""
+    bounds = (("memory", MEMORY), ("descriptors", DESCRIPTORS), ("threads", THREADS))
+    for rule, bound in bounds:
+        most = max((getattr(each, rule) for each in weights), default=0)
+        if most > bound:
+            say(rule, f"{most} at most, and {bound} are allowed")
+
+
+def flat(say, before, after):
+    """Nothing is kept of what went wrong: at rest a process weighs what it weighed before."""
+    for rule, more in (("memory", MORE_MEMORY), ("descriptors", MORE_DESCRIPTORS), ("threads", MORE_THREADS)):
+        first, last = (max(getattr(each, rule) for each in some) for some in (before, after))
+        if last > first + more:
+            say(rule, f"{last} at rest after the faults, and {first} before them")
+
+
+def few_lines(say, outputs):
+    lines = sum(len(path.read_text(errors="replace").splitlines()) for path in outputs)
+    if lines > LINES:
+        say("lines", f"{lines} lines on standard error, and {LINES} are allowed")

@@ -6,7 +6,7 @@ them `choose` says what happens to each request.
 
 import random
 
-from chaosproxy import Effect
+from chaosexchange import Effect
 
 PORTAL = (
     b"<!DOCTYPE html><html><head><title>Welcome</title></head>"
@@ -39,6 +39,11 @@ class Fault:
         self.done = 0
         self.is_on = False
 
+    @property
+    def is_movable(self):
+        """Whether it may come as well before the mirror starts, or as it is ordered to leave."""
+        return self.effect is not None and not self.persists
+
     def begin(self, round):
         self.is_on = True
 
@@ -65,6 +70,10 @@ class Network(Fault):
     def __init__(self, source, begin, end, seconds):
         super().__init__(source, None, seconds=seconds)
         self._begin, self._end = begin, end
+
+    @property
+    def is_movable(self):
+        return True
 
     def begin(self, round):
         self._begin(round.proxy)
@@ -226,6 +235,7 @@ FAULTS = {
     "outage": network(lambda proxy: proxy.cut(), lambda proxy: proxy.accept()),
     "outage-long": network(lambda proxy: proxy.cut(), lambda proxy: proxy.accept(), 12, 18),
     "no-upload-listing": no_upload_listing,
+    "soak": place("soak"),
     "server-restart": place("server-restart", how=["terminate", "kill"]),
     "kill": place("kill", 0.3, 2.0),
     "terminate": place("terminate", 0.3, 2.0),
@@ -250,9 +260,16 @@ DOWNLOADS = tuple(name for name in FAULTS if name.startswith("get-"))
 NEEDS_MOUNTS = ("disk-full", "disk-read-only", "unmounted", "get-disk-full")
 NEEDS_ROOT = (*NEEDS_MOUNTS, "unreadable")
 # Of these a campaign has one round where it has four of others: they take long.
-RARE = ("outage-long", "server-restart")
-# These wait for a time that the mirror sets, if it sets one.
-SLOW = ("freeze", "hang")
+RARE = ("outage-long", "soak", "server-restart")
+# What a sanitizer adds of memory and descriptors decides these.
+WEIGHED = ("few-descriptors", "little-memory", "soak")
+# One of each kind, for the tests: 30 rounds.
+QUICK = (
+    *("none", "refuse", "reset-in", "reset-after", "stall", "drip", "cut-head", "cut-body", "burst-5xx", "retry-after"),
+    *("request-timeout", "expired-token", "error-in-200", "portal", "lost-reply", "garbage", "corrupt-put", "freeze"),
+    *("outage", "no-upload-listing", "kill", "terminate", "stop", "few-descriptors", "disk-full", "unreadable"),
+    *("unmounted", "get-cut", "get-corrupt", "get-kill"),
+)
 
 
 def draw(name, seed):

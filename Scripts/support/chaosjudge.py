@@ -99,7 +99,7 @@ class Judge:
         self.current = current
         for key in before.keys() - current.keys():
             self.vanished(key)
-        for key, sight in current.items():
+        for key, sight in list(current.items()):  # follow() reads some anew
             if chaosledger.is_marker(key) and sight.reading.files and not sight.reading.problem:
                 self.follow(key, sight)
         self._listed = began

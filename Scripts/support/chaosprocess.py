@@ -5,7 +5,6 @@ A round is a process of its own, so a private mount namespace and another user a
 
 import contextlib
 import ctypes
-import dataclasses
 import os
 import pathlib
 import resource
@@ -13,6 +12,7 @@ import signal
 import subprocess
 import time
 
+from chaosend import Weight
 from mirrorrun import environment
 from seaweedfs import die_with_parent
 
@@ -20,14 +20,6 @@ MIB = 1 << 20
 CLONE_NEWNS = 0x00020000  # linux/sched.h
 MS_REC, MS_PRIVATE = 0x4000, 1 << 18  # sys/mount.h
 NOBODY = 65534
-
-
-@dataclasses.dataclass
-class Weight:
-    time: float
-    memory: int  # bytes: RssAnon
-    descriptors: int
-    threads: int
 
 
 class MirrorProcess:
