@@ -60,7 +60,7 @@ class DownloadRound(Round):
 
     def download(self):
         words = ["download", f"s3://{self.server.bucket}/{self.prefix}", self.full, "--part-size", "5"]
-        return self.mirror(words, f"mirror-{len(self.mirrors) + 1}.out")
+        return self.mirror(words, [], f"mirror-{len(self.mirrors) + 1}.out")
 
     def first(self):
         """With the fault. It may give up, if it says so."""

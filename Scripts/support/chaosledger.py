@@ -23,6 +23,11 @@ def is_marker(path):
     return any(fnmatch.fnmatchcase(basename(path), pattern) for pattern in MARKERS)
 
 
+def may_go(path, entry):
+    """Closed, or a log that only grows; one that begins anew under its name is no extension of what was published."""
+    return not entry.is_open or (is_append(path) and not entry.is_renewed)
+
+
 @dataclasses.dataclass
 class Entry:
     """One path: `name` is the file that may lie there, whatever links and renames brought it there."""
@@ -32,6 +37,7 @@ class Entry:
     is_open: bool = False
     since: float = 0.0  # time.time() of its first being there
     changed: float = 0.0  # time.time() of its last close
+    is_renewed: bool = False  # another file had this name before
 
 
 class Ledger:
@@ -45,6 +51,7 @@ class Ledger:
         with self._lock:
             entry = self.entries.setdefault(path, Entry(name, since=time.time()))
             entry.name, entry.is_open = name, True
+            entry.is_renewed = entry.is_renewed or path in self.leaving
             self.names.setdefault(path, set()).add(name)
 
     def closed(self, path, version):
@@ -90,15 +97,15 @@ class Ledger:
             return any("/".join(parts[:end]) in self.leaving for end in range(1, len(parts) + 1))
 
     def settled(self):
-        """path -> version of all that is closed now. These have to reach S3, or be replaced by later ones."""
+        """path -> version of all that is closed now, and of logs that are open. It has to reach S3, or what came later."""
         with self._lock:
-            return {path: each.version for path, each in self.entries.items() if not each.is_open and each.version >= 0}
+            return {path: each.version for path, each in self.entries.items() if each.version >= 0 and may_go(path, each)}
 
     def waits(self, path, version):
         """Whether that version of the path still has to come: it is there, and not being written anew."""
         with self._lock:
             entry = self.entries.get(path)
-            return entry is not None and not entry.is_open and entry.version >= version
+            return entry is not None and entry.version >= version and may_go(path, entry)
 
     def name_of(self, path):
         """The names that may lie under a path; None where the writer never had one there."""

@@ -45,7 +45,7 @@ class Places:
         self.process.kill()
 
     def end_kill(self):
-        self.process = self.mirror(self.words, f"mirror-{len(self.mirrors) + 1}.out")
+        self.process = self.mirror(self.words, self.program, f"mirror-{len(self.mirrors) + 1}.out")
 
     def begin_terminate(self):
         self.process.signal(signal.SIGTERM)

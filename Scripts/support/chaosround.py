@@ -105,13 +105,13 @@ class Round:
         if place == "unreadable":
             become_nobody(self.work)
 
-    def mirror(self, words, output):
+    def mirror(self, words, program, output):
         limits = []
         if self.fault.place == "few-descriptors":
             limits.append((resource.RLIMIT_NOFILE, self.fault.facts["limit"]))
         if self.fault.place == "little-memory":
             limits.append((resource.RLIMIT_DATA, self.fault.facts["limit"] * MIB))
-        command = [self.s3mirror, *words, "--log-dir", self.log, "--no-progress"]
+        command = [self.s3mirror, *words, "--log-dir", self.log, "--no-progress", *program]
         aws = self.credentials()
         aws |= {"XDG_STATE_HOME": str(self.small / "state"), "XDG_CACHE_HOME": str(self.small / "cache")}
         aws |= {name: os.environ[name] for name in ("ASAN_OPTIONS", "TSAN_OPTIONS") if name in os.environ}

@@ -43,7 +43,7 @@ class UploadRound(Places, Round):
                 self.writer.start()
             if is_early:
                 self.begin()
-            self.process = self.mirror(self.words, "mirror-1.out")
+            self.process = self.mirror(self.words, self.program, "mirror-1.out")
             if self.writer.is_unstarted():
                 self.writer.start()
             self.weighed(source.uniform(0.6, 1.6))
@@ -70,11 +70,16 @@ class UploadRound(Places, Round):
         self.result.recovery = self.recovery
 
     def command(self, source):
-        words = ["watch", self.tree, f"s3://{self.server.bucket}/{self.prefix}", "--interval", self.interval, "--delete"]
+        remote = f"s3://{self.server.bucket}/{self.prefix}"
+        words = ["watch", self.tree, remote, "--interval", self.interval, "--delete"]
+        if is_run := source.random() < 0.25:
+            words = ["run", "--upload", f"out={remote},local={self.tree},interval={self.interval},delete=true"]
         # The bound of deletes is tried in a quarter of the rounds; who restarts infers more than it allows.
         if source.random() < 0.75 or self.fault.place in ("kill", "terminate"):
             words += ["--max-delete", "none"]
         words += source.choice([["--multipart-threshold", "5", "--part-size", "5"], ["--multipart-threshold", "0"], []])
+        # The program of `run` ends with SIGTERM, or with the mirror.
+        self.program = ["--", "sh", "-c", "trap 'exit 0' TERM; while kill -0 $PPID; do sleep 0.1; done"] if is_run else []
         return words
 
     def sabotage(self, moment):
@@ -113,7 +118,7 @@ class UploadRound(Places, Round):
         if is_early and not self.process.is_running() and self.process.process.returncode == 3:
             if not chaosend.troubles(self.process.said()):
                 self.say("silent", "exit status 3, and standard error says nothing of why")
-            self.process = self.mirror(self.words, f"mirror-{len(self.mirrors) + 1}.out")
+            self.process = self.mirror(self.words, self.program, f"mirror-{len(self.mirrors) + 1}.out")
             self.ended = time.time()
 
     def recover(self):
@@ -121,6 +126,8 @@ class UploadRound(Places, Round):
         bound = self.interval + GRACE_SECONDS
         ends = self.ended + bound
         while missing := self.judge.missing(self.due):
+            if time.time() > ends and not self.missing_after_another_look():
+                break
             if time.time() > ends:
                 self.say("recovery", f"{bound} s after the fault {len(missing)} are missing: {', '.join(sorted(missing)[:5])}")
                 self.journal.note("the proxy resets all connections")
@@ -132,6 +139,13 @@ class UploadRound(Places, Round):
                 return
             self.weighed(0.05)
         self.recovery = time.time() - self.ended
+
+    def missing_after_another_look(self):
+        """On a busy machine the judge may see late what is there in time."""
+        looks, ends = self.judge.listings, time.monotonic() + 5
+        while self.judge.listings < looks + 2 and time.monotonic() < ends:
+            self.weighed(0.05)
+        return self.judge.missing(self.due)
 
     # The end
 

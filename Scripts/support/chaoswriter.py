@@ -42,7 +42,7 @@ class Writer:
         self._thread = threading.Thread(target=self._run, name="writer", daemon=True)
         self._files = contextlib.ExitStack()
         self._state_version = 0
-        optional = [self.state, self.replaced, self.slow, self.table, self.events, self.links, self.passing]
+        optional = [self.state, self.replaced, self.slow, self.table, self.events, self.rotated, self.links, self.passing]
         chosen = self.random.sample(optional, k=self.random.randint(3, len(optional)))
         if only is not None:
             chosen = [each for each in optional if each.__name__ in only]
@@ -123,6 +123,14 @@ class Writer:
 
     def log(self):
         yield from self.growing("train.log", 0.02, 0.25)
+
+    def rotated(self):
+        """A log that is renamed away while it is open; another begins under its name."""
+        for number in itertools.count():
+            name = f"console-{number}.out"
+            yield from self.growing("console.out", 0.05, 0.3, self.random.uniform(1, 3), number, name)
+            if self._stopping.is_set():
+                return
 
     def events(self):
         for number in itertools.count():
@@ -242,19 +250,22 @@ class Writer:
             mapped.flush()
         self.ledger.closed(path, version)
 
-    def growing(self, path, least, most, seconds=None):
+    def growing(self, path, least, most, seconds=None, generation=0, renamed=None):
         """A log that stays open; lines come in any number, cut at any byte."""
         count, ends = 0, time.monotonic() + seconds if seconds else None
         with self.opened(path, path, "ab") as file:
             while not self._stopping.is_set() and (ends is None or time.monotonic() < ends):
                 more = self.random.randint(1, 30)
-                text = content.lines(path, 0, more, first=count)
+                text = content.lines(path, generation, more, first=count)
                 cut = self.random.randrange(len(text))
                 file.write(text[:cut])
                 file.write(text[cut:])
                 count += more
                 self.ledger.grew(path, count * (content.LINE + 1))
                 yield self.random.uniform(least, most)
+            if renamed and not self._stopping.is_set():
+                self.rename(path, renamed)
+                path = renamed
         self.ledger.closed(path, count * (content.LINE + 1))
 
     def write_marker(self, path, name, version, files, renamed=False):
