@@ -4,6 +4,7 @@ import dataclasses
 import hashlib
 import json
 import pathlib
+import re
 import subprocess
 
 import chaoscontent as content
@@ -15,8 +16,8 @@ MEMORY = 160 * MIB  # private; the promise is 96 MiB of payload, and the rest is
 DESCRIPTORS, THREADS = 128, 48
 # How much more there may be at rest after many faults than at rest before them.
 MORE_MEMORY, MORE_DESCRIPTORS, MORE_THREADS = 32 * MIB, 12, 4
-# Of lines that report a pass or the end's beginning, and no trouble.
-PROGRESS = ("published", "requests", "fetched", "unchanged", "goes on to its end", "left out")
+# Lines that report a pass or the end's beginning, and no trouble.
+PROGRESS = re.compile(r": (entry|exit|audit|flush|tick \d+): \d+ file|\d+ files?, .*fetched|goes on to its end|left out$")
 
 
 @dataclasses.dataclass
@@ -94,7 +95,7 @@ def end_of_mirror(judge, tree, status, said, expected=(0,), spared=()):
 
 
 def troubles(said):
-    return [line for line in said.splitlines() if line.strip() and not any(word in line for word in PROGRESS)]
+    return [line for line in said.splitlines() if line.strip() and not PROGRESS.search(line)]
 
 
 def last(said):

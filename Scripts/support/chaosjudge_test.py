@@ -205,6 +205,15 @@ class Ending(JudgeCase):
         self.put(SHARD)
         self.assertEqual(self.end(1, "s3mirror: watch: exit: 0 files, 0 B published; 1 request"), ["status", "silent"])
 
+    def test_what_is_said_of_a_path_is_no_report_of_a_pass(self):
+        reports = [
+            "s3mirror: watch: tick 12: 1 file, 123.7 kB published; 3 requests (1 CompleteMultipartUpload)",
+            "s3mirror: watch: exit: 8 files, 1.3 MB published, 1 waiting, 1 failed; 9 requests (8 PutObject)",
+            "s3mirror: watch: 2 symbolic links and special files left out",
+        ]
+        trouble = "s3mirror: watch: not published: run/latest: it changed while it was read"
+        self.assertEqual(chaosend.troubles("\n".join([*reports, trouble])), [trouble])
+
     def test_one_after_the_fault_was_over(self):
         self.write(SHARD)
         self.assertEqual(self.end(1, "s3mirror: watch: run/step-1/model.bin: no space"), ["unpublished"])
