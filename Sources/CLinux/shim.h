@@ -79,10 +79,10 @@ struct s3m_mounted {
   // Whether the path is where a mount begins: 1 or 0, and -1 where the kernel does not tell.
   int is_mount;
 };
-static inline int s3m_look_at_mount(int directory, const char *path, struct s3m_mounted *result) {
+static inline int s3m_look_at_mount(int directory, const char *path, int flags, struct s3m_mounted *result) {
   struct statx status = {0};
   unsigned wanted = STATX_INO | STATX_BTIME | STATX_MNT_ID | 0x4000;
-  if (syscall(SYS_statx, directory, path, AT_SYMLINK_NOFOLLOW | 0x800 | 0x4000, wanted, &status) != 0) return -1;
+  if (syscall(SYS_statx, directory, path, flags | 0x800 | 0x4000, wanted, &status) != 0) return -1;
   *result = (struct s3m_mounted){
       .mount = status.stx_mask & (STATX_MNT_ID | 0x4000) ? status.stx_mnt_id : 0,
       .inode = status.stx_ino,

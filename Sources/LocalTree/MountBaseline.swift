@@ -24,11 +24,15 @@ package struct Mount: Sendable, Hashable {
     self.filesystem = filesystem
   }
 
+  /// Numbers from here on are given once (linux/fs/namespace.c, MNT_UNIQUE_ID_OFFSET).
+  static let firstUniqueID: UInt64 = 1 << 31
+
   /// Whether both show the same directory of the same filesystem, however often it was unmounted in between.
   ///
   /// The device's number alone does not say so: the kernel gives the number of an unmounted tmpfs to the next one, and the
   /// first directory of each has inode 1. Their births differ.
   package func showsTheSame(as other: Mount) -> Bool {
+    if id == other.id, id >= Self.firstUniqueID { return true }
     guard major == other.major, minor == other.minor, inode == other.inode, birth == other.birth,
       filesystem == other.filesystem
     else { return false }

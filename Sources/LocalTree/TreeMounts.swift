@@ -8,6 +8,9 @@ import SystemPackage
 ///
 /// The kernel tells by poll(2) whether any mount changed since (proc(5), /proc/pid/mountinfo), so that a look at an unchanged
 /// machine is one system call, whatever the number of mounts, directories and files.
+///
+/// A followed link that leads to a directory counts as a place of its own: what it leads to is on a filesystem that may be
+/// unmounted, too.
 package final class TreeMounts: Sendable {
   /// What is out of sight at one moment.
   package struct View: Sendable, Hashable {
@@ -22,7 +25,7 @@ package final class TreeMounts: Sendable {
     }
   }
 
-  private struct State {
+  fileprivate struct State {
     var baseline: MountBaseline
     var present: [RelativePath: Mount]
     /// What the places are compared with that are given out as changed.
@@ -31,16 +34,23 @@ package final class TreeMounts: Sendable {
     var root: TreeRoot
     /// A reading failed since the kernel told of a change.
     var isStale = false
+    /// The followed links that were met.
+    var links: Set<RelativePath> = []
     var changes = 0
   }
 
   private let table: OpenDescriptor
+  private let followedLinks: @Sendable () -> [RelativePath]
   private let state: Mutex<State>
 
   /// Takes what is mounted now for what belongs there.
   ///
+  /// - Parameter followedLinks: the links that are followed and were seen to lead to a directory.
   /// - Throws: where /proc is not to be read.
-  package init(below root: TreeRoot) throws(TreeError) {
+  package init(
+    below root: TreeRoot, followedLinks: @escaping @Sendable () -> [RelativePath] = { [] }
+  ) throws(TreeError) {
+    self.followedLinks = followedLinks
     do {
       table = try MountTable.open()
       // The kernel tells of changes from here on.
@@ -52,11 +62,12 @@ package final class TreeMounts: Sendable {
     }
   }
 
-  /// The places where something was mounted or unmounted since the last call.
+  /// The places where something was mounted or unmounted since the last call. What links lead to is compared at each tick anyway.
   package func takeChanges(below root: TreeRoot) throws(TreeError) -> Set<RelativePath> {
     try withState(below: root) { state in
       defer { state.given = state.present }
-      return Set(state.given.keys).union(state.present.keys).filter { state.given[$0] != state.present[$0] }
+      let places = Set(state.given.keys).union(state.present.keys).subtracting(state.links)
+      return places.filter { state.given[$0] != state.present[$0] }
     }
   }
 
@@ -84,6 +95,7 @@ package final class TreeMounts: Sendable {
   private func withState<Value: Sendable>(
     below root: TreeRoot, _ body: (inout State) -> Value
   ) throws(TreeError) -> Value {
+    let links = followedLinks()
     let result: Result<Value, Errno> = state.withLock { state in
       if isChanged || state.root !== root { state.isStale = true }
       if state.isStale {
@@ -92,10 +104,12 @@ package final class TreeMounts: Sendable {
         } catch {
           return .failure(error)
         }
+        state.lookBehindLinks(root)
         state.root = root
         state.isStale = false
         state.changes += 1
       }
+      for link in links where !state.links.contains(link) { state.meet(link, root) }
       return .success(body(&state))
     }
     switch result {
@@ -113,7 +127,62 @@ package final class TreeMounts: Sendable {
   }
 }
 
+extension TreeMounts.State {
+  /// Takes the filesystem that a link leads to for the one that belongs there.
+  fileprivate mutating func meet(_ link: RelativePath, _ root: TreeRoot) {
+    guard let mount = root.mount(behind: link) else { return }
+    links.insert(link)
+    baseline.accept(mount, at: link)
+    present[link] = mount
+  }
+
+  /// Looks again what the links lead to that were met.
+  fileprivate mutating func lookBehindLinks(_ root: TreeRoot) {
+    for link in links {
+      guard let target = root.target(of: link) else {
+        // It was removed.
+        links.remove(link)
+        baseline.accept(nil, at: link)
+        continue
+      }
+      if target != baseline.expected[link]?.filesystem {
+        // It was made anew.
+        links.remove(link)
+        baseline.accept(nil, at: link)
+        meet(link, root)
+      } else {
+        // A link that leads nowhere stands for its objects: that is another rule.
+        present[link] = root.mount(behind: link) ?? baseline.expected[link]
+      }
+    }
+  }
+}
+
 extension TreeRoot {
+  /// The text of a symbolic link.
+  fileprivate func target(of link: RelativePath) -> String? {
+    // PATH_MAX.
+    var bytes = [UInt8](repeating: 0, count: 4_096)
+    // SAFETY: the kernel writes within the array during the call only.
+    let count = bytes.withUnsafeMutableBytes { buffer in
+      guard let base = buffer.bindMemory(to: CChar.self).baseAddress else { return -1 }
+      return readlinkat(descriptor.raw, link.string, base, buffer.count)
+    }
+    return count < 0 ? nil : String(decoding: bytes[..<count], as: UTF8.self)
+  }
+
+  /// What the directory lies on that a link leads to: its mount's number, with its own inode and birth, and the link's text.
+  fileprivate func mount(behind link: RelativePath) -> Mount? {
+    var status = s3m_mounted()
+    guard let target = target(of: link), s3m_look_at_mount(descriptor.raw, link.string, 0, &status) == 0
+    else {
+      return nil
+    }
+    return Mount(
+      id: status.mount, major: status.major, minor: status.minor, inode: status.inode, birth: status.birth,
+      filesystem: target)
+  }
+
   /// What is mounted where below the root, as far as it is in sight: a mount may lie below another one.
   func mounts(in table: MountTable) -> [RelativePath: Mount] {
     let top = canonicalPath(path)
@@ -131,7 +200,9 @@ extension TreeRoot {
   /// Nil also where the mount cannot be looked at, as a FUSE mount whose server died: it is not the one that was expected.
   private func mount(at place: RelativePath, known entry: MountTable.Mount) -> Mount? {
     var status = s3m_mounted()
-    guard s3m_look_at_mount(descriptor.raw, place.string, &status) == 0, status.is_mount != 0 else {
+    guard s3m_look_at_mount(descriptor.raw, place.string, AT_SYMLINK_NOFOLLOW, &status) == 0,
+      status.is_mount != 0
+    else {
       return nil
     }
     return Mount(

@@ -1,5 +1,6 @@
 import Foundation
 import Glibc
+import LocalTree
 import MirrorModel
 import TestSupport
 import Testing
@@ -49,18 +50,20 @@ struct MountedPartTests {
 
   private func run(
     interval: Duration? = nil, bound: DeleteBound = .unlimited, pollInterval: Duration = .seconds(3600),
-    prepare: ((String) throws -> Void)? = nil,
+    symlinks: SymlinkPolicy = .skip, prepare: ((String) throws -> Void)? = nil,
     _ body: (LaneUnderTest, FakeObjectStore) async throws -> Void
   ) async throws {
     let store = FakeObjectStore()
     var configuration = LaneUnderTest.Configuration(interval: interval)
     configuration.bound = bound
+    configuration.symlinks = symlinks
     configuration.pollInterval = pollInterval
     let mirror = try await LaneUnderTest(store, configuration, prepare: prepare ?? fill)
     try await mirror.start()
     try await body(mirror, store)
     while umount2(mirror.tree + "/m", Int32(MNT_DETACH)) == 0 {}
     while umount2(mirror.tree + "/d", Int32(MNT_DETACH)) == 0 {}
+    umount2(mirror.outside + "/disk", Int32(MNT_DETACH))
     try mirror.removeDirectory()
   }
 
@@ -204,6 +207,60 @@ struct MountedPartTests {
       #expect(report.withheld.map(\.path) == ["new/b"])
     }
   }
+
+  // MARK: Behind followed links
+
+  /// 40 files in `outside/disk`, which is mounted there, and a link to it.
+  private func linkToDisk(_ tree: String, mounting: (String) throws -> Void) throws {
+    let disk = tree + "/../outside/disk"
+    try #require(mkdir(disk, 0o755) == 0)
+    try mounting(disk)
+    for number in 0..<40 { try Data("x".utf8).write(to: URL(fileURLWithPath: "\(disk)/\(name(number))")) }
+    try #require(symlink("../outside/disk", tree + "/link") == 0)
+  }
+
+  @Test(arguments: [true, false])
+  func `what a followed link leads to may be unmounted, and keeps its objects`(isBound: Bool) async throws {
+    try await run(
+      symlinks: .follow,
+      prepare: { tree in
+        try #require(mkdir(tree + "/../outside/source", 0o755) == 0)
+        try linkToDisk(tree) { disk in
+          if isBound { try bind(tree + "/../outside/source", disk) } else { try mountMemory(disk) }
+        }
+      }
+    ) { mirror, store in
+      try mirror.write("here", "one")
+      try await mirror.lane.flush()
+      try unmount(mirror.outside + "/disk")
+      try mirror.remove("here")
+      try await mirror.lane.flush()
+      let report = await mirror.finish()
+      #expect(await store.keys.count == 40)
+      #expect(report.deleted == 1)
+      #expect(withheld(report, naming: "link") == 40)
+    }
+  }
+
+  @Test func `a link that is made anew, and one that is removed, take what they led to along`() async throws {
+    try await run(symlinks: .follow, prepare: { try linkToDisk($0, mounting: mountMemory) }) {
+      mirror, store in
+      try mirror.remove("link")
+      try #require(mkdir(mirror.outside + "/other", 0o755) == 0)
+      try Data("x".utf8).write(to: URL(fileURLWithPath: mirror.outside + "/other/new"))
+      try #require(symlink("../outside/other", mirror.tree + "/link") == 0)
+      try unmount(mirror.outside + "/disk")
+      try await mirror.lane.flush()
+      #expect(await store.keys == ["t/link/new"])
+      try mirror.remove("link")
+      try await mirror.lane.flush()
+      let report = await mirror.finish()
+      #expect(await store.keys == [])
+      #expect(report.withheld == [])
+    }
+  }
+
+  // MARK: Places that come and go
 
   @Test func `a renamed directory takes the mount in it along`() async throws {
     try await run { mirror, store in

@@ -33,6 +33,15 @@ import Testing
     #expect(baseline.altered(by: ["m": disk, "n": memory]) == [])
   }
 
+  @Test func `a number that is given once says that it is the same mount`() {
+    // A followed link's target may be replaced on the filesystem that it is on.
+    let first = changed(memory) { $0.id = 1 << 31 }
+    let second = changed(first) { $0.inode = 77 }
+    #expect(MountBaseline(["link": first]).altered(by: ["link": second]) == [])
+    let reused = changed(memory) { $0.inode = 77 }
+    #expect(MountBaseline(["link": memory]).altered(by: ["link": reused]) == ["link"])
+  }
+
   @Test func `another filesystem that got the numbers of the first is another one`() {
     // The kernel gives device, inode and mount ID of an unmounted tmpfs to the next one.
     let later = changed(memory) { $0.birth = 2_000 }

@@ -47,6 +47,13 @@ final class FollowedLinks: Sendable {
     }
   }
 
+  /// The links that led to a directory when they were looked at.
+  var directories: [RelativePath] {
+    state.withLock { state in
+      state.links.compactMap { path, link in link.hasLedToDirectory && !link.isGone ? path : nil }
+    }
+  }
+
   /// Asks for the comparison of what the links lead to that were met since.
   func takeFreshEvents() -> [WatchEvent] {
     state.withLock { state in

@@ -27,7 +27,9 @@ extension UploadLane {
 
   /// The same for links that were met just now.
   func tellOfFreshLinks() {
-    if let followed { schedule.note(followed.takeFreshEvents()) }
+    guard let followed else { return }
+    schedule.note(followed.takeFreshEvents())
+    place.noteFollowedLinks()
   }
 
   /// - Returns: whether the root is there, and has to be compared.

@@ -109,7 +109,7 @@ final class UploadLane: Sendable {
     let markers = settings.emptyDirectories == .marker ? DirectoryMarkers(ledger: ledger) : nil
     switch watching {
     case .off:
-      place = try WatchedRoot(root, makeWatcher: nil)
+      place = try WatchedRoot(root, makeWatcher: nil, followed: followed)
     case .on:
       var configuration = TreeWatcher.Configuration(isExcluded: { path, kind in filter.excludes(path, kind) })
       configuration.maxWatches = settings.maxWatches
@@ -120,7 +120,7 @@ final class UploadLane: Sendable {
             let events = links.told(events, in: root)
             schedule.note(markers?.completed(events) ?? events)
           }
-        },
+        }, followed: followed,
         tell: { schedule.note([$0]) })
     }
   }

@@ -26,11 +26,11 @@ final class WatchedRoot: Sendable {
   typealias MakeWatcher = @Sendable (TreeRoot) throws -> TreeWatcher
 
   init(
-    _ root: TreeRoot, makeWatcher: MakeWatcher?,
+    _ root: TreeRoot, makeWatcher: MakeWatcher?, followed: FollowedLinks? = nil,
     tell: @escaping @Sendable (WatchEvent) -> Void = { _ in }
   ) throws {
     first = root
-    do { mounts = try TreeMounts(below: root) } catch { mounts = nil }
+    do { mounts = try TreeMounts(below: root) { followed?.directories ?? [] } } catch { mounts = nil }
     self.makeWatcher = makeWatcher
     self.tell = tell
     state = Mutex(State(root: root, watcher: try Self.watcher(over: root, from: makeWatcher)))
@@ -116,6 +116,12 @@ final class WatchedRoot: Sendable {
     } else if isWatching {
       tell(.rescan(.root, .instanceLimit))
     }
+  }
+
+  /// Learns on which filesystems the directories are that followed links lead to, as far as the links were just met.
+  func noteFollowedLinks() {
+    // If the table cannot be read now, the next call tries again.
+    _ = Result { try mounts?.view(below: root) }
   }
 
   /// The places below which files may be out of sight, with what is mounted there now.
