@@ -223,6 +223,12 @@ final class Notices: Sendable {
 
   var texts: [String] { state.withLock { $0.heard.compactMap(\.noticeText) } }
 
+  var failedPaths: [String] {
+    state.withLock { state in
+      state.heard.compactMap { if case .failed(_, _, let path, _) = $0 { path } else { nil } }
+    }
+  }
+
   var passes: [PassSummary] { state.withLock { $0.heard.compactMap(\.summary) } }
 }
 

@@ -56,6 +56,8 @@ import Testing
     }
     #expect(await store.keys == ["t/data"])
     #expect(mirror.lane.status.failures.map(\.path) == ["caf\\xe9"])
+    // It is reported once, however often a flush fails for it.
+    #expect(mirror.notices.failedPaths == ["caf\\xe9"])
     let old: [CChar] = Array((mirror.tree + "/caf").utf8CString.dropLast()) + [CChar(bitPattern: 0xE9), 0]
     try #require(rename(old, mirror.tree + "/cafe") == 0)
     try await mirror.settle()

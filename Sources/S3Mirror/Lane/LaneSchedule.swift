@@ -293,7 +293,7 @@ final class LaneSchedule: Sendable {
   /// What is not published.
   struct Backlog: Sendable {
     var paths: [RelativePath]
-    /// Those of the paths that count as open for writing, and how long they have.
+    /// Those of the paths that wait for their close, and how long they have been open for writing.
     var openFiles: [(path: RelativePath, age: Duration)]
     /// The age of the oldest change.
     var recoveryPoint: Duration?
@@ -305,7 +305,8 @@ final class LaneSchedule: Sendable {
       return Backlog(
         paths: state.schedule.waiting,
         openFiles: state.schedule.dirty.entries.compactMap { path, entry in
-          if case .open(let since) = entry.writing { (path, now - since) } else { nil }
+          guard case .open(let since) = entry.writing else { return nil }
+          return state.schedule.policy.appendNames.contains(path) ? nil : (path, now - since)
         },
         recoveryPoint: state.schedule.recoveryPoint(at: now))
     }

@@ -193,7 +193,12 @@ extension UploadLane {
 
   func conclude(_ outcome: PassOutcome) {
     ledger.flush()
-    let withheldBefore = activity.snapshot.withheldDeletes
+    let before = activity.snapshot
+    // Each name that cannot be a key is reported when it is met, and fails every flush from then on.
+    for (path, reason) in outcome.refused where before.failures[path] == nil {
+      journal.failed(
+        .upload, mirror: settings.name, path: path, key: settings.mapping.key(for: path), error: reason)
+    }
     activity.note(outcome)
     state.withLock { state in
       state.objectCount = max(0, state.objectCount + outcome.created - outcome.summary.deleted)
@@ -203,7 +208,7 @@ extension UploadLane {
       state.report.skipped = max(state.report.skipped, outcome.skipped)
     }
     // Deletes that are withheld still are looked at by each tick, and reported when their number changes.
-    if outcome.summary.isIdle, outcome.summary.withheldDeletes == withheldBefore { return }
+    if outcome.summary.isIdle, outcome.summary.withheldDeletes == before.withheldDeletes { return }
     journal.passed(outcome.summary)
   }
 
