@@ -93,7 +93,8 @@ final class EasyHandle {
     let triage = ErrorTriage(
       result: result, message: String(cString: errorText),
       connection: connectionsOpened == 0 ? .reused : .fresh, bytesReceived: response.bytesReceived,
-      verifyResult: number(CURLINFO_SSL_VERIFYRESULT))
+      verifyResult: number(CURLINFO_SSL_VERIFYRESULT),
+      request: number(CURLINFO_REQUEST_SIZE) > 0 ? .sent : .unsent)
     return .failure(triage.error(target: target))
   }
 

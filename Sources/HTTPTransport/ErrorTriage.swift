@@ -13,6 +13,12 @@ struct ErrorTriage {
   var bytesReceived: Int64
   /// OpenSSL's verdict on the certificate (CURLINFO_SSL_VERIFYRESULT(3)); 0 is good, or none.
   var verifyResult = 0
+  /// Whether the request, or some of it, had left when the transfer ended.
+  var request = Request.unsent
+
+  enum Request {
+    case unsent, sent
+  }
 
   var kind: TransportError.Kind {
     switch result {
@@ -34,8 +40,15 @@ struct ErrorTriage {
       .truncated
     case CURLE_OPERATION_TIMEDOUT:
       .timeout
+    case CURLE_OK:
+      // libcurl 7.88 calls it a success when the connection ends within a response's head.
+      .interrupted
+    case CURLE_WEIRD_SERVER_REPLY, CURLE_BAD_CONTENT_ENCODING:
+      .garbled
     default:
-      .invalid
+      // The request was good enough to be sent, so what libcurl does not like came from the other side: another protocol's greeting or
+      // version, a line or a head beyond its limits (CURLE_UNSUPPORTED_PROTOCOL, CURLE_OUT_OF_MEMORY, CURLE_TOO_LARGE …).
+      request == .sent ? .garbled : .invalid
     }
   }
 
@@ -43,7 +56,10 @@ struct ErrorTriage {
   func error(target: String) -> TransportError {
     // libcurl repeats a proxy's URL, password and all, when it does not like it.
     let isQuoting = message.utf8.contains(UInt8(ascii: "@"))
-    let text = message.isEmpty || isQuoting ? String(cString: curl_easy_strerror(result)) : message
+    let text =
+      result == CURLE_OK
+      ? "the connection ended within the head of the response"
+      : message.isEmpty || isQuoting ? String(cString: curl_easy_strerror(result)) : message
     return TransportError(kind, "\(target): \(text) (curl \(result.rawValue))", certificate: certificate)
   }
 

@@ -30,7 +30,7 @@ struct ResponseReader {
     bytesReceived += Int64(bytes.count)
     headByteCount += bytes.count
     guard headByteCount <= Self.maxHeadByteCount else {
-      throw TransportError(.invalid, "a response's head exceeds \(Self.maxHeadByteCount >> 10) KiB")
+      throw TransportError(.garbled, "a response's head exceeds \(Self.maxHeadByteCount >> 10) KiB")
     }
     let line = bytes.prefix { $0 != 10 && $0 != 13 }
     // Also after a whole response: libcurl repeats a request without Expect when it is answered with 417.
@@ -49,7 +49,7 @@ struct ResponseReader {
     } else {
       guard response.body.count + bytes.count <= Self.maxBodyByteCount else {
         let limit = "\(Self.maxBodyByteCount >> 20) MiB"
-        throw TransportError(.invalid, "a response's body exceeds the \(limit) that are held in memory")
+        throw TransportError(.garbled, "a response's body exceeds the \(limit) that are held in memory")
       }
       response.body.append(contentsOf: bytes)
     }

@@ -13,6 +13,8 @@ package struct TransportError: Error, Sendable, Hashable {
     case timeout
     /// The response ended before its announced length.
     case truncated
+    /// What came is no HTTP response, or larger than any of S3's: a proxy's or a fault of the line.
+    case garbled
     /// A URL, option or protocol that libcurl refuses: a fault of ours or of the configuration.
     case invalid
     /// The client was closed.

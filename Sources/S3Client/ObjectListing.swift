@@ -14,17 +14,14 @@ package struct ObjectListing: AsyncSequence {
   package struct Iterator: AsyncIteratorProtocol {
     let store: any ObjectStore
     var next: ListObjectsV2?
+    var trail = PageTrail()
 
     package mutating func next() async throws -> ListObjectsV2.Output? {
       guard var operation = next else { return nil }
       let page = try await store.send(operation)
       next = nil
-      guard page.isTruncated else { return page }
-      guard let token = page.nextContinuationToken, token != operation.continuationToken else {
-        throw S3Error(
-          operation: ListObjectsV2.name, bucket: store.bucket, key: nil, status: 200, code: "BrokenListing",
-          message: "the server says that there is more, but not where: no new continuation token")
-      }
+      guard page.isTruncated, let token = page.nextContinuationToken else { return page }
+      try trail.follow(token, of: store.bucket)
       operation.continuationToken = token
       next = operation
       return page

@@ -17,6 +17,8 @@ package struct S3Error: Error, Sendable {
   package var retryAfterSeconds: Double?
   /// The bucket's region, when the answer named it (`x-amz-bucket-region`, `<Region>`).
   package var region: String?
+  /// The parameter or header field that the server says it does not take (`<ArgumentName>`, `<Header>`).
+  package var argument: String?
   /// Whether sending the same request again can help; decided in `S3ErrorTriage` only.
   package var isRetryable: Bool
   /// What broke on the way, when no response came.
@@ -59,6 +61,7 @@ extension S3Error: CustomStringConvertible {
     let target = key.map { "s3://\(bucket)/\($0)" } ?? "s3://\(bucket)"
     var text = "\(operation) \(target): \(code)"
     if !message.isEmpty { text += ": \(message)" }
+    if let argument, !argument.isEmpty { text += " [\(argument)]" }
     if status != 0 { text += " (HTTP \(status)" + (requestID.map { ", request \($0)" } ?? "") + ")" }
     if attempts > 1 { text += ", after \(attempts) attempts" }
     if let remedy { text += "; \(remedy)" }

@@ -6,7 +6,8 @@ import HTTPTransport
 /// responses", with what S3 says of a body that was damaged on its way.
 package enum S3ErrorTriage {
   /// Statuses that are retried whatever the code says. 501 is not among them: it will not be implemented by asking again.
-  static let retryableStatuses: Set<Int> = [408, 429, 500, 502, 503, 504]
+  /// 302, 303 and 511 (RFC 6585 §6) are none of S3's: something on the way wants a login first, and lets the same request pass later.
+  static let retryableStatuses: Set<Int> = [302, 303, 408, 429, 500, 502, 503, 504, 511]
 
   static let throttlingCodes: Set<String> = [
     "SlowDown", "Throttling", "ThrottlingException", "ThrottledException", "RequestThrottled",
@@ -20,11 +21,13 @@ package enum S3ErrorTriage {
     // The bytes that arrived are not the bytes that were sent.
     "BadDigest", "IncompleteBody", "XAmzContentSHA256Mismatch", "XAmzContentChecksumMismatch",
     // Ours: an answer that ended early or does not parse, and an echo that differs.
-    malformedAnswer, checksumMismatch,
+    malformedAnswer, checksumMismatch, rangeIgnored,
   ])
 
-  /// A successful status whose body is not what the operation answers.
+  /// A successful status whose head or body is not what the operation answers.
   package static let malformedAnswer = "MalformedAnswer"
+  /// The whole object, or another part of it, where a range was asked for.
+  package static let rangeIgnored = "RangeIgnored"
   /// A checksum that comes back different from the one that was sent.
   package static let checksumMismatch = "ChecksumMismatch"
   /// Nothing was sent: the source of credentials gave none.
@@ -46,19 +49,38 @@ package enum S3ErrorTriage {
   }
 
   /// Whether the server does not take the checksum's header fields at all, rather than these bytes: R2 answers 501
-  /// NotImplemented, others 400 InvalidArgument or InvalidRequest, and all of them name the field or the word.
+  /// NotImplemented, others 400 InvalidArgument or InvalidRequest, and all of them name the field or the word, some only in
+  /// `<ArgumentName>` or `<Header>`.
   package static func refusesChecksum(_ error: S3Error) -> Bool {
     guard [400, 501].contains(error.status), !retryableCodes.contains(error.code) else { return false }
-    return "\(error.code) \(error.message)".lowercased().contains("checksum")
+    return "\(error.code) \(error.message) \(error.argument ?? "")".lowercased().contains("checksum")
   }
 
   /// Whether the operation is not for this caller, or not on this server: a policy that leaves it out, or a service that does
   /// not have it.
   package static func isNotOffered(_ error: S3Error) -> Bool { [403, 405, 501].contains(error.status) }
 
+  /// Whether the server takes no request of this kind, whatever it holds, so that another operation must do: it does not
+  /// have it (405, 501), or has it and refuses the request as such (400). A 400 that names credentials, clock or region says nothing of
+  /// the kind, nor does one that is worth another try.
+  package static func refusesOperation(_ error: S3Error) -> Bool {
+    switch error.status {
+    case 405, 501: true
+    case 400: !retryableCodes.contains(error.code) && !callersCodes.contains(error.code)
+    default: false
+    }
+  }
+
+  /// Codes of a 400 that concern the caller rather than the request (S3, "Error responses").
+  private static let callersCodes: Set<String> = [
+    "ExpiredToken", "ExpiredTokenException", "TokenRefreshRequired", "InvalidToken", "InvalidSecurity",
+    "AuthorizationHeaderMalformed", "IllegalLocationConstraintException", "RequestTimeTooSkewed",
+    "InvalidBucketName", "InvalidAccessPoint",
+  ]
+
   static func isRetryable(_ kind: TransportError.Kind) -> Bool {
     switch kind {
-    case .connect, .staleConnection, .interrupted, .timeout, .truncated: true
+    case .connect, .staleConnection, .interrupted, .timeout, .truncated, .garbled: true
     case .tls, .invalid, .closed: false
     }
   }
@@ -71,6 +93,7 @@ package enum S3ErrorTriage {
     case .interrupted: "Interrupted"
     case .timeout: "Timeout"
     case .truncated: "Truncated"
+    case .garbled: "GarbledAnswer"
     case .invalid: "InvalidRequest"
     case .closed: "Closed"
     }
@@ -95,12 +118,13 @@ extension S3Error {
     self.init(
       operation: operation, bucket: answer.bucket, key: answer.key, status: http.status, code: code,
       message: body.message ?? "", requestID: http.headers["x-amz-request-id"] ?? body.requestID,
-      retryAfterSeconds: http.headers["Retry-After"].flatMap(Double.init).map { max($0, 0) },
+      retryAfterSeconds: http.headers["Retry-After"].flatMap(Double.init).flatMap { $0 >= 0 ? $0 : nil },
       region: http.headers["x-amz-bucket-region"] ?? body.region,
       isRetryable: S3ErrorTriage.isRetryable(status: http.status, code: code, operation: operation))
+    argument = body.argument
   }
 
-  /// A successful status with a body that is not an answer.
+  /// A successful status with a head or a body that is not an answer.
   static func malformed(_ answer: S3Response, operation: String, _ message: String) -> S3Error {
     S3Error(
       operation: operation, bucket: answer.bucket, key: answer.key, status: answer.http.status,
@@ -139,6 +163,8 @@ struct ErrorBody {
   var message: String?
   var requestID: String?
   var region: String?
+  /// The parameter or header field that the server does not take.
+  var argument: String?
 
   init(_ bytes: [UInt8]) {
     // Whatever is not S3's document (HTML of a proxy, plain text, nothing) has no code; the status speaks then.
@@ -148,5 +174,6 @@ struct ErrorBody {
     message = error.text(of: "Message")
     requestID = error.text(of: "RequestId")
     region = error.text(of: "Region").flatMap { $0.isEmpty ? nil : $0 }
+    argument = error.text(of: "ArgumentName") ?? error.text(of: "Header")
   }
 }

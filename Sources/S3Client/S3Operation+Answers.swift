@@ -19,6 +19,33 @@ extension S3Operation {
     }
   }
 
+  /// The ETag of what was written, without which no answer of S3's is one: a page of a captive portal has none.
+  ///
+  /// - Throws: a retryable `S3Error` when there is none.
+  func requiredETag(in response: S3Response) throws -> String {
+    let etag = response.etag
+    if etag.isEmpty {
+      throw S3Error.malformed(response, operation: Self.name, "a success without an ETag")
+    }
+    return etag
+  }
+
+  /// S3 answers by the head alone. What has a body that is no XML, or a page's, was not answered by S3: the request may not have
+  /// reached it.
+  ///
+  /// - Throws: `S3Error`: that of an `<Error>`, else a retryable one.
+  func requireNoPage(in response: S3Response) throws {
+    if response.http.body.allSatisfy(XMLTree.isSpace) { return }
+    switch XMLTree.parsing(response.http.body) {
+    case .success(let tree) where tree.name == "Error":
+      throw S3Error(answer: response, operation: Self.name)
+    case .success(let tree) where tree.name.lowercased() != "html": return
+    case .success, .failure:
+      throw S3Error.malformed(
+        response, operation: Self.name, "a success with a body that S3 does not send (a proxy's page?)")
+    }
+  }
+
   /// Some servers (moto) name the root of an answer as the SOAP interface did: `…Response` for `…Result`.
   private static func otherSpelling(of root: String) -> String? {
     let ending = "Result"
@@ -37,6 +64,15 @@ extension S3Operation {
       requestID: response.http.headers["x-amz-request-id"],
       isRetryable: S3ErrorTriage.isRetryable(
         status: response.http.status, code: S3ErrorTriage.checksumMismatch, operation: Self.name))
+  }
+
+  /// Whether there are more pages.
+  ///
+  /// - Throws: `S3Error` when the element says neither `true` nor `false`: a page taken for the last one hides objects.
+  func isTruncated(_ tree: XMLTree, in response: S3Response) throws -> Bool {
+    if let value = tree.truth(of: "IsTruncated") { return value }
+    throw S3Error.malformed(
+      response, operation: Self.name, "<\(tree.name)> does not say in <IsTruncated> whether there is more")
   }
 
   /// - Throws: `S3Error` when the element is missing.

@@ -15,8 +15,18 @@ package struct S3Request: Sendable {
   /// How long the server may think in silence, if longer than the client allows.
   package var lowSpeedSeconds: Int?
 
-  /// AWS: "Processing of a CompleteMultipartUpload request could take several minutes"; copies likewise.
-  static let patienceSeconds = 600
+  /// How long the server may be silent while it makes an object of so many bytes, in seconds: a minute, as for every request, and a
+  /// second for each 16 MiB, up to ten minutes.
+  ///
+  /// AWS: "Processing of a CompleteMultipartUpload request could take several minutes"; copies likewise. Servers that copy the bytes
+  /// take as long as their disks: SeaweedFS 4.48 on a busy machine of two cores copied 64 MiB in 1.3 s and 512 MiB in 6.1 s, 50 and
+  /// 83 MiB/s, and 16 MiB/s is a third of that. A lost answer to a small request costs a minute, not ten.
+  static func patience(forBytes byteCount: Int64?) -> Int {
+    guard let byteCount else { return longestPatience }
+    return min(longestPatience, 60 + Int(clamping: max(0, byteCount) / (16 << 20)))
+  }
+
+  static let longestPatience = 600
 
   package init(
     method: HTTPMethod, key: String? = nil, query: [(name: String, value: String?)] = [],

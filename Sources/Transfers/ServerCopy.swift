@@ -47,7 +47,7 @@ package struct ServerCopy: Sendable {
     switch plan {
     case .single:
       let copy = CopyObject(
-        key: key, source: source, metadata: metadata, extraHeaders: extraHeaders)
+        key: key, source: source, metadata: metadata, extraHeaders: extraHeaders, byteCount: byteCount)
       let answer = try await slots.withPermit { try await store.send(copy) }
       return Receipt(etag: answer.etag, parts: 1, requestID: answer.requestID)
     case .multipart(let partBytes, let partCount):

@@ -197,7 +197,7 @@ import Testing
     result: CURLcode, connection: ErrorTriage.Connection, bytesReceived: Int64, kind: TransportError.Kind
   ) {
     let triage = ErrorTriage(
-      result: result, message: "", connection: connection, bytesReceived: bytesReceived)
+      result: result, message: "", connection: connection, bytesReceived: bytesReceived, request: .unsent)
     #expect(triage.kind == kind)
   }
 
@@ -232,6 +232,48 @@ import Testing
     #expect(error.certificate == .unusableBundle)
     await client.close()
     server.stop()
+  }
+
+  @Test(arguments: [
+    CURLE_UNSUPPORTED_PROTOCOL, CURLE_WEIRD_SERVER_REPLY, CURLE_OUT_OF_MEMORY, CURLE_WRITE_ERROR,
+    CURLE_BAD_FUNCTION_ARGUMENT, CURLE_BAD_CONTENT_ENCODING,
+  ])
+  func `what libcurl does not like once the request has left is the answer's fault`(result: CURLcode) {
+    let triage = ErrorTriage(
+      result: result, message: "", connection: .fresh, bytesReceived: 1, request: .sent)
+    #expect(triage.kind == .garbled)
+  }
+
+  @Test(arguments: [
+    "HTTP/1.1", "HTTP/1.1 200 OK", "HTTP/1.1 200 OK\r\n", "HTTP/1.1 200 OK\r\nETag: \"abc", "SSH-2.0-x\r\n",
+    "garbage\r\n\r\n", "\u{0}\u{1}\u{2}\r\n\r\n", "HTTP/9.9 200 OK\r\n\r\n", "HTTP/1.1 2x0 OK\r\n\r\n",
+    "HTTP/1.1 200 OK\r\nContent-Length: many\r\n\r\nabc",
+    "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\nabc",
+    "HTTP/1.1 200 OK\r\nX-Long: \(String(repeating: "x", count: 400_000))\r\n\r\n",
+    "HTTP/1.1 200 OK\r\n"
+      + String(repeating: "X-Many: \(String(repeating: "x", count: 1_000))\r\n", count: 400),
+  ])
+  func `an answer that is cut or garbled in its head is a fault of the way, and the next request works`(
+    answer: String
+  ) async throws {
+    let script: ScriptedServer.Script = { connection in
+      while let head = try connection.readHead() {
+        try connection.readBody(head.contentLength)
+        if connection.index == 1 {
+          try connection.write(answer)
+          return
+        }
+        try connection.respond(body: "whole")
+      }
+    }
+    try await withServer(script: script) { server, client in
+      let put = HTTPRequest(method: .put, url: server.url, body: BytesBody(Array("body".utf8)))
+      let error = try await failure(client, put)
+      #expect([.interrupted, .garbled, .truncated].contains(error.kind), "\(error)")
+      #expect(!error.message.contains("No error"), "\(error)")
+      let response = try await client.send(put)
+      #expect(response.text == "whole")
+    }
   }
 
   private func failure(_ client: CurlClient, _ request: HTTPRequest) async throws -> TransportError {

@@ -129,7 +129,7 @@ import Testing
       let error = await #expect(throws: TransportError.self) {
         try await client.send(HTTPRequest(method: .get, url: server.url))
       }
-      #expect(error?.kind == .invalid)
+      #expect(error?.kind == .garbled)
       #expect(error?.message.contains("16 MiB") == true)
     }
   }

@@ -25,7 +25,8 @@ import Testing
 
   @Test(arguments: [
     "", "yesterday", "2024-13-01T00:00:00Z", "2024-01-01T24:00:00Z", "2024-01-01T00:00:00", "2024-01-01",
-    "2024-01-01T00:00:00Zx",
+    "2024-01-01T00:00:00Zx", "1969-12-31T23:59:59Z", "2200-01-01T00:00:00Z", "9999-12-31T23:59:59Z",
+    "Mon, 01 Jan 1700 00:00:00 GMT", "Fri, 21 Sep 1677 00:12:44 GMT",
   ])
   func `what is no date is nil`(text: String) {
     #expect(S3Date.nanoseconds(iso8601: text) == nil)
@@ -85,6 +86,36 @@ import Testing
     #expect(throws: Never.self) { try XMLTree.parsing(nested(100)).get() }
     for depth in [101, 1_000_000] {
       #expect(throws: XMLTree.Fault.self) { try XMLTree.parsing(nested(depth)).get() }
+    }
+  }
+
+  @Test(arguments: [
+    ("a\u{8}b", "a\u{8}b"), ("a&#8;b", "a\u{8}b"), ("a&#x8;b&#x0008;", "a\u{8}b\u{8}"), ("&#0;", "\0"),
+    ("a\u{fffe}&#xFFFF;", "a\u{fffe}\u{ffff}"),
+    // The mark that carries them is itself, with and without them beside it.
+    ("\u{10FFFD}8;", "\u{10FFFD}8;"), ("\u{10FFFD}8;\u{8}&#x10FFFD;", "\u{10FFFD}8;\u{8}\u{10FFFD}"),
+    ("<![CDATA[&#8;\u{8}<]]>", "&#8;\u{8}<"), ("&amp;#8;\u{8}", "&#8;\u{8}"),
+  ])
+  func `what XML 1.0 forbids is read as what it stands for`(written: String, read: String) throws {
+    let tree = try XMLTree.parsing(Array("<A><B>\(written)</B><C>after</C></A>".utf8)).get()
+    #expect(tree.text(of: "B").map { Array($0.utf8) } == Array(read.utf8))
+    #expect(tree["B"]?.isDamaged == false)
+    #expect(tree.text(of: "C") == "after")
+  }
+
+  @Test func `what is no character is damage, and its neighbours are not`() throws {
+    for written in [[0xFF], [0xC3], [0xED, 0xA0, 0x80], Array("&#xD800;".utf8), Array("&#x110000;".utf8)] {
+      let document = Array("<A><B>a".utf8) + written + Array("b</B><C>\u{e9}\u{8}</C></A>".utf8)
+      let tree = try XMLTree.parsing(document).get()
+      #expect(tree["B"]?.isDamaged == true)
+      #expect(tree.text(of: "C") == "\u{e9}\u{8}")
+      #expect(tree["C"]?.isDamaged == false)
+    }
+  }
+
+  @Test func `forbidden characters excuse nothing else`() {
+    for text in ["<A>\u{8}<B></A>", "<A\u{8}/>", "<!DOCTYPE A [<!ENTITY x '&#8;'>]><A>&x;</A>", "\u{8}"] {
+      #expect(throws: XMLTree.Fault.self) { try XMLTree.parsing(Array(text.utf8)).get() }
     }
   }
 

@@ -36,17 +36,57 @@ import Testing
   @Test func `a server that ignores encoding-type sends keys as they are`() throws {
     let page = try ListObjectsV2().output(
       from: answer(
-        "<ListBucketResult><Contents><Key>a+b%20</Key><Size>1</Size></Contents></ListBucketResult>"))
+        "<ListBucketResult><IsTruncated>false</IsTruncated><Contents><Key>a+b%20</Key><Size>1</Size></Contents></ListBucketResult>"
+      ))
     #expect(page.objects.map(\.key) == ["a+b%20"])
   }
 
   @Test func `a key that is not UTF-8 is told, not mended`() throws {
     let page = try ListObjectsV2().output(
       from: answer(
-        "<ListBucketResult><EncodingType>url</EncodingType>"
+        "<ListBucketResult><EncodingType>url</EncodingType><IsTruncated>false</IsTruncated>"
           + "<Contents><Key>%FF</Key><Size>1</Size></Contents></ListBucketResult>"))
     #expect(page.objects.isEmpty)
     #expect(page.unreadableKeys == ["%FF"])
+  }
+
+  @Test func `keys with characters that XML 1.0 forbids are read, each as itself`() throws {
+    func page(_ written: [UInt8]) throws -> ListObjectsV2.Output {
+      let head = "<ListBucketResult><IsTruncated>false</IsTruncated><Contents><Key>"
+      let rest =
+        "</Key><Size>1</Size></Contents><Contents><Key>plain</Key><Size>2</Size></Contents></ListBucketResult>"
+      let answer = S3Response(
+        bucket: "b", key: nil,
+        http: HTTPResponse(status: 200, body: Array(head.utf8) + written + Array(rest.utf8)))
+      return try ListObjectsV2().output(from: answer)
+    }
+    for written in ["a\u{8}", "a&#8;", "a&#x8;", "<![CDATA[a\u{8}]]>"] {
+      #expect(try page(Array(written.utf8)).objects.map(\.key) == ["a\u{8}", "plain"])
+    }
+    for written in [Array("a".utf8) + [0xFF], Array("a&#xD800;".utf8)] {
+      let damaged = try page(written)
+      #expect(damaged.objects.map(\.key) == ["plain"])
+      #expect(damaged.unreadableKeys.count == 1)
+    }
+  }
+
+  @Test func `forbidden characters in other listings and in errors are read too`() throws {
+    let parts = try ListParts(key: "k", uploadID: "u").output(
+      from: answer(
+        "<ListPartsResult><Key>a\u{8}</Key><Owner><DisplayName>&#1;</DisplayName></Owner><IsTruncated>false"
+          + "</IsTruncated><Part><PartNumber>1</PartNumber><Size>1</Size><ETag>e</ETag></Part></ListPartsResult>"
+      ))
+    #expect(parts.parts.count == 1)
+    let uploads = try ListMultipartUploads().output(
+      from: answer(
+        "<ListMultipartUploadsResult><IsTruncated>false</IsTruncated><Upload><Key>a\u{8}</Key>"
+          + "<UploadId>u</UploadId></Upload></ListMultipartUploadsResult>"))
+    #expect(uploads.uploads.map(\.key) == ["a\u{8}"])
+    let error = S3Error(
+      answer: answer("<Error><Code>SlowDown</Code><Message>a\u{8}&#0;</Message></Error>", status: 400),
+      operation: "PutObject")
+    #expect(error.code == "SlowDown")
+    #expect(error.isRetryable)
   }
 
   @Test(arguments: ["", "<html>welcome</html>", "<ListBucketResult><Contents><Key>a"])
@@ -79,13 +119,39 @@ import Testing
     #expect(await store.count(of: "ListObjectsV2") == 4)
   }
 
+  private func page(_ token: String) -> String {
+    "<ListBucketResult><IsTruncated>true</IsTruncated>\(token)</ListBucketResult>"
+  }
+
   @Test(arguments: ["", "<NextContinuationToken>same</NextContinuationToken>"])
   func `a truncated page that leads nowhere is an error, not an end`(token: String) async throws {
-    let body = "<ListBucketResult><IsTruncated>true</IsTruncated>\(token)</ListBucketResult>"
-    let client = ScriptedClient([.answer(200, body), .answer(200, body), .answer(200, body)])
+    let client = ScriptedClient(Array(repeating: .answer(200, page(token)), count: 3))
     let store = S3Bucket.scripted(client)
     let error = await #expect(throws: S3Error.self) { for try await _ in store.listing() {} }
+    #expect(error?.code == "MalformedAnswer")
+  }
+
+  @Test(arguments: [(0, 2), (3, 2), (0, 7), (40, 100)])
+  func `tokens that go round in a circle end the listing with an error`(tail: Int, circle: Int) async throws {
+    let steps = (0..<1_000).map { number in
+      let position = number < tail ? number : tail + (number - tail) % circle
+      return ScriptedClient.Step.answer(
+        200, page("<NextContinuationToken>\(position)</NextContinuationToken>"))
+    }
+    let client = ScriptedClient(steps)
+    let error = await #expect(throws: S3Error.self) {
+      for try await _ in S3Bucket.scripted(client).listing() {}
+    }
     #expect(error?.code == "BrokenListing")
+    #expect(await client.requests.count <= 3 * (tail + circle) + 2)
+  }
+
+  @Test func `a listing that never comes back is no circle, however long`() throws {
+    var trail = PageTrail()
+    for number in 0..<100_000 { try trail.follow("\(number)", of: "b") }
+    // NFC and NFD are two tokens.
+    var spelled = PageTrail()
+    for token in ["caf\u{e9}", "cafe\u{301}"] { try spelled.follow(token, of: "b") }
   }
 }
 
@@ -111,8 +177,8 @@ import Testing
   @Test func `a part that a server repeats on the next page is dropped`() throws {
     let page = try ListParts(key: "k", uploadID: "u", after: 1).output(
       from: answer(
-        "<ListPartsResult><Part><PartNumber>1</PartNumber><Size>5</Size></Part>"
-          + "<Part><PartNumber>2</PartNumber><Size>5</Size></Part></ListPartsResult>"))
+        "<ListPartsResult><Part><PartNumber>1</PartNumber><ETag>e</ETag><Size>5</Size></Part>"
+          + "<Part><PartNumber>2</PartNumber><ETag>e</ETag><Size>5</Size></Part></ListPartsResult>"))
     #expect(page.parts.map(\.number) == [2])
     #expect(page.next == nil)
   }

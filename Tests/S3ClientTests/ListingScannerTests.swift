@@ -8,14 +8,17 @@ import Testing
     <?xml version="1.0" encoding="UTF-8"?>
     <ListBucketResult xmlns="http://s3.amazonaws.com/doc/2006-03-01/"><Name>b</Name><Prefix/>
     """
-  private static func document(_ content: String) -> String { head + content + "</ListBucketResult>" }
+  private static func document(_ content: String) -> String {
+    let end = content.contains("<IsTruncated>") ? "" : "<IsTruncated>false</IsTruncated>"
+    return head + content + end + "</ListBucketResult>"
+  }
 
   private static func object(_ key: String, etag: String = "&quot;abc-2&quot;") -> String {
     "<Contents><Key>\(key)</Key><LastModified>2026-01-31T12:00:00.000Z</LastModified><ETag>\(etag)</ETag>"
       + "<Size> 7 </Size><Owner><ID>o</ID><DisplayName>a&gt;b</DisplayName></Owner></Contents>"
   }
 
-  private static let readable = [
+  static let readable = [
     document(""),
     document("<IsTruncated>false</IsTruncated>" + object("a")),
     document("<EncodingType>url</EncodingType>" + object("a+b%2Bc%C3%A9") + object("%FF") + object("x%")),
@@ -34,7 +37,7 @@ import Testing
   ]
 
   /// What only the general parser may decide upon.
-  private static let unknown = [
+  static let unknown = [
     document("<Contents><Key><![CDATA[a<b]]></Key><Size>1</Size></Contents>"),
     document("<Contents><Key>a<!-- b --></Key><Size>1</Size></Contents>"),
     "<s3:ListBucketResult xmlns:s3=\"x\"><s3:Contents><s3:Key>a</s3:Key><s3:Size>1</s3:Size></s3:Contents></s3:ListBucketResult>",
@@ -43,6 +46,7 @@ import Testing
     document("<Contents><Key>a</Key><Size>x</Size></Contents>"),
     document("<Contents><Key>&unknown;</Key><Size>1</Size></Contents>"),
     document("<Contents><Key>a</Size></Contents>"),
+    head + object("a") + "</ListBucketResult>", document("<IsTruncated>maybe</IsTruncated>"),
     head + object("cut"), "", "<Error><Code>SlowDown</Code></Error>", "not XML",
   ]
 

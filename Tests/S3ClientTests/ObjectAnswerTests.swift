@@ -5,8 +5,8 @@ import TestSupport
 import Testing
 
 @Suite struct ObjectHeadTests {
-  @Test func `a header is read whatever the case of its names`() {
-    let head = HeadObject(key: "k").output(
+  @Test func `a header is read whatever the case of its names`() throws {
+    let head = try HeadObject(key: "k").output(
       from: answer(
         headers: [
           "content-length": "12", "etag": "\"e\"", "last-modified": "Sun, 06 Nov 1994 08:49:37 GMT",
@@ -33,15 +33,20 @@ import Testing
   ]
 
   @Test(arguments: checksumHeaders)
-  func `a checksum counts as the object's only where it must be`(headers: HTTPHeaders, counts: Bool) {
-    let head = HeadObject(key: "k").output(from: answer(headers: headers))
+  func `a checksum counts as the object's only where it must be`(headers: HTTPHeaders, counts: Bool)
+    throws
+  {
+    var headers = headers
+    headers["Content-Length"] = "9"
+    let head = try HeadObject(key: "k").output(from: answer(headers: headers))
     #expect((head.fullObjectCRC32 != nil) == counts)
   }
 
   @Test func `a range tells the whole object's size`() throws {
     let output = try GetObject(key: "k", range: 10...19).output(
       from: answer(
-        "0123456789", status: 206, headers: ["Content-Length": "10", "Content-Range": "bytes 10-19/100"]))
+        "0123456789", status: 206,
+        headers: ["ETag": "e", "Content-Length": "10", "Content-Range": "bytes 10-19/100"]))
     #expect(output.head.byteCount == 100)
     #expect(output.contentRange?.bytes == 10...19)
     #expect(output.body.count == 10)
@@ -62,7 +67,9 @@ import Testing
       try wrapped.begin(HTTPResponse(status: 206, headers: ["Content-Range": "bytes 0-9/100"]))
     }
     #expect(sink.begun == 0)
-    try wrapped.begin(HTTPResponse(status: 206, headers: ["Content-Range": "bytes 10-15/16"]))
+    try wrapped.begin(
+      HTTPResponse(
+        status: 206, headers: ["ETag": "e", "Content-Length": "6", "Content-Range": "bytes 10-15/16"]))
     #expect(sink.begun == 1)
   }
 }
@@ -75,7 +82,7 @@ import Testing
     #expect(echoed.checksumWasEchoed)
     #expect(try !put.output(from: answer(headers: ["ETag": "e"])).checksumWasEchoed)
     let error = #expect(throws: S3Error.self) {
-      try put.output(from: answer(headers: ["x-amz-checksum-crc32": "AAAAAA=="]))
+      try put.output(from: answer(headers: ["ETag": "e", "x-amz-checksum-crc32": "AAAAAA=="]))
     }
     #expect(error?.isRetryable == true)
   }
@@ -181,7 +188,7 @@ import Testing
 
 @Suite struct DeleteObjectsTests {
   @Test func `each key's own error is read`() throws {
-    let output = try DeleteObjects(keys: ["a", "b"]).output(
+    let output = try DeleteObjects(keys: ["a", "b & c", "d"]).output(
       from: answer(
         "<DeleteResult><Deleted><Key>a</Key></Deleted><Error><Message>no</Message><Code>AccessDenied</Code>"
           + "<Key>b &amp; c</Key></Error><Error><Key>d</Key><Code>InternalError</Code></Error></DeleteResult>"

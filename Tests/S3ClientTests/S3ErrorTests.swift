@@ -3,7 +3,7 @@ import S3Client
 import Testing
 
 @Suite struct S3ErrorTriageTests {
-  @Test(arguments: [500, 502, 503, 504, 429, 408])
+  @Test(arguments: [500, 502, 503, 504, 429, 408, 302, 303, 511])
   func `these statuses are worth another try`(status: Int) {
     #expect(S3Error(answer: answer(status: status), operation: "GetObject").isRetryable)
   }
@@ -36,7 +36,7 @@ import Testing
 
   @Test(arguments: [
     (TransportError.Kind.connect, true), (.staleConnection, true), (.interrupted, true), (.timeout, true),
-    (.truncated, true), (.tls, false), (.invalid, false), (.closed, false),
+    (.truncated, true), (.garbled, true), (.tls, false), (.invalid, false), (.closed, false),
   ])
   func `of the network all but TLS, faults of ours and a closed client are worth another try`(
     kind: TransportError.Kind, expected: Bool
@@ -45,6 +45,39 @@ import Testing
     let error = await #expect(throws: S3Error.self) { try await S3Bucket.scripted(client).send(HeadBucket()) }
     #expect(error?.isRetryable == expected)
     #expect(error?.network == kind)
+  }
+
+  @Test(arguments: [
+    (
+      400, "<Error><Code>InvalidArgument</Code><ArgumentName>x-amz-checksum-crc32</ArgumentName></Error>",
+      true
+    ),
+    (501, "<Error><Code>NotImplemented</Code><Header>x-amz-checksum-algorithm</Header></Error>", true),
+    (400, "<Error><Code>InvalidRequest</Code><Message>Checksum type is not known</Message></Error>", true),
+    (400, "<Error><Code>InvalidArgument</Code><ArgumentName>x-amz-acl</ArgumentName></Error>", false),
+    (400, "<Error><Code>BadDigest</Code><ArgumentName>x-amz-checksum-crc32</ArgumentName></Error>", false),
+    (403, "<Error><Code>AccessDenied</Code><ArgumentName>x-amz-checksum-crc32</ArgumentName></Error>", false),
+  ])
+  func `a refused checksum is known wherever the answer names the field`(
+    status: Int, body: String, expected: Bool
+  ) {
+    let error = S3Error(answer: answer(body, status: status), operation: "PutObject")
+    #expect(S3ErrorTriage.refusesChecksum(error) == expected)
+    if let argument = error.argument { #expect(error.description.contains("[\(argument)]")) }
+  }
+
+  @Test(arguments: [
+    (405, "MethodNotAllowed", true), (501, "NotImplemented", true), (400, "InvalidRequest", true),
+    (400, "MalformedXML", true), (400, "RequestTimeout", false), (400, "ExpiredToken", false),
+    (400, "AuthorizationHeaderMalformed", false), (403, "AccessDenied", false), (404, "NoSuchBucket", false),
+    (503, "SlowDown", false),
+  ])
+  func `a server that does not take an operation is told from one that refuses the caller`(
+    status: Int, code: String, expected: Bool
+  ) {
+    let body = "<Error><Code>\(code)</Code></Error>"
+    let error = S3Error(answer: answer(body, status: status), operation: "DeleteObjects")
+    #expect(S3ErrorTriage.refusesOperation(error) == expected)
   }
 
   @Test func `throttling is told from other trouble`() {

@@ -107,6 +107,9 @@ extension FakeBucket {
         answer.close("Error")
       } else {
         objects[Array(key.utf8)] = nil
+        answer.open("Deleted")
+        answer.element("Key", key)
+        answer.close("Deleted")
       }
     }
     answer.close("DeleteResult")

@@ -50,8 +50,12 @@ private func hexDigit(_ byte: UInt8) -> UInt8? {
 extension XMLTree {
   /// A key below this element. The answer itself says whether it is encoded: a server that ignores the request's
   /// `encoding-type` sends keys as they are.
-  func key(of name: String, isEncoded: Bool) -> String? {
-    text(of: name).flatMap { isEncoded ? decodedKey($0) : $0 }
+  func key(of name: String, isEncoded: Bool) -> String? { self[name]?.key(isEncoded: isEncoded) }
+
+  /// The element's own text as a key; nil when it is not UTF-8.
+  func key(isEncoded: Bool) -> String? {
+    if isDamaged { return nil }
+    return isEncoded ? decodedKey(text) : text
   }
 
   var encodesKeys: Bool { text(of: "EncodingType") == "url" }

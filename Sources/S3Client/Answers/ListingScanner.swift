@@ -1,10 +1,10 @@
 /// Reads a page of ListObjectsV2 in one pass over its bytes.
 ///
 /// A reconciliation of a million files reads a thousand pages, and a general parser that builds a tree took most of its time.
-/// This one knows elements, attributes to skip, and character references; to all else (CDATA, comments, prefixed names, a document
-/// type, a fault) it says nil, and the general parser decides.
+/// This one knows elements, an attribute to skip, and character references; to all else (CDATA, comments, prefixed names, a document
+/// type, an element twice, a fault) it says nil, and the general parser decides. So it takes nothing that the other refuses.
 struct ListingScanner {
-  private let bytes: [UInt8]
+  let bytes: [UInt8]
   private var position = 0
 
   private enum Tag {
@@ -22,7 +22,7 @@ struct ListingScanner {
   }
 
   /// The document is none that this scanner reads.
-  private struct Unknown: Error {}
+  struct Unknown: Error {}
 
   private init(_ bytes: [UInt8]) {
     self.bytes = bytes
@@ -42,7 +42,9 @@ struct ListingScanner {
     var objects: [RawObject] = []
     objects.reserveCapacity(1_000)
     var prefixes: [Range<Int>] = []
-    var isEncoded = false
+    var encoding: Range<Int>?
+    var token: String?
+    var isTruncated: Bool?
     var output = ListObjectsV2.Output(
       objects: [], commonPrefixes: [], unreadableKeys: [], nextContinuationToken: nil, isTruncated: false,
       serverDate: nil)
@@ -51,24 +53,37 @@ struct ListingScanner {
       case .close(let name):
         guard isEqual(name, "ListBucketResult") else { throw Unknown() }
         break children
-      case .empty: continue
+      case .empty(let name):
+        if isAny(name, of: ["Contents", "NextContinuationToken", "IsTruncated", "EncodingType"]) {
+          throw Unknown()
+        }
       case .open(let name):
         if isEqual(name, "Contents") {
           objects.append(try object())
         } else if isEqual(name, "CommonPrefixes") {
           prefixes += try prefixesOfGroup()
         } else if isEqual(name, "NextContinuationToken") {
-          let token = try text(try leaf(name))
-          output.nextContinuationToken = token.isEmpty ? nil : token
+          guard token == nil else { throw Unknown() }
+          token = try text(try leaf(name))
         } else if isEqual(name, "IsTruncated") {
-          output.isTruncated = isEqual(trimmed(try leaf(name)), "true")
+          guard isTruncated == nil else { throw Unknown() }
+          isTruncated = truth(trimmed(try leaf(name)))
+          // What is neither is the general parser's to judge, though another one may follow.
+          if isTruncated == nil { throw Unknown() }
         } else if isEqual(name, "EncodingType") {
-          isEncoded = isEqual(try leaf(name), "url")
+          guard encoding == nil else { throw Unknown() }
+          encoding = try plain(try leaf(name))
         } else {
           try skip(name)
         }
       }
     }
+    try expectEnd()
+    output.nextContinuationToken = token.flatMap { $0.isEmpty ? nil : $0 }
+    let isEncoded = encoding.map { isEqual($0, "url") } ?? false
+    // What does not say whether there is more is the general parser's to complain about.
+    guard let isTruncated else { throw Unknown() }
+    output.isTruncated = isTruncated
     output.objects.reserveCapacity(objects.count)
     for object in objects { try add(object, isEncoded: isEncoded, to: &output) }
     for prefix in prefixes {
@@ -89,21 +104,28 @@ struct ListingScanner {
       case .close(let name):
         guard isEqual(name, "Contents") else { throw Unknown() }
         return object
-      case .empty: continue
+      case .empty(let name):
+        if isAny(name, of: ["Key", "Size", "ETag", "LastModified"]) { throw Unknown() }
       case .open(let name):
         if isEqual(name, "Key") {
-          object.key = try leaf(name)
+          try take(name, as: &object.key)
         } else if isEqual(name, "Size") {
-          object.size = try leaf(name)
+          try take(name, as: &object.size)
         } else if isEqual(name, "ETag") {
-          object.etag = try leaf(name)
+          try take(name, as: &object.etag)
         } else if isEqual(name, "LastModified") {
-          object.lastModified = try leaf(name)
+          try take(name, as: &object.lastModified)
         } else {
           try skip(name)
         }
       }
     }
+  }
+
+  /// The general parser takes the first of several; here one is all there may be.
+  private mutating func take(_ name: Range<Int>, as field: inout Range<Int>?) throws(Unknown) {
+    guard field == nil else { throw Unknown() }
+    field = try leaf(name)
   }
 
   private mutating func prefixesOfGroup() throws(Unknown) -> [Range<Int>] {
@@ -113,7 +135,7 @@ struct ListingScanner {
       case .close(let name):
         guard isEqual(name, "CommonPrefixes") else { throw Unknown() }
         return prefixes
-      case .empty: continue
+      case .empty(let name): if isEqual(name, "Prefix") { throw Unknown() }
       case .open(let name):
         if isEqual(name, "Prefix") { prefixes.append(try leaf(name)) } else { try skip(name) }
       }
@@ -138,23 +160,26 @@ struct ListingScanner {
       }
       key = decoded
     }
-    let date = object.lastModified.flatMap { S3Date.nanoseconds(iso8601: bytes, in: $0) }
+    let date = try object.lastModified.flatMap { range throws(Unknown) in
+      S3Date.nanoseconds(iso8601: bytes, in: try plain(range))
+    }
     output.objects.append(
       ListedObject(key: key, byteCount: size, etag: try etag(object.etag), lastModified: date))
   }
 
   private func etag(_ range: Range<Int>?) throws(Unknown) -> String {
-    guard var range else { return "" }
+    guard let range else { return "" }
     for quote in ["&quot;", "&#34;", "\""] {
       let count = quote.utf8.count
       if range.count >= 2 * count, isEqual(range.lowerBound..<(range.lowerBound + count), quote),
         isEqual((range.upperBound - count)..<range.upperBound, quote)
       {
-        range = (range.lowerBound + count)..<(range.upperBound - count)
+        let inner = (range.lowerBound + count)..<(range.upperBound - count)
+        if isPlain(etag: inner) { return try text(inner) }
         break
       }
     }
-    return isPlain(etag: range) ? try text(range) : ETag.bare(try text(range))
+    return ETag.bare(try text(range))
   }
 
   /// Letters, digits and hyphens, as nearly all tags are.
@@ -168,42 +193,97 @@ struct ListingScanner {
 
   // MARK: Tags
 
+  /// The spellings that servers use. Another one may name another encoding.
+  private static let declarations = [
+    #"<?xml version="1.0" encoding="UTF-8"?>"#, #"<?xml version="1.0" encoding="utf-8"?>"#,
+    #"<?xml version="1.0"?>"#,
+    #"<?xml version='1.0' encoding='UTF-8'?>"#, #"<?xml version='1.0' encoding='utf-8'?>"#,
+    #"<?xml version="1.0" encoding="UTF-8" standalone="yes"?>"#,
+  ]
+
   private mutating func skipDeclaration() {
     while position < bytes.count, XMLTree.isSpace(bytes[position]) { position += 1 }
-    guard position + 5 < bytes.count, isEqual(position..<(position + 5), "<?xml") else { return }
-    while position < bytes.count, bytes[position] != UInt8(ascii: ">") { position += 1 }
-    position += 1
+    for declaration in Self.declarations {
+      let end = position + declaration.utf8.count
+      if end <= bytes.count, isEqual(position..<end, declaration) {
+        position = end
+        return
+      }
+    }
   }
 
-  /// The next tag; what stands before it is passed over.
-  private mutating func tag() throws(Unknown) -> Tag {
-    while position < bytes.count, bytes[position] != UInt8(ascii: "<") { position += 1 }
+  /// After the root's end there is white space and nothing else.
+  private mutating func expectEnd() throws(Unknown) {
+    while position < bytes.count {
+      guard XMLTree.isSpace(bytes[position]) else { throw Unknown() }
+      position += 1
+    }
+  }
+
+  private enum Between {
+    case space
+    /// Text of an element that is passed over.
+    case text
+  }
+
+  /// The next tag, and what may stand before it.
+  private mutating func tag(after between: Between = .space) throws(Unknown) -> Tag {
+    switch between {
+    case .space: while position < bytes.count, XMLTree.isSpace(bytes[position]) { position += 1 }
+    case .text: try check(untilTag())
+    }
+    guard position + 1 < bytes.count, bytes[position] == UInt8(ascii: "<") else { throw Unknown() }
     position += 1
-    guard position < bytes.count else { throw Unknown() }
     let isClosing = bytes[position] == UInt8(ascii: "/")
     if isClosing { position += 1 }
     let start = position
     while position < bytes.count, isNameByte(bytes[position]) { position += 1 }
     let name = start..<position
-    if name.isEmpty { throw Unknown() }
-    while position < bytes.count {
-      switch bytes[position] {
-      case UInt8(ascii: ">"):
-        let isEmpty = bytes[position - 1] == UInt8(ascii: "/") && !isClosing
-        position += 1
-        return isClosing ? .close(name) : isEmpty ? .empty(name) : .open(name)
-      case UInt8(ascii: "\""), UInt8(ascii: "'"):
-        // A value may hold a `>`.
-        let quote = bytes[position]
-        position += 1
-        while position < bytes.count, bytes[position] != quote { position += 1 }
-        position += 1
-      case UInt8(ascii: "<"): throw Unknown()
-      case UInt8(ascii: ":") where position == name.upperBound: throw Unknown()
-      default: position += 1
-      }
+    guard let first = name.first, !(0x30...0x39).contains(bytes[first]) else { throw Unknown() }
+    let hadSpace = skipSpace()
+    if !isClosing, hadSpace { try skipAttribute() }
+    guard position < bytes.count else { throw Unknown() }
+    let isEmpty = bytes[position] == UInt8(ascii: "/") && !isClosing
+    if isEmpty { position += 1 }
+    guard position < bytes.count, bytes[position] == UInt8(ascii: ">") else { throw Unknown() }
+    position += 1
+    return isClosing ? .close(name) : isEmpty ? .empty(name) : .open(name)
+  }
+
+  /// - Returns: whether there was some.
+  private mutating func skipSpace() -> Bool {
+    let start = position
+    while position < bytes.count, XMLTree.isSpace(bytes[position]) { position += 1 }
+    return position > start
+  }
+
+  /// One attribute, as the root has for its namespace, or none. Of several two might be the same, which is a fault.
+  private mutating func skipAttribute() throws(Unknown) {
+    let start = position
+    while position < bytes.count, isNameByte(bytes[position]) || bytes[position] == UInt8(ascii: ":") {
+      position += 1
     }
-    throw Unknown()
+    if position == start { return }
+    guard (bytes[start] | 0x20) >= 0x61, bytes[position - 1] != UInt8(ascii: ":") else { throw Unknown() }
+    _ = skipSpace()
+    guard position < bytes.count, bytes[position] == UInt8(ascii: "=") else { throw Unknown() }
+    position += 1
+    _ = skipSpace()
+    guard position < bytes.count, [UInt8(ascii: "\""), UInt8(ascii: "'")].contains(bytes[position]) else {
+      throw Unknown()
+    }
+    let quote = bytes[position]
+    position += 1
+    while position < bytes.count, bytes[position] != quote {
+      // Printable ASCII without markup: what else it may be is not this scanner's to know.
+      let byte = bytes[position]
+      guard (0x20..<0x7F).contains(byte), byte != UInt8(ascii: "<"), byte != UInt8(ascii: "&") else {
+        throw Unknown()
+      }
+      position += 1
+    }
+    position += 1
+    _ = skipSpace()
   }
 
   private func isNameByte(_ byte: UInt8) -> Bool {
@@ -212,117 +292,34 @@ struct ListingScanner {
 
   /// The text of an element that was just opened and has no children.
   private mutating func leaf(_ name: Range<Int>) throws(Unknown) -> Range<Int> {
-    let start = position
-    while position < bytes.count, bytes[position] != UInt8(ascii: "<") { position += 1 }
-    let text = start..<position
+    let text = untilTag()
+    try check(text)
     guard case .close(let closed) = try tag(), isEqual(closed, name) else { throw Unknown() }
     return text
   }
+
+  /// What stands before the next `<`.
+  private mutating func untilTag() -> Range<Int> {
+    let start = position
+    while position < bytes.count, bytes[position] != UInt8(ascii: "<") { position += 1 }
+    return start..<position
+  }
+
+  /// S3's answers are five levels deep. What is deeper is the general parser's to refuse.
+  private static let deepest = 20
 
   /// Passes over an element that was just opened, with all that is in it.
   private mutating func skip(_ name: Range<Int>) throws(Unknown) {
     var open = [name]
     while let innermost = open.last {
-      switch try tag() {
-      case .open(let child): open.append(child)
+      switch try tag(after: .text) {
+      case .open(let child):
+        if open.count == Self.deepest { throw Unknown() }
+        open.append(child)
       case .empty: continue
       case .close(let closed):
         guard isEqual(closed, innermost) else { throw Unknown() }
         open.removeLast()
-      }
-    }
-  }
-
-  // MARK: Text
-
-  private func isEqual(_ range: Range<Int>, _ text: String) -> Bool {
-    let expected = text.utf8.span
-    guard range.count == expected.count else { return false }
-    for offset in 0..<range.count where bytes[range.lowerBound + offset] != expected[offset] { return false }
-    return true
-  }
-
-  private func isEqual(_ left: Range<Int>, _ right: Range<Int>) -> Bool {
-    guard left.count == right.count else { return false }
-    for offset in 0..<left.count where bytes[left.lowerBound + offset] != bytes[right.lowerBound + offset] {
-      return false
-    }
-    return true
-  }
-
-  private func trimmed(_ range: Range<Int>) -> Range<Int> {
-    var (start, end) = (range.lowerBound, range.upperBound)
-    while start < end, XMLTree.isSpace(bytes[start]) { start += 1 }
-    while start < end, XMLTree.isSpace(bytes[end - 1]) { end -= 1 }
-    return start..<end
-  }
-
-  private func number(_ range: Range<Int>) -> Int64? {
-    guard (1...18).contains(range.count) else { return nil }
-    var value: Int64 = 0
-    for index in range {
-      guard (0x30...0x39).contains(bytes[index]) else { return nil }
-      value = value * 10 + Int64(bytes[index] - 0x30)
-    }
-    return value
-  }
-
-  private func hasEscape(_ range: Range<Int>) -> Bool {
-    for index in range {
-      let byte = bytes[index]
-      if byte == UInt8(ascii: "%") || byte == UInt8(ascii: "+") || byte == UInt8(ascii: "&") { return true }
-    }
-    return false
-  }
-
-  /// Character references resolved. A carriage return is left to the general parser, which knows XML's rule for it.
-  private func text(_ range: Range<Int>) throws(Unknown) -> String {
-    var isPlain = true
-    for index in range {
-      if bytes[index] == UInt8(ascii: "&") { isPlain = false }
-      if bytes[index] == 0x0D || bytes[index] == 0 { throw Unknown() }
-    }
-    let resolved = isPlain ? [] : try resolvingReferences(range)
-    let text = isPlain ? textIfUTF8(bytes, in: range) : textIfUTF8(resolved, in: resolved.indices)
-    guard let text else { throw Unknown() }
-    return text
-  }
-
-  private func resolvingReferences(_ range: Range<Int>) throws(Unknown) -> [UInt8] {
-    var resolved: [UInt8] = []
-    var index = range.lowerBound
-    while index < range.upperBound {
-      guard bytes[index] == UInt8(ascii: "&") else {
-        resolved.append(bytes[index])
-        index += 1
-        continue
-      }
-      guard let end = bytes[index..<range.upperBound].firstIndex(of: UInt8(ascii: ";")) else {
-        throw Unknown()
-      }
-      guard let name = String(validating: bytes[(index + 1)..<end], as: UTF8.self),
-        let scalar = Self.scalar(ofReference: name)
-      else { throw Unknown() }
-      resolved.append(contentsOf: String(Character(scalar)).utf8)
-      index = end + 1
-    }
-    return resolved
-  }
-
-  private static func scalar(ofReference name: String) -> Unicode.Scalar? {
-    switch name {
-    case "amp": "&"
-    case "lt": "<"
-    case "gt": ">"
-    case "quot": "\""
-    case "apos": "'"
-    default:
-      if name.utf8.starts(with: "#x".utf8) {
-        UInt32(name.dropFirst(2), radix: 16).flatMap(Unicode.Scalar.init)
-      } else if name.utf8.first == UInt8(ascii: "#") {
-        UInt32(name.dropFirst(1)).flatMap(Unicode.Scalar.init)
-      } else {
-        nil
       }
     }
   }

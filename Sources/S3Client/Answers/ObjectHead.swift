@@ -11,6 +11,25 @@ package struct ObjectHead: Sendable {
     self.headers = headers
   }
 
+  /// What the head lacks of what S3 sends with every object; nil when it is whole.
+  ///
+  /// A size that is missing would be taken for 0, and a version that is missing for any.
+  ///
+  /// - Parameter range: what was asked for, nil for the whole object.
+  static func fault(in head: HTTPResponse, range: ClosedRange<Int64>?) -> String? {
+    if ETag.bare(head.headers["ETag"] ?? "").isEmpty { return "an object without an ETag" }
+    guard let text = head.headers["Content-Length"], let byteCount = Int64(text), byteCount >= 0 else {
+      return "an object without a Content-Length"
+    }
+    guard range != nil else {
+      return head.status == 200 ? nil : "a part of an object (HTTP \(head.status)), not the whole"
+    }
+    if let part = ContentRange(head.headers["Content-Range"]), part.count != byteCount {
+      return "\(part.count) bytes by Content-Range and \(byteCount) by Content-Length"
+    }
+    return nil
+  }
+
   /// The whole object's, also when a range was asked for.
   package var byteCount: Int64 {
     ContentRange(headers["Content-Range"])?.total ?? headers["Content-Length"].flatMap(Int64.init) ?? 0
@@ -69,13 +88,21 @@ package struct ContentRange: Sendable, Hashable {
   package var bytes: ClosedRange<Int64>
   package var total: Int64?
 
+  /// Saturating: the ends are a server's words.
+  var count: Int64 {
+    let (count, overflow) = (bytes.upperBound - bytes.lowerBound).addingReportingOverflow(1)
+    return overflow ? .max : count
+  }
+
   package init?(_ field: String?) {
     guard let words = field?.split(separator: " "), words.count == 2, words[0].lowercased() == "bytes"
     else { return nil }
     let halves = words[1].split(separator: "/")
-    let ends = halves.first?.split(separator: "-").compactMap { Int64($0) } ?? []
-    guard halves.count == 2, ends.count == 2, ends[0] <= ends[1] else { return nil }
-    bytes = ends[0]...ends[1]
+    let ends = halves.first?.split(separator: "-", omittingEmptySubsequences: false).map { Int64($0) } ?? []
+    guard halves.count == 2, ends.count == 2, let first = ends[0], let last = ends[1], first >= 0,
+      first <= last
+    else { return nil }
+    bytes = first...last
     total = Int64(halves[1])
   }
 }

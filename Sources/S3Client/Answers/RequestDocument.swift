@@ -33,11 +33,6 @@ package struct RequestDocument: Sendable {
 
   /// Whether XML 1.0 §2.2 (Char) can carry every character of the text, references included.
   package static func canCarry(_ text: String) -> Bool {
-    text.unicodeScalars.allSatisfy { scalar in
-      switch scalar.value {
-      case 0x9, 0xA, 0xD, 0x20...0xD7FF, 0xE000...0xFFFD, 0x10000...0x10FFFF: true
-      default: false
-      }
-    }
+    text.unicodeScalars.allSatisfy(ForbiddenCharacters.isAllowed)
   }
 }

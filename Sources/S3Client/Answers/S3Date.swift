@@ -82,10 +82,11 @@ package enum S3Date {
     return days * 86_400 + hour * 3_600 + minute * 60 + min(second, 59)
   }
 
+  /// 1970 to 2200: S3 is of 2006, and two instants of these years have a difference that can be counted in nanoseconds.
+  private static let credible: Range<Int64> = 0..<7_258_118_400
+
   private static func checkedNanoseconds(_ seconds: Int64, plus fraction: Int64) -> Int64? {
-    let (product, overflow) = seconds.multipliedReportingOverflow(by: 1_000_000_000)
-    let (sum, overflowed) = product.addingReportingOverflow(fraction)
-    return overflow || overflowed ? nil : sum
+    credible.contains(seconds) ? seconds * 1_000_000_000 + fraction : nil
   }
 }
 

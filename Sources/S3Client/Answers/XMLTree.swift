@@ -6,6 +6,9 @@ package struct XMLTree: Sendable {
   /// The element's own text, as it stands: white space belongs to keys too.
   package var text = ""
   package var children: [XMLTree] = []
+  /// The text holds bytes that are not UTF-8, or a reference to no character, and U+FFFD stands in their place: good to be read by people,
+  /// never to be taken for a key.
+  package fileprivate(set) var isDamaged = false
 
   /// The first child of that name.
   package subscript(name: String) -> XMLTree? { children.first { $0.name == name } }
@@ -19,8 +22,13 @@ package struct XMLTree: Sendable {
     text(of: name).flatMap { Int64($0.trimmingXMLSpace()) }
   }
 
-  package func isTrue(_ name: String) -> Bool {
-    text(of: name).map { $0.trimmingXMLSpace() == "true" } ?? false
+  /// Nil when there is no such element, or its text is neither.
+  package func truth(of name: String) -> Bool? {
+    switch text(of: name)?.trimmingXMLSpace().lowercased() {
+    case "true": true
+    case "false": false
+    default: nil
+    }
   }
 
   package struct Fault: Error, CustomStringConvertible {
@@ -29,10 +37,16 @@ package struct XMLTree: Sendable {
 
   /// Reads a document. White space before it is skipped: S3 keeps a slow CompleteMultipartUpload's connection alive with it, and XML
   /// itself allows none before a declaration.
+  ///
+  /// Characters that XML 1.0 forbids are read too, for a bucket's keys and names may hold them and not every server encodes them.
   package static func parsing(_ bytes: [UInt8]) -> Result<XMLTree, Fault> {
     let document = bytes.drop { isSpace($0) }
     if document.isEmpty { return .failure(Fault(description: "the body is empty")) }
-    return TreeBuilder.tree(of: document)
+    let result = TreeBuilder.tree(of: document, characters: .allowed)
+    if case .failure = result, let escaped = ForbiddenCharacters.escaping(document) {
+      return TreeBuilder.tree(of: escaped[...], characters: .escaped)
+    }
+    return result
   }
 
   static func isSpace(_ byte: UInt8) -> Bool {
@@ -58,16 +72,28 @@ private final class TreeBuilder {
   /// S3's answers are five levels deep. What is deeper than this is none, and letting it go would take a stack as deep.
   private static let deepest = 100
 
-  private init(_ parser: XML_Parser) { self.parser = parser }
+  enum Characters {
+    case allowed
+    /// As `ForbiddenCharacters.escaping` leaves them.
+    case escaped
+  }
+
+  private let characters: Characters
+
+  private init(_ parser: XML_Parser, _ characters: Characters) {
+    self.parser = parser
+    self.characters = characters
+  }
 
   /// S3's answers have no document type, so one that has is refused: that is where entities are declared, which may swell
   /// or name files.
-  static func tree(of document: ArraySlice<UInt8>) -> Result<XMLTree, XMLTree.Fault> {
-    guard let parser = XML_ParserCreate(nil) else {
+  static func tree(of document: ArraySlice<UInt8>, characters: Characters) -> Result<XMLTree, XMLTree.Fault> {
+    // What was escaped is UTF-8, whatever the document says of itself.
+    guard let parser = XML_ParserCreate(characters == .escaped ? "UTF-8" : nil) else {
       return .failure(.init(description: "there is no memory for reading the body"))
     }
     defer { XML_ParserFree(parser) }
-    let builder = TreeBuilder(parser)
+    let builder = TreeBuilder(parser, characters)
     // SAFETY: the builder outlives the parser's calls, all of which are made on this thread, within XML_Parse.
     XML_SetUserData(parser, Unmanaged.passUnretained(builder).toOpaque())
     XML_SetElementHandler(
@@ -110,7 +136,10 @@ private final class TreeBuilder {
   }
 
   private func end() {
-    guard let element = open.popLast() else { return }
+    guard var element = open.popLast() else { return }
+    if characters == .escaped {
+      (element.text, element.isDamaged) = ForbiddenCharacters.restored(element.text)
+    }
     if open.isEmpty { root = element } else { open[open.count - 1].children.append(element) }
   }
 }

@@ -17,5 +17,5 @@ package struct AbortMultipartUpload: S3Operation {
     S3Request(method: .delete, key: objectKey, query: [("uploadId", uploadID)])
   }
 
-  package func output(from response: S3Response) {}
+  package func output(from response: S3Response) throws { try requireNoPage(in: response) }
 }

@@ -34,10 +34,14 @@ package struct CopyObject: S3Operation {
   package var source: CopySource
   package var metadata: Metadata
   package var extraHeaders: HTTPHeaders
+  /// Of the source, where it is known: the server may take longer over a large one.
+  package var byteCount: Int64?
 
   package init(
-    key: String, source: CopySource, metadata: Metadata = .copied, extraHeaders: HTTPHeaders = [:]
+    key: String, source: CopySource, metadata: Metadata = .copied, extraHeaders: HTTPHeaders = [:],
+    byteCount: Int64? = nil
   ) {
+    self.byteCount = byteCount
     self.objectKey = key
     self.source = source
     self.metadata = metadata
@@ -68,7 +72,8 @@ package struct CopyObject: S3Operation {
     // Without it, tags that are named are not taken.
     if headers["x-amz-tagging"] != nil { headers["x-amz-tagging-directive"] = "REPLACE" }
     return S3Request(
-      method: .put, key: objectKey, headers: headers, lowSpeedSeconds: S3Request.patienceSeconds)
+      method: .put, key: objectKey, headers: headers, lowSpeedSeconds: S3Request.patience(forBytes: byteCount)
+    )
   }
 
   package func output(from response: S3Response) throws -> Output {

@@ -27,8 +27,9 @@ package struct DeleteObject: S3Operation {
     return S3Request(method: .delete, key: objectKey, headers: headers)
   }
 
-  package func output(from response: S3Response) -> Output {
-    Output(
+  package func output(from response: S3Response) throws -> Output {
+    try requireNoPage(in: response)
+    return Output(
       isDeleteMarker: response.http.headers["x-amz-delete-marker"] == "true",
       versionID: response.versionID, requestID: response.requestID)
   }

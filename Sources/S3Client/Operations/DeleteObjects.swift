@@ -2,6 +2,8 @@ import Digests
 import HTTPTransport
 
 /// Removes up to 1,000 objects in one request. The request succeeds although keys fail: read `failures`.
+///
+/// Every key is confirmed: a quiet answer says the same of a thousand keys that are gone as of none.
 package struct DeleteObjects: S3Operation {
   package static let name = "DeleteObjects"
   /// AWS, "DeleteObjects".
@@ -39,7 +41,8 @@ package struct DeleteObjects: S3Operation {
   }
 
   package struct Output: Sendable {
-    /// One error a key that is still there; status 0, since each stands for a line of the answer.
+    /// One error a key of which the answer does not say that it is gone; status 0, since each stands for a line of the answer. A key
+    /// that the answer does not name at all has the code `S3ErrorTriage.malformedAnswer`.
     package var failures: [S3Error]
     package var requestID: String?
   }
@@ -49,8 +52,7 @@ package struct DeleteObjects: S3Operation {
   package func request() throws -> S3Request {
     try check()
     var document = RequestDocument(root: "Delete")
-    // Only failures are answered: a thousand confirmations say nothing more.
-    document.element("Quiet", "true")
+    document.element("Quiet", "false")
     for target in targets {
       document.open("Object")
       document.element("Key", target.key)
@@ -78,7 +80,25 @@ package struct DeleteObjects: S3Operation {
         message: element.text(of: "Message") ?? "", requestID: response.requestID,
         isRetryable: S3ErrorTriage.isRetryable(status: 0, code: code, operation: Self.name))
     }
-    return Output(failures: failures, requestID: response.requestID)
+    return Output(
+      failures: failures.filter { $0.key != nil } + unnamed(in: tree, response), requestID: response.requestID
+    )
+  }
+
+  /// The keys of which the answer says nothing.
+  private func unnamed(in tree: XMLTree, _ response: S3Response) -> [S3Error] {
+    // As bytes: NFC and NFD of one name are two keys.
+    let named = Set(
+      (tree.all("Deleted") + tree.all("Error")).compactMap { element in
+        element.key(of: "Key", isEncoded: false).map { Array($0.utf8) }
+      })
+    return targets.filter { !named.contains(Array($0.key.utf8)) }.map { target in
+      var error = S3Error.malformed(
+        response, operation: Self.name, "the answer names this key neither as deleted nor as failed")
+      error.key = target.key
+      error.status = 0
+      return error
+    }
   }
 
   private func check() throws {

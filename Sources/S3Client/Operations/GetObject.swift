@@ -35,49 +35,69 @@ package struct GetObject: S3Operation {
     var request = S3Request(method: .get, key: objectKey)
     request.headers["x-amz-checksum-mode"] = "ENABLED"
     request.headers["If-Match"] = ifMatch.map(ETag.quoted)
-    request.sink = sink
-    if let range {
-      request.headers["Range"] = "bytes=\(range.lowerBound)-\(range.upperBound)"
-      request.sink = sink.map { RangeChecked(sink: $0, range: range, operation: self) }
-    }
+    request.sink = sink.map { HeadChecked(sink: $0, operation: self) }
+    if let range { request.headers["Range"] = "bytes=\(range.lowerBound)-\(range.upperBound)" }
     return request
   }
 
   package func output(from response: S3Response) throws -> Output {
+    try check(response)
     let headers = response.http.headers
-    if let range { try Self.check(response.http, against: range, bucket: response.bucket, key: objectKey) }
+    let body = response.http.body
+    if sink == nil, headers["Content-Length"].flatMap(Int64.init) != Int64(body.count) {
+      throw S3Error.malformed(
+        response, operation: Self.name, "a body of \(body.count) bytes under another length")
+    }
     return Output(
-      head: ObjectHead(headers), contentRange: ContentRange(headers["Content-Range"]),
-      body: response.http.body)
+      head: ObjectHead(headers), contentRange: ContentRange(headers["Content-Range"]), body: body)
   }
 
-  /// A server may ignore `Range` and send everything (RFC 9110 §14.2); those bytes must not land at the range's offset. The end may be
-  /// earlier than asked: the object's own.
-  fileprivate static func check(
-    _ response: HTTPResponse, against range: ClosedRange<Int64>, bucket: String, key: String
-  ) throws {
-    let answered = ContentRange(response.headers["Content-Range"])
-    if response.status == 206, let answered, answered.bytes.lowerBound == range.lowerBound,
-      answered.bytes.upperBound <= range.upperBound
+  /// Whether the head is that of what was asked for. Looked at before the first byte is taken: bytes of another version, or of the whole
+  /// object in a range's place, must not land in the file.
+  fileprivate func check(_ response: S3Response) throws {
+    let head = response.http
+    if let range { try check(head, against: range, response) }
+    if let fault = ObjectHead.fault(in: head, range: range) {
+      throw S3Error.malformed(response, operation: Self.name, fault)
+    }
+    // Some servers (rclone) do not know If-Match.
+    let etag = ETag.bare(head.headers["ETag"] ?? "")
+    if let ifMatch, ETag.bare(ifMatch) != etag {
+      throw S3Error(
+        operation: Self.name, bucket: response.bucket, key: objectKey, status: 412,
+        code: "PreconditionFailed",
+        message: "asked for the version with ETag \(ifMatch), the server sent \(etag)",
+        requestID: response.requestID)
+    }
+  }
+
+  /// A server may ignore `Range` and send everything (RFC 9110 §14.2). The end may be earlier than asked: the object's own.
+  private func check(_ head: HTTPResponse, against range: ClosedRange<Int64>, _ response: S3Response) throws {
+    if head.status == 206, let answered = ContentRange(head.headers["Content-Range"]),
+      let total = answered.total, total > range.lowerBound, answered.bytes.lowerBound == range.lowerBound,
+      answered.bytes.upperBound == min(range.upperBound, total - 1)
     {
       return
     }
     throw S3Error(
-      operation: name, bucket: bucket, key: key, status: response.status, code: "RangeIgnored",
+      operation: Self.name, bucket: response.bucket, key: objectKey, status: head.status,
+      code: S3ErrorTriage.rangeIgnored,
       message: "asked for bytes \(range.lowerBound)-\(range.upperBound), the server sent "
-        + (response.headers["Content-Range"] ?? "the whole object"),
-      requestID: response.headers["x-amz-request-id"])
+        + (head.headers["Content-Range"] ?? "the whole object"),
+      requestID: response.requestID,
+      isRetryable: S3ErrorTriage.isRetryable(
+        status: head.status, code: S3ErrorTriage.rangeIgnored, operation: Self.name))
   }
 }
 
 /// Lets only the bytes that were asked for reach the sink.
-private struct RangeChecked: ResponseSink {
+private struct HeadChecked: ResponseSink {
   var sink: any ResponseSink
-  var range: ClosedRange<Int64>
   var operation: GetObject
 
   func begin(_ head: HTTPResponse) throws {
-    try GetObject.check(head, against: range, bucket: "", key: operation.objectKey)
+    // The store fills in the bucket.
+    try operation.check(S3Response(bucket: "", key: operation.objectKey, http: head))
     try sink.begin(head)
   }
 

@@ -14,7 +14,14 @@ package struct HeadBucket: S3Operation {
 
   package func request() -> S3Request { S3Request(method: .head) }
 
-  package func output(from response: S3Response) -> Output {
-    Output(region: response.http.headers["x-amz-bucket-region"], serverDate: response.serverDate)
+  /// - Throws: a retryable `S3Error` for the head of a page. A type alone proves nothing: OpenStack Swift names HTML with every
+  ///   answer that has no body.
+  package func output(from response: S3Response) throws -> Output {
+    let headers = response.http.headers
+    let isHTML = headers["Content-Type"]?.lowercased().hasPrefix("text/html") == true
+    if isHTML, headers["Content-Length"].flatMap(Int64.init) ?? 0 > 0 {
+      throw S3Error.malformed(response, operation: Self.name, "the head of a page, not of a bucket")
+    }
+    return Output(region: headers["x-amz-bucket-region"], serverDate: response.serverDate)
   }
 }

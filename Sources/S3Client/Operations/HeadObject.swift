@@ -22,5 +22,10 @@ package struct HeadObject: S3Operation {
     return request
   }
 
-  package func output(from response: S3Response) -> ObjectHead { ObjectHead(response.http.headers) }
+  package func output(from response: S3Response) throws -> ObjectHead {
+    if let fault = ObjectHead.fault(in: response.http, range: nil) {
+      throw S3Error.malformed(response, operation: Self.name, fault)
+    }
+    return ObjectHead(response.http.headers)
+  }
 }

@@ -11,6 +11,9 @@ package struct ListMultipartUploads: S3Operation {
       self.uploadID = uploadID
     }
 
+    /// Opaque, for a `PageTrail`.
+    package var text: String { "\(key)\u{0}\(uploadID ?? "")" }
+
     package static func == (left: Marker, right: Marker) -> Bool {
       left.key.utf8.elementsEqual(right.key.utf8) && left.uploadID == right.uploadID
     }
@@ -62,11 +65,14 @@ package struct ListMultipartUploads: S3Operation {
     // an upload is then not found by its key, which costs a resume and never a wrong object.
     let isEncoded =
       tree.encodesKeys && tree.all("Upload").allSatisfy { canBeEncoded($0.text(of: "Key") ?? "") }
-    let uploads = tree.all("Upload").compactMap { element -> Upload? in
+    let uploads = try tree.all("Upload").compactMap { element -> Upload? in
+      guard element["Key"] != nil, let uploadID = element.text(of: "UploadId"), !uploadID.isEmpty else {
+        throw S3Error.malformed(response, operation: Self.name, "an <Upload> without Key or UploadId")
+      }
       // A key that is not UTF-8 is no upload of ours: no local path makes one.
-      guard let key = element.key(of: "Key", isEncoded: isEncoded),
-        let uploadID = element.text(of: "UploadId"), key.utf8.starts(with: prefix.utf8)
-      else { return nil }
+      guard let key = element.key(of: "Key", isEncoded: isEncoded), key.utf8.starts(with: prefix.utf8) else {
+        return nil
+      }
       return Upload(
         key: key, uploadID: uploadID,
         initiated: element.text(of: "Initiated").flatMap(S3Date.nanoseconds(iso8601:)),
@@ -77,7 +83,8 @@ package struct ListMultipartUploads: S3Operation {
   }
 
   private func next(_ tree: XMLTree, _ isEncoded: Bool, _ response: S3Response) throws -> Marker? {
-    guard tree.isTrue("IsTruncated") else { return nil }
+    // A page that does not say so is taken for the last: an upload that is not seen is not resumed.
+    guard tree.truth(of: "IsTruncated") == true else { return nil }
     guard let key = tree.key(of: "NextKeyMarker", isEncoded: isEncoded), !key.isEmpty else {
       throw S3Error.malformed(response, operation: Self.name, "a truncated page without a marker")
     }

@@ -48,11 +48,16 @@ package struct ListObjectsV2: S3Operation {
   }
 
   package func output(from response: S3Response) throws -> Output {
-    if var page = ListingScanner.page(response.http.body) {
-      page.serverDate = response.serverDate
-      return page
+    var page = try ListingScanner.page(response.http.body) ?? parsedOutput(from: response)
+    page.serverDate = response.serverDate
+    guard page.isTruncated else { return page }
+    guard let next = page.nextContinuationToken else {
+      throw S3Error.malformed(response, operation: Self.name, "a truncated page that names no next one")
     }
-    return try parsedOutput(from: response)
+    if let continuationToken, next.utf8.elementsEqual(continuationToken.utf8) {
+      throw S3Error.malformed(response, operation: Self.name, "a truncated page that leads to itself")
+    }
+    return page
   }
 
   /// By the general parser, for what the scanner does not read.
@@ -62,11 +67,13 @@ package struct ListObjectsV2: S3Operation {
     var output = Output(
       objects: [], commonPrefixes: [], unreadableKeys: [],
       nextContinuationToken: tree.text(of: "NextContinuationToken").flatMap { $0.isEmpty ? nil : $0 },
-      isTruncated: tree.isTrue("IsTruncated"), serverDate: response.serverDate)
+      isTruncated: try isTruncated(tree, in: response), serverDate: nil)
     for element in tree.children {
       switch element.name {
       case "Contents":
-        guard let written = element.text(of: "Key"), let byteCount = element.number(of: "Size") else {
+        guard let written = element.text(of: "Key"), let byteCount = element.number(of: "Size"),
+          byteCount >= 0
+        else {
           throw S3Error.malformed(response, operation: Self.name, "<Contents> without Key or Size")
         }
         guard let key = element.key(of: "Key", isEncoded: isEncoded) else {
@@ -79,7 +86,7 @@ package struct ListObjectsV2: S3Operation {
             lastModified: element.text(of: "LastModified").flatMap(S3Date.nanoseconds(iso8601:))))
       case "CommonPrefixes":
         for child in element.children where child.name == "Prefix" {
-          if let prefix = isEncoded ? decodedKey(child.text) : child.text {
+          if let prefix = child.key(isEncoded: isEncoded) {
             output.commonPrefixes.append(prefix)
           } else {
             output.unreadableKeys.append(child.text)

@@ -2,6 +2,9 @@
 package struct ListParts: S3Operation {
   package static let name = "ListParts"
 
+  /// AWS, "Amazon S3 multipart upload limits".
+  private static let numbers: ClosedRange<Int64> = 1...10_000
+
   package var objectKey: String
   package var uploadID: String
   /// The page begins after this number.
@@ -48,11 +51,14 @@ package struct ListParts: S3Operation {
   package func output(from response: S3Response) throws -> Output {
     let tree = try document("ListPartsResult", in: response)
     let parts = try tree.all("Part").map { element in
-      guard let number = element.number(of: "PartNumber"), let byteCount = element.number(of: "Size") else {
-        throw S3Error.malformed(response, operation: Self.name, "a <Part> without PartNumber or Size")
+      let etag = ETag.bare(element.text(of: "ETag") ?? "")
+      guard let number = element.number(of: "PartNumber"), Self.numbers.contains(number),
+        let byteCount = element.number(of: "Size"), byteCount >= 0, !etag.isEmpty
+      else {
+        throw S3Error.malformed(response, operation: Self.name, "a <Part> without PartNumber, Size or ETag")
       }
       return Part(
-        number: Int(number), byteCount: byteCount, etag: ETag.bare(element.text(of: "ETag") ?? ""),
+        number: Int(number), byteCount: byteCount, etag: etag,
         checksumCRC32: element.text(of: "ChecksumCRC32").flatMap { $0.isEmpty ? nil : $0 },
         lastModified: element.text(of: "LastModified").flatMap(S3Date.nanoseconds(iso8601:)))
     }
@@ -63,9 +69,10 @@ package struct ListParts: S3Operation {
   }
 
   private func next(_ tree: XMLTree, _ parts: [Part], _ response: S3Response) throws -> Int? {
-    guard tree.isTrue("IsTruncated") else { return nil }
-    let marker = tree.number(of: "NextPartNumberMarker").map(Int.init) ?? parts.last?.number
-    guard let marker, marker > after ?? 0 else {
+    // A page that does not say so is taken for the last: parts that are not seen are sent again.
+    guard tree.truth(of: "IsTruncated") == true else { return nil }
+    let marker = tree.number(of: "NextPartNumberMarker").map { Int(clamping: $0) } ?? parts.last?.number
+    guard let marker, marker > after ?? 0, marker <= Self.numbers.upperBound else {
       throw S3Error.malformed(response, operation: Self.name, "a truncated page that leads nowhere")
     }
     return marker

@@ -56,8 +56,9 @@ package struct PutObject: S3Operation {
   }
 
   package func output(from response: S3Response) throws -> Output {
-    Output(
-      etag: response.etag, versionID: response.versionID, requestID: response.requestID,
+    try requireNoPage(in: response)
+    return Output(
+      etag: try requiredETag(in: response), versionID: response.versionID, requestID: response.requestID,
       checksumWasEchoed: try isEchoed(checksumCRC32, in: response))
   }
 }

@@ -41,8 +41,9 @@ package struct UploadPart: S3Operation {
   }
 
   package func output(from response: S3Response) throws -> Output {
-    Output(
-      etag: response.etag, requestID: response.requestID,
+    try requireNoPage(in: response)
+    return Output(
+      etag: try requiredETag(in: response), requestID: response.requestID,
       checksumWasEchoed: try isEchoed(checksumCRC32, in: response))
   }
 }

@@ -35,7 +35,8 @@ package struct UploadPartCopy: S3Operation {
     headers["x-amz-copy-source-range"] = range.map { "bytes=\($0.lowerBound)-\($0.upperBound)" }
     return S3Request(
       method: .put, key: objectKey, query: [("partNumber", String(number)), ("uploadId", uploadID)],
-      headers: headers, lowSpeedSeconds: S3Request.patienceSeconds)
+      headers: headers,
+      lowSpeedSeconds: S3Request.patience(forBytes: range.map { $0.upperBound - $0.lowerBound }))
   }
 
   package func output(from response: S3Response) throws -> Output {

@@ -13,7 +13,7 @@ struct Listing: Sendable {
 
   /// - Parameter token: where the page begins; nil for the first.
   /// - Throws: `S3Error`, also for an answer that says there is more and not where: an early end would make files look
-  ///   deleted, and a repeated token would be listed for ever.
+  ///   deleted.
   func page(at token: String?) async throws -> Page {
     try await page(ListObjectsV2(prefix: prefix, continuationToken: token))
   }
@@ -25,13 +25,7 @@ struct Listing: Sendable {
 
   private func page(_ operation: ListObjectsV2) async throws -> Page {
     let content = try await store.send(operation)
-    guard content.isTruncated else { return Page(content: content, next: nil) }
-    guard let next = content.nextContinuationToken, next != operation.continuationToken else {
-      throw S3Error(
-        operation: ListObjectsV2.name, bucket: store.bucket, key: nil, status: 200, code: "BrokenListing",
-        message: "the server says that there is more, but not where")
-    }
-    return Page(content: content, next: next)
+    return Page(content: content, next: content.isTruncated ? content.nextContinuationToken : nil)
   }
 
   /// Hands out the pages, the next one being fetched while one is worked on.
@@ -44,7 +38,9 @@ struct Listing: Sendable {
   /// The same, where the first page is there already.
   func forEachPage(from first: Page, _ body: (Page) async throws -> Bool) async throws {
     var page = first
+    var trail = PageTrail()
     while let token = page.next {
+      try trail.follow(token, of: store.bucket)
       async let following = self.page(at: token)
       guard try await body(page) else { return }
       page = try await following

@@ -47,12 +47,15 @@ struct ListingAhead: Sendable {
       var ahead = Ahead(listing: self)
       var page = first
       var following: ArraySlice<Listing.Page> = []
+      var trail = PageTrail()
       while let token = page.next {
         ahead.launch(beyond: page, in: &group)
         if let (cut, stretch) = try await ahead.meet(page, in: &group) {
           guard try await body(cut) else { return }
           following = stretch[...]
         } else if following.isEmpty {
+          // Only what is asked for here can go round in a circle: a stretch ends, and is met once.
+          try trail.follow(token, of: listing.store.bucket)
           async let next = listing.page(at: token)
           guard try await body(page) else { return }
           page = try await next

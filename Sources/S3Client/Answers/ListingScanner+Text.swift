@@ -1,0 +1,114 @@
+/// Text in place, and what it stands for.
+extension ListingScanner {
+  func isEqual(_ range: Range<Int>, _ text: String) -> Bool {
+    let expected = text.utf8.span
+    guard range.count == expected.count else { return false }
+    for offset in 0..<range.count where bytes[range.lowerBound + offset] != expected[offset] { return false }
+    return true
+  }
+
+  func isAny(_ range: Range<Int>, of names: [String]) -> Bool { names.contains { isEqual(range, $0) } }
+
+  /// The same range, if there is no reference in it to be resolved first.
+  func plain(_ range: Range<Int>) throws(Unknown) -> Range<Int> {
+    for index in range where bytes[index] == UInt8(ascii: "&") { throw Unknown() }
+    return range
+  }
+
+  /// Whether the text is one that a parser takes: its references are whole, and no section ends in it.
+  func check(_ range: Range<Int>) throws(Unknown) {
+    var index = range.lowerBound
+    while index < range.upperBound {
+      switch bytes[index] {
+      case UInt8(ascii: "&"):
+        guard let (_, end) = reference(at: index, before: range.upperBound) else { throw Unknown() }
+        index = end
+      case UInt8(ascii: ">") where index >= range.lowerBound + 2 && isEqual(index - 2..<index, "]]"):
+        throw Unknown()
+      default: index += 1
+      }
+    }
+  }
+
+  func isEqual(_ left: Range<Int>, _ right: Range<Int>) -> Bool {
+    guard left.count == right.count else { return false }
+    for offset in 0..<left.count where bytes[left.lowerBound + offset] != bytes[right.lowerBound + offset] {
+      return false
+    }
+    return true
+  }
+
+  func trimmed(_ range: Range<Int>) -> Range<Int> {
+    var (start, end) = (range.lowerBound, range.upperBound)
+    while start < end, XMLTree.isSpace(bytes[start]) { start += 1 }
+    while start < end, XMLTree.isSpace(bytes[end - 1]) { end -= 1 }
+    return start..<end
+  }
+
+  func truth(_ range: Range<Int>) -> Bool? {
+    isEqual(range, "true") ? true : isEqual(range, "false") ? false : nil
+  }
+
+  func number(_ range: Range<Int>) -> Int64? {
+    guard (1...18).contains(range.count) else { return nil }
+    var value: Int64 = 0
+    for index in range {
+      guard (0x30...0x39).contains(bytes[index]) else { return nil }
+      value = value * 10 + Int64(bytes[index] - 0x30)
+    }
+    return value
+  }
+
+  func hasEscape(_ range: Range<Int>) -> Bool {
+    for index in range {
+      let byte = bytes[index]
+      if byte == UInt8(ascii: "%") || byte == UInt8(ascii: "+") || byte == UInt8(ascii: "&") { return true }
+    }
+    return false
+  }
+
+  /// Character references resolved. A carriage return is left to the general parser, which knows XML's rule for it.
+  func text(_ range: Range<Int>) throws(Unknown) -> String {
+    var isPlain = true
+    for index in range {
+      if bytes[index] == UInt8(ascii: "&") { isPlain = false }
+      if bytes[index] == 0x0D || bytes[index] == 0 { throw Unknown() }
+    }
+    let resolved = isPlain ? [] : try resolvingReferences(range)
+    let text = isPlain ? textIfUTF8(bytes, in: range) : textIfUTF8(resolved, in: resolved.indices)
+    guard let text else { throw Unknown() }
+    return text
+  }
+
+  func resolvingReferences(_ range: Range<Int>) throws(Unknown) -> [UInt8] {
+    var resolved: [UInt8] = []
+    var index = range.lowerBound
+    while index < range.upperBound {
+      guard bytes[index] == UInt8(ascii: "&") else {
+        resolved.append(bytes[index])
+        index += 1
+        continue
+      }
+      guard let (scalar, end) = reference(at: index, before: range.upperBound) else { throw Unknown() }
+      resolved.append(contentsOf: String(Character(scalar)).utf8)
+      index = end
+    }
+    return resolved
+  }
+
+  private static let named: [(name: String, scalar: Unicode.Scalar)] = [
+    ("&quot;", "\""), ("&amp;", "&"), ("&lt;", "<"), ("&gt;", ">"), ("&apos;", "'"),
+  ]
+
+  /// The reference that begins here, and where it ends.
+  private func reference(at start: Int, before limit: Int) -> (scalar: Unicode.Scalar, end: Int)? {
+    for (name, scalar) in Self.named {
+      let end = start + name.utf8.count
+      if end <= limit, isEqual(start..<end, name) { return (scalar, end) }
+    }
+    guard let (scalar, end) = ForbiddenCharacters.reference(in: bytes[start..<limit]), let scalar else {
+      return nil
+    }
+    return (scalar, end)
+  }
+}
