@@ -29,7 +29,11 @@ extension MultipartUpload {
     return Opened(uploadID: try await store.send(create).uploadID, isChecked: isChecked)
   }
 
+  /// - Throws: `CancellationError`. Whatever else happens to the list of parts costs resuming and no more.
   private func resume() async throws -> Opened? {
+    // An upload whose parts cannot be listed now stays known: it is to be swept, and the next attempt may resume it.
+    var unlisted: [PendingUploads.Entry] = []
+    defer { for left in unlisted { uploader.pending.add(left, for: key) } }
     while let left = uploader.pending.takeNewest(for: key) {
       do {
         // Nil: another tool began it with checksums that we do not compute, so we could not complete it.
@@ -37,10 +41,13 @@ extension MultipartUpload {
         return Opened(
           uploadID: left.uploadID, existing: parts, isResumed: true,
           begun: left.initiated == .max ? nil : skew.map { left.initiated - $0 }, isChecked: checksums.isSent)
-      } catch let error as S3Error where error.isNotFound || S3ErrorTriage.isNotOffered(error) {
+      } catch let error as S3Error where error.code == "NoSuchUpload" {
         continue
+      } catch let error as S3Error {
+        uploader.pending.tell(error)
+        unlisted.append(left)
       } catch {
-        uploader.pending.add(left, for: key)
+        unlisted.append(left)
         throw error
       }
     }

@@ -27,7 +27,17 @@ package final class PendingUploads: Sendable {
   private let entries = Mutex<[RelativePath: [Entry]]>([:])
   private let onCancel = Mutex(UnfinishedUploads.abort)
 
-  package init() {}
+  private let isFailureTold = Atomic<Bool>(false)
+  private let onFirstFailure: @Sendable (S3Error) -> Void
+
+  /// - Parameter onFirstFailure: told of the first upload whose parts could not be listed, so that a new one was begun.
+  package init(onFirstFailure: @escaping @Sendable (S3Error) -> Void = { _ in }) {
+    self.onFirstFailure = onFirstFailure
+  }
+
+  func tell(_ failure: S3Error) {
+    if !isFailureTold.exchange(true, ordering: .relaxed) { onFirstFailure(failure) }
+  }
 
   /// What happens to an upload whose task is cancelled.
   package var whenCancelled: UnfinishedUploads {
@@ -35,16 +45,17 @@ package final class PendingUploads: Sendable {
     set { onCancel.withLock { $0 = newValue } }
   }
 
-  /// Asks S3 for all unfinished uploads under `prefix`.
+  /// Asks S3 for all unfinished uploads under `prefix`. When a page cannot be had, those before it are known.
   package func load(from store: any ObjectStore, prefix: String) async throws {
     var marker: ListMultipartUploads.Marker?
+    var trail = PageTrail()
     while true {
       let page = try await store.send(ListMultipartUploads(prefix: prefix, after: marker))
       for upload in page.uploads {
         add(Entry(uploadID: upload.uploadID, initiated: upload.initiated ?? 0), for: upload.key)
       }
-      // A server that repeats its marker would be listed for ever.
-      guard let next = page.next, next != marker else { return }
+      // A server that leads in a circle would be listed for ever. All that it has to say is known by then.
+      guard let next = page.next, !trail.hasCome(to: next.text) else { return }
       marker = next
     }
   }

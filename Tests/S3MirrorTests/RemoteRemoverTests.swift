@@ -1,4 +1,5 @@
 import Glibc
+import HTTPTransport
 import LocalTree
 import Logging
 import MirrorModel
@@ -23,11 +24,12 @@ import Testing
   private let ledger = PublishedLedger()
 
   private func remover(
-    bound: DeleteBound = .standard, condition: Options.DeleteCondition = .none
+    bound: DeleteBound = .standard, condition: Options.DeleteCondition = .none,
+    through other: (any ObjectStore)? = nil
   ) throws -> RemoteRemover {
     RemoteRemover(
       name: "up", root: try TreeRoot(path: FilePath(directory["root"])), mapping: .tree(prefix: "p/"),
-      store: store, bound: bound,
+      store: other ?? store, bound: bound,
       journal: Journal(log: nil, logger: Logger(label: "test"), observer: nil, bucket: "bucket"),
       ledger: ledger, condition: condition)
   }
@@ -161,6 +163,44 @@ import Testing
     #expect(await store.keys.isEmpty)
   }
 
+  @Test(arguments: [(501, "NotImplemented"), (405, "MethodNotAllowed"), (400, "InvalidRequest")])
+  func `a server that takes no DeleteObjects is sent single deletes, and asked once`(
+    status: Int, code: String
+  ) async throws {
+    let names = (0..<25).map { RelativePath("\($0)") }
+    await place(names)
+    await store.inject { call, _ in
+      call.operation == DeleteObjects.name ? call.refusal(status: status, code: code) : nil
+    }
+    let remover = try remover(bound: .unlimited)
+    let first = await remover.remove(Array(names[..<15]), of: 25)
+    let second = await remover.remove(Array(names[15...]), of: 10)
+    #expect(first.deleted.count == 15)
+    #expect(second.deleted.count == 10)
+    #expect(first.failed.isEmpty && second.failed.isEmpty)
+    #expect(await store.count(of: DeleteObjects.name) == 1)
+    #expect(await store.count(of: DeleteObject.name) == 25)
+    #expect(await store.keys.isEmpty)
+  }
+
+  @Test func `a refusal of the caller is no refusal of DeleteObjects`() async throws {
+    await place(["a"])
+    await store.inject { call, _ in call.refusal(status: 403, code: "AccessDenied") }
+    let outcome = try await remover().remove(["a"], of: 1)
+    #expect(outcome.failed.keys.sorted() == ["a"])
+    #expect(await store.count(of: DeleteObject.name) == 0)
+  }
+
+  @Test func `a key that the answer does not confirm goes by itself`() async throws {
+    await place(["a", "b"])
+    let silent = SilentDeletes(store)
+    let remover = try remover(through: silent)
+    let outcome = await remover.remove(["a", "b"], of: 2)
+    #expect(outcome.deleted.sorted() == ["a", "b"])
+    #expect(await store.count(of: DeleteObject.name) == 2)
+    #expect(await store.keys.isEmpty)
+  }
+
   @Test func `a failed batch is a failure of each of its paths`() async throws {
     await place(["a", "b"])
     await store.inject { call, _ in
@@ -261,10 +301,26 @@ import Testing
   }
 
   @Test func `a directory marker goes when its directory is gone`() async throws {
-    await place(["gone/", "here/"])
+    for name in ["p/gone/", "p/here/"] { await store.place(name, []) }
     try directory.makeDirectory("root/here")
     let outcome = try await remover().remove(["gone/", "here/"], of: 2)
     #expect(outcome.deleted == ["gone/"])
     #expect(outcome.withheld.isEmpty)
+    #expect(await store.keys == ["p/here/"])
+  }
+}
+
+/// Answers DeleteObjects with a document that names no key, and deletes none.
+private struct SilentDeletes: ObjectStore {
+  private let base: any ObjectStore
+
+  init(_ base: any ObjectStore) { self.base = base }
+
+  var bucket: String { base.bucket }
+
+  func send<Operation: S3Operation>(_ operation: Operation) async throws -> Operation.Output {
+    guard operation is DeleteObjects else { return try await base.send(operation) }
+    let http = HTTPResponse(status: 200, body: Array("<DeleteResult/>".utf8))
+    return try operation.output(from: S3Response(bucket: bucket, key: nil, http: http))
   }
 }

@@ -56,14 +56,26 @@ import Transfers
     #expect(store.unhashed.withLock { $0 } == 0)
   }
 
-  @Test func `whoever may not list parts sends them all`() async throws {
+  @Test(arguments: [
+    (403, "AccessDenied"), (404, "NotFound"), (400, "InvalidRequest"), (500, "InternalError"),
+    (200, "MalformedAnswer"), (0, "Interrupted"),
+  ])
+  func `where parts cannot be listed all are sent, it is said once, and the upload stays known`(
+    status: Int, code: String
+  ) async throws {
     let fixture = try fixture()
-    let left = try await fixture.store.send(CreateMultipartUpload(key: "a")).uploadID
-    fixture.pending.add(.init(uploadID: left, initiated: 1), for: "a")
-    await fail(fixture.store, "ListParts", ordinals: 1...99, status: 403, code: "AccessDenied")
-    let receipt = try await fixture.upload("a")
+    let told = Mutex<[String]>([])
+    let pending = PendingUploads(onFirstFailure: { error in told.withLock { $0.append(error.code) } })
+    for number in 1...2 {
+      let left = try await fixture.store.send(CreateMultipartUpload(key: "a")).uploadID
+      pending.add(.init(uploadID: left, initiated: Int64(number)), for: "a")
+    }
+    await fail(fixture.store, "ListParts", ordinals: 1...99, status: status, code: code)
+    let receipt = try await fixture.upload("a", pending: pending)
     #expect(receipt.partsReused == 0)
     #expect(await fixture.store.bytes("a") == Self.bytes)
+    #expect(told.withLock { $0 } == [code])
+    #expect(pending.all.count == 2)
   }
 
   @Test func `a completion that found no upload and no such object begins anew`() async throws {

@@ -30,6 +30,7 @@ struct RemoteRemover: Sendable {
   var bound: DeleteBound
   let journal: Journal
   let ledger: PublishedLedger
+  var deletes = DeleteSupport()
   var condition = Options.DeleteCondition.none
   /// Markers go before what they name, so that no reader follows one to a file that is gone.
   var commitOrder: CommitOrder?
@@ -176,8 +177,8 @@ struct RemoteRemover: Sendable {
     let (plain, odd) = targets.filter { absent.contains($0.path) }.partitioned {
       DeleteObjects.canCarry($0.key)
     }
-    if !plain.isEmpty { await removeTogether(plain, noting: &outcome) }
-    for target in odd { await removeAlone(target, noting: &outcome) }
+    let left = await removeTogether(plain, noting: &outcome)
+    await removeAlone(odd + left, noting: &outcome)
   }
 
   /// One object on its way out.
@@ -198,21 +199,21 @@ struct RemoteRemover: Sendable {
     }
     let (ready, unknown) = known.partitioned { $0.etag != nil }
     let answers = await concurrentEach(unknown, width: Self.headsInFlight) { [store] target in
-      (target, await Self.etag(of: target.key, in: store))
+      (target, await Self.head(of: target.key, in: store))
     }
     var targets = ready
     for (target, answer) in answers {
       switch answer {
-      case .success(let etag): targets.append(Target(path: target.path, key: target.key, etag: etag))
+      case .success(let head): targets.append(Target(path: target.path, key: target.key, etag: head.etag))
       case .failure(let error): note(error, on: target, in: &outcome)
       }
     }
     return targets
   }
 
-  private static func etag(of key: String, in store: any ObjectStore) async -> Result<String, any Error> {
+  private static func head(of key: String, in store: any ObjectStore) async -> Result<ObjectHead, any Error> {
     do {
-      return .success(try await store.send(HeadObject(key: key)).etag)
+      return .success(try await store.send(HeadObject(key: key)))
     } catch {
       return .failure(error)
     }
@@ -221,7 +222,12 @@ struct RemoteRemover: Sendable {
   /// For files that an earlier run published and whose directory was not listed.
   private static let headsInFlight = 10
 
-  private func removeTogether(_ targets: [Target], noting outcome: inout Outcome) async {
+  /// - Returns: what must go by single DELETE: all of it where the server takes no DeleteObjects, and each key of which its answer says
+  ///   nothing or something that is worth another try.
+  private func removeTogether(_ targets: [Target], noting outcome: inout Outcome) async -> [Target] {
+    guard !targets.isEmpty else { return [] }
+    guard deletes.takesMany else { return targets }
+    var left: [Target] = []
     do {
       let answer = try await store.send(
         DeleteObjects(targets.map { .init(key: $0.key, ifMatch: $0.etag) }))
@@ -229,23 +235,46 @@ struct RemoteRemover: Sendable {
         answer.failures.map { (RelativePath($0.key ?? ""), $0) }, uniquingKeysWith: { $1 })
       for target in targets {
         if let error = errors[RelativePath(target.key)] {
-          note(error, on: target, in: &outcome)
+          if error.isRetryable { left.append(target) } else { note(error, on: target, in: &outcome) }
         } else {
           noteDeleted(target, in: &outcome)
         }
       }
+    } catch let error as S3Error where S3ErrorTriage.refusesOperation(error) {
+      deletes.noteRefusal()
+      return targets
     } catch {
       for target in targets { note(error, on: target, in: &outcome) }
     }
+    return left
   }
 
-  /// Keys with characters that XML 1.0 cannot carry go by single DELETE.
-  private func removeAlone(_ target: Target, noting outcome: inout Outcome) async {
+  /// By single DELETE: keys with characters that XML 1.0 cannot carry, and what could not go with others.
+  ///
+  /// A few at a time, each few looked at just before: a file that came back in the meantime keeps its object.
+  private func removeAlone(_ targets: [Target], noting outcome: inout Outcome) async {
+    for start in stride(from: 0, to: targets.count, by: Self.headsInFlight) {
+      let few = targets[start..<min(start + Self.headsInFlight, targets.count)]
+      let absent = Set(stillAbsent(few.map(\.path), noting: &outcome))
+      let ready = few.filter { absent.contains($0.path) }
+      let answers = await concurrentEach(ready, width: Self.headsInFlight) { [store] target in
+        (target, await Self.delete(target, in: store))
+      }
+      for (target, answer) in answers {
+        switch answer {
+        case .success: noteDeleted(target, in: &outcome)
+        case .failure(let error): note(error, on: target, in: &outcome)
+        }
+      }
+    }
+  }
+
+  private static func delete(_ target: Target, in store: any ObjectStore) async -> Result<Void, any Error> {
     do {
       _ = try await store.send(DeleteObject(key: target.key, ifMatch: target.etag))
-      noteDeleted(target, in: &outcome)
+      return .success(())
     } catch {
-      note(error, on: target, in: &outcome)
+      return .failure(error)
     }
   }
 

@@ -69,6 +69,7 @@ final class UploadLane: Sendable {
   let uploader: Uploader
   let journal: Journal
   let ledger: PublishedLedger
+  private let deleteSupport = DeleteSupport()
   let links: LinkedNames
   /// Nil where no link is followed.
   let followed: FollowedLinks?
@@ -97,7 +98,12 @@ final class UploadLane: Sendable {
     self.store = store
     self.requests = requests
     uploader = Uploader(
-      store: store, resources: resources, settings: uploadSettings, pending: PendingUploads(),
+      store: store, resources: resources, settings: uploadSettings,
+      pending: PendingUploads(onFirstFailure: { [name = settings.name] error in
+        journal.notice(
+          "\(name): the parts of an unfinished multipart upload cannot be listed, so it is not resumed and its file is sent anew "
+            + "(s3:ListMultipartUploadParts): \(error)")
+      }),
       wallClock: wallClock)
     state = Mutex(State(report: .init(name: settings.name)))
     notices = ConditionNotices(name: settings.name, journal: journal)
@@ -160,15 +166,14 @@ final class UploadLane: Sendable {
 
   /// Learns which multipart uploads were left unfinished, to resume them, and aborts those that are stale.
   ///
-  /// - Throws: what ends a run before it begins. Who may not list uploads publishes without resuming.
+  /// - Throws: `CancellationError`. Where uploads cannot be listed, whatever the cause, files are published without resuming.
   func takeStock() async throws {
     do {
       try await uploader.pending.load(from: store, prefix: settings.mapping.listingPrefix)
-    } catch let error as S3Error where S3ErrorTriage.isNotOffered(error) {
+    } catch let error as S3Error {
       journal.notice(
-        "\(settings.name): unfinished multipart uploads cannot be listed, so none is resumed or swept "
+        "\(settings.name): unfinished multipart uploads cannot be listed, so those that are not known are neither resumed nor swept "
           + "(s3:ListBucketMultipartUploads): \(error)")
-      return
     }
     await sweepStaleUploads()
   }
@@ -251,7 +256,7 @@ final class UploadLane: Sendable {
   var remover: RemoteRemover {
     RemoteRemover(
       name: settings.name, root: root, mapping: settings.mapping, store: store, bound: settings.bound,
-      journal: journal, ledger: ledger, condition: settings.deleteCondition,
+      journal: journal, ledger: ledger, deletes: deleteSupport, condition: settings.deleteCondition,
       commitOrder: settings.commitOrder, hiddenPlaces: place.hiddenPlaces)
   }
 
