@@ -39,11 +39,21 @@ package final class FairSemaphore: Sendable {
     }
   }
 
+  /// What becomes of a permit while its holder waits before it tries again.
+  package enum Pauses: Sendable {
+    /// The resource is in use all the while: memory that is filled.
+    case holding
+    /// Others may have it: a slot for requests, when none is sent.
+    case yielding
+  }
+
   package let capacity: Int64
+  private let pauses: Pauses
   private let state: Mutex<State>
 
-  package init(capacity: Int64) {
+  package init(capacity: Int64, pauses: Pauses = .holding) {
     self.capacity = max(1, capacity)
+    self.pauses = pauses
     state = Mutex(State(limit: ConcurrencyLimit(maximum: max(1, capacity))))
   }
 
@@ -65,8 +75,47 @@ package final class FairSemaphore: Sendable {
     let taken = min(max(amount, 0), capacity)
     try Task.checkCancellation()
     if !state.withLock({ $0.take(taken) }) { try await acquire(taken) }
-    defer { change { $0.held -= taken } }
-    return try await body()
+    let permit = Permit(of: self, amount: taken)
+    defer { permit.giveBack() }
+    if pauses == .holding { return try await body() }
+    return try await Permit.$current.withValue(permit) { try await body() }
+  }
+
+  /// What a task holds.
+  private final class Permit: Sendable {
+    /// The permit of the innermost `withPermit` around the task, of a semaphore that yields.
+    @TaskLocal static var current: Permit?
+
+    private let semaphore: FairSemaphore
+    private let amount: Int64
+    private let isHeld = Atomic<Bool>(true)
+
+    init(of semaphore: FairSemaphore, amount: Int64) {
+      self.semaphore = semaphore
+      self.amount = amount
+    }
+
+    /// - Returns: whether there was something to give back: of tasks that pause under one permit the first one gives it back.
+    @discardableResult
+    func giveBack() -> Bool {
+      guard isHeld.exchange(false, ordering: .relaxed) else { return false }
+      semaphore.change { $0.held -= amount }
+      return true
+    }
+
+    func takeAgain() async throws {
+      if !semaphore.state.withLock({ $0.take(amount) }) { try await semaphore.acquire(amount) }
+      isHeld.store(true, ordering: .relaxed)
+    }
+  }
+
+  /// Runs a pause while the caller's permit is free for others, and takes it again afterwards, at the end of the queue.
+  ///
+  /// - Throws: what `pause` throws; `CancellationError` when cancelled while waiting for the permit.
+  package static func yieldingPermit(_ pause: () async throws -> Void) async throws {
+    guard let permit = Permit.current, permit.giveBack() else { return try await pause() }
+    try await pause()
+    try await permit.takeAgain()
   }
 
   // MARK: Pressure

@@ -27,7 +27,7 @@ package struct TransferResources: Sendable {
     readers = try WorkerThreads(count: min(max(workers, 1), 2), name: "s3m-read", priority: priority)
     writers = try WorkerThreads(
       count: min(max(workers, 1), 8), name: "s3m-write", priority: priority, start: .atFirstCall)
-    slots = FairSemaphore(capacity: Int64(max(workers, 1)))
+    slots = FairSemaphore(capacity: Int64(max(workers, 1)), pauses: .yielding)
     budget = FairSemaphore(capacity: budgetBytes)
   }
 

@@ -1,4 +1,5 @@
 import Foundation
+import HTTPTransport
 import MirrorModel
 import S3Client
 import TestSupport
@@ -90,6 +91,72 @@ import Testing
     #expect(slots.limit == 8)
   }
 
+  @Test func `a request that waits to be sent again holds no slot`() async throws {
+    let fake = FakeObjectStore()
+    let resources = try TransferResources(workers: 2)
+    defer { resources.stop() }
+    await fake.inject { call, moment in
+      guard moment == .beforeEffect, call.ordinal <= 4, call.operation == PutObject.name else { return nil }
+      var error = refusal(PutObject.name, code: "SlowDown", status: 503)
+      error.isRetryable = true
+      return error
+    }
+    // All four have been refused, and pause at one time, though there are two slots.
+    let (allPause, release) = (Meeting(of: 4), Latch())
+    let store = RetryingStore(
+      fake,
+      pause: { _ in
+        try await FairSemaphore.yieldingPermit {
+          await allPause.join()
+          #expect(resources.slots.available == 2)
+          await release.wait()
+        }
+      })
+    try await withThrowingTaskGroup(of: Void.self) { group in
+      for number in 0..<4 {
+        group.addTask {
+          let put = PutObject(key: "\(number)", body: BytesBody([1]))
+          _ = try await resources.send(put, through: store)
+        }
+      }
+      await allPause.join()
+      // One that comes now is served while they pause.
+      _ = try await resources.send(HeadBucket(), through: store)
+      #expect(resources.slots.available == 2)
+      await release.open()
+      try await group.waitForAll()
+    }
+    #expect(await fake.keys == ["0", "1", "2", "3"])
+    #expect(resources.slots.available == 2)
+    #expect(await fake.maxInFlight <= 2)
+  }
+
+  @Test func `a transfer that is cancelled while it pauses gives its slot back once`() async throws {
+    let slots = FairSemaphore(capacity: 2, pauses: .yielding)
+    let pausing = Latch()
+    let transfer = Task {
+      try await slots.withPermit {
+        try await FairSemaphore.yieldingPermit {
+          await pausing.open()
+          try await Task.sleep(for: .seconds(3_600))
+        }
+      }
+    }
+    await pausing.wait()
+    transfer.cancel()
+    await #expect(throws: CancellationError.self) { try await transfer.value }
+    #expect(slots.available == 2)
+  }
+
+  @Test func `memory that is filled stays taken while its request pauses`() async throws {
+    let memory = FairSemaphore(capacity: 2)
+    try await memory.withPermit {
+      try await FairSemaphore.yieldingPermit { #expect(memory.available == 1) }
+      #expect(memory.available == 1)
+    }
+    #expect(memory.available == 2)
+  }
+
   @Test func `other errors are no pressure`() async {
     let fake = FakeObjectStore()
     let slots = FairSemaphore(capacity: 8)
@@ -153,6 +220,13 @@ import Testing
     #expect(sweep.aborted.isEmpty)
   }
 
+  @Test(.timeLimit(.minutes(1)))
+  func `markers that go round in a circle end the list, and what was listed is known`() async throws {
+    let pending = PendingUploads()
+    try await pending.load(from: CirclingUploads(), prefix: "")
+    #expect(Set(pending.all.map(\.key)) == ["0", "1"])
+  }
+
   @Test func `what cannot be aborted is told and stays`() async throws {
     let store = FakeObjectStore()
     _ = try await begin(store, "old", daysAgo: 8)
@@ -161,5 +235,25 @@ import Testing
     #expect(sweep.aborted.isEmpty)
     #expect(sweep.failures.map(\.key) == ["old"])
     #expect(pending.all.count == 1)
+  }
+}
+
+/// Leads from one of two pages of uploads to the other for ever.
+private struct CirclingUploads: ObjectStore {
+  var bucket: String { "bucket" }
+
+  func send<Operation: S3Operation>(_ operation: Operation) async throws -> Operation.Output {
+    let list = operation as? ListMultipartUploads
+    let page = list?.after?.key == "0" ? 1 : 0
+    var document = RequestDocument(root: "ListMultipartUploadsResult")
+    document.element("IsTruncated", "true")
+    document.element("NextKeyMarker", "\(page)")
+    document.open("Upload")
+    document.element("Key", "\(page)")
+    document.element("UploadId", "u\(page)")
+    document.close("Upload")
+    document.close("ListMultipartUploadsResult")
+    let http = HTTPResponse(status: 200, body: document.bytes)
+    return try operation.output(from: S3Response(bucket: bucket, key: nil, http: http))
   }
 }

@@ -1,6 +1,7 @@
 import Credentials
 import Glibc
 import HTTPTransport
+import LoopThread
 import MirrorModel
 import S3Client
 import Synchronization
@@ -133,6 +134,10 @@ final class Connections: BucketSource {
         RetryingStore(
           PressureSensingStore(service, slots: slots, clock: RateLimit.monotonicClock), policy: policy,
           budget: budget,
+          // A request that waits to be sent again is none under way: its slot goes to one that is.
+          pause: { delay in
+            try await FairSemaphore.yieldingPermit { try await TaskThreads.pause(for: delay) }
+          },
           onRetry: { logger.info("\($0.error), sent again in \($0.delaySeconds) s") })
       }, identity: "\(endpoint.identity)/\(name)")
   }
