@@ -69,8 +69,9 @@ package struct Comparison: Sendable {
     case .checksum: return .suspect
     case .standard:
       if Self.isPulled(local, from: remote) { return .same }
-      let latestChange = max(local.modified, local.changed) + serverSkew
-      return latestChange > remote.lastModified - suspicionWindow ? .suspect : .same
+      // Stamps and dates are anybody's: files of the year 2446 are on disks, and servers date as they like.
+      let latestChange = max(local.modified, local.changed).addingSaturated(serverSkew)
+      return latestChange > remote.lastModified.subtractingSaturated(suspicionWindow) ? .suspect : .same
     }
   }
 
@@ -92,7 +93,8 @@ package struct Comparison: Sendable {
   /// Whether the local file changed after the object was published; in doubt it did, so that nothing unpublished is
   /// ever written over.
   package func isLater(_ local: FileStamp, than remote: RemoteObject) -> Bool {
-    max(local.modified, local.changed) + serverSkew > remote.lastModified - Self.clockUncertainty
+    max(local.modified, local.changed).addingSaturated(serverSkew)
+      > remote.lastModified.subtractingSaturated(Self.clockUncertainty)
   }
 
   /// Whether the file's mtime is exactly the one our download set. Filesystems with coarser stamps keep whole seconds.

@@ -35,7 +35,7 @@ package struct FileStamp: Sendable, Hashable {
   /// Stamps move in steps of the kernel's tick (up to 10 ms at HZ=100), so that two writes within one step leave one
   /// stamp. A stamp is trusted only when it is older than two such steps.
   package func timeUntilTrusted(at wallClock: Int64) -> Duration {
-    let age = wallClock - max(modified, changed)
+    let age = wallClock.subtractingSaturated(max(modified, changed))
     let steps: Int64 = 20_000_000
     return (0..<steps).contains(age) ? .nanoseconds(steps - age) : .zero
   }

@@ -1,3 +1,5 @@
+import MirrorModel
+
 /// What a set of records adds up to: counts and bytes by operation and outcome.
 package struct TransferSummary: Sendable, Hashable {
   package struct Row: Sendable, Hashable {
@@ -5,6 +7,8 @@ package struct TransferSummary: Sendable, Hashable {
     package var bytes: Int64 = 0
     /// The transfers' own times added up; those that ran side by side count each.
     package var seconds = 0.0
+    /// Rounded, for a table.
+    package var wholeSeconds: Int64 { Int64(saturating: seconds) }
     /// Requests beyond each transfer's first.
     package var retries = 0
     package var parts = 0
@@ -81,13 +85,5 @@ extension TransferSummary.Row {
     retries = retries.addingSaturated(max(1, record.attempts ?? 1) - 1)
     parts = parts.addingSaturated(max(0, record.parts ?? 0))
     partsReused = partsReused.addingSaturated(max(0, record.partsReused ?? 0))
-  }
-}
-
-extension FixedWidthInteger {
-  /// The sum, held at the largest value: a damaged line must not trap the reader.
-  fileprivate func addingSaturated(_ other: Self) -> Self {
-    let sum = addingReportingOverflow(other)
-    return sum.overflow ? .max : sum.partialValue
   }
 }

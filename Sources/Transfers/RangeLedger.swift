@@ -18,10 +18,10 @@ struct RangeLedger: Sendable, Hashable {
   init(object: RemoteObject, rangeBytes: Int64) {
     etag = object.etag
     byteCount = object.byteCount
-    self.rangeBytes = max(rangeBytes, (object.byteCount + Self.maximumRanges - 1) / Self.maximumRanges)
+    self.rangeBytes = max(rangeBytes, object.byteCount.pieces(of: Self.maximumRanges))
   }
 
-  var rangeCount: Int { Int((byteCount + rangeBytes - 1) / rangeBytes) }
+  var rangeCount: Int { Int(byteCount.pieces(of: rangeBytes)) }
 
   func extent(of index: Int) -> (offset: Int64, byteCount: Int64) {
     let offset = Int64(index) * rangeBytes

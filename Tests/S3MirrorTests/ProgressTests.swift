@@ -26,6 +26,24 @@ import Testing
       Progress.text(now, since: now, seconds: 2).hasSuffix("160.0 MB sent, 1.5 kB fetched, 3 in flight"))
   }
 
+  @Test func `sizes that no object has add up to the largest number and end nothing`() {
+    var now = TransferMeter.Reading()
+    (now.sentBytes, now.fetchedBytes) = (.max, .max)
+    #expect(Progress.text(now, since: TransferMeter.Reading(), seconds: 1e-9).contains("/s"))
+    let meter = TransferMeter()
+    for _ in 0..<2 {
+      meter.began()
+      meter.ended(sent: .max, fetched: .max)
+    }
+    #expect(meter.reading.sentBytes == .max)
+    var plan = PlanSummary()
+    for _ in 0..<3 {
+      plan.note(PlannedAction(name: "n", kind: .download, path: "p", bytes: .max, reason: "new"))
+    }
+    #expect(plan.transferBytes == .max)
+    #expect(plan.count(of: .download) == 3)
+  }
+
   @Test func `payloads are counted both ways, and failed ones are not`() async throws {
     let fake = FakeObjectStore()
     let meter = TransferMeter()

@@ -55,5 +55,13 @@ import Testing
     #expect(summary.total.bytes == .max)
     #expect(summary.total.retries == .max)
     #expect(summary.total.parts == 0)
+    // What a table prints.
+    #expect(summary.total.wholeSeconds > 1_000_000_000)
+    let endless = TransferSummary([
+      Self.record(.upload, .done, at: 0, seconds: .greatestFiniteMagnitude),
+      Self.record(.upload, .done, at: 0, seconds: .greatestFiniteMagnitude),
+    ])
+    #expect(endless.total.seconds == .infinity)
+    #expect(endless.total.wholeSeconds == .max)
   }
 }

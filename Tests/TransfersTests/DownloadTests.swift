@@ -6,7 +6,26 @@ import MirrorModel
 import S3Client
 import TestSupport
 import Testing
-import Transfers
+
+@testable import Transfers
+
+@Suite struct WildSizeTests {
+  @Test(arguments: [Int64.max, Int64.max - 1, Int64(1) << 62])
+  func `an object of a size that no disk holds fails alone`(byteCount: Int64) async throws {
+    let fixture = try TransferFixture()
+    let downloader = Downloader(store: fixture.store, resources: fixture.resources)
+    await fixture.store.place("a", [1])
+    let object = RemoteObject(byteCount: byteCount, etag: "", lastModified: 0)
+    await #expect(throws: (any Error).self) {
+      _ = try await downloader.download("a", object: object, to: "a", of: fixture.root)
+    }
+    #expect(try !fixture.names.contains("a"))
+    let ledger = RangeLedger(object: object, rangeBytes: 1 << 20)
+    #expect(ledger.rangeCount <= 10_000)
+    let (offset, last) = ledger.extent(of: ledger.rangeCount - 1)
+    #expect(offset.addingReportingOverflow(last) == (byteCount, false))
+  }
+}
 
 @Suite struct DownloadTests {
   private static let rangeBytes: Int64 = 1 << 20

@@ -1,3 +1,5 @@
+import MirrorModel
+
 /// One thing that a transfer would do, or would not, and why.
 public struct PlannedAction: Sendable, Hashable {
   public enum Kind: String, Sendable, Hashable, CaseIterable {
@@ -43,7 +45,9 @@ public struct PlanSummary: Sendable, Hashable {
 
   mutating func note(_ action: PlannedAction) {
     counts[action.kind, default: 0] += 1
-    if action.kind == .upload || action.kind == .download { transferBytes += action.bytes ?? 0 }
+    if action.kind == .upload || action.kind == .download {
+      transferBytes = transferBytes.addingSaturated(action.bytes ?? 0)
+    }
   }
 
   public func count(of kind: PlannedAction.Kind) -> Int { counts[kind, default: 0] }

@@ -12,12 +12,13 @@ extension UploadLane {
     for path in backlog.paths {
       // A path that cannot be looked at now waits all the same, with a size nobody knows.
       if case .success(let entry?) = Result(catching: { try root.look(at: path) }) {
-        waitingBytes += entry.stamp.size
+        waitingBytes = waitingBytes.addingSaturated(entry.stamp.size)
       }
     }
     return UploadStatus(
       name: settings.name, waitingFiles: backlog.paths.count, waitingBytes: waitingBytes,
-      inFlightFiles: doing.inFlight.count, inFlightBytes: doing.inFlight.values.reduce(0, +),
+      inFlightFiles: doing.inFlight.count,
+      inFlightBytes: doing.inFlight.values.reduce(0) { $0.addingSaturated($1) },
       publishedFiles: doing.publishedFiles, publishedBytes: doing.publishedBytes,
       failures: doing.failures.sorted { $0.key < $1.key }.map {
         .init(path: $0.key.string, reason: $0.value)

@@ -67,8 +67,9 @@ final class Progress: Sendable {
     var parts = ["\(reading.files) \(reading.files == 1 ? "file" : "files")"]
     if reading.sentBytes > 0 { parts.append("\(ByteCount(reading.sentBytes)) sent") }
     if reading.fetchedBytes > 0 { parts.append("\(ByteCount(reading.fetchedBytes)) fetched") }
-    let moved = reading.sentBytes - first.sentBytes + reading.fetchedBytes - first.fetchedBytes
-    if moved > 0, seconds > 0 { parts.append("\(ByteCount(Int64(Double(moved) / seconds)))/s") }
+    let moved = (reading.sentBytes - first.sentBytes).addingSaturated(
+      reading.fetchedBytes - first.fetchedBytes)
+    if moved > 0, seconds > 0 { parts.append("\(ByteCount(Int64(saturating: Double(moved) / seconds)))/s") }
     if reading.inFlight > 0 { parts.append("\(reading.inFlight) in flight") }
     return "s3mirror: " + parts.joined(separator: ", ")
   }

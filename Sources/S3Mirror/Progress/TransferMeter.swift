@@ -23,7 +23,7 @@ final class TransferMeter: Sendable {
     state.withLock { $0.files += 1 }
   }
 
-  fileprivate func began() {
+  func began() {
     let isFirst = state.withLock { state in
       state.inFlight += 1
       return state.inFlight == 1
@@ -31,11 +31,11 @@ final class TransferMeter: Sendable {
     if isFirst { bell.ring() }
   }
 
-  fileprivate func ended(sent: Int64, fetched: Int64) {
+  func ended(sent: Int64, fetched: Int64) {
     state.withLock { state in
       state.inFlight -= 1
-      state.sentBytes += sent
-      state.fetchedBytes += fetched
+      state.sentBytes = state.sentBytes.addingSaturated(sent)
+      state.fetchedBytes = state.fetchedBytes.addingSaturated(fetched)
     }
   }
 }

@@ -70,7 +70,7 @@ struct LogCommand: AsyncParsableCommand {
         [
           Self.pad(kind.operation.rawValue, 12), Self.pad(kind.outcome.rawValue, 10),
           Self.right(row.count, 8), Self.right(row.bytes, 14), Self.right(row.retries, 10),
-          Self.right(Int64(row.seconds.rounded()), 8),
+          Self.right(row.wholeSeconds, 8),
         ].joined(separator: " "))
     }
     if let rate = summary.megabytesPerSecond { Console.data("\((rate * 10).rounded() / 10) MB/s over all") }
