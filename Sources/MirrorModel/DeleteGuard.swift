@@ -58,6 +58,8 @@ package enum WithheldReason: Sendable, Hashable {
   case alias(of: RelativePath)
   /// The object is no longer the one that was published here or listed: somebody else wrote it.
   case replaced
+  /// The object of a directory's key has content: no directory marker, and not written here.
+  case markerWithContent
   /// Uploads come before deletes, and some failed: an object may be the last copy of what was renamed.
   case uploadsFailed
   /// Nothing failed, but some files could not be published whole; what was renamed or is named by an old marker stays.
@@ -77,6 +79,8 @@ extension WithheldReason: CustomStringConvertible {
       "at \(place) another filesystem is mounted than when its files were published, or none is: they are out of sight, not deleted; mount it again, or delete the objects yourself if they are to go"
     case .rewritten: "the local file was written since it was compared"
     case .replaced: "the object was written by somebody else since it was published or listed"
+    case .markerWithContent:
+      "the object has content, so it is no directory's marker, and another program wrote it; delete it by hand"
     case .uploadsFailed: "some uploads failed, and deletes come after them"
     case .uploadsWait:
       "some files are not published, for they are open or keep changing, and deletes come after them"

@@ -28,6 +28,8 @@ package struct UnsafeKey: Error, Sendable, Hashable, CustomStringConvertible {
     case nameTooLong(bytes: Int)
     /// PATH_MAX of limits.h: 4,096 bytes with the closing NUL.
     case pathTooLong(bytes: Int)
+    /// A key that ends in `/` is a directory here only when it has no bytes; a file cannot have such a name.
+    case directoryWithContent(bytes: Int64)
 
     package static let longestName = 255
     package static let longestPath = 4095
@@ -85,6 +87,8 @@ package struct UnsafeKey: Error, Sendable, Hashable, CustomStringConvertible {
       case .containsNUL: "it holds a NUL"
       case .nameTooLong(let bytes): "a name of \(bytes) bytes is longer than \(Reason.longestName)"
       case .pathTooLong(let bytes): "\(bytes) bytes are more than a path's \(Reason.longestPath)"
+      case .directoryWithContent(let bytes):
+        "it ends in a slash, as a directory's does, and has \(bytes) bytes of content"
       }
     return "key \"\(key)\" has no safe local path: \(cause); rename the object or leave it out with exclude"
   }

@@ -143,13 +143,16 @@ final class Workbench: Sendable {
 
   @Test func `a download's plan makes no directory and fetches nothing`() async throws {
     let bench = try Workbench()
-    for key in ["a/b", "c", "dir/", "x", "x/y"] { await bench.store.place(key, [1]) }
+    for key in ["a/b", "c", "e/", "x", "x/y"] { await bench.store.place(key, [1]) }
+    await bench.store.place("dir/", [])
     let local = bench.tree["not/yet"]
     let plan = try await bench.downloadPlan(bench.job(delete: true, local: local))
     #expect(
       plan == [
         "download new a/b", "download new c",
         "refuse x: S3 has both this object and objects below it; rename one of them", "download new x/y",
+        "refuse e/: the key is refused: key \"e/\" has no safe local path: it ends in a slash, as a directory's does, "
+          + "and has 1 bytes of content; rename the object or leave it out with exclude",
       ])
     #expect(try bench.tree.entries() == [])
     #expect(await bench.store.count(of: GetObject.name) == 0)

@@ -133,6 +133,30 @@ import Testing
     }
   }
 
+  @Test func `a key that ends in a slash and has content is refused by name, and the rest goes on`()
+    async throws
+  {
+    try await Stage.play { stage async throws in
+      for (key, text) in [("data/e/", "content"), ("data/e/below", "x"), ("data/", "root"), ("data/a", "x")] {
+        try await stage.put(key, text)
+      }
+      let error = await #expect(throws: MirrorError.self) { _ = try await download(stage, "data") }
+      #expect(error?.failures.map { String($0.path.dropFirst(stage.prefix.count)) } == ["data/", "data/e/"])
+      #expect(error?.failures.allSatisfy { $0.reason.contains("content") } == true)
+      #expect(files(stage, in: "data") == ["a", "e", "e/below"])
+    }
+  }
+
+  @Test func `a download with delete removes nothing while such a key is refused`() async throws {
+    try await Stage.play { stage async throws in
+      try await stage.put("data/e/", "content")
+      try await stage.put("data/a", "x")
+      try stage.directory.write("data/mine", "x")
+      _ = await #expect(throws: MirrorError.self) { _ = try await download(stage, "data", delete: true) }
+      #expect(stage.directory.exists("data/mine"))
+    }
+  }
+
   @Test func `a directory marker whose name is a file here is a failure, and the rest goes on`() async throws
   {
     try await Stage.play { stage async throws in

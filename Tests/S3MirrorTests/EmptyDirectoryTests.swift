@@ -129,6 +129,29 @@ import Testing
     }
   }
 
+  @Test(arguments: [Options.EmptyDirectories.skip, .marker])
+  func `an object of a directory's key that has content is neither deleted nor written over`(
+    markers: Options.EmptyDirectories
+  ) async throws {
+    try await Stage.play { stage async throws in
+      try stage.directory.write("out/file", "x")
+      try stage.directory.makeDirectory("out/here")
+      try stage.directory.makeDirectory("out/goes")
+      for name in ["absent/", "here/", "goes/"] { try await stage.put("out/" + name, "content") }
+      try await stage.mirror(
+        ["out": .upload(stage.url("out"), local: stage.local("out"), interval: nil, delete: true)],
+        {
+          $0.emptyDirectories = markers
+          $0.maxDelete = .unlimited
+        }
+      ) { mirror async throws in
+        try stage.directory.remove("out/goes")
+        try await mirror.flush()
+      }
+      for name in ["absent/", "here/", "goes/"] { #expect(try await stage.text("out/" + name) == "content") }
+    }
+  }
+
   @Test func `a file that takes the directory's name takes its marker's place`() async throws {
     try await play(
       prepare: { try $0.directory.makeDirectory("out/name") },

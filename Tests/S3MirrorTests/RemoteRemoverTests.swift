@@ -308,6 +308,15 @@ import Testing
     #expect(outcome.withheld.isEmpty)
     #expect(await store.keys == ["p/here/"])
   }
+
+  @Test func `what looks like a directory marker and has content stays`() async throws {
+    await place(["full/", "full/x"])
+    await store.place("p/empty/", [])
+    let outcome = try await remover().remove(["full/", "empty/", "none/"], of: 3)
+    #expect(outcome.deleted.sorted() == ["empty/", "none/"])
+    #expect(outcome.withheld == ["full/": .markerWithContent])
+    #expect(await store.keys == ["p/full/", "p/full/x"])
+  }
 }
 
 /// Answers DeleteObjects with a document that names no key, and deletes none.

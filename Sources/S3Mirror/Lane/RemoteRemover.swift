@@ -171,6 +171,7 @@ struct RemoteRemover: Sendable {
   private func remove(
     batch: [RelativePath], listed: [RelativePath: String], noting outcome: inout Outcome
   ) async {
+    let batch = await withoutForeignMarkers(batch, listed: listed, noting: &outcome)
     let targets = await targets(of: batch, listed: listed, noting: &outcome)
     // Immediately before the request: a file that came back in the meantime keeps its object.
     let absent = Set(stillAbsent(targets.map(\.path), noting: &outcome))
@@ -179,6 +180,33 @@ struct RemoteRemover: Sendable {
     }
     let left = await removeTogether(plain, noting: &outcome)
     await removeAlone(odd + left, noting: &outcome)
+  }
+
+  /// Leaves out what only looks like a directory's marker. Those that this run wrote or listed are known to be empty; the others, whose
+  /// directory was seen to go, are looked at: one with content is another program's.
+  private func withoutForeignMarkers(
+    _ paths: [RelativePath], listed: [RelativePath: String], noting outcome: inout Outcome
+  ) async -> [RelativePath] {
+    let (unknown, others) = paths.partitioned {
+      $0.hasTrailingSlash && ledger.etag(of: $0) == nil && listed[$0] == nil
+    }
+    guard !unknown.isEmpty else { return paths }
+    let answers = await concurrentEach(unknown, width: Self.headsInFlight) { [store, mapping] path in
+      (path, await Self.head(of: mapping.key(for: path), in: store))
+    }
+    var left = others
+    for (path, answer) in answers {
+      switch answer {
+      case .success(let head) where head.byteCount > 0: outcome.withheld[path] = .markerWithContent
+      case .success: left.append(path)
+      case .failure(let error as S3Error) where error.isMissingKey:
+        // There is nothing to delete.
+        outcome.deleted.append(path)
+      case .failure(let error):
+        note(error, on: Target(path: path, key: mapping.key(for: path)), in: &outcome)
+      }
+    }
+    return left
   }
 
   /// One object on its way out.

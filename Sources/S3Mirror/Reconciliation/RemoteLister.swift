@@ -76,6 +76,7 @@ struct RemoteLister: Sendable {
       for entry in page.entries { try runs.append(entry) }
       facts.serverSkew = facts.serverSkew ?? page.serverSkew
       facts.refused += page.refused
+      facts.foreignMarkers.formUnion(page.foreignMarkers)
       facts.unreadable += page.unreadable
       facts.unseen.formUnion(page.unseen)
       return true
@@ -104,10 +105,24 @@ struct RemoteLister: Sendable {
     for key in page.unreadable { page.unseen.insert(readableDirectory(of: key)) }
     page.entries.reserveCapacity(listed.content.objects.count)
     for object in listed.content.objects {
-      guard let path = mapping.path(forKey: object.key) else { continue }
+      guard let path = mapping.path(forKey: object.key) else {
+        // The prefix's own marker stands for the root, and has no path; with content it stands for nothing here.
+        if case .tree(let prefix) = mapping, object.byteCount > 0, object.key.utf8.elementsEqual(prefix.utf8)
+        {
+          page.refused.append(
+            UnsafeKey(key: object.key, reason: .directoryWithContent(bytes: object.byteCount)))
+        }
+        continue
+      }
       let isMarker = path.hasTrailingSlash
       let bare = isMarker ? path.withoutTrailingSlash : path
       if filter.excludes(bare, isMarker ? .directory : .file) { continue }
+      if isMarker, object.byteCount > 0 {
+        page.foreignMarkers.insert(path)
+        page.refused.append(
+          UnsafeKey(key: object.key, reason: .directoryWithContent(bytes: object.byteCount)))
+        continue
+      }
       if let reason = UnsafeKey.Reason(bare) {
         page.refused.append(UnsafeKey(key: object.key, reason: reason))
         continue

@@ -17,6 +17,8 @@ struct Survey: Sendable {
   private(set) var skippedLinks: [RelativePath] = []
   /// Keys without a safe place here. They are left alone.
   var refused: [UnsafeKey] = []
+  /// Of these the ones that end in a slash and have content, with the slash.
+  var foreignMarkers: Set<RelativePath> = []
   /// Keys that are not UTF-8. They are left alone.
   var unreadableKeys: [String] = []
   /// Directories of such keys: what the listing says of them is not trusted for deletes.

@@ -141,6 +141,8 @@ struct TreeMerge {
 
   private mutating func alone(_ entry: Local) -> Pairing? {
     guard let stamp = entry.stamp else { return nil }
+    // An empty directory whose key another program has given content: its marker would write over that.
+    if entry.path.hasTrailingSlash, survey.foreignMarkers.contains(entry.path) { return nil }
     if entry.path.string.utf8.contains(UInt8(ascii: "\\")) { survey.noteAlias(of: entry.path) }
     return .local(LocalEntry(path: entry.path, stamp: stamp))
   }
@@ -154,6 +156,7 @@ struct TreeMerge {
     isListingComplete = next.isLast
     if let skew = next.serverSkew { survey.serverSkew = skew }
     survey.refused += next.refused
+    survey.foreignMarkers.formUnion(next.foreignMarkers)
     survey.unreadableKeys += next.unreadable
     survey.unseenRemotely.formUnion(next.unseen)
   }
