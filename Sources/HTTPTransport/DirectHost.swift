@@ -46,6 +46,7 @@ enum DirectHost {
     var address = in_addr()
     // inet_aton(3), as resolvers read it: 127.1 is an address too.
     guard inet_aton(text, &address) != 0 else { return nil }
+    // SAFETY: the bytes are copied inside the call; an address in network order is its octets in order, here and below.
     return withUnsafeBytes(of: &address.s_addr) { Array($0) }
   }
 
