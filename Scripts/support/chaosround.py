@@ -114,7 +114,7 @@ class Round:
         command = [self.s3mirror, *words, "--log-dir", self.log, "--no-progress", *program]
         aws = self.credentials()
         aws |= {"XDG_STATE_HOME": str(self.small / "state"), "XDG_CACHE_HOME": str(self.small / "cache")}
-        aws |= {name: os.environ[name] for name in ("ASAN_OPTIONS", "TSAN_OPTIONS") if name in os.environ}
+        aws |= sanitizers()
         self.journal.note(f"$ {' '.join(map(str, command))}")
         started = MirrorProcess(command, self.work, aws, self.work / output, limits)
         self.mirrors.append(started)
@@ -151,6 +151,14 @@ class Round:
     def explain(self):
         """Writes what explains a violation beside the logs."""
         (self.work / "journal.txt").write_text("\n".join(self.journal.lines) + "\n")
+
+
+def sanitizers():
+    """What Scripts/sanitize has for the mirror."""
+    found = {name: os.environ[name] for name in ("ASAN_OPTIONS", "TSAN_OPTIONS") if name in os.environ}
+    if preload := os.environ.get("S3MIRROR_PRELOAD"):
+        found["LD_PRELOAD"] = preload.partition("=")[2]
+    return found
 
 
 def describe(effect):

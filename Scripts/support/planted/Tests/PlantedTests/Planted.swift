@@ -1,4 +1,5 @@
 import Glibc
+import Synchronization
 import Testing
 
 @Suite struct Planted {
@@ -7,6 +8,17 @@ import Testing
     memory.initialize(repeating: 1, count: 4)
     #expect(memory[2] == 1)
     memory.deallocate()
+  }
+
+  /// A sanitizer that does not see the lock takes this for a race.
+  @Test func soundUnderLock() async {
+    let total = Total()
+    await withTaskGroup(of: Void.self) { group in
+      for _ in 0..<8 {
+        group.addTask { for _ in 0..<2000 { total.add() } }
+      }
+    }
+    #expect(total.numbers.withLock { $0 } == [16000])
   }
 
   @Test func address() {
@@ -23,6 +35,12 @@ import Testing
     for thread in threads { pthread_join(thread, nil) }
     #expect(shared.pointee > 0)
   }
+}
+
+private final class Total: Sendable {
+  let numbers = Mutex([0])
+
+  func add() { numbers.withLock { $0[0] += 1 } }
 }
 
 nonisolated(unsafe) private let shared = UnsafeMutablePointer<Int>.allocate(capacity: 1)
