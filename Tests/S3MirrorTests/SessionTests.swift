@@ -120,7 +120,7 @@ import Testing
     try await Stage.play { stage async throws in
       try await stage.mirror([:]) { mirror async throws in
         await stage.fake.inject { call, _ in
-          guard call.operation == ListMultipartUploads.name else { return nil }
+          guard call.operation == ListObjectsV2.name else { return nil }
           return S3Error(
             operation: call.operation, bucket: "bucket", key: nil, status: 500, code: "InternalError",
             message: "")

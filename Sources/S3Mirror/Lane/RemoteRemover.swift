@@ -282,6 +282,10 @@ struct RemoteRemover: Sendable {
   /// A few at a time, each few looked at just before: a file that came back in the meantime keeps its object.
   private func removeAlone(_ targets: [Target], noting outcome: inout Outcome) async {
     for start in stride(from: 0, to: targets.count, by: Self.headsInFlight) {
+      guard root.isUnchanged else {
+        for target in targets[start...] { outcome.withheld[target.path] = .rootUnavailable }
+        return
+      }
       let few = targets[start..<min(start + Self.headsInFlight, targets.count)]
       let absent = Set(stillAbsent(few.map(\.path), noting: &outcome))
       let ready = few.filter { absent.contains($0.path) }
