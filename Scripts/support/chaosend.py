@@ -79,7 +79,7 @@ def end_of_mirror(judge, tree, status, said, expected=(0,), spared=()):
     few = "; ".join(differ[:5]) + (f" and {len(differ) - 5} more" if len(differ) > 5 else "")
     if status == 0 and differ:
         judge.say("unequal", f"exit status 0, and {len(differ)} differences: {few}")
-    elif status == 1 and 0 in expected and differ:
+    elif status == 1 and 1 not in expected and differ:
         judge.say("unpublished", f"exit status 1 after the fault was over, and {len(differ)} differences: {few}")
     elif status == 1 and 1 not in expected:
         judge.say("status", f"exit status 1, and the bucket equals the tree: {last(said)}")

@@ -218,6 +218,10 @@ class Ending(JudgeCase):
         self.write(SHARD)
         self.assertEqual(self.end(1, "s3mirror: watch: run/step-1/model.bin: no space"), ["unpublished"])
 
+    def test_one_within_the_fault_is_allowed_if_it_says_why(self):
+        self.write(SHARD)
+        self.assertEqual(self.end(1, "s3mirror: watch: run/step-1/model.bin: no space", (0, 1)), [])
+
     def test_a_signal_is_a_crash(self):
         self.assertEqual(self.end(-6), ["crash"])
 

@@ -145,6 +145,7 @@ class Effects(unittest.TestCase):
 
     def test_frozen_connections_are_forgotten_and_new_ones_serve(self):
         client = http.client.HTTPConnection("127.0.0.1", self.proxy.port, timeout=0.3)
+        self.addCleanup(client.close)
         client.request("PUT", "/b/k", BODY)
         client.getresponse().read()
         self.proxy.freeze()
