@@ -4,6 +4,7 @@
 #include <elf.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/fs.h>
 #include <linux/ioprio.h>
 #include <linux/magic.h>
 #include <linux/openat2.h>
@@ -16,6 +17,7 @@
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <sys/inotify.h>
+#include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
@@ -64,6 +66,10 @@ static inline long s3m_read_directory(int directory, void *buffer, size_t size) 
 static inline int s3m_allocate(int descriptor, off_t size) {
   return (int)syscall(SYS_fallocate, descriptor, 0, (off_t)0, size);
 }
+// open(2), O_TMPFILE: a file without a name. O_DIRECTORY, which it holds, differs between architectures.
+static const int S3M_O_TMPFILE = 020000000 | O_DIRECTORY;
+// ioctl_ficlone(2): shares all blocks of a file, as they are at one instant; -1 where the filesystem cannot.
+static inline int s3m_clone_file(int target, int source) { return ioctl(target, FICLONE, source); }
 static inline int s3m_fstatfs(int descriptor, struct statfs *result) { return fstatfs(descriptor, result); }
 // statx(2) of what is mounted at a path, hidden without _GNU_SOURCE. No automount is triggered (AT_NO_AUTOMOUNT, 0x800), and no
 // server is asked (AT_STATX_DONT_SYNC, 0x4000).

@@ -13,7 +13,7 @@ package final class LocalFile: Sendable {
   /// The file's version at opening.
   package let stamp: FileStamp
   let descriptor: OpenDescriptor
-  private let root: TreeRoot
+  let root: TreeRoot
   /// The number of the file's filesystem, learnt when it is first asked for. Held over a probe: one at a time.
   private let filesystem = Mutex<UInt32?>(nil)
 
@@ -28,6 +28,14 @@ package final class LocalFile: Sendable {
   /// for `changed` and `links`.
   package func currentStamp() throws(TreeError) -> FileStamp {
     try root.attempt(.look, path) { () throws(Errno) in try descriptor.status().stamp }
+  }
+
+  /// Whether nothing was written since the opening, though the file may have lost a name: a rename that replaces it takes one
+  /// of its links and moves ctime, and leaves size and mtime alone. So ctime counts as long as no link is missing.
+  package func isContentUnmoved() throws(TreeError) -> Bool {
+    let now = try currentStamp()
+    return now.size == stamp.size && now.modified == stamp.modified
+      && (now.changed == stamp.changed || now.links < stamp.links)
   }
 
   /// Reads until the buffer is full or the file ends, and returns the number of bytes read.

@@ -11,6 +11,7 @@ package struct TreeError: Error, Sendable, Hashable, CustomStringConvertible {
     case read = "read"
     case createDirectory = "create the directory"
     case createPartial = "create the temporary file for"
+    case createCopy = "make a private copy in"
     case write = "write"
     case publish = "put in place"
     case remove = "remove"

@@ -145,7 +145,7 @@ extension MultipartUpload {
   /// another machine's disk, whose pages may have to be fetched again while the network waits; nor in a reread, whose second
   /// reading is held against the first by more than its checksum, and so is what is sent. Those are in memory where it may hold them.
   private func holding(of byteCount: Int64, in opened: Opened, expected: String?) -> PartRead.Holding {
-    if expected == nil, source.root.isLocal {
+    if expected == nil, source.isCopy || source.root.isLocal {
       return .streamed(opened.isChecked && checksums.isCompared(for: .part) ? .byServer : .here)
     }
     if resources.fitsInMemory(byteCount) { return .buffered }

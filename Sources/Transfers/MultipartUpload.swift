@@ -8,7 +8,7 @@ import S3Client
 struct MultipartUpload: Sendable {
   let uploader: Uploader
   let source: Uploader.Source
-  let key: String
+  let wanted: Uploader.Wanted
   let partBytes: Int64
   let partCount: Int
   let beforePublication: @Sendable () async throws -> Void
@@ -36,16 +36,18 @@ struct MultipartUpload: Sendable {
   typealias Part = MultipartState.Part
   typealias Trouble = MultipartState.Trouble
 
+  var key: String { wanted.key }
   var store: any ObjectStore { uploader.store }
   var resources: TransferResources { uploader.resources }
   var checksums: ChecksumSupport { uploader.settings.checksums }
   var byteCount: Int64 { source.file.stamp.size }
 
-  func run(openFiles: OpenFilePolicy) async throws -> UploadReceipt {
-    let firstRead = try await readAheadOfSnapshot(openFiles)
+  func run() async throws -> UploadReceipt {
+    let firstRead = try await readAheadOfSnapshot(wanted.openFiles)
     var state = MultipartState(partCount: partCount, width: Int(resources.slots.capacity))
     var opened = Opened()
     var proof = PublicationProof.reread
+    var isSuperseded = false
     var publication: Publication?
     var step = state.begin()
     while true {
@@ -57,8 +59,9 @@ struct MultipartUpload: Sendable {
         case .send(let numbers):
           (step, state) = await send(numbers, to: opened, expected: firstRead, state: state)
         case .prove:
-          proof = try prove(isReread: firstRead != nil, openFiles)
+          proof = try prove(isReread: firstRead != nil)
           try await beforePublication()
+          isSuperseded = try uploader.isSuperseded(source, wanted, proof)
           step = state.proved()
         case .complete(_, let parts):
           publication = try await complete(opened, parts)
@@ -74,7 +77,9 @@ struct MultipartUpload: Sendable {
           step = state.ended()
         case .succeed(let parts):
           guard let publication else { preconditionFailure("a success without an object") }
-          return receipt(parts, publication, proof)
+          var receipt = receipt(parts, publication, proof)
+          receipt.isSuperseded = isSuperseded
+          return receipt
         case .fail(let error):
           throw Failure(error)
         }
@@ -110,6 +115,7 @@ struct MultipartUpload: Sendable {
   /// The MD5s of a first read of every part, where only reading twice can prove the file whole; nil where the
   /// probe found no writer.
   private func readAheadOfSnapshot(_ openFiles: OpenFilePolicy) async throws -> [String]? {
+    if source.isCopy { return nil }
     switch source.check.outlook {
     case .proved, .changed: return nil
     case .writerPresent where openFiles == .wait: throw UploadAbandoned.openForWriting
@@ -128,12 +134,15 @@ struct MultipartUpload: Sendable {
     return digests
   }
 
-  private func prove(isReread: Bool, _ openFiles: OpenFilePolicy) throws -> PublicationProof {
+  private func prove(isReread: Bool) throws -> PublicationProof {
+    if let proof = source.proof { return proof }
     if isReread {
-      guard try source.check.confirmsReread(openFiles) else { throw UploadAbandoned.changed }
+      guard try source.check.confirmsReread(wanted.openFiles, of: wanted.versions) else {
+        throw UploadAbandoned.changed
+      }
       return .reread
     }
-    switch try source.check.verdict() {
+    switch try source.check.verdict(of: wanted.versions) {
     case .proved(let proof): return proof
     case .writerPresent: throw UploadAbandoned.openForWriting
     case .changed, .untold: throw UploadAbandoned.changed

@@ -8,6 +8,15 @@ package enum StampTrust: Sendable, Hashable {
   case tooFresh
 }
 
+/// Which versions of a file may be published.
+package enum PublishableVersions: Sendable, Hashable {
+  /// Only the one that its name leads to when it has been read.
+  case current
+  /// Also one that has been replaced meanwhile, if it was whole: a file that is replaced, or written again, more often than it
+  /// can be sent would never be published otherwise.
+  case anyWhole
+}
+
 /// Whether bytes that were read are one whole version of a file: the proofs of SPEC 4, "Never torn".
 ///
 /// A writer is looked for before the read and after it, and the stamps must not have moved in between. A writer who
@@ -60,10 +69,18 @@ package struct PublicationCheck: Sendable {
 
   /// The verdict after the last byte was read.
   ///
-  /// - Parameter bytes: all that was read, where it is in memory.
-  package func verdict(on bytes: PartBuffer? = nil) throws(TreeError) -> Verdict {
+  /// - Parameters:
+  ///   - bytes: all that was read, where it is in memory.
+  ///   - versions: whether a file that was replaced while it was read may be proved.
+  package func verdict(on bytes: PartBuffer? = nil, of versions: PublishableVersions = .current)
+    throws(TreeError) -> Verdict
+  {
     let after = file.probeWriters()
-    guard try isSameVersion() else { return .changed }
+    switch try standing() {
+    case .current: break
+    case .replaced where versions == .anyWhole: break
+    case .replaced, .changed, .gone: return .changed
+    }
     let seen = combined(with: after)
     guard case .proved = seen else { return seen }
     switch vigil.finding(for: bytes) {
@@ -95,6 +112,26 @@ package struct PublicationCheck: Sendable {
   /// a mapped page that is dirty already does not.
   package var hasWriter: Bool { before == .present || file.probeWriters() == .present }
 
+  package enum Standing: Sendable, Hashable {
+    /// The name leads to this file, and its stamp has not moved.
+    case current
+    /// A rename has put another file in its place, and nothing was written to it before or since.
+    case replaced
+    case changed
+    /// Nothing has the name.
+    case gone
+  }
+
+  /// What became of the version that was opened. A file that a rename has replaced keeps its content, which only those can
+  /// still change that have it open; whoever asks has looked for writers before.
+  package func standing() throws(TreeError) -> Standing {
+    guard let entry = try root.look(at: path) else { return .gone }
+    if entry.stamp.isSameVersion(as: file.stamp) { return .current }
+    let isOther = entry.stamp.inode != file.stamp.inode || entry.stamp.device != file.stamp.device
+    guard isOther, entry.kind == .file, try file.isContentUnmoved() else { return .changed }
+    return .replaced
+  }
+
   /// Whether the name still leads to this file and its stamp has not moved. One look tells both: while the file is open
   /// no other has its inode.
   package func isSameVersion() throws(TreeError) -> Bool {
@@ -104,8 +141,12 @@ package struct PublicationCheck: Sendable {
   /// Whether two equal reads prove what was read: the file is the same version and has no writer now, or where appending
   /// is tolerated it is the same file with at least as many bytes.
   ///
-  /// A file that only grows has an equal prefix in every reading, so growth shows that it is not whole.
-  package func confirmsReread(_ openFiles: OpenFilePolicy) throws(TreeError) -> Bool {
+  /// A file that only grows has an equal prefix in every reading, so growth shows that it is not whole. One that was replaced
+  /// grows no more.
+  package func confirmsReread(_ openFiles: OpenFilePolicy, of versions: PublishableVersions = .current)
+    throws(TreeError) -> Bool
+  {
+    if versions == .anyWhole, !hasWriter, try standing() == .replaced { return true }
     switch openFiles {
     case .wait: return try isSameVersion() && !hasWriter
     case .append: return try isSameFileGrown()
@@ -119,5 +160,34 @@ package struct PublicationCheck: Sendable {
       entry.stamp.device == file.stamp.device
     else { return false }
     return try file.currentStamp().size >= file.stamp.size
+  }
+
+  /// What kept a reading from being of one version, for people.
+  package enum Change: String, Sendable, Hashable, CustomStringConvertible {
+    case written = "it was written to in place"
+    case resized = "its size changed"
+    case touched = "its attributes changed"
+    case replaced = "another file took its name, and it was written to"
+    case gone = "its name came and went"
+    /// Somebody came and went without a trace in its stamp.
+    case unseen = "it was written to through a mapping"
+
+    package var description: String { rawValue }
+  }
+
+  /// What has changed about the file since its reading began.
+  package var change: Change {
+    do {
+      guard let entry = try root.look(at: path) else { return .gone }
+      guard entry.stamp.inode == file.stamp.inode, entry.stamp.device == file.stamp.device else {
+        return .replaced
+      }
+      if entry.stamp.size != file.stamp.size { return .resized }
+      if entry.stamp.modified != file.stamp.modified { return .written }
+      return entry.stamp.changed == file.stamp.changed ? .unseen : .touched
+    } catch {
+      // It may not be looked at any more: the next reading fails with that.
+      return .touched
+    }
   }
 }

@@ -1,3 +1,4 @@
+import LocalTree
 import LoopThread
 import S3Client
 
@@ -9,9 +10,18 @@ package struct TransferResources: Sendable {
   package let writers: WorkerThreads
   package let slots: FairSemaphore
   package let budget: FairSemaphore
+  /// Bytes that private copies of files may take at one time.
+  package let copies: FairSemaphore
+  /// The largest file that is copied; 0 where none is.
+  package let copyBytes: Int64
+  /// Where they lie.
+  package let copyDirectory: String
 
   /// 96 MiB: six bodies of the largest size that goes in one request by default, under 150 MiB for the process.
   package static let defaultBudgetBytes: Int64 = 96 << 20
+
+  /// 16 GiB: a shard of a large checkpoint. Each copy needs its own size free besides.
+  package static let defaultCopyBytes: Int64 = 16 << 30
 
   /// What a stretch that is streamed counts for: the piece it is hashed by, and libcurl's buffer, 256 KiB each.
   private static let streamedBytes: Int64 = 512 << 10
@@ -19,10 +29,15 @@ package struct TransferResources: Sendable {
   /// - Parameters:
   ///   - workers: transfers in flight across everything.
   ///   - budgetBytes: memory that payloads may hold.
+  ///   - copyBytes: disk that private copies may hold.
   ///   - priority: of the threads that read.
   package init(
-    workers: Int, budgetBytes: Int64 = defaultBudgetBytes, priority: ThreadPriority = .normal
+    workers: Int, budgetBytes: Int64 = defaultBudgetBytes, copyBytes: Int64 = defaultCopyBytes,
+    copyDirectory: String = PrivateCopy.standardDirectory, priority: ThreadPriority = .normal
   ) throws {
+    self.copyBytes = copyBytes
+    self.copyDirectory = copyDirectory
+    copies = FairSemaphore(capacity: copyBytes)
     // Two threads keep both cores reading and hashing; more only compete with the trainer.
     readers = try WorkerThreads(count: min(max(workers, 1), 2), name: "s3m-read", priority: priority)
     writers = try WorkerThreads(

@@ -17,6 +17,8 @@ package struct UploadReceipt: Sendable, Hashable {
   package var stamp: FileStamp
   /// Somebody had the file open for writing, so a later version may bear the same stamp.
   package var isSnapshot: Bool
+  /// A later version had the file's name when this one was published, so the path is still to be published.
+  package var isSuperseded = false
 }
 
 /// Why a file was not published, though nothing is wrong with the network.
@@ -29,15 +31,21 @@ package enum UploadAbandoned: Error, Sendable, Hashable {
   case openForWriting
   /// It is open for writing, and its beginning is not what is published under its name.
   case notAppended
+  /// It changed during every reading, those of private copies too.
+  case restless(Restlessness)
+  /// A commit marker that was rewritten, and data that it may name were too.
+  case heldBack
 }
 
 extension UploadAbandoned: CustomStringConvertible {
   package var description: String {
     switch self {
     case .vanished: "it is gone"
-    case .changed: "it changed while it was read"
+    case .changed: "it changed while it was read, so no whole version could be read"
     case .openForWriting: "it is open for writing"
     case .notAppended: "it is open for writing, and more than its end differs from what is published"
+    case .restless(let restlessness): restlessness.description
+    case .heldBack: "it was rewritten together with data that are not published yet"
     }
   }
 }

@@ -11,6 +11,7 @@ package struct Uploader: Sendable {
   package let resources: TransferResources
   package let settings: UploadSettings
   package let pending: PendingUploads
+  package let restless = RestlessFiles()
   /// Nanoseconds since 1970-01-01 UTC.
   let wallClock: @Sendable () -> Int64
 
@@ -30,24 +31,36 @@ package struct Uploader: Sendable {
   /// - Parameters:
   ///   - isCloseSeen: whether the watch saw the last write being closed.
   ///   - openFiles: what to do when somebody has the file open for writing.
+  ///   - versions: whether a version may go that is replaced by the time it is sent; the receipt says so.
   ///   - beforePublication: called when the bytes are read and proved; what it throws ends the upload unpublished.
   /// - Throws: `UploadAbandoned` when no whole version could be read; `TreeError`; `S3Error`; `CancellationError`.
   package func upload(
     _ path: RelativePath, of root: TreeRoot, to key: String, isCloseSeen: Bool, openFiles: OpenFilePolicy,
+    versions: PublishableVersions = .anyWhole,
     beforePublication: @escaping @Sendable () async throws -> Void = {}
   ) async throws -> UploadReceipt {
-    let source = try await openSource(path, of: root, isCloseSeen: isCloseSeen)
+    let wanted = Wanted(
+      path: path, root: root, key: key, isCloseSeen: isCloseSeen, openFiles: openFiles, versions: versions)
+    guard resources.copyBytes > 0 else {
+      return try await publish(try await openSource(wanted), wanted, beforePublication)
+    }
+    return try await uploadPersistently(wanted, beforePublication)
+  }
+
+  /// One reading of the file, or of a copy, and its publication.
+  func publish(
+    _ source: Source, _ wanted: Wanted, _ beforePublication: @escaping @Sendable () async throws -> Void
+  ) async throws -> UploadReceipt {
     let plan = try UploadPlan(
       byteCount: source.file.stamp.size, threshold: settings.singleThreshold, partBytes: settings.partBytes)
     switch plan {
     case .single:
-      return try await uploadSingle(
-        source, to: key, openFiles: openFiles, beforePublication: beforePublication)
+      return try await uploadSingle(source, wanted, beforePublication: beforePublication)
     case .multipart(let partBytes, let partCount):
       let upload = MultipartUpload(
-        uploader: self, source: source, key: key, partBytes: partBytes, partCount: partCount,
+        uploader: self, source: source, wanted: wanted, partBytes: partBytes, partCount: partCount,
         beforePublication: beforePublication)
-      return try await upload.run(openFiles: openFiles)
+      return try await upload.run()
     }
   }
 
@@ -73,26 +86,55 @@ package struct Uploader: Sendable {
 
   // MARK: Opening
 
+  /// What is asked for: a file under a key, and which versions of it will do.
+  struct Wanted: Sendable {
+    var path: RelativePath
+    var root: TreeRoot
+    var key: String
+    var isCloseSeen: Bool
+    var openFiles: OpenFilePolicy
+    var versions: PublishableVersions
+  }
+
+  /// A version of the file that is read now.
   struct Source: Sendable {
     let root: TreeRoot
     let path: RelativePath
-    let file: LocalFile
+    /// What is read: the file, or a private copy of it.
+    var file: LocalFile
+    /// Of the file, not of the copy.
     let check: PublicationCheck
+    let original: LocalFile
+    /// Of a copy, which was proved when it was made.
+    var proof: PublicationProof?
+
+    var isCopy: Bool { proof != nil }
   }
 
-  private func openSource(_ path: RelativePath, of root: TreeRoot, isCloseSeen: Bool) async throws -> Source {
-    var file = try await open(path, of: root)
-    let tooFresh = file.stamp.timeUntilTrusted(at: wallClock())
-    if tooFresh > .zero {
-      try await TaskThreads.pause(for: tooFresh)
-      file = try await open(path, of: root)
-    }
+  func openSource(_ wanted: Wanted) async throws -> Source {
+    let file = try await openTrusted(wanted)
     let stamps: StampTrust =
       file.stamp.timeUntilTrusted(at: wallClock()) > .zero ? .tooFresh : .trusted
     let check = PublicationCheck(
-      root: root, path: path, file: file, isCloseSeen: isCloseSeen, stamps: stamps,
+      root: wanted.root, path: wanted.path, file: file, isCloseSeen: wanted.isCloseSeen, stamps: stamps,
       vigil: file.stamp.size <= PartRead.pieceBytes ? .content : .closes)
-    return Source(root: root, path: path, file: file, check: check)
+    return Source(root: wanted.root, path: wanted.path, file: file, check: check, original: file)
+  }
+
+  /// The newest version whose stamp would show the next write, or else the newest.
+  ///
+  /// A file that is replaced more often than stamps grow old has no such version under its name. Then the version that was
+  /// opened first will do: it has grown old meanwhile, and nobody writes to what has been replaced.
+  private func openTrusted(_ wanted: Wanted) async throws -> LocalFile {
+    let file = try await open(wanted.path, of: wanted.root)
+    let tooFresh = file.stamp.timeUntilTrusted(at: wallClock())
+    guard tooFresh > .zero else { return file }
+    try await TaskThreads.pause(for: tooFresh)
+    let newer = try await open(wanted.path, of: wanted.root)
+    guard wanted.versions == .anyWhole, newer.stamp.inode != file.stamp.inode,
+      newer.stamp.timeUntilTrusted(at: wallClock()) > .zero, try file.isContentUnmoved()
+    else { return newer }
+    return file
   }
 
   private func open(_ path: RelativePath, of root: TreeRoot) async throws -> LocalFile {
@@ -110,8 +152,7 @@ package struct Uploader: Sendable {
   // MARK: One request
 
   private func uploadSingle(
-    _ source: Source, to key: String, openFiles: OpenFilePolicy,
-    beforePublication: @Sendable () async throws -> Void
+    _ source: Source, _ wanted: Wanted, beforePublication: @Sendable () async throws -> Void
   ) async throws -> UploadReceipt {
     let byteCount = source.file.stamp.size
     let holding: PartRead.Holding = resources.fitsInMemory(byteCount) ? .buffered : .streamed(.here)
@@ -124,10 +165,11 @@ package struct Uploader: Sendable {
             try PartRead.read(source.file, at: 0, byteCount: byteCount, holding: holding)
           }
         }
-      let proof = try await proveSingle(source, read, openFiles: openFiles)
+      let proof = try await proof(of: source, wanted, on: read)
       try await beforePublication()
+      let isSuperseded = try isSuperseded(source, wanted, proof)
       let (answer, attempts) = try await AttemptCount.counting {
-        try await put(source, read, to: key)
+        try await put(source, read, to: wanted.key)
       }
       settings.checksums.note(isEchoed: answer.checksumWasEchoed, for: .object)
       let check = try await check(
@@ -135,7 +177,8 @@ package struct Uploader: Sendable {
       return UploadReceipt(
         byteCount: byteCount, parts: 1, partsReused: 0, attempts: attempts, etag: answer.etag,
         requestID: answer.requestID, crc32: read.crc.base64, checksum: check, proof: proof,
-        stamp: source.file.stamp, isSnapshot: proof == .reread && source.check.hasWriter)
+        stamp: source.file.stamp, isSnapshot: proof == .reread && source.check.hasWriter,
+        isSuperseded: isSuperseded)
     }
   }
 
@@ -172,21 +215,35 @@ package struct Uploader: Sendable {
     }
   }
 
-  private func proveSingle(_ source: Source, _ read: PartRead, openFiles: OpenFilePolicy) async throws
+  private func proof(of source: Source, _ wanted: Wanted, on read: PartRead) async throws
     -> PublicationProof
   {
-    switch try source.check.verdict(on: read.buffer) {
+    if let proof = source.proof { return proof }
+    return try await prove(source, wanted, on: read.buffer) {
+      try await resources.readers.run { try read.md5() }
+    }
+  }
+
+  /// Proves that what was read is one whole version of the file.
+  ///
+  /// - Parameters:
+  ///   - bytes: all of it, where it is in memory.
+  ///   - md5: of what was read; asked for only where the file has to be read again to be held against it.
+  func prove(
+    _ source: Source, _ wanted: Wanted, on bytes: PartBuffer?, md5: () async throws -> String
+  ) async throws -> PublicationProof {
+    switch try source.check.verdict(on: bytes, of: wanted.versions) {
     case .proved(let proof): return proof
-    case .changed where openFiles == .wait: throw UploadAbandoned.changed
-    case .writerPresent where openFiles == .wait: throw UploadAbandoned.openForWriting
+    case .changed where wanted.openFiles == .wait: throw UploadAbandoned.changed
+    case .writerPresent where wanted.openFiles == .wait: throw UploadAbandoned.openForWriting
     case .changed, .writerPresent, .untold:
-      let first = try await resources.readers.run { try read.md5() }
+      let first = try await md5()
       try await TaskThreads.pause(for: settings.settle)
-      let again = try await resources.readers.run { try md5Hexadecimal(of: source.file) }
-      guard again == first, try source.check.confirmsReread(openFiles) else {
+      let again = try await resources.readers.run { try md5Hexadecimal(of: source.original) }
+      guard again == first, try source.check.confirmsReread(wanted.openFiles, of: wanted.versions) else {
         throw UploadAbandoned.changed
       }
-      try await checkBeginning(of: source, openFiles)
+      try await checkBeginning(of: source, wanted.openFiles)
       return .reread
     }
   }
@@ -198,6 +255,19 @@ package struct Uploader: Sendable {
     guard case .append(let published?) = openFiles, source.check.hasWriter else { return }
     guard try await resources.readers.run({ try published.isBeginning(of: source.file) }) else {
       throw UploadAbandoned.notAppended
+    }
+  }
+
+  /// Whether the name leads to a later version than the one that is about to be published. A snapshot of a file that grows is
+  /// none of those: what follows it is told by events.
+  func isSuperseded(_ source: Source, _ wanted: Wanted, _ proof: PublicationProof) throws -> Bool {
+    switch try source.check.standing() {
+    case .current: return false
+    case .changed where proof == .reread: return false
+    case .gone where source.isCopy: throw UploadAbandoned.vanished
+    case .replaced, .changed, .gone:
+      if source.isCopy, wanted.versions == .current { throw UploadAbandoned.changed }
+      return true
     }
   }
 

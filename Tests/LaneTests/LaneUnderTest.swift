@@ -171,6 +171,11 @@ final class LaneUnderTest: Sendable {
     try #require(bytes.withUnsafeBytes { Glibc.write(descriptor, $0.baseAddress, $0.count) } == bytes.count)
   }
 
+  /// To be moved into the tree, as writers do that replace their files.
+  func writeOutside(_ name: String, _ text: String) throws {
+    try text.write(toFile: outside + "/" + name, atomically: false, encoding: .utf8)
+  }
+
   func remove(_ path: String) throws { try FileManager.default.removeItem(atPath: tree + "/" + path) }
 
   func move(_ from: String, _ to: String) throws {

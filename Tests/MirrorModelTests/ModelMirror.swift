@@ -211,8 +211,8 @@ struct ModelMirror {
   private mutating func isHeldByGate(_ marker: RelativePath, _ running: RunningPass) -> Bool {
     deliver(.max)
     let dirty = schedule.dirty
-    if dirty.entries[marker] != nil || dirty.rescans.keys.contains(where: marker.isWithin) { return true }
-    guard running.isFromComparison else { return false }
+    if dirty.rescans.keys.contains(where: marker.isWithin) { return true }
+    guard dirty.entries[marker] != nil || running.isFromComparison else { return false }
     let data = dirty.entries.filter { $0.value.holdsMarkers }.keys
     return order.obstacle(to: marker, among: Array(data) + dirty.rescans.keys) != nil
   }

@@ -161,6 +161,8 @@ extension MultipartState.Step {
       case .changed: "fail changed"
       case .openForWriting: "fail openForWriting"
       case .notAppended: "fail notAppended"
+      case .restless: "fail restless"
+      case .heldBack: "fail heldBack"
       }
     case .fail(let error): "fail \(type(of: error))"
     }

@@ -128,6 +128,66 @@ import Transfers
     #expect(try !check.isSameFileGrown())
   }
 
+  private func replace() throws {
+    try fixture.write("b", pattern(1_000))
+    try #require(rename(fixture.url("b").path, fixture.url("a").path) == 0)
+  }
+
+  @Test func `a file that was replaced is whole`() throws {
+    let check = try check()
+    try replace()
+    #expect(try check.standing() == .replaced)
+    #expect(try check.verdict(of: .anyWhole) == .proved(.closed))
+    #expect(try check.confirmsReread(.wait, of: .anyWhole))
+  }
+
+  @Test func `a file that was replaced while it was open for writing is not known to be whole`() throws {
+    let writer = try FileHandle(forUpdating: fixture.url("a"))
+    let check = try check()
+    try replace()
+    #expect(try check.verdict(of: .anyWhole) == .writerPresent)
+    #expect(try !check.confirmsReread(.wait, of: .anyWhole))
+    try writer.close()
+    #expect(try check.verdict(of: .anyWhole) == .writerPresent)
+  }
+
+  @Test func `a file that lost its name to a rename of its own is not taken for replaced`() throws {
+    let check = try check()
+    try #require(rename(fixture.url("a").path, fixture.url("old").path) == 0)
+    #expect(try check.standing() == .gone)
+    try fixture.write("a", [1])
+    #expect(try check.standing() == .changed)
+  }
+
+  @Test(arguments: [
+    ("written", PublicationCheck.Change.written), ("resized", .resized), ("touched", .touched),
+    ("replaced", .replaced), ("gone", .gone), ("unseen", .unseen),
+  ])
+  func `what changed a file is named`(action: String, change: PublicationCheck.Change) throws {
+    let check = try check()
+    switch action {
+    case "written":
+      try fixture.overwrite("a", [9], at: 0)
+      // The kernel's clock may not have moved since the file was made.
+      try FileManager.default.setAttributes(
+        [.modificationDate: Date(timeIntervalSince1970: 1)], ofItemAtPath: fixture.url("a").path)
+    case "resized": try fixture.overwrite("a", [9], at: 5_000)
+    case "touched":
+      let before = try fixture.root.look(at: "a")?.stamp
+      // Until the kernel's clock has moved: 10 ms at the most.
+      repeat {
+        try #require(chmod(fixture.url("a").path, 0o600) == 0)
+      } while try fixture.root.look(at: "a")?
+        .stamp == before
+    case "replaced":
+      try fixture.write("b", [1])
+      try #require(rename(fixture.url("b").path, fixture.url("a").path) == 0)
+    case "gone": try FileManager.default.removeItem(at: fixture.url("a"))
+    default: try fixture.addMapped("a", at: 3)
+    }
+    #expect(check.change == change)
+  }
+
   @Test func `a file that is gone is a change`() throws {
     let check = try check()
     try FileManager.default.removeItem(at: fixture.url("a"))

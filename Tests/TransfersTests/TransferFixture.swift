@@ -22,16 +22,19 @@ final class TransferFixture: Sendable {
 
   /// - Parameters:
   ///   - budgetBytes: memory for payloads; that of one part makes parts go one after the other.
+  ///   - copyBytes: disk for private copies; none, so that a change ends the upload it happens in.
   init(
     in parent: String = "/dev/shm", workers: Int = 4,
-    budgetBytes: Int64 = TransferResources.defaultBudgetBytes,
+    budgetBytes: Int64 = TransferResources.defaultBudgetBytes, copyBytes: Int64 = 0,
+    copyDirectory: String = "/dev/shm",
     behaviour: FakeBucket.Behaviour = .init()
   ) throws {
     path = parent + "/s3mirror-test-" + UUID().uuidString
     try FileManager.default.createDirectory(atPath: path, withIntermediateDirectories: true)
     root = try TreeRoot(path: FilePath(path))
     store = FakeObjectStore(behaviour: behaviour)
-    resources = try TransferResources(workers: workers, budgetBytes: budgetBytes)
+    resources = try TransferResources(
+      workers: workers, budgetBytes: budgetBytes, copyBytes: copyBytes, copyDirectory: copyDirectory)
   }
 
   // Never comes while a closure that the store keeps holds the fixture: such closures capture it unowned.
@@ -61,11 +64,11 @@ final class TransferFixture: Sendable {
   @discardableResult
   func upload(
     _ name: RelativePath, isCloseSeen: Bool = true, openFiles: OpenFilePolicy = .wait,
-    pending: PendingUploads? = nil,
+    versions: PublishableVersions = .anyWhole, pending: PendingUploads? = nil,
     beforePublication: @escaping @Sendable () async throws -> Void = {}
   ) async throws -> UploadReceipt {
     try await uploader(pending: pending).upload(
-      name, of: root, to: name.string, isCloseSeen: isCloseSeen, openFiles: openFiles,
+      name, of: root, to: name.string, isCloseSeen: isCloseSeen, openFiles: openFiles, versions: versions,
       beforePublication: beforePublication)
   }
 

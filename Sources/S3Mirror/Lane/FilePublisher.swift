@@ -35,6 +35,8 @@ struct FilePublisher: Sendable {
     case upload
     /// An upload of what a writer was still at.
     case snapshot
+    /// An upload of a version that another one has replaced, which is still to be published.
+    case superseded
     case copy
     /// A directory's; it counts as no file.
     case marker
@@ -101,6 +103,9 @@ struct FilePublisher: Sendable {
       }
       return try await upload(path, entry: entry, openFiles: policy)
     } catch let abandoned as UploadAbandoned {
+      if case .restless(let restlessness) = abandoned, uploader.restless.takeNews(of: path, restlessness) {
+        journal.notice("\(name): \(path) waits: \(abandoned)")
+      }
       return abandoned == .vanished ? .absent : .waiting(abandoned)
     } catch {
       if let link = (error as? TreeError)?.linkAbove {
@@ -120,13 +125,16 @@ struct FilePublisher: Sendable {
     let gate = markerGate
     let receipt = try await uploader.upload(
       path, of: root, to: key, isCloseSeen: entry?.writing == .closed, openFiles: openFiles,
-      beforePublication: { try await gate.check(path) })
+      versions: gate.publishableVersions(of: path), beforePublication: { try await gate.check(path) })
+    // The stamp of a file that was replaced vouches for nothing: its inode may be another file's by now.
     ledger.note(
       .init(
-        stamp: receipt.stamp, etag: receipt.etag, crc32: receipt.crc32, isSnapshot: receipt.isSnapshot),
+        stamp: receipt.stamp, etag: receipt.etag, crc32: receipt.crc32,
+        isSnapshot: receipt.isSnapshot || receipt.isSuperseded),
       for: path)
     journal.uploaded(receipt, mirror: name, path: path, key: key, took: .now - start)
-    return .published(bytes: receipt.byteCount, by: receipt.isSnapshot ? .snapshot : .upload)
+    let way: Way = receipt.isSuperseded ? .superseded : receipt.isSnapshot ? .snapshot : .upload
+    return .published(bytes: receipt.byteCount, by: way)
   }
 
   /// What may be done with a file while it is open: only names that are appended to may go, and only with more at their end.

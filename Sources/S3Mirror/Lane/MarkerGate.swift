@@ -6,11 +6,13 @@ import Transfers
 ///
 /// A pass publishes the data of its batch and then reads the marker, which the trainer may have rewritten since the
 /// batch was taken: it would then name data that no pass has seen. So, after the marker's bytes are read and
-/// before they are sent, every event until now is drawn in: a marker that is dirty again waits for the next pass.
+/// before they are sent, every event until now is drawn in: a marker that is dirty again waits for the next pass if data are
+/// dirty too. If none are, all that these bytes can name is published, and they go: else a marker that is rewritten all the time
+/// would never go.
 struct MarkerGate: Sendable {
   /// What must not be dirty when a marker goes.
   enum Strictness: Sendable {
-    /// The batch held all data closed before the marker: only the marker itself, or a directory to compare above it.
+    /// The batch held all data closed before the marker: nothing if the marker is rewritten, or a directory to compare above it.
     case marker
     /// The batch comes from a comparison, which saw the tree at no single moment: nothing under its directory.
     case directory
@@ -28,10 +30,15 @@ struct MarkerGate: Sendable {
 
   func isMarker(_ path: RelativePath) -> Bool { order.isMarker(path) }
 
-  /// - Throws: `UploadAbandoned.changed` when the marker has to wait.
+  /// Which versions of a file may go. Where no event tells that a marker was rewritten, only the one that is there.
+  func publishableVersions(of path: RelativePath) -> PublishableVersions {
+    order.isMarker(path) && strictness == .stamp ? .current : .anyWhole
+  }
+
+  /// - Throws: `UploadAbandoned.heldBack` when the marker has to wait.
   func check(_ path: RelativePath) async throws {
     guard order.isMarker(path) else { return }
-    if await isHeldByEvents(path) || !polled.isUnchanged(path, in: root) { throw UploadAbandoned.changed }
+    if await isHeldByEvents(path) || !polled.isUnchanged(path, in: root) { throw UploadAbandoned.heldBack }
   }
 
   private func isHeldByEvents(_ path: RelativePath) async -> Bool {
@@ -40,7 +47,9 @@ struct MarkerGate: Sendable {
     // Written under another name of its file.
     if links.others(of: path).contains(where: schedule.isWaiting) { return true }
     let dirty = schedule.dirtyPaths(within: path.parent)
-    if strictness == .marker { return dirty.contains { path.isWithin($0) } }
-    return dirty.contains(path) || order.obstacle(to: path, among: dirty) != nil
+    if dirty.contains(where: { $0 != path && path.isWithin($0) }) { return true }
+    let isRewritten = dirty.contains(path)
+    guard isRewritten || strictness == .directory else { return false }
+    return order.obstacle(to: path, among: dirty) != nil
   }
 }

@@ -18,6 +18,8 @@ struct PassOutcome: Sendable {
   /// What can never be published: no key, or beyond S3's limits.
   var refused: [RelativePath: String] = [:]
   var withheld: [RelativePath: WithheldReason] = [:]
+  /// Published in a version that another one has replaced.
+  var superseded: Set<RelativePath> = []
   /// Comes back dirty: what failed, what was open or changing, and deletes that wait.
   var unpublished = DirtySet.Batch()
   var skipped = 0
@@ -40,6 +42,7 @@ struct PassOutcome: Sendable {
   mutating func settle(_ path: RelativePath) {
     settled.append(path)
     unpublished.entries[path] = nil
+    superseded.remove(path)
     if waiting.removeValue(forKey: path) != nil { summary.waiting -= 1 }
     unreachable.remove(path)
     if failed.removeValue(forKey: path) != nil { summary.failures.removeAll { $0.path == path.string } }
@@ -105,6 +108,7 @@ struct PublishPass: Sendable {
     var absent: [RelativePath] = []
     var unpublished = deferred
     for (path, entry) in outcome.unpublished.entries where entry.holdsMarkers { unpublished.insert(path) }
+    if hasNoEvents { unpublished.formUnion(outcome.superseded) }
     for group in commitOrder.groups(of: batch.entries.keys) {
       var ready: [RelativePath] = []
       var held: [RelativePath] = []
@@ -125,11 +129,15 @@ struct PublishPass: Sendable {
       for (path, result) in results {
         note(result, of: path, entry: batch.entries[path], in: &outcome, absent: &absent)
         if outcome.unpublished.entries[path]?.holdsMarkers == true { unpublished.insert(path) }
+        // Before a later marker goes, the gate asks for events of later data. Here no event would tell of them.
+        if hasNoEvents, outcome.superseded.contains(path) { unpublished.insert(path) }
       }
     }
     await removeAbsent(absent, batch: batch, deferred: deferred, in: &outcome)
     return outcome
   }
+
+  private var hasNoEvents: Bool { publisher.markerGate.strictness == .stamp }
 
   private static func reason(toWaitFor obstacle: RelativePath) -> String {
     obstacle.isRoot
@@ -157,6 +165,10 @@ struct PublishPass: Sendable {
         entry.noteSnapshot(at: .now)
         outcome.unpublished.entries[path] = entry
       }
+      if way == .superseded { outcome.superseded.insert(path) }
+      if way == .superseded, hasNoEvents {
+        outcome.wait(path, because: "it was published, and replaced by a later version meanwhile")
+      }
       if way == .marker { break }
       outcome.summary.published += 1
       outcome.summary.publishedBytes += bytes
@@ -174,7 +186,7 @@ struct PublishPass: Sendable {
     case .refused(let reason):
       outcome.refuse(path, because: reason, entry)
     case .waiting(let reason):
-      outcome.wait(path, because: "\(reason), so no whole version could be read")
+      outcome.wait(path, because: reason.description)
       outcome.unpublished.entries[path] = entry
       // Opened after its last close, or before the watch began, or under another name: its grace begins now.
       if reason == .openForWriting { outcome.unpublished.entries[path]?.noteFoundOpen(at: .now) }
@@ -216,7 +228,8 @@ struct PublishPass: Sendable {
       batch.withheldDeletes = []
     }
     // What an old marker on S3 may name stays until the marker's new version is there.
-    let markers = deferred.union(outcome.unpublished.entries.keys).filter(commitOrder.isMarker)
+    let later = deferred.union(outcome.unpublished.entries.keys).union(outcome.superseded)
+    let markers = later.filter(commitOrder.isMarker)
     let isNamed = { (path: RelativePath) in markers.contains { path.isWithin($0.parent) && path != $0 } }
     var (waiting, candidates) = absent.partitioned(by: isNamed)
     let alone = Set(absent)

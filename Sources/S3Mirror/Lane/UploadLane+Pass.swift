@@ -18,6 +18,7 @@ extension UploadLane {
     // as new: a file that was never published, whose delete asks for nothing.
     await place.fence()
     lookAgain(at: outcome.met, noting: &outcome)
+    takeSuperseded(of: &outcome)
     schedule.finish(outcome)
     conclude(outcome)
     return outcome
@@ -30,6 +31,15 @@ extension UploadLane {
       guard case .success(true) = Result(catching: { try root.isAbsent(forObjectAt: path) }),
         !schedule.isWaiting(path)
       else { continue }
+      let now = ContinuousClock.now
+      outcome.unpublished.entries[path] = DirtyEntry(writing: .unknown, firstChange: now, lastChange: now)
+    }
+  }
+
+  /// Makes what was published in an earlier version dirty, where no event has told of the later one.
+  func takeSuperseded(of outcome: inout PassOutcome) {
+    for path in outcome.superseded
+    where outcome.unpublished.entries[path] == nil && !schedule.isWaiting(path) {
       let now = ContinuousClock.now
       outcome.unpublished.entries[path] = DirtyEntry(writing: .unknown, firstChange: now, lastChange: now)
     }

@@ -160,6 +160,7 @@ final class UploadLane: Sendable {
     conclude(outcome)
     // As after every pass.
     await place.fence()
+    takeSuperseded(of: &outcome)
     schedule.adopt(outcome.unpublished)
     tellOfFreshLinks()
   }

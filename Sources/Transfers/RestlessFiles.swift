@@ -1,0 +1,67 @@
+import LocalTree
+import MirrorModel
+import Synchronization
+
+/// Why a file that changes all the time could not be read whole: what the user needs to know to help.
+package struct Restlessness: Sendable, Hashable, CustomStringConvertible {
+  /// Readings in a row that a change made worthless, in this run.
+  package var readings: Int
+  /// What the last change was.
+  package var change: PublicationCheck.Change
+  /// Why no private copy was made; nil where copies were tried, or the bytes were in memory anyway.
+  package var lacksCopyBecause: String?
+
+  package var description: String {
+    let times = readings == 1 ? "its last reading" : "each of its last \(readings) readings"
+    let copy = lacksCopyBecause.map { "no private copy could be made (\($0))" } ?? "private copies included"
+    return "\(change) during \(times), \(copy), so no whole version could be read; "
+      + "write it under another name and rename it when it is whole"
+  }
+}
+
+/// The files whose readings are made worthless by changes, so that the next one begins with a private copy.
+package final class RestlessFiles: Sendable {
+  private struct Account {
+    var readings = 0
+    var change = PublicationCheck.Change.written
+    /// The readings at the last report.
+    var reported = 0
+  }
+
+  /// About 100 bytes each. A file that is forgotten costs one more reading.
+  private static let capacity = 1_000
+
+  private let accounts = Mutex<[RelativePath: Account]>([:])
+
+  package init() {}
+
+  package func contains(_ path: RelativePath) -> Bool { accounts.withLock { $0[path] != nil } }
+
+  func note(_ change: PublicationCheck.Change, to path: RelativePath) {
+    accounts.withLock { accounts in
+      if accounts.count >= Self.capacity, accounts[path] == nil, let victim = accounts.first?.key {
+        accounts[victim] = nil
+      }
+      accounts[path, default: Account()].readings += 1
+      accounts[path]?.change = change
+    }
+  }
+
+  func forget(_ path: RelativePath) { accounts.withLock { $0[path] = nil } }
+
+  func restlessness(of path: RelativePath, lacksCopyBecause reason: String?) -> Restlessness {
+    let account = accounts.withLock { $0[path] ?? Account() }
+    return Restlessness(
+      readings: max(1, account.readings), change: account.change, lacksCopyBecause: reason)
+  }
+
+  /// Whether this was not reported yet, or is twice as bad by now; it counts as reported then.
+  package func takeNews(of path: RelativePath, _ restlessness: Restlessness) -> Bool {
+    accounts.withLock { accounts in
+      guard let reported = accounts[path]?.reported else { return true }
+      guard restlessness.readings >= 2 * reported else { return false }
+      accounts[path]?.reported = restlessness.readings
+      return true
+    }
+  }
+}
