@@ -26,18 +26,22 @@ extension MultipartUpload {
       key: key, contentType: uploader.contentType(of: source.path),
       metadata: uploader.metadata(for: source.file.stamp), checksum: isChecked ? .fullObjectCRC32 : .none,
       extraHeaders: uploader.extraHeaders)
-    return Opened(uploadID: try await store.send(create).uploadID, isChecked: isChecked)
+    let uploadID = try await uploader.pending.begin(create, in: store, wallClock: uploader.wallClock)
+    return Opened(uploadID: uploadID, isChecked: isChecked)
   }
 
   /// - Throws: `CancellationError`. Whatever else happens to the list of parts costs resuming and no more.
   private func resume() async throws -> Opened? {
-    // An upload whose parts cannot be listed now stays known: it is to be swept, and the next attempt may resume it.
-    var unlisted: [PendingUploads.Entry] = []
-    defer { for left in unlisted { uploader.pending.add(left, for: key) } }
+    // What cannot be taken up now stays known: another attempt may succeed, and the end of the run has to name it.
+    var others: [PendingUploads.Entry] = []
+    defer { for other in others { uploader.pending.add(other, for: key) } }
     while let left = uploader.pending.takeNewest(for: key) {
       do {
         // Nil: another tool began it with checksums that we do not compute, so we could not complete it.
-        guard let (parts, skew) = try await listParts(of: left.uploadID) else { continue }
+        guard let (parts, skew) = try await listParts(of: left.uploadID) else {
+          others.append(left)
+          continue
+        }
         return Opened(
           uploadID: left.uploadID, existing: parts, isResumed: true,
           begun: left.initiated == .max ? nil : skew.map { left.initiated - $0 }, isChecked: checksums.isSent)
@@ -45,9 +49,9 @@ extension MultipartUpload {
         continue
       } catch let error as S3Error {
         uploader.pending.tell(error)
-        unlisted.append(left)
+        others.append(left)
       } catch {
-        unlisted.append(left)
+        others.append(left)
         throw error
       }
     }
@@ -221,12 +225,12 @@ extension MultipartUpload {
     } catch let failure as S3Error where failure.isNotFound {
       return
     } catch {
-      // Not aborted: the next run finds it on S3 and resumes or sweeps it.
+      // Not aborted: the end of the run tries once more.
       leave(uploadID)
     }
   }
 
   func leave(_ uploadID: String) {
-    uploader.pending.add(.init(uploadID: uploadID, initiated: .max), for: key)
+    uploader.pending.add(.init(uploadID: uploadID, initiated: .max, isOurs: true), for: key)
   }
 }

@@ -17,14 +17,18 @@ package final class PendingUploads: Sendable {
     package var uploadID: String
     /// Nanoseconds since 1970-01-01 UTC.
     package var initiated: Int64
+    /// This run began it or took it over, so it is this run's to end.
+    package var isOurs: Bool
 
-    package init(uploadID: String, initiated: Int64) {
+    package init(uploadID: String, initiated: Int64, isOurs: Bool = false) {
       self.uploadID = uploadID
       self.initiated = initiated
+      self.isOurs = isOurs
     }
   }
 
   private let entries = Mutex<[RelativePath: [Entry]]>([:])
+  private let doubts = Mutex<[RelativePath: Int64]>([:])
   private let onCancel = Mutex(UnfinishedUploads.abort)
 
   private let isFailureTold = Atomic<Bool>(false)
@@ -86,6 +90,36 @@ package final class PendingUploads: Sendable {
       entries.flatMap { key, known in known.map { (key: key.string, entry: $0) } }
     }
   }
+
+  /// Begins an upload. Where an answer is lost on the way, an upload may be there whose ID nobody here knows: the key is
+  /// remembered for the end of the run.
+  ///
+  /// - Parameter wallClock: nanoseconds since 1970-01-01 UTC.
+  func begin(
+    _ create: CreateMultipartUpload, in store: any ObjectStore, wallClock: @Sendable () -> Int64
+  ) async throws -> String {
+    let now = wallClock()
+    func doubt() {
+      doubts.withLock { doubts in
+        let key = RelativePath(create.objectKey)
+        doubts[key] = min(doubts[key] ?? now, now)
+      }
+    }
+    do {
+      let (answer, attempts) = try await AttemptCount.counting { try await store.send(create) }
+      if attempts > 1 { doubt() }
+      return answer.uploadID
+    } catch let error as S3Error where error.attempts <= 1 && (400..<500).contains(error.status) {
+      // The server says that it did nothing.
+      throw error
+    } catch {
+      doubt()
+      throw error
+    }
+  }
+
+  /// The keys under which an upload may have been begun whose ID was lost, and since when, by this machine's clock.
+  var keysInDoubt: [RelativePath: Int64] { doubts.withLock { $0 } }
 
   package func remove(_ uploadID: String, for key: String) {
     entries.withLock { entries in

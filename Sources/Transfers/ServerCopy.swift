@@ -15,17 +15,23 @@ package struct ServerCopy: Sendable {
   private let largestSingle: Int64
   private let partBytes: Int64
   private let extraHeaders: HTTPHeaders
+  private let pending: PendingUploads
+  private let wallClock: @Sendable () -> Int64
 
   /// - Parameters:
   ///   - extraHeaders: storage class, encryption and the like: a copy does not take them over.
+  ///   - pending: is given an unfinished copy that could not be aborted.
   ///   - largestSingle: bytes that one CopyObject takes.
   package init(
     store: any ObjectStore, slots: FairSemaphore, extraHeaders: HTTPHeaders = [:],
+    pending: PendingUploads, wallClock: @escaping @Sendable () -> Int64,
     largestSingle: Int64 = UploadPlan.Limit.largestSingle, partBytes: Int64 = defaultPartBytes
   ) {
     self.store = store
     self.slots = slots
     self.extraHeaders = extraHeaders
+    self.pending = pending
+    self.wallClock = wallClock
     self.largestSingle = largestSingle
     self.partBytes = partBytes
   }
@@ -72,7 +78,7 @@ package struct ServerCopy: Sendable {
     let create = CreateMultipartUpload(
       key: key, contentType: contentType, metadata: values,
       checksum: crc == nil ? .none : .fullObjectCRC32, extraHeaders: extraHeaders)
-    let uploadID = try await store.send(create).uploadID
+    let uploadID = try await pending.begin(create, in: store, wallClock: wallClock)
     do {
       let parts = try await withThrowingTaskGroup(of: CompleteMultipartUpload.Part.self) { group in
         var next = 1
@@ -115,10 +121,16 @@ package struct ServerCopy: Sendable {
       checksumCRC32: answer.checksumCRC32.flatMap { CRC32(base64: $0) })
   }
 
-  /// In a task of its own, for that of a cancelled one could not be sent. An upload that stays is found and swept as stale.
+  /// In a task of its own, for that of a cancelled one could not be sent.
   private func abort(_ key: String, _ uploadID: String) async {
     let abort = AbortMultipartUpload(key: key, uploadID: uploadID)
     let store = store
-    _ = await Task(executorPreference: TaskThreads.current) { try await store.send(abort) }.result
+    do {
+      try await Task(executorPreference: TaskThreads.current) { _ = try await store.send(abort) }.value
+    } catch let failure as S3Error where failure.isNotFound {
+      return
+    } catch {
+      pending.add(.init(uploadID: uploadID, initiated: .max, isOurs: true), for: key)
+    }
   }
 }

@@ -69,7 +69,9 @@ package struct Uploader: Sendable {
   package func copy(
     _ source: CopySource, of path: RelativePath, stamp: FileStamp, to key: String
   ) async throws -> ServerCopy.Receipt {
-    let copy = ServerCopy(store: store, slots: resources.slots, extraHeaders: extraHeaders)
+    let copy = ServerCopy(
+      store: store, slots: resources.slots, extraHeaders: extraHeaders, pending: pending,
+      wallClock: wallClock)
     return try await copy.copy(
       source, byteCount: stamp.size, to: key,
       metadata: .replaced(metadata(for: stamp), contentType: contentType(of: path)))

@@ -62,4 +62,80 @@ import Testing
       #expect(notices.sum.count { $0.contains("s3:ListBucketMultipartUploads") } == 1)
     }
   }
+
+  private static let part = 5 << 20
+
+  private func options(_ options: inout Options) {
+    options.multipartThreshold = Int64(Self.part)
+    options.partBytes = Int64(Self.part)
+  }
+
+  @Test func `parts of a file that was renamed before it was sent are aborted at the end`() async throws {
+    try await Stage.play { stage async throws in
+      try stage.directory.makeDirectory("out")
+      await stage.fake.inject { call, moment in
+        guard call.operation == "UploadPart", call.key?.hasSuffix("a.tmp") == true, moment == .beforeEffect
+        else { return nil }
+        return call.refusal(status: 418, code: "Teapot")
+      }
+      try await stage.mirror(
+        ["out": .upload(stage.url("out"), local: stage.local("out"), interval: nil)], options
+      ) { mirror async throws in
+        try stage.directory.write("out/a.tmp", String(repeating: "x", count: 2 * Self.part))
+        await #expect(throws: MirrorError.self) { try await mirror.flush() }
+        #expect(await stage.fake.openUploads.count == 1)
+        try stage.directory.rename("out/a.tmp", to: "out/a")
+      }
+      #expect(try await stage.keys() == ["out/a"])
+      #expect(await stage.fake.openUploads.isEmpty)
+    }
+  }
+
+  @Test(arguments: Way.allCases)
+  func `an upload that an earlier run left of a file that is gone is reported`(way: Way) async throws {
+    try await Stage.play { stage async throws in
+      try stage.directory.write("out/a", "a")
+      let key = stage.prefix + "out/gone"
+      let uploadID = try await stage.store.send(CreateMultipartUpload(key: key)).uploadID
+      try await publish(stage, by: way)
+      #expect(await stage.fake.openUploads.map(\.uploadID) == [uploadID])
+      #expect(
+        stage.events.notices.contains { $0.contains(uploadID) && $0.contains(key) && $0.contains("7 days") })
+    }
+  }
+
+  @Test func `an upload whose creation was not answered is aborted at the end`() async throws {
+    try await Stage.play { stage async throws in
+      try stage.directory.write("out/a", String(repeating: "x", count: 2 * Self.part))
+      await stage.fake.inject { call, moment in
+        guard call.operation == "CreateMultipartUpload", call.ordinal == 1, moment == .afterEffect else {
+          return nil
+        }
+        return call.refusal()
+      }
+      try await stage.mirror(
+        ["out": .upload(stage.url("out"), local: stage.local("out"), interval: nil)], options
+      ) { _ in }
+      #expect(try await stage.keys() == ["out/a"])
+      #expect(await stage.fake.openUploads.isEmpty)
+    }
+  }
+
+  @Test func `parts of a file that could not be sent stay for the next run, which is said`() async throws {
+    try await Stage.play { stage async throws in
+      try stage.directory.write("out/a", String(repeating: "x", count: 2 * Self.part))
+      await stage.fake.inject { call, moment in
+        guard call.operation == "UploadPart", call.ordinal > 1, moment == .beforeEffect else { return nil }
+        return call.refusal(status: 418, code: "Teapot")
+      }
+      let spec = MirrorSpec.upload(stage.url("out"), local: stage.local("out"), interval: nil)
+      let report = try await stage.uploadOnce(spec, options)
+      #expect(report?.failures.map(\.path) == ["a"])
+      #expect(await stage.fake.openUploads.count == 1)
+      #expect(stage.events.notices.contains { $0.contains("for the next run") })
+      await stage.fake.inject(nil)
+      #expect(try await stage.uploadOnce(spec, options)?.failures == [])
+      #expect(await stage.fake.openUploads.isEmpty)
+    }
+  }
 }

@@ -18,16 +18,19 @@ import Transfers
     return CopySource(bucket: store.bucket, key: "from", ifMatch: etag)
   }
 
-  private func copy(_ store: any ObjectStore) -> ServerCopy {
+  private func copy(_ store: any ObjectStore, pending: PendingUploads = PendingUploads()) -> ServerCopy {
     ServerCopy(
       store: store, slots: FairSemaphore(capacity: 2), extraHeaders: ["x-amz-storage-class": "GLACIER_IR"],
+      pending: pending, wallClock: FakeClock.system,
       largestSingle: 5 << 20, partBytes: 5 << 20)
   }
 
   @Test func `what one request takes is one request`() async throws {
     let store = FakeObjectStore()
     let source = try await publish(store)
-    let receipt = try await ServerCopy(store: store, slots: FairSemaphore(capacity: 2)).copy(
+    let receipt = try await ServerCopy(
+      store: store, slots: FairSemaphore(capacity: 2), pending: PendingUploads(), wallClock: FakeClock.system
+    ).copy(
       source, byteCount: Int64(Self.bytes.count), to: "to")
     #expect(receipt.parts == 1)
     #expect(await store.calls.map(\.operation) == ["CopyObject"])
@@ -81,5 +84,23 @@ import Transfers
     await never.open()
     await #expect(throws: CancellationError.self) { try await task.value }
     #expect(await store.openUploads.isEmpty)
+  }
+
+  @Test func `an unfinished copy that could not be aborted is kept in mind`() async throws {
+    let store = FakeObjectStore()
+    let source = try await publish(store)
+    await store.inject { call, moment in
+      guard ["UploadPartCopy", "AbortMultipartUpload"].contains(call.operation), moment == .beforeEffect
+      else {
+        return nil
+      }
+      return refusal(call.operation)
+    }
+    let pending = PendingUploads()
+    await #expect(throws: S3Error.self) {
+      try await copy(store, pending: pending).copy(source, byteCount: Int64(Self.bytes.count), to: "to")
+    }
+    #expect(pending.all.map(\.key) == ["to"])
+    #expect(pending.all.allSatisfy { $0.entry.isOurs })
   }
 }

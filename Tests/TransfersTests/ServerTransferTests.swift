@@ -95,13 +95,36 @@ import Testing
       try fixture.write("a", Self.bytes)
       let etag = try await upload(fixture, store, prefix + "from").etag
       let copy = ServerCopy(
-        store: store, slots: fixture.resources.slots, largestSingle: 5 << 20, partBytes: 5 << 20)
+        store: store, slots: fixture.resources.slots, pending: PendingUploads(), wallClock: FakeClock.system,
+        largestSingle: 5 << 20, partBytes: 5 << 20)
       let receipt = try await copy.copy(
         CopySource(bucket: store.bucket, key: prefix + "from", ifMatch: etag),
         byteCount: Int64(Self.bytes.count), to: prefix + "to")
       #expect(receipt.parts == 3)
       _ = try await download(fixture, store, prefix + "to")
       #expect(try fixture.read("back") == Self.bytes)
+    }
+  }
+
+  @Test func `what is left of a file that is gone is aborted at the end, and of another writer told`()
+    async throws
+  {
+    try await run { store, prefix, fixture in
+      try fixture.write("a", Self.bytes)
+      let pending = PendingUploads()
+      let foreign = try await store.send(CreateMultipartUpload(key: prefix + "theirs")).uploadID
+      try await pending.load(from: store, prefix: prefix)
+      await #expect(throws: S3Error.self) {
+        _ = try await upload(
+          fixture, store, prefix + "a", pending: pending, beforePublication: { throw refusal("test") })
+      }
+      let settlement = await pending.settle(
+        store, prefix: prefix, isUnderPrefix: { _ in true }, isResumable: { _ in false })
+      #expect(settlement.aborted.map(\.key) == [prefix + "a"])
+      #expect(settlement.left == [.init(key: prefix + "theirs", uploadID: foreign, reason: .foreign)])
+      let left = try await store.send(ListMultipartUploads(prefix: prefix, after: nil)).uploads
+      #expect(left.map(\.uploadID) == [foreign])
+      _ = try await store.send(AbortMultipartUpload(key: prefix + "theirs", uploadID: foreign))
     }
   }
 }

@@ -79,6 +79,13 @@ struct Journal: Sendable {
     logger.info("\(mirror): aborted the stale multipart upload \(uploadID) of \(key)")
   }
 
+  func abortedUnfinished(_ uploadID: String, mirror: String, key: String) {
+    log?.append(
+      TransferRecord(
+        time: .now(), mirror: mirror, operation: .abort, url: bucketURL + key, outcome: .done))
+    logger.info("\(mirror): aborted the multipart upload \(uploadID) of \(key), which nobody would finish")
+  }
+
   func deleted(mirror: String, path: RelativePath, key: String) {
     log?.append(
       TransferRecord(

@@ -39,6 +39,7 @@ extension UploadLane {
     let last = await reconcileFinally(
       deletes: ending == .succeeded && settings.delete ? .inferred : .none, heard: heard, after: drained)
     conclude(last)
+    await settleUnfinished(after: last)
     // Whoever still waits for a flush learns what the end came to.
     schedule.close(answering: last)
     return state.withLock { state in
