@@ -71,10 +71,11 @@ package struct CRC32: Sendable, Hashable {
 }
 
 extension CRC32 {
-  /// As `x-amz-checksum-crc32` has it: four bytes, most significant first, in base64.
-  package var base64: String {
-    Digests.base64(withUnsafeBytes(of: value.bigEndian) { Array($0) })
-  }
+  /// Four bytes, most significant first: what composite checksums are made of.
+  package var bytes: [UInt8] { withUnsafeBytes(of: value.bigEndian) { Array($0) } }
+
+  /// As `x-amz-checksum-crc32` has it: the four bytes in base64.
+  package var base64: String { Digests.base64(bytes) }
 
   /// Nil for anything but the base64 of four bytes, such as a composite checksum with its `-N`.
   package init?(base64 text: String) {

@@ -29,7 +29,8 @@ package struct DownloadReceipt: Sendable, Hashable {
   package var requestID: String?
   /// Requests sent for the range that took the most.
   package var attempts: Int
-  /// What the content was held against: `crc32`, `md5`, or `size` where the server gives nothing else.
+  /// What the content was held against: `crc32`, `md5`, the digest of the parts' CRC-32s or MD5s, or `size` where the server
+  /// gives nothing else, or cut the parts in a way that is not found out.
   package var checksum: IntegrityCheck
 }
 
@@ -37,6 +38,8 @@ package struct DownloadReceipt: Sendable, Hashable {
 package struct DownloadMismatch: Error, Sendable, Hashable, CustomStringConvertible {
   package var key: String
   package var reason: String
+  /// The CRC-32 of a body of the right size that is not the object's: another one may be.
+  var damaged: CRC32?
 
   package var description: String { "\(key): \(reason)" }
 }
@@ -55,15 +58,37 @@ package struct Downloader: Sendable {
 
   /// Fetches the version of `key` that was listed as `object` to `path`, and dates the file by the object.
   ///
-  /// A large object that could not be fetched whole leaves what has arrived beside the target, for the next attempt.
+  /// A large object that could not be fetched whole leaves what has arrived beside the target, for the next attempt. A body that
+  /// was damaged on its way is fetched again, twice at most.
   ///
   /// - Throws: `DownloadMismatch` when the content is not the object's; `TreeError`; `S3Error` (412 when the object was
   ///   replaced since it was listed); `CancellationError`.
   package func download(
     _ key: String, object: RemoteObject, to path: RelativePath, of root: TreeRoot
   ) async throws -> DownloadReceipt {
+    var damaged: CRC32?
+    var failures = 0
+    while true {
+      do {
+        var receipt = try await fetch(key, object: object, to: path, of: root, after: damaged)
+        receipt.attempts += failures
+        return receipt
+      } catch let mismatch as DownloadMismatch where mismatch.damaged != nil && failures < Self.refetches {
+        damaged = mismatch.damaged
+        failures += 1
+      }
+    }
+  }
+
+  /// Two: what is damaged three times in a row is so where it lies, or by this machine.
+  private static let refetches = 2
+
+  /// - Parameter damaged: the CRC-32 of a body that came before and seemed damaged.
+  private func fetch(
+    _ key: String, object: RemoteObject, to path: RelativePath, of root: TreeRoot, after damaged: CRC32?
+  ) async throws -> DownloadReceipt {
     if object.byteCount <= Self.smallBytes {
-      return try await downloadSmall(key, object: object, to: path, of: root)
+      return try await downloadSmall(key, object: object, to: path, of: root, after: damaged)
     }
     let isWhole = object.byteCount <= settings.rangeBytes
     let file = try await resources.writers.run {
@@ -73,8 +98,8 @@ package struct Downloader: Sendable {
     do {
       let receipt =
         isWhole
-        ? try await fetchWhole(key, object: object, into: file)
-        : try await fetchRanges(key, object: object, into: file)
+        ? try await fetchWhole(key, object: object, into: file, after: damaged)
+        : try await fetchRanges(key, object: object, into: file, after: damaged)
       try await resources.writers.run { try file.publish(modified: object.lastModified) }
       return receipt
     } catch {
@@ -88,15 +113,19 @@ package struct Downloader: Sendable {
   private static let smallBytes: Int64 = 64 << 10
 
   private func downloadSmall(
-    _ key: String, object: RemoteObject, to path: RelativePath, of root: TreeRoot
+    _ key: String, object: RemoteObject, to path: RelativePath, of root: TreeRoot, after damaged: CRC32?
   ) async throws -> DownloadReceipt {
     let get = GetObject(key: key, ifMatch: ifMatch(object))
     let (answer, attempts) = try await resources.send(get, through: store)
     let bytes = answer.body
     try requireSize(Int64(bytes.count), of: object.byteCount, key: key)
-    let checksum = try verify(
-      key, crc: CRC32(bytes), stored: answer.head.fullObjectCRC32, object: object,
-      md5: hexadecimal(md5(bytes)))
+    let checksum = try await verify(
+      key, crc: CRC32(bytes), head: answer.head, object: object, after: damaged, md5: hexadecimal(md5(bytes))
+    ) { tag, partSizes in
+      var check = CompositeCheck(tag, byteCount: object.byteCount, partSizes: partSizes)
+      check.update(bytes)
+      return check.finish()
+    }
     try await resources.writers.run {
       let file = try PartialFile(root: root, target: path, byteCount: object.byteCount)
       do {
@@ -126,9 +155,9 @@ package struct Downloader: Sendable {
     }
   }
 
-  private func fetchWhole(_ key: String, object: RemoteObject, into file: PartialFile) async throws
-    -> DownloadReceipt
-  {
+  private func fetchWhole(
+    _ key: String, object: RemoteObject, into file: PartialFile, after damaged: CRC32?
+  ) async throws -> DownloadReceipt {
     let sink = FileSink(
       file: file, offset: 0, byteCount: object.byteCount,
       content: object.possibleMD5 == nil ? .whole : .wholeWithMD5)
@@ -136,16 +165,17 @@ package struct Downloader: Sendable {
     let (answer, attempts) = try await resources.send(get, through: store)
     let received = sink.received
     try requireSize(received.byteCount, of: object.byteCount, key: key)
-    let checksum = try verify(
-      key, crc: received.crc, stored: answer.head.fullObjectCRC32, object: object, md5: sink.md5())
+    let checksum = try await verify(
+      key, crc: received.crc, head: answer.head, object: object, after: damaged, md5: sink.md5()
+    ) { try await isContent(file, of: $0, by: $1) }
     return DownloadReceipt(
       byteCount: received.byteCount, parts: 1, etag: answer.head.etag, requestID: answer.head.requestID,
       attempts: attempts, checksum: checksum)
   }
 
-  private func fetchRanges(_ key: String, object: RemoteObject, into file: PartialFile) async throws
-    -> DownloadReceipt
-  {
+  private func fetchRanges(
+    _ key: String, object: RemoteObject, into file: PartialFile, after damaged: CRC32?
+  ) async throws -> DownloadReceipt {
     let head = try await store.send(HeadObject(key: key))
     guard head.byteCount == object.byteCount, object.etag.isEmpty || head.etag == object.etag else {
       throw DownloadMismatch(key: key, reason: "it was replaced since it was listed")
@@ -158,8 +188,9 @@ package struct Downloader: Sendable {
     if head.fullObjectCRC32 == nil, pinned.possibleMD5 != nil {
       digest = try await resources.readers.run { try md5Hexadecimal(of: file) }
     }
-    let checksum = try verify(
-      key, crc: outcome.crc, stored: head.fullObjectCRC32, object: pinned, md5: digest)
+    let checksum = try await verify(
+      key, crc: outcome.crc, head: head, object: pinned, after: damaged, md5: digest
+    ) { try await isContent(file, of: $0, by: $1) }
     return DownloadReceipt(
       byteCount: object.byteCount, parts: outcome.ranges, partsReused: outcome.reused, etag: head.etag,
       requestID: head.requestID, attempts: outcome.attempts, checksum: checksum)
@@ -176,20 +207,5 @@ package struct Downloader: Sendable {
     guard received == expected else {
       throw DownloadMismatch(key: key, reason: "\(received) of \(expected) bytes arrived")
     }
-  }
-
-  /// - Parameter md5: asked for only where S3 keeps no CRC-32 and the ETag may be an MD5.
-  private func verify(
-    _ key: String, crc: CRC32, stored: CRC32?, object: RemoteObject, md5: @autoclosure () -> String?
-  ) throws -> IntegrityCheck {
-    if let stored {
-      guard stored == crc else {
-        throw DownloadMismatch(
-          key: key, reason: "its CRC-32 is \(crc.base64), S3 keeps \(stored.base64); nothing was written")
-      }
-      return .crc32
-    }
-    if let expected = object.possibleMD5, md5() == expected { return .md5 }
-    return .size
   }
 }

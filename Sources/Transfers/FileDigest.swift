@@ -27,7 +27,7 @@ func md5Hexadecimal(of file: PartialFile) throws -> String? {
 }
 
 /// - Returns: false when the file ends before.
-private func forEachPiece(
+func forEachPiece(
   of file: PartialFile, from offset: Int64, byteCount: Int64, _ body: (UnsafeRawBufferPointer) -> Void
 ) throws -> Bool {
   let piece = PartBuffer(capacity: Int(min(max(byteCount, 1), 1 << 20)))

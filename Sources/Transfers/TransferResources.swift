@@ -1,6 +1,7 @@
 import LocalTree
 import LoopThread
 import S3Client
+import Synchronization
 
 /// What all transfers of a run share: threads that read, slots, and the memory that payloads may hold.
 package struct TransferResources: Sendable {
@@ -16,6 +17,9 @@ package struct TransferResources: Sendable {
   package let copyBytes: Int64
   /// Where they lie.
   package let copyDirectory: String
+
+  /// The buckets whose multipart tags are no digests.
+  let opaqueTags = OpaqueTags()
 
   /// 96 MiB: six bodies of the largest size that goes in one request by default, under 150 MiB for the process.
   package static let defaultBudgetBytes: Int64 = 96 << 20
@@ -78,4 +82,14 @@ package struct TransferResources: Sendable {
   ) async throws -> Result {
     try await budget.withPermit(holding == .buffered ? byteCount : Self.streamedBytes, body)
   }
+}
+
+/// The buckets in which the ETag of a multipart object was found to be made of something else than the MD5s of its parts, as some
+/// servers have it. To find that out costs a second download, of one object of the bucket.
+final class OpaqueTags: Sendable {
+  private let buckets = Mutex<Set<String>>([])
+
+  func contains(_ bucket: String) -> Bool { buckets.withLock { $0.contains(bucket) } }
+
+  func insert(_ bucket: String) { buckets.withLock { _ = $0.insert(bucket) } }
 }

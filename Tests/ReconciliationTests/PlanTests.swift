@@ -315,6 +315,21 @@ final class Workbench: Sendable {
     #expect(await bench.store.count(of: GetObject.name) == 0)
   }
 
+  @Test(arguments: [ForeignChecksum.none, .compositeCRC32])
+  func `the digest of another client's parts settles it without a download`(checksum: ForeignChecksum)
+    async throws
+  {
+    let bench = try Workbench()
+    let text = String(repeating: "x", count: 9 << 20)
+    for name in ["equal", "other"] { try bench.tree.write(name, text) }
+    for (key, bytes) in [("equal", Array(text.utf8)), ("other", Array(text.utf8.dropLast()) + [0])] {
+      await bench.store.place(key, bytes, partSizes: [8 << 20, 1 << 20], checksum: checksum)
+    }
+    #expect(try await bench.differences() == ["unproved other"])
+    #expect(await bench.store.count(of: GetObject.name) == 0)
+    #expect(try await bench.differences(.whereNeeded) == ["content other"])
+  }
+
   @Test func `objects are read in ranges where S3 keeps no checksum`() async throws {
     let bench = try Workbench()
     let long = String(repeating: "x", count: (16 << 20) + 5)

@@ -60,6 +60,15 @@ extension FakeBucket {
     headers["Content-Type"] = object.contentType ?? "binary/octet-stream"
     for (name, value) in object.metadata { headers.add("x-amz-meta-\(name)", value) }
     headers["Content-Length"] = String(object.bytes.count)
+    if asksForChecksum, let composite = object.compositeCRC32 {
+      headers["x-amz-checksum-crc32"] = composite
+      headers["x-amz-checksum-type"] = ChecksumType.composite.rawValue
+    }
+    if isHead, let number = request.parameter("partNumber").flatMap(Int.init), !object.partSizes.isEmpty {
+      guard object.partSizes.indices.contains(number - 1) else { throw Refusal(416, "InvalidPartNumber") }
+      headers["Content-Length"] = String(object.partSizes[number - 1])
+      return HTTPResponse(status: 206, headers: headers)
+    }
     if isHead { return HTTPResponse(status: 200, headers: headers) }
     guard let range = request.headers["Range"] else {
       return HTTPResponse(status: 200, headers: headers, body: object.bytes)

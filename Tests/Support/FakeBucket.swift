@@ -53,6 +53,10 @@ package struct FakeBucket: Sendable {
     package var checksumCRC32: CRC32?
     /// Every header field that the object was made with.
     package var headers: HTTPHeaders
+    /// Of its parts' CRC-32s, with `-` and their number.
+    package var compositeCRC32: String?
+    /// Sizes of the parts of a multipart object.
+    package var partSizes: [Int] = []
   }
 
   struct Part: Sendable {
@@ -146,6 +150,36 @@ package struct FakeBucket: Sendable {
     objects[key] = Object(
       bytes: bytes, etag: etag, lastModified: lastModified ?? clock(), metadata: metadata,
       contentType: headers["Content-Type"], checksumCRC32: crc, headers: headers)
+  }
+}
+
+/// How another client's multipart upload is checked.
+package enum ForeignChecksum: Sendable, Hashable {
+  /// The ETag alone tells: the MD5 of the parts' MD5s.
+  case none
+  /// A CRC-32 of the parts' CRC-32s, and an ETag that is no digest, as under SSE-KMS.
+  case compositeCRC32
+}
+
+extension FakeBucket {
+  /// An object as another client's multipart upload leaves it.
+  mutating func place(_ key: Key, _ bytes: [UInt8], partSizes: [Int], checksum: ForeignChecksum) {
+    var digests: [UInt8] = []
+    var sums: [UInt8] = []
+    var offset = 0
+    for size in partSizes {
+      let part = Array(bytes[offset..<offset + size])
+      digests += md5(part)
+      sums += decodeBase64(CRC32(part).base64) ?? []
+      offset += size
+    }
+    let digest = checksum == .none ? digests : digests + [0]
+    store(
+      key, bytes, etag: "\(hexadecimal(md5(digest)))-\(partSizes.count)", headers: HTTPHeaders(), crc: nil)
+    objects[key]?.partSizes = partSizes
+    if checksum == .compositeCRC32 {
+      objects[key]?.compositeCRC32 = "\(CRC32(sums).base64)-\(partSizes.count)"
+    }
   }
 }
 

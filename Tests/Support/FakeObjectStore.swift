@@ -123,6 +123,21 @@ extension FakeObjectStore {
     contents.place(Array(key.utf8), bytes, metadata: metadata, lastModified: lastModified)
   }
 
+  /// Puts an object there, as another client's multipart upload.
+  ///
+  /// - Returns: its ETag.
+  @discardableResult
+  package func place(_ key: String, _ bytes: [UInt8], partSizes: [Int], checksum: ForeignChecksum) -> String {
+    contents.place(Array(key.utf8), bytes, partSizes: partSizes, checksum: checksum)
+    return object(key)?.etag ?? ""
+  }
+
+  /// Makes an object one of which the server keeps no checksum.
+  package func forgetChecksum(of key: String) {
+    contents.objects[Array(key.utf8)]?.checksumCRC32 = nil
+    contents.objects[Array(key.utf8)]?.compositeCRC32 = nil
+  }
+
   /// Takes an object away, as another client would.
   package func remove(_ key: String) { contents.objects[Array(key.utf8)] = nil }
 

@@ -1,4 +1,5 @@
 import Digests
+import HTTPTransport
 import LocalTree
 import MirrorModel
 import S3Client
@@ -125,6 +126,34 @@ import Testing
       let left = try await store.send(ListMultipartUploads(prefix: prefix, after: nil)).uploads
       #expect(left.map(\.uploadID) == [foreign])
       _ = try await store.send(AbortMultipartUpload(key: prefix + "theirs", uploadID: foreign))
+    }
+  }
+
+  /// As the AWS tools leave them: parts of 8 MiB, and a CRC-32 of the parts' CRC-32s where the server has it.
+  @Test(arguments: [true, false])
+  func `another client's multipart object is held against the digest of its parts`(isChecked: Bool)
+    async throws
+  {
+    try await run { store, prefix, fixture in
+      try fixture.write("a", Self.bytes)
+      let key = prefix + "theirs"
+      let headers: HTTPHeaders =
+        isChecked ? ["x-amz-checksum-algorithm": "CRC32", "x-amz-checksum-type": "COMPOSITE"] : [:]
+      let create = CreateMultipartUpload(key: key, checksum: .none, extraHeaders: headers)
+      let uploadID = try await store.send(create).uploadID
+      var parts: [CompleteMultipartUpload.Part] = []
+      for (number, part) in [Self.bytes[..<(8 << 20)], Self.bytes[(8 << 20)...]].enumerated() {
+        let crc = isChecked ? CRC32(Array(part)) : nil
+        let answer = try await store.send(
+          UploadPart(
+            key: key, uploadID: uploadID, number: number + 1, body: BytesBody(Array(part)), checksumCRC32: crc
+          ))
+        parts.append(.init(number: number + 1, etag: answer.etag, checksumCRC32: crc))
+      }
+      _ = try await store.send(CompleteMultipartUpload(key: key, uploadID: uploadID, parts: parts))
+      let receipt = try await download(fixture, store, key)
+      #expect(try fixture.read("back") == Self.bytes)
+      #expect([.md5Parts, .crc32Parts, .crc32].contains(receipt.checksum))
     }
   }
 }

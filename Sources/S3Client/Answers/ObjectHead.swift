@@ -34,6 +34,8 @@ package struct ObjectHead: Sendable {
   package var byteCount: Int64 {
     ContentRange(headers["Content-Range"])?.total ?? headers["Content-Length"].flatMap(Int64.init) ?? 0
   }
+  /// Of what was asked for: the whole object, a range or a part.
+  package var contentLength: Int64? { headers["Content-Length"].flatMap(Int64.init) }
   /// Bare.
   package var etag: String { ETag.bare(headers["ETag"] ?? "") }
   /// Nanoseconds since 1970-01-01 UTC, whole seconds; AWS dates a multipart object by its start.
@@ -45,6 +47,11 @@ package struct ObjectHead: Sendable {
   /// The server's clock: nanoseconds since 1970-01-01 UTC.
   package var serverDate: Int64? { headers["Date"].flatMap(S3Date.nanoseconds(httpDate:)) }
   package var storageClass: String? { headers["x-amz-storage-class"] }
+  /// Whether the ETag may be made of MD5s: under SSE-KMS and SSE-C it is not, though it looks like it (AWS, "Object").
+  package var mayHaveDigestTag: Bool {
+    if headers["x-amz-server-side-encryption-customer-algorithm"] != nil { return false }
+    return headers["x-amz-server-side-encryption"].map { !$0.hasPrefix("aws:kms") } ?? true
+  }
   package var versionID: String? { headers["x-amz-version-id"] }
   package var requestID: String? { headers["x-amz-request-id"] }
 

@@ -4,10 +4,13 @@ package struct HeadObject: S3Operation {
 
   package var objectKey: String
   package var ifMatch: String?
+  /// Asks for one part of a multipart object; a server that does not know parts answers for the whole.
+  package var partNumber: Int?
 
-  package init(key: String, ifMatch: String? = nil) {
+  package init(key: String, ifMatch: String? = nil, partNumber: Int? = nil) {
     self.objectKey = key
     self.ifMatch = ifMatch
+    self.partNumber = partNumber
   }
 
   package typealias Output = ObjectHead
@@ -15,7 +18,8 @@ package struct HeadObject: S3Operation {
   package var key: String? { objectKey }
 
   package func request() -> S3Request {
-    var request = S3Request(method: .head, key: objectKey)
+    let query = partNumber.map { [(name: "partNumber", value: Optional(String($0)))] } ?? []
+    var request = S3Request(method: .head, key: objectKey, query: query)
     // Without it S3 keeps the checksum to itself.
     request.headers["x-amz-checksum-mode"] = "ENABLED"
     request.headers["If-Match"] = ifMatch.map(ETag.quoted)

@@ -112,6 +112,7 @@ package struct Verifier: Sendable {
       let crc = try await readers.run { try checksum(of: file, from: 0, byteCount: file.stamp.size) }
       return crc == stored ? nil : .content
     }
+    if let tag = CompositeTag(head), try await readers.run({ try isContent(file, of: tag) }) { return nil }
     switch reading {
     case .never: return .unproved
     case .whereNeeded: return try await isRead(key, equalTo: file, etag: head.etag) ? nil : .content
