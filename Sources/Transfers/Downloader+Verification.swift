@@ -48,7 +48,9 @@ extension Downloader {
     let head: ObjectHead
     do {
       head = try await store.send(HeadObject(key: key, ifMatch: ifMatch(object), partNumber: 1))
-    } catch let error as S3Error where !error.isRetryable && error.status != 412 {
+    } catch let error as S3Error
+      where error.code == S3ErrorTriage.malformedAnswer || !error.isRetryable && error.status != 412
+    {
       // A server that does not know parts.
       return nil
     }

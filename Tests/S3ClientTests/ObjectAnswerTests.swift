@@ -23,6 +23,15 @@ import Testing
     #expect(head.fullObjectCRC32 == CRC32())
   }
 
+  @Test func `the head of a part is an answer where a part was asked for, and only there`() throws {
+    let part = answer(
+      status: 206, headers: ["Content-Length": "5", "Content-Range": "bytes 0-4/9", "ETag": "e-2"])
+    let head = try HeadObject(key: "k", partNumber: 1).output(from: part)
+    #expect(head.contentLength == 5)
+    #expect(head.byteCount == 9)
+    #expect(throws: S3Error.self) { try HeadObject(key: "k").output(from: part) }
+  }
+
   private static let checksumHeaders: [(HTTPHeaders, Bool)] = [
     (["x-amz-checksum-crc32": "AAAAAA==", "ETag": "e"], true),
     (["x-amz-checksum-crc32": "AAAAAA==", "ETag": "e-2"], false),

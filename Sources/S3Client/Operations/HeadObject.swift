@@ -27,7 +27,8 @@ package struct HeadObject: S3Operation {
   }
 
   package func output(from response: S3Response) throws -> ObjectHead {
-    if let fault = ObjectHead.fault(in: response.http, range: nil) {
+    // A part is answered as a range is: 206, and a Content-Range (AWS, "HeadObject", partNumber).
+    if let fault = ObjectHead.fault(in: response.http, range: partNumber.map { _ in 0...0 }) {
       throw S3Error.malformed(response, operation: Self.name, fault)
     }
     return ObjectHead(response.http.headers)
