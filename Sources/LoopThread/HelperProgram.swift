@@ -1,4 +1,5 @@
 import Glibc
+import Synchronization
 import SystemPackage
 
 /// A program that is run for what it prints. It has a deadline, and it ends when the task that waits for it is cancelled: a
@@ -33,6 +34,7 @@ package struct HelperProgram: Sendable {
   ///
   /// - Throws: `Failure`; `CancellationError` as soon as the task is cancelled; `ThreadError`.
   package func output(within limit: Duration, byteLimit: Int = 1 << 20) async throws -> [UInt8] {
+    let life = Life()
     let wakeup = try Wakeup()
     let bounds = Bounds(deadline: .now + limit, limit: limit, byteLimit: byteLimit)
     return try await withTaskCancellationHandler {
@@ -41,7 +43,7 @@ package struct HelperProgram: Sendable {
           // A thread that is left to itself: a process in an uninterruptible sleep outlives even SIGKILL (ps(1), state D), and
           // the wait for its end must hold nothing up.
           try NativeThread(name: "s3m-helper") {
-            let killed = carryOut(bounds, wakeup, continuation)
+            let killed = carryOut(bounds, life, wakeup, continuation)
             _ = killed?.wait()
           }.detach()
         } catch {
@@ -49,7 +51,54 @@ package struct HelperProgram: Sendable {
         }
       }
     } onCancel: {
+      life.end()
       wakeup.signal()
+    }
+  }
+
+  /// The process from its start until its status is taken, which is how long its number is its own.
+  ///
+  /// A cancellation kills it in the call itself: whoever cancels may end this program as soon as that returns, and no thread
+  /// of it would be left to kill anything.
+  final class Life: Sendable {
+    private struct State {
+      var process: SpawnedProcess?
+      var isOver = false
+    }
+
+    private let state = Mutex(State())
+
+    /// - Throws: `CancellationError` when it is over already; `Failure`.
+    func begin(_ start: () throws(Errno) -> SpawnedProcess) throws -> SpawnedProcess {
+      try state.withLock { state in
+        if state.isOver { throw CancellationError() }
+        do throws(Errno) {
+          let process = try start()
+          state.process = process
+          return process
+        } catch {
+          throw Failure.notStarted(error)
+        }
+      }
+    }
+
+    /// How it has ended by itself; nil while it runs.
+    func endingIfEnded() -> SpawnedProcess.Ending? {
+      state.withLock { state in
+        guard let ending = state.process?.endingIfEnded() else { return nil }
+        state.process = nil
+        state.isOver = true
+        return ending
+      }
+    }
+
+    /// Kills it, with all that it has started, or keeps it from being started.
+    func end() {
+      state.withLock { state in
+        state.process?.killGroup()
+        state.process = nil
+        state.isOver = true
+      }
     }
   }
 
@@ -63,37 +112,48 @@ package struct HelperProgram: Sendable {
   ///
   /// - Returns: the process, where it was killed and its status is still to be taken.
   private func carryOut(
-    _ bounds: Bounds, _ wakeup: Wakeup, _ continuation: CheckedContinuation<[UInt8], any Error>
+    _ bounds: Bounds, _ life: Life, _ wakeup: Wakeup,
+    _ continuation: CheckedContinuation<[UInt8], any Error>
   ) -> SpawnedProcess? {
-    let process: SpawnedProcess
-    let reader: FileDescriptor
-    do throws(Errno) {
-      let pipe = try FileDescriptor.privatePipe()
-      reader = pipe.reader
-      // A second writer here would keep the pipe's end from coming.
-      defer { Self.close(pipe.writer) }
-      do throws(Errno) {
-        process = try SpawnedProcess(
-          executable, arguments: arguments, environment: environment, output: pipe.writer)
-      } catch {
-        Self.close(reader)
-        throw error
-      }
+    let (process, reader): (SpawnedProcess, FileDescriptor)
+    do {
+      (process, reader) = try start(life)
     } catch {
-      continuation.resume(throwing: Failure.notStarted(error))
+      continuation.resume(throwing: error)
       return nil
     }
     defer { Self.close(reader) }
     do {
-      continuation.resume(returning: try watch(process, reader, bounds, wakeup))
+      continuation.resume(returning: try watch(life, reader, bounds, wakeup))
       return nil
     } catch let ended as Ended {
       continuation.resume(throwing: Failure.failed(ended.how))
       return nil
     } catch {
-      process.killGroup()
+      life.end()
       continuation.resume(throwing: error)
       return process
+    }
+  }
+
+  private func start(_ life: Life) throws -> (SpawnedProcess, FileDescriptor) {
+    let pipe: (reader: FileDescriptor, writer: FileDescriptor)
+    do {
+      pipe = try FileDescriptor.privatePipe()
+    } catch {
+      throw Failure.notStarted(error)
+    }
+    // A second writer here would keep the pipe's end from coming.
+    defer { Self.close(pipe.writer) }
+    do {
+      let process = try life.begin { () throws(Errno) in
+        try SpawnedProcess(
+          executable, arguments: arguments, environment: environment, output: pipe.writer)
+      }
+      return (process, pipe.reader)
+    } catch {
+      Self.close(pipe.reader)
+      throw error
     }
   }
 
@@ -107,7 +167,7 @@ package struct HelperProgram: Sendable {
   private static let longestPauseMilliseconds: Int32 = 50
 
   private func watch(
-    _ process: SpawnedProcess, _ reader: FileDescriptor, _ bounds: Bounds, _ wakeup: Wakeup
+    _ life: Life, _ reader: FileDescriptor, _ bounds: Bounds, _ wakeup: Wakeup
   ) throws -> [UInt8] {
     var output: [UInt8] = []
     var isOpen = true
@@ -131,7 +191,7 @@ package struct HelperProgram: Sendable {
         if isOpen { continue }
       }
       // The pipe may stay open beyond the end: what the program has left in the background holds it.
-      if let ending = process.endingIfEnded() {
+      if let ending = life.endingIfEnded() {
         while isOpen, Self.isReadable(reader), output.count <= bounds.byteLimit {
           let piece = try Self.read(reader)
           output += piece

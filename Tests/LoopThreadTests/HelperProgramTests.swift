@@ -61,6 +61,22 @@ import Testing
     try reader.close()
   }
 
+  @Test func `a cancellation has killed the helper when it returns, or keeps it from its start`() throws {
+    let life = HelperProgram.Life()
+    let (reader, writer) = try FileDescriptor.privatePipe()
+    defer { for end in [reader, writer] { close(end.rawValue) } }
+    func start() throws -> SpawnedProcess {
+      try life.begin { () throws(Errno) in
+        try SpawnedProcess("/bin/sleep", arguments: ["sleep", "600"], environment: [:], output: writer)
+      }
+    }
+    let process = try start()
+    // No other thread has a part in it: the program may end as soon as the call returns.
+    life.end()
+    #expect(process.wait() == .signal(SIGKILL))
+    #expect(throws: CancellationError.self) { try start() }
+  }
+
   @Test func `a task that is cancelled beforehand gets no output`() async {
     let task = Task {
       withUnsafeCurrentTask { $0?.cancel() }
