@@ -148,7 +148,10 @@ package struct UploadSchedule: Sendable {
       trigger != .tick || readiness.endOfBackOff(directory).map { $0 <= now } ?? true
     }
     noteReadiness()
-    return started(trigger, batch, newest: newest)
+    // When what lies in a directory last changed is not known. What goes with it may be named by a marker that is not ready yet.
+    let hasUnknownChanges =
+      !batch.rescans.isEmpty || !batch.goneDirectories.isEmpty || !batch.withheldDeletes.isEmpty
+    return started(trigger, batch, newest: hasUnknownChanges ? now : newest)
   }
 
   private mutating func started(_ trigger: Trigger, _ batch: DirtySet.Batch, newest: Instant?) -> Pass? {

@@ -10,6 +10,7 @@ package struct RetryingStore: ObjectStore {
   private let store: any ObjectStore
   private let policy: RetryPolicy
   private let budget: RetryBudget
+  private let recovery: ServiceRecovery
   private let pause: @Sendable (Duration) async throws -> Void
   private let random: @Sendable () -> Double
   private let onRetry: @Sendable (Retry) -> Void
@@ -24,17 +25,20 @@ package struct RetryingStore: ObjectStore {
 
   /// - Parameters:
   ///   - budget: one for all stores of a mirror.
+  ///   - recovery: one for all stores of a service.
   ///   - pause: waits, and throws when the task is cancelled.
   ///   - random: in [0, 1).
   package init(
     _ store: any ObjectStore, policy: RetryPolicy = RetryPolicy(), budget: RetryBudget = RetryBudget(),
-    pause: @escaping @Sendable (Duration) async throws -> Void = { try await TaskThreads.pause(for: $0) },
+    recovery: ServiceRecovery = ServiceRecovery(),
+    pause: @escaping @Sendable (Duration) async throws -> Void = { try await ServiceRecovery.pause(for: $0) },
     random: @escaping @Sendable () -> Double = { Double.random(in: 0..<1) },
     onRetry: @escaping @Sendable (Retry) -> Void = { _ in }
   ) {
     self.store = store
     self.policy = policy
     self.budget = budget
+    self.recovery = recovery
     self.pause = pause
     self.random = random
     self.onRetry = onRetry
@@ -54,11 +58,14 @@ package struct RetryingStore: ObjectStore {
       do {
         let output = try await store.send(operation)
         budget.giveBack(lastCost ?? RetryBudget.unretriedRefund)
+        recovery.noteAnswer()
         return output
       } catch var error as S3Error {
         error.attempts = attempts
         // A cancelled transfer may surface as a broken one; it is not to be repeated.
         guard error.isRetryable, !Task.isCancelled else { throw error }
+        let isAskedFor = error.retryAfterSeconds != nil || S3ErrorTriage.isThrottling(error)
+        if !isAskedFor { recovery.noteFailure() }
         if error.network == .staleConnection, staleConnections < policy.maxStaleConnections {
           staleConnections += 1
           continue
@@ -70,7 +77,9 @@ package struct RetryingStore: ObjectStore {
         let delay = policy.delaySeconds(
           retry: attempts - staleConnections, random: random(), retryAfter: error.retryAfterSeconds)
         onRetry(Retry(error: error, attempts: attempts, delaySeconds: delay))
-        try await pause(.seconds(delay))
+        try await ServiceRecovery.$current.withValue(isAskedFor ? nil : recovery) {
+          try await pause(.seconds(delay))
+        }
       }
     }
   }

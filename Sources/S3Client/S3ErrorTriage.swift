@@ -7,7 +7,8 @@ import HTTPTransport
 package enum S3ErrorTriage {
   /// Statuses that are retried whatever the code says. 501 is not among them: it will not be implemented by asking again.
   /// 302, 303 and 511 (RFC 6585 §6) are none of S3's: something on the way wants a login first, and lets the same request pass later.
-  static let retryableStatuses: Set<Int> = [302, 303, 408, 429, 500, 502, 503, 504, 511]
+  /// 307 is S3's while the name of a new bucket spreads (Amazon S3 User Guide, "Request redirection"): the same address serves later.
+  static let retryableStatuses: Set<Int> = [302, 303, 307, 408, 429, 500, 502, 503, 504, 511]
 
   static let throttlingCodes: Set<String> = [
     "SlowDown", "Throttling", "ThrottlingException", "ThrottledException", "RequestThrottled",

@@ -1,5 +1,5 @@
 import HTTPTransport
-import S3Client
+@testable import S3Client
 import Synchronization
 import TestSupport
 import Testing
@@ -138,5 +138,54 @@ private func broken(_ kind: TransportError.Kind) -> S3Error {
     let sending = Task { try await store.send(HeadBucket()) }
     await #expect(throws: S3Error.self) { try await sending.value }
     #expect(await fake.count(of: "HeadBucket") == 1)
+  }
+}
+
+/// Pauses that end with the outage that they wait for.
+@Suite struct ServiceRecoveryTests {
+  private let recovery = ServiceRecovery()
+
+  /// A request that fails once and then waits an hour to be sent again.
+  private func paused(by error: S3Error) async throws -> (
+    fake: FakeObjectStore, request: Task<Void, any Error>
+  ) {
+    let fake = FakeObjectStore()
+    await fake.inject { call, moment in moment == .beforeEffect && call.ordinal == 1 ? error : nil }
+    let store = RetryingStore(
+      fake, policy: RetryPolicy(baseSeconds: 3600, capSeconds: 3600), recovery: recovery, random: { 1 })
+    let request = Task { _ = try await store.send(HeadBucket()) }
+    for _ in 0..<10_000 where recovery.waitingCount == 0 && error.network != nil {
+      try await Task.sleep(for: .milliseconds(1))
+    }
+    return (fake, request)
+  }
+
+  @Test func `the first answer after an outage ends the pauses of the others`() async throws {
+    let (fake, request) = try await paused(by: broken(.connect))
+    #expect(recovery.waitingCount == 1)
+    recovery.noteAnswer(at: .now + .seconds(3))
+    try await request.value
+    #expect(await fake.count(of: "HeadBucket") == 2)
+    #expect(recovery.waitingCount == 0)
+  }
+
+  @Test func `where others are answered all the time a pause lasts`() async throws {
+    let (fake, request) = try await paused(by: broken(.interrupted))
+    recovery.noteAnswer()
+    #expect(recovery.waitingCount == 1)
+    request.cancel()
+    await #expect(throws: CancellationError.self) { try await request.value }
+    #expect(await fake.count(of: "HeadBucket") == 1)
+    #expect(recovery.waitingCount == 0)
+  }
+
+  @Test func `a pause that the server asked for is kept`() async throws {
+    let (fake, request) = try await paused(by: unavailable(retryAfter: 3600))
+    recovery.noteFailure(at: .now - .seconds(10))
+    recovery.noteAnswer()
+    #expect(recovery.waitingCount == 0)
+    request.cancel()
+    await #expect(throws: CancellationError.self) { try await request.value }
+    #expect(await fake.count(of: "HeadBucket") <= 1)
   }
 }

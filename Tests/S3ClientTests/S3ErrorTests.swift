@@ -8,7 +8,7 @@ import Testing
     #expect(S3Error(answer: answer(status: status), operation: "GetObject").isRetryable)
   }
 
-  @Test(arguments: [301, 304, 307, 400, 401, 403, 404, 405, 409, 411, 412, 416, 501, 505])
+  @Test(arguments: [301, 304, 400, 401, 403, 404, 405, 409, 411, 412, 416, 501, 505])
   func `these are not`(status: Int) {
     #expect(!S3Error(answer: answer(status: status), operation: "GetObject").isRetryable)
   }

@@ -136,7 +136,7 @@ final class Connections: BucketSource {
           budget: budget,
           // A request that waits to be sent again is none under way: its slot goes to one that is.
           pause: { delay in
-            try await FairSemaphore.yieldingPermit { try await TaskThreads.pause(for: delay) }
+            try await FairSemaphore.yieldingPermit { try await ServiceRecovery.pause(for: delay) }
           },
           onRetry: { logger.info("\($0.error), sent again in \($0.delaySeconds) s") })
       }, identity: "\(endpoint.identity)/\(name)")

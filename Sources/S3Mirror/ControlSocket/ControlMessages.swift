@@ -89,10 +89,10 @@ package struct MirrorState: Codable, Sendable, Hashable {
     package var failedFiles: Int
     /// The first of them.
     package var failures: [ControlAnswer.PathFailure]
-    /// How many files wait because a program has them open for writing.
-    package var openFiles: Int
+    /// How many files wait because a program has them open for writing; nil from a mirror that does not say so.
+    package var openFiles: Int?
     /// Those of them that have waited longest.
-    package var longestOpen: [OpenFile]
+    package var longestOpen: [OpenFile]?
     package var withheldDeletes: Int
     /// Seconds; nil when everything is published, and while nobody knows: until the entry is over.
     package var recoveryPoint: Double?

@@ -77,8 +77,9 @@ enum StatusTable {
   }
 
   private static func openFiles(of upload: MirrorState.Upload) -> [String] {
-    let more = upload.openFiles - upload.longestOpen.count
-    return upload.longestOpen.map {
+    let named = upload.longestOpen ?? []
+    let more = (upload.openFiles ?? 0) - named.count
+    return named.map {
       "\(upload.name): waits for its close, open for writing for \(age($0.seconds)): \($0.path)"
     } + (more > 0 ? ["\(upload.name): and \(more) more open files"] : [])
   }
