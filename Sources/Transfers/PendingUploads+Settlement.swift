@@ -36,8 +36,8 @@ extension PendingUploads {
 
   /// Ends what nobody will finish: parts of uploads are billed until they are completed or aborted.
   ///
-  /// Aborted is only what is sure to be this run's: what it began or took over, and under a key where the answer to a
-  /// CreateMultipartUpload was lost an upload that was begun since, has no part, and whose ID this run does not know. What lay there at the entry
+  /// Aborted is only what is sure to be this run's: what it began or took over, and under a key of which it has begun uploads
+  /// one that was begun since, has no part, and whose ID this run does not know: its answer was lost. What lay there at the entry
   /// may be another writer's, on another host, and alive: it is told.
   ///
   /// - Parameters:

@@ -91,31 +91,22 @@ package final class PendingUploads: Sendable {
     }
   }
 
-  /// Begins an upload. Where an answer is lost on the way, an upload may be there whose ID nobody here knows: the key is
+  /// Begins an upload. Where an answer is lost on the way, an upload may be there whose ID nobody here knows, so the key is
   /// remembered for the end of the run.
+  ///
+  /// Every key is, for a lost answer does not always show: libcurl sends a request again by itself when a connection that it
+  /// used before ends without an answer (Curl_retry_request in its lib/transfer.c).
   ///
   /// - Parameter wallClock: nanoseconds since 1970-01-01 UTC.
   func begin(
     _ create: CreateMultipartUpload, in store: any ObjectStore, wallClock: @Sendable () -> Int64
   ) async throws -> String {
     let now = wallClock()
-    func doubt() {
-      doubts.withLock { doubts in
-        let key = RelativePath(create.objectKey)
-        doubts[key] = min(doubts[key] ?? now, now)
-      }
+    doubts.withLock { doubts in
+      let key = RelativePath(create.objectKey)
+      doubts[key] = min(doubts[key] ?? now, now)
     }
-    do {
-      let (answer, attempts) = try await AttemptCount.counting { try await store.send(create) }
-      if attempts > 1 { doubt() }
-      return answer.uploadID
-    } catch let error as S3Error where error.attempts <= 1 && (400..<500).contains(error.status) {
-      // The server says that it did nothing.
-      throw error
-    } catch {
-      doubt()
-      throw error
-    }
+    return try await store.send(create).uploadID
   }
 
   /// The keys under which an upload may have been begun whose ID was lost, and since when, by this machine's clock.

@@ -212,7 +212,9 @@ struct ModelMirror {
     deliver(.max)
     let dirty = schedule.dirty
     if dirty.rescans.keys.contains(where: marker.isWithin) { return true }
-    guard dirty.entries[marker] != nil || running.isFromComparison else { return false }
+    let isRewritten = dirty.entries[marker] != nil
+    if running.isFromComparison && isRewritten { return true }
+    guard isRewritten || running.isFromComparison else { return false }
     let data = dirty.entries.filter { $0.value.holdsMarkers }.keys
     return order.obstacle(to: marker, among: Array(data) + dirty.rescans.keys) != nil
   }

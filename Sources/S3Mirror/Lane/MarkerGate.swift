@@ -48,8 +48,13 @@ struct MarkerGate: Sendable {
     if links.others(of: path).contains(where: schedule.isWaiting) { return true }
     let dirty = schedule.dirtyPaths(within: path.parent)
     if dirty.contains(where: { $0 != path && path.isWithin($0) }) { return true }
-    let isRewritten = dirty.contains(path)
-    guard isRewritten || strictness == .directory else { return false }
-    return order.obstacle(to: path, among: dirty) != nil
+    switch strictness {
+    case .marker:
+      // Every change of data is told of, so the bytes in hand name nothing that is not published or dirty.
+      return dirty.contains(path) && order.obstacle(to: path, among: dirty) != nil
+    case .directory, .stamp:
+      // Data in a directory without a watch may have changed with the marker, and no event says so.
+      return dirty.contains(path) || order.obstacle(to: path, among: dirty) != nil
+    }
   }
 }
