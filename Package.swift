@@ -82,7 +82,7 @@ let package = Package(
     tests("LocalSocketTests", ["LocalSocket", "TestSupport", systemPackage]),
     tests("LocalTreeTests", ["LocalTree", "MirrorModel", "CLinux", "TestSupport", systemPackage]),
     tests("FileWatchTests", ["FileWatch", "MirrorModel", "LoopThread", "TestSupport", systemPackage]),
-    tests("TransferLogTests", ["TransferLog", systemPackage]),
+    tests("TransferLogTests", ["TransferLog", "TestSupport", systemPackage]),
     tests(
       "S3MirrorTests",
       [

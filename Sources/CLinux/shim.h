@@ -27,6 +27,7 @@
 #include <sys/uio.h>
 #include <sys/un.h>
 #include <sys/vfs.h>
+#include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -212,6 +213,39 @@ static inline int s3m_forward_signal(int number, int descriptor) {
   action.sa_sigaction = s3m_note_signal;
   action.sa_flags = SA_SIGINFO | SA_RESTART;
   return sigaction(number, &action, 0);
+}
+
+// SIGCHLD: a byte into a pipe, once for any number of children (signal(7)). Stopped children are no news.
+static volatile int s3m_child_pipe = -1;
+
+static inline void s3m_note_child(int number) {
+  (void)number;
+  int saved = errno;
+  char one = 1;
+  ssize_t ignored = write(s3m_child_pipe, &one, 1);
+  (void)ignored;
+  errno = saved;
+}
+
+static inline int s3m_forward_child_signal(int descriptor) {
+  struct sigaction action = {0};
+  s3m_child_pipe = descriptor;
+  action.sa_handler = s3m_note_child;
+  action.sa_flags = SA_RESTART | SA_NOCLDSTOP;
+  return sigaction(SIGCHLD, &action, 0);
+}
+
+// waitid(2): a child that has ended, left as it is; 0 where there is none. The member is one of a union.
+static inline pid_t s3m_ended_child(void) {
+  siginfo_t info = {0};
+  return waitid(P_ALL, 0, &info, WEXITED | WNOHANG | WNOWAIT) == 0 ? info.si_pid : 0;
+}
+
+// Whether orphans become children of this process: it is the first of its PID namespace (pid_namespaces(7)), or has asked
+// for them (PR_SET_CHILD_SUBREAPER(2const)).
+static inline int s3m_inherits_orphans(void) {
+  int is_subreaper = 0;
+  return getpid() == 1 || (prctl(PR_GET_CHILD_SUBREAPER, &is_subreaper) == 0 && is_subreaper);
 }
 
 // unix(7): an address is a path of at most 107 bytes, in a structure that Swift imports as a tuple of 108 numbers.

@@ -47,6 +47,28 @@ extension FileDescriptor {
     }
   }
 
+  /// Writes all of it, and waits where the descriptor is a pipe or a terminal that another program has made non-blocking.
+  package func writeWhole(_ bytes: [UInt8]) throws(Errno) {
+    var written = 0
+    while written < bytes.count {
+      // SAFETY: the kernel reads within the array, during this call only.
+      let count = bytes.withUnsafeBytes {
+        Glibc.write(rawValue, $0.baseAddress.map { $0 + written }, $0.count - written)
+      }
+      if count >= 0 {
+        written += count
+        continue
+      }
+      switch errno {
+      case EINTR: break
+      case EAGAIN:
+        var ready = pollfd(fd: rawValue, events: Int16(POLLOUT), revents: 0)
+        _ = poll(&ready, 1, -1)
+      case let code: throw Errno(rawValue: code)
+      }
+    }
+  }
+
   /// A pipe that no child gets. Whoever makes it closes both ends.
   package static func privatePipe() throws(Errno) -> (reader: FileDescriptor, writer: FileDescriptor) {
     var ends: (CInt, CInt) = (0, 0)

@@ -1,5 +1,6 @@
 import CLinux
 import Glibc
+import Synchronization
 import SystemPackage
 
 /// A program that was started, with SIGPIPE's default: in our process group, or, as a helper, in one of its own.
@@ -67,14 +68,26 @@ package struct SpawnedProcess: Sendable {
     let environmentPointers = environment.map { strdup("\($0.key)=\($0.value)") } + [nil]
     defer { for pointer in argumentPointers + environmentPointers { free(pointer) } }
     var identifier: pid_t = 0
-    let code = posix_spawn(
-      &identifier, executable, &actions, &attributes, argumentPointers, environmentPointers)
+    // Within the lock: who looks for orphans must not take the child for one before it is known.
+    let code = Self.unwaited.withLock { unwaited in
+      let code = posix_spawn(
+        &identifier, executable, &actions, &attributes, argumentPointers, environmentPointers)
+      if code == 0 { unwaited.insert(identifier) }
+      return code
+    }
     guard code == 0 else { throw Errno(rawValue: code) }
     self.identifier = identifier
   }
 
+  /// The children whose status somebody here will ask for.
+  static let unwaited = Mutex<Set<pid_t>>([])
+
   /// Blocks the thread until it has ended; to be called once.
   package func wait() -> Ending {
+    defer {
+      Self.unwaited.withLock { _ = $0.remove(identifier) }
+      OrphanReaper.look()
+    }
     var status: Int32 = 0
     while waitpid(identifier, &status, 0) < 0 {
       guard errno == EINTR else { return .unknown }

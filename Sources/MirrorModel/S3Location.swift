@@ -11,19 +11,31 @@ package struct S3Location: Sendable, Hashable {
     self.key = key
   }
 
-  /// Whether text names a remote at all: it has a URL scheme. `a:b` without `//` is a path.
+  /// Whether text begins as a URL does: a scheme and a colon (RFC 3986, 3.1), also where a slash or two are missing.
   package static func hasScheme(_ text: String) -> Bool {
-    guard let separator = text.firstRange(of: "://") else { return false }
-    let scheme = text[..<separator.lowerBound]
-    return scheme.first?.isLetter == true
-      && scheme.allSatisfy { $0.isLetter || $0.isNumber || "+-.".contains($0) }
+    let bytes = text.utf8
+    guard let colon = bytes.firstIndex(of: UInt8(ascii: ":")), let first = bytes.first, isLetter(first) else {
+      return false
+    }
+    return bytes[..<colon].allSatisfy { byte in
+      isLetter(byte) || (UInt8(ascii: "0")...UInt8(ascii: "9")).contains(byte)
+        || "+-.".utf8.contains(byte)
+    }
+  }
+
+  /// Whether text is a URL and no file's name: `a:b` may be a name, `s3://a` and `s3:/a` are none that anybody means.
+  package static func hasURLForm(_ text: String) -> Bool {
+    guard hasScheme(text) else { return false }
+    return text.utf8.starts(with: "s3:/".utf8) || text.firstRange(of: "://") != nil
+  }
+
+  private static func isLetter(_ byte: UInt8) -> Bool {
+    (UInt8(ascii: "a")...UInt8(ascii: "z")).contains(byte | 0x20)
   }
 
   package init(parsing text: String) throws(S3LocationError) {
     let prefix = "s3://"
-    guard text.utf8.starts(with: prefix.utf8) else {
-      throw S3LocationError(url: text, reason: "its scheme is not s3; write s3://bucket/key, or a local path")
-    }
+    guard text.utf8.starts(with: prefix.utf8) else { throw Self.error(withoutPrefix: text) }
     let rest = Substring(text.utf8.dropFirst(prefix.utf8.count))
     let slash = rest.utf8.firstIndex(of: UInt8(ascii: "/")) ?? rest.endIndex
     var authority = rest[..<slash]
@@ -48,6 +60,23 @@ package struct S3Location: Sendable, Hashable {
     guard key.utf8.count <= Self.maximumKeyBytes else {
       throw S3LocationError(url: text, reason: "its key is over 1,024 bytes, S3's limit")
     }
+  }
+
+  /// What is wrong with text that does not begin with `s3://`.
+  private static func error(withoutPrefix text: String) -> S3LocationError {
+    if text.isEmpty { return S3LocationError(url: text, reason: "it is empty; write s3://bucket/key") }
+    if text.utf8.starts(with: "s3:".utf8) {
+      let rest = String(decoding: text.utf8.dropFirst(3).drop { $0 == UInt8(ascii: "/") }, as: UTF8.self)
+      return S3LocationError(url: text, reason: "it lacks a slash; write s3://\(rest)")
+    }
+    if hasScheme(text) {
+      return S3LocationError(url: text, reason: "its scheme is not s3; write s3://bucket/key")
+    }
+    if RemoteReference.isPath(text) {
+      return S3LocationError(url: text, reason: "it is a local path; write s3://bucket/key")
+    }
+    return S3LocationError(
+      url: text, reason: "it does not begin with s3://; write s3://\(text)", isWithoutScheme: true)
   }
 
   /// "Creating object key names", Amazon S3 user guide: at most 1,024 bytes of UTF-8.
@@ -87,6 +116,8 @@ package struct S3Location: Sendable, Hashable {
 package struct S3LocationError: Error, Sendable, Hashable, CustomStringConvertible {
   package var url: String
   package var reason: String
+  /// The text is a bare name such as `bucket/key`.
+  var isWithoutScheme = false
 
   package var description: String { "\"\(url)\" is not a usable remote: \(reason)" }
 }

@@ -1,30 +1,45 @@
 import Glibc
+import LoopThread
 import S3Mirror
+import Synchronization
 import SystemPackage
 
 /// Standard error: messages and progress. Standard output is for data.
 enum Console {
   static func error(_ text: String) {
-    write("s3mirror: \(text)")
+    StatusLine.standardError.say("s3mirror: \(text)")
   }
 
   static func note(_ text: String) {
-    write("s3mirror: \(text)")
+    StatusLine.standardError.say("s3mirror: \(text)")
   }
 
-  /// A line of data.
-  static func data(_ line: String) {
-    data(Array((line + "\n").utf8))
+  // MARK: Data that are the command
+
+  /// A line of data for people: one line, whatever is in it.
+  static func line(_ text: String) {
+    raw(visible(text))
   }
 
-  /// Data by bytes, for `log --json`.
-  static func data(_ bytes: [UInt8]) {
-    do {
-      try FileDescriptor.standardOutput.writeAll(bytes)
-    } catch let error as Errno {
-      leave(afterFailedWrite: error)
+  /// A line of data as it is: JSON, and what programs take for a name.
+  static func raw(_ line: String) {
+    if let failure = write(line) { leave(afterFailedWrite: failure) }
+  }
+
+  /// What a command has found when its work is done. That nobody reads it any more changes nothing of the work.
+  static func result(_ line: String) {
+    guard let failure = write(line) else { return }
+    guard failure == .brokenPipe else { leave(afterFailedWrite: failure) }
+    note("\(line) could not be written: the reader of standard output is gone")
+  }
+
+  /// - Returns: what kept it from being written.
+  private static func write(_ line: String) -> Errno? {
+    do throws(Errno) {
+      try FileDescriptor.standardOutput.writeWhole(Array((line + "\n").utf8))
+      return nil
     } catch {
-      preconditionFailure("write(2) fails with an errno only: \(error)")
+      return error
     }
   }
 
@@ -35,23 +50,21 @@ enum Console {
     ExitStatus.failure.leave()
   }
 
-  private static func write(_ text: String) {
-    StatusLine.standardError.say(visible(text))
-  }
+  // MARK: Data beside the work
 
-  /// Control characters (ECMA-48, C0 without the line feed, DEL, and C1) as `\x1b`: names come from wherever files come
-  /// from, and a message must not be able to command the terminal.
-  private static func visible(_ text: String) -> String {
-    let isControl = { (scalar: Unicode.Scalar) in
-      scalar != "\n" && scalar.properties.generalCategory == .control
+  private static let isOutputLost = Mutex(false)
+
+  /// A line that tells how a mirror goes on. The work does not depend on its reader: when nobody reads any more, that is said
+  /// once, and the mirror goes on in silence to its own end and status.
+  static func report(_ line: String) {
+    let failure = isOutputLost.withLock { isLost -> Errno? in
+      guard !isLost, let failure = write(line) else { return nil }
+      // What comes later would follow upon half a line.
+      isLost = true
+      return failure
     }
-    guard text.unicodeScalars.contains(where: isControl) else { return text }
-    return text.unicodeScalars.reduce(into: "") { shown, scalar in
-      if isControl(scalar) {
-        shown += "\\x" + (scalar.value < 16 ? "0" : "") + String(scalar.value, radix: 16)
-      } else {
-        shown.unicodeScalars.append(scalar)
-      }
-    }
+    guard let failure else { return }
+    let reason = failure == .brokenPipe ? "its reader is gone" : "\(failure)"
+    note("standard output cannot be written (\(reason)); the mirror goes on without it")
   }
 }

@@ -28,6 +28,7 @@ struct EventLine: Encodable, Sendable {
   var skipped: Int?
   var waiting: Int?
   var failed: [Failure]?
+  var failedFiles: Int?
   var failures: [Failure]?
   var withheld: Int?
   var drift: Int?
@@ -35,6 +36,9 @@ struct EventLine: Encodable, Sendable {
   var seconds: Double?
   var local: String?
   var text: String?
+
+  /// Failed paths that the line of a pass names, as many as those of `status`.
+  static let namedFailures = 100
 
   static func lines(of event: MirrorEvent) -> [EventLine] {
     switch event {
@@ -69,8 +73,11 @@ extension EventLine {
     copied = summary.copied
     deleted = summary.deleted
     withheld = summary.withheldDeletes
+    skipped = summary.skipped
     waiting = summary.waiting
-    failed = summary.failures.map(Failure.init)
+    // A pass is one of many; the line at the end has all.
+    failed = summary.failures.prefix(Self.namedFailures).map(Failure.init)
+    failedFiles = summary.failures.count
     requests = summary.requests
     seconds = summary.seconds
   }

@@ -21,7 +21,7 @@ enum JSONText {
     let encoder = JSONEncoder()
     encoder.outputFormatting = [.sortedKeys, .withoutEscapingSlashes]
     do {
-      return String(decoding: try encoder.encode(value), as: UTF8.self)
+      return visible(json: String(decoding: try encoder.encode(value), as: UTF8.self))
     } catch {
       preconditionFailure("these values are strings and numbers, which JSON can always hold: \(error)")
     }

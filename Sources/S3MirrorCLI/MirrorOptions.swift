@@ -240,7 +240,8 @@ struct EventOptions: ParsableArguments {
   static let schema = """
     With --json every line of standard output is an object with the key "event": \
     transferred (mirror, operation, path, bytes); failed (mirror, operation, path, reason); \
-    pass (mirror, kind, number, published, bytes, copied, deleted, withheld, waiting, failed, requests, seconds); \
+    pass (mirror, kind, number, published, bytes, copied, deleted, withheld, skipped, waiting, failed (the first 100), \
+    failedFiles, requests, seconds); \
     downloaded (mirror, files, bytes, unchanged, and at the end local); notice (text); \
     ended (mirror, published, bytes, deleted, skipped, withheld, drift, failures), one for each upload.
     """

@@ -1,7 +1,7 @@
 import S3Mirror
 import Synchronization
 
-/// Says on standard error what a mirror does: a line a pass, and a failed path once until it succeeds.
+/// Says on standard error what a mirror does: a line a pass, and failures as the library bounds them.
 final class Narrator: Sendable {
   enum Detail: Sendable {
     /// Failures and notices only.
@@ -20,28 +20,30 @@ final class Narrator: Sendable {
 
   private let detail: Detail
   private let format: Format
-  private let told = Mutex<Set<String>>([])
+  /// When a pass that could do nothing was last told of, by upload.
+  private let barren = Mutex<[String: ContinuousClock.Instant]>([:])
+  private let now: @Sendable () -> ContinuousClock.Instant
 
-  init(_ detail: Detail, format: Format = .text) {
+  init(
+    _ detail: Detail, format: Format = .text,
+    now: @escaping @Sendable () -> ContinuousClock.Instant = { .now }
+  ) {
     self.detail = format == .json ? .quiet : detail
     self.format = format
+    self.now = now
   }
 
   func tell(_ event: MirrorEvent) {
-    if format == .json { EventLine.lines(of: event).forEach { Console.data(JSONText.encode($0)) } }
+    if format == .json { EventLine.lines(of: event).forEach { Console.report(JSONText.encode($0)) } }
     switch event {
     case .transferred(let transfer):
       if detail == .verbose { Console.note("\(transfer.mirror): \(transfer.operation) \(transfer.path)") }
     case .failed(let mirror, let operation, let path, let reason):
-      let isNew = told.withLock { told in
-        // A long outage would otherwise say the same of every file at every tick.
-        if told.count > 10_000 { told = [] }
-        return told.insert("\(mirror)/\(path): \(reason)").inserted
-      }
-      if isNew { Console.note("\(mirror): \(operation) of \(path) failed: \(reason)") }
+      Console.note("\(mirror): \(operation) of \(path) failed: \(reason)")
     case .pass(let summary):
-      let isWorthALine = summary.requestCount > 0 || !summary.failures.isEmpty
-      if detail == .verbose || (detail == .normal && isWorthALine) { Console.note(summary.description) }
+      if detail == .verbose || (detail == .normal && isWorthALine(summary)) {
+        Console.note(summary.description)
+      }
     case .downloaded(let name, let files, let bytes, let unchanged):
       if detail != .quiet {
         Console.note(
@@ -57,6 +59,20 @@ final class Narrator: Sendable {
     }
   }
 
+  /// Passes that asked for something. In an outage each tick is one in which everything fails: of those one a minute.
+  func isWorthALine(_ summary: PassSummary) -> Bool {
+    let isBarren = summary.published == 0 && summary.deleted == 0 && !summary.failures.isEmpty
+    return barren.withLock { barren in
+      guard isBarren, summary.kind != .exit else {
+        barren[summary.name] = nil
+        return summary.requestCount > 0 || !summary.failures.isEmpty
+      }
+      if let last = barren[summary.name], now() - last < .seconds(60) { return false }
+      barren[summary.name] = now()
+      return true
+    }
+  }
+
   /// What the first signal began may take its time: without a word it would seem lost.
   func tellOfFirstSignal(_ label: String) {
     tell(.notice("\(label): it goes on to its end; a second signal leaves at once"))
@@ -65,16 +81,16 @@ final class Narrator: Sendable {
   /// The local path of a download, the command's result.
   func tell(download name: String, isAt path: String) {
     switch format {
-    case .text: Console.data(path)
-    case .json: Console.data(JSONText.encode(EventLine(event: "downloaded", mirror: name, local: path)))
+    case .text: Console.result(path)
+    case .json: Console.report(JSONText.encode(EventLine(event: "downloaded", mirror: name, local: path)))
     }
   }
 
   /// What did not arrive, and what was withheld: the last word of a run.
   func tell(_ report: MirrorReport) {
-    if format == .json { EventLine.lines(of: .ended(report)).forEach { Console.data(JSONText.encode($0)) } }
+    if format == .json { EventLine.lines(of: .ended(report)).forEach { Console.report(JSONText.encode($0)) } }
     for upload in report.uploads {
-      for failure in upload.failures { Console.error("\(upload.name): not published: \(failure)") }
+      Self.list(upload.failures) { Console.error("\(upload.name): not published: \($0)") }
       if let first = upload.withheld.first {
         Console.error("\(upload.name): \(upload.withheldDeletes) deletes withheld: \(first.reason)")
       }
@@ -85,5 +101,12 @@ final class Narrator: Sendable {
         Console.note("\(upload.name): \(upload.skipped) symbolic links and special files left out")
       }
     }
+  }
+
+  /// The first failures by name, and how many more there are: after an outage they are thousands. JSON has them all.
+  static func list(_ failures: [MirrorError.Failure], _ say: (String) -> Void) {
+    for failure in failures.prefix(MirrorError.namedFailures) { say("\(failure)") }
+    let more = failures.count - MirrorError.namedFailures
+    if more > 0 { say("and \(more) more") }
   }
 }

@@ -19,6 +19,7 @@ enum Program {
     // Large pieces of memory that were freed go back to the system, instead of making malloc(3) keep the next ones like them: its
     // own default, made to stay.
     mallopt(M_MMAP_THRESHOLD, 128 << 10)
+    reserveStandardStreams()
     StartPages.release()
     SignalStream.unblock()
     // A reader that went away is a failed write, not the end.
@@ -27,11 +28,21 @@ enum Program {
     signal(SIGCHLD, SIG_DFL)
     ChildProcess.noteInheritedDescriptors()
     do {
+      try OrphanReaper.startIfNeeded()
       let threads = try TaskThreads(count: taskThreadCount, name: "s3m-task")
       threads.run { await S3MirrorCommand.carryOut() }
     } catch {
       Console.error("\(error)")
       ExitStatus.configuration.leave()
+    }
+  }
+
+  /// A standard stream that is closed would be the number of what is opened next, and data would go into a connection. Here it
+  /// gets one that cannot be written, which no child inherits.
+  private static func reserveStandardStreams() {
+    for descriptor in STDIN_FILENO...STDERR_FILENO where fcntl(descriptor, F_GETFD) < 0 {
+      // The lowest number that is free, which is this one (open(2)); without /dev/null it stays closed.
+      _ = open("/dev/null", O_RDONLY | O_CLOEXEC)
     }
   }
 
@@ -70,7 +81,7 @@ struct S3MirrorCommand: AsyncParsableCommand {
     } catch let status as ExitStatus {
       status.leave()
     } catch let error as MirrorError {
-      Console.error(error.description)
+      error.lines.forEach(Console.error)
       ExitStatus(error).leave()
     } catch is CancellationError {
       Console.error("it was cut short")
@@ -85,7 +96,7 @@ struct S3MirrorCommand: AsyncParsableCommand {
     switch exitCode(for: error) {
     case .success:
       // Help or the version, which were asked for.
-      Console.data(fullMessage(for: error))
+      Console.raw(fullMessage(for: error))
       ExitStatus.success.leave()
     case .validationFailure:
       Console.error(oneLine(message(for: error)))

@@ -3,7 +3,8 @@ import S3Mirror
 
 /// `name=remote[,local=PATH][,interval=SECONDS|none][,delete=true|false][,exclude=PATTERN][,include=PATTERN]`
 ///
-/// Only these keys end the remote, so that other commas are part of it; `\,` is a comma anywhere.
+/// A comma begins the next key; one that is text is written `\,` (see `SpecFields`). What follows a comma and is no key is a
+/// mistake: taken as part of the remote or of the path it would mirror something else without a word.
 struct SpecArgument: Sendable, Hashable {
   var name: String
   var remote: String
@@ -19,7 +20,9 @@ struct SpecArgument: Sendable, Hashable {
     case seconds(Double)
   }
 
-  private static let keys: Set<String> = ["local", "interval", "delete", "exclude", "include"]
+  private enum Key: String, CaseIterable {
+    case local, interval, delete, exclude, include
+  }
 
   /// - Throws: `ValidationError` that names the fault.
   init(parsing text: String) throws {
@@ -28,22 +31,53 @@ struct SpecArgument: Sendable, Hashable {
       throw ValidationError("\"\(text)\" is no spec; write name=s3://bucket/key[,local=PATH]…")
     }
     name = String(text[..<equals])
-    let pieces = Self.split(text.unicodeScalars[text.unicodeScalars.index(after: equals)...])
-    guard let first = pieces.first, !first.isEmpty else {
+    guard !name.unicodeScalars.contains(","), !name.contains("://") else {
+      throw ValidationError(
+        "\"\(text)\" does not begin with a name; write name=s3://bucket/key[,local=PATH]…")
+    }
+    let fields = SpecFields.split(text[text.unicodeScalars.index(after: equals)...])
+    remote = fields[0]
+    guard !remote.isEmpty else {
       throw ValidationError("\"\(text)\" names no remote; write name=s3://bucket/key[,local=PATH]…")
     }
-    remote = first
-    for piece in pieces.dropFirst() { try set(piece, in: text) }
+    var seen: Set<Key> = []
+    for field in fields.dropFirst() {
+      let (key, value) = try Self.setting(field, in: text)
+      guard seen.insert(key).inserted || key == .exclude || key == .include else {
+        throw ValidationError("\"\(text)\" has \(key.rawValue)= twice; keep one")
+      }
+      try set(key, to: value, in: text)
+    }
   }
 
-  private mutating func set(_ piece: String, in text: String) throws {
-    guard let equals = piece.unicodeScalars.firstIndex(of: "=") else { return }
-    let value = String(piece.unicodeScalars[piece.unicodeScalars.index(after: equals)...])
-    switch piece[..<equals] {
-    case "local": local = value
-    case "exclude": exclude.append(value)
-    case "include": include.append(value)
-    case "interval":
+  /// The key and the value of what stands after a comma.
+  private static func setting(_ field: String, in text: String) throws -> (Key, String) {
+    let scalars = field.unicodeScalars
+    let equals = scalars.firstIndex(of: "=")
+    let word = String(scalars[..<(equals ?? scalars.endIndex)])
+    guard let equals, let key = Key(rawValue: word) else {
+      let known = Key.allCases.map(\.rawValue)
+      let cure =
+        Suggestion.nearest(to: word.trimmingPrefix(while: \.isWhitespace).description, in: known).map {
+          "did you mean \($0)=?"
+        }
+        ?? "the keys are \(known.map { $0 + "=" }.joined(separator: ", "))."
+      throw ValidationError(
+        "\",\(field)\" in \"\(text)\" is no key; \(cure) A comma that is part of a name is written \\,")
+    }
+    let value = String(scalars[scalars.index(after: equals)...])
+    guard !value.isEmpty else {
+      throw ValidationError("\(word)= in \"\(text)\" is empty; give it a value, or leave it out")
+    }
+    return (key, value)
+  }
+
+  private mutating func set(_ key: Key, to value: String, in text: String) throws {
+    switch key {
+    case .local: local = value
+    case .exclude: exclude.append(value)
+    case .include: include.append(value)
+    case .interval:
       if value == "none" {
         interval = .none
       } else if let seconds = Double(value), Seconds.range.contains(seconds) {
@@ -52,35 +86,12 @@ struct SpecArgument: Sendable, Hashable {
         throw ValidationError(
           "interval=\(value) in \"\(text)\": it is a number of seconds up to ten years, or none")
       }
-    default:
+    case .delete:
       guard let flag = Bool(value) else {
         throw ValidationError("delete=\(value) in \"\(text)\": it is true or false")
       }
       delete = flag
     }
-  }
-
-  /// Cuts at commas that stand before a known key; `\,` never cuts.
-  private static func split(_ text: Substring.UnicodeScalarView) -> [String] {
-    var pieces: [String] = []
-    var piece = String.UnicodeScalarView()
-    var rest = text
-    while let scalar = rest.popFirst() {
-      if scalar == "\\", rest.first == "," {
-        piece.append(rest.removeFirst())
-      } else if scalar == ",", startsWithKey(rest) {
-        pieces.append(String(piece))
-        piece = String.UnicodeScalarView()
-      } else {
-        piece.append(scalar)
-      }
-    }
-    return pieces + [String(piece)]
-  }
-
-  private static func startsWithKey(_ text: Substring.UnicodeScalarView) -> Bool {
-    guard let equals = text.firstIndex(of: "=") else { return false }
-    return keys.contains(String(text[..<equals]))
   }
 
   // MARK: Specs

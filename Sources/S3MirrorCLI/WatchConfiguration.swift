@@ -113,9 +113,15 @@ struct WatchConfiguration: Decodable {
     }
     let directory = FilePath(FileManager.default.currentDirectoryPath).pushing(FilePath(path))
       .removingLastComponent()
-    for index in uploads.indices where !["/", "~"].contains(uploads[index].local.prefix(1)) {
+    for index in uploads.indices where Self.isRelative(uploads[index].local) {
       uploads[index].local = directory.pushing(FilePath(uploads[index].local)).string
     }
+  }
+
+  /// What is no path at all stays as it is, for the library's complaint.
+  private static func isRelative(_ local: String) -> Bool {
+    !local.isEmpty && !local.contains("://") && !local.utf8.starts(with: "/".utf8) && local != "~"
+      && !local.utf8.starts(with: "~/".utf8)
   }
 
   private static func sentence(_ error: DecodingError) -> String {
@@ -161,8 +167,10 @@ extension Decoder {
     let names = Set(known.allCases.map(\.stringValue))
     for key in try container(keyedBy: AnyKey.self).allKeys where !names.contains(key.stringValue) {
       let list = names.sorted().joined(separator: ", ")
+      let meant = Suggestion.nearest(to: key.stringValue, in: names.sorted())
+      let cure = meant.map { "did you mean \($0)?" } ?? "there is \(list)"
       throw DecodingError.dataCorrupted(
-        .init(codingPath: codingPath + [key], debugDescription: "unknown key; there is \(list)"))
+        .init(codingPath: codingPath + [key], debugDescription: "unknown key; \(cure)"))
     }
   }
 }

@@ -85,8 +85,8 @@ struct JSONLine {
 
   /// Escapes what JSON demands, and besides whatever a terminal obeys or a line splitter takes for a line's end.
   ///
-  /// A file name may hold any of these: C1 controls drive terminals as ESC does, and U+0085, U+2028 and U+2029
-  /// end a line for Python's `splitlines` and for JavaScript.
+  /// A file name may hold any of these: C1 controls drive terminals as ESC does, U+0085, U+2028 and U+2029
+  /// end a line for Python's `splitlines` and for JavaScript, and bidirectional controls reorder what is shown.
   private mutating func addEscaped(_ scalar: Unicode.Scalar) {
     switch scalar.value {
     case 0x22, 0x5C:
@@ -95,7 +95,7 @@ struct JSONLine {
     case 0x0A: bytes.append(contentsOf: "\\n".utf8)
     case 0x0D: bytes.append(contentsOf: "\\r".utf8)
     case 0x09: bytes.append(contentsOf: "\\t".utf8)
-    case 0..<0x20, 0x7F...0x9F, 0x2028, 0x2029:
+    case 0..<0x20, 0x7F...0x9F, 0x2028...0x202E, 0x061C, 0x200E, 0x200F, 0x2066...0x2069:
       let hex = String(scalar.value, radix: 16)
       bytes.append(contentsOf: "\\u".utf8)
       bytes.append(contentsOf: repeatElement(UInt8(ascii: "0"), count: 4 - hex.utf8.count))

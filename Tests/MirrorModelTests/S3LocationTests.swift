@@ -22,7 +22,9 @@ import Testing
 
   @Test(arguments: [
     ("gs://bucket/x", "its scheme is not s3"), ("S3://bucket/x", "its scheme is not s3"),
-    ("bucket/x", "its scheme is not s3"), ("s3:/bucket", "its scheme is not s3"),
+    ("bucket/x", "it does not begin with s3://; write s3://bucket/x"), ("./x", "it is a local path"),
+    ("s3:/bucket/x", "it lacks a slash; write s3://bucket/x"), ("s3:bucket", "write s3://bucket"),
+    ("file:/x", "its scheme is not s3"), ("", "it is empty"),
     ("s3://", "it names no bucket"), ("s3:///key", "it names no bucket"),
     ("s3://p@/key", "it names no bucket"),
     ("s3://@bucket/x", "the profile before @ is empty"),
@@ -49,11 +51,30 @@ import Testing
   }
 
   @Test(arguments: [
-    ("s3://b/x", true), ("gs://b/x", true), ("http+unix://x", true), ("./a", false), ("a:b", false),
-    ("://x", false), ("3s://x", false), ("a b://x", false), ("", false),
+    "/", "/x", "//x", ".", "..", "~", "./x", "../x", "~/x", "./\u{301}x", "/gs://x", "./a:b",
   ])
-  func `text with a URL scheme is no path`(text: String, expected: Bool) {
-    #expect(S3Location.hasScheme(text) == expected)
+  func `what begins as a path does is a local path`(text: String) throws {
+    #expect(try RemoteReference(parsing: text) == .local(text))
+  }
+
+  @Test(arguments: [
+    ("bucket/x", "write s3://bucket/x, or ./bucket/x for a local path"), ("x", "./x for a local path"),
+    (".x", "./.x for a local path"), ("...", "./... for a local path"), ("~other/x", "./~other/x"),
+    ("", "it is empty; write s3://bucket/key"),
+    ("gs://bucket/x", "its scheme is not s3; write s3://bucket/key"),
+    ("S3://bucket/x", "its scheme is not s3"), ("host:x", "its scheme is not s3"),
+    ("s3:/bucket/x", "it lacks a slash; write s3://bucket/x"), ("\u{301}/x", "for a local path"),
+  ])
+  func `a remote that is neither a URL of s3 nor a path is refused with the cure`(
+    text: String, reason: String
+  ) throws {
+    let error = try #require(throws: S3LocationError.self) { try RemoteReference(parsing: text) }
+    #expect(error.reason.contains(reason), "\(error.reason)")
+  }
+
+  @Test func `a remote on S3 is a location`() throws {
+    #expect(
+      try RemoteReference(parsing: "s3://bucket/x") == .s3(S3Location(bucket: "bucket", key: "x")))
   }
 
   @Test(arguments: [

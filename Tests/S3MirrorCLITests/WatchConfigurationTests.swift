@@ -60,7 +60,7 @@ import Testing
     (#"{"uploads": [{"name": "a", "local": "a"}]}"#, "uploads[0]: remote is missing"),
     (
       #"{"uploads": [{"name": "a", "local": "a", "remote": "s3://b/a", "intervall": 1}]}"#,
-      "uploads[0].intervall: unknown key; there is acl, "
+      "uploads[0].intervall: unknown key; did you mean interval?"
     ),
     (
       #"{"uploads": [{"name": "a", "local": "a", "remote": "s3://b/a", "interval": "soon"}]}"#,

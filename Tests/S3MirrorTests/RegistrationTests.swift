@@ -10,8 +10,10 @@ import Testing
     _ name: String, _ spec: MirrorSpec, at local: String, identity: String = "aws/b"
   ) throws -> Registration {
     let remote: Registration.Remote =
-      S3Location.hasScheme(spec.remote)
-      ? .s3(try S3Location(parsing: spec.remote), identity: identity) : .passThrough
+      switch try RemoteReference(parsing: spec.remote) {
+      case .s3(let location): .s3(location, identity: identity)
+      case .local: .passThrough
+      }
     return Registration(name: name, spec: spec, remote: remote, local: FilePath(local))
   }
 

@@ -31,6 +31,7 @@ final class Connections: BucketSource {
   private let homeDirectory: String
   private let state = Mutex(State())
   private let budget = RetryBudget()
+  private let retries = FailureReporter()
   private let slots: FairSemaphore
   private let uploadLimit: RateLimit?
   private let downloadLimit: RateLimit?
@@ -125,7 +126,7 @@ final class Connections: BucketSource {
       client: client,
       clock: { wallClockNanoseconds() / 1_000_000_000 })
     let policy = RetryPolicy(maxAttempts: options.maxAttempts)
-    let logger = options.logger
+    let (logger, retries) = (options.logger, retries)
     let budget = budget
     let slots = slots
     return OpenBucket(
@@ -138,7 +139,14 @@ final class Connections: BucketSource {
           pause: { delay in
             try await FairSemaphore.yieldingPermit { try await ServiceRecovery.pause(for: delay) }
           },
-          onRetry: { logger.info("\($0.error), sent again in \($0.delaySeconds) s") })
+          onRetry: { retry in
+            // An outage makes thousands of them, too.
+            let subject = OutageNotices.Subject(mirror: retry.error.bucket, path: retry.error.key ?? "")
+            for notice in retries.failed(subject, because: FailureCause.text(of: retry.error)).notices {
+              let text = notice.text ?? "\(retry.error), sent again in \(retry.delaySeconds) s"
+              logger.info("\(visible(text))")
+            }
+          })
       }, identity: "\(endpoint.identity)/\(name)")
   }
 }

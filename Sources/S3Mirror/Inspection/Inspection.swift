@@ -43,7 +43,10 @@ package final class Inspection: Sendable {
     _ each: (PlannedAction) throws -> Void
   ) async throws {
     // Nothing is transferred where the remote is a local path.
-    guard S3Location.hasScheme(spec.remote) else { return }
+    if RemoteReference.isPath(spec.remote) {
+      try placement.check(local: spec.local, of: name)
+      return
+    }
     let place = try place(spec, name: name)
     do {
       if spec.direction != .upload {
@@ -99,7 +102,7 @@ package final class Inspection: Sendable {
     _ local: String, against remote: String, exclude: [String], include: [String], reading: Verifier.Reading,
     _ each: (VerifiedDifference) throws -> Void
   ) async throws -> VerifySummary {
-    guard S3Location.hasScheme(remote) else {
+    if RemoteReference.isPath(remote) {
       throw MirrorError(.invalid, "\(remote) is a local path; name s3://bucket/key to verify against")
     }
     let spec = MirrorSpec.upload(remote, local: local, delete: false, exclude: exclude, include: include)
@@ -134,9 +137,12 @@ package final class Inspection: Sendable {
 
   private func place(_ spec: MirrorSpec, name: String) throws -> Place {
     do {
-      let location = try S3Location(parsing: spec.remote)
+      guard case .s3(let location) = try RemoteReference(parsing: spec.remote) else {
+        throw MirrorError(.invalid, "\(name): \(spec.remote) is a local path; name s3://bucket/key")
+      }
       try spec.access?.check()
       try spec.properties.check(for: name)
+      try placement.check(local: spec.local, of: name)
       let bucket = try connections.bucket(of: location, access: spec.access)
       return Place(
         location: location, local: try placement.path(for: location, local: spec.local),

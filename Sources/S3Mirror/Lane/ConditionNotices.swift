@@ -12,17 +12,20 @@ final class ConditionNotices: Sendable {
     var isRootLost = false
     /// The comparison after a root's return needs no notice of its own.
     var hasRootReturned = false
-    /// Links that were named.
-    var skippedLinks: Set<RelativePath> = []
+    /// What was said to be left out, by what it is.
+    var leftOut: [EntryKind: Set<RelativePath>] = [:]
   }
 
-  private let name: String
-  private let journal: Journal
+  let name: String
+  let journal: Journal
+  /// When the watch began, in nanoseconds since 1970-01-01 UTC.
+  let start: Int64
   private let state = Mutex(State())
 
-  init(name: String, journal: Journal) {
+  init(name: String, journal: Journal, start: Int64) {
     self.name = name
     self.journal = journal
+    self.start = start
   }
 
   // MARK: Comparisons in ticks
@@ -83,6 +86,35 @@ final class ConditionNotices: Sendable {
     return WatchLimits.current().advice(for: reason, watchesNeeded: directories)
   }
 
+  // MARK: What is left out
+
+  /// Names that are said of each kind, in a run. The passes and the report count all.
+  static let namedSkips = 10
+
+  /// Tells which links and special files are left out, each once.
+  func saySkipped(_ found: [SkippedName], symlinks: SymlinkPolicy) {
+    guard !found.isEmpty else { return }
+    let new: [EntryKind: [RelativePath]] = state.withLock { state in
+      var new: [EntryKind: [RelativePath]] = [:]
+      for name in found where state.leftOut[name.kind, default: []].count < Self.namedSkips {
+        if state.leftOut[name.kind, default: []].insert(name.path).inserted {
+          new[name.kind, default: []].append(name.path)
+        }
+      }
+      return new
+    }
+    for (kind, paths) in new.sorted(by: { $0.value[0] < $1.value[0] }) {
+      let why =
+        switch (kind, symlinks) {
+        case (.symbolicLink, .skip):
+          "symbolic links are not followed (--symlinks follow sends what they lead to)"
+        case (.symbolicLink, _): "symbolic links that lead nowhere, in a circle or out of reach"
+        default: "sockets, pipes and devices hold no content to send"
+        }
+      journal.notice("\(name): left out: \(paths.map(\.string).joined(separator: ", ")): \(why)")
+    }
+  }
+
   // MARK: The root
 
   func sayRootLost(_ path: String, because error: any Error) {
@@ -110,45 +142,9 @@ final class ConditionNotices: Sendable {
     )
   }
 
-  // MARK: Links
-
-  /// Links that are named, each once.
-  private static let namedLinks = 10
-
   /// Names a symbolic link that is skipped.
   func saySkipped(link: RelativePath) {
-    let number = state.withLock { state in
-      let isNew = state.skippedLinks.count <= Self.namedLinks && state.skippedLinks.insert(link).inserted
-      return isNew ? state.skippedLinks.count : 0
-    }
-    switch number {
-    case 0: break
-    case ...Self.namedLinks:
-      journal.notice(
-        "\(name): \(link) is a symbolic link and is skipped: what it leads to is not published, and objects at and below that name stay as they are; --symlinks follow publishes it"
-      )
-    default: journal.notice("\(name): more symbolic links are skipped")
-    }
-  }
-
-  // MARK: Audits
-
-  /// Who compared, and when what was found is published.
-  enum DriftFinder {
-    case audit
-    case exit
-  }
-
-  func sayDrift(_ paths: [RelativePath], foundBy finder: DriftFinder) {
-    let some = paths.prefix(3).map(\.string).joined(separator: ", ")
-    let (who, when) =
-      switch finder {
-      case .audit: ("an audit", "with the next pass")
-      case .exit: ("the exit's comparison", "now")
-      }
-    journal.notice(
-      "\(name): \(who) found \(paths.count) \(paths.count == 1 ? "path" : "paths") that differ from S3 though no event told so (\(some)\(paths.count > 3 ? ", …" : "")); they go \(when). Please report this"
-    )
+    saySkipped([SkippedName(path: link, kind: .symbolicLink)], symlinks: .skip)
   }
 }
 

@@ -10,14 +10,18 @@ struct Journal: Sendable {
   private let logger: Logger
   private let observer: (@Sendable (MirrorEvent) -> Void)?
   private let bucketURL: String
+  private let failures: FailureReporter
 
+  /// - Parameter failures: one for all that may fail together.
   init(
-    log: TransferLogWriter?, logger: Logger, observer: (@Sendable (MirrorEvent) -> Void)?, bucket: String
+    log: TransferLogWriter?, logger: Logger, observer: (@Sendable (MirrorEvent) -> Void)?, bucket: String,
+    failures: FailureReporter = FailureReporter()
   ) {
     self.log = log
     self.logger = logger
     self.observer = observer
     bucketURL = "s3://\(bucket)/"
+    self.failures = failures
   }
 
   // MARK: Transfers
@@ -31,6 +35,7 @@ struct Journal: Sendable {
         proof: receipt.proof.rawValue, etag: receipt.etag, requestID: receipt.requestID, outcome: .done))
     tell(
       .transferred(.init(mirror: mirror, operation: "upload", path: path.string, bytes: receipt.byteCount)))
+    noteSuccess(of: path, mirror)
   }
 
   /// The check and the value that was compared; nothing was where there was no check.
@@ -48,6 +53,7 @@ struct Journal: Sendable {
         time: .now(), mirror: mirror, operation: .copy, path: path.string, url: bucketURL + key, bytes: bytes,
         seconds: took.seconds, etag: etag, outcome: .done))
     tell(.transferred(.init(mirror: mirror, operation: "copy", path: path.string, bytes: bytes)))
+    noteSuccess(of: path, mirror)
   }
 
   func markedDirectory(
@@ -57,6 +63,7 @@ struct Journal: Sendable {
       TransferRecord(
         time: .now(), mirror: mirror, operation: .upload, path: path.string, url: bucketURL + key, bytes: 0,
         seconds: took.seconds, etag: etag, requestID: requestID, outcome: .done))
+    noteSuccess(of: path, mirror)
   }
 
   func downloaded(
@@ -70,13 +77,14 @@ struct Journal: Sendable {
         etag: receipt.etag, requestID: receipt.requestID, outcome: .done))
     tell(
       .transferred(.init(mirror: mirror, operation: "download", path: path.string, bytes: receipt.byteCount)))
+    noteSuccess(of: path, mirror)
   }
 
   func abortedStale(_ uploadID: String, mirror: String, key: String) {
     log?.append(
       TransferRecord(
         time: .now(), mirror: mirror, operation: .abort, url: bucketURL + key, outcome: .done))
-    logger.info("\(mirror): aborted the stale multipart upload \(uploadID) of \(key)")
+    logger.info("\(visible("\(mirror): aborted the stale multipart upload \(uploadID) of \(key)"))")
   }
 
   func abortedUnfinished(_ uploadID: String, mirror: String, key: String) {
@@ -91,6 +99,7 @@ struct Journal: Sendable {
       TransferRecord(
         time: .now(), mirror: mirror, operation: .delete, path: path.string, url: bucketURL + key,
         outcome: .done))
+    noteSuccess(of: path, mirror)
   }
 
   func deletedLocally(mirror: String, path: RelativePath) {
@@ -99,19 +108,55 @@ struct Journal: Sendable {
         time: .now(), mirror: mirror, operation: .deleteLocal, path: path.string, outcome: .done))
   }
 
-  /// - Parameter error: an error, or the reason in words.
+  /// Notes that a path failed.
+  ///
+  /// A path has one record in the transfer log for each outage, however often it is tried; what is said besides is bounded by
+  /// `OutageNotices`.
   func failed(
-    _ operation: TransferOperation, mirror: String, path: RelativePath, key: String, error: any Sendable
+    _ operation: TransferOperation, mirror: String, path: RelativePath, key: String, error: any Error
   ) {
-    let reason = (error as? any Error).map { cause(of: $0) } ?? String(describing: error)
-    log?.append(
-      TransferRecord(
-        time: .now(), mirror: mirror, operation: operation, path: path.string, url: bucketURL + key,
-        outcome: .failed, error: reason))
+    let reason = cause(of: error)
+    let record = TransferRecord(
+      time: .now(), mirror: mirror, operation: operation, path: path.string, url: bucketURL + key,
+      outcome: .failed, error: reason)
     // What was cut short is no fault of the file's: the report at the end names it once.
-    guard !(error is CancellationError) else { return }
-    logger.warning("\(mirror): \(operation.rawValue) \(path): \(reason)")
-    tell(.failed(mirror: mirror, operation: operation.rawValue, path: path.string, reason: reason))
+    guard !(error is CancellationError) else {
+      log?.append(record)
+      return
+    }
+    let failure = failures.failed(
+      .init(mirror: mirror, path: path.string),
+      because: FailureCause.text(of: error, operation: operation.rawValue, path: path.string, key: key))
+    if failure.isNew { log?.append(record) }
+    for notice in failure.notices {
+      if notice == .single {
+        logger.warning("\(visible("\(mirror): \(operation.rawValue) of \(path) failed: \(reason)"))")
+        tell(.failed(mirror: mirror, operation: operation.rawValue, path: path.string, reason: reason))
+      } else {
+        say(notice)
+      }
+    }
+  }
+
+  /// Notes that a stale multipart upload stays. Of one cause, as with files, the first are named.
+  func failedToAbort(mirror: String, key: String, error: any Error) {
+    let why = FailureCause.text(of: error, operation: "abort", path: key, key: key)
+    for said in failures.failed(.init(mirror: mirror, path: "abort " + key), because: "abort: " + why).notices
+    {
+      if said == .single {
+        notice("\(mirror): the stale multipart upload of \(key) stays: \(error)")
+      } else {
+        say(said)
+      }
+    }
+  }
+
+  private func noteSuccess(of path: RelativePath, _ mirror: String) {
+    failures.succeeded(.init(mirror: mirror, path: path.string)).forEach(say)
+  }
+
+  private func say(_ outage: OutageNotices.Notice) {
+    if let text = outage.text { notice(text) }
   }
 
   // MARK: Passes
@@ -123,12 +168,13 @@ struct Journal: Sendable {
         bytes: summary.publishedBytes, seconds: summary.seconds, files: summary.published,
         deleted: summary.deleted, requests: summary.requests,
         outcome: summary.failures.isEmpty ? .done : .failed))
-    logger.debug("\(summary.description)")
+    logger.debug("\(visible(summary.description))")
+    failures.passed().forEach(say)
     tell(.pass(summary))
   }
 
   func notice(_ text: String) {
-    logger.notice("\(text)")
+    logger.notice("\(visible(text))")
     tell(.notice(text))
   }
 
@@ -152,6 +198,7 @@ extension PassSummary: CustomStringConvertible {
     if copied > 0 { parts.append("\(copied) copied on the server") }
     if deleted > 0 { parts.append("\(deleted) deleted") }
     if waiting > 0 { parts.append("\(waiting) waiting") }
+    if skipped > 0 { parts.append("\(skipped) skipped") }
     if withheldDeletes > 0 { parts.append("\(withheldDeletes) deletes withheld") }
     if !failures.isEmpty { parts.append("\(failures.count) failed") }
     let detail = requests.sorted { $0.key < $1.key }.map { "\($0.value) \($0.key)" }.joined(separator: ", ")

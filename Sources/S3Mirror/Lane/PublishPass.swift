@@ -23,6 +23,8 @@ struct PassOutcome: Sendable {
   /// Comes back dirty: what failed, what was open or changing, and deletes that wait.
   var unpublished = DirtySet.Batch()
   var skipped = 0
+  /// The first of them.
+  var skippedNames: [SkippedName] = []
   /// Objects under keys that had none, as far as that is sure: what the delete bound may count on.
   var created = 0
 
@@ -178,8 +180,11 @@ struct PublishPass: Sendable {
     case .isDirectory:
       // The name's object goes after the new directory's files have been published.
       absent.append(path)
-    case .skipped:
+    case .skipped(let kind):
       outcome.skipped += 1
+      if outcome.skippedNames.count < ConditionNotices.namedSkips {
+        outcome.skippedNames.append(SkippedName(path: path, kind: kind))
+      }
       outcome.settle(path)
     case .unneeded:
       outcome.settle(path)

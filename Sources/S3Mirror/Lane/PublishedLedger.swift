@@ -69,6 +69,11 @@ final class PublishedLedger: Sendable {
     }
   }
 
+  /// The version that this run published or found equal there, whatever became of the file.
+  func stamp(of path: RelativePath) -> FileStamp? {
+    records.withLock { $0[path]?.stamp }
+  }
+
   /// The names under which files were published. Looks through all: for files with several links, which are few.
   func paths(where isMeant: (FileStamp) -> Bool) -> [RelativePath] {
     records.withLock { records in records.filter { isMeant($0.value.stamp) }.map(\.key) }

@@ -16,7 +16,7 @@ extension UploadLane {
       let drift = try await drift(noting: &outcome)
       activity.note(drift: drift.count)
       if !drift.isEmpty {
-        notices.sayDrift(drift.sorted(), foundBy: .audit)
+        notices.sayDrift(drift.sorted(), foundBy: .audit, in: root, ledger: ledger)
         let now = ContinuousClock.now
         let entry = DirtyEntry(writing: .unknown, firstChange: now, lastChange: now)
         schedule.adopt(

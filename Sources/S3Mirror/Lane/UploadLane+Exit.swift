@@ -140,7 +140,7 @@ extension UploadLane {
       drift += try await driftingExtras(found, heard: heard, limit: Self.driftLimit - drift.count)
     }
     activity.note(drift: drift.count)
-    if !drift.isEmpty { notices.sayDrift(drift.sorted(), foundBy: .exit) }
+    if !drift.isEmpty { notices.sayDrift(drift.sorted(), foundBy: .exit, in: root, ledger: ledger) }
     outcome = await pass.run(last, deferred: [], after: outcome)
     note(found.survey, in: &outcome)
     return found

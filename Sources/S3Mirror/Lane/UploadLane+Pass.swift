@@ -192,12 +192,15 @@ extension UploadLane {
 
   func finish(_ outcome: inout PassOutcome, since start: Instant, _ requestsBefore: [String: Int]) {
     polledMarkers.forgetAll()
+    outcome.summary.skipped = outcome.skipped
+    notices.saySkipped(outcome.skippedNames, symlinks: settings.symlinks)
     outcome.summary.requests = requests.counts.subtracting(requestsBefore)
     outcome.summary.seconds = (ContinuousClock.now - start).seconds
   }
 
   func note(_ survey: Survey, in outcome: inout PassOutcome) {
     outcome.skipped += survey.skipped
+    outcome.skippedNames += survey.skippedNames
     outcome.summary.failures += survey.unreadableFailures
   }
 

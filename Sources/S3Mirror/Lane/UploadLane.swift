@@ -106,7 +106,7 @@ final class UploadLane: Sendable {
       }),
       wallClock: wallClock)
     state = Mutex(State(report: .init(name: settings.name)))
-    notices = ConditionNotices(name: settings.name, journal: journal)
+    notices = ConditionNotices(name: settings.name, journal: journal, start: wallClock())
     let schedule = LaneSchedule(
       policy: settings.policy, auditInterval: settings.auditInterval, pollInterval: settings.pollInterval,
       commitOrder: settings.commitOrder)
@@ -188,7 +188,7 @@ final class UploadLane: Sendable {
       journal.abortedStale(uploadID, mirror: settings.name, key: key)
     }
     for (key, error) in sweep.failures {
-      journal.notice("\(settings.name): the stale multipart upload of \(key) stays: \(error)")
+      journal.failedToAbort(mirror: settings.name, key: key, error: error)
     }
   }
 

@@ -28,8 +28,9 @@ package final class StatusLine: Sendable {
     self.columns = columns ?? { Self.columns(of: descriptor) }
   }
 
-  /// Writes a message; the status moves below it.
+  /// Writes a message as one line, whatever is in it; the status moves below it.
   package func say(_ message: String) {
+    let message = visible(message)
     status.withLock { status in
       write(status.isEmpty ? message + "\n" : Self.erase + message + "\n" + status)
     }

@@ -13,8 +13,8 @@ struct Survey: Sendable {
   /// Names that are not UTF-8 and so cannot be keys, as `RelativePath.escaping` writes them.
   var undecodable: [RelativePath] = []
   var skipped = 0
-  /// The first symbolic links among them, by name: what they lead to is not published.
-  private(set) var skippedLinks: [RelativePath] = []
+  /// The first of them.
+  private(set) var skippedNames: [SkippedName] = []
   /// Keys without a safe place here. They are left alone.
   var refused: [UnsafeKey] = []
   /// Of these the ones that end in a slash and have content, with the slash.
@@ -42,13 +42,12 @@ struct Survey: Sendable {
     aliases[RelativePath(String(path.string.map { $0 == "\\" ? "/" : $0 }))] = path
   }
 
-  /// Names in mind.
-  private static let namedLinks = 10
-
   /// A link or special file is no file to S3, but neither is it absent.
   mutating func noteSkipped(_ path: RelativePath, _ kind: EntryKind) {
     skipped += 1
-    if kind == .symbolicLink, skippedLinks.count < Self.namedLinks { skippedLinks.append(path) }
+    if skippedNames.count < ConditionNotices.namedSkips {
+      skippedNames.append(SkippedName(path: path, kind: kind))
+    }
   }
 
   /// Why an object without a local file must stay, as far as reading and listing went; nil if it may go.

@@ -38,6 +38,23 @@ struct LocalPlacement: Sendable {
     return owner + "/" + key
   }
 
+  /// What is no path of anybody's: nothing, which would be the working directory, and a URL, which stands where the remote belongs.
+  ///
+  /// - Throws: `MirrorError.invalid` with the cure.
+  func check(local: String?, of name: String) throws(MirrorError) {
+    guard let local else { return }
+    if local.isEmpty {
+      throw MirrorError(.invalid, "\(name): its local path is empty; write . for the working directory")
+    }
+    if S3Location.hasURLForm(local) {
+      throw MirrorError(
+        .invalid, "\(name): its local path \"\(local)\" is a URL; the local path comes before the remote")
+    }
+    if local.utf8.contains(0) {
+      throw MirrorError(.invalid, "\(name): its local path has a zero byte, which no path can hold")
+    }
+  }
+
   /// Absolute and without `.` and `..`; `~` is the home directory; links of what exists are resolved, so that two
   /// names of one place are seen to be one.
   func absolute(_ text: String) -> FilePath { canonicalPath(named(text)) }

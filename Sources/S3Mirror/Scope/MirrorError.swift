@@ -45,7 +45,16 @@ func cause(of error: any Error) -> String {
 }
 
 extension MirrorError: CustomStringConvertible {
-  public var description: String {
-    ([message] + failures.map { "  \($0)" }).joined(separator: "\n")
+  /// Failures that a description names, and a command's last words: after an outage there are thousands.
+  package static let namedFailures = 20
+
+  /// The message, and a line for each of the first failures; ``failures`` has them all.
+  public var description: String { lines.map { visible($0) }.joined(separator: "\n") }
+
+  /// The same, line by line as they are.
+  package var lines: [String] {
+    let more = failures.count - Self.namedFailures
+    return [message] + failures.prefix(Self.namedFailures).map { "  \($0)" }
+      + (more > 0 ? ["  and \(more) more"] : [])
   }
 }

@@ -2,7 +2,8 @@
 public enum MirrorEvent: Sendable {
   /// A file arrived: on S3, or here.
   case transferred(Transfer)
-  /// A file did not arrive; it is tried again unless this was the end.
+  /// A file did not arrive; it is tried again unless this was the end. Of one cause only the first ten are told, then a notice
+  /// that they are more, one a minute with a count, and one when that is over. ``PassSummary/failures`` has all.
   case failed(mirror: String, operation: String, path: String, reason: String)
   /// A pass over one upload ended.
   case pass(PassSummary)
@@ -46,6 +47,8 @@ public struct PassSummary: Sendable, Hashable {
   public var withheldDeletes = 0
   /// Files left dirty because they were open or changing.
   public var waiting = 0
+  /// Symbolic links, sockets, FIFOs and devices that were met and left out.
+  public var skipped = 0
   public var failures: [MirrorError.Failure] = []
   /// Requests by S3 operation, retries included.
   public var requests: [String: Int] = [:]

@@ -9,24 +9,22 @@ extension MirrorScope {
   ///
   /// - Throws: `MirrorError` that names the culprit.
   func registration(name: String, spec: MirrorSpec) throws -> Registration {
-    if spec.remote.utf8.starts(with: "s3:".utf8), !S3Location.hasScheme(spec.remote) {
-      throw MirrorError(.invalid, "\(name): \"\(spec.remote)\" lacks a slash; write s3://bucket/key")
-    }
-    guard S3Location.hasScheme(spec.remote) else {
-      guard !spec.remote.isEmpty else { throw MirrorError(.invalid, "\(name): its remote is empty") }
-      _ = try filter(of: name, spec: spec)
-      return Registration(
-        name: name, spec: spec, remote: .passThrough, local: placement.absolute(spec.remote))
-    }
     do {
-      let location = try S3Location(parsing: spec.remote)
       _ = try filter(of: name, spec: spec)
+      let location: S3Location
+      switch try RemoteReference(parsing: spec.remote) {
+      case .local(let path):
+        try placement.check(local: spec.local, of: name)
+        return Registration(name: name, spec: spec, remote: .passThrough, local: placement.absolute(path))
+      case .s3(let named): location = named
+      }
       if let interval = spec.interval, interval < .zero || interval > .seconds(Options.longestSeconds) {
         throw MirrorError(
           .invalid, "\(name): its interval is \(interval); it may be from nothing to ten years")
       }
       try spec.access?.check()
       try spec.properties.check(for: name)
+      try placement.check(local: spec.local, of: name)
       let identity = try buckets.bucket(of: location, access: spec.access).identity
       return Registration(
         name: name, spec: spec, remote: .s3(location, identity: identity),

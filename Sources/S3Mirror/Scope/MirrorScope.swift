@@ -58,6 +58,8 @@ package final class MirrorScope: Sendable {
   let progress: Progress?
   /// Told of everything, and tells the user's own.
   private let observer: @Sendable (MirrorEvent) -> Void
+  /// One for all uploads and downloads: an outage concerns them together.
+  private let failures = FailureReporter()
   let state = Mutex(State())
 
   /// - Throws: `MirrorError.invalid` for options that make no sense.
@@ -212,7 +214,7 @@ package final class MirrorScope: Sendable {
         directory: directory, mirror: options.name, keepDays: options.logKeepDays,
         clock: TaskThreads.Clock(),
         onFailure: { message in
-          options.logger.warning("\(message)")
+          options.logger.warning("\(visible(message))")
           tell(.notice(message))
         })
       state.log = OpenLog(
@@ -226,7 +228,7 @@ package final class MirrorScope: Sendable {
   func journal(bucket: String) -> Journal {
     Journal(
       log: state.withLock { $0.log?.writer }, logger: options.logger, observer: observer,
-      bucket: bucket)
+      bucket: bucket, failures: failures)
   }
 
   func tell(_ event: MirrorEvent) { observer(event) }

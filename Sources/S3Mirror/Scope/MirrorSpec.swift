@@ -17,7 +17,7 @@ public struct MirrorSpec: Sendable, Hashable {
   }
 
   var direction: Direction
-  var remote: String
+  package var remote: String
   var local: String?
   var interval: Duration?
   var delete: Bool
@@ -28,11 +28,14 @@ public struct MirrorSpec: Sendable, Hashable {
   /// Nil is the options'.
   var access: BucketAccess?
 
+  /// Whether the remote is a local path, so that nothing is transferred.
+  package var isPassThrough: Bool { RemoteReference.isPath(remote) }
+
   /// Fetches `remote` on entry.
   ///
   /// - Parameters:
   ///   - remote: `s3://[profile@]bucket/key`: that object if it exists, else the prefix `key/`; with a trailing slash
-  ///     always the prefix. A local path passes through, and must exist.
+  ///     always the prefix. A local path (absolute, or from `.`, `..` or `~`) passes through, and must exist.
   ///   - local: where it goes; by default below ``Options/cacheRoot``.
   ///   - delete: remove local files that are not on S3, under the guard that the semantics page describes.
   ///   - exclude: gitignore-style patterns, relative to the root.
@@ -50,7 +53,8 @@ public struct MirrorSpec: Sendable, Hashable {
   /// Publishes a local tree, or one file, while the scope runs and when it ends.
   ///
   /// - Parameters:
-  ///   - remote: `s3://[profile@]bucket/key`. A local path passes through: its directory is created, nothing is sent.
+  ///   - remote: `s3://[profile@]bucket/key`. A local path (absolute, or from `.`, `..` or `~`) passes through: its
+  ///     directory is created, nothing is sent.
   ///   - local: the tree; by default below ``Options/cacheRoot``. Created if it is absent.
   ///   - interval: the time from tick to tick, by default 300 seconds; nil publishes at exit only, zero as soon as a
   ///     change is closed and has been quiet for a second.

@@ -30,8 +30,8 @@ struct DryRunOptions: ParsableArguments {
   {
     let summary = try await planMirror([name: spec], options: options) { action in
       switch format {
-      case .text: Console.data(action.description)
-      case .json: Console.data(JSONText.encode(Line(action)))
+      case .text: Console.line(action.description)
+      case .json: Console.raw(JSONText.encode(Line(action)))
       }
     }
     if format == .text { options.observer?(.notice("\(name): \(summary)")) }

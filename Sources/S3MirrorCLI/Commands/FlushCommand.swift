@@ -48,13 +48,13 @@ struct FlushCommand: AsyncParsableCommand {
 
   private func tell(_ answer: ControlAnswer, of choice: MirrorChoice.Choice) {
     if json {
-      Console.data(
+      Console.raw(
         JSONText.encode(
           Line(
             mirror: choice.state.mirror, pid: choice.mirror.pid, flushed: answer.flushed, error: answer.error)
         ))
     } else if let error = answer.error {
-      for failure in error.failures { Console.data("\(failure.path): \(failure.reason)") }
+      for failure in error.failures { Console.line("\(failure.path): \(failure.reason)") }
     }
     if let error = answer.error { Console.error("\(choice.state.mirror): \(error.message)") }
   }

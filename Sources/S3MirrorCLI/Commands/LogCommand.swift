@@ -51,7 +51,7 @@ struct LogCommand: AsyncParsableCommand {
         summary
         ? try printSummary(reader)
         : try reader.forEach { record in
-          Console.data(json ? record.jsonLine : Self.line(record))
+          if json { Console.raw(record.jsonLine) } else { Console.line(Self.line(record)) }
         }
       if tally.badLines > 0 || tally.damagedFiles > 0 {
         Console.note("\(tally.badLines) lines and \(tally.damagedFiles) files could not be read in full")
@@ -64,16 +64,16 @@ struct LogCommand: AsyncParsableCommand {
 
   private func printSummary(_ reader: TransferLogReader) throws -> TransferLogReader.Tally {
     let (summary, tally) = try reader.summary()
-    Console.data("operation    outcome       count          bytes    retries  seconds")
+    Console.line("operation    outcome       count          bytes    retries  seconds")
     for (kind, row) in summary.rows.sorted(by: { $0.key.operation.rawValue < $1.key.operation.rawValue }) {
-      Console.data(
+      Console.line(
         [
           Self.pad(kind.operation.rawValue, 12), Self.pad(kind.outcome.rawValue, 10),
           Self.right(row.count, 8), Self.right(row.bytes, 14), Self.right(row.retries, 10),
           Self.right(row.wholeSeconds, 8),
         ].joined(separator: " "))
     }
-    if let rate = summary.megabytesPerSecond { Console.data("\((rate * 10).rounded() / 10) MB/s over all") }
+    if let rate = summary.megabytesPerSecond { Console.line("\((rate * 10).rounded() / 10) MB/s over all") }
     return tally
   }
 

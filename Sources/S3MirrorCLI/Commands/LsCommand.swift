@@ -1,10 +1,14 @@
 import ArgumentParser
+import Glibc
 import S3Mirror
 
 /// Lists a remote, one full URL a line.
 struct LsCommand: AsyncParsableCommand {
   static let configuration = CommandConfiguration(
-    commandName: "ls", abstract: "List a remote, one full URL a line.")
+    commandName: "ls", abstract: "List a remote, one full URL a line.",
+    discussion: """
+      On a terminal control characters of a key appear as \\n or \\x1b; a pipe or file gets the keys as they are.
+      """)
 
   @Argument(help: "s3://[profile@]bucket/key")
   var remote: String
@@ -18,10 +22,17 @@ struct LsCommand: AsyncParsableCommand {
   @OptionGroup var mirror: MirrorOptions
 
   func run() async throws {
+    let isTerminal = isatty(STDOUT_FILENO) == 1
     let scope = try MirrorScope(options: mirror.options(for: "ls", telling: mirror.narrator))
     do {
       try await scope.list(remote, depth: recursive ? .recursive : .level) { line in
-        Console.data(json ? JSONText.line(line) : line.url)
+        if json {
+          Console.raw(JSONText.line(line))
+        } else if isTerminal {
+          Console.line(line.url)
+        } else {
+          Console.raw(line.url)
+        }
       }
     } catch {
       await scope.close()

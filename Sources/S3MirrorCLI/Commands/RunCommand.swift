@@ -10,7 +10,7 @@ struct RunCommand: AsyncParsableCommand {
     usage: "s3mirror run [--download SPEC] [--upload SPEC] [--sync SPEC] [options] -- COMMAND [ARGUMENT ...]",
     discussion: """
       SPEC is name=remote[,local=PATH][,interval=SECONDS|none][,delete=true|false][,exclude=PATTERN]\
-      [,include=PATTERN]; only these keys end the remote, and \\, is a comma.
+      [,include=PATTERN]. A comma begins the next key; write \\, for a comma that is part of a name.
 
       The program gets each local path as S3MIRROR_<NAME> (upper case, other characters _) and as {name} in its \
       arguments. Signals are passed on; its exit status is kept. If it fails, nothing is deleted on S3.

@@ -26,9 +26,9 @@ struct StatusCommand: AsyncParsableCommand {
       return state
     }
     if json {
-      for state in states { Console.data(JSONText.encode(state)) }
+      for state in states { Console.raw(JSONText.encode(state)) }
     } else {
-      for line in StatusTable.lines(states) { Console.data(line) }
+      for line in StatusTable.lines(states) { Console.line(line) }
     }
     throw hasSilent ? ExitStatus.failure : ExitStatus.success
   }
@@ -51,6 +51,8 @@ enum StatusTable {
       }
       for upload in state.uploads { rows.append(mirror + cells(upload, in: state.phase)) }
     }
+    // Columns are as wide as what is shown.
+    rows = rows.map { row in row.map { visible($0) } }
     let widths = header.indices.map { column in rows.map { $0[column].count }.max() ?? 0 }
     let table = rows.map { row in
       zip(row, widths).map { text, width in text + String(repeating: " ", count: width - text.count) }

@@ -39,16 +39,18 @@ struct VerifyCommand: AsyncParsableCommand {
         reading: read ? .whereNeeded : .never
       ) { difference in
         let kind = difference.kind.rawValue
-        Console.data(
-          json
-            ? JSONText.encode(Line(difference: kind, path: difference.path)) : "\(kind) \(difference.path)")
+        if json {
+          Console.raw(JSONText.encode(Line(difference: kind, path: difference.path)))
+        } else {
+          Console.line("\(kind) \(difference.path)")
+        }
       }
     } catch {
       await inspection.close()
       throw error
     }
     await inspection.close()
-    for failure in summary.failures { Console.error("not compared: \(failure)") }
+    Narrator.list(summary.failures) { Console.error("not compared: \($0)") }
     if !mirror.quiet {
       Console.note("\(summary.files) files compared, \(summary.differences) differences")
     }

@@ -54,6 +54,11 @@ struct WatchCommand: AsyncParsableCommand {
     var options = mirror.options(for: "watch", telling: narrator)
     options.controlSocket = control.controlSocket
     let specs = try specs(as: mirror.name ?? "watch", options)
+    for (name, spec) in specs where spec.isPassThrough {
+      throw MirrorError(
+        .invalid,
+        "\(name): the remote \(spec.remote) is a local path, where nothing is sent; name s3://bucket/prefix")
+    }
     let scope = try MirrorScope(options: options)
     let supervisor = try Supervisor()
     try await scope.enter(under: supervisor, onFirst: .finish) { try await scope.enter(labelled: specs) }

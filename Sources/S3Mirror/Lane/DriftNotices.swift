@@ -1,0 +1,67 @@
+import LocalTree
+import MirrorModel
+
+/// A name that is no file to S3.
+struct SkippedName: Sendable, Hashable {
+  var path: RelativePath
+  var kind: EntryKind
+}
+
+// What comparisons find though no event told. Only where the watch missed a change it is a fault of this program.
+extension ConditionNotices {
+  /// Who compared, and when what was found is published.
+  enum DriftFinder {
+    case audit
+    case exit
+  }
+
+  func sayDrift(
+    _ paths: [RelativePath], foundBy finder: DriftFinder, in root: TreeRoot, ledger: PublishedLedger
+  ) {
+    let causes = Dictionary(grouping: paths) { path in
+      DriftCause(
+        known: ledger.stamp(of: path), found: root.stamp(ofFileAt: path), device: root.device(above: path),
+        start: start)
+    }
+    for cause in DriftCause.allCases {
+      if let paths = causes[cause] { journal.notice("\(name): \(finder.sentence(of: paths, cause))") }
+    }
+  }
+}
+
+extension ConditionNotices.DriftFinder {
+  fileprivate func sentence(of paths: [RelativePath], _ cause: DriftCause) -> String {
+    let some = paths.prefix(3).map(\.string).joined(separator: ", ") + (paths.count > 3 ? ", …" : "")
+    let (who, when) =
+      switch self {
+      case .audit: ("an audit", "with the next pass")
+      case .exit: ("the exit's comparison", "now")
+      }
+    let count = "\(paths.count) \(paths.count == 1 ? "path" : "paths")"
+    let why =
+      switch cause {
+      case .missedEvent: "though no event told so (\(some)); they go \(when). Please report this"
+      case .furtherName:
+        "since they were written under further names of theirs, hard links that have no watch (\(some)); they go \(when). "
+          + "Keep all names of a file below the root, or let audits find this (--audit-interval)"
+      case .otherMount:
+        "since another filesystem is in their place (\(some)); they go \(when). Start the mirror when all is mounted"
+      case .unchangedHere:
+        "though nothing changed here (\(some)); they go \(when). Another writer changed or deleted the objects, or a "
+          + "mount came or went: keep other writers out of the prefix"
+      }
+    return "\(who) found \(count) that differ from S3 \(why)"
+  }
+}
+
+extension TreeRoot {
+  /// The filesystem of the nearest directory above a path that is there.
+  fileprivate func device(above path: RelativePath) -> UInt64? {
+    for directory in path.ancestors {
+      if case .success(let entry?) = Result(catching: { try look(at: directory) }) {
+        return entry.stamp.device
+      }
+    }
+    return nil
+  }
+}
