@@ -56,7 +56,7 @@ package struct RetryingStore: ObjectStore {
       attempts += 1
       AttemptCount.current?.add()
       do {
-        let output = try await store.send(operation)
+        let output = try await SendAttempt.$current.withValue(attempts) { try await store.send(operation) }
         budget.giveBack(lastCost ?? RetryBudget.unretriedRefund)
         recovery.noteAnswer()
         return output

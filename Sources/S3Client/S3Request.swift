@@ -15,16 +15,29 @@ package struct S3Request: Sendable {
   /// How long the server may think in silence, if longer than the client allows.
   package var lowSpeedSeconds: Int?
 
-  /// How long the server may be silent while it makes an object of so many bytes, in seconds: a minute, as for every request, and a
+  /// How long the server may be silent while it makes an object of so many bytes, in seconds: what every request is given, and a
   /// second for each 16 MiB, up to ten minutes.
+  ///
+  /// Every request is given ten seconds at its first attempt, and twice as long at each further one, up to a minute. An answer
+  /// that has not begun by then is mostly lost, and "a retried request is likely to take a different path" (Amazon S3 User Guide,
+  /// "Timeouts and retries for latency-sensitive applications"); a server that is slow has its minute in the end.
   ///
   /// AWS: "Processing of a CompleteMultipartUpload request could take several minutes"; copies likewise. Servers that copy the bytes
   /// take as long as their disks: SeaweedFS 4.48 on a busy machine of two cores copied 64 MiB in 1.3 s and 512 MiB in 6.1 s, 50 and
   /// 83 MiB/s, and 16 MiB/s is a third of that. A lost answer to a small request costs a minute, not ten.
   static func patience(forBytes byteCount: Int64?) -> Int {
     guard let byteCount else { return longestPatience }
-    return min(longestPatience, 60 + Int(clamping: max(0, byteCount) / (16 << 20)))
+    return min(longestPatience, generalPatience + Int(clamping: max(0, byteCount) / (16 << 20)))
   }
+
+  /// What a request is given that makes nothing.
+  static var generalPatience: Int {
+    guard let attempt = SendAttempt.current else { return mostGeneralPatience }
+    return min(mostGeneralPatience, firstPatience << min(max(attempt, 1) - 1, 8))
+  }
+
+  private static let firstPatience = 10
+  private static let mostGeneralPatience = 60
 
   static let longestPatience = 600
 

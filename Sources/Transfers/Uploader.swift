@@ -199,7 +199,7 @@ package struct Uploader: Sendable {
     return try await resources.readers.run { try read.sha256() }
   }
 
-  private func put(_ source: Source, _ read: PartRead, to key: String) async throws -> PutObject.Output {
+  func put(_ source: Source, _ read: PartRead, to key: String) async throws -> PutObject.Output {
     let isChecked = settings.checksums.isSent
     var put = PutObject(
       key: key, body: read.body, contentType: contentType(of: source.path),

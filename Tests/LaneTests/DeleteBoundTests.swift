@@ -198,4 +198,34 @@ import Testing
     await mirror.finish()
     try mirror.removeDirectory()
   }
+
+  /// A pass that takes longer than the program needs for its next checkpoint.
+  @Test
+  func
+    `a marker that is rewritten with new data during each pass goes in the version of the pass's beginning`()
+    async throws
+  {
+    let store = FakeObjectStore()
+    let mirror = try await lane(store)
+    await store.hold { [unowned mirror] call in
+      guard call.operation == PutObject.name, let key = call.key, key.hasPrefix("t/step-"),
+        let step = Int(key.dropFirst("t/step-".count)), step < 4
+      else { return }
+      try mirror.write("step-\(step + 1)", "data")
+      try mirror.write("latest", "step-\(step + 1)")
+      if step > 1 { try mirror.remove("step-\(step - 1)") }
+    }
+    try mirror.write("step-1", "data")
+    try mirror.write("latest", "step-1")
+    for step in 1...3 {
+      try await mirror.lane.flush()
+      #expect(await store.text("t/latest") == "step-\(step)")
+      #expect(await store.text("t/step-\(step)") == "data")
+    }
+    try await mirror.settle()
+    #expect(await store.text("t/latest") == "step-4")
+    #expect(await store.keys == ["t/latest", "t/step-3", "t/step-4"])
+    await mirror.finish()
+    try mirror.removeDirectory()
+  }
 }

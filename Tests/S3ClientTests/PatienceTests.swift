@@ -1,5 +1,5 @@
 import HTTPTransport
-import S3Client
+@testable import S3Client
 import Testing
 
 /// How long a silent server is waited for.
@@ -34,5 +34,19 @@ import Testing
   @Test func `other requests keep to the client's patience`() {
     #expect(PutObject(key: "k", body: BytesBody([])).request().lowSpeedSeconds == nil)
     #expect(CreateMultipartUpload(key: "k").request().lowSpeedSeconds == nil)
+  }
+
+  /// An answer that is lost costs ten seconds, and a server that is slow has a minute in the end.
+  @Test func `each further attempt is more patient`() {
+    let patience = (1...5).map { attempt in
+      SendAttempt.$current.withValue(attempt) {
+        [
+          S3Request.generalPatience,
+          CompleteMultipartUpload(key: "k", uploadID: "u", parts: [], byteCount: 160 << 20).request()
+            .lowSpeedSeconds,
+        ]
+      }
+    }
+    #expect(patience == [[10, 20], [20, 30], [40, 50], [60, 70], [60, 70]])
   }
 }

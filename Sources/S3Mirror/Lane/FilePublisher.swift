@@ -37,6 +37,8 @@ struct FilePublisher: Sendable {
     case snapshot
     /// An upload of a version that another one has replaced, which is still to be published.
     case superseded
+    /// The same of a version that was held since the pass began: what the pass deletes it does not name.
+    case held
     case copy
     /// A directory's; it counts as no file.
     case marker
@@ -113,6 +115,38 @@ struct FilePublisher: Sendable {
         return .skipped(.symbolicLink)
       }
       journal.failed(.upload, mirror: name, path: path, key: mapping.key(for: path), error: error)
+      return .failed(cause(of: error), FailureScope(error))
+    }
+  }
+
+  /// Reads the markers of a pass before their data go, so that each can go in this version though it is rewritten meanwhile.
+  ///
+  /// Such a version names data that were closed before the pass began, and the pass publishes those. Without it a program
+  /// that writes checkpoints faster than a pass takes would never have a marker on S3: each one is rewritten, and names newer
+  /// data, before its own turn comes.
+  func hold(_ markers: [RelativePath: DirtyEntry]) async -> [RelativePath: HeldVersion] {
+    guard markerGate.strictness == .marker else { return [:] }
+    var held: [RelativePath: HeldVersion] = [:]
+    for (path, entry) in markers where !path.hasTrailingSlash {
+      held[path] = await uploader.hold(path, of: root, isCloseSeen: entry.writing == .closed)
+    }
+    guard !held.isEmpty else { return [:] }
+    // What was rewritten since the batch was taken may name data that are not in the batch.
+    return await markerGate.untouched(held)
+  }
+
+  /// Publishes a marker in the version that the pass began with.
+  func publish(_ version: HeldVersion) async -> Outcome {
+    let (start, path) = (ContinuousClock.now, version.path)
+    let key = mapping.key(for: path)
+    do {
+      let receipt = try await uploader.upload(version, to: key)
+      ledger.note(
+        .init(stamp: receipt.stamp, etag: receipt.etag, crc32: receipt.crc32, isSnapshot: true), for: path)
+      journal.uploaded(receipt, mirror: name, path: path, key: key, took: .now - start)
+      return .published(bytes: receipt.byteCount, by: .held)
+    } catch {
+      journal.failed(.upload, mirror: name, path: path, key: key, error: error)
       return .failed(cause(of: error), FailureScope(error))
     }
   }

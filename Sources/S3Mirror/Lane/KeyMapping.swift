@@ -1,5 +1,10 @@
 import MirrorModel
 
+/// A path that cannot be a key.
+struct RefusedName: Error, CustomStringConvertible {
+  var description: String
+}
+
 /// How paths below a root become keys: a tree under a prefix, or one file under one key.
 enum KeyMapping: Sendable, Hashable {
   case tree(prefix: String)

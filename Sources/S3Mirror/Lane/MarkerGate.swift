@@ -41,6 +41,15 @@ struct MarkerGate: Sendable {
     if await isHeldByEvents(path) || !polled.isUnchanged(path, in: root) { throw UploadAbandoned.heldBack }
   }
 
+  /// Those of the markers that nothing has happened to since the batch was taken.
+  func untouched<Version>(_ markers: [RelativePath: Version]) async -> [RelativePath: Version] {
+    await fence()
+    return markers.filter { path, _ in
+      !links.others(of: path).contains(where: schedule.isWaiting)
+        && !schedule.dirtyPaths(within: path.parent).contains(where: path.isWithin)
+    }
+  }
+
   private func isHeldByEvents(_ path: RelativePath) async -> Bool {
     if strictness == .stamp { return false }
     await fence()

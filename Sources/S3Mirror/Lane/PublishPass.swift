@@ -20,6 +20,8 @@ struct PassOutcome: Sendable {
   var withheld: [RelativePath: WithheldReason] = [:]
   /// Published in a version that another one has replaced.
   var superseded: Set<RelativePath> = []
+  /// Those of them that went in the version with which the pass began.
+  var held: Set<RelativePath> = []
   /// Comes back dirty: what failed, what was open or changing, and deletes that wait.
   var unpublished = DirtySet.Batch()
   var skipped = 0
@@ -45,6 +47,7 @@ struct PassOutcome: Sendable {
     settled.append(path)
     unpublished.entries[path] = nil
     superseded.remove(path)
+    held.remove(path)
     if waiting.removeValue(forKey: path) != nil { summary.waiting -= 1 }
     unreachable.remove(path)
     if failed.removeValue(forKey: path) != nil { summary.failures.removeAll { $0.path == path.string } }
@@ -111,7 +114,11 @@ struct PublishPass: Sendable {
     var unpublished = deferred
     for (path, entry) in outcome.unpublished.entries where entry.holdsMarkers { unpublished.insert(path) }
     if hasNoEvents { unpublished.formUnion(outcome.superseded) }
-    for group in commitOrder.groups(of: batch.entries.keys) {
+    let groups = commitOrder.groups(of: batch.entries.keys)
+    // Without data before it a marker has its turn at once.
+    let versions =
+      groups.count > 1 ? await publisher.hold(batch.entries.filter { commitOrder.isMarker($0.key) }) : [:]
+    for group in groups {
       var ready: [RelativePath] = []
       var held: [RelativePath] = []
       for path in group {
@@ -124,9 +131,15 @@ struct PublishPass: Sendable {
         }
       }
       unpublished.formUnion(held)
+      // What has vanished since the batch was taken may be what the marker names.
+      let vanished = absent.filter { batch.entries[$0]?.isGone != true }
       let results = await concurrentEach(ready, width: width, on: publisher.executors) { path in
         let entry = batch.entries[path]
-        return (path, await publisher.publish(path, entry: entry, openFiles: policy(for: entry)))
+        let outcome = await publisher.publish(path, entry: entry, openFiles: policy(for: entry))
+        guard case .waiting = outcome, let version = versions[path],
+          !vanished.contains(where: { $0.isWithin(path.parent) })
+        else { return (path, outcome) }
+        return (path, await publisher.publish(version))
       }
       for (path, result) in results {
         note(result, of: path, entry: batch.entries[path], in: &outcome, absent: &absent)
@@ -167,7 +180,8 @@ struct PublishPass: Sendable {
         entry.noteSnapshot(at: .now)
         outcome.unpublished.entries[path] = entry
       }
-      if way == .superseded { outcome.superseded.insert(path) }
+      if way == .superseded || way == .held { outcome.superseded.insert(path) }
+      if way == .held { outcome.held.insert(path) }
       if way == .superseded, hasNoEvents {
         outcome.wait(path, because: "it was published, and replaced by a later version meanwhile")
       }
@@ -233,7 +247,8 @@ struct PublishPass: Sendable {
       batch.withheldDeletes = []
     }
     // What an old marker on S3 may name stays until the marker's new version is there.
-    let later = deferred.union(outcome.unpublished.entries.keys).union(outcome.superseded)
+    let later = deferred.union(outcome.unpublished.entries.keys)
+      .union(outcome.superseded.subtracting(outcome.held))
     let markers = later.filter(commitOrder.isMarker)
     let isNamed = { (path: RelativePath) in markers.contains { path.isWithin($0.parent) && path != $0 } }
     var (waiting, candidates) = absent.partitioned(by: isNamed)

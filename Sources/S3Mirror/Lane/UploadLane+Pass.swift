@@ -210,7 +210,8 @@ extension UploadLane {
     // Each name that cannot be a key is reported when it is met, and fails every flush from then on.
     for (path, reason) in outcome.refused where before.failures[path] == nil {
       journal.failed(
-        .upload, mirror: settings.name, path: path, key: settings.mapping.key(for: path), error: reason)
+        .upload, mirror: settings.name, path: path, key: settings.mapping.key(for: path),
+        error: RefusedName(description: reason))
     }
     activity.note(outcome)
     state.withLock { state in

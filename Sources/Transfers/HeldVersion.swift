@@ -1,0 +1,58 @@
+import LocalTree
+import MirrorModel
+import S3Client
+
+/// A whole version of a small file, held in memory so that it can still go when the file has been rewritten.
+package struct HeldVersion: Sendable {
+  fileprivate let source: Uploader.Source
+  fileprivate let read: PartRead
+  fileprivate let proof: PublicationProof
+
+  package var path: RelativePath { source.path }
+
+  /// 64 KiB: a commit marker is a name or a list of names.
+  static let largestByteCount: Int64 = 64 << 10
+}
+
+extension Uploader {
+  /// Reads a small file and proves that what was read is one whole version; nil where that cannot be had now.
+  package func hold(_ path: RelativePath, of root: TreeRoot, isCloseSeen: Bool) async -> HeldVersion? {
+    let wanted = Wanted(
+      path: path, root: root, key: "", isCloseSeen: isCloseSeen, openFiles: .wait, versions: .current)
+    do {
+      let source = try await openSource(wanted)
+      let byteCount = source.file.stamp.size
+      guard byteCount <= HeldVersion.largestByteCount else { return nil }
+      let cached = PartRead.cached(source.file)
+      let read =
+        if let cached {
+          cached
+        } else {
+          try await resources.readers.run {
+            try PartRead.read(source.file, at: 0, byteCount: byteCount, holding: .buffered)
+          }
+        }
+      guard case .proved(let proof) = try source.check.verdict(on: read.buffer) else { return nil }
+      return HeldVersion(source: source, read: read, proof: proof)
+    } catch {
+      // The publication itself meets the same, and reports it.
+      return nil
+    }
+  }
+
+  /// Publishes a version that the file may no longer have.
+  ///
+  /// - Throws: `S3Error`; `CancellationError`.
+  package func upload(_ held: HeldVersion, to key: String) async throws -> UploadReceipt {
+    let (answer, attempts) = try await AttemptCount.counting {
+      try await put(held.source, held.read, to: key)
+    }
+    settings.checksums.note(isEchoed: answer.checksumWasEchoed, for: .object)
+    let check = try await check(
+      held.read, in: held.source, against: answer.etag, isEchoed: answer.checksumWasEchoed)
+    return UploadReceipt(
+      byteCount: held.read.byteCount, parts: 1, partsReused: 0, attempts: attempts, etag: answer.etag,
+      requestID: answer.requestID, crc32: held.read.crc.base64, checksum: check, proof: held.proof,
+      stamp: held.source.file.stamp, isSnapshot: false, isSuperseded: true)
+  }
+}
