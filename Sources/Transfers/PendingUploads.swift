@@ -102,11 +102,23 @@ package final class PendingUploads: Sendable {
     _ create: CreateMultipartUpload, in store: any ObjectStore, wallClock: @Sendable () -> Int64
   ) async throws -> String {
     let now = wallClock()
-    doubts.withLock { doubts in
-      let key = RelativePath(create.objectKey)
-      doubts[key] = min(doubts[key] ?? now, now)
+    func doubt() {
+      doubts.withLock { doubts in
+        let key = RelativePath(create.objectKey)
+        doubts[key] = min(doubts[key] ?? now, now)
+      }
     }
-    return try await store.send(create).uploadID
+    do {
+      let uploadID = try await store.send(create).uploadID
+      doubt()
+      return uploadID
+    } catch let error as S3Error where error.attempts <= 1 && (400..<500).contains(error.status) {
+      // The server says that it did nothing.
+      throw error
+    } catch {
+      doubt()
+      throw error
+    }
   }
 
   /// The keys under which an upload may have been begun whose ID was lost, and since when, by this machine's clock.

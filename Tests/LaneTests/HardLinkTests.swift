@@ -178,7 +178,7 @@ import Testing
     }
   }
 
-  @Test func `a marker waits when its file is written under another name after the batch was taken`()
+  @Test func `a marker goes as it was when its file is written under another name after the batch was taken`()
     async throws
   {
     try await run { mirror, store in
@@ -194,7 +194,7 @@ import Testing
         try mirror.write("pointer", "data")
       }
       try await mirror.lane.flush()
-      #expect(await store.text("t/latest") == "1")
+      #expect(await store.text("t/latest") == "2")
       await store.hold(nil)
       try await mirror.lane.flush()
       #expect(await store.text("t/data") == "3")
