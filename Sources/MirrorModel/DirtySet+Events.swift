@@ -148,7 +148,13 @@ extension DirtySet {
     // The target may replace a published file: then it is not "new", since its later deletion must reach S3.
     let replaced = entries[to]
     entry.isNew = newDirectories.contains(to.parent) && replaced?.isNew != false && !mayBePublished(to)
-    if let replaced { entry.firstChange = min(entry.firstChange, replaced.firstChange) }
+    if let replaced {
+      entry.firstChange = min(entry.firstChange, replaced.firstChange)
+      // A version that was whole before is not published either, and markers that came after it wait.
+      if replaced.holdsMarkers, let since = entry.wholeSince {
+        entry.wholeSince = min(since, replaced.wholeSince ?? replaced.firstChange)
+      }
+    }
     entries[to] = entry
     withheldDeletes.remove(to)
     if entries.count > capacity { collapse() }

@@ -10,18 +10,21 @@ package struct UploadSchedule: Sendable {
     package var openFileGrace: Duration
     /// The names of files that may go while they are open for writing. Every other file waits for its close.
     package var appendNames: AppendNames
+    /// Whether a path is a commit marker.
+    package var isMarker: @Sendable (RelativePath) -> Bool
 
     /// A file that changes without pause does not wait for ever to settle: after this time it goes all the same.
     var longestUnsettled: Duration { max(settle, min(settle * 10, .seconds(5))) }
 
     package init(
       interval: Duration?, settle: Duration = .seconds(1), openFileGrace: Duration? = nil,
-      appendNames: AppendNames = .none
+      appendNames: AppendNames = .none, isMarker: @escaping @Sendable (RelativePath) -> Bool = { _ in false }
     ) {
       self.interval = interval
       self.settle = settle
       self.openFileGrace = openFileGrace ?? interval ?? .zero
       self.appendNames = appendNames
+      self.isMarker = isMarker
     }
   }
 
@@ -41,6 +44,9 @@ package struct UploadSchedule: Sendable {
     /// What this pass leaves out though it was whole before something that the pass takes: in back-off, not settled, or
     /// written again. Markers wait for it; a directory whose comparison is left out stands for all below it.
     package var deferred: Set<RelativePath>
+    /// Paths that this pass leaves out though S3 has had an older version of them since before something that the pass
+    /// takes. What a marker among them may name there is not deleted.
+    package var stale: Set<RelativePath> = []
   }
 
   fileprivate struct Failure: Sendable {
@@ -138,10 +144,12 @@ package struct UploadSchedule: Sendable {
     isRecovered = false
     let readiness = Readiness(policy: policy, failures: failures)
     let left = namesLeft(by: trigger, readiness, at: now)
+    let unsettled = hasReadyMarker(for: trigger, readiness, at: now)
     var newest: Instant?
     let batch = dirty.take { path, entry in
       let isLeft = entry.writing == .unknown && left.contains(path)
-      guard isLeft || readiness.isReady(path, entry, for: trigger, at: now) else { return false }
+      let isNamed = unsettled && readiness.isWhole(path, entry, at: now)
+      guard isLeft || isNamed || readiness.isReady(path, entry, for: trigger, at: now) else { return false }
       newest = max(newest ?? entry.lastChange, entry.lastChange)
       return true
     } directories: { directory in
@@ -158,7 +166,8 @@ package struct UploadSchedule: Sendable {
     guard !batch.isEmpty else { return nil }
     isRunning = true
     passCount += 1
-    return Pass(trigger: trigger, batch: batch, deferred: deferred(before: newest))
+    return Pass(
+      trigger: trigger, batch: batch, deferred: deferred(before: newest), stale: stale(before: newest))
   }
 
   /// Tries one path, to find out whether the service answers again; directories where no path would send anything.
@@ -284,6 +293,15 @@ package struct UploadSchedule: Sendable {
       .compactMap(\.value.origin))
   }
 
+  /// Whether a marker is ready where changes have to settle. Then what is whole goes with it unsettled: where data come all the
+  /// time, some of them would always be left out, and the marker would wait for those.
+  private func hasReadyMarker(for trigger: Trigger, _ readiness: Readiness, at now: Instant) -> Bool {
+    guard trigger == .tick, policy.interval == .zero else { return false }
+    return dirty.entries.contains { path, entry in
+      policy.isMarker(path) && readiness.isReady(path, entry, for: .tick, at: now)
+    }
+  }
+
   private mutating func isTickDue(at now: Instant) -> Bool {
     guard let wake = wakeTime(at: now), wake <= now else { return false }
     guard policy.interval == .zero, outage == nil else { return true }
@@ -300,6 +318,11 @@ package struct UploadSchedule: Sendable {
       if entry.holdsMarkers(changedAt: newest) { deferred.insert(path) }
     }
     return deferred
+  }
+
+  private func stale(before newest: Instant?) -> Set<RelativePath> {
+    guard let newest else { return [] }
+    return Set(dirty.entries.lazy.filter { !$0.value.isGone && $0.value.firstChange <= newest }.map(\.key))
   }
 
   private mutating func noteReadiness() {
@@ -355,6 +378,12 @@ private struct Readiness {
     guard entry.isFoundOpen else { return ready }
     let pause = max(policy.settle, min((probed - since) / 4, Self.longestProbePause))
     return [ready, probed + pause].compactMap { $0 }.min()
+  }
+
+  /// Whether a version waits that nobody is writing, and for nothing but to settle.
+  func isWhole(_ path: RelativePath, _ entry: DirtyEntry, at now: Instant) -> Bool {
+    if case .open = entry.writing { return false }
+    return endOfBackOff(path).map { $0 <= now } ?? true
   }
 
   private func settledTime(_ entry: DirtyEntry) -> Instant {

@@ -78,7 +78,8 @@ final class LaneUnderTest: Sendable {
       policy: .init(
         interval: configuration.interval, settle: configuration.settle,
         openFileGrace: configuration.openFileGrace,
-        appendNames: try AppendNames(configuration.appendNames)),
+        appendNames: try AppendNames(configuration.appendNames),
+        isMarker: { path in markers.contains { $0.matches(path) } }),
       delete: configuration.delete, filter: try PathFilter(exclude: configuration.exclude),
       symlinks: configuration.symlinks,
       commitOrder: CommitOrder { path in markers.contains { $0.matches(path) } },

@@ -21,6 +21,14 @@ struct FilePublisher: Sendable {
     /// No whole version could be read; it stays dirty.
     case waiting(UploadAbandoned)
     case failed(String, FailureScope)
+
+    /// Whether no file has the name.
+    var isAbsence: Bool {
+      switch self {
+      case .absent, .isDirectory: true
+      case .published, .skipped, .unneeded, .refused, .waiting, .failed: false
+      }
+    }
   }
 
   /// What a pass does with files that a program has open for writing.

@@ -59,8 +59,10 @@ struct MarkerGate: Sendable {
     if dirty.contains(where: { $0 != path && path.isWithin($0) }) { return true }
     switch strictness {
     case .marker:
-      // Every change of data is told of, so the bytes in hand name nothing that is not published or dirty.
-      return dirty.contains(path) && order.obstacle(to: path, among: dirty) != nil
+      // Every change of data is told of, so the bytes in hand name nothing that is not published or dirty; a directory that has
+      // come since the batch was taken may have got no watch.
+      guard dirty.contains(path) else { return false }
+      return order.obstacle(to: path, among: dirty + schedule.polled.keys) != nil
     case .directory, .stamp:
       // Data in a directory without a watch may have changed with the marker, and no event says so.
       return dirty.contains(path) || order.obstacle(to: path, among: dirty) != nil

@@ -106,14 +106,17 @@ struct PublishPass: Sendable {
   }
 
   /// - Parameter earlier: what the batches before this one of the same pass came to: their failures hold markers and deletes back.
-  func run(_ batch: DirtySet.Batch, deferred: Set<RelativePath>, after earlier: PassOutcome) async
-    -> PassOutcome
-  {
+  func run(
+    _ batch: DirtySet.Batch, deferred: Set<RelativePath>, stale: Set<RelativePath> = [],
+    after earlier: PassOutcome
+  ) async -> PassOutcome {
     var outcome = earlier
     var absent: [RelativePath] = []
     var unpublished = deferred
     for (path, entry) in outcome.unpublished.entries where entry.holdsMarkers { unpublished.insert(path) }
     if hasNoEvents { unpublished.formUnion(outcome.superseded) }
+    // What has vanished since the batch was taken may be what a marker named then.
+    var vanished: [RelativePath] = []
     let groups = commitOrder.groups(of: batch.entries.keys)
     // Without data before it a marker has its turn at once.
     let versions =
@@ -131,24 +134,24 @@ struct PublishPass: Sendable {
         }
       }
       unpublished.formUnion(held)
-      // What has vanished since the batch was taken may be what the marker names.
-      let vanished = absent.filter { batch.entries[$0]?.isGone != true }
+      let missing = vanished
       let results = await concurrentEach(ready, width: width, on: publisher.executors) { path in
         let entry = batch.entries[path]
         let outcome = await publisher.publish(path, entry: entry, openFiles: policy(for: entry))
         guard case .waiting = outcome, let version = versions[path],
-          !vanished.contains(where: { $0.isWithin(path.parent) })
+          !missing.contains(where: { $0.isWithin(path.parent) })
         else { return (path, outcome) }
         return (path, await publisher.publish(version))
       }
       for (path, result) in results {
+        if result.isAbsence, batch.entries[path]?.isGone != true { vanished.append(path) }
         note(result, of: path, entry: batch.entries[path], in: &outcome, absent: &absent)
         if outcome.unpublished.entries[path]?.holdsMarkers == true { unpublished.insert(path) }
         // Before a later marker goes, the gate asks for events of later data. Here no event would tell of them.
         if hasNoEvents, outcome.superseded.contains(path) { unpublished.insert(path) }
       }
     }
-    await removeAbsent(absent, batch: batch, deferred: deferred, in: &outcome)
+    await removeAbsent(absent, batch: batch, deferred: deferred.union(stale), in: &outcome)
     return outcome
   }
 

@@ -98,7 +98,7 @@ extension UploadLane {
     schedule.noteClosed(closed)
     schedule.noteTaken(last.entries.filter { batch.entries[$0.key] == nil })
     outcome = await publication.run(
-      last, deferred: pass.deferred.union(unlisted.keys), after: outcome)
+      last, deferred: pass.deferred.union(unlisted.keys), stale: pass.stale, after: outcome)
     for survey in surveys { note(survey, in: &outcome) }
     if !batch.rescans.isEmpty || !outcome.withheld.isEmpty { state.withLock { $0.mayHoldExtras = true } }
     outcome.unpublished.rescans = unlisted

@@ -86,7 +86,8 @@ extension MirrorScope {
       name: registration.name, mapping: place.mapping,
       policy: .init(
         interval: spec.interval, settle: options.settle, openFileGrace: options.openFileGrace,
-        appendNames: try AppendNames(options.appendNames)),
+        appendNames: try AppendNames(options.appendNames),
+        isMarker: { path in markers.contains { $0.matches(path) } }),
       delete: spec.delete, filter: place.filter, symlinks: options.symlinks.policy,
       commitOrder: CommitOrder { path in markers.contains { $0.matches(path) } },
       comparison: options.comparison, bound: options.maxDelete.bound,
