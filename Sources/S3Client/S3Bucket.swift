@@ -231,7 +231,7 @@ extension S3Bucket {
       "\(endpoint.scheme.rawValue)://\(host)\(path)" + (query.isEmpty ? "" : "?" + canonicalQuery(query))
     var signed = HTTPRequest(
       method: request.method, url: url, headers: headers, body: request.body, sink: request.sink)
-    signed.lowSpeedSeconds = request.lowSpeedSeconds ?? S3Request.generalPatience
+    signed.lowSpeedSeconds = request.patience
     return signed
   }
 

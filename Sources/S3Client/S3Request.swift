@@ -18,9 +18,10 @@ package struct S3Request: Sendable {
   /// How long the server may be silent while it makes an object of so many bytes, in seconds: what every request is given, and a
   /// second for each 16 MiB, up to ten minutes.
   ///
-  /// Every request is given ten seconds at its first attempt, and twice as long at each further one, up to a minute. An answer
+  /// Every request is given five seconds at its first attempt, and twice as long at each further one, up to a minute. An answer
   /// that has not begun by then is mostly lost, and "a retried request is likely to take a different path" (Amazon S3 User Guide,
-  /// "Timeouts and retries for latency-sensitive applications"); a server that is slow has its minute in the end.
+  /// "Timeouts and retries for latency-sensitive applications"); a server that is slow has its minute in the end. A body has up to
+  /// four seconds more, one for each MiB: what the kernel's buffers hold of it is on its way though it counts as sent.
   ///
   /// AWS: "Processing of a CompleteMultipartUpload request could take several minutes"; copies likewise. Servers that copy the bytes
   /// take as long as their disks: SeaweedFS 4.48 on a busy machine of two cores copied 64 MiB in 1.3 s and 512 MiB in 6.1 s, 50 and
@@ -36,7 +37,12 @@ package struct S3Request: Sendable {
     return min(mostGeneralPatience, firstPatience << min(max(attempt, 1) - 1, 8))
   }
 
-  private static let firstPatience = 10
+  /// How long the server may be silent, in seconds.
+  var patience: Int {
+    lowSpeedSeconds ?? Self.generalPatience + Int(min(4, (body?.byteCount ?? 0) >> 20))
+  }
+
+  private static let firstPatience = 5
   private static let mostGeneralPatience = 60
 
   static let longestPatience = 600

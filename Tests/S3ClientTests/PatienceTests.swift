@@ -36,7 +36,15 @@ import Testing
     #expect(CreateMultipartUpload(key: "k").request().lowSpeedSeconds == nil)
   }
 
-  /// An answer that is lost costs ten seconds, and a server that is slow has a minute in the end.
+  @Test(arguments: [(0, 5), (1 << 20, 6), (64 << 20, 9)])
+  func `a body has a second more for each MiB, up to four`(byteCount: Int, expected: Int) {
+    let request = UploadPart(
+      key: "k", uploadID: "u", number: 1, body: BytesBody([UInt8](repeating: 0, count: byteCount))
+    ).request()
+    SendAttempt.$current.withValue(1) { #expect(request.patience == expected) }
+  }
+
+  /// An answer that is lost costs five seconds, and a server that is slow has a minute in the end.
   @Test func `each further attempt is more patient`() {
     let patience = (1...5).map { attempt in
       SendAttempt.$current.withValue(attempt) {
@@ -47,6 +55,6 @@ import Testing
         ]
       }
     }
-    #expect(patience == [[10, 20], [20, 30], [40, 50], [60, 70], [60, 70]])
+    #expect(patience == [[5, 15], [10, 20], [20, 30], [40, 50], [60, 70]])
   }
 }
