@@ -60,6 +60,7 @@ final class EasyHandle {
     try set(CURLOPT_URL, request.url)
     try setProxy(DirectHost.contains(authority) ? "" : proxy)
     try set(CURLOPT_LOW_SPEED_TIME, request.lowSpeedSeconds ?? lowSpeedSeconds)
+    try set(CURLOPT_FRESH_CONNECT, request.connection == .fresh ? 1 : 0)
     try set(CURLOPT_BUFFERSIZE, Self.receiveBufferBytes(for: request, downloadLimit))
     try setMethod(request)
     try setHeaders(request.headers)

@@ -88,6 +88,15 @@ package struct HTTPRequest: Sendable {
   /// How long the transfer may be silent, if not as long as the client says. CompleteMultipartUpload and
   /// copies may take minutes to answer (their API pages).
   package var lowSpeedSeconds: Int?
+  package var connection = Connection.pooled
+
+  /// What a request goes over.
+  package enum Connection: Sendable, Hashable {
+    /// One that is idle, if there is one.
+    case pooled
+    /// A new one: those that are idle may have died with the one that the last attempt went over.
+    case fresh
+  }
 
   package init(
     method: HTTPMethod, url: String, headers: HTTPHeaders = [:], body: (any RequestBody)? = nil,

@@ -52,16 +52,21 @@ package struct RetryingStore: ObjectStore {
     var attempts = 0
     var staleConnections = 0
     var lastCost: Int?
+    var connection = HTTPRequest.Connection.pooled
     while true {
       attempts += 1
       AttemptCount.current?.add()
       do {
-        let output = try await SendAttempt.$current.withValue(attempts) { try await store.send(operation) }
+        let output = try await SendAttempt.$current.withValue(attempts) {
+          if connection == .pooled { return try await store.send(operation) }
+          return try await SendAttempt.$connection.withValue(connection) { try await store.send(operation) }
+        }
         budget.giveBack(lastCost ?? RetryBudget.unretriedRefund)
         recovery.noteAnswer()
         return output
       } catch var error as S3Error {
         error.attempts = attempts
+        connection = error.network == nil ? .pooled : .fresh
         // A cancelled transfer may surface as a broken one; it is not to be repeated.
         guard error.isRetryable, !Task.isCancelled else { throw error }
         let isAskedFor = error.retryAfterSeconds != nil || S3ErrorTriage.isThrottling(error)

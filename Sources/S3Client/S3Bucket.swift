@@ -232,6 +232,7 @@ extension S3Bucket {
     var signed = HTTPRequest(
       method: request.method, url: url, headers: headers, body: request.body, sink: request.sink)
     signed.lowSpeedSeconds = request.patience
+    signed.connection = SendAttempt.connection
     return signed
   }
 

@@ -332,3 +332,24 @@ struct PatternBody: RequestBody {
     for url in others { #expect(try !#require(S3Endpoint(url: url)).isLoopback, "\(url)") }
   }
 }
+
+/// What a request goes over when it is sent again.
+@Suite struct RetriedConnectionTests {
+  private func connections(after first: ScriptedClient.Step) async throws -> [HTTPRequest.Connection] {
+    let client = ScriptedClient([first, .answer(204, "")])
+    let store = RetryingStore(S3Bucket.scripted(client), pause: { _ in })
+    _ = try await store.send(DeleteObject(key: "k"))
+    return await client.requests.map(\.connection)
+  }
+
+  @Test(arguments: [TransportError.Kind.timeout, .interrupted, .staleConnection])
+  func `after a connection that broke or fell silent another is made`(kind: TransportError.Kind) async throws
+  {
+    #expect(try await connections(after: .failure(kind)) == [.pooled, .fresh])
+  }
+
+  @Test func `a server that asks for patience is not given more connections`() async throws {
+    let busy = ScriptedClient.Step.answer(503, "<Error><Code>SlowDown</Code></Error>")
+    #expect(try await connections(after: busy) == [.pooled, .pooled])
+  }
+}

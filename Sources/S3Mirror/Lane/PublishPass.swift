@@ -117,7 +117,10 @@ struct PublishPass: Sendable {
     if hasNoEvents { unpublished.formUnion(outcome.superseded) }
     // What has vanished since the batch was taken may be what a marker named then.
     var vanished: [RelativePath] = []
-    let groups = commitOrder.groups(of: batch.entries.keys)
+    // A snapshot takes two readings, `settle` apart. No marker waits for a file in its first writing, so none waits for that.
+    let (late, prompt) = Array(batch.entries.keys).partitioned { isLate($0, batch.entries[$0]) }
+    var groups = commitOrder.groups(of: prompt)
+    if !late.isEmpty { groups.append(late.sorted()) }
     // Without data before it a marker has its turn at once.
     let versions =
       groups.count > 1 ? await publisher.hold(batch.entries.filter { commitOrder.isMarker($0.key) }) : [:]
@@ -160,6 +163,11 @@ struct PublishPass: Sendable {
   private static func reason(toWaitFor obstacle: RelativePath) -> String {
     obstacle.isRoot
       ? "it waits until its data can be compared" : "it waits for \(obstacle), which is not published"
+  }
+
+  private func isLate(_ path: RelativePath, _ entry: DirtyEntry?) -> Bool {
+    guard let entry, case .open = entry.writing else { return false }
+    return !entry.holdsMarkers && !commitOrder.isMarker(path)
   }
 
   private func policy(for entry: DirtyEntry?) -> FilePublisher.OpenFiles {
