@@ -21,7 +21,8 @@ package struct S3Request: Sendable {
   /// Every request is given five seconds at its first attempt, and twice as long at each further one, up to a minute. An answer
   /// that has not begun by then is mostly lost, and "a retried request is likely to take a different path" (Amazon S3 User Guide,
   /// "Timeouts and retries for latency-sensitive applications"); a server that is slow has its minute in the end. A body has up to
-  /// four seconds more, one for each MiB: what the kernel's buffers hold of it is on its way though it counts as sent.
+  /// four seconds more, one for each MiB: what the kernel's buffers hold of it is on its way though it counts as sent. libcurl
+  /// averages a transfer's speed over about six seconds (CURR_TIME in its lib/progress.c), which come before the time given.
   ///
   /// AWS: "Processing of a CompleteMultipartUpload request could take several minutes"; copies likewise. Servers that copy the bytes
   /// take as long as their disks: SeaweedFS 4.48 on a busy machine of two cores copied 64 MiB in 1.3 s and 512 MiB in 6.1 s, 50 and
