@@ -10,6 +10,13 @@ package struct CommitOrder: Sendable {
     isMarkerName = isMarker
   }
 
+  /// - Parameter patterns: gitignore-style patterns of commit markers, relative to the root.
+  /// - Throws: `GlobPattern`'s error for a pattern that cannot be read.
+  package init(commitLast patterns: [String]) throws {
+    let markers = try NamePatterns(patterns)
+    self.init { markers.contains($0) }
+  }
+
   package func isMarker(_ path: RelativePath) -> Bool { isMarkerName(path) }
 
   /// Groups of paths to publish one group after the other: first all data, then markers, deepest directories first,

@@ -8,23 +8,27 @@ package struct UploadSchedule: Sendable {
     package var settle: Duration
     /// How long a file of `appendNames` with an unclosed write waits for its close before it goes as a reread snapshot.
     package var openFileGrace: Duration
-    /// The names of files that may go while they are open for writing. Every other file waits for its close.
-    package var appendNames: AppendNames
-    /// Whether a path is a commit marker.
-    package var isMarker: @Sendable (RelativePath) -> Bool
+    /// The names of files that are only appended to: logs, metrics, event files.
+    ///
+    /// A prefix of such a file is worth having, so it may go while a program has it open for writing. A prefix of any other
+    /// file, a checkpoint above all, is half a file: two equal readings do not show that it is whole, because a file that
+    /// only grows always has an equal prefix. So every other file waits for its close.
+    package var appendNames: NamePatterns
+    /// Which files are commit markers, and when they go.
+    package var commitOrder: CommitOrder
 
     /// A file that changes without pause does not wait for ever to settle: after this time it goes all the same.
     var longestUnsettled: Duration { max(settle, min(settle * 10, .seconds(5))) }
 
     package init(
       interval: Duration?, settle: Duration = .seconds(1), openFileGrace: Duration? = nil,
-      appendNames: AppendNames = .none, isMarker: @escaping @Sendable (RelativePath) -> Bool = { _ in false }
+      appendNames: NamePatterns = .none, commitOrder: CommitOrder = CommitOrder { _ in false }
     ) {
       self.interval = interval
       self.settle = settle
       self.openFileGrace = openFileGrace ?? interval ?? .zero
       self.appendNames = appendNames
-      self.isMarker = isMarker
+      self.commitOrder = commitOrder
     }
   }
 
@@ -49,7 +53,7 @@ package struct UploadSchedule: Sendable {
     package var stale: Set<RelativePath> = []
   }
 
-  fileprivate struct Failure: Sendable {
+  struct Failure: Sendable {
     var count: Int
     var notBefore: Instant
     /// The service did not answer; nothing is wrong with the path.
@@ -66,7 +70,10 @@ package struct UploadSchedule: Sendable {
   /// entry for each of them.
   private var nothingReadyBefore: Instant?
   private var failures: [RelativePath: Failure] = [:]
-  private var outage: Outage?
+  /// The service did not answer while it was last asked for anything. Whatever waits would fail as well, each file after attempts
+  /// of its own. So one path is tried at this time, and the next later, until the service answers again; then everything is due at
+  /// once, whatever back-off it had.
+  private var nextProbe: Instant?
   /// The service answers again, so what has waited is due before the interval's next tick.
   private var isRecovered = false
 
@@ -74,6 +81,9 @@ package struct UploadSchedule: Sendable {
   package static let firstBackOff: Duration = .seconds(1)
   /// The longest back-off of a path. The end of an outage ends those that it began.
   package static let longestBackOff: Duration = .seconds(120)
+  /// Time between two tries of a service that does not answer. The attempts of each take some seconds besides, so an end is
+  /// noticed within about twice this.
+  private static let probePause: Duration = .seconds(5)
 
   package init(policy: Policy, dirty: DirtySet = DirtySet(), startingAt now: Instant) {
     self.policy = policy
@@ -140,15 +150,15 @@ package struct UploadSchedule: Sendable {
       if let interval = policy.interval, interval > .zero { advanceTick(past: now, by: interval) }
     }
     guard !dirty.isRootLost else { return nil }
-    if trigger == .tick, outage != nil, let probe = beginProbe() { return probe }
+    if trigger == .tick, nextProbe != nil, let probe = beginProbe() { return probe }
     isRecovered = false
     let readiness = Readiness(policy: policy, failures: failures)
     let left = namesLeft(by: trigger, readiness, at: now)
-    let unsettled = hasReadyMarker(for: trigger, readiness, at: now)
+    let takesUnsettled = trigger == .tick && hasReadyMarker(at: now)
     var newest: Instant?
     let batch = dirty.take { path, entry in
       let isLeft = entry.writing == .unknown && left.contains(path)
-      let isNamed = unsettled && readiness.isWhole(path, entry, at: now)
+      let isNamed = takesUnsettled && readiness.isWhole(path, entry, at: now)
       guard isLeft || isNamed || readiness.isReady(path, entry, for: trigger, at: now) else { return false }
       newest = max(newest ?? entry.lastChange, entry.lastChange)
       return true
@@ -194,7 +204,7 @@ package struct UploadSchedule: Sendable {
       path == nil
     }
     guard let pass = started(.tick, batch, newest: chosen?.entry.lastChange) else {
-      outage = nil
+      nextProbe = nil
       return nil
     }
     return pass
@@ -242,8 +252,8 @@ package struct UploadSchedule: Sendable {
   }
 
   private mutating func note(_ service: ServiceState, besides failed: Set<RelativePath>, at now: Instant) {
-    let wasOut = outage != nil
-    outage = service == .unreachable ? Outage(nextProbe: now + Outage.probePause) : nil
+    let wasOut = nextProbe != nil
+    nextProbe = service == .unreachable ? now + Self.probePause : nil
     guard service == .answering else { return }
     for (path, failure) in failures where failure.isOfService && !failed.contains(path) {
       failures[path]?.notBefore = now
@@ -257,7 +267,7 @@ package struct UploadSchedule: Sendable {
   /// the first change is ready. Nil while a pass runs, and when only exit publishes.
   package func wakeTime(at now: Instant) -> Instant? {
     guard !isRunning, let interval = policy.interval else { return nil }
-    if let outage, !dirty.isRootLost { return outage.nextProbe }
+    if let nextProbe, !dirty.isRootLost { return nextProbe }
     guard interval == .zero else { return isRecovered ? now : nextTick }
     return dirty.isRootLost ? nil : nothingReadyBefore
   }
@@ -273,12 +283,13 @@ package struct UploadSchedule: Sendable {
     return dirty.entries.keys + inHand
   }
 
-  /// Whether a tick would take one of these paths.
-  package func hasReady(where isMeant: (RelativePath) -> Bool, at now: Instant) -> Bool {
-    guard let wake = wakeTime(at: now), wake <= now else { return false }
+  /// Whether a tick would take a marker where changes have to settle. Then what is whole goes with it unsettled: where data come
+  /// all the time, some of them would always be left out, and the marker would wait for those.
+  package func hasReadyMarker(at now: Instant) -> Bool {
+    guard policy.interval == .zero, let wake = wakeTime(at: now), wake <= now else { return false }
     let readiness = Readiness(policy: policy, failures: failures)
     return dirty.entries.contains { path, entry in
-      isMeant(path) && readiness.isReady(path, entry, for: .tick, at: now)
+      policy.commitOrder.isMarker(path) && readiness.isReady(path, entry, for: .tick, at: now)
     }
   }
 
@@ -293,18 +304,9 @@ package struct UploadSchedule: Sendable {
       .compactMap(\.value.origin))
   }
 
-  /// Whether a marker is ready where changes have to settle. Then what is whole goes with it unsettled: where data come all the
-  /// time, some of them would always be left out, and the marker would wait for those.
-  private func hasReadyMarker(for trigger: Trigger, _ readiness: Readiness, at now: Instant) -> Bool {
-    guard trigger == .tick, policy.interval == .zero else { return false }
-    return dirty.entries.contains { path, entry in
-      policy.isMarker(path) && readiness.isReady(path, entry, for: .tick, at: now)
-    }
-  }
-
   private mutating func isTickDue(at now: Instant) -> Bool {
     guard let wake = wakeTime(at: now), wake <= now else { return false }
-    guard policy.interval == .zero, outage == nil else { return true }
+    guard policy.interval == .zero, nextProbe == nil else { return true }
     // The bound was kept cheaply; now that it is reached, look.
     noteReadiness()
     return nothingReadyBefore.map { $0 <= now } ?? false
@@ -342,64 +344,4 @@ package struct UploadSchedule: Sendable {
     tick += interval * (missed + 1)
     nextTick = tick > now ? tick : tick + interval
   }
-}
-
-/// When what waits may be tried.
-private struct Readiness {
-  let policy: UploadSchedule.Policy
-  let failures: [RelativePath: UploadSchedule.Failure]
-
-  /// The longest pause between two looks for the writer of a file that a pass found open, where no tick paces them.
-  private static let longestProbePause: Duration = .seconds(10)
-
-  func isReady(
-    _ path: RelativePath, _ entry: DirtyEntry, for trigger: UploadSchedule.Trigger, at now: Instant
-  ) -> Bool {
-    switch trigger {
-    case .drain: return true
-    case .flush:
-      if case .open = entry.writing { return entry.isFoundOpen }
-      return true
-    case .tick: return readyTime(path, entry).map { $0 <= now } ?? false
-    }
-  }
-
-  /// When to look at a path: at what counts as open before it is ready, since perhaps no writer is there who could close
-  /// it. Nil where only an event can change anything.
-  ///
-  /// One look is enough where the watch told of the write, because it tells of that writer's close too. The close of what
-  /// a pass found open may bear another name of the file, so its writer is looked for again and again.
-  func lookTime(_ path: RelativePath, _ entry: DirtyEntry) -> Instant? {
-    let ready = readyTime(path, entry)
-    guard case .open(let since) = entry.writing else { return ready }
-    guard let probed = entry.probed else {
-      return max(settledTime(entry), endOfBackOff(path) ?? settledTime(entry))
-    }
-    guard entry.isFoundOpen else { return ready }
-    let pause = max(policy.settle, min((probed - since) / 4, Self.longestProbePause))
-    return [ready, probed + pause].compactMap { $0 }.min()
-  }
-
-  /// Whether a version waits that nobody is writing, and for nothing but to settle.
-  func isWhole(_ path: RelativePath, _ entry: DirtyEntry, at now: Instant) -> Bool {
-    if case .open = entry.writing { return false }
-    return endOfBackOff(path).map { $0 <= now } ?? true
-  }
-
-  private func settledTime(_ entry: DirtyEntry) -> Instant {
-    guard policy.interval == .zero else { return entry.firstChange }
-    return min(entry.lastChange + policy.settle, entry.firstChange + policy.longestUnsettled)
-  }
-
-  /// When a tick takes the path; nil where it waits for its close.
-  private func readyTime(_ path: RelativePath, _ entry: DirtyEntry) -> Instant? {
-    var ready = settledTime(entry)
-    if case .open(let since) = entry.writing {
-      guard policy.appendNames.contains(path) else { return nil }
-      ready = max(ready, since + policy.openFileGrace)
-    }
-    return max(ready, endOfBackOff(path) ?? ready)
-  }
-
-  func endOfBackOff(_ path: RelativePath) -> Instant? { failures[path]?.notBefore }
 }

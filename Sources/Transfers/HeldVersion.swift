@@ -21,17 +21,8 @@ extension Uploader {
       path: path, root: root, key: "", isCloseSeen: isCloseSeen, openFiles: .wait, versions: .current)
     do {
       let source = try await openSource(wanted)
-      let byteCount = source.file.stamp.size
-      guard byteCount <= HeldVersion.largestByteCount else { return nil }
-      let cached = PartRead.cached(source.file)
-      let read =
-        if let cached {
-          cached
-        } else {
-          try await resources.readers.run {
-            try PartRead.read(source.file, at: 0, byteCount: byteCount, holding: .buffered)
-          }
-        }
+      guard source.file.stamp.size <= HeldVersion.largestByteCount else { return nil }
+      let read = try await readWhole(source.file, holding: .buffered)
       guard case .proved(let proof) = try source.check.verdict(on: read.buffer) else { return nil }
       return HeldVersion(source: source, read: read, proof: proof)
     } catch {
@@ -44,15 +35,8 @@ extension Uploader {
   ///
   /// - Throws: `S3Error`; `CancellationError`.
   package func upload(_ held: HeldVersion, to key: String) async throws -> UploadReceipt {
-    let (answer, attempts) = try await AttemptCount.counting {
-      try await put(held.source, held.read, to: key)
-    }
-    settings.checksums.note(isEchoed: answer.checksumWasEchoed, for: .object)
-    let check = try await check(
-      held.read, in: held.source, against: answer.etag, isEchoed: answer.checksumWasEchoed)
-    return UploadReceipt(
-      byteCount: held.read.byteCount, parts: 1, partsReused: 0, attempts: attempts, etag: answer.etag,
-      requestID: answer.requestID, crc32: held.read.crc.base64, checksum: check, proof: held.proof,
-      stamp: held.source.file.stamp, isSnapshot: false, isSuperseded: true)
+    var receipt = try await put(held.source, held.read, provedBy: held.proof, to: key)
+    receipt.isSuperseded = true
+    return receipt
   }
 }

@@ -159,29 +159,36 @@ package struct Uploader: Sendable {
     let byteCount = source.file.stamp.size
     let holding: PartRead.Holding = resources.fitsInMemory(byteCount) ? .buffered : .streamed(.here)
     return try await resources.withMemory(for: byteCount, holding) {
-      let read =
-        if let cached = PartRead.cached(source.file) {
-          cached
-        } else {
-          try await resources.readers.run {
-            try PartRead.read(source.file, at: 0, byteCount: byteCount, holding: holding)
-          }
-        }
+      let read = try await readWhole(source.file, holding: holding)
       let proof = try await proof(of: source, wanted, on: read)
       try await beforePublication()
       let isSuperseded = try isSuperseded(source, wanted, proof)
-      let (answer, attempts) = try await AttemptCount.counting {
-        try await put(source, read, to: wanted.key)
-      }
-      settings.checksums.note(isEchoed: answer.checksumWasEchoed, for: .object)
-      let check = try await check(
-        read, in: source, against: answer.etag, isEchoed: answer.checksumWasEchoed)
-      return UploadReceipt(
-        byteCount: byteCount, parts: 1, partsReused: 0, attempts: attempts, etag: answer.etag,
-        requestID: answer.requestID, crc32: read.crc.base64, checksum: check, proof: proof,
-        stamp: source.file.stamp, isSnapshot: proof == .reread && source.check.hasWriter,
-        isSuperseded: isSuperseded)
+      var receipt = try await put(source, read, provedBy: proof, to: wanted.key)
+      receipt.isSnapshot = proof == .reread && source.check.hasWriter
+      receipt.isSuperseded = isSuperseded
+      return receipt
     }
+  }
+
+  func readWhole(_ file: LocalFile, holding: PartRead.Holding) async throws -> PartRead {
+    if let cached = PartRead.cached(file) { return cached }
+    return try await resources.readers.run {
+      try PartRead.read(file, at: 0, byteCount: file.stamp.size, holding: holding)
+    }
+  }
+
+  /// Publishes all that was read of a file by one request.
+  func put(_ source: Source, _ read: PartRead, provedBy proof: PublicationProof, to key: String) async throws
+    -> UploadReceipt
+  {
+    let (answer, attempts) = try await AttemptCount.counting { try await put(source, read, to: key) }
+    settings.checksums.note(isEchoed: answer.checksumWasEchoed, for: .object)
+    let check = try await check(
+      read, in: source, against: answer.etag, isEchoed: answer.checksumWasEchoed)
+    return UploadReceipt(
+      byteCount: read.byteCount, parts: 1, partsReused: 0, attempts: attempts, etag: answer.etag,
+      requestID: answer.requestID, crc32: read.crc.base64, checksum: check, proof: proof,
+      stamp: source.file.stamp, isSnapshot: false)
   }
 
   /// Which check the bytes passed that an answer says were taken.
@@ -199,7 +206,7 @@ package struct Uploader: Sendable {
     return try await resources.readers.run { try read.sha256() }
   }
 
-  func put(_ source: Source, _ read: PartRead, to key: String) async throws -> PutObject.Output {
+  private func put(_ source: Source, _ read: PartRead, to key: String) async throws -> PutObject.Output {
     let isChecked = settings.checksums.isSent
     var put = PutObject(
       key: key, body: read.body, contentType: contentType(of: source.path),

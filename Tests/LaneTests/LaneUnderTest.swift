@@ -72,17 +72,15 @@ final class LaneUnderTest: Sendable {
     uploadSettings.settle = configuration.settle
     uploadSettings.singleThreshold = configuration.singleThreshold
     uploadSettings.partBytes = configuration.partBytes
-    let markers = try configuration.commitLast.map { try GlobPattern($0) }
     var settings = UploadLane.Settings(
       name: "test", mapping: .tree(prefix: configuration.prefix),
       policy: .init(
         interval: configuration.interval, settle: configuration.settle,
         openFileGrace: configuration.openFileGrace,
-        appendNames: try AppendNames(configuration.appendNames),
-        isMarker: { path in markers.contains { $0.matches(path) } }),
+        appendNames: try NamePatterns(configuration.appendNames),
+        commitOrder: try CommitOrder(commitLast: configuration.commitLast)),
       delete: configuration.delete, filter: try PathFilter(exclude: configuration.exclude),
       symlinks: configuration.symlinks,
-      commitOrder: CommitOrder { path in markers.contains { $0.matches(path) } },
       comparison: configuration.comparison, bound: configuration.bound, width: 16)
     settings.auditInterval = configuration.auditInterval
     settings.pollInterval = configuration.pollInterval

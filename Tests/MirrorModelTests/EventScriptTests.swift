@@ -34,8 +34,8 @@ private struct ScriptRun {
     let interval = script.settings["interval"] == nil ? .seconds(60) : try seconds("interval")
     let policy = UploadSchedule.Policy(
       interval: interval, settle: try seconds("settle") ?? .seconds(1), openFileGrace: try seconds("grace"),
-      appendNames: try script.settings["append"].map { try AppendNames([$0]) } ?? .none,
-      isMarker: { $0.name == "latest" })
+      appendNames: try script.settings["append"].map { try NamePatterns([$0]) } ?? .none,
+      commitOrder: CommitOrder { $0.name == "latest" })
     let capacity = script.settings["capacity"].flatMap { Int($0) } ?? DirtySet.defaultCapacity
     schedule = UploadSchedule(policy: policy, dirty: DirtySet(capacity: capacity), startingAt: start)
     // Scripts begin after the entry, unless they say when it ends.

@@ -84,10 +84,9 @@ package final class Inspection: Sendable {
       throw MirrorError(.local, "\(name): \(place.local) does not exist; there is nothing to upload")
     }
     let (surveyor, content) = try surveyor(at: place, comparing: options.comparison)
-    let markers = try options.commitLast.map { try GlobPattern($0) }
     return UploadPlanner(
       name: name, surveyor: surveyor, content: content,
-      commitOrder: CommitOrder { path in markers.contains { $0.matches(path) } },
+      commitOrder: try CommitOrder(commitLast: options.commitLast),
       width: options.filesUnderWay, delete: spec.delete, bound: options.maxDelete.bound,
       kind: spec.direction == .sync ? .afterDownload : .alone)
   }

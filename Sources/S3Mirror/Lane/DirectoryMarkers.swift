@@ -128,8 +128,7 @@ extension FilePublisher {
         took: .now - start)
       return .published(bytes: 0, by: .marker)
     } catch {
-      journal.failed(.upload, mirror: name, path: marker, key: key, error: error)
-      return .failed(cause(of: error), FailureScope(error))
+      return failed(marker, error)
     }
   }
 }

@@ -62,7 +62,7 @@ struct FilePublisher: Sendable {
   let journal: Journal
   let activity: LaneActivity
   /// What may go while a program has it open for writing.
-  let appendNames: AppendNames
+  let appendNames: NamePatterns
   /// Looks once more, with a marker's bytes in hand, whether it may speak for its directory now.
   let markerGate: MarkerGate
   /// Told of each symbolic link that is skipped: a path in the batch, or a directory above one.
@@ -122,8 +122,7 @@ struct FilePublisher: Sendable {
         linkMet(link)
         return .skipped(.symbolicLink)
       }
-      journal.failed(.upload, mirror: name, path: path, key: mapping.key(for: path), error: error)
-      return .failed(cause(of: error), FailureScope(error))
+      return failed(path, error)
     }
   }
 
@@ -149,13 +148,10 @@ struct FilePublisher: Sendable {
     let key = mapping.key(for: path)
     do {
       let receipt = try await uploader.upload(version, to: key)
-      ledger.note(
-        .init(stamp: receipt.stamp, etag: receipt.etag, crc32: receipt.crc32, isSnapshot: true), for: path)
-      journal.uploaded(receipt, mirror: name, path: path, key: key, took: .now - start)
+      note(receipt, of: path, key: key, since: start)
       return .published(bytes: receipt.byteCount, by: .held)
     } catch {
-      journal.failed(.upload, mirror: name, path: path, key: key, error: error)
-      return .failed(cause(of: error), FailureScope(error))
+      return failed(path, error)
     }
   }
 
@@ -168,6 +164,14 @@ struct FilePublisher: Sendable {
     let receipt = try await uploader.upload(
       path, of: root, to: key, isCloseSeen: entry?.writing == .closed, openFiles: openFiles,
       versions: gate.publishableVersions(of: path), beforePublication: { try await gate.check(path) })
+    note(receipt, of: path, key: key, since: start)
+    let way: Way = receipt.isSuperseded ? .superseded : receipt.isSnapshot ? .snapshot : .upload
+    return .published(bytes: receipt.byteCount, by: way)
+  }
+
+  private func note(
+    _ receipt: UploadReceipt, of path: RelativePath, key: String, since start: ContinuousClock.Instant
+  ) {
     // The stamp of a file that was replaced vouches for nothing: its inode may be another file's by now.
     ledger.note(
       .init(
@@ -175,8 +179,11 @@ struct FilePublisher: Sendable {
         isSnapshot: receipt.isSnapshot || receipt.isSuperseded),
       for: path)
     journal.uploaded(receipt, mirror: name, path: path, key: key, took: .now - start)
-    let way: Way = receipt.isSuperseded ? .superseded : receipt.isSnapshot ? .snapshot : .upload
-    return .published(bytes: receipt.byteCount, by: way)
+  }
+
+  func failed(_ path: RelativePath, _ error: any Error) -> Outcome {
+    journal.failed(.upload, mirror: name, path: path, key: mapping.key(for: path), error: error)
+    return .failed(cause(of: error), FailureScope(error))
   }
 
   /// What may be done with a file while it is open: only names that are appended to may go, and only with more at their end.

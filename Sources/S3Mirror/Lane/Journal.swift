@@ -80,18 +80,24 @@ struct Journal: Sendable {
     noteSuccess(of: path, mirror)
   }
 
-  func abortedStale(_ uploadID: String, mirror: String, key: String) {
+  /// Notes that a multipart upload is no more that nobody would have finished.
+  func aborted(_ uploadID: String, mirror: String, key: String, because reason: AbortReason) {
     log?.append(
       TransferRecord(
         time: .now(), mirror: mirror, operation: .abort, url: bucketURL + key, outcome: .done))
-    logger.info("\(visible("\(mirror): aborted the stale multipart upload \(uploadID) of \(key)"))")
+    let what =
+      switch reason {
+      case .stale: "the stale multipart upload \(uploadID) of \(key)"
+      case .unfinished: "the multipart upload \(uploadID) of \(key), which nobody would finish"
+      }
+    logger.info("\(visible("\(mirror): aborted \(what)"))")
   }
 
-  func abortedUnfinished(_ uploadID: String, mirror: String, key: String) {
-    log?.append(
-      TransferRecord(
-        time: .now(), mirror: mirror, operation: .abort, url: bucketURL + key, outcome: .done))
-    logger.info("\(mirror): aborted the multipart upload \(uploadID) of \(key), which nobody would finish")
+  enum AbortReason: Sendable {
+    /// An earlier run left it, longer ago than `staleUploadAge`.
+    case stale
+    /// This run began it.
+    case unfinished
   }
 
   func deleted(mirror: String, path: RelativePath, key: String) {

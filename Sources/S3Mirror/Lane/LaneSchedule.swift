@@ -47,19 +47,16 @@ final class LaneSchedule: Sendable {
   private let hasTicks: Bool
   private let auditInterval: Duration?
   private let pollInterval: Duration
-  private let commitOrder: CommitOrder
 
   /// How often a lost root is looked for and unwatched parts are compared where no interval says it.
   static let standardPollInterval: Duration = .seconds(10)
 
   init(
     policy: UploadSchedule.Policy, auditInterval: Duration? = nil,
-    pollInterval: Duration = LaneSchedule.standardPollInterval,
-    commitOrder: CommitOrder = CommitOrder { _ in false }
+    pollInterval: Duration = LaneSchedule.standardPollInterval
   ) {
     let now = ContinuousClock.now
     self.pollInterval = pollInterval
-    self.commitOrder = commitOrder
     isImmediate = policy.interval == .zero
     hasTicks = policy.interval.map { $0 > .zero } ?? false
     self.auditInterval = auditInterval
@@ -206,9 +203,7 @@ final class LaneSchedule: Sendable {
     lookForWriters(before: .tick, probe)
     let (pass, takesMarkers) = state.withLock { state in
       let now = ContinuousClock.now
-      if isImmediate, state.schedule.hasReady(where: commitOrder.isMarker, at: now) {
-        return (UploadSchedule.Pass?.none, true)
-      }
+      if state.schedule.hasReadyMarker(at: now) { return (UploadSchedule.Pass?.none, true) }
       return (state.schedule.begin(.tick, at: now), false)
     }
     guard takesMarkers else { return pass }

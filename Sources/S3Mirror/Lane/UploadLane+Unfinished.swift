@@ -34,7 +34,7 @@ extension UploadLane {
 
   private func report(_ settlement: PendingUploads.Settlement) {
     for (key, uploadID) in settlement.aborted {
-      journal.abortedUnfinished(uploadID, mirror: settings.name, key: key)
+      journal.aborted(uploadID, mirror: settings.name, key: key, because: .unfinished)
     }
     if let reason = settlement.unlisted {
       journal.notice(

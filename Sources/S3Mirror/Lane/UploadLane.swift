@@ -17,7 +17,6 @@ final class UploadLane: Sendable {
     var delete: Bool
     var filter: PathFilter
     var symlinks: SymlinkPolicy
-    var commitOrder: CommitOrder
     var comparison: Comparison
     var bound: DeleteBound
     var deleteCondition = Options.DeleteCondition.none
@@ -33,6 +32,8 @@ final class UploadLane: Sendable {
     var evidence: EvidencePlace?
     /// For tests: the watch limit of this upload.
     var maxWatches: Int?
+
+    var commitOrder: CommitOrder { policy.commitOrder }
   }
 
   enum Watching: Sendable {
@@ -108,8 +109,7 @@ final class UploadLane: Sendable {
     state = Mutex(State(report: .init(name: settings.name)))
     notices = ConditionNotices(name: settings.name, journal: journal, start: wallClock())
     let schedule = LaneSchedule(
-      policy: settings.policy, auditInterval: settings.auditInterval, pollInterval: settings.pollInterval,
-      commitOrder: settings.commitOrder)
+      policy: settings.policy, auditInterval: settings.auditInterval, pollInterval: settings.pollInterval)
     self.schedule = schedule
     let filter = settings.filter
     let markers = settings.emptyDirectories == .marker ? DirectoryMarkers(ledger: ledger) : nil
@@ -185,7 +185,7 @@ final class UploadLane: Sendable {
     let sweep = await uploader.pending.sweep(
       store, olderThan: age, now: wallClock(), where: { mapping.path(forKey: $0) != nil })
     for (key, uploadID) in sweep.aborted {
-      journal.abortedStale(uploadID, mirror: settings.name, key: key)
+      journal.aborted(uploadID, mirror: settings.name, key: key, because: .stale)
     }
     for (key, error) in sweep.failures {
       journal.failedToAbort(mirror: settings.name, key: key, error: error)

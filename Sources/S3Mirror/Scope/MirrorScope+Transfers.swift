@@ -81,15 +81,13 @@ extension MirrorScope {
     if case .tree = place.mapping { try createDirectories(place.root) }
     var uploadSettings = options.uploadSettings(for: spec.properties)
     uploadSettings.checksums = bucket.checksums
-    let markers = try options.commitLast.map { try GlobPattern($0) }
     var settings = UploadLane.Settings(
       name: registration.name, mapping: place.mapping,
       policy: .init(
         interval: spec.interval, settle: options.settle, openFileGrace: options.openFileGrace,
-        appendNames: try AppendNames(options.appendNames),
-        isMarker: { path in markers.contains { $0.matches(path) } }),
+        appendNames: try NamePatterns(options.appendNames),
+        commitOrder: try CommitOrder(commitLast: options.commitLast)),
       delete: spec.delete, filter: place.filter, symlinks: options.symlinks.policy,
-      commitOrder: CommitOrder { path in markers.contains { $0.matches(path) } },
       comparison: options.comparison, bound: options.maxDelete.bound,
       deleteCondition: options.deleteCondition, width: options.filesUnderWay)
     settings.renames = options.renames

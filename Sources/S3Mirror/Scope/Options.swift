@@ -160,8 +160,12 @@ public struct Options: Sendable {
     "commit_success.txt", "_SUCCESS", "DONE", "latest_checkpointed_iteration.txt",
   ]
 
-  /// Logs, tables, TensorBoard's event files, W&B's run files, and the streams of launchers.
-  public static let defaultAppendNames = AppendNames.standardPatterns
+  /// What training programs and launchers append to: text logs and tables, TensorBoard's event files, W&B's run files, and the
+  /// streams of launchers that name them so (Open MPI's `--output-filename`, torchrun's `--log-dir`).
+  public static let defaultAppendNames = [
+    "*.log", "*.jsonl", "*.out", "*.err", "*.csv", "*.tsv", "events.out.tfevents.*", "*.wandb", "stdout",
+    "stderr",
+  ]
 
   public init(
     cacheRoot: String = "~/.cache/positronic/s3/", showProgress: Bool = true, maxWorkers: Int = 10
@@ -247,7 +251,7 @@ extension Options {
     }
     for (name, patterns) in [("commitLast", commitLast), ("appendNames", appendNames)] {
       do {
-        for pattern in patterns { _ = try GlobPattern(pattern) }
+        _ = try NamePatterns(patterns)
       } catch {
         throw MirrorError(.invalid, "\(name): \(error)")
       }
