@@ -70,7 +70,7 @@ struct SoakRun {
   func run(over service: any ObjectStore, prefix: String) async throws -> Outcome {
     let witness = WitnessStore(service, prefix: prefix)
     // What the test reads itself is not the subject.
-    let store = RetryingStore(service, policy: RetryPolicy(maxAttempts: 20, baseSeconds: 0.01))
+    let store = RetryingStore(patientlyTo: service)
     var configuration = LaneUnderTest.Configuration(interval: interval)
     configuration.prefix = prefix
     configuration.maxWatches = maxWatches
