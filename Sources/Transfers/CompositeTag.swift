@@ -1,6 +1,7 @@
 import Digests
 import HTTPTransport
 import LocalTree
+import MirrorModel
 import S3Client
 
 /// What S3 keeps of a multipart object whose digest is that of its parts' digests: to compare it, the parts' sizes must be known.
@@ -84,11 +85,11 @@ package struct CompositeTag: Sendable, Hashable {
   package func partSizes(of byteCount: Int64) -> [Int64] {
     guard byteCount > 0 else { return partCount == 1 ? [1] : [] }
     let count = Int64(partCount)
-    let smallest = (byteCount + count - 1) / count
+    let smallest = byteCount.pieces(of: count)
     if count == 1 { return [smallest] }
-    let largest = (byteCount + count - 2) / (count - 1) - 1
+    let largest = byteCount.pieces(of: count - 1) - 1
     guard smallest <= largest else { return [] }
-    func roundedUp(to unit: Int64) -> Int64 { (smallest + unit - 1) / unit * unit }
+    func roundedUp(to unit: Int64) -> Int64 { smallest.pieces(of: unit) * unit }
     var sizes = Self.mebibytes.map { $0 * Self.mebibyte }
     // Tools that grow the part until 10,000 suffice: doubled, or to whole units.
     var doubled = 8 * Self.mebibyte
@@ -103,7 +104,7 @@ package struct CompositeTag: Sendable, Hashable {
 
   /// Whether parts of such a size would be as many.
   func gives(_ partBytes: Int64, of byteCount: Int64) -> Bool {
-    partBytes > 0 && (byteCount + partBytes - 1) / partBytes == Int64(partCount)
+    partBytes > 0 && byteCount.pieces(of: partBytes) == Int64(partCount)
   }
 }
 

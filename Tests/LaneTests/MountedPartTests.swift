@@ -67,6 +67,15 @@ struct MountedPartTests {
     try mirror.removeDirectory()
   }
 
+  /// A new file there is published, and then what is written to it.
+  private func expectWatched(_ path: String, _ mirror: LaneUnderTest, _ store: FakeObjectStore) async throws {
+    for text in ["one", "two"] {
+      try mirror.write(path, text)
+      try await mirror.lane.flush()
+      #expect(await store.text("t/" + path) == text)
+    }
+  }
+
   private func withheld(_ report: MirrorReport.Upload, naming place: String) -> Int {
     report.withheld.count { $0.reason.hasPrefix("at \(place) another filesystem is mounted") }
   }
@@ -111,12 +120,7 @@ struct MountedPartTests {
     }) { mirror, store in
       try unmount(mirror.tree + "/m")
       // What it had covered is published, and watched from now on.
-      try mirror.write("m/below", "one")
-      try await mirror.lane.flush()
-      #expect(await store.text("t/m/below") == "one")
-      try mirror.write("m/below", "two")
-      try await mirror.lane.flush()
-      #expect(await store.text("t/m/below") == "two")
+      try await expectWatched("m/below", mirror, store)
       let report = await mirror.finish()
       #expect(await store.keys.count == 101)
       #expect(withheld(report, naming: "m") == 40)
@@ -126,12 +130,7 @@ struct MountedPartTests {
   @Test func `a filesystem that is mounted over files hides them, and deletes nothing`() async throws {
     try await run { mirror, store in
       try mountMemory(mirror.tree + "/d")
-      try mirror.write("d/new", "one")
-      try await mirror.lane.flush()
-      #expect(await store.text("t/d/new") == "one")
-      try mirror.write("d/new", "two")
-      try await mirror.lane.flush()
-      #expect(await store.text("t/d/new") == "two")
+      try await expectWatched("d/new", mirror, store)
       let report = await mirror.finish()
       #expect(await store.keys.count == 101)
       #expect(withheld(report, naming: "d") == 60)
