@@ -1,3 +1,4 @@
+import Foundation
 import Glibc
 import S3Client
 import Synchronization
@@ -115,6 +116,39 @@ import Transfers
       try mirror.write("a", Self.text(1))
       #expect(await mirror.finish().failures == [])
       #expect(await store.text("t/a") == "later")
+    }
+  }
+
+  @Test func `many markers of a pass do not keep as many files open`() async throws {
+    try await run { mirror, store in
+      let markers = (0..<200).map { "run-\($0)/latest" }
+      for marker in markers { try mirror.write(marker, "step-1") }
+      try await mirror.lane.flush()
+      let held = Mutex(0)
+      await store.hold { [unowned mirror] call in
+        guard call.key == "t/data" else { return }
+        let count = try Self.openMarkers(below: mirror.tree)
+        held.withLock { $0 = count }
+      }
+      for marker in markers { try mirror.write(marker, "step-2") }
+      try mirror.write("data", "2")
+      try await mirror.lane.flush()
+      #expect((1...64).contains(held.withLock(\.self)))
+      for marker in markers { #expect(await store.text("t/" + marker) == "step-2") }
+      await mirror.finish()
+    }
+  }
+
+  /// Markers that this process has open.
+  private static func openMarkers(below tree: String) throws -> Int {
+    let numbers = try FileManager.default.contentsOfDirectory(atPath: "/proc/self/fd")
+    return numbers.count { number in
+      // Others are closed meanwhile.
+      let link = Result {
+        try FileManager.default.destinationOfSymbolicLink(atPath: "/proc/self/fd/" + number)
+      }
+      guard case .success(let path) = link else { return false }
+      return path.hasPrefix(tree + "/") && path.hasSuffix("/latest")
     }
   }
 }

@@ -68,6 +68,10 @@ struct FilePublisher: Sendable {
   /// Told of each symbolic link that is skipped: a path in the batch, or a directory above one.
   var linkMet: @Sendable (RelativePath) -> Void = { _ in }
 
+  /// Markers that are held through a pass: far more than a program rewrites all the time, and a small part of the 1,024 files that a
+  /// process may have open by default (getrlimit(2), RLIMIT_NOFILE).
+  private static let largestHeld = 64
+
   /// What publications run on: the threads of their requests, where a look at a file cannot wait for a network.
   var executors: [any TaskExecutor] { root.isLocalThroughout ? store.executors : [] }
 
@@ -131,11 +135,16 @@ struct FilePublisher: Sendable {
   /// Such a version names data that were closed before the pass began, and the pass publishes those. Without it a program
   /// that writes checkpoints faster than a pass takes would never have a marker on S3: each one is rewritten, and names newer
   /// data, before its own turn comes.
+  ///
+  /// Of many markers those are held that stand for most, nearest to the root: each one keeps a file open.
   func hold(_ markers: [RelativePath: DirtyEntry]) async -> [RelativePath: HeldVersion] {
     guard markerGate.strictness == .marker else { return [:] }
     var held: [RelativePath: HeldVersion] = [:]
-    for (path, entry) in markers where !path.hasTrailingSlash {
-      held[path] = await uploader.hold(path, of: root, isCloseSeen: entry.writing == .closed)
+    let files = markers.keys.filter { !$0.hasTrailingSlash }
+    let nearest = files.sorted { ($0.ancestors.count, $0) < ($1.ancestors.count, $1) }
+    for path in nearest.prefix(Self.largestHeld) {
+      held[path] = await uploader.hold(
+        path, of: root, isCloseSeen: markers[path]?.writing == .closed)
     }
     guard !held.isEmpty else { return [:] }
     // What was rewritten since the batch was taken may name data that are not in the batch.
