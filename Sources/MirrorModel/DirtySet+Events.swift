@@ -41,7 +41,7 @@ extension DirtySet {
       noteNewDirectory(directory)
     case .directoryDeleted(let directory):
       if let oldest = dropRescans(within: directory, at: now) {
-        goneDirectories[directory] = min(oldest, goneDirectories[directory] ?? oldest)
+        noteDeparture(of: directory, since: oldest, at: now)
         joinGoneDirectories(since: oldest)
       }
       newDirectories.remove(directory)
@@ -96,7 +96,7 @@ extension DirtySet {
   }
 
   /// Names a path to be looked at, without saying that it changed.
-  private mutating func recheck(_ path: RelativePath, at now: Instant) {
+  mutating func recheck(_ path: RelativePath, at now: Instant) {
     let isKnown = entries[path].map { !$0.isRecheck } ?? false
     touch(path, at: now) { entry in
       entry.isNew = false
@@ -140,7 +140,7 @@ extension DirtySet {
       entry.isOriginInHand = known.isOriginInHand
     } else if moved?.isNew != true {
       entry.origin = earlier
-      entry.isOriginInHand = isRunning && underWay.entries[earlier] != nil
+      entry.isOriginInHand = (isRunning && underWay.entries[earlier] != nil) || inFlight[earlier] != nil
     }
     entry.isCopyOfOrigin = known.map { $0.origin != nil && $0.isCopyOfOrigin } ?? true
     // A file in its first writing was never whole; any other was, and under this name that is not published.
@@ -199,10 +199,16 @@ extension DirtySet {
     if isNew { lookAgain(below: directory, at: now) }
     // What a rename brought into a new directory may have objects under its earlier name.
     let names = isNew ? [] : [directory] + aliases.earlierNames(of: directory)
-    for gone in names + aliases.origins(below: directory) {
-      goneDirectories[gone] = min(oldest, goneDirectories[gone] ?? oldest)
-    }
+    for gone in names + aliases.origins(below: directory) { noteDeparture(of: gone, since: oldest, at: now) }
     joinGoneDirectories(since: oldest)
+  }
+
+  /// - Parameters:
+  ///   - oldest: when the oldest change below it happened.
+  ///   - now: when the watch told of it.
+  private mutating func noteDeparture(of directory: RelativePath, since oldest: Instant, at now: Instant) {
+    goneDirectories[directory] = min(oldest, goneDirectories[directory] ?? oldest)
+    departures[directory] = now
   }
 
   /// Has everything compared in place of too many directories that are gone.
@@ -210,6 +216,7 @@ extension DirtySet {
     guard goneDirectories.count > Self.directoryCapacity else { return }
     let oldest = goneDirectories.values.reduce(instant, min)
     goneDirectories = [:]
+    departures = [:]
     noteRescan(.root, .collapsed, at: oldest)
   }
 
@@ -221,10 +228,13 @@ extension DirtySet {
     if !underWay.rescans.isEmpty,
       ([directory] + directory.ancestors).contains(where: { underWay.rescans[$0] != nil })
     {
-      goneDirectories[directory] = min(now, goneDirectories[directory] ?? now)
+      noteDeparture(of: directory, since: now, at: now)
     }
     for gone in underWay.goneDirectories.keys where gone.isWithin(directory) || directory.isWithin(gone) {
-      goneDirectories[gone] = min(now, goneDirectories[gone] ?? now)
+      noteDeparture(of: gone, since: now, at: now)
+    }
+    for path in inFlight.keys where path.isWithin(directory) && underWay.entries[path] == nil {
+      recheck(path, at: now)
     }
     guard !underWay.entries.isEmpty else { return }
     let paths = sortedUnderWay ?? underWay.entries.keys.sorted()

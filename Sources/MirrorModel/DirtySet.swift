@@ -22,6 +22,13 @@ package struct DirtySet: Sendable {
   var oldestRescan: Instant?
   /// What the latest pass took: a name of it may have been published. Its comparisons end when it gives back.
   var underWay = Batch()
+  /// Publications that have outlived their pass, with what was known of their paths. What happens to such a path waits in `entries`
+  /// until the publication has ended.
+  package private(set) var inFlight: [RelativePath: DirtyEntry] = [:]
+  /// Publications that ended while the pass runs which they had outlived, or a later one.
+  private var landed: Set<RelativePath> = []
+  /// When a directory was last told to have left the tree.
+  var departures: [RelativePath: Instant] = [:]
   /// The names of `underWay` in their order, made when they are first asked for.
   var sortedUnderWay: [RelativePath]?
   private var oldestUnderWay: Instant?
@@ -36,12 +43,16 @@ package struct DirtySet: Sendable {
   package var isEmpty: Bool { entries.isEmpty && rescans.isEmpty && goneDirectories.isEmpty }
 
   /// The names whose objects are kept until the files that left them are published.
-  package var origins: Set<RelativePath> { Set(entries.values.lazy.compactMap(\.origin)) }
+  package var origins: Set<RelativePath> {
+    Set(entries.values.lazy.compactMap(\.origin)).union(inFlight.values.lazy.compactMap(\.origin))
+  }
 
   var isRunning: Bool { oldestUnderWay != nil }
 
-  /// When the oldest change happened that is not published: what waits here, and what a pass has in hand.
-  package var oldestChange: Instant? { [oldestWaiting, oldestUnderWay].compactMap { $0 }.min() }
+  /// When the oldest change happened that is not published: what waits here, what a pass has in hand, and what is in flight.
+  package var oldestChange: Instant? {
+    [oldestWaiting, oldestUnderWay, inFlight.values.lazy.map(\.firstChange).min()].compactMap { $0 }.min()
+  }
 
   private var oldestWaiting: Instant? {
     let oldest = [entries.values.lazy.map(\.firstChange).min(), goneDirectories.values.min(), oldestRescan]
@@ -100,8 +111,11 @@ package struct DirtySet: Sendable {
   ) -> Batch {
     let oldest = oldestWaiting
     let batch = Batch(
-      entries: entries.filter { isReady($0.key, $0.value) }, rescans: rescans.filter { isDue($0.key) },
-      goneDirectories: goneDirectories.filter { isDue($0.key) }, withheldDeletes: withheldDeletes)
+      entries: entries.filter { !isInFlight($0.key, $0.value) && isReady($0.key, $0.value) },
+      rescans: rescans.filter { isDue($0.key) },
+      // A publication that is on its way may make an object below a directory that is gone.
+      goneDirectories: goneDirectories.filter { isDue($0.key) && !hasFlights(below: $0.key) },
+      withheldDeletes: withheldDeletes)
     guard !batch.isEmpty else { return batch }
     withheldDeletes = []
     if batch.entries.count == entries.count {
@@ -113,6 +127,7 @@ package struct DirtySet: Sendable {
     for directory in batch.goneDirectories.keys { goneDirectories[directory] = nil }
     newDirectories = []
     aliases.age()
+    landed = []
     underWay = batch
     sortedUnderWay = nil
     oldestUnderWay = oldest
@@ -140,19 +155,27 @@ package struct DirtySet: Sendable {
     underWay.rescans = [directory: .collapsed]
   }
 
+  /// Joins what could not be published with what happened in the meantime.
+  private mutating func bringBack(_ path: RelativePath, _ given: DirtyEntry) {
+    var earlier = given
+    if given.holdsMarkers { earlier.wholeSince = given.wholeSince ?? given.firstChange }
+    var entry = entries[path].map(earlier.merged) ?? earlier
+    // A request whose answer was lost may have been carried out.
+    entry.isNew = false
+    entry.wasTried = true
+    entries[path] = entry
+  }
+
   /// Ends a pass, and brings back what it could not publish, joined with what happened in the meantime.
   package mutating func giveBack(_ batch: Batch, at now: Instant) {
-    for (path, given) in batch.entries {
-      var earlier = given
-      if given.holdsMarkers { earlier.wholeSince = given.wholeSince ?? given.firstChange }
-      var entry = entries[path].map(earlier.merged) ?? earlier
-      // A request whose answer was lost may have been carried out.
-      entry.isNew = false
-      entry.wasTried = true
-      entries[path] = entry
-    }
+    for (path, given) in batch.entries { bringBack(path, given) }
     // What was found outside of any pass says nothing of what became of a pass's names.
-    if isRunning { settleOrigins(unpublished: batch) }
+    if isRunning {
+      let (names, flights, landed) = (underWay.entries, inFlight, landed)
+      settleOrigins(
+        where: { names[$0] != nil && flights[$0] == nil && !landed.contains($0) },
+        back: { batch.entries[$0] })
+    }
     for (directory, reason) in batch.rescans where rescans[directory] == nil {
       noteRescan(directory, reason, at: oldestRescanUnderWay ?? now)
     }
@@ -164,14 +187,63 @@ package struct DirtySet: Sendable {
     underWay.withheldDeletes = []
     oldestUnderWay = nil
     oldestRescanUnderWay = nil
+    departures = departures.filter { goneDirectories[$0.key] != nil }
     keepWithinCapacity()
   }
 
-  /// Brings origins up to date with what came of their names in a pass.
-  private mutating func settleOrigins(unpublished: Batch) {
+  // MARK: Publications that outlive their pass
+
+  /// Lets publications of the pass in hand go on after it.
+  package mutating func depart(_ flights: [RelativePath: DirtyEntry]) {
+    inFlight.merge(flights) { $1 }
+  }
+
+  /// Has what is in flight looked at once more where a comparison stands for events that were lost: the comparison leaves it out.
+  mutating func recheckFlights(comparedBy rescans: [RelativePath: RescanReason], at now: Instant) {
+    for (directory, reason) in rescans where !reason.isStanding {
+      for path in inFlight.keys where path.isWithin(directory) { recheck(path, at: now) }
+    }
+  }
+
+  /// Ends a publication that has outlived its pass.
+  ///
+  /// - Parameter back: what is still to be done; nil where it was published.
+  package mutating func land(_ path: RelativePath, back: DirtyEntry?, at now: Instant) {
+    guard let entry = inFlight.removeValue(forKey: path) else { return }
+    landed.insert(path)
+    // Published under this name, so it is not new to whatever is told of it from now on.
+    if underWay.entries.updateValue(entry, forKey: path) == nil { sortedUnderWay = nil }
+    entries[path]?.isNew = false
+    if let back { bringBack(path, back) }
+    settleOrigins(where: { $0 == path }, back: { _ in back })
+    keepWithinCapacity()
+  }
+
+  /// Whether a pass has to leave out a path, or a directory, for what is in flight.
+  func isInFlight(_ path: RelativePath, _ entry: DirtyEntry) -> Bool {
+    if inFlight.isEmpty { return false }
+    // A file that left the name of another one in flight may be that file: it is copied on the server when that has ended.
+    return inFlight[path] != nil || entry.origin.map { inFlight[$0] != nil } ?? false
+  }
+
+  /// Whether a path waits for a publication in flight, of itself or of the name that its file left.
+  package func isKeptByFlight(_ path: RelativePath) -> Bool {
+    entries[path].map { isInFlight(path, $0) } ?? false
+  }
+
+  func hasFlights(below directory: RelativePath) -> Bool {
+    inFlight.keys.contains { $0.isWithin(directory) }
+  }
+
+  // MARK: Origins
+
+  /// Brings origins up to date with what came of their names.
+  private mutating func settleOrigins(
+    where isSettled: (RelativePath) -> Bool, back: (RelativePath) -> DirtyEntry?
+  ) {
     for (path, entry) in entries {
-      guard let origin = entry.origin, underWay.entries[origin] != nil else { continue }
-      let back = unpublished.entries[origin]
+      guard let origin = entry.origin, isSettled(origin) else { continue }
+      let back = back(origin)
       if entry.isOriginInHand {
         // Not published before the file left it, so what S3 has lies where it lay before.
         if let earlier = back?.origin { entries[path]?.origin = earlier }
@@ -194,7 +266,7 @@ package struct DirtySet: Sendable {
   /// Whether something of this run may lie under a path that has no entry: a pass has it in hand, a comparison covers
   /// it, or it came back before the pass could remove what lay below a gone directory.
   func mayBePublished(_ path: RelativePath) -> Bool {
-    if underWay.entries[path] != nil { return true }
+    if underWay.entries[path] != nil || inFlight[path] != nil { return true }
     if withheldDeletes.contains(path) || underWay.withheldDeletes.contains(path) { return true }
     if rescans.isEmpty && underWay.rescans.isEmpty && underWay.goneDirectories.isEmpty { return false }
     return ([path] + path.ancestors).contains {

@@ -51,6 +51,20 @@ package struct UploadSchedule: Sendable {
     /// Paths that this pass leaves out though S3 has had an older version of them since before something that the pass
     /// takes. What a marker among them may name there is not deleted.
     package var stale: Set<RelativePath> = []
+    /// Publications that have outlived their pass: none of their paths is in the batch.
+    package var inFlight: [RelativePath: DirtyEntry] = [:]
+    /// When the watch told that a directory of the batch had left the tree.
+    package var departures: [RelativePath: Instant] = [:]
+
+    /// What the plan of the pass has to respect besides the batch.
+    package var surroundings: PassPlan.Surroundings {
+      var surroundings = PassPlan.Surroundings()
+      surroundings.deferred = deferred
+      surroundings.stale = stale
+      surroundings.inFlight = inFlight.mapValues(\.firstChange)
+      surroundings.departures = departures
+      return surroundings
+    }
   }
 
   struct Failure: Sendable {
@@ -74,6 +88,10 @@ package struct UploadSchedule: Sendable {
   /// of its own. So one path is tried at this time, and the next later, until the service answers again; then everything is due at
   /// once, whatever back-off it had.
   private var nextProbe: Instant?
+  /// Paths that were begun to find out whether the service answers, and have not ended.
+  private var probes: Set<RelativePath> = []
+  /// Paths in flight that were not answered since anything was. One alone says nothing of the service: it may be the path's own.
+  private var unanswered: Set<RelativePath> = []
   /// The service answers again, so what has waited is due before the interval's next tick.
   private var isRecovered = false
 
@@ -84,6 +102,8 @@ package struct UploadSchedule: Sendable {
   /// Time between two tries of a service that does not answer. The attempts of each take some seconds besides, so an end is
   /// noticed within about twice this.
   private static let probePause: Duration = .seconds(5)
+  /// Probes under way at one time. More than one, because a path may stay unanswered while the service answers others.
+  private static let mostProbes = 4
 
   package init(policy: Policy, dirty: DirtySet = DirtySet(), startingAt now: Instant) {
     self.policy = policy
@@ -150,7 +170,7 @@ package struct UploadSchedule: Sendable {
       if let interval = policy.interval, interval > .zero { advanceTick(past: now, by: interval) }
     }
     guard !dirty.isRootLost else { return nil }
-    if trigger == .tick, nextProbe != nil, let probe = beginProbe() { return probe }
+    if trigger == .tick, nextProbe != nil, let probe = beginProbe(at: now) { return probe }
     isRecovered = false
     let readiness = Readiness(policy: policy, failures: failures)
     let left = namesLeft(by: trigger, readiness, at: now)
@@ -165,6 +185,7 @@ package struct UploadSchedule: Sendable {
     } directories: { directory in
       trigger != .tick || readiness.endOfBackOff(directory).map { $0 <= now } ?? true
     }
+    if !dirty.inFlight.isEmpty { dirty.recheckFlights(comparedBy: batch.rescans, at: now) }
     noteReadiness()
     // When what lies in a directory last changed is not known. What goes with it may be named by a marker that is not ready yet.
     let hasUnknownChanges =
@@ -177,18 +198,17 @@ package struct UploadSchedule: Sendable {
     isRunning = true
     passCount += 1
     return Pass(
-      trigger: trigger, batch: batch, deferred: deferred(before: newest), stale: stale(before: newest))
+      trigger: trigger, batch: batch, deferred: deferred(before: newest), stale: stale(before: newest),
+      inFlight: dirty.inFlight, departures: dirty.departures.filter { batch.goneDirectories[$0.key] != nil })
   }
 
   /// Tries one path, to find out whether the service answers again; directories where no path would send anything.
   ///
   /// The path is the one that failed least, and of those the one that has waited longest: the service may be well, and
   /// refuse some.
-  private mutating func beginProbe() -> Pass? {
+  private mutating func beginProbe(at now: Instant) -> Pass? {
     var chosen: (path: RelativePath, entry: DirtyEntry, failures: Int)?
-    for (path, entry) in dirty.entries {
-      if case .open = entry.writing { continue }
-      if entry.isGone || entry.isUndecodable { continue }
+    for (path, entry) in dirty.entries where mayProbe(path, entry) {
       let count = failures[path]?.count ?? 0
       if let best = chosen,
         (best.failures, best.entry.firstChange, best.path) < (count, entry.firstChange, path)
@@ -207,7 +227,25 @@ package struct UploadSchedule: Sendable {
       nextProbe = nil
       return nil
     }
+    if let path { probes.insert(path) }
+    nextProbe = now + Self.probePause
     return pass
+  }
+
+  /// Whether a path would send something.
+  private func mayProbe(_ path: RelativePath, _ entry: DirtyEntry) -> Bool {
+    if case .open = entry.writing { return false }
+    return !entry.isGone && !entry.isUndecodable && !dirty.isInFlight(path, entry)
+  }
+
+  /// When a path is due that has not failed. It is tried even while the service seems not to answer: perhaps some paths alone are not
+  /// answered.
+  private var freshTime: Instant? {
+    guard probes.count < Self.mostProbes else { return nil }
+    let fresh = dirty.entries.lazy.filter { failures[$0.key] == nil && mayProbe($0.key, $0.value) }
+    guard policy.interval == .zero else { return fresh.isEmpty ? nil : nextTick }
+    let readiness = Readiness(policy: policy, failures: failures)
+    return fresh.compactMap { readiness.lookTime($0.key, $0.value) }.min()
   }
 
   /// Says that the pass in hand publishes these besides its batch.
@@ -230,18 +268,15 @@ package struct UploadSchedule: Sendable {
     let tried = dirty.underWay
     dirty.giveBack(unpublished, at: now)
     failures = failures.filter { path, _ in
-      if failed.contains(path) { return true }
+      if failed.contains(path) || dirty.inFlight[path] != nil { return true }
       // What was tried and did not come back is over, whatever happened to it since.
       if tried.contains(path) { return unpublished.contains(path) }
       return dirty.entries[path] != nil || dirty.goneDirectories[path] != nil || dirty.rescans[path] != nil
     }
-    for path in failed {
-      let count = (failures[path]?.count ?? 0) + 1
-      let backOff = min(Self.firstBackOff * (1 << min(count - 1, 10)), Self.longestBackOff)
-      failures[path] = Failure(
-        count: count, notBefore: now + backOff, isOfService: unreachable.contains(path))
-    }
-    note(service, besides: failed, at: now)
+    for path in failed { noteFailure(of: path, isOfService: unreachable.contains(path), at: now) }
+    probes.formIntersection(dirty.inFlight.keys)
+    // A probe that is still on its way has not said anything.
+    if service != .unknown || probes.isEmpty { note(service, besides: failed, at: now) }
     // Where no tick paces them, what was caught in the middle of a change would be tried without pause.
     if policy.interval == .zero {
       for path in unpublished.paths where !failed.contains(path) {
@@ -251,10 +286,48 @@ package struct UploadSchedule: Sendable {
     noteReadiness()
   }
 
+  private mutating func noteFailure(of path: RelativePath, isOfService: Bool, at now: Instant) {
+    let count = (failures[path]?.count ?? 0) + 1
+    let backOff = min(Self.firstBackOff * (1 << min(count - 1, 10)), Self.longestBackOff)
+    failures[path] = Failure(count: count, notBefore: now + backOff, isOfService: isOfService)
+  }
+
+  /// Lets publications go on that would keep the pass in hand from its end. Until `land` no pass takes their paths.
+  package mutating func depart(_ flights: [RelativePath: DirtyEntry]) {
+    dirty.depart(flights)
+  }
+
+  /// Ends a publication that has outlived its pass.
+  ///
+  /// - Parameters:
+  ///   - back: what is still to be done; nil where it was published.
+  ///   - failure: what its failure says of the service; nil where it did not fail.
+  ///   - isAnswered: whether the service carried something out.
+  package mutating func land(
+    _ path: RelativePath, back: DirtyEntry?, failure: ServiceState? = nil, isAnswered: Bool, at now: Instant
+  ) {
+    dirty.land(path, back: back, at: now)
+    probes.remove(path)
+    failures[path] = failure == nil ? nil : failures[path]
+    if let failure {
+      noteFailure(of: path, isOfService: failure == .unreachable, at: now)
+      if failure == .unreachable { unanswered.insert(path) }
+    } else if back != nil, policy.interval == .zero {
+      failures[path] = Failure(count: 0, notBefore: now + policy.settle)
+    }
+    if isAnswered {
+      note(.answering, besides: [], at: now)
+    } else if unanswered.count > 1 {
+      note(.unreachable, besides: [path], at: now)
+    }
+    noteReadiness()
+  }
+
   private mutating func note(_ service: ServiceState, besides failed: Set<RelativePath>, at now: Instant) {
     let wasOut = nextProbe != nil
     nextProbe = service == .unreachable ? now + Self.probePause : nil
     guard service == .answering else { return }
+    unanswered = []
     for (path, failure) in failures where failure.isOfService && !failed.contains(path) {
       failures[path]?.notBefore = now
     }
@@ -267,9 +340,27 @@ package struct UploadSchedule: Sendable {
   /// the first change is ready. Nil while a pass runs, and when only exit publishes.
   package func wakeTime(at now: Instant) -> Instant? {
     guard !isRunning, let interval = policy.interval else { return nil }
-    if let nextProbe, !dirty.isRootLost { return nextProbe }
+    if let nextProbe, !dirty.isRootLost { return freshTime.map { min($0, nextProbe) } ?? nextProbe }
     guard interval == .zero else { return isRecovered ? now : nextTick }
     return dirty.isRootLost ? nil : nothingReadyBefore
+  }
+
+  /// When something becomes due that a pass in hand keeps from being published; nil where nothing does.
+  package mutating func dueTime(at now: Instant) -> Instant? {
+    guard isRunning, !dirty.isRootLost, let interval = policy.interval else { return nil }
+    if nextProbe != nil { return freshTime }
+    if interval == .zero {
+      if let ready = nothingReadyBefore, ready <= now { noteReadiness() }
+      return nothingReadyBefore
+    }
+    guard let nextTick else { return nil }
+    if nextTick > now { return nextTick }
+    let readiness = Readiness(policy: policy, failures: failures)
+    let isReady = dirty.entries.contains { path, entry in
+      !dirty.isInFlight(path, entry) && readiness.isReady(path, entry, for: .tick, at: now)
+    }
+    if isReady || !dirty.rescans.isEmpty || !dirty.goneDirectories.isEmpty { return nextTick }
+    return nextTick + interval * (((now - nextTick) / interval).rounded(.down) + 1)
   }
 
   /// The age of the oldest unpublished change: what a crash now would cost.
@@ -280,7 +371,9 @@ package struct UploadSchedule: Sendable {
   /// The paths that changed and are not known to be published, those that a pass has in hand among them.
   package var waiting: [RelativePath] {
     let inHand = isRunning ? dirty.underWay.entries.keys.filter { dirty.entries[$0] == nil } : []
-    return dirty.entries.keys + inHand
+    let known = Set(inHand)
+    let inFlight = dirty.inFlight.keys.filter { dirty.entries[$0] == nil && !known.contains($0) }
+    return dirty.entries.keys + inHand + inFlight
   }
 
   /// Whether a tick would take a marker where changes have to settle. Then what is whole goes with it unsettled: where data come
@@ -319,6 +412,9 @@ package struct UploadSchedule: Sendable {
     for (path, entry) in dirty.entries {
       if entry.holdsMarkers(changedAt: newest) { deferred.insert(path) }
     }
+    for (path, entry) in dirty.inFlight {
+      if entry.holdsMarkers || policy.commitOrder.isMarker(path) { deferred.insert(path) }
+    }
     return deferred
   }
 
@@ -330,9 +426,11 @@ package struct UploadSchedule: Sendable {
   private mutating func noteReadiness() {
     guard policy.interval == .zero else { return }
     let readiness = Readiness(policy: policy, failures: failures)
-    let entries = dirty.entries.lazy.compactMap { readiness.lookTime($0.key, $0.value) }.min()
+    let entries = dirty.entries.lazy.filter { [dirty] in !dirty.isInFlight($0.key, $0.value) }
+      .compactMap { readiness.lookTime($0.key, $0.value) }.min()
     // A directory without a back-off is due at once; the past is as good as now.
-    let directories = [Array(dirty.rescans.keys), Array(dirty.goneDirectories.keys)].joined()
+    let gone = dirty.goneDirectories.keys.filter { !dirty.hasFlights(below: $0) }
+    let directories = [Array(dirty.rescans.keys), gone].joined()
       .map { readiness.endOfBackOff($0) ?? dirty.oldestChange }
     nothingReadyBefore = ([entries] + directories).compactMap { $0 }.min()
   }

@@ -18,19 +18,37 @@ struct ModelMirror {
     case deliver(Int)
     case overflow
     case begin(flush: Bool)
-    /// The pass goes on with one path.
+    /// The pass goes on: something begins, or what has begun longest ends.
     case step(failing: Bool)
+    /// Whatever has begun goes on without the pass.
+    case detach
+    /// A publication ends that has outlived its pass.
+    case land(failing: Bool)
+  }
+
+  /// A publication: what lay under the name when it began to be read.
+  private struct Publication {
+    var path: RelativePath
+    var entry: DirtyEntry?
+    /// Nil where nothing had the name.
+    var file: ModelTree.File?
+    /// With the bytes of a marker in hand, it may go.
+    var gate: Gate
+  }
+
+  private enum Gate {
+    case passed
+    case held
   }
 
   private struct RunningPass {
-    var batch: DirtySet.Batch
-    var queue: [RelativePath]
-    var unpublished: Set<RelativePath>
+    var plan: PassPlan
     var isFromComparison: Bool
     var isEntry = false
-    var absent: [RelativePath] = []
-    var back = DirtySet.Batch()
+    var underWay: [Publication] = []
     var failed: Set<RelativePath> = []
+    /// Data that were not at their place when the pass came by.
+    var absent: Set<RelativePath> = []
   }
 
   private(set) var tree = ModelTree()
@@ -45,6 +63,7 @@ struct ModelMirror {
   private let order = CommitOrder { $0.name == "latest" }
   private var ledger: [RelativePath: ModelTree.File] = [:]
   private var pass: RunningPass?
+  private var flights: [Publication] = []
   private var now = ContinuousClock.now
   /// Entries were dropped, or events lost, and with them who was renamed.
   private var isForgetful: Bool
@@ -67,8 +86,10 @@ struct ModelMirror {
       policy: .init(interval: .seconds(1), openFileGrace: .seconds(2)), dirty: DirtySet(capacity: capacity),
       startingAt: now)
     watch.begin(tree)
-    start(DirtySet.Batch(entries: survey(.root)), deferred: [], isFromComparison: true)
-    pass?.isEntry = true
+    pass = RunningPass(
+      plan: PassPlan(DirtySet.Batch(entries: survey(.root)), order: order, removal: .never),
+      isFromComparison: true,
+      isEntry: true)
   }
 
   mutating func carryOut(_ action: Action) {
@@ -88,6 +109,8 @@ struct ModelMirror {
       if flush { deliver(.max) }
       begin(flush ? .flush : .tick)
     case .step(let failing): step(failing: failing)
+    case .detach: detach()
+    case .land(let failing): land(failing: failing)
     default: break
     }
   }
@@ -104,13 +127,14 @@ struct ModelMirror {
     case .exchange(let one, let other): tree.exchange(one, other)
     case .moveIn(let path, let files): tree.moveIn(path, files: files)
     case .touch(let path): tree.touch(path)
-    case .deliver, .overflow, .begin, .step: break
+    case .deliver, .overflow, .begin, .step, .detach, .land: break
     }
   }
 
-  /// Ends the pass in hand, without failures.
+  /// Ends the pass in hand and what is in flight, without failures.
   mutating func finishPass() {
     while pass != nil { step(failing: false) }
+    while !flights.isEmpty { land(failing: false) }
   }
 
   /// Publishes until nothing is dirty, without failures.
@@ -141,7 +165,7 @@ struct ModelMirror {
     schedule.note(watch.takeEvents(), at: now)
   }
 
-  // MARK: A pass, as PublishPass makes it
+  // MARK: A pass: the plan's actions are carried out on the model's bucket
 
   private mutating func begin(_ trigger: UploadSchedule.Trigger) {
     guard let next = schedule.begin(trigger, at: now) else { return }
@@ -150,54 +174,88 @@ struct ModelMirror {
       requests.append("ListObjectsV2")
       batch.entries.merge(survey(directory)) { watched, _ in watched }
     }
-    start(batch, deferred: next.deferred, isFromComparison: !batch.rescans.isEmpty)
+    pass = RunningPass(
+      plan: PassPlan(batch, order: order, removal: .everything, within: next.surroundings),
+      isFromComparison: !batch.rescans.isEmpty)
   }
 
   private func survey(_ directory: RelativePath) -> [RelativePath: DirtyEntry] {
     tree.files(below: directory)
       .filter { bucket[$0.key]?.version != $0.value.version && !filter.excludes($0.key, .file) }
+      .filter { schedule.dirty.inFlight[$0.key] == nil }
       .mapValues { _ in DirtyEntry(writing: .unknown, firstChange: now, lastChange: now) }
   }
 
-  private mutating func start(_ batch: DirtySet.Batch, deferred: Set<RelativePath>, isFromComparison: Bool) {
-    pass = RunningPass(
-      batch: batch, queue: order.groups(of: batch.entries.keys).flatMap { $0 }, unpublished: deferred,
-      isFromComparison: isFromComparison)
-  }
-
+  /// What begins is read at once; it is on S3 only when it ends, some steps later.
   private mutating func step(failing: Bool) {
     guard var running = pass else { return }
-    if running.queue.isEmpty {
+    // A few are under way at one time.
+    if running.underWay.count < 2, running.plan.hasReady, case .publish(let path) = running.plan.next() {
+      begin(path, of: &running)
+    } else if !running.underWay.isEmpty {
+      let publication = running.underWay.removeFirst()
+      let fact = end(publication, failing: failing, passing: running.absent)
+      if fact == .absent { running.absent.insert(publication.path) }
+      if fact == .failed { running.failed.insert(publication.path) }
+      _ = running.plan.note(fact, of: publication.path)
+    } else {
       finish(&running, failing: failing)
       return
     }
-    let path = running.queue.removeFirst()
-    let entry = running.batch.entries[path]
-    func comeBack() {
-      running.back.entries[path] = entry
-      if entry?.holdsMarkers == true { running.unpublished.insert(path) }
-    }
-    if order.isMarker(path) && order.obstacle(to: path, among: running.unpublished) != nil {
-      comeBack()
-    } else if let file = tree.file(at: path) {
-      let isCopy = !order.isMarker(path) && entry?.renamedFrom.map { isPublished(file, as: $0) } ?? false
-      if failing {
-        running.failed.insert(path)
-        // The answer to a request may be lost after it was carried out.
-        if file.version.isMultiple(of: 2) && !order.isMarker(path) { bucket[path] = file }
-        comeBack()
-      } else if order.isMarker(path) && isHeldByGate(path, running) {
-        comeBack()
-      } else {
-        if order.isMarker(path) { checkMarker(path, file, passing: Set(running.absent)) }
-        requests.append("\(isCopy ? "CopyObject" : "PutObject") \(path)")
-        bucket[path] = isCopy ? entry?.renamedFrom.flatMap { bucket[$0] } : file
-        ledger[path] = file
-      }
-    } else {
-      running.absent.append(path)
-    }
     pass = running
+  }
+
+  private mutating func begin(_ path: RelativePath, of running: inout RunningPass) {
+    let file = tree.file(at: path)
+    let isHeld = order.isMarker(path) && file != nil && isHeldByGate(path, running.isFromComparison)
+    if order.isMarker(path), let file, !isHeld { checkMarker(path, file, passing: running.absent) }
+    running.underWay.append(
+      Publication(
+        path: path, entry: running.plan.entry(of: path), file: file, gate: isHeld ? .held : .passed))
+  }
+
+  /// - Parameter gone: data that were not at their place when the pass came by.
+  private mutating func end(
+    _ publication: Publication, failing: Bool, passing gone: Set<RelativePath>
+  ) -> PassPlan.Publication {
+    let (path, entry) = (publication.path, publication.entry)
+    guard let file = publication.file else { return .absent }
+    if publication.gate == .held { return .waiting(isOpen: false) }
+    if failing {
+      // The answer to a request may be lost after it was carried out.
+      if file.version.isMultiple(of: 2) && !order.isMarker(path) { bucket[path] = file }
+      return .failed
+    }
+    let isCopy = !order.isMarker(path) && entry?.renamedFrom.map { isPublished(file, as: $0) } ?? false
+    requests.append("\(isCopy ? "CopyObject" : "PutObject") \(path)")
+    bucket[path] = isCopy ? entry?.renamedFrom.flatMap { bucket[$0] } : file
+    ledger[path] = file
+    return .published(.latest)
+  }
+
+  private mutating func detach() {
+    guard var running = pass, !running.isEntry, !running.underWay.isEmpty, !running.plan.hasReady else {
+      return
+    }
+    let flights = running.plan.detach()
+    schedule.depart(flights)
+    self.flights += running.underWay
+    running.underWay = []
+    pass = running
+  }
+
+  private mutating func land(failing: Bool) {
+    guard !flights.isEmpty else { return }
+    let publication = flights.removeFirst()
+    let path = publication.path
+    let fact = end(publication, failing: failing, passing: [])
+    var plan = PassPlan(
+      DirtySet.Batch(entries: publication.entry.map { [path: $0] } ?? [:]), order: order, removal: .later)
+    while case .publish(let path) = plan.next() { _ = plan.note(fact, of: path) }
+    deliver(.max)
+    schedule.land(
+      path, back: plan.result.unpublished.entries[path], failure: fact == .failed ? .unknown : nil,
+      isAnswered: fact != .failed, at: now)
   }
 
   private func isPublished(_ file: ModelTree.File, as origin: RelativePath) -> Bool {
@@ -208,13 +266,13 @@ struct ModelMirror {
   }
 
   /// As MarkerGate: with the marker's bytes in hand, everything that happened until now is drawn in.
-  private mutating func isHeldByGate(_ marker: RelativePath, _ running: RunningPass) -> Bool {
+  private mutating func isHeldByGate(_ marker: RelativePath, _ isFromComparison: Bool) -> Bool {
     deliver(.max)
     let dirty = schedule.dirty
     if dirty.rescans.keys.contains(where: marker.isWithin) { return true }
     let isRewritten = dirty.entries[marker] != nil
-    if running.isFromComparison && isRewritten { return true }
-    guard isRewritten || running.isFromComparison else { return false }
+    if isFromComparison && isRewritten { return true }
+    guard isRewritten || isFromComparison else { return false }
     let data = dirty.entries.filter { $0.value.holdsMarkers }.keys
     return order.obstacle(to: marker, among: Array(data) + dirty.rescans.keys) != nil
   }
@@ -264,50 +322,60 @@ struct ModelMirror {
   }
 
   private mutating func finish(_ running: inout RunningPass, failing: Bool) {
-    if !running.failed.isEmpty {
-      for path in running.absent { running.back.entries[path] = running.batch.entries[path] }
-      running.back.goneDirectories = running.batch.goneDirectories
-    } else if failing {
-      running.failed.formUnion(running.absent)
-      running.failed.formUnion(running.batch.goneDirectories.keys)
-      for path in running.absent { running.back.entries[path] = running.batch.entries[path] }
-      running.back.goneDirectories = running.batch.goneDirectories
-    } else if !running.isEntry {
-      if !running.absent.isEmpty || !running.batch.goneDirectories.isEmpty { deliver(.max) }
-      let origins = running.batch.origins(
-        schedule.dirty.origins.union(running.back.entries.values.compactMap(\.origin)), absent: running.absent
-      )
-      let below = bucket.keys.filter { path in
-        // As a listing of the keys that begin with `directory/`: the object of its own name is not among them.
-        running.batch.goneDirectories.keys.contains { path.isWithin($0) && path != $0 }
-      }
-      for path in running.absent where origins.contains(path) {
-        running.back.entries[path] = running.batch.entries[path]
-      }
-      for path in below where origins.contains(path) && running.back.entries[path] == nil {
-        running.back.entries[path] = DirtyEntry(writing: .unknown, firstChange: now, lastChange: now)
-      }
-      let gone = (running.absent + below).filter { !origins.contains($0) && tree.file(at: $0) == nil }
-      requests += running.batch.goneDirectories.map { _ in "ListObjectsV2" }
-      // Markers before what they name.
-      for isMarker in [true, false] where gone.contains(where: { order.isMarker($0) == isMarker }) {
-        requests.append("DeleteObjects")
-      }
-      let kept = Set(bucket.values.map(\.inode))
-      for path in gone {
-        bucket[path] = nil
-        ledger[path] = nil
-      }
-      checkVersions(of: kept)
-    }
+    carryOutDeletes(of: &running, failing: failing)
+    let result = running.plan.result
     pass = nil
     left = [:]
     // The watch may be late, but not from one pass to the next.
     deliver(.max)
     if running.isEntry {
-      schedule.adopt(running.back, at: now)
+      schedule.adopt(result.unpublished, at: now)
     } else {
-      schedule.finish(unpublished: running.back, failed: running.failed, at: now)
+      schedule.finish(unpublished: result.unpublished, failed: running.failed, at: now)
     }
+  }
+
+  private mutating func carryOutDeletes(of running: inout RunningPass, failing: Bool) {
+    while true {
+      switch running.plan.next() {
+      case .publish, .wait: preconditionFailure("a plan that is published has nothing to publish")
+      case .over: return
+      case .askForOrigins:
+        deliver(.max)
+        running.plan.note(origins: schedule.dirty.origins) { ledger[$0] != nil }
+      case .list(let directory):
+        requests.append("ListObjectsV2")
+        if failing {
+          running.failed.insert(directory)
+          running.plan.note(listing: nil, of: directory)
+          continue
+        }
+        // As a listing of the keys that begin with `directory/`: the object of its own name is not among them.
+        let objects = bucket.keys.filter { $0.isWithin(directory) && $0 != directory }
+        running.plan.note(listing: objects.map { ($0, etag: "") }, of: directory)
+      case .delete(let deletion):
+        let (gone, kept) = deletion.paths.partitioned { tree.file(at: $0) == nil }
+        if failing {
+          running.failed.formUnion(gone)
+          running.plan.note(deleted: [], kept: kept, withheld: [], failed: gone)
+          continue
+        }
+        delete(gone)
+        running.plan.note(deleted: gone, kept: kept, withheld: [], failed: [])
+      }
+    }
+  }
+
+  private mutating func delete(_ gone: [RelativePath]) {
+    // Markers before what they name.
+    for isMarker in [true, false] where gone.contains(where: { order.isMarker($0) == isMarker }) {
+      requests.append("DeleteObjects")
+    }
+    let kept = Set(bucket.values.map(\.inode))
+    for path in gone {
+      bucket[path] = nil
+      ledger[path] = nil
+    }
+    checkVersions(of: kept)
   }
 }

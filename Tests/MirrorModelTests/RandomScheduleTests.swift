@@ -74,6 +74,8 @@ struct RandomRun {
     case 50..<65: .deliver(Int.random(in: 1...6, using: &random))
     case 65..<72: .begin(flush: Int.random(in: 0..<4, using: &random) == 0)
     case 72: losses ? .overflow : .deliver(2)
+    case 73..<76: .detach
+    case 76..<79: .land(failing: Int.random(in: 0..<4, using: &random) == 0)
     default: .step(failing: Int.random(in: 0..<12, using: &random) == 0)
     }
   }

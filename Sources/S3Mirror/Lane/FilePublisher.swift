@@ -22,11 +22,16 @@ struct FilePublisher: Sendable {
     case waiting(UploadAbandoned)
     case failed(String, FailureScope)
 
-    /// Whether no file has the name.
-    var isAbsence: Bool {
+    /// What the plan of a pass learns of it.
+    var fact: PassPlan.Publication {
       switch self {
-      case .absent, .isDirectory: true
-      case .published, .skipped, .unneeded, .refused, .waiting, .failed: false
+      case .published(_, let way): .published(way.version)
+      case .absent: .absent
+      case .isDirectory: .isDirectory
+      case .skipped, .unneeded: .needless
+      case .refused: .refused
+      case .waiting(let reason): .waiting(isOpen: reason == .openForWriting)
+      case .failed: .failed
       }
     }
   }
@@ -50,6 +55,15 @@ struct FilePublisher: Sendable {
     case copy
     /// A directory's; it counts as no file.
     case marker
+
+    var version: PassPlan.Version {
+      switch self {
+      case .upload, .copy, .marker: .latest
+      case .snapshot: .snapshot
+      case .superseded: .superseded
+      case .held: .held
+      }
+    }
   }
 
   let name: String

@@ -20,6 +20,12 @@ final class LaneSchedule: Sendable {
   /// A caller that waits for everything closed so far to be published.
   struct Flush: Sendable {
     fileprivate let continuation: CheckedContinuation<PassOutcome?, Never>
+    /// What publications in flight came to that it waited for, and what its first pass left for them; nil in its first pass.
+    fileprivate var earlier: (outcome: PassOutcome, left: Set<RelativePath>)?
+
+    fileprivate init(_ continuation: CheckedContinuation<PassOutcome?, Never>) {
+      self.continuation = continuation
+    }
 
     /// - Parameter outcome: nil when there was nothing to publish.
     func answer(_ outcome: PassOutcome?) {
@@ -27,11 +33,21 @@ final class LaneSchedule: Sendable {
     }
   }
 
+  /// Flushes whose pass has ended before all that they cover.
+  private struct Covering {
+    var flushes: [Flush]
+    var inFlight: Set<RelativePath>
+    /// What the pass left for what is in flight, or failed.
+    var left: Set<RelativePath>
+    var outcome: PassOutcome?
+  }
+
   typealias Probe = @Sendable ([RelativePath]) -> [RelativePath]
 
   private struct State {
     var schedule: UploadSchedule
     var flushes: [Flush] = []
+    var covering: [Covering] = []
     var isEnding = false
     var isClosed = false
     /// Besides the interval's: nil where nothing but events calls for a look.
@@ -42,7 +58,7 @@ final class LaneSchedule: Sendable {
   }
 
   private let state: Mutex<State>
-  private let doorbell = Doorbell()
+  let doorbell = Doorbell()
   private let isImmediate: Bool
   private let hasTicks: Bool
   private let auditInterval: Duration?
@@ -109,7 +125,7 @@ final class LaneSchedule: Sendable {
   func flush() async -> PassOutcome? {
     await withCheckedContinuation { continuation in
       let isClosed = state.withLock { state in
-        if !state.isClosed { state.flushes.append(Flush(continuation: continuation)) }
+        if !state.isClosed { state.flushes.append(Flush(continuation)) }
         return state.isClosed
       }
       if isClosed { continuation.resume(returning: nil) }
@@ -127,8 +143,11 @@ final class LaneSchedule: Sendable {
   func close(answering outcome: PassOutcome? = nil) {
     let waiting = state.withLock { state in
       state.isClosed = true
-      defer { state.flushes = [] }
-      return state.flushes
+      defer {
+        state.flushes = []
+        state.covering = []
+      }
+      return state.flushes + state.covering.flatMap(\.flushes)
     }
     for flush in waiting { flush.answer(outcome) }
   }
@@ -151,6 +170,100 @@ final class LaneSchedule: Sendable {
         unpublished: outcome.unpublished, failed: failed, unreachable: outcome.unreachable,
         service: outcome.service, at: .now)
     }
+  }
+
+  // MARK: Publications that outlive their pass
+
+  var pathsInFlight: Set<RelativePath> { state.withLock { Set($0.schedule.dirty.inFlight.keys) } }
+
+  /// Whether something waits for the lane while a pass runs.
+  var isNeeded: Bool {
+    state.withLock { state in
+      let now = ContinuousClock.now
+      if !state.flushes.isEmpty || state.isEnding { return true }
+      return dueTime(of: &state, at: now).map { $0 <= now } ?? false
+    }
+  }
+
+  /// When something waits for the lane next, flushes and the end aside.
+  var dueTime: Instant? { state.withLock { dueTime(of: &$0, at: .now) } }
+
+  private func dueTime(of state: inout State, at now: Instant) -> Instant? {
+    [state.schedule.dueTime(at: now), state.nextLook, state.nextAudit].compactMap { $0 }.min()
+  }
+
+  func depart(_ paths: [RelativePath: DirtyEntry]) {
+    state.withLock { $0.schedule.depart(paths) }
+  }
+
+  /// - Parameter outcome: of the one path.
+  func land(_ path: RelativePath, _ outcome: PassOutcome) {
+    let isFailed = outcome.failed[path] != nil || outcome.refused[path] != nil
+    let failure: ServiceState? = isFailed ? (outcome.unreachable.isEmpty ? .unknown : .unreachable) : nil
+    let ready = state.withLock { state in
+      state.schedule.land(
+        path, back: outcome.unpublished.entries[path], failure: failure,
+        isAnswered: outcome.summary.published > 0, at: .now)
+      for index in state.covering.indices where state.covering[index].inFlight.remove(path) != nil {
+        state.covering[index].outcome?.summary.failures += outcome.summary.failures
+        state.covering[index].outcome = state.covering[index].outcome ?? outcome
+      }
+      let ready = state.covering.filter(\.inFlight.isEmpty)
+      state.covering.removeAll(where: \.inFlight.isEmpty)
+      return ready.flatMap { takeEnded($0, in: &state) }
+    }
+    for (flush, outcome) in ready { flush.answer(outcome) }
+    doorbell.ring()
+  }
+
+  /// Answers flushes as soon as everything is over that they cover.
+  ///
+  /// - Parameter outcome: of their pass; nil when nothing was to be done.
+  func answer(_ flushes: [Flush], with outcome: PassOutcome?) {
+    let ready = state.withLock { state in
+      let inFlight = Set(state.schedule.dirty.inFlight.keys)
+      var left = Set(state.schedule.dirty.entries.keys.filter { state.schedule.dirty.isKeptByFlight($0) })
+      if let outcome { left.formUnion(outcome.waiting.keys) }
+      return flushes.flatMap { flush in
+        var covering = Covering(flushes: [flush], inFlight: inFlight, left: left, outcome: outcome)
+        // Its second pass: what is in flight besides was closed after the flush.
+        if let earlier = flush.earlier {
+          covering.inFlight.formIntersection(earlier.left)
+          covering.left = []
+          covering.outcome = Self.joined(earlier.outcome, with: outcome)
+        }
+        if covering.inFlight.isEmpty {
+          covering.left = []
+          return takeEnded(covering, in: &state)
+        }
+        state.covering.append(covering)
+        return []
+      }
+    }
+    for (flush, outcome) in ready { flush.answer(outcome) }
+  }
+
+  /// Flushes to be answered; those of which something waited for what was in flight get a second pass.
+  private func takeEnded(_ ended: Covering, in state: inout State) -> [(Flush, PassOutcome?)] {
+    guard let outcome = ended.outcome, !ended.left.isEmpty, !state.isClosed else {
+      return ended.flushes.map { ($0, ended.outcome) }
+    }
+    for var flush in ended.flushes {
+      flush.earlier = (outcome, ended.left)
+      state.flushes.append(flush)
+    }
+    return []
+  }
+
+  /// What a flush came to in two passes: what the first one left or failed has its last word in the second.
+  private static func joined(_ first: PassOutcome, with second: PassOutcome?) -> PassOutcome {
+    guard var joined = second else { return first }
+    let settled = Set(joined.settled.map(\.string))
+    let known = Set(joined.summary.failures.map(\.path))
+    joined.summary.failures += first.summary.failures.filter {
+      !settled.contains($0.path) && !known.contains($0.path)
+    }
+    return joined
   }
 
   // MARK: Out

@@ -56,8 +56,9 @@ final class PolledMarkers: Sendable {
     return known.isSameVersion(as: stamp)
   }
 
-  func forgetAll() {
-    stamps.withLock { $0 = [:] }
+  /// - Parameter kept: markers that are still being published.
+  func forget(except kept: Set<RelativePath>) {
+    stamps.withLock { stamps in stamps = stamps.filter { kept.contains($0.key) } }
   }
 
   /// Nil where nothing can be read of it, which keeps the marker back.

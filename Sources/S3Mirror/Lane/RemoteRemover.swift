@@ -367,14 +367,3 @@ extension RelativePath {
     hasTrailingSlash ? RelativePath(String(Substring(string.utf8.dropLast()))) : self
   }
 }
-
-extension Array {
-  /// The elements that satisfy the condition, and the others, each in their order.
-  func partitioned(by isFirst: (Element) -> Bool) -> ([Element], [Element]) {
-    var (first, second): ([Element], [Element]) = ([], [])
-    for element in self {
-      if isFirst(element) { first.append(element) } else { second.append(element) }
-    }
-    return (first, second)
-  }
-}

@@ -21,6 +21,8 @@ extension UploadLane {
   func finish(_ ending: Ending) async -> MirrorReport.Upload {
     defer { schedule.close() }
     guard ending != .skipped else {
+      flights.cancel()
+      await flights.wait()
       await place.stop()
       return state.withLock { state in
         state.report.drift = activity.snapshot.drift
@@ -31,10 +33,7 @@ extension UploadLane {
     if schedule.isRootLost || !root.isUnchanged { _ = await recoverRoot() }
     await place.noteMounts()
     if settings.policy.interval == .zero { await poll() }
-    var drained: PassOutcome?
-    if let pass = schedule.drain() {
-      drained = await workOff(pass, deletes: ending == .succeeded ? .watched : .none)
-    }
+    let drained = await drain(deletes: ending == .succeeded ? .watched : .none)
     let heard = await stopListening()
     let last = await reconcileFinally(
       deletes: ending == .succeeded && settings.delete ? .inferred : .none, heard: heard, after: drained)
@@ -55,8 +54,20 @@ extension UploadLane {
     }
   }
 
+  /// Publishes all that is dirty, beside what is in flight, and then what waited for that.
+  private func drain(deletes: Deletes) async -> PassOutcome? {
+    var drained: PassOutcome?
+    if let pass = schedule.drain() { drained = await workOff(pass, deletes: deletes, .untilDone) }
+    guard !schedule.pathsInFlight.isEmpty else { return drained }
+    await flights.wait()
+    if let pass = schedule.drain() { drained = await workOff(pass, deletes: deletes, .untilDone) }
+    return drained
+  }
+
   /// Stops the watch of a lane whose entry failed.
   func discard() async {
+    flights.cancel()
+    await flights.wait()
     schedule.close()
     await place.stop()
   }
@@ -64,6 +75,7 @@ extension UploadLane {
   /// Says what becomes of multipart uploads whose task is about to be cancelled.
   func cancelled(leaving unfinished: UnfinishedUploads) {
     uploader.pending.whenCancelled = unfinished
+    flights.cancel()
   }
 
   /// Lets `run` return after the pass in hand.
@@ -105,7 +117,7 @@ extension UploadLane {
           giveUp(left, after: drained, in: &outcome)
         } else {
           // Whether the data of markers are there was not to be found out.
-          outcome = await pass.run(left, deferred: [.root], after: outcome)
+          outcome = await pass.run(left, within: .init(deferred: [.root]), after: outcome)
         }
       }
       // What is still open or changing has no later pass to wait for.
@@ -141,7 +153,7 @@ extension UploadLane {
     }
     activity.note(drift: drift.count)
     if !drift.isEmpty { notices.sayDrift(drift.sorted(), foundBy: .exit, in: root, ledger: ledger) }
-    outcome = await pass.run(last, deferred: [], after: outcome)
+    outcome = await pass.run(last, within: .init(), after: outcome)
     note(found.survey, in: &outcome)
     return found
   }

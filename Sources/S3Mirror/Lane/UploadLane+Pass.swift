@@ -11,17 +11,47 @@ extension UploadLane {
     case inferred
   }
 
+  /// How long a pass waits for its publications.
+  enum Patience {
+    /// Until something else waits for the lane.
+    case untilNeeded
+    case untilDone
+  }
+
   /// Carries one pass out and ends it.
-  func workOff(_ pass: UploadSchedule.Pass, deletes: Deletes) async -> PassOutcome {
-    var outcome = await carryOut(pass, deletes: deletes)
-    // What the pass met may be newer than what the watch has told, and told after the next pass has begun it would count
-    // as new: a file that was never published, whose delete asks for nothing.
-    await place.fence()
-    lookAgain(at: outcome.met, noting: &outcome)
-    takeSuperseded(of: &outcome)
+  func workOff(_ pass: UploadSchedule.Pass, deletes: Deletes, _ patience: Patience = .untilNeeded) async
+    -> PassOutcome
+  {
+    var outcome = await carryOut(pass, deletes: deletes, patience)
+    await takeNews(of: &outcome)
     schedule.finish(outcome)
     conclude(outcome)
     return outcome
+  }
+
+  /// Draws in what the watch tells until now.
+  ///
+  /// What the pass met may be newer than what the watch has told, and told after the next pass has begun it would count as new: a file
+  /// that was never published, whose delete asks for nothing.
+  private func takeNews(of outcome: inout PassOutcome) async {
+    await place.fence()
+    lookAgain(at: outcome.met, noting: &outcome)
+    takeSuperseded(of: &outcome)
+  }
+
+  /// Takes over what a publication came to that has outlived its pass.
+  func land(_ path: RelativePath, _ entry: DirtyEntry, _ publication: FilePublisher.Outcome) async {
+    // What is gone is deleted by a later pass, in its order.
+    var plan = PassPlan(
+      DirtySet.Batch(entries: [path: entry]), order: settings.commitOrder, removal: .later)
+    while case .publish(let path) = plan.next() { _ = plan.note(publication.fact, of: path) }
+    var outcome = PassOutcome(summary: summary(of: .tick))
+    outcome.note(publication, of: path)
+    outcome.take(plan.result, events: .complete)
+    await takeNews(of: &outcome)
+    schedule.land(path, outcome)
+    conclude(outcome)
+    flights.end(path)
   }
 
   /// A file may have come and gone before the watch had its directory, so that nothing names it, and a pass have met it just
@@ -46,7 +76,9 @@ extension UploadLane {
   }
 
   /// From the batch that the schedule gave to what of it comes back.
-  private func carryOut(_ pass: UploadSchedule.Pass, deletes: Deletes) async -> PassOutcome {
+  private func carryOut(_ pass: UploadSchedule.Pass, deletes: Deletes, _ patience: Patience) async
+    -> PassOutcome
+  {
     let start = ContinuousClock.now
     let kind: PassSummary.Kind = pass.trigger == .flush ? .flush : pass.trigger == .tick ? .tick : .exit
     let requestsBefore = requests.counts
@@ -66,6 +98,7 @@ extension UploadLane {
       openFiles: pass.trigger == .flush ? .wait : .snapshot, deletes: deletes,
       markers: batch.rescans.isEmpty ? .marker : .directory)
     if kind == .tick { publication.snapshots = .afterGrace }
+    if patience == .untilNeeded { publication.detachment = detachment(.whenNeeded) }
     notices.say(
       batch.rescans, in: root, filter: settings.filter, isComplete: settings.policy.interval != .zero)
     var last = batch
@@ -83,8 +116,8 @@ extension UploadLane {
         var markers = DirtySet.Batch()
         let alterations = place.alterations(within: directory)
         let found = try await reconcile(
-          directory, with: publication, except: Set(batch.entries.keys), polled: polled, markers: &markers,
-          noting: &outcome)
+          directory, with: publication, except: Set(batch.entries.keys).union(schedule.pathsInFlight),
+          polled: polled, markers: &markers, noting: &outcome)
         surveys.append(found.survey)
         try await accept(alterations, after: found)
         last.entries.merge(markers.entries) { watched, _ in watched }
@@ -97,8 +130,13 @@ extension UploadLane {
       &last, compared: Set(batch.rescans.keys), in: root, ledger: ledger, isWaiting: schedule.isWaiting)
     schedule.noteClosed(closed)
     schedule.noteTaken(last.entries.filter { batch.entries[$0.key] == nil })
-    outcome = await publication.run(
-      last, deferred: pass.deferred.union(unlisted.keys), stale: pass.stale, after: outcome)
+    // No path is published twice at one time; what is known of those in flight is for a later pass.
+    for path in schedule.pathsInFlight {
+      outcome.unpublished.entries[path] = last.entries.removeValue(forKey: path)
+    }
+    var surroundings = pass.surroundings
+    surroundings.deferred.formUnion(unlisted.keys)
+    outcome = await publication.run(last, within: surroundings, after: outcome)
     for survey in surveys { note(survey, in: &outcome) }
     if !batch.rescans.isEmpty || !outcome.withheld.isEmpty { state.withLock { $0.mayHoldExtras = true } }
     outcome.unpublished.rescans = unlisted
@@ -132,6 +170,13 @@ extension UploadLane {
     }
   }
 
+  /// How a pass ends before its last publications.
+  private func detachment(_ rule: Detachment.Rule) -> Detachment {
+    Detachment(flights: flights, schedule: schedule, rule: rule) { [weak self] path, entry, publication in
+      await self?.land(path, entry, publication)
+    }
+  }
+
   func publishPass(openFiles: FilePublisher.OpenFiles, deletes: Deletes, markers: MarkerGate.Strictness)
     -> PublishPass
   {
@@ -161,6 +206,7 @@ extension UploadLane {
   ) async throws -> Reconciler.Findings {
     var data = pass
     data.remover = nil
+    if pass.detachment != nil { data.detachment = detachment(.whenLong) }
     var found = DirtySet.Batch()
     var findings = try await reconciler.publish(
       directory, with: data, except: watched, markers: &found, noting: &outcome,
@@ -181,7 +227,8 @@ extension UploadLane {
     markers.entries.merge(found.entries) { first, _ in first }
     let now = ContinuousClock.now
     for path in findings.survey.undecodable {
-      outcome.refuse(path, because: KeyMapping.undecodableName, .undecodable(at: now))
+      outcome.refuse(path, because: KeyMapping.undecodableName)
+      outcome.unpublished.entries[path] = .undecodable(at: now)
     }
     return findings
   }
@@ -191,7 +238,7 @@ extension UploadLane {
   }
 
   func finish(_ outcome: inout PassOutcome, since start: Instant, _ requestsBefore: [String: Int]) {
-    polledMarkers.forgetAll()
+    polledMarkers.forget(except: schedule.pathsInFlight)
     outcome.summary.skipped = outcome.skipped
     notices.saySkipped(outcome.skippedNames, symlinks: settings.symlinks)
     outcome.summary.requests = requests.counts.subtracting(requestsBefore)

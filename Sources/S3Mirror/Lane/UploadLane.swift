@@ -76,6 +76,7 @@ final class UploadLane: Sendable {
   let followed: FollowedLinks?
   let polledMarkers: PolledMarkers
   let schedule: LaneSchedule
+  let flights = Flights()
   private let listingOrder = ListingOrder()
   let place: WatchedRoot
   let notices: ConditionNotices
@@ -154,7 +155,7 @@ final class UploadLane: Sendable {
       state.isGuardedByEmptyEntry = survey.localFiles == 0 && survey.remoteObjects > 0
       state.mayHoldExtras = found.extras.count > 0
     }
-    outcome = await pass.run(markers, deferred: [], after: outcome)
+    outcome = await pass.run(markers, within: .init(), after: outcome)
     note(survey, in: &outcome)
     finish(&outcome, since: start, requestsBefore)
     conclude(outcome)
@@ -211,7 +212,7 @@ final class UploadLane: Sendable {
       case .audit:
         await audit()
       case .answer(let flushes):
-        for flush in flushes { flush.answer(nil) }
+        schedule.answer(flushes, with: nil)
       case .pass(let pass, let flushes):
         let outcome = await workOff(pass, deletes: .watched)
         // What waits for a flush was not published if the root was lost meanwhile.
@@ -219,7 +220,7 @@ final class UploadLane: Sendable {
           await look(answering: flushes)
           continue
         }
-        for flush in flushes { flush.answer(outcome) }
+        schedule.answer(flushes, with: outcome)
       }
     }
   }

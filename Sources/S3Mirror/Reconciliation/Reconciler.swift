@@ -40,7 +40,7 @@ struct Reconciler: Sendable {
         markers.entries[path] = entry
         batch.entries[path] = nil
       }
-      outcome = await pass.run(batch, deferred: [], after: outcome)
+      outcome = await pass.run(batch, within: .init(), after: outcome)
       settled(outcome.settled)
       outcome.settled = []
       outcome.met = []

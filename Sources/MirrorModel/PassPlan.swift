@@ -1,0 +1,432 @@
+/// One pass over a batch, as a value: what may be published now, what waits for what, and what may be deleted at the end.
+///
+/// Facts go in (`note`), actions come out (`next`). A driver carries the actions out and knows nothing of their order.
+///
+/// Paths are independent of each other unless a rule binds them:
+/// - a commit marker goes when all data under its directory are published, which were whole before it;
+/// - a delete goes when everything is published that changed before it, and nothing of the pass has failed;
+/// - the object under a name that a file has left stays until the file is published under its new name.
+package struct PassPlan: Sendable {
+  /// What the driver does next.
+  package enum Action: Sendable, Hashable {
+    /// Publish this path. Others may be published at the same time.
+    case publish(RelativePath)
+    /// Nothing more can begin before something under way has ended.
+    case wait
+    /// Ask which names files have left that wait outside of the pass (`note(origins:)`).
+    case askForOrigins
+    /// List the objects below a directory that has left the tree (`note(listing:of:)`).
+    case list(RelativePath)
+    case delete(Deletion)
+    case over
+  }
+
+  /// Objects that may go.
+  package struct Deletion: Sendable, Hashable {
+    package var paths: [RelativePath]
+    /// Paths whose content is on S3 under a new name: such a delete loses nothing.
+    package var moved: Set<RelativePath>
+    /// The ETags that a listing gave.
+    package var listed: [RelativePath: String]
+    /// Paths that are known to have objects.
+    package var known: Set<RelativePath>
+  }
+
+  /// What a publication came to.
+  package enum Publication: Sendable, Hashable {
+    case published(Version)
+    /// Nothing has the name: a delete, or nothing to do.
+    case absent
+    /// A directory has taken the name. Its object goes after the directory's files.
+    case isDirectory
+    /// There is nothing to publish: a socket, a link that is not followed, a directory that is not empty.
+    case needless
+    /// The path can never be an object under its name.
+    case refused
+    /// No whole version could be read, or a marker was held back.
+    case waiting(isOpen: Bool)
+    case failed
+
+    /// Whether no file has the name.
+    var isAbsence: Bool { self == .absent || self == .isDirectory }
+  }
+
+  package enum Version: Sendable, Hashable {
+    /// The one that is there.
+    case latest
+    /// A reading of a file that a writer was still at.
+    case snapshot
+    /// One that another has replaced, which is still to be published.
+    case superseded
+    /// The same, of a marker that was read when the pass began.
+    case held
+  }
+
+  /// What the driver does with a path after its publication.
+  package enum Sequel: Sendable, Hashable {
+    case nothing
+    /// Publish the version of the marker that was read when the pass began.
+    case publishHeldVersion
+  }
+
+  /// Which objects without a file go.
+  package enum Removal: Sendable, Hashable {
+    /// None, in any pass.
+    case never
+    /// None in this pass. What is gone comes back for a later one.
+    case later
+    /// Those that this run published under a name which a rename has left: their content is there under the new name.
+    case moves
+    case everything
+  }
+
+  /// Whether events tell what changes while the pass runs.
+  package enum Events: Sendable, Hashable {
+    case complete
+    /// The watch has ended: a later version of a file holds markers back like a failure.
+    case ended
+  }
+
+  /// What the pass has to respect besides its batch.
+  package struct Surroundings: Sendable {
+    /// What waits outside of the pass and was whole before something in it; a directory that is not compared stands for all below
+    /// it.
+    package var deferred: Set<RelativePath> = []
+    /// Paths left out of which S3 has had an older version since before something that the pass takes.
+    package var stale: Set<RelativePath> = []
+    /// Publications that have outlived their pass, and when their oldest change happened.
+    package var inFlight: [RelativePath: Instant] = [:]
+    /// When the watch told that a directory of the batch had left the tree.
+    package var departures: [RelativePath: Instant] = [:]
+    /// What earlier batches of the same pass have left unpublished.
+    package var unpublished: Set<RelativePath> = []
+    /// Whether something failed in an earlier batch of the same pass.
+    package var hasFailed = false
+
+    package init(deferred: Set<RelativePath> = []) { self.deferred = deferred }
+  }
+
+  package let order: CommitOrder
+  private let batch: DirtySet.Batch
+  private let surroundings: Surroundings
+  private let removal: Removal
+  private let events: Events
+  package private(set) var result = PassResult()
+
+  private var queue: StartQueue
+  private var gates: MarkerGates
+  private var underWay: Set<RelativePath> = []
+  /// Publications that go on without the pass.
+  private var detached: [RelativePath: Instant] = [:]
+  private var absent: [RelativePath] = []
+  /// Files that vanished after the batch was taken: what a marker named then may be among them.
+  private var vanished: [RelativePath] = []
+  private var held: Set<RelativePath> = []
+  private var hasFailed: Bool
+  private var stage = Stage.publishing
+
+  private enum Stage {
+    case publishing
+    case origins
+    case listing(DeleteStage)
+    case deleting
+    case over
+  }
+
+  package init(
+    _ batch: DirtySet.Batch, order: CommitOrder, removal: Removal, events: Events = .complete,
+    within surroundings: Surroundings = Surroundings()
+  ) {
+    self.batch = batch
+    self.order = order
+    self.removal = removal
+    self.events = events
+    self.surroundings = surroundings
+    hasFailed = surroundings.hasFailed
+    gates = MarkerGates(order: order, of: batch.entries)
+    queue = StartQueue(batch.entries, order: order)
+    for path in surroundings.deferred.union(surroundings.unpublished) {
+      close(gates.block(path))
+    }
+    queue.add(markers: gates.openWithoutData())
+    noteMarkersDecided()
+  }
+
+  /// Snapshots begin when no marker waits for its data any more: a snapshot takes two readings, a while apart, and would keep a place
+  /// from a marker.
+  private mutating func noteMarkersDecided() {
+    if gates.areDecided { queue.releaseSnapshots() }
+  }
+
+  // MARK: Out
+
+  /// Markers to be read before their data go.
+  package var markersToHold: [RelativePath: DirtyEntry] {
+    guard events == .complete else { return [:] }
+    return Dictionary(
+      gates.waiting.compactMap { path in batch.entries[path].map { (path, $0) } },
+      uniquingKeysWith: { first, _ in first })
+  }
+
+  /// Whether a publication may begin.
+  package var hasReady: Bool { queue.hasReady }
+
+  /// Whether all publications have ended.
+  package var isPublished: Bool { underWay.isEmpty && !queue.hasReady }
+
+  package var pathCount: Int { batch.entries.count }
+
+  package func entry(of path: RelativePath) -> DirtyEntry? { batch.entries[path] }
+
+  package mutating func next() -> Action {
+    if let path = queue.popFirst() {
+      underWay.insert(path)
+      return .publish(path)
+    }
+    guard underWay.isEmpty else { return .wait }
+    switch stage {
+    case .publishing: return endPublishing()
+    case .origins: return .askForOrigins
+    case .listing(let deletes):
+      if let directory = deletes.nextListing { return .list(directory) }
+      stage = .deleting
+      return .delete(deletes.deletion)
+    case .deleting: return .wait
+    case .over: return .over
+    }
+  }
+
+  // MARK: In: publications
+
+  /// Says which markers were read before their data went.
+  package mutating func note(held markers: Set<RelativePath>) { held = markers }
+
+  package mutating func note(_ publication: Publication, of path: RelativePath) -> Sequel {
+    let entry = batch.entries[path]
+    if case .waiting = publication, held.contains(path),
+      !vanished.contains(where: { $0.isWithin(path.parent) })
+    {
+      held.remove(path)
+      return .publishHeldVersion
+    }
+    underWay.remove(path)
+    if publication.isAbsence, entry?.isGone != true { vanished.append(path) }
+    take(publication, of: path, entry: entry)
+    // Before a later marker goes, its gate asks for events of later data. Where the watch has ended no event would tell.
+    let isBehind = events == .ended && result.superseded.contains(path)
+    if result.unpublished.entries[path]?.holdsMarkers == true || isBehind {
+      close(gates.block(path))
+    } else if entry.map({ order.isSnapshot(path, $0) }) != true {
+      queue.add(markers: gates.pass(path))
+    }
+    noteMarkersDecided()
+    return .nothing
+  }
+
+  private mutating func take(_ publication: Publication, of path: RelativePath, entry: DirtyEntry?) {
+    switch publication {
+    case .published(let version):
+      result.settled.append(path)
+      result.met.append(path)
+      if entry?.isNew == true { result.created += 1 }
+      switch version {
+      case .latest: break
+      case .snapshot:
+        guard var entry, entry.isWrittenElsewhere else { break }
+        // Perhaps no event tells of the close, so it is looked for.
+        entry.noteSnapshot(at: .now)
+        result.unpublished.entries[path] = entry
+      case .superseded: result.superseded.insert(path)
+      case .held:
+        result.superseded.insert(path)
+        result.held.insert(path)
+      }
+    case .absent:
+      if entry?.isNew == true { result.settled.append(path) } else { absent.append(path) }
+    case .isDirectory: absent.append(path)
+    case .needless: result.settled.append(path)
+    case .refused: result.unpublished.entries[path] = entry
+    case .waiting(let isOpen):
+      result.unpublished.entries[path] = entry
+      // Opened after its last close, or before the watch began, or under another name: its grace begins now.
+      if isOpen { result.unpublished.entries[path]?.noteFoundOpen(at: .now) }
+    case .failed:
+      hasFailed = true
+      result.unpublished.entries[path] = entry
+    }
+  }
+
+  /// Leaves markers for a later pass.
+  private mutating func close(_ markers: [(marker: RelativePath, obstacle: RelativePath)]) {
+    for (marker, obstacle) in markers {
+      result.unpublished.entries[marker] = batch.entries[marker]
+      result.blocked[marker] = obstacle
+    }
+  }
+
+  /// Lets the publications under way go on without the pass, and leaves to a later one what has not begun.
+  ///
+  /// - Returns: the publications, with what was known of their paths. Each ends with a plan of its own.
+  package mutating func detach() -> [RelativePath: DirtyEntry] {
+    var flights: [RelativePath: DirtyEntry] = [:]
+    for path in underWay {
+      guard let entry = batch.entries[path] else { continue }
+      flights[path] = entry
+      detached[path] = entry.firstChange
+      close(gates.block(path))
+    }
+    queue.releaseSnapshots()
+    while let path = queue.popFirst() {
+      result.unpublished.entries[path] = batch.entries[path]
+      close(gates.block(path))
+    }
+    underWay = []
+    return flights
+  }
+
+  // MARK: Deletes, after everything else
+
+  private mutating func endPublishing() -> Action {
+    assert(gates.areDecided, "a marker was neither published nor left for a later pass")
+    stage = .over
+    let hasGone =
+      !absent.isEmpty || !batch.goneDirectories.isEmpty || !batch.withheldDeletes.isEmpty
+    switch removal {
+    case .never:
+      result.settled += absent
+      return .over
+    case .later:
+      postpone()
+      return .over
+    case .moves, .everything:
+      if hasFailed {
+        postpone()
+        return .over
+      }
+      guard hasGone else { return .over }
+      stage = .origins
+      return .askForOrigins
+    }
+  }
+
+  /// - Parameters:
+  ///   - elsewhere: the names that files have left which wait outside of the pass.
+  ///   - isPublished: whether this run published what lies under a name.
+  package mutating func note(
+    origins elsewhere: Set<RelativePath>, isPublished: (RelativePath) -> Bool
+  ) {
+    // A renamed file's old object stays until the new one is there.
+    let kept = result.unpublished.entries.values.compactMap(\.origin)
+    let origins = batch.origins(elsewhere.union(kept), absent: absent)
+    let published = Set(result.met)
+    let moved = Set(batch.entries.compactMap { path, entry in published.contains(path) ? entry.origin : nil })
+    var directories = batch.goneDirectories
+    var withheld = batch.withheldDeletes
+    if removal == .moves {
+      let (left, gone) = absent.partitioned {
+        (moved.contains($0) || origins.contains($0)) && isPublished($0)
+      }
+      result.settled += gone
+      absent = left
+      directories = [:]
+      withheld = []
+    }
+    // What is on its way may replace what was deleted after it changed.
+    let (early, due) = absent.partitioned { path in
+      isAhead(of: batch.entries[path].flatMap { $0.isGone ? $0.lastChange : nil })
+    }
+    for path in early { comeBack(path, keeping: origins) }
+    for (directory, since) in directories where isAhead(of: surroundings.departures[directory]) {
+      result.unpublished.goneDirectories[directory] = since
+      directories[directory] = nil
+    }
+    // What an old marker on S3 may name stays until the marker's new version is there.
+    let later = surroundings.deferred.union(surroundings.stale).union(result.unpublished.entries.keys)
+      .union(surroundings.inFlight.keys).union(detached.keys).union(
+        result.superseded.subtracting(result.held))
+    let markers = later.filter(order.isMarker)
+    let isNamed: @Sendable (RelativePath) -> Bool = { path in
+      markers.contains { path.isWithin($0.parent) && path != $0 }
+    }
+    for (directory, since) in directories where isNamed(directory) {
+      result.unpublished.goneDirectories[directory] = since
+      directories[directory] = nil
+    }
+    stage = .listing(
+      DeleteStage(
+        due: due, directories: directories, withheld: withheld, origins: origins, moved: moved,
+        gone: Set(absent), isNamed: isNamed))
+    settleDeletes()
+  }
+
+  /// Whether something is on its way that changed before this delete; nil where the time of the delete is not known.
+  private func isAhead(of instant: Instant?) -> Bool {
+    let changes = [surroundings.inFlight.values.min(), detached.values.min()].compactMap { $0 }
+    guard let oldest = changes.min() else { return false }
+    return instant.map { oldest <= $0 } ?? true
+  }
+
+  /// - Parameter objects: paths and ETags below the directory; nil where it could not be listed.
+  package mutating func note(listing objects: [(RelativePath, etag: String)]?, of directory: RelativePath) {
+    guard case .listing(var deletes) = stage, let since = deletes.directories[directory] else { return }
+    deletes.noteListed()
+    if let objects {
+      deletes.take(objects, since: since)
+    } else {
+      result.unpublished.goneDirectories[directory] = since
+    }
+    stage = .listing(deletes)
+    settleDeletes()
+  }
+
+  /// Once everything is listed, sends back what has to wait.
+  private mutating func settleDeletes() {
+    guard case .listing(var deletes) = stage, deletes.isListed else { return }
+    let (waiting, listed) = deletes.settle()
+    for path in waiting { comeBack(path, keeping: deletes.origins) }
+    for (path, since) in listed where result.unpublished.entries[path] == nil {
+      var entry = DirtyEntry(writing: .unknown, firstChange: since, lastChange: since)
+      entry.isKeptForHeir = true
+      result.unpublished.entries[path] = entry
+    }
+    result.unpublished.withheldDeletes.formUnion(deletes.heldBack)
+    stage = .listing(deletes)
+  }
+
+  /// - Parameters:
+  ///   - done: deleted, or without an object.
+  ///   - kept: there, after all.
+  ///   - withheld: of which the guard does not approve.
+  package mutating func note(
+    deleted done: [RelativePath], kept: [RelativePath], withheld: some Sequence<RelativePath>,
+    failed: some Sequence<RelativePath>
+  ) {
+    stage = .over
+    result.removed += done
+    result.met += kept
+    result.unpublished.withheldDeletes.formUnion(withheld)
+    for path in failed {
+      comeBack(path)
+      if batch.withheldDeletes.contains(path) { result.unpublished.withheldDeletes.insert(path) }
+      for (directory, since) in batch.goneDirectories where path.isWithin(directory) {
+        result.unpublished.goneDirectories[directory] = since
+      }
+    }
+  }
+
+  /// Brings back a path of which nothing is left to be done but the delete.
+  ///
+  /// - Parameter origins: names that are kept; nil where that is not known.
+  private mutating func comeBack(_ path: RelativePath, keeping origins: Set<RelativePath>? = nil) {
+    guard var entry = batch.entries[path] else { return }
+    entry.isGone = true
+    if let origins { entry.isKeptForHeir = origins.contains(path) }
+    result.unpublished.entries[path] = entry
+  }
+
+  private mutating func postpone() {
+    for path in absent { comeBack(path) }
+    result.unpublished.goneDirectories = batch.goneDirectories
+    result.unpublished.withheldDeletes = batch.withheldDeletes
+  }
+}

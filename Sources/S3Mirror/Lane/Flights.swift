@@ -1,0 +1,107 @@
+import MirrorModel
+import Synchronization
+
+/// Publications that have outlived the pass that began them.
+///
+/// A pass ends when something waits for the lane and everything of the pass has begun. What is still under way then, a large file or
+/// one that the service does not answer, goes on as a flight: no pass takes its path, no marker goes that may speak for it, and when it has
+/// ended the lane takes over what it came to.
+final class Flights: Sendable {
+  private struct State {
+    var tasks: [RelativePath: Task<Void, Never>?] = [:]
+    var isCancelled = false
+    var waiters: [CheckedContinuation<Void, Never>] = []
+  }
+
+  private let state = Mutex(State())
+
+  /// Flights at one time; each keeps a file open. A pass that would make more waits for its publications.
+  private static let most = 64
+
+  var hasRoom: Bool { state.withLock { $0.tasks.count < Self.most } }
+
+  func add(_ tasks: [RelativePath: Task<Void, Never>?]) {
+    let isCancelled = state.withLock { state in
+      state.tasks.merge(tasks) { $1 }
+      return state.isCancelled
+    }
+    if isCancelled { for task in tasks.values { task?.cancel() } }
+  }
+
+  func end(_ path: RelativePath) {
+    let waiters = state.withLock { state in
+      state.tasks[path] = nil
+      guard state.tasks.isEmpty else { return [CheckedContinuation<Void, Never>]() }
+      defer { state.waiters = [] }
+      return state.waiters
+    }
+    for waiter in waiters { waiter.resume() }
+  }
+
+  /// Cancels all flights, and those that come.
+  func cancel() {
+    let tasks = state.withLock { state in
+      state.isCancelled = true
+      return Array(state.tasks.values)
+    }
+    for task in tasks { task?.cancel() }
+  }
+
+  /// Returns when nothing is in flight. Cancelling the caller cancels the flights.
+  func wait() async {
+    await withTaskCancellationHandler {
+      await withCheckedContinuation { continuation in
+        let isEmpty = state.withLock { state in
+          if !state.tasks.isEmpty { state.waiters.append(continuation) }
+          return state.tasks.isEmpty
+        }
+        if isEmpty { continuation.resume() }
+      }
+    } onCancel: {
+      cancel()
+    }
+  }
+}
+
+/// How a pass ends before its last publications.
+struct Detachment: Sendable {
+  typealias Land = @Sendable (RelativePath, DirtyEntry, FilePublisher.Outcome) async -> Void
+
+  enum Rule: Sendable {
+    /// When something waits for the lane: a tick, a flush, the end.
+    case whenNeeded
+    /// When all that is left has lasted long. A comparison waits for each batch before it goes on.
+    case whenLong
+  }
+
+  let flights: Flights
+  let schedule: LaneSchedule
+  var rule = Rule.whenNeeded
+  /// Takes over what a publication came to that has outlived its pass.
+  let land: Land
+
+  /// For how long a comparison waits for a batch of which all has begun.
+  private static let longBatch: Duration = .seconds(2)
+
+  /// Rung by the schedule when it needs the lane. Nobody else waits for it while a pass runs.
+  var bell: Doorbell { schedule.doorbell }
+
+  func isNeeded(sinceStart start: Instant) -> Bool {
+    switch rule {
+    case .whenNeeded: schedule.isNeeded
+    case .whenLong: ContinuousClock.now - start >= Self.longBatch
+    }
+  }
+
+  func dueTime(sinceStart start: Instant) -> Instant? {
+    switch rule {
+    case .whenNeeded: schedule.dueTime
+    case .whenLong: start + Self.longBatch
+    }
+  }
+
+  func depart(_ paths: [RelativePath: DirtyEntry], _ tasks: [RelativePath: Task<Void, Never>]) {
+    flights.add(paths.reduce(into: [:]) { $0[$1.key] = .some(tasks[$1.key]) })
+    schedule.depart(paths)
+  }
+}
