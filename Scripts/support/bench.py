@@ -13,6 +13,7 @@ from pathlib import Path
 import benchpeers
 import benchprofile
 import benchrun
+import benchstuck
 
 TREE_DIRECTORIES = 1000
 SMALL_EACH = 100
@@ -51,7 +52,11 @@ def arguments():
     parser.add_argument("--tree", type=int, default=100_000, help="reconcile, tick, idle: files, in thousands")
     parser.add_argument("--changes", type=int, default=20, help="tick: changes that are averaged")
     parser.add_argument("--seconds", type=int, default=60, help="idle: how long it is looked at")
-    parser.add_argument("--only", help="clients, with commas between")
+    parser.add_argument("--only", help="clients (stuck: hang, complete, busy, slow, many), with commas between")
+    parser.add_argument("--sick-size", type=float, default=10, help="stuck: of the file that is read slowly, in GB")
+    parser.add_argument("--many", type=int, default=20, help="stuck: files that hang together; more than 10 fill the slots")
+    parser.add_argument("--cap", type=float, default=60, help="stuck: seconds after which the others are given up")
+    parser.add_argument("--end-cap", type=float, default=300, help="stuck: seconds after which an end is given up")
     parser.add_argument("--dir", help="where the files lie; by default a RAM disk if there is one")
     parser.add_argument("--json", help="a file for the figures")
     return parser.parse_args()
@@ -363,7 +368,9 @@ def wait_for_put(sink, seen, watch):
         add(seen, sink.counts())
 
 
-PROMISES = {"tick": tick_promise, "idle": idle_promise}
-MEASURES = {"transfer": transfer, "reconcile": reconcile, "tick": tick, "idle": idle, "profile": profile}
+PROMISES = {"tick": tick_promise, "idle": idle_promise, "stuck": benchstuck.stuck_promise}
+MEASURES = {
+    "transfer": transfer, "reconcile": reconcile, "tick": tick, "idle": idle, "stuck": benchstuck.stuck, "profile": profile,
+}
 
 main()

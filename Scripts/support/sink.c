@@ -12,6 +12,9 @@
 //
 // GET /-/counts gives the requests since the last such question as JSON, and this process's CPU time.
 // GET /-/latency/N makes every later request wait N milliseconds before its answer.
+// GET /-/sick/KIND/RATE makes every key with a component that begins with `sick` ill: see `enum sickness`.
+// GET /-/log gives the lines that were logged since the last such question: a time of CLOCK_MONOTONIC, what happened, the
+// path. It logs answered PUTs and completions, and what is done to the ill. Nothing is logged before the first question.
 //
 // One file, long as it is: it is compiled by one command, and all of it is the one state machine of a connection.
 
@@ -63,8 +66,22 @@ typedef struct conn {
   long file_offset, file_rest;
   double due;
   struct conn *next;
-  bool waits, closed;
+  bool waits, closed, hangs, is_sick;
 } conn_t;
+
+// What befalls requests for the keys that are ill.
+enum sickness {
+  HEALTHY,
+  HANG_PUT,       // no PUT is ever answered, of an object or of a part
+  HANG_COMPLETE,  // no CompleteMultipartUpload is ever answered
+  BUSY,           // everything is answered with 503 ServiceUnavailable and Retry-After: 30
+  SLOW,           // bodies of all their requests together are read at RATE bytes a second
+};
+static const char *sickness_names[] = {"none", "hang-put", "hang-complete", "busy", "slow"};
+
+enum {
+  SLOW_CHUNK = 64 << 10,  // bytes read at once of a slow body, and kept by the kernel
+};
 
 static bucket_t buckets[16];
 static int bucket_count, epoll, pattern_fd;
@@ -72,6 +89,10 @@ static char pattern[PATTERN_BYTES];
 static time_t started_at;
 static double latency;
 static conn_t *delayed_first, *delayed_last;
+static enum sickness sickness;
+static double slow_rate, slow_free;
+static int listener;
+static bool logs;
 
 // MARK: counts
 
@@ -103,6 +124,12 @@ static void add(text_t *text, const char *format, ...) {
   va_end(list);
   if (count >= 4096) abort();
   text->count += count;
+}
+
+static text_t log_lines;
+
+static void note(const char *what, const conn_t *c) {
+  if (logs) add(&log_lines, "%.6f %s %.3000s\n", now(), what, c->path);
 }
 
 static void unescape(char *text) {
@@ -239,7 +266,8 @@ static void answer(conn_t *c, int status, const char *headers, const char *body,
   time_t t = time(NULL);
   if (t != second) strftime(date, sizeof date, "%a, %d %b %Y %H:%M:%S GMT", gmtime(&t));
   second = t;
-  const char *reason = status == 200 ? "OK" : status == 204 ? "No Content" : status == 206 ? "Partial Content" : "Not Found";
+  const char *reason = status == 200 ? "OK" : status == 204 ? "No Content" : status == 206 ? "Partial Content"
+    : status == 503 ? "Service Unavailable" : "Not Found";
   add(&c->out, "HTTP/1.1 %d %s\r\nDate: %s\r\nServer: sink\r\nx-amz-request-id: 0\r\n%s", status, reason, date, headers);
   if (!strstr(headers, "Content-Length") && status != 204) add(&c->out, "Content-Length: %zu\r\n", count);
   add(&c->out, "\r\n");
@@ -378,12 +406,33 @@ static void stored(conn_t *c, bool is_part) {
   answer(c, 200, headers, NULL, 0);
 }
 
+static void fall_ill(const char *text) {
+  for (int kind = HEALTHY; kind <= SLOW; kind++) {
+    size_t length = strlen(sickness_names[kind]);
+    if (strncmp(text, sickness_names[kind], length) || (text[length] && text[length] != '/')) continue;
+    sickness = kind;
+    slow_rate = text[length] ? atof(text + length + 1) : 0;
+    // Else the kernel takes megabytes of each body at once, whatever the pace. Accepted sockets inherit it (tcp(7)).
+    int room = SLOW_CHUNK;
+    if (kind == SLOW) setsockopt(listener, SOL_SOCKET, SO_RCVBUF, &room, sizeof room);
+    return;
+  }
+  fprintf(stderr, "sink: no such sickness: %s\n", text);
+}
+
 static void control(conn_t *c) {
+  if (!strcmp(c->path, "/-/log")) {
+    logs = true;
+    answer(c, 200, "", log_lines.bytes, log_lines.count);
+    log_lines.count = 0;
+    return;
+  }
   static text_t json;
   json.count = 0;
   struct rusage usage;
   getrusage(RUSAGE_SELF, &usage);
   if (!strncmp(c->path, "/-/latency/", 11)) latency = atof(c->path + 11) / 1000;
+  if (!strncmp(c->path, "/-/sick/", 8)) fall_ill(c->path + 8);
   add(&json, "{\"cpu\": %.6f", usage.ru_utime.tv_sec + usage.ru_utime.tv_usec / 1e6 + usage.ru_stime.tv_sec + usage.ru_stime.tv_usec / 1e6);
   for (int i = 0; i < KINDS; i++) if (counts[i]) add(&json, ", \"%s\": %ld", kind_names[i], counts[i]);
   add(&json, "}\n");
@@ -426,13 +475,14 @@ static void serve(conn_t *c) {
   } else if (put) {
     counts[upload ? PART : PUT]++;
     stored(c, upload != NULL);
+    note(upload ? "part" : "put", c);
   } else if (post && parameter(c, "uploads")) {
     counts[CREATE]++;
     place(c->path)->bytes = 0;
     add(&xml, "<InitiateMultipartUploadResult><Bucket>%s</Bucket><Key>%s</Key><UploadId>u%ld</UploadId></InitiateMultipartUploadResult>",
       b->name, key, random());
     answer_xml(c, 200, &xml);
-  } else if (post) { counts[COMPLETE]++; complete(c, b, key);
+  } else if (post) { counts[COMPLETE]++; complete(c, b, key); note("complete", c);
   } else if (delete) { counts[upload ? ABORT : DELETE]++; answer(c, 204, "", NULL, 0);
   } else if (is_get && upload) { counts[PARTS]++; refuse(c, 404, "NoSuchUpload");
   } else { counts[head ? HEAD : GET]++; get(c, b, key, head); }
@@ -521,18 +571,45 @@ static bool parse(conn_t *c, char *end) {
   return true;
 }
 
+// Leaves the connection alone until then. The line is in order of time; almost always the newcomer is the last.
+static void wait_until(conn_t *c, double due) {
+  c->due = due;
+  c->waits = true;
+  conn_t **at = &delayed_first;
+  if (delayed_last && delayed_last->due <= due) at = &delayed_last->next;
+  while (*at && (*at)->due <= due) at = &(*at)->next;
+  c->next = *at;
+  *at = c;
+  if (!c->next) delayed_last = c;
+  watch(c, 0);
+}
+
+static bool hangs(const conn_t *c) {
+  if (!c->is_sick) return false;
+  if (sickness == HANG_PUT) return !strcmp(c->method, "PUT");
+  return sickness == HANG_COMPLETE && !strcmp(c->method, "POST") && strstr(c->query, "uploadId");
+}
+
 // True when something may follow at once.
 static bool finish(conn_t *c) {
   c->in_body = false;
   c->answering = true;
-  serve(c);
+  if (hangs(c)) {
+    note("hung", c);
+    c->hangs = true;
+    // Else nothing would say that the client has given up.
+    watch(c, EPOLLRDHUP);
+    return false;
+  }
+  if (c->is_sick && sickness == BUSY) {
+    note("busy", c);
+    static const char body[] = "<Error><Code>ServiceUnavailable</Code><Message>Service is unable to handle request.</Message></Error>";
+    answer(c, 503, "Retry-After: 30\r\nContent-Type: application/xml\r\n", body, strcmp(c->method, "HEAD") ? sizeof body - 1 : 0);
+  } else {
+    serve(c);
+  }
   if (latency > 0 && strncmp(c->path, "/-/", 3)) {
-    c->due = now() + latency;
-    c->waits = true;
-    c->next = NULL;
-    if (delayed_last) delayed_last->next = c; else delayed_first = c;
-    delayed_last = c;
-    watch(c, 0);
+    wait_until(c, now() + latency);
     return false;
   }
   return flush(c) && !c->answering;
@@ -543,16 +620,23 @@ static void readable(conn_t *c) {
     if (c->in_body) {
       if (c->rest > 0) {
         ssize_t count;
+        bool paced = c->is_sick && sickness == SLOW && !c->keeps_body;
+        if (paced && c->due > now()) return wait_until(c, c->due);
         if (c->keeps_body) {
           need(&c->body, c->rest);
           count = recv(c->fd, c->body.bytes + c->body.count, c->rest, 0);
           if (count > 0) c->body.count += count;
         } else {
-          count = recv(c->fd, NULL, c->rest, MSG_TRUNC);
+          count = recv(c->fd, NULL, paced && c->rest > SLOW_CHUNK ? SLOW_CHUNK : c->rest, MSG_TRUNC);
         }
         if (count < 0 && errno == EAGAIN) return;
         if (count <= 0) return hang_up(c);
         c->rest -= count;
+        if (paced) {
+          note("slow", c);
+          slow_free = (slow_free > now() ? slow_free : now()) + count / slow_rate;
+          c->due = slow_free;
+        }
         continue;
       }
       if (!finish(c)) return;
@@ -575,6 +659,8 @@ static void readable(conn_t *c) {
     c->filled = extra - taken;
     memmove(c->head, c->head + used + taken, c->filled);
     c->in_body = true;
+    c->is_sick = sickness && strncmp(c->path, "/-/", 3) && strstr(c->path, "/sick");
+    c->due = 0;
   }
 }
 
@@ -586,7 +672,10 @@ static void answer_due(void) {
     if (!delayed_first) delayed_last = NULL;
     c->waits = false;
     if (c->closed) { free(c->body.bytes); free(c->out.bytes); free(c); continue; }
-    flush(c);
+    if (c->answering) { flush(c); continue; }
+    // Its body is read on.
+    watch(c, EPOLLIN);
+    readable(c);
   }
 }
 
@@ -621,7 +710,7 @@ int main(int count, char **arguments) {
   puts_ = mmap(NULL, PLACES * sizeof *puts_, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
   started_at = time(NULL);
   epoll = epoll_create1(EPOLL_CLOEXEC);
-  int listener = listen_here(arguments[1]);
+  listener = listen_here(arguments[1]);
   struct epoll_event event = {.events = EPOLLIN, .data.ptr = NULL}, events[256];
   epoll_ctl(epoll, EPOLL_CTL_ADD, listener, &event);
   while (true) {
@@ -648,6 +737,8 @@ int main(int count, char **arguments) {
           struct epoll_event first = {.events = EPOLLIN, .data.ptr = new};
           epoll_ctl(epoll, EPOLL_CTL_ADD, fd, &first);
         }
+      } else if (c->hangs) {
+        hang_up(c);
       } else if (c->waits) {
         // Only an error or a hang-up is told while the answer waits.
         if (events[i].events & (EPOLLERR | EPOLLHUP)) hang_up(c);
