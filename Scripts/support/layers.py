@@ -1,6 +1,7 @@
 """The house rules that can be read off the source: arrows, unsafe marks, access. Used by Scripts/check-layers."""
 
 import bisect
+import collections
 import dataclasses
 import fnmatch
 import json
@@ -40,6 +41,40 @@ POOL = re.compile(
     r"|\bexecutorPreference:[^,){\n]*\bnil\b"
 )
 POOL_ROOMS = {"LoopThread"}
+# Folders within a room, bottom first: a type may be used in the folders above its own, and nowhere below.
+FOLDERS = {
+    "S3Mirror": [
+        "API",  # nouns of the interface: options, specs, errors, events, reports
+        "Machine",
+        "Tasks",
+        "Evidence",
+        "Notices",
+        "Placement",
+        "Connection",
+        "Names",
+        "Reconciliation",
+        "Deletes",
+        "Inspection",
+        "Lane",
+        "ControlSocket",
+        "Progress",
+        "Scope",
+    ],
+}
+# Uses that point up: (folder, type) -> reason. The list may only shrink: an entry that nothing needs is a problem of its own.
+USES_UP = {
+    ("Reconciliation", "PublishPass"): "the comparison publishes its batches itself, until an observer takes them",
+    ("Reconciliation", "PassOutcome"): "what those batches come to",
+    ("Deletes", "PassOutcome"): "where inferred deletes are counted",
+}
+# A type as it is declared at the margin (group `type`), or within another one.
+DECLARATION = re.compile(
+    r"^(?P<margin>[ \t]*)(?:@\w+(?:\([^)]*\))?\s+)*(?P<modifiers>(?:(?:public|package|internal|fileprivate|private|final|indirect"
+    r"|nonisolated)\s+)*)(?:struct|class|enum|actor|protocol|typealias)\s+(?P<type>\w+)",
+    re.MULTILINE,
+)
+# A type's name that is no member of something: `.Kind` is another type's.
+USE = re.compile(r"(?<![.\w])[A-Z]\w*")
 IMPORT = re.compile(
     r"^[ \t]*(?:@\w+(?:\([^)]*\))?[ \t]+)*(?:(?:public|package|internal|fileprivate|private)[ \t]+)?"
     r"import[ \t]+(?:(?:struct|class|enum|protocol|typealias|func|let|var|actor)[ \t]+)?(\w+)",
@@ -84,14 +119,18 @@ def check(root, house):
     for room in house:
         if room.kind == "system":
             continue
-        folder = root / ("Tests" if room.kind == "test" else "Sources") / room.name
-        for path in sorted(folder.rglob("*.swift")):
+        place = root / ("Tests" if room.kind == "test" else "Sources") / room.name
+        sources = collections.defaultdict(list)
+        for path in sorted(place.rglob("*.swift")):
             source = Source(str(path.relative_to(root)), path.read_text(encoding="utf-8"))
+            sources[path.relative_to(place).parts[0]].append(source)
             problems += wrong_imports(source, room, house)
             if room.kind != "test":
                 problems += wrong_marks(source, room, path.name)
                 problems += wrong_access(source, room)
                 problems += wrong_tasks(source, room)
+        if room.name in FOLDERS:
+            problems += wrong_uses(sources, room, FOLDERS[room.name], USES_UP)
     return problems
 
 
@@ -175,6 +214,51 @@ def wrong_imports(source, room, house):
             cure = f"{module} is neither a dependency of {room.name} nor one of the system's modules known here"
         problems.append(source.problem(found.start(1), f"import {module}: {cure}"))
     return problems
+
+
+def wrong_uses(sources, room, order, allowed):
+    """Within a room every use of a type points down: from a folder to itself, or to one that stands before it in the order.
+
+    Only names are compared, so what an extension adds to a type of below is not seen.
+
+    - sources: the files of each folder.
+    - allowed: the uses that may point up, by folder and type.
+    """
+    problems = [
+        f"{room.name}/{folder}: it has no place in the order of folders; add it to FOLDERS in layers.py"
+        for folder in sources if folder not in order
+    ]
+    level = {folder: number for number, folder in enumerate(order)}
+    home, own = {}, collections.defaultdict(set)
+    for folder in sources:
+        for source in sources[folder]:
+            for found in DECLARATION.finditer(source.code):
+                if found["margin"] or "private" in found["modifiers"]:
+                    own[folder].add(found["type"])
+                else:
+                    home[found["type"]] = folder
+    needed = set()
+    for folder in order:
+        for source in sources.get(folder, []):
+            told = set()
+            for found in USE.finditer(source.code):
+                name = found.group()
+                there = home.get(name, folder)
+                # A nested type of this folder hides the one of above.
+                if there not in level or level[there] <= level[folder] or name in own[folder] or name in told:
+                    continue
+                told.add(name)
+                if (folder, name) in allowed:
+                    needed.add((folder, name))
+                    continue
+                problems.append(source.problem(
+                    found.start(),
+                    f"{name}: {room.name}/{there} stands above {folder}; move one of them, or turn the arrow",
+                ))
+    return problems + [
+        f"{room.name}/{folder}: nothing there uses {name} any more; take it off USES_UP in layers.py"
+        for folder, name in sorted(set(allowed) - needed)
+    ]
 
 
 def wrong_marks(source, room, file_name):

@@ -2,7 +2,9 @@
 
 import unittest
 
-from layers import Room, Source, blank, rooms, wrong_access, wrong_imports, wrong_marks, wrong_order, wrong_tasks
+from layers import (
+    USES_UP, Room, Source, blank, rooms, wrong_access, wrong_imports, wrong_marks, wrong_order, wrong_tasks, wrong_uses
+)
 
 DIGESTS = Room("Digests", "regular", ("CZlib",))
 MODEL = Room("MirrorModel", "regular", ())
@@ -53,6 +55,46 @@ class Order(unittest.TestCase):
         dependencies = [{"byName": ["B", None]}, {"product": ["C", "p", None, None]}]
         target = {"name": "A", "type": "regular", "dependencies": dependencies}
         self.assertEqual(rooms({"targets": [target]}), [Room("A", "regular", ("B", "C"))])
+
+
+class Folders(unittest.TestCase):
+    LIBRARY = Room("S3Mirror", "regular", ())
+    ORDER = ["API", "Lane", "Scope"]
+
+    def problems(self, allowed=(), **folders):
+        sources = {folder: [source(text)] for folder, text in folders.items()}
+        return wrong_uses(sources, self.LIBRARY, self.ORDER, {use: "a reason" for use in allowed})
+
+    def test_uses_that_point_down_or_stay_pass(self):
+        self.assertEqual(self.problems(
+            API="public struct Options {}\nlet all: [Options]", Lane="final class Pass { var options: Options }",
+            Scope="func run(_ pass: Pass, _ options: Options)"), [])
+
+    def test_a_use_that_points_up_is_named_with_its_line_and_once_a_file(self):
+        [problem] = self.problems(API="// head\nlet a: Pass\nlet b: Pass", Lane="@frozen\npublic final class Pass {}")
+        self.assertTrue(problem.startswith("File.swift:2: Pass: S3Mirror/Lane stands above API"), problem)
+
+    def test_each_kind_of_type_is_seen(self):
+        for kind in ("struct", "final class", "indirect enum", "actor", "package protocol", "public typealias"):
+            self.assertEqual(len(self.problems(API="let a: Pass?", Lane=f"{kind} Pass")), 1, kind)
+
+    def test_what_only_shares_a_name_passes(self):
+        # A member of another type, a type of its own within, one that nobody else sees, a word in a comment.
+        for text in ("let a: Options.Pass", "struct Options {\n  struct Pass {}\n  let a: Pass\n}", "// Pass\nlet a = 1"):
+            self.assertEqual(self.problems(API=text, Lane="struct Pass {}"), [], text)
+        self.assertEqual(self.problems(API="let a: Pass", Lane="private struct Pass {}"), [])
+
+    def test_a_use_on_the_list_passes_until_nothing_needs_it(self):
+        use = ("API", "Pass")
+        self.assertEqual(self.problems([use], API="let a: Pass", Lane="struct Pass {}"), [])
+        [problem] = self.problems([use], API="let a: Int", Lane="struct Pass {}")
+        self.assertIn("take it off", problem)
+
+    def test_a_folder_without_a_place_is_named(self):
+        self.assertEqual(len(self.problems(Attic="struct Box {}")), 1)
+
+    def test_the_list_only_shrinks(self):
+        self.assertLessEqual(len(USES_UP), 3)
 
 
 class Tasks(unittest.TestCase):

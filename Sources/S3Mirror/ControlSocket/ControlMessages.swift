@@ -109,21 +109,3 @@ package struct MirrorState: Codable, Sendable, Hashable {
   /// How many files that wait for their close are named.
   static let namedOpenFiles = 10
 }
-
-extension MirrorState.Upload {
-  init(_ status: UploadStatus, registration: Registration?) {
-    self.init(
-      name: status.name, remote: registration?.spec.remote ?? "", local: registration?.local.string ?? "",
-      waitingFiles: status.waitingFiles, waitingBytes: status.waitingBytes,
-      inFlightFiles: status.inFlightFiles, inFlightBytes: status.inFlightBytes,
-      publishedFiles: status.publishedFiles, publishedBytes: status.publishedBytes,
-      failedFiles: status.failures.count,
-      failures: status.failures.prefix(MirrorState.namedFailures).map(ControlAnswer.PathFailure.init),
-      openFiles: status.openFiles.count,
-      longestOpen: status.openFiles.prefix(MirrorState.namedOpenFiles).map {
-        .init(path: $0.path, seconds: $0.age.seconds)
-      },
-      withheldDeletes: status.withheldDeletes, recoveryPoint: status.recoveryPoint?.seconds,
-      drift: status.drift)
-  }
-}

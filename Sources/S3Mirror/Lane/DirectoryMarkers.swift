@@ -54,58 +54,6 @@ extension PublishedLedger {
   }
 }
 
-/// A walk that gives out a directory in which nothing has a key as an empty file of its marker's path.
-struct MarkerWalk: WalkSource {
-  private var base: any WalkSource
-  private let filter: PathFilter
-  /// A directory of which nothing that counts was met yet.
-  private var pending: RelativePath?
-  private var isOver = false
-
-  init(_ base: any WalkSource, from start: RelativePath, filter: PathFilter) {
-    self.base = base
-    self.filter = filter
-    // A walk does not give out where it begins; the root itself has no key.
-    pending = start.isRoot ? nil : start
-  }
-
-  mutating func nextChunk(of count: Int) -> [WalkItem] {
-    var items: [WalkItem] = []
-    while items.isEmpty, !isOver {
-      let chunk = base.nextChunk(of: count)
-      isOver = chunk.isEmpty
-      for item in chunk { take(item, into: &items) }
-    }
-    if isOver { settle(isEmpty: true, into: &items) }
-    return items
-  }
-
-  private mutating func take(_ item: WalkItem, into items: inout [WalkItem]) {
-    switch item {
-    case .skipped: items.append(item)
-    case .directory(let path):
-      settle(isEmpty: !isBelow(path), into: &items)
-      pending = path
-    case .file(let path, _), .unreadable(let path, _):
-      settle(isEmpty: !isBelow(path), into: &items)
-      items.append(item)
-    case .notUTF8(let directory, _):
-      settle(isEmpty: !isBelow(directory), into: &items)
-      items.append(item)
-    }
-  }
-
-  private func isBelow(_ path: RelativePath) -> Bool { pending.map { path.isWithin($0) } ?? false }
-
-  private mutating func settle(isEmpty: Bool, into items: inout [WalkItem]) {
-    guard let directory = pending else { return }
-    pending = nil
-    guard isEmpty, !filter.excludes(directory, .file) else { return items.append(.directory(directory)) }
-    let nothing = FileStamp(device: 0, inode: 0, size: 0, modified: 0, changed: 0)
-    items.append(.file(directory.directoryMarker, nothing))
-  }
-}
-
 extension FilePublisher {
   /// Publishes the marker of a directory that is there and empty, unless it is on S3 already.
   func publishMarker(_ marker: RelativePath) async -> Outcome {

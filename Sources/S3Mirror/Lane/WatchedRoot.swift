@@ -161,9 +161,6 @@ final class WatchedRoot: Sendable {
   }
 }
 
-/// Tells below which places of a root files may be out of sight now, since a filesystem was mounted or unmounted there.
-typealias HiddenPlaces = @Sendable (TreeRoot) throws(TreeError) -> TreeMounts.View
-
 extension TreeRoot {
   /// Whether a read lease proves that nobody has the file open for writing. What is no file, or gone, has no writer; its
   /// last writes may have been told after it was renamed.

@@ -69,6 +69,23 @@ public struct PassSummary: Sendable, Hashable {
   public var requestCount: Int { requests.values.reduce(0, +) }
 }
 
+extension PassSummary: CustomStringConvertible {
+  /// One line: `checkpoints: tick 3: 4 files, 61.2 MB published, 1 deleted; 9 requests (5 PutObject, …)`.
+  public var description: String {
+    let head = kind == .tick ? "\(name): tick \(number)" : "\(name): \(kind.rawValue)"
+    var parts = ["\(published) \(published == 1 ? "file" : "files"), \(ByteCount(publishedBytes)) published"]
+    if copied > 0 { parts.append("\(copied) copied on the server") }
+    if deleted > 0 { parts.append("\(deleted) deleted") }
+    if waiting > 0 { parts.append("\(waiting) waiting") }
+    if skipped > 0 { parts.append("\(skipped) skipped") }
+    if withheldDeletes > 0 { parts.append("\(withheldDeletes) deletes withheld") }
+    if !failures.isEmpty { parts.append("\(failures.count) failed") }
+    let detail = requests.sorted { $0.key < $1.key }.map { "\($0.value) \($0.key)" }.joined(separator: ", ")
+    let total = "\(requestCount) \(requestCount == 1 ? "request" : "requests")"
+    return "\(head): \(parts.joined(separator: ", ")); \(total)" + (detail.isEmpty ? "" : " (\(detail))")
+  }
+}
+
 /// The state of one upload at this moment.
 public struct UploadStatus: Sendable, Hashable {
   public var name: String

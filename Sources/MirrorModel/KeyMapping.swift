@@ -1,16 +1,18 @@
-import MirrorModel
-
 /// A path that cannot be a key.
-struct RefusedName: Error, CustomStringConvertible {
-  var description: String
+package struct RefusedName: Error, CustomStringConvertible {
+  package var description: String
+
+  package init(description: String) {
+    self.description = description
+  }
 }
 
 /// How paths below a root become keys: a tree under a prefix, or one file under one key.
-enum KeyMapping: Sendable, Hashable {
+package enum KeyMapping: Sendable, Hashable {
   case tree(prefix: String)
   case file(name: RelativePath, key: String)
 
-  func key(for path: RelativePath) -> String {
+  package func key(for path: RelativePath) -> String {
     switch self {
     case .tree(let prefix): prefix + path.string
     case .file(_, let key): key
@@ -18,7 +20,7 @@ enum KeyMapping: Sendable, Hashable {
   }
 
   /// The prefix that a listing of everything mapped needs.
-  var listingPrefix: String {
+  package var listingPrefix: String {
     switch self {
     case .tree(let prefix): prefix
     case .file(_, let key): key
@@ -26,7 +28,7 @@ enum KeyMapping: Sendable, Hashable {
   }
 
   /// The path that a listed key belongs to; nil for keys that only share the beginning (`x` lists `xy` too).
-  func path(forKey key: String) -> RelativePath? {
+  package func path(forKey key: String) -> RelativePath? {
     switch self {
     case .tree(let prefix):
       guard key.utf8.starts(with: prefix.utf8) else { return nil }
@@ -38,10 +40,10 @@ enum KeyMapping: Sendable, Hashable {
   }
 
   /// Why a file cannot be published whose name is no text.
-  static let undecodableName = "its name is not UTF-8, so it cannot be a key"
+  package static let undecodableName = "its name is not UTF-8, so it cannot be a key"
 
   /// Why a path cannot be published, or nil if it can.
-  func refusal(of path: RelativePath) -> String? {
+  package func refusal(of path: RelativePath) -> String? {
     let bytes = key(for: path).utf8.count
     guard bytes > S3Location.maximumKeyBytes else { return nil }
     return "its key would be \(bytes) bytes long, over S3's 1,024"
