@@ -73,7 +73,7 @@ let package = Package(
       name: "TestSupport", dependencies: ["S3Client", "HTTPTransport", "SigV4", "Digests"],
       path: "Tests/Support", resources: [.copy("TreeScripts")], swiftSettings: strictness),
     tests("MirrorModelTests", ["MirrorModel", "TestSupport"], resources: [.copy("EventScripts")]),
-    tests("HTTPTransportTests", ["HTTPTransport", "LoopThread", "CCurl", "CZlib"]),
+    tests("HTTPTransportTests", ["HTTPTransport", "LoopThread", "CCurl", "CZlib", "TestSupport"]),
     tests("DigestsTests", ["Digests", "CZlib"]),
     tests("SigV4Tests", ["SigV4", "Digests"], resources: [.copy("Resources")]),
     tests("CredentialsTests", ["Credentials", "SigV4", "HTTPTransport"]),

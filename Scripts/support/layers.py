@@ -41,6 +41,8 @@ POOL = re.compile(
     r"|\bexecutorPreference:[^,){\n]*\bnil\b"
 )
 POOL_ROOMS = {"LoopThread"}
+# A test that waits in a loop of its own, and so hangs where it should fail.
+WAIT = re.compile(r"\bwhile\b[^{}\n]*\{\s*(?:try[ \t]+)?(?:await[ \t]+Task\.(?:yield|sleep)\b|sched_yield\b|usleep\b)")
 # Folders within a room, bottom first: a type may be used in the folders above its own, and nowhere below.
 FOLDERS = {
     "S3Mirror": [
@@ -125,7 +127,9 @@ def check(root, house):
             source = Source(str(path.relative_to(root)), path.read_text(encoding="utf-8"))
             sources[path.relative_to(place).parts[0]].append(source)
             problems += wrong_imports(source, room, house)
-            if room.kind != "test":
+            if room.kind == "test":
+                problems += wrong_waits(source)
+            else:
                 problems += wrong_marks(source, room, path.name)
                 problems += wrong_access(source, room)
                 problems += wrong_tasks(source, room)
@@ -284,6 +288,11 @@ def wrong_tasks(source, room):
         return []
     cure = "it wakes the runtime's pool; use Task(executorPreference: TaskThreads.current), TaskThreads.pause, WorkerThreads"
     return [source.problem(found.start(), f"{found.group()}: {cure}") for found in POOL.finditer(source.code)]
+
+
+def wrong_waits(source):
+    cure = "it has no limit; use `eventually` or `blockUntil` of TestSupport, which fail with what they waited for"
+    return [source.problem(found.start(), f"while: {cure}") for found in WAIT.finditer(source.code)]
 
 
 def has_comment_at(source, number):

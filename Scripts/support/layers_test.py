@@ -3,7 +3,8 @@
 import unittest
 
 from layers import (
-    USES_UP, Room, Source, blank, rooms, wrong_access, wrong_imports, wrong_marks, wrong_order, wrong_tasks, wrong_uses
+    USES_UP, Room, Source, blank, rooms, wrong_access, wrong_imports, wrong_marks, wrong_order, wrong_tasks, wrong_uses,
+    wrong_waits,
 )
 
 DIGESTS = Room("Digests", "regular", ("CZlib",))
@@ -106,6 +107,18 @@ class Tasks(unittest.TestCase):
     def test_a_task_that_says_where_it_runs_passes(self):
         text = "Task(executorPreference: TaskThreads.current) { x }\nTask.isCancelled\n// Task { in a comment\n"
         self.assertEqual(wrong_tasks(source(text), SIGNING), [])
+
+
+class Waits(unittest.TestCase):
+    def test_a_loop_that_waits_without_a_limit_is_rejected(self):
+        for text in ("while slots.count < 4 { await Task.yield() }",
+                     "while await a.b == nil {\n  try await Task.sleep(for: x)\n}",
+                     "while try file.isHeld() { sched_yield() }"):
+            self.assertEqual(len(wrong_waits(source(text))), 1, text)
+
+    def test_a_loop_that_works_and_a_bounded_wait_pass(self):
+        text = 'while let a = next() { use(a) }\ntry await eventually("it ends") { await Task.yield(); return a }\n'
+        self.assertEqual(wrong_waits(source(text)), [])
 
 
 class Marks(unittest.TestCase):

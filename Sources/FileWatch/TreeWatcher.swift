@@ -114,6 +114,9 @@ package actor TreeWatcher {
     try change()
   }
 
+  /// For tests: calls that wait, because a change is held.
+  package nonisolated var waitingCalls: Int { loop.waitingJobs }
+
   /// For tests: acts as if the kernel had dropped the events that wait to be read.
   package func injectOverflow() {
     tree?.overflow()

@@ -124,6 +124,9 @@ package final class LoopThread: SerialExecutor {
     if isLate { runLate([job]) }
   }
 
+  /// For tests: jobs that wait for their turn.
+  package var waitingJobs: Int { state.withLock { $0.jobs.count } }
+
   package func checkIsolated() {
     precondition(isCurrent, "not on the thread of the loop “\(name)”")
   }

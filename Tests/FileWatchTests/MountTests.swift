@@ -21,7 +21,7 @@ struct `mounts below the root` {
       await watcher.fence()
       #expect(log.take() == ["created m/a/x", "modified m/a/x", "closed m/a/x"])
       #expect(run("umount", tree.path("m")))
-      await log.wait(for: "rescan m remounted")
+      try await log.wait(for: "rescan m remounted")
       await watcher.fence()
       let events = log.take()
       #expect(!events.contains { $0.hasPrefix("deleted") || $0.hasPrefix("directoryDeleted") })
@@ -39,7 +39,7 @@ struct `mounts below the root` {
       for path in ["m/a", "m/a/b", "m/a/b/c", "m/d", "m/d/e"] { try tree.makeDirectory(path) }
     }) { tree, watcher, log in
       #expect(run("umount", tree.path("m")))
-      await log.wait(for: "rescan m remounted")
+      try await log.wait(for: "rescan m remounted")
       await watcher.fence()
       #expect(log.take() == ["rescan m remounted"])
       #expect(await watcher.watchCount == 2)
@@ -92,7 +92,7 @@ struct `mounts below the root` {
     let watcher = try await makeWatcher(tree.root) { log.append($0) }
     try await watcher.start()
     #expect(run("umount", tree.root))
-    await log.wait(for: "rootLost")
+    try await log.wait(for: "rootLost")
     #expect(log.take() == ["rootLost"])
     await watcher.stop()
   }

@@ -74,18 +74,14 @@ final class ScratchTree: Sendable {
 /// What a watcher said, in order.
 final class EventLog: Sendable {
   private let events = Mutex<[WatchEvent]>([])
-  /// Remembers one arrival that nobody has waited for yet.
-  private let arrivals = AsyncStream<Void>.makeStream(bufferingPolicy: .bufferingNewest(1))
 
   func append(_ batch: [WatchEvent]) {
     events.withLock { $0 += batch }
-    arrivals.continuation.yield()
   }
 
-  /// Returns when this has been said and not been taken. For one task at a time.
-  func wait(for text: String) async {
-    var arrivals = arrivals.stream.makeAsyncIterator()
-    while !all.contains(where: { $0.text == text }), await arrivals.next() != nil {}
+  /// Returns when this has been said and not been taken.
+  func wait(for text: String) async throws {
+    try await eventually("the watch says \(text)") { all.contains { $0.text == text } }
   }
 
   var all: [WatchEvent] { events.withLock { $0 } }
@@ -107,11 +103,11 @@ func makeWatcher(
   _ root: String, _ configuration: TreeWatcher.Configuration = .init(),
   sink: @escaping @Sendable ([WatchEvent]) -> Void
 ) async throws -> TreeWatcher {
-  while true {
+  try await InotifyInstances.retrying {
     do {
       return try TreeWatcher(root: FilePath(root), configuration: configuration, sink: sink)
     } catch WatchError.instanceLimit {
-      try await InotifyInstances.waitForOne()
+      return nil
     }
   }
 }

@@ -1,4 +1,5 @@
 import HTTPTransport
+import TestSupport
 import Testing
 
 /// A bucket and a clock that stands until it is moved.
@@ -122,7 +123,7 @@ import Testing
         try await client.send(
           HTTPRequest(method: .put, url: server.url, body: PatternBody(byteCount: 3_600_000)))
       }
-      while await client.pausedCount == 0 { await Task.yield() }
+      try await eventually("the transfer is held up") { await client.pausedCount > 0 }
       task.cancel()
       await #expect(throws: CancellationError.self) { try await task.value }
       #expect(await client.pausedCount == 0)

@@ -78,7 +78,7 @@ import Testing
   func `ticks go on as well`(interval: Duration) async throws {
     try await run(symlinks: .skip, interval: interval) { mirror, store in
       try relocate(mirror)
-      await mirror.wait(for: "latest", toBe: "2", in: store)
+      try await mirror.wait(for: "latest", toBe: "2", in: store)
       let report = await mirror.finish()
       #expect(await store.keys == Self.before)
       #expect(report.failures == [])

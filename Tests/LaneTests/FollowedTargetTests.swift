@@ -47,7 +47,7 @@ import Testing
       for text in ["one", "two"] {
         for file in ["file", "d/x", "d/new-\(text)"] {
           try write(mirror.outside + "/" + file, text)
-          await mirror.wait(for: file, toBe: text, in: store)
+          try await mirror.wait(for: file, toBe: text, in: store)
         }
       }
       let said = mirror.notices.texts.filter { $0.contains("symbolic links") }
@@ -75,7 +75,7 @@ import Testing
       for text in ["one", "two"] {
         for file in ["file", "d/x"] {
           try write(mirror.outside + "/" + file, text)
-          await mirror.wait(for: file, toBe: text, in: store)
+          try await mirror.wait(for: file, toBe: text, in: store)
         }
       }
     }
@@ -86,7 +86,7 @@ import Testing
       for text in ["one", "two"] {
         try await mirror.lane.flush()
         try mirror.write("plain", text)
-        await mirror.wait(for: "plain", toBe: text, in: store)
+        try await mirror.wait(for: "plain", toBe: text, in: store)
       }
       #expect(mirror.notices.texts.count { $0.contains("symbolic links") } == 1)
     }
@@ -101,7 +101,7 @@ import Testing
         for file in ["file", "d/x"] { try write(mirror.outside + "/" + file, text) }
         try mirror.write("latest", text)
         if interval == nil { try await mirror.settle() }
-        await mirror.wait(for: "latest", toBe: text, in: store)
+        try await mirror.wait(for: "latest", toBe: text, in: store)
         let puts = await store.calls.filter { $0.operation == "PutObject" }.compactMap(\.key)
         #expect(Set(puts) == ["t/file", "t/d/x", "t/latest"])
         #expect(puts.last == "t/latest")

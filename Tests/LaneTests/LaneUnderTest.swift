@@ -89,19 +89,17 @@ final class LaneUnderTest: Sendable {
     logger.logLevel = .error
     let counter = CountingStore(store)
     let journal = Journal(log: log, logger: logger, observer: { notices.note($0) }, bucket: "bucket")
-    while true {
-      try await InotifyInstances.waitForOne()
+    let (tree, resources) = (tree, resources)
+    lane = try await InotifyInstances.retrying {
       let lane = try UploadLane(
         settings: settings,
         root: try TreeRoot(path: FilePath(tree), symlinks: configuration.symlinks),
         store: counter, requests: counter.tally, resources: resources, uploadSettings: uploadSettings,
         journal: journal, watching: .on, wallClock: configuration.wallClock)
       // Another program may have been faster; these tests are about a lane that has one.
-      guard lane.place.lacksWatcher else {
-        self.lane = lane
-        break
-      }
+      guard lane.place.lacksWatcher else { return lane }
       await lane.discard()
+      return nil
     }
   }
 
@@ -129,11 +127,12 @@ final class LaneUnderTest: Sendable {
   }
 
   /// Returns when the file has an object, of this text if it is given.
-  func wait(for path: String, toBe text: String? = nil, in store: FakeObjectStore) async {
-    while true {
+  func wait(for path: String, toBe text: String? = nil, in store: FakeObjectStore) async throws {
+    try await eventually("\(path) is on S3\(text.map { " as “\($0)”" } ?? "")") {
       let passes = notices.passes.count
-      if let present = await store.text(prefix + path), text == nil || present == text { return }
-      await notices.wait { $0.compactMap(\.summary).count > passes }
+      if let present = await store.text(prefix + path), text == nil || present == text { return true }
+      await notices.wait(for: "that a pass ended") { $0.compactMap(\.summary).count > passes }
+      return false
     }
   }
 
@@ -188,11 +187,15 @@ final class LaneUnderTest: Sendable {
 
 /// What an observer heard, and a way to wait for more.
 final class Notices: Sendable {
+  private struct Waiter {
+    var condition: @Sendable ([MirrorEvent]) -> Bool
+    var continuation: CheckedContinuation<Bool, Never>
+  }
+
   private struct State {
     var heard: [MirrorEvent] = []
-    var waiters:
-      [(condition: @Sendable ([MirrorEvent]) -> Bool, continuation: CheckedContinuation<Void, Never>)] =
-        []
+    var waiters: [Int: Waiter] = [:]
+    var lastWaiter = 0
   }
 
   private let state = Mutex(State())
@@ -201,28 +204,44 @@ final class Notices: Sendable {
     let ready = state.withLock { state in
       state.heard.append(event)
       let heard = state.heard
-      let ready = state.waiters.filter { $0.condition(heard) }.map(\.continuation)
-      state.waiters.removeAll { $0.condition(heard) }
-      return ready
+      let ready = state.waiters.filter { $0.value.condition(heard) }
+      for number in ready.keys { state.waiters[number] = nil }
+      return ready.values.map(\.continuation)
     }
-    for continuation in ready { continuation.resume() }
+    for continuation in ready { continuation.resume(returning: true) }
   }
 
-  /// Returns when the condition holds for everything heard so far.
-  func wait(until condition: @escaping @Sendable ([MirrorEvent]) -> Bool) async {
-    await withCheckedContinuation { continuation in
+  /// Returns when the condition holds for everything heard so far, or records a failure when it does not come to hold.
+  func wait(
+    for what: String = "what the test waits for", sourceLocation: SourceLocation = #_sourceLocation,
+    until condition: @escaping @Sendable ([MirrorEvent]) -> Bool
+  ) async {
+    let number = state.withLock { state in
+      state.lastWaiter += 1
+      return state.lastWaiter
+    }
+    let limit = Task {
+      try await Task.sleep(for: patience)
+      state.withLock { $0.waiters.removeValue(forKey: number) }?.continuation.resume(returning: false)
+    }
+    let isMet = await withCheckedContinuation { continuation in
       let isMet = state.withLock { state in
         if condition(state.heard) { return true }
-        state.waiters.append((condition, continuation))
+        state.waiters[number] = Waiter(condition: condition, continuation: continuation)
         return false
       }
-      if isMet { continuation.resume() }
+      if isMet { continuation.resume(returning: true) }
     }
+    limit.cancel()
+    if isMet { return }
+    Issue.record("after \(patience) nothing said \(what): \(texts)", sourceLocation: sourceLocation)
   }
 
   /// Returns when a notice says this.
-  func wait(forNotice part: String) async {
-    await wait { heard in heard.contains { $0.noticeText?.contains(part) == true } }
+  func wait(forNotice part: String, sourceLocation: SourceLocation = #_sourceLocation) async {
+    await wait(for: part, sourceLocation: sourceLocation) { heard in
+      heard.contains { $0.noticeText?.contains(part) == true }
+    }
   }
 
   var texts: [String] { state.withLock { $0.heard.compactMap(\.noticeText) } }

@@ -286,7 +286,7 @@ struct MountedPartTests {
       try mountMemory(mirror.tree + "/d")
       await mirror.notices.wait(forNotice: "d is compared with S3 at this tick: a filesystem was mounted")
       try mirror.write("d/new", "one")
-      await mirror.wait(for: "d/new", toBe: "one", in: store)
+      try await mirror.wait(for: "d/new", toBe: "one", in: store)
       let report = await mirror.finish()
       #expect(withheld(report, naming: "d") == 60)
       #expect(await store.keys.count == 101)

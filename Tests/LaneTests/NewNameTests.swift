@@ -1,6 +1,7 @@
 import Dispatch
 import Glibc
 import MirrorModel
+import Synchronization
 import TestSupport
 import Testing
 
@@ -117,13 +118,17 @@ import Testing
     }
     for await _ in isHeld {}
     let pass = try #require(lane.schedule.drain())
+    let isOver = Atomic(false)
     async let toldInTime = {
       _ = await lane.workOff(pass, deletes: .watched)
+      defer { isOver.store(true, ordering: .releasing) }
       return lane.schedule.isDirty("a")
     }()
-    while await store.text("t/a") == nil { await Task.yield() }
-    // Time for a pass that would not wait to end.
-    try await Task.sleep(for: .milliseconds(50))
+    try await eventually("the file is published") { await store.text("t/a") != nil }
+    // A pass that does not wait for the watch ends, and finds nothing dirty.
+    try await eventually("the pass waits for the watch") {
+      lane.place.callsToWatch > 0 || isOver.load(ordering: .acquiring)
+    }
     isPublished.signal()
     #expect(await toldInTime)
     #expect(await store.text("t/a") == "another")
@@ -158,7 +163,7 @@ import Testing
     }
     for await _ in isHeld {}
     async let publication: Void = workOff()
-    while await store.text("t/new/a") != "another" { await Task.yield() }
+    try await eventually("the file is published") { await store.text("t/new/a") == "another" }
     isPublished.signal()
     try await publication
     try await holding

@@ -75,17 +75,17 @@ import Testing
   ) async throws {
     let proofs = try await run(interval: interval, grace: .zero) { mirror, store in
       try mirror.write("model", "whole")
-      await mirror.wait(for: "model", in: store)
+      try await mirror.wait(for: "model", in: store)
       let writer = try open(mirror.tree + "/model", O_TRUNC)
       for name in ["b", "c", "d"] {
         try append("half ", to: writer)
         try mirror.write(name, name)
-        await mirror.wait(for: name, in: store)
+        try await mirror.wait(for: name, in: store)
         #expect(await store.text("t/model") == "whole")
       }
       #expect(mirror.lane.status.openFiles.map(\.path) == ["model"])
       close(writer)
-      await mirror.wait(for: "model", toBe: "half half half ", in: store)
+      try await mirror.wait(for: "model", toBe: "half half half ", in: store)
       #expect(mirror.lane.status.openFiles == [])
     }
     #expect(proofs.filter { $0.key.hasPrefix("model") } == ["model 5": "closed", "model 15": "closed"])
@@ -110,16 +110,16 @@ import Testing
     _ = try await run(interval: .milliseconds(20), grace: .zero) { mirror, store in
       let writer = try open(mirror.tree + "/log", O_APPEND)
       try append("one\n", to: writer)
-      await mirror.wait(for: "log", toBe: "one\n", in: store)
+      try await mirror.wait(for: "log", toBe: "one\n", in: store)
       try #require(ftruncate(writer, 0) == 0)
       try append("another and longer\n", to: writer)
       for name in ["b", "c"] {
         try mirror.write(name, name)
-        await mirror.wait(for: name, in: store)
+        try await mirror.wait(for: name, in: store)
       }
       #expect(await store.text("t/log") == "one\n")
       close(writer)
-      await mirror.wait(for: "log", toBe: "another and longer\n", in: store)
+      try await mirror.wait(for: "log", toBe: "another and longer\n", in: store)
     }
   }
 
@@ -133,16 +133,16 @@ import Testing
       let writer = try open(mirror.tree + "/log", O_APPEND)
       try append("one\ntwo\n", to: writer)
       if isExtended {
-        await mirror.wait(for: "log", toBe: "one\ntwo\n", in: store)
+        try await mirror.wait(for: "log", toBe: "one\ntwo\n", in: store)
       } else {
         for name in ["b", "c"] {
           try mirror.write(name, name)
-          await mirror.wait(for: name, in: store)
+          try await mirror.wait(for: name, in: store)
         }
         #expect(await store.text("t/log") == published)
       }
       close(writer)
-      await mirror.wait(for: "log", toBe: "one\ntwo\n", in: store)
+      try await mirror.wait(for: "log", toBe: "one\ntwo\n", in: store)
     }
   }
 
@@ -264,11 +264,11 @@ import Testing
       try append("half", to: writer)
       for name in ["b", "c"] {
         try mirror.write(name, name)
-        await mirror.wait(for: name, in: store)
+        try await mirror.wait(for: name, in: store)
       }
       #expect(await store.keys == ["t/b", "t/c"])
       close(writer)
-      await mirror.wait(for: "a", in: store)
+      try await mirror.wait(for: "a", in: store)
       #expect(await store.text("t/a") == "half")
     }
   }
@@ -281,11 +281,11 @@ import Testing
       // The first tick finds the writer, the next ones know of him.
       for name in ["b", "c", "d"] {
         try mirror.write(name, name)
-        await mirror.wait(for: name, in: store)
+        try await mirror.wait(for: name, in: store)
       }
       #expect(await store.keys == ["t/b", "t/c", "t/d"])
       close(writer)
-      await mirror.wait(for: "a", in: store)
+      try await mirror.wait(for: "a", in: store)
       #expect(await store.text("t/a") == "half")
     }
   }

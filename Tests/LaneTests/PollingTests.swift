@@ -112,11 +112,7 @@ import Testing
       for text in ["one", "two"] {
         try mirror.write("d/f", text)
         try mirror.write("latest", text)
-        while await store.text("t/latest") != text {
-          let passes = mirror.notices.passes.count
-          let latest = await store.text("t/latest")
-          if latest != text { await mirror.notices.wait { $0.compactMap(\.summary).count > passes } }
-        }
+        try await mirror.wait(for: "latest", toBe: text, in: store)
         #expect(await store.text("t/d/f") == text)
       }
     }
@@ -213,7 +209,11 @@ import Testing
     await store.forgetCalls()
     try await run { mirror in
       let stamp = try #require(try mirror.lane.root.look(at: "d/f")?.stamp)
-      while stamp.timeUntilTrusted(at: wallClockNanoseconds()) > .zero { try await mirror.lane.flush() }
+      try await eventually("the stamp can be trusted") {
+        if stamp.timeUntilTrusted(at: wallClockNanoseconds()) == .zero { return true }
+        try await mirror.lane.flush()
+        return false
+      }
       try await mirror.lane.flush()
       #expect(await store.count(of: "HeadObject") > 0)
       await store.forgetCalls()
@@ -248,10 +248,7 @@ import Testing
     }
     try await mirror.start()
     try await withMapping(of: mirror.tree + "/d/f", holding: "first") { memory in
-      while await store.text("t/d/f") != "first" {
-        let passes = mirror.notices.passes.count
-        await mirror.notices.wait { $0.compactMap(\.summary).count > passes }
-      }
+      try await mirror.wait(for: "d/f", toBe: "first", in: store)
       memory.copyBytes(from: "later".utf8)
     }
     try await mirror.lane.flush()

@@ -29,17 +29,17 @@ import Testing
   func `an old object stays while the new name is in back-off`(interval: Duration) async throws {
     try await run(interval: interval) { mirror, store in
       try mirror.write("a", "text")
-      await mirror.wait(for: "a", in: store)
+      try await mirror.wait(for: "a", in: store)
       await store.inject(failing(["t/b"]))
       try mirror.move("tree/a", "tree/b")
       await mirror.notices.wait { heard in
         heard.compactMap(\.summary).contains { !$0.failures.isEmpty }
       }
       try mirror.write("c", "text")
-      await mirror.wait(for: "c", in: store)
+      try await mirror.wait(for: "c", in: store)
       // A whole pass later the one that published this is over, deletes and all.
       try mirror.write("d", "text")
-      await mirror.wait(for: "d", in: store)
+      try await mirror.wait(for: "d", in: store)
       #expect(await store.keys == ["t/a", "t/c", "t/d"])
       await store.inject(nil)
       try await mirror.settle()

@@ -82,7 +82,7 @@ import Testing
       try retarget(way, in: mirror.directory)
       await mirror.notices.wait(forNotice: "another directory is at \(mirror.tree) now")
       try mirror.write("c", "three")
-      await mirror.wait(for: "c", toBe: "three", in: store)
+      try await mirror.wait(for: "c", toBe: "three", in: store)
       let report = await mirror.finish()
       #expect(await store.keys == ["t/a", "t/c", "t/d/b"])
       #expect(report.withheld.map(\.path) == ["a", "d/b"])

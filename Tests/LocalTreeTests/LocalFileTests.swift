@@ -125,7 +125,7 @@ import Testing
       do {
         try writer.run()
         // The kernel has sent its signal when the lease it wants is no longer the one we hold.
-        while try file.leaseKind() == CInt(F_RDLCK) { sched_yield() }
+        try blockUntil("the lease is broken") { try file.leaseKind() != CInt(F_RDLCK) }
       } catch {
         failure = error
       }

@@ -154,8 +154,8 @@ private func broken(_ kind: TransportError.Kind) -> S3Error {
     let store = RetryingStore(
       fake, policy: RetryPolicy(baseSeconds: 3600, capSeconds: 3600), recovery: recovery, random: { 1 })
     let request = Task { _ = try await store.send(HeadBucket()) }
-    for _ in 0..<10_000 where recovery.waitingCount == 0 && error.network != nil {
-      try await Task.sleep(for: .milliseconds(1))
+    if error.network != nil {
+      try await eventually("the request waits to be sent again") { recovery.waitingCount == 1 }
     }
     return (fake, request)
   }

@@ -315,7 +315,7 @@ import Testing
       let page = try await bucket.send(ListMultipartUploads(prefix: "\(program.prefix)/", after: nil))
       return page.uploads.count
     }
-    while try await unfinished() == 0 { await Task.yield() }
+    try await eventually("a multipart upload is open") { try await unfinished() > 0 }
     running.send(SIGTERM)
     if cut == .secondSignal {
       #expect(await running.says("a second signal leaves at once"))

@@ -1,6 +1,7 @@
 import Foundation
 import Glibc
 import Synchronization
+import TestSupport
 
 /// A program that was started.
 ///
@@ -14,7 +15,8 @@ final class Running: @unchecked Sendable {
   private struct State {
     var messages = ""
     var isSilent = false
-    var waiters: [Waiter] = []
+    var waiters: [Int: Waiter] = [:]
+    var lastWaiter = 0
   }
 
   private let process: Process
@@ -39,14 +41,23 @@ final class Running: @unchecked Sendable {
 
   /// Waits until it has said this on standard error.
   ///
-  /// - Returns: false when it ended without.
+  /// - Returns: false when it ended without, or says nothing of it for long.
   @discardableResult
   func says(_ text: String) async -> Bool {
-    await withCheckedContinuation { continuation in
+    let number = state.withLock { state in
+      state.lastWaiter += 1
+      return state.lastWaiter
+    }
+    let limit = Task {
+      try await Task.sleep(for: patience)
+      state.withLock { $0.waiters.removeValue(forKey: number) }?.continuation.resume(returning: false)
+    }
+    defer { limit.cancel() }
+    return await withCheckedContinuation { continuation in
       let answer: Bool? = state.withLock { state in
         if state.messages.contains(text) { return true }
         if state.isSilent { return false }
-        state.waiters.append(Waiter(text: text, continuation: continuation))
+        state.waiters[number] = Waiter(text: text, continuation: continuation)
         return nil
       }
       if let answer { continuation.resume(returning: answer) }
@@ -74,12 +85,9 @@ final class Running: @unchecked Sendable {
       state.messages += text ?? ""
       state.isSilent = text == nil
       let messages = state.messages
-      let (met, open) = (
-        state.waiters.filter { messages.contains($0.text) },
-        state.waiters.filter { !messages.contains($0.text) }
-      )
-      state.waiters = text == nil ? [] : open
-      return met.map { ($0.continuation, true) } + (text == nil ? open.map { ($0.continuation, false) } : [])
+      let answered = state.waiters.filter { text == nil || messages.contains($0.value.text) }
+      for number in answered.keys { state.waiters[number] = nil }
+      return answered.values.map { ($0.continuation, messages.contains($0.text)) }
     }
     for (continuation, answer) in ready { continuation.resume(returning: answer) }
   }

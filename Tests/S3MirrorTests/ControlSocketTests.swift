@@ -2,6 +2,7 @@ import Foundation
 import Glibc
 import S3Client
 import SystemPackage
+import TestSupport
 import Testing
 
 @testable import S3Mirror
@@ -124,7 +125,7 @@ import Testing
     try await Stage.play { stage async throws in
       let schedule = LaneSchedule(policy: .init(interval: nil))
       async let flushed = schedule.flush()
-      while !schedule.hasFlushes { await Task.yield() }
+      try await eventually("a flush waits") { schedule.hasFlushes }
       var outcome = PassOutcome(summary: PassSummary(name: "out", kind: .exit, number: 1))
       outcome.summary.published = 7
       schedule.close(answering: outcome)

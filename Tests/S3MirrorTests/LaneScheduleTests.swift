@@ -1,4 +1,5 @@
 import MirrorModel
+import TestSupport
 import Testing
 
 @testable import S3Mirror
@@ -77,7 +78,7 @@ import Testing
     let schedule = schedule(interval: .zero)
     schedule.note([.closed("a")])
     async let outcome = schedule.flush()
-    while !schedule.hasFlushes { await Task.yield() }
+    try await eventually("a flush waits") { schedule.hasFlushes }
     let lane = Task {
       withUnsafeCurrentTask { $0?.cancel() }
       return await schedule.next(fence: { Issue.record("nobody is to be answered yet") })

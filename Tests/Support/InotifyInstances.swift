@@ -16,15 +16,27 @@ package enum InotifyInstances {
   ///
   /// - Throws: `UsedUp`; `CancellationError`.
   package static func waitForOne() async throws {
-    let start = ContinuousClock.now
-    var isSaid = false
-    // No event tells of a free one.
-    while !isOneFree() {
-      guard ContinuousClock.now < start + patience else { throw UsedUp() }
-      if !isSaid { print("waiting for an inotify instance: all of fs.inotify.max_user_instances are in use") }
-      isSaid = true
-      try await Task.sleep(for: .milliseconds(20))
+    if isOneFree() { return }
+    print("waiting for an inotify instance: all of fs.inotify.max_user_instances are in use")
+    do {
+      // No event tells of a free one.
+      try await eventually("an inotify instance is free", within: patience) { isOneFree() }
+    } catch is NeverHeld {
+      throw UsedUp()
     }
+  }
+
+  /// What `attempt` makes, which is tried again when it found none free.
+  ///
+  /// - Throws: `UsedUp`; `CancellationError`; what `attempt` throws.
+  package static func retrying<Made>(
+    isolation: isolated (any Actor)? = #isolation, _ attempt: () async throws -> Made?
+  ) async throws -> Made {
+    for _ in 0..<1_000 {
+      try await waitForOne()
+      if let made = try await attempt() { return made }
+    }
+    throw UsedUp()
   }
 
   private static func isOneFree() -> Bool {

@@ -1,5 +1,6 @@
 import Foundation
 import SystemPackage
+import TestSupport
 import Testing
 
 @testable import TransferLog
@@ -60,7 +61,7 @@ import Testing
     let clock = ManualClock()
     let log = writer(clock: clock)
     var sleeps = clock.asleep.makeAsyncIterator()
-    await withTaskGroup(of: Void.self) { group in
+    try await withThrowingTaskGroup(of: Void.self) { group in
       group.addTask { await log.run() }
       for number in 1...3 {
         log.append(.numbered(number))
@@ -68,7 +69,7 @@ import Testing
         #expect(await sleeps.next() == .seconds(1))
         #expect(log.currentPath == nil || number > 1)
         clock.advance(by: .seconds(1))
-        await fileHolds(number)
+        try await fileHolds(number)
       }
       log.append(.numbered(4))
       group.cancelAll()
@@ -78,16 +79,10 @@ import Testing
     log.close()
   }
 
-  /// Waits, without a sleep, until that many records can be read.
-  private func fileHolds(_ count: Int) async {
-    while true {
-      do {
-        if try TransferLogReader(directory: scratch.path).all().records.count == count { return }
-      } catch {
-        Issue.record(error)
-        return
-      }
-      await Task.yield()
+  /// Waits until that many records can be read.
+  private func fileHolds(_ count: Int) async throws {
+    try await eventually("the file holds \(count) records") {
+      try TransferLogReader(directory: scratch.path).all().records.count == count
     }
   }
 

@@ -1,4 +1,5 @@
 import Synchronization
+import TestSupport
 import Testing
 import Transfers
 
@@ -41,7 +42,7 @@ private final class Notes: Sendable {
       await held.wait()
       for (index, (name, amount)) in [("large", Int64(2)), ("small", 1), ("smaller", 1)].enumerated() {
         group.addTask { try await semaphore.withPermit(amount) { order.add(name) } }
-        while semaphore.waiterCount < index + 1 { await Task.yield() }
+        try await eventually("it waits in the line") { semaphore.waiterCount == index + 1 }
       }
       // One is free all the while; the small ones wait all the same.
       #expect(semaphore.available == 1)
@@ -64,9 +65,9 @@ private final class Notes: Sendable {
     }
     await held.wait()
     let large = Task { try await semaphore.withPermit(2) { Issue.record("it was cancelled") } }
-    while semaphore.waiterCount < 1 { await Task.yield() }
+    try await eventually("the large one waits") { semaphore.waiterCount == 1 }
     let small = Task { try await semaphore.withPermit(1) { true } }
-    while semaphore.waiterCount < 2 { await Task.yield() }
+    try await eventually("the small one waits too") { semaphore.waiterCount == 2 }
     large.cancel()
     await #expect(throws: CancellationError.self) { try await large.value }
     // The holder has not let go yet: the second place was free all along.

@@ -62,7 +62,7 @@ import Testing
       for _ in 0..<4 {
         group.addTask { try await slots.withPermit { #expect(slots.available >= 2) } }
       }
-      while slots.waiterCount < 4 { await Task.yield() }
+      try await eventually("the other four wait") { slots.waiterCount == 4 }
       await release.open()
       try await group.waitForAll()
     }

@@ -175,10 +175,10 @@ import Transfers
     case "touched":
       let before = try fixture.root.look(at: "a")?.stamp
       // Until the kernel's clock has moved: 10 ms at the most.
-      repeat {
+      try blockUntil("the stamp moves") {
         try #require(chmod(fixture.url("a").path, 0o600) == 0)
-      } while try fixture.root.look(at: "a")?
-        .stamp == before
+        return try fixture.root.look(at: "a")?.stamp != before
+      }
     case "replaced":
       try fixture.write("b", [1])
       try #require(rename(fixture.url("b").path, fixture.url("a").path) == 0)

@@ -154,6 +154,9 @@ final class WatchedRoot: Sendable {
     try await watcher?.hold(during: change)
   }
 
+  /// For tests: calls to the watch that wait, because a change is held.
+  var callsToWatch: Int { watcher?.waitingCalls ?? 0 }
+
   func injectOverflow() async { await watcher?.injectOverflow() }
 
   func injectOverflow(losing change: @Sendable () throws -> Void) async throws {

@@ -73,7 +73,8 @@ struct WriterProcess: Sendable, Codable {
     case .train:
       var trainer = Trainer(root: directory + "/tree", versions: versions, journal: journal)
       var step = 0
-      while access(directory + "/stop", F_OK) != 0 {
+      // Some hours: a process whose test has died ends too.
+      while access(directory + "/stop", F_OK) != 0, step < 100_000 {
         step += 1
         trainer.step(step, using: &random)
         usleep(100_000 + UInt32(random.below(200_000)))
