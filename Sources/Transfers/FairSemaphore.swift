@@ -3,39 +3,69 @@ import Synchronization
 
 /// A counted resource that tasks wait for in the order they came: request slots, or bytes of memory.
 ///
-/// A large request is never overtaken by smaller ones behind it, so it cannot starve.
+/// A large request is never overtaken by smaller ones of its kind behind it, so it cannot starve.
+///
+/// A share is kept for what is asked for the first time: neither the parts of large files nor what has failed before may have all of it,
+/// so a small file finds a slot however many of those there are.
 package final class FairSemaphore: Sendable {
+  /// What a permit is for.
+  package enum Use: Int, Sendable, CaseIterable {
+    /// Something whole, for the first time.
+    case whole
+    /// One of many requests for one file, or a request that may stay unanswered for minutes.
+    case part
+    /// What has failed before.
+    case retry
+  }
+
   private struct Waiter {
     let id: UInt64
     let amount: Int64
+    let use: Use
     let continuation: CheckedContinuation<Bool, Never>
   }
 
   private struct State {
-    var held: Int64 = 0
+    /// By use.
+    var held: [Int64] = Use.allCases.map { _ in 0 }
     var limit: ConcurrencyLimit
-    var waiters: Deque<Waiter> = []
+    /// By use, each in the order of their coming.
+    var waiters: [Deque<Waiter>] = Use.allCases.map { _ in [] }
     var nextID: UInt64 = 0
     /// Waiters that were cancelled before they began to wait.
     var cancelled: Set<UInt64> = []
 
+    var heldInAll: Int64 { held.reduce(0, +) }
+
+    /// A fifth, at least one, of what may be held at the moment; nothing where only one may.
+    var share: Int64 { limit.current > 1 ? max(1, limit.current / 5) : 0 }
+
     /// What is more than the limit of the moment goes alone.
-    func hasRoom(for amount: Int64) -> Bool { held == 0 || held + amount <= limit.current }
+    func hasRoom(for amount: Int64, _ use: Use) -> Bool {
+      let all = heldInAll
+      guard all == 0 || all + amount <= limit.current else { return false }
+      if use == .whole { return true }
+      let others = held[Use.part.rawValue] + held[Use.retry.rawValue]
+      guard others == 0 || others + amount <= limit.current - share else { return false }
+      let retries = held[Use.retry.rawValue]
+      return use == .part || retries == 0 || retries + amount <= limit.current / 2
+    }
 
     /// What nobody has to wait for.
-    mutating func take(_ amount: Int64) -> Bool {
-      guard waiters.isEmpty, hasRoom(for: amount) else { return false }
-      held += amount
+    mutating func take(_ amount: Int64, _ use: Use) -> Bool {
+      guard waiters[use.rawValue].isEmpty, hasRoom(for: amount, use) else { return false }
+      held[use.rawValue] += amount
       return true
     }
 
     mutating func takeReady() -> [Waiter] {
       var ready: [Waiter] = []
-      while let first = waiters.first, hasRoom(for: first.amount) {
-        held += first.amount
-        ready.append(waiters.removeFirst())
+      while true {
+        let heads = waiters.compactMap(\.first).filter { hasRoom(for: $0.amount, $0.use) }
+        guard let next = heads.min(by: { $0.id < $1.id }) else { return ready }
+        held[next.use.rawValue] += next.amount
+        ready.append(waiters[next.use.rawValue].removeFirst())
       }
-      return ready
     }
   }
 
@@ -58,24 +88,24 @@ package final class FairSemaphore: Sendable {
   }
 
   /// What is not held now; for tests and status.
-  package var available: Int64 { state.withLock { capacity - $0.held } }
+  package var available: Int64 { state.withLock { capacity - $0.heldInAll } }
 
   /// What may be held at the moment; less than the capacity after `slowDown`.
   package var limit: Int64 { state.withLock { $0.limit.current } }
 
   /// Tasks that wait now; for tests and status.
-  package var waiterCount: Int { state.withLock { $0.waiters.count } }
+  package var waiterCount: Int { state.withLock { $0.waiters.reduce(0) { $0 + $1.count } } }
 
   /// Runs `body` while holding `amount` (at most the capacity).
   ///
   /// - Throws: `CancellationError` when cancelled while waiting; what `body` throws.
   package func withPermit<Result: Sendable>(
-    _ amount: Int64 = 1, _ body: () async throws -> Result
+    _ amount: Int64 = 1, for use: Use = .whole, _ body: () async throws -> Result
   ) async throws -> Result {
     let taken = min(max(amount, 0), capacity)
     try Task.checkCancellation()
-    if !state.withLock({ $0.take(taken) }) { try await acquire(taken) }
-    let permit = Permit(of: self, amount: taken)
+    if !state.withLock({ $0.take(taken, use) }) { try await acquire(taken, use) }
+    let permit = Permit(of: self, amount: taken, for: use)
     defer { permit.giveBack() }
     if pauses == .holding { return try await body() }
     return try await Permit.$current.withValue(permit) { try await body() }
@@ -89,27 +119,32 @@ package final class FairSemaphore: Sendable {
     private let semaphore: FairSemaphore
     private let amount: Int64
     private let isHeld = Atomic<Bool>(true)
+    private let use: Atomic<Use.RawValue>
 
-    init(of semaphore: FairSemaphore, amount: Int64) {
+    init(of semaphore: FairSemaphore, amount: Int64, for use: Use) {
       self.semaphore = semaphore
       self.amount = amount
+      self.use = Atomic(use.rawValue)
     }
 
     /// - Returns: whether there was something to give back: of tasks that pause under one permit the first one gives it back.
     @discardableResult
     func giveBack() -> Bool {
       guard isHeld.exchange(false, ordering: .relaxed) else { return false }
-      semaphore.change { $0.held -= amount }
+      let use = use.load(ordering: .relaxed)
+      semaphore.change { $0.held[use] -= amount }
       return true
     }
 
     func takeAgain() async throws {
-      if !semaphore.state.withLock({ $0.take(amount) }) { try await semaphore.acquire(amount) }
+      let isTaken = semaphore.state.withLock { $0.take(amount, .retry) }
+      if !isTaken { try await semaphore.acquire(amount, .retry) }
+      use.store(Use.retry.rawValue, ordering: .relaxed)
       isHeld.store(true, ordering: .relaxed)
     }
   }
 
-  /// Runs a pause while the caller's permit is free for others, and takes it again afterwards, at the end of the queue.
+  /// Runs a pause while the caller's permit is free for others, and takes it again afterwards, as one for what has failed before.
   ///
   /// - Throws: what `pause` throws; `CancellationError` when cancelled while waiting for the permit.
   package static func yieldingPermit(_ pause: () async throws -> Void) async throws {
@@ -134,7 +169,7 @@ package final class FairSemaphore: Sendable {
 
   // MARK: Waiting
 
-  private func acquire(_ amount: Int64) async throws {
+  private func acquire(_ amount: Int64, _ use: Use) async throws {
     let id = state.withLock { state in
       state.nextID += 1
       return state.nextID
@@ -143,19 +178,20 @@ package final class FairSemaphore: Sendable {
       await withCheckedContinuation { continuation in
         let answer: Bool? = state.withLock { state in
           if state.cancelled.remove(id) != nil { return false }
-          if state.take(amount) { return true }
-          state.waiters.append(Waiter(id: id, amount: amount, continuation: continuation))
+          if state.take(amount, use) { return true }
+          state.waiters[use.rawValue].append(
+            Waiter(id: id, amount: amount, use: use, continuation: continuation))
           return nil
         }
         if let answer { continuation.resume(returning: answer) }
       }
     } onCancel: {
       let waiter: Waiter? = state.withLock { state in
-        guard let index = state.waiters.firstIndex(where: { $0.id == id }) else {
+        guard let index = state.waiters[use.rawValue].firstIndex(where: { $0.id == id }) else {
           state.cancelled.insert(id)
           return nil
         }
-        return state.waiters.remove(at: index)
+        return state.waiters[use.rawValue].remove(at: index)
       }
       waiter?.continuation.resume(returning: false)
       // What the one who left was in the way of may fit now.

@@ -107,7 +107,7 @@ extension MultipartUpload {
         key: key, uploadID: opened.uploadID, number: number, body: read.body,
         checksumCRC32: opened.isChecked ? read.crc : nil,
         payloadSHA256: try await uploader.payloadSHA256(of: read))
-      let (answer, attempts) = try await resources.send(upload, through: store)
+      let (answer, attempts) = try await resources.send(upload, through: store, for: .part)
       if isCold { source.file.advise(.dontNeed(offset..<offset + count)) }
       checksums.note(isEchoed: answer.checksumWasEchoed, for: .part)
       let check = try await uploader.check(
@@ -180,7 +180,7 @@ extension MultipartUpload {
   }
 
   private func send(_ complete: CompleteMultipartUpload) async throws -> Publication {
-    let (answer, attempts) = try await resources.send(complete, through: store)
+    let (answer, attempts) = try await resources.send(complete, through: store, for: .part)
     return Publication(
       etag: answer.etag, requestID: answer.requestID, isEchoed: answer.checksumWasEchoed, attempts: attempts)
   }

@@ -78,7 +78,7 @@ final class RangedDownload: Sendable {
     let sink = FileSink(file: file, offset: offset, byteCount: byteCount, content: .range)
     let get = GetObject(
       key: key, range: offset...(offset + byteCount - 1), ifMatch: downloader.ifMatch(object), sink: sink)
-    let (_, attempts) = try await resources.send(get, through: downloader.store)
+    let (_, attempts) = try await resources.send(get, through: downloader.store, for: .part)
     try downloader.requireSize(sink.received.byteCount, of: byteCount, key: key)
     let crc = sink.received.crc
     try await resources.writers.run { [self] in

@@ -102,7 +102,7 @@ package struct ServerCopy: Sendable {
       }
       let complete = CompleteMultipartUpload(
         key: key, uploadID: uploadID, parts: parts, fullObjectCRC32: crc, byteCount: byteCount)
-      let answer = try await slots.withPermit { try await store.send(complete) }
+      let answer = try await slots.withPermit(for: .part) { try await store.send(complete) }
       return Receipt(etag: answer.etag, parts: partCount, requestID: answer.requestID)
     } catch {
       await abort(key, uploadID)
@@ -115,7 +115,7 @@ package struct ServerCopy: Sendable {
   ) async throws -> CompleteMultipartUpload.Part {
     let copy = UploadPartCopy(
       key: key, uploadID: uploadID, number: number, source: source, range: range)
-    let answer = try await slots.withPermit { try await store.send(copy) }
+    let answer = try await slots.withPermit(for: .part) { try await store.send(copy) }
     return CompleteMultipartUpload.Part(
       number: number, etag: answer.etag,
       checksumCRC32: answer.checksumCRC32.flatMap { CRC32(base64: $0) })

@@ -27,6 +27,9 @@ package struct TransferResources: Sendable {
   /// 16 GiB: a shard of a large checkpoint. Each copy needs its own size free besides.
   package static let defaultCopyBytes: Int64 = 16 << 30
 
+  /// 1 MiB: bodies up to this size have a share of the memory for themselves.
+  private static let smallBytes: Int64 = 1 << 20
+
   /// What a stretch that is streamed counts for: the piece it is hashed by, and libcurl's buffer, 256 KiB each.
   private static let streamedBytes: Int64 = 512 << 10
 
@@ -60,10 +63,10 @@ package struct TransferResources: Sendable {
 
   /// Sends a request in one of the slots, and tells how many times it had to be sent.
   func send<Operation: S3Operation>(
-    _ operation: Operation, through store: any ObjectStore
+    _ operation: Operation, through store: any ObjectStore, for use: FairSemaphore.Use = .whole
   ) async throws -> (answer: Operation.Output, attempts: Int) {
     let (answer, attempts) = try await AttemptCount.counting {
-      try await slots.withPermit { try await store.send(operation) }
+      try await slots.withPermit(for: use) { try await store.send(operation) }
     }
     return (answer, attempts)
   }
@@ -80,7 +83,9 @@ package struct TransferResources: Sendable {
   func withMemory<Result: Sendable>(
     for byteCount: Int64, _ holding: PartRead.Holding, _ body: () async throws -> Result
   ) async throws -> Result {
-    try await budget.withPermit(holding == .buffered ? byteCount : Self.streamedBytes, body)
+    let amount = holding == .buffered ? byteCount : Self.streamedBytes
+    // Large bodies that are not answered leave memory for small ones.
+    return try await budget.withPermit(amount, for: amount > Self.smallBytes ? .part : .whole, body)
   }
 }
 

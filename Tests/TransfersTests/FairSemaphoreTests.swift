@@ -1,5 +1,6 @@
 import Synchronization
 import TestSupport
+import TestSupport
 import Testing
 import Transfers
 
@@ -88,5 +89,59 @@ private final class Notes: Sendable {
     #expect(semaphore.available == 1)
     #expect(semaphore.waiterCount == 0)
     #expect(try await semaphore.withPermit { 7 } == 7)
+  }
+
+  /// What waits and what is held when as many ask as there is room for.
+  private func held(_ use: FairSemaphore.Use, of count: Int, capacity: Int64) async throws -> Int64 {
+    let semaphore = FairSemaphore(capacity: capacity, pauses: .yielding)
+    let release = Latch()
+    return try await withThrowingTaskGroup(of: Void.self) { group in
+      for _ in 0..<count {
+        group.addTask { try await semaphore.withPermit(for: use) { await release.wait() } }
+      }
+      try await eventually("each one holds or waits") {
+        semaphore.waiterCount + Int(capacity - semaphore.available) == count
+      }
+      let taken = capacity - semaphore.available
+      await release.open()
+      try await group.waitForAll()
+      return taken
+    }
+  }
+
+  @Test(arguments: [(1, 1), (2, 1), (4, 3), (10, 8), (20, 16)])
+  func `a share is kept from parts of files`(capacity: Int64, parts: Int64) async throws {
+    #expect(try await held(.part, of: 40, capacity: capacity) == parts)
+    #expect(try await held(.whole, of: 40, capacity: capacity) == capacity)
+  }
+
+  @Test func `what has failed before has half of it at the most`() async throws {
+    #expect(try await held(.retry, of: 40, capacity: 10) == 5)
+    #expect(try await held(.retry, of: 40, capacity: 1) == 1)
+  }
+
+  @Test func `a permit that is taken again after a pause is one for what has failed`() async throws {
+    let semaphore = FairSemaphore(capacity: 2, pauses: .yielding)
+    let (paused, goOn, held, release) = (Latch(), Latch(), Latch(), Latch())
+    async let first: Void = semaphore.withPermit {
+      try await FairSemaphore.yieldingPermit {
+        await paused.open()
+        await goOn.wait()
+      }
+      await held.open()
+      await release.wait()
+    }
+    await paused.wait()
+    #expect(semaphore.available == 2)
+    await goOn.open()
+    await held.wait()
+    // One of two is for those that have failed, and it is taken.
+    async let second: Void = semaphore.withPermit(for: .retry) {}
+    try await eventually("the other waits") { semaphore.waiterCount == 1 }
+    try await semaphore.withPermit { #expect(semaphore.available == 0) }
+    await release.open()
+    try await first
+    try await second
+    #expect(semaphore.available == 2)
   }
 }

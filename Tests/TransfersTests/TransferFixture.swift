@@ -152,26 +152,3 @@ actor Meeting {
     }
   }
 }
-
-/// Opens once; who comes before waits.
-actor Latch {
-  private var isOpen = false
-  private var waiting: [CheckedContinuation<Void, Never>] = []
-
-  func open() {
-    isOpen = true
-    for each in waiting { each.resume() }
-    waiting = []
-  }
-
-  /// Opens it; whether it was closed before.
-  func openFirst() -> Bool {
-    defer { open() }
-    return !isOpen
-  }
-
-  func wait() async {
-    if isOpen { return }
-    await withCheckedContinuation { waiting.append($0) }
-  }
-}
