@@ -68,7 +68,7 @@ struct Detachment: Sendable {
   typealias Land = @Sendable (RelativePath, DirtyEntry, FilePublisher.Outcome) async -> Void
 
   enum Rule: Sendable {
-    /// When something waits for the lane: a tick, a flush, the end.
+    /// When something waits for the lane, a tick, a flush or the end, or all that is left has lasted long.
     case whenNeeded
     /// When all that is left has lasted long. A comparison waits for each batch before it goes on.
     case whenLong
@@ -80,24 +80,18 @@ struct Detachment: Sendable {
   /// Takes over what a publication came to that has outlived its pass.
   let land: Land
 
-  /// For how long a comparison waits for a batch of which all has begun.
-  private static let longBatch: Duration = .seconds(2)
+  /// What has not ended so long after all of a pass had begun goes on without it: its deletes, its report and its flush wait for the pass.
+  private static let long: Duration = .seconds(2)
 
   /// Rung by the schedule when it needs the lane. Nobody else waits for it while a pass runs.
   var bell: Doorbell { schedule.doorbell }
 
   func isNeeded(sinceStart start: Instant) -> Bool {
-    switch rule {
-    case .whenNeeded: schedule.isNeeded
-    case .whenLong: ContinuousClock.now - start >= Self.longBatch
-    }
+    ContinuousClock.now - start >= Self.long || (rule == .whenNeeded && schedule.isNeeded)
   }
 
-  func dueTime(sinceStart start: Instant) -> Instant? {
-    switch rule {
-    case .whenNeeded: schedule.dueTime
-    case .whenLong: start + Self.longBatch
-    }
+  func dueTime(sinceStart start: Instant) -> Instant {
+    [start + Self.long, rule == .whenNeeded ? schedule.dueTime : nil].compactMap { $0 }.min() ?? start
   }
 
   func depart(_ paths: [RelativePath: DirtyEntry], _ tasks: [RelativePath: Task<Void, Never>]) {

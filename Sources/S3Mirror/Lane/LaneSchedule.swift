@@ -21,7 +21,7 @@ final class LaneSchedule: Sendable {
   struct Flush: Sendable {
     fileprivate let continuation: CheckedContinuation<PassOutcome?, Never>
     /// What publications in flight came to that it waited for, and what its first pass left for them; nil in its first pass.
-    fileprivate var earlier: (outcome: PassOutcome, left: Set<RelativePath>)?
+    fileprivate var earlier: (outcome: PassOutcome?, left: Set<RelativePath>)?
 
     fileprivate init(_ continuation: CheckedContinuation<PassOutcome?, Never>) {
       self.continuation = continuation
@@ -33,13 +33,35 @@ final class LaneSchedule: Sendable {
     }
   }
 
-  /// Flushes whose pass has ended before all that they cover.
+  /// Flushes of one pass, and what they cover besides its batch.
   private struct Covering {
     var flushes: [Flush]
+    /// Publications that the flushes wait for: in flight when their pass began, or since then for outliving it.
     var inFlight: Set<RelativePath>
-    /// What the pass left for what is in flight, or failed.
-    var left: Set<RelativePath>
+    /// What may have waited for those.
+    var left: Set<RelativePath> = []
     var outcome: PassOutcome?
+    var failures: [MirrorError.Failure] = []
+    let hasFlights: Bool
+
+    init(_ flushes: [Flush], inFlight: Set<RelativePath>) {
+      self.flushes = flushes
+      self.inFlight = []
+      hasFlights = !inFlight.isEmpty
+      cover(inFlight)
+    }
+
+    /// In its second pass a flush waits only for what its first one left: the rest came after it.
+    mutating func cover(_ paths: Set<RelativePath>) {
+      let left = flushes.compactMap(\.earlier?.left)
+      let isSecond = left.count == flushes.count
+      inFlight.formUnion(isSecond ? paths.intersection(left.reduce([]) { $0.union($1) }) : paths)
+    }
+
+    mutating func land(_ path: RelativePath, _ outcome: PassOutcome) {
+      guard inFlight.remove(path) != nil else { return }
+      failures += outcome.summary.failures
+    }
   }
 
   typealias Probe = @Sendable ([RelativePath]) -> [RelativePath]
@@ -47,6 +69,9 @@ final class LaneSchedule: Sendable {
   private struct State {
     var schedule: UploadSchedule
     var flushes: [Flush] = []
+    /// Of the pass in hand.
+    var begun: Covering?
+    /// Whose pass has ended before all that they cover.
     var covering: [Covering] = []
     var isEnding = false
     var isClosed = false
@@ -146,6 +171,7 @@ final class LaneSchedule: Sendable {
       defer {
         state.flushes = []
         state.covering = []
+        state.begun = nil
       }
       return state.flushes + state.covering.flatMap(\.flushes)
     }
@@ -193,7 +219,10 @@ final class LaneSchedule: Sendable {
   }
 
   func depart(_ paths: [RelativePath: DirtyEntry]) {
-    state.withLock { $0.schedule.depart(paths) }
+    state.withLock { state in
+      state.schedule.depart(paths)
+      state.begun?.cover(Set(paths.keys))
+    }
   }
 
   /// - Parameter outcome: of the one path.
@@ -204,13 +233,11 @@ final class LaneSchedule: Sendable {
       state.schedule.land(
         path, back: outcome.unpublished.entries[path], failure: failure,
         isAnswered: outcome.summary.published > 0, at: .now)
-      for index in state.covering.indices where state.covering[index].inFlight.remove(path) != nil {
-        state.covering[index].outcome?.summary.failures += outcome.summary.failures
-        state.covering[index].outcome = state.covering[index].outcome ?? outcome
-      }
+      state.begun?.land(path, outcome)
+      for index in state.covering.indices { state.covering[index].land(path, outcome) }
       let ready = state.covering.filter(\.inFlight.isEmpty)
       state.covering.removeAll(where: \.inFlight.isEmpty)
-      return ready.flatMap { takeEnded($0, in: &state) }
+      return ready.flatMap { answers(of: $0, in: &state) }
     }
     for (flush, outcome) in ready { flush.answer(outcome) }
     doorbell.ring()
@@ -220,44 +247,43 @@ final class LaneSchedule: Sendable {
   ///
   /// - Parameter outcome: of their pass; nil when nothing was to be done.
   func answer(_ flushes: [Flush], with outcome: PassOutcome?) {
-    let ready = state.withLock { state in
-      let inFlight = Set(state.schedule.dirty.inFlight.keys)
-      var left = Set(state.schedule.dirty.entries.keys.filter { state.schedule.dirty.isKeptByFlight($0) })
-      if let outcome { left.formUnion(outcome.waiting.keys) }
-      return flushes.flatMap { flush in
-        var covering = Covering(flushes: [flush], inFlight: inFlight, left: left, outcome: outcome)
-        // Its second pass: what is in flight besides was closed after the flush.
-        if let earlier = flush.earlier {
-          covering.inFlight.formIntersection(earlier.left)
-          covering.left = []
-          covering.outcome = Self.joined(earlier.outcome, with: outcome)
-        }
-        if covering.inFlight.isEmpty {
-          covering.left = []
-          return takeEnded(covering, in: &state)
-        }
-        state.covering.append(covering)
-        return []
+    let ready = state.withLock { state -> [(Flush, PassOutcome?)] in
+      guard var covering = state.begun else { return flushes.map { ($0, outcome) } }
+      state.begun = nil
+      covering.outcome = outcome
+      let dirty = state.schedule.dirty
+      if covering.hasFlights || !covering.inFlight.isEmpty {
+        covering.left = Set(dirty.entries.keys.filter(dirty.isKeptByFlight)).union(
+          outcome?.waiting.keys.map(\.self) ?? [])
       }
+      if covering.inFlight.isEmpty { return answers(of: covering, in: &state) }
+      state.covering.append(covering)
+      return []
     }
     for (flush, outcome) in ready { flush.answer(outcome) }
   }
 
-  /// Flushes to be answered; those of which something waited for what was in flight get a second pass.
-  private func takeEnded(_ ended: Covering, in state: inout State) -> [(Flush, PassOutcome?)] {
-    guard let outcome = ended.outcome, !ended.left.isEmpty, !state.isClosed else {
-      return ended.flushes.map { ($0, ended.outcome) }
+  /// What flushes are answered of which everything is over; those of which something waited for what was in flight get a second pass.
+  private func answers(of ended: Covering, in state: inout State) -> [(Flush, PassOutcome?)] {
+    var outcome = ended.outcome
+    if !ended.failures.isEmpty {
+      var joined = outcome ?? PassOutcome(summary: PassSummary(name: "", kind: .flush, number: 0))
+      joined.summary.failures += ended.failures
+      outcome = joined
     }
-    for var flush in ended.flushes {
+    return ended.flushes.compactMap { flush in
+      if let earlier = flush.earlier { return (flush, Self.joined(earlier.outcome, with: outcome)) }
+      guard !ended.left.isEmpty, !state.isClosed else { return (flush, outcome) }
+      var flush = flush
       flush.earlier = (outcome, ended.left)
       state.flushes.append(flush)
+      return nil
     }
-    return []
   }
 
   /// What a flush came to in two passes: what the first one left or failed has its last word in the second.
-  private static func joined(_ first: PassOutcome, with second: PassOutcome?) -> PassOutcome {
-    guard var joined = second else { return first }
+  private static func joined(_ first: PassOutcome?, with second: PassOutcome?) -> PassOutcome? {
+    guard let first, var joined = second else { return second ?? first }
     let settled = Set(joined.settled.map(\.string))
     let known = Set(joined.summary.failures.map(\.path))
     joined.summary.failures += first.summary.failures.filter {
@@ -291,7 +317,10 @@ final class LaneSchedule: Sendable {
         if isImmediate { await poll() }
         if isRootLost { return .look(answering: flushes) }
         lookForWriters(before: .flush, probe)
-        let pass = state.withLock { $0.schedule.begin(.flush, at: .now) }
+        let pass = state.withLock { state in
+          state.begun = Covering(flushes, inFlight: Set(state.schedule.dirty.inFlight.keys))
+          return state.schedule.begin(.flush, at: .now)
+        }
         return pass.map { .pass($0, answering: flushes) } ?? .answer(flushes)
       }
       if state.withLock({ $0.isEnding }) { return .end }
