@@ -41,6 +41,11 @@ package final class BalancedClient: HTTPClient {
     request.sink != nil || (request.body?.byteCount ?? 0) > largeBodyBytes
   }
 
+  /// Bounds how long a server may be silent from now on, in requests under way too.
+  package func limitSilence(seconds: Int) async {
+    for client in clients { await client.limitSilence(seconds: seconds) }
+  }
+
   /// Fails what is in flight with `.closed`, ends the threads and closes the connections. Safe to call twice.
   package func close() async {
     for client in clients { await client.close() }

@@ -32,6 +32,8 @@ package actor CurlClient: HTTPClient {
   private var idleHandles: [EasyHandle] = []
   private let inbox = Mutex(Inbox())
   private var paused: PausedTransfers
+  /// The longest silence that a server is given, in seconds, whatever a request says; nil: as long as that says.
+  private var longestSilence: Int?
 
   /// What came from other threads since the last turn. It spares a request the two jobs on the loop that calls of an
   /// actor's method and back would be.
@@ -93,6 +95,14 @@ package actor CurlClient: HTTPClient {
       inbox.withLock { $0.withdrawn.append(id) }
       loop.wakeUp()
     }
+  }
+
+  /// Bounds how long a server may be silent from now on, in requests under way too.
+  ///
+  /// libcurl reads the time anew whenever it looks at a transfer's speed (Curl_speedcheck in its lib/speedcheck.c).
+  package func limitSilence(seconds: Int) {
+    longestSilence = seconds
+    for transfer in running.values { transfer.easy?.limitSilence(seconds: seconds) }
   }
 
   /// Fails what is in flight with `.closed`, ends the thread and closes the connections. Safe to call twice.
@@ -165,6 +175,7 @@ extension CurlClient {
         let easy = try idleHandles.popLast() ?? EasyHandle(configuration)
         do {
           try easy.prepare(transfer.request, id: transfer.id)
+          if let longestSilence { easy.limitSilence(seconds: longestSilence) }
           try multi.add(easy)
         } catch {
           easy.clear()

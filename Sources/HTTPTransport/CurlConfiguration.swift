@@ -20,6 +20,8 @@ extension CurlClient {
     /// What the bodies of requests and responses keep to, all together; clients may share one.
     package var uploadLimit: RateLimit?
     package var downloadLimit: RateLimit?
+    /// Called when a body moves on in a transfer that was begun over ten seconds ago.
+    package var onLateMovement: (@Sendable () -> Void)?
     /// Of the loop's thread.
     package var priority = ThreadPriority.normal
     /// Sent unless the request has its own.

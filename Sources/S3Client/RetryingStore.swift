@@ -11,6 +11,7 @@ package struct RetryingStore: ObjectStore {
   private let policy: RetryPolicy
   private let budget: RetryBudget
   private let recovery: ServiceRecovery
+  private let patience: FinalPatience
   private let pause: @Sendable (Duration) async throws -> Void
   private let random: @Sendable () -> Double
   private let onRetry: @Sendable (Retry) -> Void
@@ -26,11 +27,12 @@ package struct RetryingStore: ObjectStore {
   /// - Parameters:
   ///   - budget: one for all stores of a mirror.
   ///   - recovery: one for all stores of a service.
+  ///   - patience: one for all stores of a run.
   ///   - pause: waits, and throws when the task is cancelled.
   ///   - random: in [0, 1).
   package init(
     _ store: any ObjectStore, policy: RetryPolicy = RetryPolicy(), budget: RetryBudget = RetryBudget(),
-    recovery: ServiceRecovery = ServiceRecovery(),
+    recovery: ServiceRecovery = ServiceRecovery(), patience: FinalPatience = FinalPatience(),
     pause: @escaping @Sendable (Duration) async throws -> Void = { try await ServiceRecovery.pause(for: $0) },
     random: @escaping @Sendable () -> Double = { Double.random(in: 0..<1) },
     onRetry: @escaping @Sendable (Retry) -> Void = { _ in }
@@ -39,6 +41,7 @@ package struct RetryingStore: ObjectStore {
     self.policy = policy
     self.budget = budget
     self.recovery = recovery
+    self.patience = patience
     self.pause = pause
     self.random = random
     self.onRetry = onRetry
@@ -53,6 +56,8 @@ package struct RetryingStore: ObjectStore {
     var staleConnections = 0
     var lastCost: Int?
     var connection = HTTPRequest.Connection.pooled
+    // A listing is always sent: its answer tells that the service is there.
+    if Operation.self != ListObjectsV2.self, patience.isExhausted() { throw givingUp(operation) }
     while true {
       attempts += 1
       AttemptCount.current?.add()
@@ -61,11 +66,12 @@ package struct RetryingStore: ObjectStore {
           if connection == .pooled { return try await store.send(operation) }
           return try await SendAttempt.$connection.withValue(connection) { try await store.send(operation) }
         }
-        budget.giveBack(lastCost ?? RetryBudget.unretriedRefund)
-        recovery.noteAnswer()
+        noteAnswer(refunding: lastCost)
         return output
       } catch var error as S3Error {
         error.attempts = attempts
+        // "There is no such object" is an answer as well.
+        if error.status != 0, !error.isRetryable { noteAnswer(refunding: lastCost) }
         connection = error.network == nil ? .pooled : .fresh
         // A cancelled transfer may surface as a broken one; it is not to be repeated.
         guard error.isRetryable, !Task.isCancelled else { throw error }
@@ -81,11 +87,34 @@ package struct RetryingStore: ObjectStore {
         lastCost = cost
         let delay = policy.delaySeconds(
           retry: attempts - staleConnections, random: random(), retryAfter: error.retryAfterSeconds)
+        let end = ContinuousClock.now + .seconds(delay)
+        guard patience.mayRepeat(at: end) else { throw error }
         onRetry(Retry(error: error, attempts: attempts, delaySeconds: delay))
-        try await ServiceRecovery.$current.withValue(isAskedFor ? nil : recovery) {
-          try await pause(.seconds(delay))
+        let isEnding = patience.hasBegun
+        try await FinalPatience.$current.withValue(patience) {
+          try await ServiceRecovery.$current.withValue(isAskedFor ? nil : recovery) {
+            try await pause(.seconds(delay))
+          }
         }
+        // The end of the run has cut a pause short that the server asked for.
+        guard isAskedFor, !isEnding, patience.hasBegun else { continue }
+        guard patience.mayRepeat(at: end) else { throw error }
+        try await pause(max(.zero, end - .now))
       }
     }
+  }
+
+  private func noteAnswer(refunding cost: Int?) {
+    budget.giveBack(cost ?? RetryBudget.unretriedRefund)
+    recovery.noteAnswer()
+    patience.noteAnswer()
+  }
+
+  private func givingUp<Operation: S3Operation>(_ operation: Operation) -> S3Error {
+    S3Error(
+      operation: Operation.name, bucket: bucket, key: nil, status: 0, code: "Timeout",
+      message: "nothing was sent: the run ends, and the service has answered nothing for "
+        + "\(FinalPatience.silence.components.seconds) s",
+      isRetryable: true, network: .timeout)
   }
 }

@@ -42,14 +42,16 @@ package final class ServiceRecovery: Sendable {
     for continuation in ready { continuation.resume() }
   }
 
-  /// Waits for a length of time, or until the outage ends that this task waits for.
+  /// Waits for a length of time, or until the outage ends that this task waits for, or the end of the run begins.
   ///
   /// - Throws: `CancellationError`.
   package static func pause(for duration: Duration) async throws {
-    guard let current else { return try await TaskThreads.pause(for: duration) }
-    try await withThrowingTaskGroup(of: Void.self) { group in
+    let patience = FinalPatience.current.flatMap { $0.hasBegun ? nil : $0 }
+    guard current != nil || patience != nil else { return try await TaskThreads.pause(for: duration) }
+    try await withThrowingTaskGroup(of: Void.self) { [current] group in
       group.addTask { try await TaskThreads.pause(for: duration) }
-      group.addTask { await current.wait() }
+      if let current { group.addTask { await current.wait() } }
+      if let patience { group.addTask { await patience.waitForEnd() } }
       defer { group.cancelAll() }
       try await group.next()
     }

@@ -1,5 +1,6 @@
 import CCurl
 import Dispatch
+import TestSupport
 import Testing
 
 @testable import HTTPTransport
@@ -104,6 +105,24 @@ import Testing
       request.lowSpeedSeconds = 1
       let error = try await failure(client, request)
       #expect(error.kind == .timeout)
+    }
+  }
+
+  @Test func `a limit that comes later holds for a request under way, too`() async throws {
+    let hasArrived = Latch()
+    let script: ScriptedServer.Script = { connection in
+      _ = try connection.readHead()
+      Task { await hasArrived.open() }
+      connection.awaitEnd()
+    }
+    try await withServer(script: script) { server, client in
+      var request = HTTPRequest(method: .get, url: server.url)
+      request.lowSpeedSeconds = 3600
+      async let error = failure(client, request)
+      await hasArrived.wait()
+      await client.limitSilence(seconds: 1)
+      let kind = try await error.kind
+      #expect(kind == .timeout)
     }
   }
 

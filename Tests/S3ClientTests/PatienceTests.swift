@@ -1,5 +1,6 @@
 import HTTPTransport
 @testable import S3Client
+import TestSupport
 import Testing
 
 /// How long a silent server is waited for.
@@ -56,5 +57,85 @@ import Testing
       }
     }
     #expect(patience == [[5, 15], [10, 20], [20, 30], [40, 50], [60, 70]])
+  }
+}
+
+/// How long a run that ends waits for a service.
+@Suite struct FinalPatienceTests {
+  private let start = ContinuousClock.now
+  private let patience = FinalPatience()
+
+  private func answers(at seconds: [Int], _ ask: (ContinuousClock.Instant) -> Bool) -> [Bool] {
+    seconds.map { ask(start + .seconds($0)) }
+  }
+
+  @Test func `before the end it has no limit`() {
+    #expect(answers(at: [0, 10_000], patience.mayRepeat) == [true, true])
+    #expect(answers(at: [0, 10_000], patience.isExhausted) == [false, false])
+  }
+
+  @Test func `at the end a request is sent again for fifteen seconds after the latest answer`() {
+    patience.begin(at: start)
+    #expect(answers(at: [0, 14, 15], patience.mayRepeat) == [true, true, false])
+    patience.noteAnswer(at: start + .seconds(100))
+    #expect(answers(at: [101, 114, 115], patience.mayRepeat) == [true, true, false])
+  }
+
+  @Test func `a run gives up when nothing was answered and nothing moved for 45 seconds`() {
+    patience.noteAnswer(at: start - .seconds(1000))
+    patience.begin(at: start)
+    #expect(answers(at: [44, 45], patience.isExhausted) == [false, true])
+    patience.noteMovement(at: start + .seconds(40))
+    #expect(answers(at: [84, 85], patience.isExhausted) == [false, true])
+    patience.noteAnswer(at: start + .seconds(80))
+    #expect(answers(at: [124, 125], patience.isExhausted) == [false, true])
+  }
+
+  private func store(_ error: S3Error, patience: FinalPatience) async -> (FakeObjectStore, RetryingStore) {
+    let fake = FakeObjectStore()
+    await fake.inject { _, moment in moment == .beforeEffect ? error : nil }
+    return (fake, RetryingStore(fake, patience: patience))
+  }
+
+  private func silence(retryAfter: Double? = nil) -> S3Error {
+    S3Error(
+      operation: "", bucket: "bucket", key: nil, status: retryAfter == nil ? 0 : 503, code: "x", message: "",
+      retryAfterSeconds: retryAfter, isRetryable: true, network: retryAfter == nil ? .timeout : nil)
+  }
+
+  @Test func `a request that is not answered long after the end began is sent once`() async {
+    patience.begin(at: start - .seconds(20))
+    let (fake, store) = await store(silence(), patience: patience)
+    await #expect(throws: S3Error.self) { try await store.send(HeadBucket()) }
+    #expect(await fake.count(of: "HeadBucket") == 1)
+  }
+
+  @Test func `when the service is silent only listings are sent`() async throws {
+    patience.begin(at: start - .seconds(60))
+    let fake = FakeObjectStore()
+    let store = RetryingStore(fake, patience: patience)
+    let error = await #expect(throws: S3Error.self) { try await store.send(HeadBucket()) }
+    #expect(error?.isRetryable == true)
+    #expect(await fake.count(of: "HeadBucket") == 0)
+    _ = try await store.send(ListObjectsV2())
+    // It was answered.
+    _ = try await store.send(HeadBucket())
+  }
+
+  @Test func `a wait that the server asked for is not begun when it would outlast the end's patience`() async
+  {
+    patience.begin(at: start)
+    let (fake, store) = await store(silence(retryAfter: 30), patience: patience)
+    await #expect(throws: S3Error.self) { try await store.send(HeadBucket()) }
+    #expect(await fake.count(of: "HeadBucket") == 1)
+  }
+
+  @Test func `the end cuts short what waits to be sent again`() async throws {
+    let (fake, store) = await store(silence(retryAfter: 100), patience: patience)
+    let request = Task { try await store.send(HeadBucket()) }
+    try await eventually("it was sent") { await fake.count(of: "HeadBucket") == 1 }
+    patience.begin()
+    await #expect(throws: S3Error.self) { try await request.value }
+    #expect(await fake.count(of: "HeadBucket") == 1)
   }
 }

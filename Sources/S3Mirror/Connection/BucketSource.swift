@@ -28,11 +28,16 @@ protocol BucketSource: Sendable {
   /// - Throws: `MirrorError.configuration` that names the culprit and the cure.
   func bucket(of location: S3Location, access: BucketAccess?) throws -> OpenBucket
 
+  /// Says that the run ends: from now on a service that is silent is not waited for as long as before.
+  func beginEnd() async
+
   /// Ends what was opened.
   func close() async
 }
 
 extension BucketSource {
+  func beginEnd() async {}
+
   func bucket(of location: S3Location) throws -> OpenBucket {
     try bucket(of: location, access: nil)
   }

@@ -31,6 +31,7 @@ final class Connections: BucketSource {
   private let homeDirectory: String
   private let state = Mutex(State())
   private let budget = RetryBudget()
+  private let patience = FinalPatience()
   private let retries = FailureReporter()
   private let slots: FairSemaphore
   private let uploadLimit: RateLimit?
@@ -68,6 +69,12 @@ final class Connections: BucketSource {
     }
   }
 
+  func beginEnd() async {
+    patience.begin()
+    let clients = state.withLock { Array($0.clients.values) }
+    for client in clients { await client.limitSilence(seconds: FinalPatience.attemptSeconds) }
+  }
+
   /// Ends every connection and joins the loops' threads.
   func close() async {
     let clients = state.withLock { state in
@@ -103,6 +110,7 @@ final class Connections: BucketSource {
     configuration.uploadLimit = uploadLimit
     configuration.downloadLimit = downloadLimit
     configuration.priority = options.lowPriority ? .low : .normal
+    configuration.onLateMovement = { [patience] in patience.noteMovement() }
     configuration.userAgent = "s3mirror/\(s3MirrorVersion)"
     // Every transfer has a connection, and requests without a payload need not wait for one.
     configuration.maxConnections = max(configuration.maxConnections, options.maxWorkers + 16)
@@ -127,14 +135,14 @@ final class Connections: BucketSource {
       clock: { wallClockNanoseconds() / 1_000_000_000 })
     let policy = RetryPolicy(maxAttempts: options.maxAttempts)
     let (logger, retries) = (options.logger, retries)
-    let budget = budget
+    let (budget, patience) = (budget, patience)
     let slots = slots
     return OpenBucket(
       service: bucket,
       retrying: { service in
         RetryingStore(
           PressureSensingStore(service, slots: slots, clock: RateLimit.monotonicClock), policy: policy,
-          budget: budget,
+          budget: budget, patience: patience,
           // A request that waits to be sent again is none under way: its slot goes to one that is.
           pause: { delay in
             try await FairSemaphore.yieldingPermit { try await ServiceRecovery.pause(for: delay) }
