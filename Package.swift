@@ -91,7 +91,7 @@ let package = Package(
         logging, systemPackage,
       ]),
     tests(
-      "S3MirrorCLITests", ["S3MirrorCLI", "S3Mirror", "S3Client", "HTTPTransport", "CLinux", "TestSupport"]),
+      "S3MirrorCLITests", ["S3MirrorCLI", "S3Mirror", "S3Client", "HTTPTransport", "TestSupport"]),
     tests(
       "TransfersTests",
       [

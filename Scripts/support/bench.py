@@ -199,8 +199,8 @@ def reconcile(options, work):
 def tick(options, work):
     results = []
     print("\n## one changed 1 MiB file among N, while `s3mirror watch --interval 0` runs\n")
-    print("| N | CPU ms a change | requests a change | peak MiB | entry s |")
-    print("|---|---|---|---|---|")
+    print("| N | CPU ms a change | requests a change | private MiB | resident MiB | entry s |")
+    print("|---|---|---|---|---|---|")
     for files in dict.fromkeys([1000, options.tree]):
         results.append(tick_among(files, options, work))
     return results
@@ -220,6 +220,7 @@ def tick_among(files, options, work):
         [options.s3mirror, "watch", tree, "s3://tree/data", "--interval", "0", "--settle", "0.05"],
         env=tools.base, stdin=subprocess.DEVNULL, stdout=log, stderr=log,
     )
+    memory = benchrun.Memory(watch.pid)
     try:
         seen = {}
         change(tree, each, 0, content)
@@ -234,17 +235,19 @@ def tick_among(files, options, work):
         benchrun.settle(watch.pid)
         add(seen, sink.counts())
         milliseconds = (benchrun.processor_seconds(watch.pid) - before) * 1000 / options.changes
-        peak = benchrun.resident_mebibytes(watch.pid)
     finally:
+        memory.stop()
         watch.send_signal(signal.SIGTERM)
         watch.wait()
         sink.stop()
         log.close()
         shutil.rmtree(tree)
     requests = ", ".join(f"{count / options.changes:g} {kind}" for kind, count in sorted(seen.items()))
-    print(f"| {files} | {milliseconds:.2f} | {requests} | {peak:.0f} | {entry:.2f} |", flush=True)
+    private, resident = memory.private / 1024, memory.resident / 1024
+    print(f"| {files} | {milliseconds:.2f} | {requests} | {private:.1f} | {resident:.1f} | {entry:.2f} |", flush=True)
     return {
-        "files": files, "changes": options.changes, "cpu_ms": milliseconds, "requests": seen, "peak": peak, "entry": entry,
+        "files": files, "changes": options.changes, "cpu_ms": milliseconds, "requests": seen, "private": private,
+        "resident": resident, "entry": entry,
     }
 
 

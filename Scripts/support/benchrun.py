@@ -1,4 +1,4 @@
-"""Runs clients against the sink and weighs them: wall time, CPU seconds, peak memory, requests."""
+"""Runs clients against the sink and weighs them: wall time, CPU seconds, peaks of memory, requests."""
 
 import array
 import collections
@@ -119,24 +119,31 @@ class Sink:
 
 
 class Memory:
-    """Looks every 50 ms at the memory of a process and its children, and keeps the largest process's peaks, in KiB: of the
-    resident set, and of what is the process's own. The difference is mapped code, which the page cache holds once for all."""
+    """Looks at the memory of a process and its children, and keeps the largest process's peaks, in KiB: of private memory
+    (RssAnon of proc_pid_status(5)), which is what the process costs the machine, and of the resident set (VmHWM). The
+    difference is files that are mapped, code above all: the page cache holds those once for all processes and drops them when
+    memory is short. The kernel keeps no high-water mark of RssAnon, so a peak between two looks is missed."""
+
+    PAUSE_SECONDS = 0.02
 
     def __init__(self, process):
-        self.process, self.peak, self.own, self.ended = process, 0, 0, threading.Event()
+        self.process, self.resident, self.private, self.ended = process, 0, 0, threading.Event()
         self.thread = threading.Thread(target=self.look, daemon=True)
         self.thread.start()
 
     def look(self):
-        while not self.ended.wait(0.05):
-            for pid in self.tree(self.process):
-                # A process that has ended since has no file, or an empty one.
-                try:
-                    status = dict(re.findall(r"(VmHWM|RssAnon):\s+(\d+)", Path(f"/proc/{pid}/status").read_text()))
-                except OSError:
-                    continue
-                self.peak = max(self.peak, int(status.get("VmHWM", 0)))
-                self.own = max(self.own, int(status.get("RssAnon", 0)))
+        while not self.ended.wait(self.PAUSE_SECONDS):
+            self.look_once()
+
+    def look_once(self):
+        for pid in self.tree(self.process):
+            # A process that has ended since has no file, or an empty one.
+            try:
+                status = dict(re.findall(r"(VmHWM|RssAnon):\s+(\d+)", Path(f"/proc/{pid}/status").read_text()))
+            except OSError:
+                continue
+            self.resident = max(self.resident, int(status.get("VmHWM", 0)))
+            self.private = max(self.private, int(status.get("RssAnon", 0)))
 
     def tree(self, process):
         yield process
@@ -158,8 +165,8 @@ class Sample:
         self.cpu = usage.ru_utime + usage.ru_stime
         # getrusage(2) counts what a process was before execve(2) too, which is this one: less than that says nothing.
         ours = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-        self.peak = (usage.ru_maxrss if usage.ru_maxrss > ours else memory.peak) / 1024
-        self.own = memory.own / 1024
+        self.resident = (usage.ru_maxrss if usage.ru_maxrss > ours else memory.resident) / 1024
+        self.private = memory.private / 1024
         self.requests = counts
         self.sink = sink_cpu
 
@@ -227,24 +234,30 @@ class Measure:
         ours = samples.get("s3mirror") or []
         bare = samples.get(self.baseline) or []
         print(f"\n## {self.title} (medians of {self.rounds})\n")
-        print("| client | wall s | CPU s | peak MiB | own MiB | sink CPU s | wall / s3mirror | wall / bare | CPU / bare | requests |")
-        print("|---|---|---|---|---|---|---|---|---|---|")
+        print(
+            "| client | wall s | CPU s | private MiB | resident MiB | sink CPU s | wall / s3mirror | private / s3mirror "
+            "| wall / bare | CPU / bare | requests |"
+        )
+        print("|---|---|---|---|---|---|---|---|---|---|---|")
         result = {}
         for client in self.clients:
             name = client.name
             if name in broken or not samples[name]:
-                print(f"| {name} | {broken.get(name, 'no sample')} | | | | | | | | |")
+                print(f"| {name} | {broken.get(name, 'no sample')} | | | | | | | | | |")
                 continue
             taken = samples[name]
-            wall, cpu, peak, own, at_sink = (
+            wall, cpu, private, resident, at_sink = (
                 statistics.median(getattr(sample, what) for sample in taken)
-                for what in ("wall", "cpu", "peak", "own", "sink")
+                for what in ("wall", "cpu", "private", "resident", "sink")
             )
             requests = ", ".join(f"{count} {kind}" for kind, count in sorted(taken[-1].requests.items()))
             shown = name if len(taken) == self.rounds else f"{name} ({len(taken)} of {self.rounds})"
-            result[name] = {"wall": wall, "cpu": cpu, "peak": peak, "own": own, "requests": taken[-1].requests}
+            result[name] = {
+                "wall": wall, "cpu": cpu, "private": private, "resident": resident, "requests": taken[-1].requests,
+            }
             print(
-                f"| {shown} | {wall:.2f} | {cpu:.2f} | {peak:.0f} | {own:.0f} | {at_sink:.2f} | {ratio(wall, ours, 'wall')} "
+                f"| {shown} | {wall:.2f} | {cpu:.2f} | {private:.1f} | {resident:.1f} | {at_sink:.2f} "
+                f"| {ratio(wall, ours, 'wall')} | {ratio(private, ours, 'private')} "
                 f"| {ratio(wall, bare, 'wall')} | {ratio(cpu, bare, 'cpu')} | {requests} |",
                 flush=True,
             )
@@ -252,9 +265,9 @@ class Measure:
 
 
 def ratio(value, reference, what):
-    if not reference:
-        return ""
-    return f"{value / statistics.median(getattr(sample, what) for sample in reference):.2f}"
+    weight = statistics.median(getattr(sample, what) for sample in reference) if reference else 0
+    # A client may be through before its memory was looked at.
+    return f"{value / weight:.2f}" if weight else ""
 
 
 class Workspace:
@@ -281,13 +294,6 @@ def processor_seconds(pid):
         except FileNotFoundError:
             continue
     return total / 1e9
-
-
-def resident_mebibytes(pid):
-    for line in Path(f"/proc/{pid}/status").read_text().splitlines():
-        if line.startswith("VmHWM:"):
-            return int(line.split()[1]) / 1024
-    return 0
 
 
 def sleeps(pid):

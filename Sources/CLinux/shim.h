@@ -1,7 +1,6 @@
 // Linux system calls and constants that Swift's Glibc module does not show: GNU extensions, macros and variadics.
 #pragma once
 #include <dirent.h>
-#include <elf.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/fs.h>
@@ -18,7 +17,6 @@
 #include <sys/eventfd.h>
 #include <sys/inotify.h>
 #include <sys/ioctl.h>
-#include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/prctl.h>
@@ -123,56 +121,6 @@ static inline int s3m_lower_priority(int niceness) {
 static inline long s3m_read_cached(int descriptor, void *buffer, size_t size, off_t offset) {
   struct iovec vector = {.iov_base = buffer, .iov_len = size};
   return syscall(SYS_preadv2, descriptor, &vector, 1, (long)offset, 0L, 8);
-}
-
-// dl_iterate_phdr(3), hidden without _GNU_SOURCE; of what it tells of each loaded file, the beginning.
-struct dl_phdr_info;
-int dl_iterate_phdr(int (*)(struct dl_phdr_info *, size_t, void *), void *);
-struct s3m_loaded_file {
-  Elf64_Addr base;
-  const char *name;
-  const Elf64_Phdr *headers;
-  Elf64_Half count;
-};
-
-// Whether some page of a stretch is not its file's, by /proc/self/pagemap (the kernel's admin-guide/mm/pagemap).
-static inline int s3m_has_own_pages(int pagemap, Elf64_Addr first, Elf64_Addr last) {
-  unsigned long long entries[512];
-  while (first < last) {
-    size_t wanted = last - first < 512 ? last - first : 512;
-    ssize_t got = pread(pagemap, entries, wanted * sizeof *entries, (off_t)(first * sizeof *entries));
-    if (got <= 0) return 1;
-    for (size_t i = 0; i < (size_t)got / sizeof *entries; i++, first++) {
-      // Bit 63: it is there, 62: it is swapped out, 61: it is a file's.
-      if (entries[i] >> 62 != 0 && (entries[i] >> 61 & 1) == 0) return 1;
-    }
-  }
-  return 0;
-}
-
-static int s3m_release_file(struct dl_phdr_info *details, size_t size, void *pagemap) {
-  (void)size;
-  const struct s3m_loaded_file *file = (const struct s3m_loaded_file *)details;
-  Elf64_Addr page = (Elf64_Addr)sysconf(_SC_PAGESIZE);
-  for (Elf64_Half i = 0; i < file->count; i++) {
-    const Elf64_Phdr *segment = &file->headers[i];
-    if (segment->p_type != PT_LOAD || segment->p_flags & PF_W) continue;
-    Elf64_Addr first = (file->base + segment->p_vaddr) / page;
-    Elf64_Addr last = (file->base + segment->p_vaddr + segment->p_memsz + page - 1) / page;
-    // Old libraries are relocated in their text, and some tools patch it: preloaded interceptors, debuggers. That would be lost.
-    if (s3m_has_own_pages(*(int *)pagemap, first, last)) continue;
-    // The kernel may refuse a part (mlock(2)); then it stays.
-    madvise((void *)(first * page), (last - first) * page, MADV_DONTNEED);
-  }
-  return 0;
-}
-// madvise(2), MADV_DONTNEED: takes the pages of the program's text and its libraries' out of this process's resident set. They
-// stay in the page cache, from where those that are used come back by themselves.
-static inline void s3m_release_text(void) {
-  int pagemap = open("/proc/self/pagemap", O_RDONLY | O_CLOEXEC);
-  if (pagemap < 0) return;
-  dl_iterate_phdr(s3m_release_file, &pagemap);
-  close(pagemap);
 }
 
 // pipe2(2), hidden without _GNU_SOURCE.

@@ -20,7 +20,6 @@ enum Program {
     // own default, made to stay.
     mallopt(M_MMAP_THRESHOLD, 128 << 10)
     reserveStandardStreams()
-    StartPages.release()
     SignalStream.unblock()
     // A reader that went away is a failed write, not the end.
     signal(SIGPIPE, SIG_IGN)
