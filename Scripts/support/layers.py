@@ -53,6 +53,7 @@ FOLDERS = {
         "Notices",
         "Placement",
         "Connection",
+        "Resolution",  # from a spec to its places
         "Names",
         "Reconciliation",
         "Deletes",

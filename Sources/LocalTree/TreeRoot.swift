@@ -98,19 +98,39 @@ package final class TreeRoot: Sendable {
   /// path's directories (`TreeError.linkAbove`) unless links are followed; then nothing lies behind one that runs in a circle.
   package func look(at path: RelativePath, symlinks: SymlinkPolicy? = nil) throws(TreeError) -> Entry? {
     do {
-      if path.isRoot { return try descriptor.status() }
-      try check(path)
-      switch symlinks ?? self.symlinks {
-      case .follow:
-        do { return try statusOfTarget(path) } catch .tooManySymbolicLinkLevels { return nil }
-      case .skip:
-        if path.parent.isRoot { return try descriptor.status(of: path.string) }
-        return try openBeneath(path, S3M_O_PATH | O_NOFOLLOW).status()
-      }
+      return try find(path, symlinks ?? self.symlinks)
     } catch .noSuchFileOrDirectory, .notDirectory {
       return nil
     } catch {
       throw failure(.look, path, error, detail(of: error, at: path))
+    }
+  }
+
+  /// What lies at a path that is to get a file: nil when it can be made there.
+  ///
+  /// Links are not followed. As `look` it throws for what cannot be seen, and besides where a file has the name of one of the path's
+  /// directories.
+  package func lookForPlace(at path: RelativePath) throws(TreeError) -> Entry? {
+    do {
+      return try find(path, .skip)
+    } catch .noSuchFileOrDirectory {
+      return nil
+    } catch .notDirectory {
+      throw failure(.createDirectory, path.parent, .notDirectory)
+    } catch {
+      throw failure(.look, path, error, detail(of: error, at: path))
+    }
+  }
+
+  private func find(_ path: RelativePath, _ symlinks: SymlinkPolicy) throws(Errno) -> Entry? {
+    if path.isRoot { return try descriptor.status() }
+    try check(path)
+    switch symlinks {
+    case .follow:
+      do { return try statusOfTarget(path) } catch .tooManySymbolicLinkLevels { return nil }
+    case .skip:
+      if path.parent.isRoot { return try descriptor.status(of: path.string) }
+      return try openBeneath(path, S3M_O_PATH | O_NOFOLLOW).status()
     }
   }
 

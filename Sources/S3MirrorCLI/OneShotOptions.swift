@@ -10,15 +10,19 @@ struct OneShotOptions: ParsableArguments {
 
   /// Carries the spec out, or tells what that would do if only that is asked for.
   ///
-  /// - Parameter command: names it where `--name` does not.
+  /// - Parameters:
+  ///   - command: names it where `--name` does not.
+  ///   - run: what `body` does, for a plan.
   func carryOut(
-    _ spec: MirrorSpec, as command: String,
+    _ spec: MirrorSpec, as command: String, of run: Inspection.PlannedRun,
     _ body: (_ scope: MirrorScope, _ label: String, _ narrator: Narrator) async throws -> Void
   ) async throws {
     let narrator = mirror.narrator(events.format)
     let options = mirror.options(for: command, telling: narrator)
     let label = mirror.name ?? command
-    if plan.dryRun { try await plan.carryOut(spec, name: label, options: options, as: events.format) }
+    if plan.dryRun {
+      try await plan.carryOut(spec, name: label, of: run, options: options, as: events.format)
+    }
     try await body(try MirrorScope(options: options), label, narrator)
   }
 }

@@ -78,7 +78,7 @@ import Testing
     await bench.store.place("gone/", [], lastModified: future)
     let planner = UploadPlanner(
       name: "up", surveyor: try surveyor(bench.tree, bench.store), content: try bench.content(),
-      commitOrder: CommitOrder { _ in false }, width: 2, delete: true, bound: .standard, kind: .alone)
+      commitOrder: CommitOrder { _ in false }, width: 2, delete: true, bound: .standard)
     var actions: [String] = []
     try await planner.plan { actions.append($0.description) }
     #expect(actions == ["upload new empty/", "upload new file", "delete extra gone/"])

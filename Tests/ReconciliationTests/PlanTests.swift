@@ -35,11 +35,12 @@ final class Workbench: Sendable {
   }
 
   func uploadPlan(
-    delete: Bool = true, bound: DeleteBound = .standard, kind: UploadPlanner.Kind = .alone
+    delete: Bool = true, bound: DeleteBound = .standard, context: UploadPlanner.Context = .alone
   ) async throws -> [String] {
     let planner = UploadPlanner(
       name: "up", surveyor: Surveyor(try tree.root(), store), content: try content(),
-      commitOrder: CommitOrder { $0.name == "DONE" }, width: 4, delete: delete, bound: bound, kind: kind)
+      commitOrder: CommitOrder { $0.name == "DONE" }, width: 4, delete: delete, bound: bound, context: context
+    )
     var lines: [String] = []
     try await planner.plan { lines.append($0.description) }
     return lines
@@ -58,7 +59,7 @@ final class Workbench: Sendable {
 
   func downloadPlan(_ job: DownloadJob) async throws -> [String] {
     var lines: [String] = []
-    try await job.plan { lines.append($0.description) }
+    _ = try await job.plan { lines.append($0.description) }
     return lines
   }
 
@@ -136,7 +137,8 @@ final class Workbench: Sendable {
     await bench.store.place("older", [1], lastModified: future)
     await bench.store.place("later", [1], lastModified: 0)
     await bench.store.place("absent", [1])
-    #expect(try await bench.uploadPlan(kind: .afterDownload) == ["upload size later"])
+    #expect(
+      try await bench.uploadPlan(context: .afterDownload(.init(isOfPrefix: true))) == ["upload size later"])
     let job = try bench.job(mode: .resume)
     #expect(try await bench.downloadPlan(job) == ["download new absent", "download size older"])
   }
@@ -236,6 +238,23 @@ final class Workbench: Sendable {
     #expect(outcome.deleted == 0)
     let forced = try await bench.job(delete: true, bound: .limit(21)).run()
     #expect(forced.deleted == 21)
+  }
+
+  /// Such a listing is read anew, when what came first is here.
+  @Test(arguments: [FakeBucket.ListingOrder.bytes, .tree])
+  func `the bound counts the files that were here before, in whatever order S3 lists`(
+    order: FakeBucket.ListingOrder
+  ) async throws {
+    let bench = try Workbench(.init(order: order, pageLimit: 5))
+    for number in 10..<40 { await bench.store.place("a/\(number)", [1]) }
+    await bench.store.place("a-b", [1])
+    for number in 10..<21 { try bench.tree.write("mine\(number)") }
+    let job = try bench.job(delete: true)
+    #expect(try await bench.downloadPlan(job).count { $0.hasPrefix("withhold") } == 11)
+    let outcome = try await job.run()
+    #expect(outcome.files == 31)
+    #expect(outcome.withheldDeletes == 11)
+    #expect(outcome.deleted == 0)
   }
 
   @Test func `a local file that is written after the comparison is not deleted`() async throws {

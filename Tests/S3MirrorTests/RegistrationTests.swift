@@ -1,5 +1,6 @@
 import MirrorModel
 import SystemPackage
+import TestSupport
 import Testing
 
 @testable import S3Mirror
@@ -9,12 +10,16 @@ import Testing
   private static func registration(
     _ name: String, _ spec: MirrorSpec, at local: String, identity: String = "aws/b"
   ) throws -> Registration {
-    let remote: Registration.Remote =
-      switch try RemoteReference(parsing: spec.remote) {
-      case .s3(let location): .s3(location, identity: identity)
-      case .local: .passThrough
-      }
-    return Registration(name: name, spec: spec, remote: remote, local: FilePath(local))
+    let local = FilePath(local)
+    switch try RemoteReference(parsing: spec.remote) {
+    case .local: return Registration(name: name, spec: spec, resolution: .passThrough(local))
+    case .s3(let location):
+      let bucket = OpenBucket(service: FakeObjectStore(), retrying: { $0 }, identity: identity)
+      let place = ResolvedSpec(
+        location: location, bucket: bucket, local: local, named: local, filter: .everything,
+        isNamedAsDirectory: false, cacheDirectory: "/cache")
+      return Registration(name: name, spec: spec, resolution: .s3(place))
+    }
   }
 
   private static func message(adding new: Registration, to known: [Registration]) throws -> String? {

@@ -1,3 +1,5 @@
+import S3Client
+
 /// What a scope, or a call on its session, throws.
 public struct MirrorError: Error, Sendable, Hashable {
   public enum Kind: Sendable, Hashable {
@@ -42,6 +44,13 @@ public struct MirrorError: Error, Sendable, Hashable {
 /// An error in words. A cancellation is one only in code: to people, the end of the mirror cut the transfer short.
 func cause(of error: any Error) -> String {
   error is CancellationError ? "it was cut short by the end of the mirror" : String(describing: error)
+}
+
+/// An error as the caller of a mirror is given it: with its kind, and with what it was about.
+func describe(_ error: any Error, of subject: String? = nil) -> any Error {
+  if error is CancellationError || error is MirrorError { return error }
+  let text = subject.map { "\($0): \(error)" } ?? "\(error)"
+  return MirrorError(error is S3Error ? .incomplete : .local, text)
 }
 
 extension MirrorError: CustomStringConvertible {

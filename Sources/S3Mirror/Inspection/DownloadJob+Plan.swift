@@ -4,13 +4,42 @@ import S3Client
 
 /// What a download would do.
 extension DownloadJob {
+  /// What the upload of a sync finds when the download is over.
+  struct Forecast: Sendable {
+    /// The server's clock minus ours, in nanoseconds.
+    var serverSkew: Int64 = 0
+    /// What an earlier run had here.
+    var known: Evidence?
+    /// Files that are here then and are not yet.
+    var newFiles = 0
+    /// Nothing is refused.
+    var isComplete = true
+    /// Everything under the prefix is here then, but for what is known.
+    var isOfPrefix = false
+
+    mutating func note(_ action: PlannedAction) {
+      if action.kind == .refuse { isComplete = false }
+      if action.kind == .download, action.reason == CopyReason.absent.rawValue { newFiles += 1 }
+    }
+  }
+
   /// - Throws: what `run` would throw before it fetches anything; what `each` throws.
   nonisolated(nonsending) func plan(
     _ each: (PlannedAction) throws -> Void
+  ) async throws -> Forecast {
+    var forecast = Forecast()
+    try await plan(in: &forecast, each)
+    return forecast
+  }
+
+  nonisolated(nonsending) private func plan(
+    in forecast: inout Forecast, _ each: (PlannedAction) throws -> Void
   ) async throws {
     switch try await RemoteKind.find(location, in: store) {
     case .object(let object, let serverDate):
-      try await planObject(object, serverSkew: skew(of: serverDate), each)
+      forecast.serverSkew = skew(of: serverDate)
+      try await planObject(object, in: &forecast, each)
+    case .prefix where try await isFirstRunOfFile(): return
     case .prefix:
       // Nothing may be told twice, so the order of the listing is found out first where it is not S3's.
       let order = ListingOrder()
@@ -24,19 +53,23 @@ extension DownloadJob {
         extras.removeAll()
         survey = try await gather(order, &held, &extras)
       }
-      try await plan(held, extras, survey, each)
+      (forecast.serverSkew, forecast.isOfPrefix) = (survey.serverSkew, true)
+      try await plan(held, extras, survey, in: &forecast, each)
     }
   }
 
   nonisolated(nonsending) private func planObject(
-    _ object: RemoteObject, serverSkew: Int64, _ each: (PlannedAction) throws -> Void
+    _ object: RemoteObject, in forecast: inout Forecast, _ each: (PlannedAction) throws -> Void
   ) async throws {
     let (target, name) = try targetOfObject()
     let directory = target.removingLastComponent()
     let root = try kind(at: directory) == .directory ? try TreeRoot(path: directory) : nil
-    let wanted = Wanted(path: name, key: location.key, object: object, serverSkew: serverSkew)
+    let wanted = Wanted(path: name, key: location.key, object: object, serverSkew: forecast.serverSkew)
     let mapping = KeyMapping.file(name: name, key: location.key)
-    if let action = await action(for: wanted, in: root, mapping: mapping) { try each(action) }
+    if let action = await action(for: wanted, in: root, mapping: mapping) {
+      forecast.note(action)
+      try each(action)
+    }
   }
 
   private func gather(
@@ -45,7 +78,8 @@ extension DownloadJob {
     let lister = RemoteLister(
       listing: Listing(store: store, prefix: location.prefix), mapping: .tree(prefix: location.prefix),
       filter: filter, order: order, wallClock: wallClock)
-    let root = delete ? try await existingRoot() : nil
+    let found = try await existingRoot()
+    let root = delete ? found : nil
     let walk: any WalkSource = root.map { TreeWalk(root: $0, filter: filter) } ?? EmptyWalk()
     return try await TreeMerge.run(lister, walk) { merge in
       while let entry = try await nextRemote(&merge, extras: &extras) { try objects.append(entry) }
@@ -55,20 +89,20 @@ extension DownloadJob {
 
   nonisolated(nonsending) private func plan(
     _ objects: Spool<RemoteEntry>, _ extras: Spool<LocalEntry>, _ survey: Survey,
-    _ each: (PlannedAction) throws -> Void
+    in forecast: inout Forecast, _ each: (PlannedAction) throws -> Void
   ) async throws {
     if objects.isEmpty, survey.refusals.isEmpty, mode == .mirror, !location.isExplicitPrefix || delete {
       throw nothingThere
     }
     let root = try await existingRoot()
     let known = try await knownHere()
+    forecast.known = known
     let mapping = KeyMapping.tree(prefix: location.prefix)
     var conflicts = NameConflicts()
-    var isWhole = true
     nonisolated(nonsending) func tell(_ verdicts: [NameConflicts.Verdict]) async throws {
       let steps = await concurrentEach(verdicts, width: width) { verdict -> PlannedAction? in
         switch verdict {
-        case .marker: nil
+        case .marker(let directory): obstacle(to: directory, in: root).map { refusal(directory.string, $0) }
         case .conflict(let path): refusal(path.string, Self.conflictReason)
         case .file(let entry) where isDeletedHere(entry, known, in: root): nil
         case .file(let entry):
@@ -80,7 +114,7 @@ extension DownloadJob {
         }
       }
       for action in steps.compactMap(\.self).sorted(by: { RelativePath($0.path) < RelativePath($1.path) }) {
-        if action.kind == .refuse { isWhole = false }
+        forecast.note(action)
         try each(action)
       }
     }
@@ -89,11 +123,11 @@ extension DownloadJob {
     }
     try await tell(conflicts.finish())
     for failure in survey.refusals {
-      isWhole = false
+      forecast.isComplete = false
       try each(refusal(failure.path, failure.reason))
     }
     guard delete, mode == .mirror, let root else { return }
-    let reason = reasonToKeepExtras(extras.count, of: root, survey: survey, isWhole: isWhole)
+    let reason = reasonToKeepExtras(extras.count, of: root, survey: survey, isWhole: forecast.isComplete)
     try await extras.forEachBatch(of: 1_000) { batch in
       for file in batch {
         try each(
@@ -107,6 +141,16 @@ extension DownloadJob {
   private func isDeletedHere(_ entry: RemoteEntry, _ known: Evidence?, in root: TreeRoot?) -> Bool {
     guard let known, let root, known.holds(entry.path, etag: entry.object.etag) else { return false }
     return Self.isAbsent(entry.path, in: root)
+  }
+
+  /// Why a directory cannot be made; nil if it can, or is there.
+  private func obstacle(to directory: RelativePath, in root: TreeRoot?) -> String? {
+    do {
+      guard let entry = try root?.lookForPlace(at: directory), entry.kind != .directory else { return nil }
+      return "cannot create the directory \(directory): something else has its name here"
+    } catch {
+      return cause(of: error)
+    }
   }
 
   private func action(for wanted: Wanted, in root: TreeRoot?, mapping: KeyMapping) async -> PlannedAction? {

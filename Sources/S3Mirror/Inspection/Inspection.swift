@@ -8,87 +8,125 @@ import Transfers
 /// Compares local sides with remotes and changes neither: plans and verifications. Takes no lock and writes no log.
 package final class Inspection: Sendable {
   let options: Options
-  private let connections: Connections
-  private let placement: LocalPlacement
+  private let resolver: SpecResolver
   private let resources: TransferResources
-  private let cacheDirectory: FilePath
 
   /// - Throws: `MirrorError.invalid` for options that make no sense.
-  package init(options: Options) throws {
+  package convenience init(options: Options) throws {
+    try self.init(options: options) { options, process, resources in
+      Connections(
+        options: options, environment: process.variables, homeDirectory: process.homeDirectory,
+        slots: resources.slots)
+    }
+  }
+
+  /// - Parameter open: makes the source of buckets once the options are known to make sense.
+  init(options: Options, open: (Options, ProcessEnvironment, TransferResources) -> any BucketSource) throws {
     try options.check()
-    let process = ProcessEnvironment(overriding: options.environment)
     self.options = options
-    cacheDirectory = EvidencePlace.cache(
-      environment: process.variables, home: FilePath(process.homeDirectory))
-    placement = LocalPlacement(
-      cacheRoot: options.cacheRoot, homeDirectory: process.homeDirectory,
-      workingDirectory: process.workingDirectory)
-    let resources = try TransferResources(
+    let process = ProcessEnvironment(overriding: options.environment)
+    resources = try TransferResources(
       workers: options.maxWorkers, priority: options.lowPriority ? .low : .normal)
-    self.resources = resources
-    connections = Connections(
-      options: options, environment: process.variables, homeDirectory: process.homeDirectory,
-      slots: resources.slots)
+    resolver = SpecResolver(
+      options: options, process: process, buckets: open(options, process, resources))
   }
 
   package func close() async {
-    await connections.close()
+    await resolver.buckets.close()
     resources.stop()
   }
 
   // MARK: Plans
 
+  /// What is planned.
+  package enum PlannedRun: Sendable {
+    /// A scope from its entry to its exit; names are members of its session.
+    case scope
+    /// The same with names that may be any text.
+    case labelledScope
+    /// An upload without a watch.
+    case uploadOnce
+  }
+
+  /// Validates everything as the run would, then plans its downloads, then its uploads.
+  ///
+  /// - Throws: `MirrorError`; what `each` throws.
   nonisolated(nonsending) package func plan(
-    _ spec: MirrorSpec, name: String,
-    _ each: (PlannedAction) throws -> Void
+    _ specs: [(name: String, spec: MirrorSpec)], of run: PlannedRun, _ each: (PlannedAction) throws -> Void
   ) async throws {
-    // Nothing is transferred where the remote is a local path.
-    if RemoteReference.isPath(spec.remote) {
-      try placement.check(local: spec.local, of: name)
-      return
+    let registrations = try registrations(specs, of: run)
+    for registration in registrations { try await registration.checkAccess() }
+    var forecasts: [String: DownloadJob.Forecast] = [:]
+    for registration in registrations where registration.spec.direction != .upload {
+      guard let place = registration.place else { continue }
+      forecasts[registration.name] = try await described(registration) {
+        try await downloadJob(registration, at: place).plan(each)
+      }
     }
-    let place = try place(spec, name: name)
-    do {
-      if spec.direction != .upload {
-        try await downloadJob(spec, at: place, name: name).plan(each)
+    for registration in registrations where registration.spec.direction != .download {
+      guard let place = registration.place else { continue }
+      // A scope whose downloads are not complete ends there.
+      guard forecasts.values.allSatisfy(\.isComplete) else {
+        try each(
+          PlannedAction(
+            name: registration.name, kind: .refuse, path: ".", bytes: nil,
+            reason: "nothing is uploaded, since not everything can be downloaded"))
+        continue
       }
-      if spec.direction != .download {
-        try await uploadPlan(spec, at: place, name: name)?.plan(each)
+      try await described(registration) {
+        try await planUpload(registration, at: place, of: run, after: forecasts[registration.name], each)
       }
-    } catch let error as S3Error {
-      throw MirrorError(.configuration, "\(name) (\(place.location.url)): \(error)")
-    } catch let error as TreeError {
-      throw MirrorError(.local, "\(name): \(error)")
     }
   }
 
-  private func downloadJob(_ spec: MirrorSpec, at place: Place, name: String) throws -> DownloadJob {
-    DownloadJob(
-      name: name, location: place.location, local: place.local,
-      isIntoDirectory: try spec.local?.hasSuffix("/") ?? false || kind(at: place.local) == .directory,
-      filter: place.filter, mode: spec.direction == .sync ? .resume : .mirror, delete: spec.delete,
-      bound: options.maxDelete.bound, compare: options.compare.policy, width: options.filesUnderWay,
-      store: place.store, resources: resources,
-      journal: Journal(log: nil, logger: options.logger, observer: nil, bucket: place.location.bucket),
-      wallClock: wallClockNanoseconds,
-      evidence: spec.direction == .sync
-        ? EvidencePlace(
-          cache: cacheDirectory, bucket: place.bucket, prefix: place.location.prefix, local: place.local)
-        : nil)
+  private func registrations(_ specs: [(name: String, spec: MirrorSpec)], of run: PlannedRun) throws
+    -> [Registration]
+  {
+    switch run {
+    case .uploadOnce:
+      return try specs.map { try resolver.registration(once: .upload, name: $0.name, spec: $0.spec).0 }
+    case .scope, .labelledScope:
+      var table = RegistrationTable()
+      let new = try table.add(
+        all: try specs.map { try resolver.registration(name: $0.name, spec: $0.spec) },
+        naming: run == .scope ? .members : .labels)
+      for registration in new { try registration.checkLocal() }
+      return new
+    }
   }
 
-  /// Nil when there is nothing local to publish yet: a sync that will download first.
-  private func uploadPlan(_ spec: MirrorSpec, at place: Place, name: String) throws -> UploadPlanner? {
+  private func downloadJob(_ registration: Registration, at place: ResolvedSpec) throws -> DownloadJob {
+    try DownloadJob(
+      registration.spec, resolved: place, name: registration.name, options: options,
+      store: place.bucket.store, resources: resources,
+      journal: Journal(log: nil, logger: options.logger, observer: nil, bucket: place.location.bucket))
+  }
+
+  nonisolated(nonsending) private func planUpload(
+    _ registration: Registration, at place: ResolvedSpec, of run: PlannedRun,
+    after download: DownloadJob.Forecast?, _ each: (PlannedAction) throws -> Void
+  ) async throws {
+    let (name, spec) = (registration.name, registration.spec)
     guard try kind(at: place.local) != nil else {
-      if spec.direction == .sync { return nil }
-      throw MirrorError(.local, "\(name): \(place.local) does not exist; there is nothing to upload")
+      // A sync would have downloaded first: what is there then is what is on S3.
+      guard download == nil else { return }
+      guard spec.delete else { return }
+      return try await AbsentTreePlanner(
+        name: name, prefix: place.location.prefix, filter: place.filter, store: place.bucket.store,
+        bound: options.maxDelete.bound
+      ).plan(each)
     }
     let (surveyor, content) = try surveyor(at: place, comparing: options.comparison)
-    return UploadPlanner(
+    var planner = UploadPlanner(
       name: name, surveyor: surveyor, content: content,
       commitOrder: try CommitOrder(commitLast: options.commitLast),
-      width: options.filesUnderWay, delete: spec.delete, bound: options.maxDelete.bound,
-      kind: spec.direction == .sync ? .afterDownload : .alone)
+      width: options.filesUnderWay, delete: spec.delete, bound: options.maxDelete.bound)
+    if let download {
+      planner.context = .afterDownload(download)
+    } else if run != .uploadOnce {
+      planner.context = .scope
+    }
+    try await planner.plan(each)
   }
 
   // MARK: Verification
@@ -101,72 +139,44 @@ package final class Inspection: Sendable {
     _ local: String, against remote: String, exclude: [String], include: [String], reading: Verifier.Reading,
     _ each: (VerifiedDifference) throws -> Void
   ) async throws -> VerifySummary {
-    if RemoteReference.isPath(remote) {
-      throw MirrorError(.invalid, "\(remote) is a local path; name s3://bucket/key to verify against")
-    }
     let spec = MirrorSpec.upload(remote, local: local, delete: false, exclude: exclude, include: include)
-    let place = try place(spec, name: local)
-    guard try kind(at: place.local) != nil else {
-      throw MirrorError(.local, "\(place.local) does not exist; there is nothing to verify")
-    }
-    // Every file of equal size is a suspect to a verification.
-    let (surveyor, _) = try surveyor(at: place, comparing: Comparison(policy: .checksum))
-    let verifier = Verifier(
-      surveyor: surveyor, readers: resources.readers, reading: reading, width: options.maxWorkers)
-    do {
+    let (registration, place) = try resolver.registration(once: .verify, name: local, spec: spec)
+    try await registration.checkAccess()
+    return try await described(registration) {
+      // Every file of equal size is a suspect to a verification.
+      let (surveyor, _) = try surveyor(at: place, comparing: Comparison(policy: .checksum))
+      let verifier = Verifier(
+        surveyor: surveyor, readers: resources.readers, reading: reading, width: options.maxWorkers)
       return try await verifier.verify(each)
-    } catch let error as S3Error {
-      throw MirrorError(.configuration, "\(place.location.url): \(error)")
-    } catch let error as TreeError {
-      throw MirrorError(.local, "\(error)")
     }
   }
 
-  // MARK: Places
-
-  /// Where a spec leads.
-  private struct Place {
-    var location: S3Location
-    var local: FilePath
-    var filter: PathFilter
-    var store: any ObjectStore
-    /// The identity of endpoint and bucket.
-    var bucket: String
-  }
-
-  private func place(_ spec: MirrorSpec, name: String) throws -> Place {
-    do {
-      guard case .s3(let location) = try RemoteReference(parsing: spec.remote) else {
-        throw MirrorError(.invalid, "\(name): \(spec.remote) is a local path; name s3://bucket/key")
-      }
-      try spec.access?.check()
-      try spec.properties.check(for: name)
-      try placement.check(local: spec.local, of: name)
-      let bucket = try connections.bucket(of: location, access: spec.access)
-      return Place(
-        location: location, local: try placement.path(for: location, local: spec.local),
-        filter: try PathFilter(exclude: spec.exclude, include: spec.include),
-        store: bucket.store, bucket: bucket.identity)
-    } catch let error as MirrorError {
-      throw error
-    } catch {
-      throw MirrorError(.invalid, "\(name): \(error)")
-    }
-  }
+  // MARK: Parts
 
   private func surveyor(
-    at place: Place, comparing comparison: Comparison
+    at place: ResolvedSpec, comparing comparison: Comparison
   ) throws -> (Surveyor, ContentComparison) {
-    let upload = try UploadPlacement(place.local, at: place.location) { place.filter }
-    let root = try TreeRoot(path: upload.root, symlinks: options.symlinks.policy)
+    let upload = try UploadPlacement(place, options: options)
+    let root = try TreeRoot(path: upload.root, symlinks: upload.symlinks)
     let surveyor = Surveyor(
       root: root, mapping: upload.mapping, filter: upload.filter,
-      symlinks: options.symlinks.policy, comparison: comparison,
-      store: place.store, order: ListingOrder(), wallClock: wallClockNanoseconds,
-      emptyDirectories: options.emptyDirectories)
+      symlinks: upload.symlinks, comparison: comparison,
+      store: place.bucket.store, order: ListingOrder(), wallClock: wallClockNanoseconds,
+      emptyDirectories: upload.emptyDirectories)
     let content = ContentComparison(
-      root: root, mapping: upload.mapping, store: place.store, readers: resources.readers,
+      root: root, mapping: upload.mapping, store: place.bucket.store, readers: resources.readers,
       policy: comparison.policy, ledger: nil)
     return (surveyor, content)
+  }
+
+  /// Gives an error of S3 or of the tree its kind and its subject. What the caller's own closure throws leaves as it is.
+  nonisolated(nonsending) private func described<Result>(
+    _ registration: Registration, _ body: () async throws -> Result
+  ) async throws -> Result {
+    do {
+      return try await body()
+    } catch  where error is S3Error || error is TreeError {
+      throw describe(error, of: registration.place.map { "\(registration.name) (\($0.location.url))" })
+    }
   }
 }

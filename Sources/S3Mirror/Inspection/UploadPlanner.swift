@@ -1,11 +1,18 @@
+import LocalTree
 import MirrorModel
+import S3Client
+import Transfers
 
-/// Tells what an upload would publish and delete.
+/// Plans what an upload would publish and delete.
 struct UploadPlanner: Sendable {
-  enum Kind: Sendable {
+  /// What the upload is part of.
+  enum Context: Sendable {
+    /// One comparison and no more.
     case alone
+    /// A scope, from its entry to its exit.
+    case scope
     /// The upload of a sync: what its download would fetch first is neither published nor superfluous.
-    case afterDownload
+    case afterDownload(DownloadJob.Forecast)
   }
 
   let name: String
@@ -15,31 +22,137 @@ struct UploadPlanner: Sendable {
   let width: Int
   let delete: Bool
   let bound: DeleteBound
-  let kind: Kind
+  var context = Context.alone
 
-  nonisolated(nonsending) func plan(
-    _ each: (PlannedAction) throws -> Void
-  ) async throws {
+  /// What is known of the uploads as they are planned.
+  private struct Progress {
     var markers: [RelativePath: PlannedAction] = [:]
-    let (survey, extras) = try await surveyor.survey { differences in
-      for copy in await content.settle(differences, width: width) where isPublished(copy) {
-        let path = copy.file.path
-        if let refusal = surveyor.mapping.refusal(of: path) {
-          try each(action(.refuse, path, reason: refusal))
-          continue
-        }
-        let upload = action(.upload, path, bytes: copy.file.stamp.size, reason: copy.reason.rawValue)
-        if commitOrder.isMarker(path) { markers[path] = upload } else { try each(upload) }
+    /// Markers of directories, where the download may yet fill the directory.
+    var directories: [RelativePath: PlannedAction] = [:]
+    /// What a run would fail to publish, not counting what can never have a key.
+    var failed: Set<RelativePath> = []
+  }
+
+  nonisolated(nonsending) func plan(_ each: (PlannedAction) throws -> Void) async throws {
+    var progress = Progress()
+    var (survey, extras) = try await surveyor.survey { differences in
+      let copies = await content.settle(differences, width: width).filter(isPublished)
+      for (copy, prospect) in zip(copies, try await prospects(of: copies)) {
+        try plan(copy, prospect, in: &progress, each)
       }
     }
-    for group in commitOrder.groups(of: markers.keys) {
-      for path in group { if let upload = markers[path] { try each(upload) } }
+    if case .afterDownload(let forecast) = context {
+      survey.localFiles += forecast.newFiles
+      extras = try await extras.filtered { entry in
+        if !forecast.isOfPrefix { return true }
+        if forecast.known?.holds(entry.path, etag: entry.object.etag) == true { return true }
+        // The download makes a file or a directory of it: what is above it is not empty then.
+        for directory in entry.path.ancestors { progress.directories[directory.directoryMarker] = nil }
+        return false
+      }
     }
+    for path in progress.directories.keys.sorted() {
+      if let marker = progress.directories[path] { try each(marker) }
+    }
+    let areAllThere = try planMarkers(of: progress, each)
     for failure in survey.localFailures {
       try each(.init(name: name, kind: .refuse, path: failure.path, bytes: nil, reason: failure.reason))
     }
-    guard delete, kind == .alone else { return }
-    let blanket = survey.blanketReason(bound: bound, wasEmptyAtEntry: false, unpublished: nil)
+    guard delete else { return }
+    try await planDeletes(extras, survey, unpublished: areAllThere ? nil : .uploadsFailed, each)
+  }
+
+  // MARK: Uploads
+
+  /// What would become of a file that differs.
+  private enum Prospect: Sendable {
+    case published
+    /// It has no key, now or ever.
+    case refused(String)
+    case failed(String)
+    /// It went meanwhile.
+    case gone
+  }
+
+  /// A sync's download takes the objects that are later than the files here.
+  private func isPublished(_ copy: ContentComparison.Copy) -> Bool {
+    guard case .afterDownload(let forecast) = context, let object = copy.object else { return true }
+    return Comparison(serverSkew: forecast.serverSkew).isLater(copy.file.stamp, than: object)
+  }
+
+  /// Opens each file as a run would: that fails for what may not be read.
+  private func prospects(of copies: [ContentComparison.Copy]) async throws -> [Prospect] {
+    try await content.readers.run { [surveyor] in
+      copies.map { copy in
+        let path = copy.file.path
+        if let refusal = surveyor.mapping.refusal(of: path) { return .refused(refusal) }
+        if path.hasTrailingSlash { return .published }
+        do {
+          guard let file = try surveyor.root.open(path) else { return .gone }
+          _ = try UploadPlan(
+            byteCount: file.stamp.size, threshold: UploadPlan.Limit.largestSingle,
+            partBytes: UploadPlan.Limit.smallestPart)
+          return .published
+        } catch {
+          return .failed(cause(of: error))
+        }
+      }
+    }
+  }
+
+  private func plan(
+    _ copy: ContentComparison.Copy, _ prospect: Prospect, in progress: inout Progress,
+    _ each: (PlannedAction) throws -> Void
+  ) throws {
+    let path = copy.file.path
+    switch prospect {
+    case .gone: return
+    case .refused(let reason): return try each(action(.refuse, path, reason: reason))
+    case .failed(let reason):
+      progress.failed.insert(path)
+      return try each(action(.refuse, path, reason: reason))
+    case .published: break
+    }
+    let upload = action(.upload, path, bytes: copy.file.stamp.size, reason: copy.reason.rawValue)
+    if commitOrder.isMarker(path) {
+      progress.markers[path] = upload
+    } else if path.hasTrailingSlash, case .afterDownload = context {
+      progress.directories[path] = upload
+    } else {
+      try each(upload)
+    }
+  }
+
+  /// Plans the commit markers, each after its data.
+  ///
+  /// - Returns: whether everything planned so far would be published.
+  private func planMarkers(of progress: Progress, _ each: (PlannedAction) throws -> Void) throws -> Bool {
+    var unpublished = progress.failed
+    for group in commitOrder.groups(of: progress.markers.keys) {
+      var held: [RelativePath] = []
+      for path in group {
+        guard let upload = progress.markers[path] else { continue }
+        if let obstacle = commitOrder.obstacle(to: path, among: unpublished) {
+          held.append(path)
+          try each(action(.refuse, path, reason: "it waits for \(obstacle), which cannot be published"))
+        } else {
+          try each(upload)
+        }
+      }
+      unpublished.formUnion(held)
+    }
+    return unpublished.isEmpty
+  }
+
+  // MARK: Deletes
+
+  nonisolated(nonsending) private func planDeletes(
+    _ extras: Extras, _ survey: Survey, unpublished: WithheldReason?, _ each: (PlannedAction) throws -> Void
+  ) async throws {
+    let isScope = if case .alone = context { false } else { true }
+    let blanket = survey.blanketReason(
+      bound: bound, wasEmptyAtEntry: isScope && survey.localFiles == 0 && survey.remoteObjects > 0,
+      unpublished: unpublished)
     let deletes = InferredDeletes(root: surveyor.root, survey: survey, bound: bound, blanket: blanket)
     try await deletes.judge(extras) { verdicts in
       for (entry, verdict) in verdicts {
@@ -53,12 +166,6 @@ struct UploadPlanner: Sendable {
         }
       }
     }
-  }
-
-  /// A sync's download takes the objects that are later than the files here.
-  private func isPublished(_ copy: ContentComparison.Copy) -> Bool {
-    guard kind == .afterDownload, let object = copy.object else { return true }
-    return Comparison().isLater(copy.file.stamp, than: object)
   }
 
   private func action(

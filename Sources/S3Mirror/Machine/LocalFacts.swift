@@ -33,6 +33,20 @@ func kind(at path: FilePath) throws -> EntryKind? {
   }
 }
 
+/// Whether a symbolic link lies at a path, wherever it leads.
+///
+/// - Throws: `TreeError` when that cannot be told.
+func isLink(_ path: FilePath) throws(TreeError) -> Bool {
+  guard let name = path.lastComponent else { return false }
+  do throws(TreeError) {
+    let parent = try TreeRoot(path: path.removingLastComponent(), symlinks: .skip)
+    return try parent.look(at: RelativePath(name.string))?.kind == .symbolicLink
+  } catch {
+    guard error.errno == .noSuchFileOrDirectory || error.errno == .notDirectory else { throw error }
+    return false
+  }
+}
+
 /// Makes a directory and those above it, as far as they are missing.
 ///
 /// - Throws: `MirrorError.local` that names the path.

@@ -7,12 +7,14 @@ extension DownloadJob {
   func fetch(_ wanted: Wanted, to root: TreeRoot, mapping: KeyMapping) async -> Step {
     let start = ContinuousClock.now
     do {
-      guard try await reason(toFetch: wanted, to: root, mapping: mapping) != nil else { return .unchanged }
+      guard let reason = try await reason(toFetch: wanted, to: root, mapping: mapping) else {
+        return .unchanged
+      }
       let downloader = Downloader(store: store, resources: resources)
       let receipt = try await downloader.download(
         wanted.key, object: wanted.object, to: wanted.path, of: root)
       journal.downloaded(receipt, mirror: name, path: wanted.path, key: wanted.key, took: .now - start)
-      return .fetched(receipt.byteCount)
+      return .fetched(receipt.byteCount, reason)
     } catch {
       journal.failed(.download, mirror: name, path: wanted.path, key: wanted.key, error: error)
       return .failed(.init(path: wanted.path.string, reason: cause(of: error)))
@@ -29,7 +31,7 @@ extension DownloadJob {
   ///
   /// - Parameter root: nil where nothing lies yet.
   func reason(toFetch wanted: Wanted, to root: TreeRoot?, mapping: KeyMapping) async throws -> CopyReason? {
-    guard let root, let entry = try root.look(at: wanted.path) else { return .absent }
+    guard let root, let entry = try root.lookForPlace(at: wanted.path) else { return .absent }
     guard entry.kind == .file else {
       throw MirrorError(.local, "something that is no file has its name here")
     }

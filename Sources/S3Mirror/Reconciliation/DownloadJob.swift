@@ -16,6 +16,8 @@ struct DownloadJob: Sendable {
 
   struct Outcome: Sendable {
     var files = 0
+    /// Those of them that were not here before.
+    var newFiles = 0
     var bytes: Int64 = 0
     var unchanged = 0
     /// Objects that were left alone because their files were deleted here.
@@ -30,6 +32,7 @@ struct DownloadJob: Sendable {
 
     mutating func add(_ other: Outcome) {
       files += other.files
+      newFiles += other.newFiles
       bytes += other.bytes
       unchanged += other.unchanged
       deletedHere += other.deletedHere
@@ -70,7 +73,8 @@ struct DownloadJob: Sendable {
 
   /// What came of one file.
   enum Step: Sendable {
-    case fetched(Int64)
+    /// - Parameter bytes: how many came.
+    case fetched(_ bytes: Int64, CopyReason)
     case unchanged
     case deletedHere
     case failed(MirrorError.Failure)
@@ -89,8 +93,15 @@ struct DownloadJob: Sendable {
   func run() async throws -> Outcome {
     switch try await RemoteKind.find(location, in: store) {
     case .object(let object, let serverDate): try await fetchObject(object, serverSkew: skew(of: serverDate))
+    case .prefix where try await isFirstRunOfFile(): Outcome(local: local)
     case .prefix: try await fetchPrefix()
     }
+  }
+
+  /// Whether a sync of one file has nothing to fetch yet: the file is here, and nothing is on S3.
+  func isFirstRunOfFile() async throws -> Bool {
+    guard mode == .resume, try kind(at: local) == .file else { return false }
+    return try await store.send(ListObjectsV2(prefix: location.prefix, limit: 1)).objects.isEmpty
   }
 
   // MARK: One object
@@ -108,7 +119,16 @@ struct DownloadJob: Sendable {
   func skew(of serverDate: Int64?) -> Int64 { serverDate.map { $0 - wallClock() } ?? 0 }
 
   /// Where a single object goes.
+  ///
+  /// - Throws: `MirrorError` where there is no such place, and for a sync into a directory: that would be uploaded below the
+  ///   object's own name.
   func targetOfObject() throws -> (FilePath, name: RelativePath) {
+    guard mode != .resume || !isIntoDirectory else {
+      throw MirrorError(
+        .local,
+        "\(location.url) is one object and \(local) a directory; name a file, or end the URL with a slash for what lies below it"
+      )
+    }
     let name = FilePath.Component(String(RelativePath(location.key).name))
     let target = isIntoDirectory ? name.map { local.appending($0) } : local
     guard let target, let fileName = target.lastComponent else {
@@ -127,6 +147,7 @@ struct DownloadJob: Sendable {
     } catch is RemoteLister.OutOfOrder {
       // What was fetched until then is there, and found unchanged now; what failed is tried again.
       outcome.unchanged = -outcome.files
+      outcome.deletedHere = 0
       outcome.failures = []
       try await fetchPrefix(order, in: &outcome)
     }
@@ -140,13 +161,18 @@ struct DownloadJob: Sendable {
       listing: Listing(store: store, prefix: location.prefix), mapping: mapping, filter: filter, order: order,
       wallClock: wallClock)
     // Only a download that deletes must know what lies here beside the files it fetches.
-    let root = delete ? try await existingRoot() : nil
+    let found = try await existingRoot()
+    let root = delete ? found : nil
     let walk: any WalkSource = root.map { TreeWalk(root: $0, filter: filter) } ?? EmptyWalk()
+    // What an earlier reading of the listing brought was not here when the download began. What this one brings the walk has passed.
+    let brought = outcome.newFiles
     try await TreeMerge.run(lister, walk) { merge in
       var extras = Spool<LocalEntry>()
       try await fetch(from: &merge, mapping: mapping, extras: &extras, in: &outcome)
       if delete, mode == .mirror, let root {
-        try await removeExtras(extras, of: root, survey: merge.survey, in: &outcome)
+        var survey = merge.survey
+        survey.localFiles -= brought
+        try await removeExtras(extras, of: root, survey: survey, in: &outcome)
       }
     }
   }
@@ -165,9 +191,18 @@ struct DownloadJob: Sendable {
   }
 
   /// Nil when there is no directory yet, and so nothing to delete.
+  ///
+  /// - Throws: `MirrorError.local` where a file is in its place.
   func existingRoot() async throws -> TreeRoot? {
     try await resources.readers.run {
-      try kind(at: local) == .directory ? try TreeRoot(path: local) : nil
+      switch try kind(at: local) {
+      case nil: nil
+      case .directory: try TreeRoot(path: local)
+      default:
+        throw MirrorError(
+          .local, "\(local) is no directory, and \(location.url) is no single object; name another local path"
+        )
+      }
     }
   }
 
@@ -278,8 +313,9 @@ struct DownloadJob: Sendable {
 
   private func note(_ step: Step, in outcome: inout Outcome) {
     switch step {
-    case .fetched(let bytes):
+    case .fetched(let bytes, let reason):
       outcome.files += 1
+      if reason == .absent { outcome.newFiles += 1 }
       outcome.bytes += bytes
     case .unchanged: outcome.unchanged += 1
     case .deletedHere: outcome.deletedHere += 1

@@ -104,6 +104,15 @@ struct Extras: Sendable {
   fileprivate(set) var entries = Spool<RemoteEntry>()
 
   var count: Int { entries.count }
+
+  /// Those of them that count.
+  func filtered(_ counts: (RemoteEntry) -> Bool) async throws -> Extras {
+    var kept = Extras()
+    try await entries.forEachBatch(of: 1_000) { batch in
+      for entry in batch where counts(entry) { try kept.entries.append(entry) }
+    }
+    return kept
+  }
 }
 
 /// Compares one upload's tree with S3, without touching either.

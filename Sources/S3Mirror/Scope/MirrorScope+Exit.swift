@@ -85,7 +85,7 @@ extension MirrorScope {
     await control?.close()
     progress?.cancel()
     await progress?.value
-    await buckets.close()
+    await resolver.buckets.close()
     resources.stop()
     for lock in locks { lock.release() }
     guard let log else { return }

@@ -4,17 +4,20 @@ import MirrorModel
 extension MirrorScope {
   /// Publishes a tree or a file once, without a watch.
   ///
-  /// - Returns: nil where nothing was transferred because the remote is a local path.
+  /// - Throws: `MirrorError`.
   package func uploadOnce(_ spec: MirrorSpec, name: String) async throws -> MirrorReport {
-    let registration = try registration(name: name, spec: spec)
-    guard registration.location != nil else {
-      throw MirrorError(.invalid, "\(spec.remote) is a local path; an upload goes to s3://bucket/key")
+    do {
+      let (registration, place) = try resolver.registration(once: .upload, name: name, spec: spec)
+      return try await uploadOnce(registration, at: place)
+    } catch {
+      throw describe(error, of: name)
     }
-    guard try kind(at: registration.local) != nil else {
-      throw MirrorError(.local, "\(registration.local) does not exist; there is nothing to upload")
+  }
+
+  private func uploadOnce(_ registration: Registration, at place: ResolvedSpec) async throws -> MirrorReport {
+    let work = Task(executorPreference: TaskThreads.current) {
+      try await self.publishOnce(registration, at: place)
     }
-    try checkLocal(registration)
-    let work = Task(executorPreference: TaskThreads.current) { try await self.publishOnce(registration) }
     let cut = state.withLock { state in
       state.once = work
       return state.cut
@@ -23,11 +26,13 @@ extension MirrorScope {
     return MirrorReport(uploads: [try await work.value])
   }
 
-  private func publishOnce(_ registration: Registration) async throws -> MirrorReport.Upload {
-    try await checkAccess(to: [registration])
+  private func publishOnce(_ registration: Registration, at place: ResolvedSpec) async throws
+    -> MirrorReport.Upload
+  {
+    try await registration.checkAccess()
     try lock([registration])
     openLog()
-    let lane = try lane(for: registration, watching: .off)
+    let lane = try lane(for: registration, at: place, watching: .off)
     let cut = state.withLock { state in
       state.lanes.append(lane)
       return state.cut

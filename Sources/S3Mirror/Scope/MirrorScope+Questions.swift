@@ -49,7 +49,7 @@ extension MirrorScope {
     _ remote: String, depth: MirrorSession.Depth, _ each: (RemoteLine) -> Void
   ) async throws {
     do {
-      try await listRemote(remote, depth: depth, buckets: buckets, each)
+      try await listRemote(remote, depth: depth, buckets: resolver.buckets, each)
     } catch let error as S3Error {
       throw MirrorError(.configuration, "\(remote): \(error)")
     }

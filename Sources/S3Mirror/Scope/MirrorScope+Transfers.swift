@@ -8,34 +8,22 @@ extension MirrorScope {
 
   func fetchAll(_ registrations: [Registration]) async throws {
     try await withThrowingTaskGroup(of: Void.self) { group in
-      for registration in registrations { group.addTask { try await self.fetch(registration) } }
+      for registration in registrations where registration.spec.direction != .upload {
+        if let place = registration.place {
+          group.addTask { try await self.fetch(registration, from: place) }
+        }
+      }
       try await group.waitForAll()
     }
   }
 
-  /// Where the evidence of an upload is; nil for a single file, of which there is none.
-  private func evidence(of registration: Registration) throws -> EvidencePlace? {
-    guard case .s3(let location, let identity) = registration.remote,
-      try kind(at: registration.local) != .file
-    else { return nil }
-    return EvidencePlace(
-      cache: cacheDirectory, bucket: identity, prefix: location.prefix, local: registration.local)
-  }
-
-  private func fetch(_ registration: Registration) async throws {
-    guard let location = registration.location else { return }
-    let spec = registration.spec
-    let bucket = try buckets.bucket(of: location, access: spec.access)
-    let job = DownloadJob(
-      name: registration.name, location: location, local: registration.local,
-      isIntoDirectory: try spec.local?.hasSuffix("/") ?? false || kind(at: registration.local) == .directory,
-      filter: try filter(of: registration),
-      mode: spec.direction == .sync ? .resume : .mirror,
-      delete: spec.delete, bound: options.maxDelete.bound, compare: options.compare.policy,
-      width: options.filesUnderWay, store: MeteredStore(bucket.store, meter: meter), resources: resources,
-      journal: journal(bucket: location.bucket), wallClock: wallClockNanoseconds,
-      evidence: spec.direction == .sync ? try evidence(of: registration) : nil)
+  private func fetch(_ registration: Registration, from place: ResolvedSpec) async throws {
+    let location = place.location
     do {
+      let job = try DownloadJob(
+        registration.spec, resolved: place, name: registration.name, options: options,
+        store: MeteredStore(place.bucket.store, meter: meter), resources: resources,
+        journal: journal(bucket: location.bucket))
       let outcome = try await job.run()
       if outcome.deletedHere > 0 {
         tell(
@@ -67,41 +55,33 @@ extension MirrorScope {
 
   // MARK: Uploads
 
-  func lane(for registration: Registration, watching: UploadLane.Watching) throws -> UploadLane {
-    guard let location = registration.location else {
-      preconditionFailure("a local remote has no lane")
-    }
+  func lane(for registration: Registration, at place: ResolvedSpec, watching: UploadLane.Watching) throws
+    -> UploadLane
+  {
     let spec = registration.spec
-    let bucket = try buckets.bucket(of: location, access: spec.access)
-    let (store, requests) = bucket.counted()
-    // As it was named: where a link on the way leads elsewhere one day, that is another root.
-    let place = try UploadPlacement(registration.named ?? registration.local, at: location) {
-      try filter(of: registration)
-    }
-    if case .tree = place.mapping { try createDirectories(place.root) }
+    let (store, requests) = place.bucket.counted()
+    let upload = try UploadPlacement(place, options: options)
+    if case .tree = upload.mapping { try createDirectories(upload.root) }
     var uploadSettings = options.uploadSettings(for: spec.properties)
-    uploadSettings.checksums = bucket.checksums
+    uploadSettings.checksums = place.bucket.checksums
     var settings = UploadLane.Settings(
-      name: registration.name, mapping: place.mapping,
+      name: registration.name, mapping: upload.mapping,
       policy: .init(
         interval: spec.interval, settle: options.settle, openFileGrace: options.openFileGrace,
         appendNames: try NamePatterns(options.appendNames),
         commitOrder: try CommitOrder(commitLast: options.commitLast)),
-      delete: spec.delete, filter: place.filter, symlinks: options.symlinks.policy,
+      delete: spec.delete, filter: upload.filter, symlinks: upload.symlinks,
       comparison: options.comparison, bound: options.maxDelete.bound,
       deleteCondition: options.deleteCondition, width: options.filesUnderWay)
     settings.renames = options.renames
     settings.auditInterval = options.auditInterval
-    // The key of one file is no directory's.
-    if case .tree = place.mapping {
-      settings.emptyDirectories = options.emptyDirectories
-      if case .on = watching { settings.evidence = try evidence(of: registration) }
-    }
+    settings.emptyDirectories = upload.emptyDirectories
+    if case .on = watching { settings.evidence = try place.evidence() }
     let lane = try UploadLane(
-      settings: settings, root: try TreeRoot(path: place.root, symlinks: options.symlinks.policy),
+      settings: settings, root: try TreeRoot(path: upload.root, symlinks: upload.symlinks),
       store: MeteredStore(store, meter: meter), requests: requests,
       resources: resources,
-      uploadSettings: uploadSettings, journal: journal(bucket: location.bucket),
+      uploadSettings: uploadSettings, journal: journal(bucket: place.location.bucket),
       watching: watching, wallClock: wallClockNanoseconds)
     remember(registration.local, for: registration.name)
     return lane

@@ -45,13 +45,9 @@ package final class MirrorScope: Sendable {
   }
 
   let options: Options
-  let buckets: any BucketSource
+  let resolver: SpecResolver
   let environment: [String: String]
   let controlPlaces: ControlPlaces
-  let placement: LocalPlacement
-  let logDirectory: FilePath
-  /// `$XDG_CACHE_HOME/s3mirror`.
-  let cacheDirectory: FilePath
   let resources: TransferResources
   let meter: TransferMeter
   /// Nil where none is to be shown.
@@ -78,10 +74,6 @@ package final class MirrorScope: Sendable {
     self.options = options
     environment = process.variables
     controlPlaces = ControlPlaces(environment: process.variables, home: FilePath(process.homeDirectory))
-    let placement = LocalPlacement(
-      cacheRoot: options.cacheRoot, homeDirectory: process.homeDirectory,
-      workingDirectory: process.workingDirectory)
-    self.placement = placement
     let meter = TransferMeter()
     self.meter = meter
     progress = options.showProgress ? Progress(meter: meter, line: .standardError) : nil
@@ -91,12 +83,8 @@ package final class MirrorScope: Sendable {
     }
     resources = try TransferResources(
       workers: options.maxWorkers, priority: options.lowPriority ? .low : .normal)
-    buckets = open(options, process, resources)
-    cacheDirectory = EvidencePlace.cache(
-      environment: process.variables, home: FilePath(process.homeDirectory))
-    logDirectory =
-      options.logDirectory.map { placement.absolute($0) }
-      ?? defaultLogDirectory(environment: process.variables, home: FilePath(process.homeDirectory))
+    resolver = SpecResolver(
+      options: options, process: process, buckets: open(options, process, resources))
   }
 
   // MARK: Entry
@@ -114,7 +102,7 @@ package final class MirrorScope: Sendable {
   private func enter(
     _ specs: [(name: String, spec: MirrorSpec)], naming: RegistrationTable.Naming
   ) async throws {
-    let registrations = try specs.map { try registration(name: $0.name, spec: $0.spec) }
+    let registrations = try specs.map { try resolver.registration(name: $0.name, spec: $0.spec) }
     let new = try state.withLock { try $0.table.add(all: registrations, naming: naming) }
     try await begin(new)
     state.withLock { $0.isEntered = true }
@@ -123,7 +111,7 @@ package final class MirrorScope: Sendable {
   /// Registers one more while the scope runs; the same registration twice is one, and who asks for it while the
   /// first is still on its way waits for that.
   func add(_ spec: MirrorSpec, name: String) async throws -> FilePath {
-    let registration = try registration(name: name, spec: spec)
+    let registration = try resolver.registration(name: name, spec: spec)
     let beginning: Task<Void, any Error>? = try state.withLock { state in
       guard !state.isEnding else {
         throw MirrorError(.interrupted, "this mirror is ending, so \"\(name)\" cannot be added")
@@ -165,20 +153,24 @@ package final class MirrorScope: Sendable {
   }
 
   private func carryOut(_ registrations: [Registration]) async throws {
-    for registration in registrations { try checkLocal(registration) }
-    try await checkAccess(to: registrations)
+    for registration in registrations { try registration.checkLocal() }
+    for registration in registrations { try await registration.checkAccess() }
     try lock(registrations)
     openLog()
     openControl()
-    for registration in registrations where registration.remote == .passThrough {
+    for registration in registrations where registration.place == nil {
       if registration.spec.direction != .download, try kind(at: registration.local) == nil {
         try createDirectories(registration.local)
       }
       remember(registration.local, for: registration.name)
     }
-    try await fetchAll(registrations.filter { $0.location != nil && $0.spec.direction != .upload })
-    let uploads = registrations.filter { $0.location != nil && $0.spec.direction != .download }
-    let lanes = try uploads.map { try lane(for: $0, watching: .on) }
+    try await fetchAll(registrations)
+    let lanes = try registrations.compactMap { registration in
+      guard registration.spec.direction != .download, let place = registration.place else {
+        return nil as UploadLane?
+      }
+      return try lane(for: registration, at: place, watching: .on)
+    }
     state.withLock { $0.entering += lanes }
     defer { state.withLock { $0.noteEntryEnded(of: lanes) } }
     do {
@@ -207,7 +199,7 @@ package final class MirrorScope: Sendable {
 
   /// Opens the transfer log and begins to show progress, once: not before everything is validated, so that bad input leaves no trace.
   func openLog() {
-    let (directory, options, tell) = (logDirectory, options, observer)
+    let (directory, options, tell) = (resolver.folders.log, options, observer)
     state.withLock { state in
       guard state.log == nil else { return }
       let writer = TransferLogWriter(
@@ -233,9 +225,14 @@ package final class MirrorScope: Sendable {
 
   func tell(_ event: MirrorEvent) { observer(event) }
 
-  func describe(_ error: any Error, of subject: String? = nil) -> any Error {
-    if error is CancellationError || error is MirrorError { return error }
-    let text = subject.map { "\($0): \(error)" } ?? "\(error)"
-    return MirrorError(error is S3Error ? .incomplete : .local, text)
+  /// Keeps a second mirror on this host from the same remote.
+  func lock(_ registrations: [Registration]) throws {
+    for registration in registrations where registration.spec.direction != .download {
+      guard let place = registration.place else { continue }
+      let lock = try HostLock(
+        identity: place.bucket.identity + "/" + place.location.prefix, remote: place.location.url,
+        environment: environment)
+      state.withLock { $0.locks[registration.name] = lock }
+    }
   }
 }

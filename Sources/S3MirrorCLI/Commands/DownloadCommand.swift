@@ -22,7 +22,7 @@ struct DownloadCommand: AsyncParsableCommand {
     let filter = oneShot.filter
     let spec = MirrorSpec.download(
       remote, local: local, delete: delete, exclude: filter.exclude, include: filter.include)
-    try await oneShot.carryOut(spec, as: "download") { scope, label, narrator in
+    try await oneShot.carryOut(spec, as: "download", of: .labelledScope) { scope, label, narrator in
       let supervisor = try Supervisor()
       try await scope.enter(under: supervisor, onFirst: .leave) {
         try await scope.enter(labelled: [(name: label, spec: spec)])

@@ -25,10 +25,11 @@ struct DryRunOptions: ParsableArguments {
   }
 
   /// - Throws: `ExitStatus`: 1 when something would be refused or withheld; `MirrorError`.
-  func carryOut(_ spec: MirrorSpec, name: String, options: Options, as format: Narrator.Format) async throws
-    -> Never
-  {
-    let summary = try await planMirror([name: spec], options: options) { action in
+  func carryOut(
+    _ spec: MirrorSpec, name: String, of run: Inspection.PlannedRun, options: Options,
+    as format: Narrator.Format
+  ) async throws -> Never {
+    let summary = try await planMirror(spec, name: name, of: run, options: options) { action in
       switch format {
       case .text: Console.line(action.description)
       case .json: Console.raw(JSONText.encode(Line(action)))

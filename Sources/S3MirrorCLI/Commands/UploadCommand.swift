@@ -24,7 +24,7 @@ struct UploadCommand: AsyncParsableCommand {
     let spec = MirrorSpec.upload(
       remote, local: local, interval: nil, delete: delete, exclude: filter.exclude, include: filter.include,
       properties: try properties.properties())
-    try await oneShot.carryOut(spec, as: "upload") { scope, label, narrator in
+    try await oneShot.carryOut(spec, as: "upload", of: .uploadOnce) { scope, label, narrator in
       let supervisor = try Supervisor()
       // There is nothing to finish but the upload itself, so the first signal changes nothing; without a word it would
       // seem lost.

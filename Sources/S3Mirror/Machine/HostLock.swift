@@ -36,7 +36,7 @@ final class HostLock: Sendable {
   }
 
   /// The runtime directory of the XDG base directory specification, else one of the user's own below /tmp.
-  private static func directory(environment: [String: String]) -> FilePath {
+  static func directory(environment: [String: String]) -> FilePath {
     if let runtime = environment["XDG_RUNTIME_DIR"], FilePath(runtime).isAbsolute,
       access(runtime, W_OK) == 0
     {

@@ -1,30 +1,42 @@
 import MirrorModel
 import SystemPackage
 
-/// A spec whose remote and local sides are known.
-struct Registration: Sendable, Hashable {
-  enum Remote: Sendable, Hashable {
-    /// Nothing is transferred: the path is used as it is.
-    case passThrough
-    /// `identity` is endpoint and bucket.
-    case s3(S3Location, identity: String)
-  }
-
+/// A name, what it asks for, and where that is.
+struct Registration: Sendable {
   var name: String
   var spec: MirrorSpec
-  var remote: Remote
-  /// Absolute, without `.` and `..`.
-  var local: FilePath
-  /// The same as it was named, with its symbolic links: where they lead may change.
-  var named: FilePath?
+  var resolution: SpecResolver.Resolution
 
-  var location: S3Location? {
-    guard case .s3(let location, _) = remote else { return nil }
-    return location
+  /// Nil where nothing is transferred.
+  var place: ResolvedSpec? {
+    guard case .s3(let place) = resolution else { return nil }
+    return place
+  }
+
+  /// Absolute, without `.` and `..`.
+  var local: FilePath {
+    switch resolution {
+    case .passThrough(let path): path
+    case .s3(let place): place.local
+    }
   }
 }
 
-/// The registrations of one mirror, and the rules between them (SPEC 2).
+extension Registration: Hashable {
+  static func == (one: Registration, other: Registration) -> Bool {
+    one.name == other.name && one.spec == other.spec && one.local == other.local
+      && one.place?.location == other.place?.location
+      && one.place?.bucket.identity == other.place?.bucket.identity
+  }
+
+  func hash(into hasher: inout Hasher) {
+    hasher.combine(name)
+    hasher.combine(spec)
+    hasher.combine(local)
+  }
+}
+
+/// The registrations of one mirror, and the rules between them.
 struct RegistrationTable: Sendable {
   /// The session's own method names.
   static let reservedNames: Set<String> = ["download", "upload", "sync", "ls", "flush", "status"]
@@ -118,34 +130,33 @@ struct RegistrationTable: Sendable {
 
   /// The same registration twice is one; a different one under the same remote is an error.
   private func sameRemote(_ new: Registration, _ other: Registration) throws(MirrorError) -> Registration? {
-    if new.remote == .passThrough, other.remote == .passThrough {
+    guard let place = new.place, let otherPlace = other.place else {
+      guard new.place == nil, other.place == nil else { return nil }
       return new.spec == other.spec && new.local == other.local ? other : nil
     }
-    guard case .s3(let location, let identity) = new.remote,
-      case .s3(let otherLocation, let otherIdentity) = other.remote,
-      identity == otherIdentity, location.prefix.utf8.elementsEqual(otherLocation.prefix.utf8)
+    guard place.bucket.identity == otherPlace.bucket.identity,
+      place.location.prefix.utf8.elementsEqual(otherPlace.location.prefix.utf8)
     else { return nil }
     if new.spec == other.spec, new.local == other.local { return other }
     throw MirrorError(
       .invalid,
-      "\"\(new.name)\" and \"\(other.name)\" name the same remote \(location.url) in different ways; keep one"
+      "\"\(new.name)\" and \"\(other.name)\" name the same remote \(place.location.url) in different ways; keep one"
     )
   }
 
   private func checkRemotes(_ new: Registration, _ other: Registration) throws(MirrorError) {
     guard new.spec.direction != .download || other.spec.direction != .download,
-      case .s3(let location, let identity) = new.remote,
-      case .s3(let otherLocation, let otherIdentity) = other.remote,
-      identity == otherIdentity, location.overlaps(otherLocation)
+      let place = new.place, let otherPlace = other.place,
+      place.bucket.identity == otherPlace.bucket.identity, place.location.overlaps(otherPlace.location)
     else { return }
     throw MirrorError(
       .invalid,
-      "\"\(new.name)\" (\(location.url)) and \"\(other.name)\" (\(otherLocation.url)) overlap; give each its own prefix"
+      "\"\(new.name)\" (\(place.location.url)) and \"\(other.name)\" (\(otherPlace.location.url)) overlap; give each its own prefix"
     )
   }
 
   private func checkLocals(_ new: Registration, _ other: Registration) throws(MirrorError) {
-    guard new.remote != .passThrough, other.remote != .passThrough,
+    guard new.place != nil, other.place != nil,
       new.local.starts(with: other.local) || other.local.starts(with: new.local)
     else { return }
     throw MirrorError(

@@ -1,0 +1,24 @@
+import MirrorModel
+import S3Client
+import Transfers
+
+extension DownloadJob {
+  /// The download of a spec, to be planned or to be run.
+  ///
+  /// - Parameters:
+  ///   - store: the spec's bucket, or what meters it.
+  ///   - journal: is given what a run does.
+  /// - Throws: `TreeError` where the local side cannot be seen.
+  init(
+    _ spec: MirrorSpec, resolved place: ResolvedSpec, name: String, options: Options, store: any ObjectStore,
+    resources: TransferResources, journal: Journal
+  ) throws {
+    self.init(
+      name: name, location: place.location, local: place.local,
+      isIntoDirectory: try place.isNamedAsDirectory || kind(at: place.local) == .directory,
+      filter: place.filter, mode: spec.direction == .sync ? .resume : .mirror, delete: spec.delete,
+      bound: options.maxDelete.bound, compare: options.compare.policy, width: options.filesUnderWay,
+      store: store, resources: resources, journal: journal, wallClock: wallClockNanoseconds,
+      evidence: spec.direction == .sync ? try place.evidence() : nil)
+  }
+}

@@ -1,0 +1,46 @@
+import LocalTree
+import S3Client
+import SystemPackage
+
+/// What must hold before the first byte moves, or is planned to move.
+extension Registration {
+  /// Looks at the local side before anything is transferred or made.
+  ///
+  /// - Throws: `MirrorError` that names the culprit and the cure.
+  func checkLocal() throws {
+    do {
+      try lookAtLocal()
+    } catch {
+      throw describe(error, of: name)
+    }
+  }
+
+  private func lookAtLocal() throws {
+    let found = try kind(at: local)
+    if place == nil, spec.direction == .download, found == nil {
+      throw MirrorError(.local, "\(name): \(local) does not exist; correct the path or write s3://…")
+    }
+    if found == .special {
+      throw MirrorError(.local, "\(name): \(local) is neither a directory nor a file; name another path")
+    }
+    if found == .symbolicLink {
+      throw MirrorError(
+        .local, "\(name): \(local) is a symbolic link that leads nowhere; remove it or make what it leads to")
+    }
+    var above = local
+    while try kind(at: above) == nil, above.removeLastComponent() {}
+    if above != local, try kind(at: above) != .directory {
+      throw MirrorError(.local, "\(name): \(local) cannot be made, since \(above) is no directory")
+    }
+  }
+
+  /// One listing of one key tells whether the bucket is there and may be listed: HeadBucket would not say why not.
+  func checkAccess() async throws {
+    guard let place else { return }
+    do {
+      _ = try await place.bucket.store.send(ListObjectsV2(prefix: place.location.prefix, limit: 1))
+    } catch  where !(error is CancellationError) {
+      throw MirrorError(.configuration, "\(name) (\(place.location.url)): \(error)")
+    }
+  }
+}
