@@ -1,7 +1,7 @@
 /// The order of a pass: data, then commit markers from the deepest directory up; deletes last.
 ///
 /// A marker tells readers that what it names is complete, so it goes only when everything under its directory that
-/// was closed before it is published (SPEC 4, Order).
+/// was closed before it is published (PUB-12).
 package struct CommitOrder: Sendable {
   private let isMarkerName: @Sendable (RelativePath) -> Bool
 

@@ -27,7 +27,7 @@ package struct RemoteObject: Sendable, Hashable {
 package enum ComparePolicy: String, Sendable, Hashable, CaseIterable {
   /// Sizes alone.
   case size
-  /// Sizes; suspects by content (SPEC 4).
+  /// Sizes; suspects by content (CHG-9).
   case standard = "default"
   /// Content always.
   case checksum

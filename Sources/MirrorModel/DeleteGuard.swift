@@ -1,6 +1,6 @@
 /// How many objects one batch of deletes may take before it is withheld.
 package enum DeleteBound: Sendable, Hashable {
-  /// SPEC 5's rule: withheld when the deletes exceed both half of the objects under the prefix and 10 objects.
+  /// Withheld (DEL-6) when the deletes exceed both half of the objects under the prefix and 10 objects.
   case standard
   /// At most this many.
   case limit(Int)

@@ -29,7 +29,7 @@ extension DirtySet {
         entry.wholeSince = entry.wholeSince ?? now
       }
     case .attributes:
-      // IN_ATTRIB alone is no push (SPEC 4); the exit's reconciliation sees the later ctime.
+      // IN_ATTRIB alone leaves the content as it is (CHG-1); the exit's reconciliation sees the later ctime.
       break
     case .deleted(let path):
       noteGone(path, at: now)

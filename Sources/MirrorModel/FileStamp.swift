@@ -1,7 +1,7 @@
 /// A file's identity and version as stat(2) tells it, taken at one moment.
 ///
 /// Equal stamps before and after a read are needed before publication, but prove nothing while a writer is
-/// there: one large write(2), or a store to an already dirty mapped page, moves none of these (SPEC 4).
+/// there: one large write(2), or a store to an already dirty mapped page, moves none of these (PUB-4).
 package struct FileStamp: Sendable, Hashable {
   package var device: UInt64
   package var inode: UInt64

@@ -1,4 +1,4 @@
-/// The place below a local root that stands for a key, if one can hold it safely (SPEC 3).
+/// The place below a local root that stands for a key, if one can hold it safely (DOWN-3).
 ///
 /// A bucket's keys are anybody's text. A key that would climb out of the root, or that no directory entry can
 /// carry, is refused by name; nothing is repaired, since two keys could then meet in one file.

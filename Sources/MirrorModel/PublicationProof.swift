@@ -1,4 +1,4 @@
-/// Why the bytes of a publication are known to be whole (SPEC 4, "never torn"). The transfer log names it.
+/// Why the bytes of a publication are known to be whole (PUB-2). The transfer log names it.
 package enum PublicationProof: String, Sendable, Hashable, CaseIterable {
   /// The last write was closed (IN_CLOSE_WRITE), and nobody has the file open for writing now.
   case closed

@@ -1,7 +1,7 @@
 /// A file's place below a mirror's root: `/`-separated names, no leading slash, empty for the root itself.
 ///
 /// Two paths are equal when their bytes are. Swift's `String` calls NFC and NFD spellings of one name equal;
-/// the kernel and S3 do not, so comparison, order and hash here work on UTF-8 bytes (SPEC 3: NFC and NFD arrive unchanged).
+/// the kernel and S3 do not, so comparison, order and hash here work on UTF-8 bytes.
 package struct RelativePath: Sendable {
   /// The path as text. Compare paths, never this.
   package let string: String
@@ -10,7 +10,7 @@ package struct RelativePath: Sendable {
     self.string = string
   }
 
-  /// Nil for bytes that are not UTF-8, since no key can have them (SPEC 3).
+  /// Nil for bytes that are not UTF-8, since no key can have them (PUB-11).
   package init?(utf8 bytes: [UInt8]) {
     do { string = String(copying: try UTF8Span(validating: bytes.span)) } catch { return nil }
   }

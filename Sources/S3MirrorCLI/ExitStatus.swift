@@ -1,7 +1,7 @@
 import Glibc
 import S3Mirror
 
-/// How the program ends (SPEC 8). Thrown by commands that are done.
+/// How the program ends: the table "Exit status" of the page CommandLine. Thrown by commands that are done.
 struct ExitStatus: Error, Sendable, Hashable {
   let code: Int32
 

@@ -90,7 +90,7 @@ struct S3MirrorCommand: AsyncParsableCommand {
     }
   }
 
-  /// The parser's own status for wrong arguments is 64 (sysexits.h); ours is 2, as SPEC 8 and most tools have it.
+  /// The parser's own status for wrong arguments is 64 (sysexits.h); ours is 2, as most tools have it.
   private static func leave(withParserError error: any Error) -> Never {
     switch exitCode(for: error) {
     case .success:

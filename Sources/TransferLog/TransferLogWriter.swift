@@ -17,7 +17,7 @@ import SystemPackage
 /// What cannot be written waits for the next sync point, up to `maxPendingBytes`; later records are then dropped and
 /// counted. Each kind of trouble is said once, through `onFailure`.
 package final class TransferLogWriter: Sendable {
-  /// SPEC 9: data reach the file at least every second.
+  /// A kill loses at most the records of one second; each sync point costs a gzip member of its own.
   package static let syncInterval = Duration.seconds(1)
   /// A batch of this many bytes goes out at once: some 600 records, 5 ms of zlib's work.
   static let batchBytes = 256 * 1024

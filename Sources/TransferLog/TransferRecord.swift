@@ -1,4 +1,4 @@
-/// One line of the transfer log: a transfer that finished or failed (SPEC 9), or a pass that ended.
+/// One line of the transfer log: a transfer that finished or failed, or a pass that ended.
 ///
 /// The members stand in the order of the line's keys; those that are `nil` are left out of it.
 package struct TransferRecord: Codable, Sendable, Hashable {
@@ -20,7 +20,7 @@ package struct TransferRecord: Codable, Sendable, Hashable {
   package var seconds: Double?
   /// Which integrity check was made, and its value: `crc32:9ae0daaf`.
   package var checksum: String?
-  /// Which proof of an untorn read was used: closed, leased or reread (SPEC 4).
+  /// Which proof of an untorn read was used: closed, leased or reread (PUB-2).
   package var proof: String?
   package var etag: String?
   /// `x-amz-request-id` of the request that published or failed.

@@ -17,7 +17,7 @@ package enum PublishableVersions: Sendable, Hashable {
   case anyWhole
 }
 
-/// Whether bytes that were read are one whole version of a file: the proofs of SPEC 4, "Never torn".
+/// Whether bytes that were read are one whole version of a file: the proofs of PUB-2.
 ///
 /// A writer is looked for before the read and after it, and the stamps must not have moved in between. A writer who
 /// was there throughout shows in both probes; one who came and went in between moved the stamps, because the

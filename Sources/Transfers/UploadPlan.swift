@@ -5,7 +5,7 @@
 /// - *multipart upload*: CreateMultipartUpload, UploadPart for each part, CompleteMultipartUpload.
 /// - *slot*: the right to have one request with a payload in flight; `maxWorkers` of them exist.
 /// - *part budget*: the bytes of memory that payloads may hold at one time.
-/// - *proof*: why the bytes that were read are one whole version of the file (SPEC 4).
+/// - *proof*: why the bytes that were read are one whole version of the file (PUB-2).
 
 /// How a file of a given size goes up: in one request or in parts.
 package enum UploadPlan: Sendable, Hashable {

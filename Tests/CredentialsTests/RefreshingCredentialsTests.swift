@@ -2,6 +2,7 @@ import Credentials
 import Foundation
 import SigV4
 import Synchronization
+import TestSupport
 import Testing
 
 @Suite struct RefreshingCredentialsTests {
@@ -33,7 +34,8 @@ import Testing
     }
   }
 
-  @Test func `credentials are fetched again 5 minutes before they end`() async throws {
+  @Test(.promise("CRED-1"))
+  func `credentials are fetched again 5 minutes before they end`() async throws {
     let source = Source()
     let provider = source.provider
     #expect(try await provider.credentials().accessKeyID == "AK1")
@@ -63,7 +65,8 @@ import Testing
     #expect(try await provider.credentials().accessKeyID == "AK5")
   }
 
-  @Test func `a source that fails is asked again after a second, then after twice as long each time`()
+  @Test(.promise("CRED-1"))
+  func `a source that fails is asked again after a second, then after twice as long each time`()
     async throws
   {
     let source = Source()
@@ -82,7 +85,8 @@ import Testing
     #expect(try await provider.credentials().accessKeyID == "AK9")
   }
 
-  @Test func `refused credentials are renewed, however good they seem`() async throws {
+  @Test(.promise("CRED-1"))
+  func `refused credentials are renewed, however good they seem`() async throws {
     let source = Source()
     let provider = source.provider
     let first = try await provider.credentials()
@@ -94,7 +98,8 @@ import Testing
     #expect(source.fetches == 2)
   }
 
-  @Test func `a source without new credentials is asked once for the refused ones, and again after a minute`()
+  @Test(.promise("CRED-1"))
+  func `a source without new credentials is asked once for the refused ones, and again after a minute`()
     async throws
   {
     let time = Mutex(Date(timeIntervalSince1970: 0))
@@ -164,7 +169,8 @@ import Testing
     #expect(try await provider.credentials().accessKeyID == "AK2")
   }
 
-  @Test func `callers that come together share one fetch`() async throws {
+  @Test(.promise("CRED-1"))
+  func `callers that come together share one fetch`() async throws {
     let (gate, open) = AsyncStream.makeStream(of: Void.self)
     let fetches = Mutex(0)
     let provider = RefreshingCredentials(now: { Date(timeIntervalSince1970: 0) }) {

@@ -1,5 +1,6 @@
 import Credentials
 import SigV4
+import TestSupport
 import Testing
 
 @Suite struct ResolvedConnectionTests {
@@ -37,7 +38,8 @@ import Testing
     #expect(try await connection.credentials.credentials().accessKeyID == "AKLAB")
   }
 
-  @Test func `a profile's keys are read again when they are refused`() async throws {
+  @Test(.promise("CRED-1"))
+  func `a profile's keys are read again when they are refused`() async throws {
     let home = try TemporaryHome(credentials: labKeys)
     let provider = try home.resolve(profile: "lab").credentials
     let old = try await provider.credentials()
@@ -61,7 +63,8 @@ import Testing
     for part in ["profile lab", home.path + "/.aws/credentials"] { #expect(error.description.contains(part)) }
   }
 
-  @Test func `keys of the environment and keys that were given stay what they are`() async throws {
+  @Test(.promise("CRED-1"))
+  func `keys of the environment and keys that were given stay what they are`() async throws {
     let provider = try TemporaryHome().resolve(environment: keys).credentials
     let known = try await provider.credentials()
     #expect(try await provider.credentials(after: known) == known)

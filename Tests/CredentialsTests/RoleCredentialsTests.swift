@@ -3,6 +3,7 @@ import Foundation
 import Glibc
 import HTTPTransport
 import SigV4
+import TestSupport
 import Testing
 
 @Suite struct RoleCredentialsTests {
@@ -168,7 +169,8 @@ import Testing
     #expect(try await provider.credentials(after: old).accessKeyID == "NEW")
   }
 
-  @Test func `whoever waits for a program that hangs can be cancelled`() async throws {
+  @Test(.promise("CRED-2"))
+  func `whoever waits for a program that hangs can be cancelled`() async throws {
     let home = try TemporaryHome()
     let fifo = home.path + "/began"
     try #require(mkfifo(fifo, 0o600) == 0)

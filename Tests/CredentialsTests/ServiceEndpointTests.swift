@@ -2,6 +2,7 @@ import Credentials
 import HTTPTransport
 import SigV4
 import Synchronization
+import TestSupport
 import Testing
 
 /// Regions, and where STS is asked.
@@ -11,7 +12,7 @@ import Testing
 
   // MARK: Regions
 
-  @Test(arguments: ["evil.com/#", "us-east-1.evil.com", "us east 1", "us_east"])
+  @Test(.promise("CRED-5"), arguments: ["evil.com/#", "us-east-1.evil.com", "us east 1", "us_east"])
   func `a region that no host can bear is refused by its source`(region: String) throws {
     var overrides = ConnectionOverrides()
     overrides.region = region
@@ -50,10 +51,12 @@ import Testing
     #expect(try home.resolve(environment: nested).variant == .dualStack)
   }
 
-  @Test(arguments: [
-    (["AWS_USE_FIPS_ENDPOINT": "yes"], "AWS_USE_FIPS_ENDPOINT"),
-    (["AWS_USE_FIPS_ENDPOINT": "true", "AWS_REGION": "cn-north-1"], "cn-north-1"),
-  ])
+  @Test(
+    .promise("CRED-5"),
+    arguments: [
+      (["AWS_USE_FIPS_ENDPOINT": "yes"], "AWS_USE_FIPS_ENDPOINT"),
+      (["AWS_USE_FIPS_ENDPOINT": "true", "AWS_REGION": "cn-north-1"], "cn-north-1"),
+    ])
   func `a variant that does not exist is refused`(variables: [String: String], part: String) throws {
     let error = try #require(throws: ConfigurationError.self) {
       try TemporaryHome().resolve(environment: keys.merging(variables) { $1 })
@@ -61,7 +64,8 @@ import Testing
     #expect(error.description.contains(part))
   }
 
-  @Test func `an endpoint that is set stands for itself`() throws {
+  @Test(.promise("CRED-4"))
+  func `an endpoint that is set stands for itself`() throws {
     let variables = ["AWS_USE_FIPS_ENDPOINT": "true", "AWS_ENDPOINT_URL": "https://own"]
     #expect(try TemporaryHome().resolve(environment: keys.merging(variables) { $1 }).variant == [])
   }
@@ -132,7 +136,7 @@ import Testing
       url: "https://sts.us-east-1.amazonaws.com/", region: "us-east-1"),
   ]
 
-  @Test(arguments: places)
+  @Test(.promise("CRED-4"), arguments: places)
   func `STS is asked where its settings say, and signed for its region`(place: Place) async throws {
     let home = try TemporaryHome(
       config: "[profile a]\nrole_arn = arn:r\nsource_profile = base\n\(place.settings)\n",
@@ -160,7 +164,8 @@ import Testing
     #expect(error.subject == subject)
   }
 
-  @Test func `what asks STS trusts the certificate authorities that S3 is trusted by`() throws {
+  @Test(.promise("CRED-4"))
+  func `what asks STS trusts the certificate authorities that S3 is trusted by`() throws {
     let home = try TemporaryHome(config: "[default]\nca_bundle = ~/ca.pem\n")
     let bundle = Mutex<String?>(nil)
     _ = try resolveConnection(profile: nil, environment: keys, homeDirectory: home.path) { path in

@@ -9,7 +9,8 @@ import Testing
 @testable import FileWatch
 
 @Suite struct `lost events and missing watches` {
-  @Test func `an overflow has everything compared and new directories watched`() async throws {
+  @Test(.promise("CHG-8"))
+  func `an overflow has everything compared and new directories watched`() async throws {
     try await withWatcher { tree, watcher, log in
       await watcher.injectOverflow()
       #expect(log.take() == ["rescan . queueOverflow"])
@@ -224,7 +225,8 @@ import Testing
     }
   }
 
-  @Test func `advice names the limit that binds, its number and a larger one`() {
+  @Test(.promise("CHG-8"))
+  func `advice names the limit that binds, its number and a larger one`() {
     let limits = WatchLimits(watches: 8_192, instances: 128, queuedEvents: 16_384, namespaceWatches: 100)
     #expect(
       limits.advice(for: .watchLimit, watchesNeeded: 5_000)

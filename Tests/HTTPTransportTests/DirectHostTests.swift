@@ -1,18 +1,21 @@
+import TestSupport
 import Testing
 
 @testable import HTTPTransport
 
 /// Which hosts no proxy is asked for.
 @Suite struct DirectHostTests {
-  @Test(arguments: [
-    "localhost", "LOCALHOST:9000", "s3.localhost", "localhost.", "127.0.0.1", "127.0.0.1:8333",
-    "127.255.255.254",
-    "127.1", "[::1]", "[::1]:80", "[0:0:0:0:0:0:0:1]", "[::ffff:127.0.0.1]",
-    // The services that hand out credentials: EC2, ECS, EKS.
-    "169.254.169.254", "169.254.170.2", "169.254.170.23:80", "[fd00:ec2::254]", "[fd00:ec2::23]",
-    "[FD00:EC2::254]:80",
-    "[fe80::1%25eth0]",
-  ])
+  @Test(
+    .promise("CRED-3"),
+    arguments: [
+      "localhost", "LOCALHOST:9000", "s3.localhost", "localhost.", "127.0.0.1", "127.0.0.1:8333",
+      "127.255.255.254",
+      "127.1", "[::1]", "[::1]:80", "[0:0:0:0:0:0:0:1]", "[::ffff:127.0.0.1]",
+      // The services that hand out credentials: EC2, ECS, EKS.
+      "169.254.169.254", "169.254.170.2", "169.254.170.23:80", "[fd00:ec2::254]", "[fd00:ec2::23]",
+      "[FD00:EC2::254]:80",
+      "[fe80::1%25eth0]",
+    ])
   func `this machine and the services of its link are asked directly`(authority: String) {
     #expect(DirectHost.contains(authority))
   }
@@ -26,7 +29,8 @@ import Testing
     #expect(!DirectHost.contains(authority))
   }
 
-  @Test func `a proxy that is set sees nothing of what stays on this machine`() async throws {
+  @Test(.promise("CRED-3"))
+  func `a proxy that is set sees nothing of what stays on this machine`() async throws {
     let proxy = try ScriptedServer(answering { "proxy \($0.requestLine)" })
     let target = try ScriptedServer(answering { "target \($0.target)" })
     var configuration = CurlClient.Configuration()

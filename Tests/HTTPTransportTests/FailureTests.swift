@@ -95,7 +95,8 @@ import Testing
     await client.close()
   }
 
-  @Test func `silence beyond the limit is a timeout`() async throws {
+  @Test(.promise("FAIL-1"))
+  func `silence beyond the limit is a timeout`() async throws {
     let script: ScriptedServer.Script = { connection in
       _ = try connection.readHead()
       connection.awaitEnd()
@@ -221,6 +222,7 @@ import Testing
   }
 
   @Test(
+    .promise("CRED-7"),
     arguments: [
       (CURLE_PEER_FAILED_VERIFICATION, 10, CertificateFault.expired),
       (CURLE_PEER_FAILED_VERIFICATION, 9, .notYetValid),
@@ -263,15 +265,17 @@ import Testing
     #expect(triage.kind == .garbled)
   }
 
-  @Test(arguments: [
-    "HTTP/1.1", "HTTP/1.1 200 OK", "HTTP/1.1 200 OK\r\n", "HTTP/1.1 200 OK\r\nETag: \"abc", "SSH-2.0-x\r\n",
-    "garbage\r\n\r\n", "\u{0}\u{1}\u{2}\r\n\r\n", "HTTP/9.9 200 OK\r\n\r\n", "HTTP/1.1 2x0 OK\r\n\r\n",
-    "HTTP/1.1 200 OK\r\nContent-Length: many\r\n\r\nabc",
-    "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\nabc",
-    "HTTP/1.1 200 OK\r\nX-Long: \(String(repeating: "x", count: 400_000))\r\n\r\n",
-    "HTTP/1.1 200 OK\r\n"
-      + String(repeating: "X-Many: \(String(repeating: "x", count: 1_000))\r\n", count: 400),
-  ])
+  @Test(
+    .promise("XFER-6"),
+    arguments: [
+      "HTTP/1.1", "HTTP/1.1 200 OK", "HTTP/1.1 200 OK\r\n", "HTTP/1.1 200 OK\r\nETag: \"abc", "SSH-2.0-x\r\n",
+      "garbage\r\n\r\n", "\u{0}\u{1}\u{2}\r\n\r\n", "HTTP/9.9 200 OK\r\n\r\n", "HTTP/1.1 2x0 OK\r\n\r\n",
+      "HTTP/1.1 200 OK\r\nContent-Length: many\r\n\r\nabc",
+      "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\nabc",
+      "HTTP/1.1 200 OK\r\nX-Long: \(String(repeating: "x", count: 400_000))\r\n\r\n",
+      "HTTP/1.1 200 OK\r\n"
+        + String(repeating: "X-Many: \(String(repeating: "x", count: 1_000))\r\n", count: 400),
+    ])
   func `an answer that is cut or garbled in its head is a fault of the way, and the next request works`(
     answer: String
   ) async throws {

@@ -38,7 +38,8 @@ import Testing
     }
   }
 
-  @Test func `names that never had an object count for nothing`() async throws {
+  @Test(.promise("DEL-6"))
+  func `names that never had an object count for nothing`() async throws {
     let store = FakeObjectStore()
     let mirror = try await earlierFiles(store)
     try mirror.remove("old0")
@@ -52,7 +53,8 @@ import Testing
     try mirror.removeDirectory()
   }
 
-  @Test func `what is withheld goes with a later pass in which the bound allows it`() async throws {
+  @Test(.promise("DEL-7"))
+  func `what is withheld goes with a later pass in which the bound allows it`() async throws {
     let store = FakeObjectStore()
     let mirror = try await earlierFiles(store)
     for index in 0..<15 { try mirror.remove("old\(index)") }
@@ -82,7 +84,8 @@ import Testing
   }
 
   /// A rotation of everything but the newest, as training programs make it.
-  @Test func `a run may delete all that it has published itself`() async throws {
+  @Test(.promise("DEL-6"))
+  func `a run may delete all that it has published itself`() async throws {
     let store = FakeObjectStore()
     let mirror = try await lane(store)
     for index in 0..<30 { try mirror.write("step-1/f\(index)", "one") }
@@ -97,7 +100,8 @@ import Testing
     try mirror.removeDirectory()
   }
 
-  @Test func `a bound that the user gave holds for what the run has published too`() async throws {
+  @Test(.promise("DEL-6"))
+  func `a bound that the user gave holds for what the run has published too`() async throws {
     let store = FakeObjectStore()
     var configuration = LaneUnderTest.Configuration()
     configuration.bound = .limit(1)
@@ -115,7 +119,8 @@ import Testing
 
   // MARK: Renames without deletes
 
-  @Test func `a rename takes along what this run published, though nothing is to be deleted`() async throws {
+  @Test(.promise("CHG-6"))
+  func `a rename takes along what this run published, though nothing is to be deleted`() async throws {
     let store = FakeObjectStore()
     let mirror = try await lane(store, delete: false)
     try mirror.write("model.tmp", "model")
@@ -142,7 +147,8 @@ import Testing
     try mirror.removeDirectory()
   }
 
-  @Test func `what an earlier run published stays under its name when its file is renamed`() async throws {
+  @Test(.promise("CHG-6"))
+  func `what an earlier run published stays under its name when its file is renamed`() async throws {
     let store = FakeObjectStore()
     _ = try await store.send(PutObject(key: "t/old", body: BytesBody(Array("old".utf8))))
     let mirror = try await lane(store, delete: false) { tree in try write("old", to: tree + "/old") }
@@ -176,7 +182,8 @@ import Testing
   // MARK: Markers and deletes
 
   /// After an outage the marker used to wait for the delete, and the delete for the marker.
-  @Test func `a marker waits for no name of which only the object is left`() async throws {
+  @Test(.promise("DEL-9"))
+  func `a marker waits for no name of which only the object is left`() async throws {
     let store = FakeObjectStore()
     let mirror = try await lane(store)
     try mirror.write("step-1", "one")

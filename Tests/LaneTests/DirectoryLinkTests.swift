@@ -38,7 +38,8 @@ import Testing
 
   private static let before = ["t/ck/a", "t/ck/deep/b", "t/latest"]
 
-  @Test func `a directory that becomes a link is skipped, and holds neither markers nor deletes`()
+  @Test(.promise("LINK-5"))
+  func `a directory that becomes a link is skipped, and holds neither markers nor deletes`()
     async throws
   {
     try await run(symlinks: .skip) { mirror, store in

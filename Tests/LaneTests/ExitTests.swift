@@ -38,7 +38,7 @@ import Testing
 
   // MARK: Tried once more
 
-  @Test(arguments: ["t/latest", "t/ckpt-2/data"])
+  @Test(.promise("END-1"), arguments: ["t/latest", "t/ckpt-2/data"])
   func `what failed once in the drain is published at the end, in commit order`(key: String) async throws {
     try await run { mirror, store in
       try await replaceCheckpoint(mirror)
@@ -105,7 +105,8 @@ import Testing
     }
   }
 
-  @Test func `what is left is tried though the last listing fails, and markers are held back`() async throws {
+  @Test(.promise("END-2"))
+  func `what is left is tried though the last listing fails, and markers are held back`() async throws {
     try await run { mirror, store in
       try await replaceCheckpoint(mirror)
       let puts = Faults.first(1, of: "t/ckpt-2/data")
@@ -121,7 +122,8 @@ import Testing
 
   // MARK: Told
 
-  @Test func `what stays unpublished is told with its reason, and a marker with what it waits for`()
+  @Test(.promise("END-1"))
+  func `what stays unpublished is told with its reason, and a marker with what it waits for`()
     async throws
   {
     try await run { mirror, store in
@@ -137,7 +139,7 @@ import Testing
     }
   }
 
-  @Test(arguments: [1, Int.max])
+  @Test(.promise("END-1"), arguments: [1, Int.max])
   func `a change of equal size that failed in the drain is tried again, and told if it fails`(times: Int)
     async throws
   {
@@ -152,7 +154,8 @@ import Testing
     }
   }
 
-  @Test func `a change of equal size while the rest is drained is published`() async throws {
+  @Test(.promise("DB-3"))
+  func `a change of equal size while the rest is drained is published`() async throws {
     try await run(.size) { mirror, store in
       try mirror.write("f", "aaaa")
       await store.hold(Gates.once(at: "t/f") { try mirror.write("f", "bbbb") })
@@ -218,7 +221,8 @@ import Testing
     }
   }
 
-  @Test func `the old name of a file that never pauses keeps its object at the end`() async throws {
+  @Test(.promise("DEL-10"))
+  func `the old name of a file that never pauses keeps its object at the end`() async throws {
     try await run(settle: .milliseconds(300)) { mirror, store in
       try mirror.write("a", "a")
       try await mirror.lane.flush()

@@ -22,7 +22,8 @@ import Testing
     try Data(text.utf8).write(to: URL(fileURLWithPath: path))
   }
 
-  @Test func `entry uploads what links to files and directories lead to`() async throws {
+  @Test(.promise("LINK-1"))
+  func `entry uploads what links to files and directories lead to`() async throws {
     let store = FakeObjectStore()
     let under = try await lane(store) { tree in
       try write(tree + "/../outside/file", "file")
@@ -50,7 +51,8 @@ import Testing
     try under.removeDirectory()
   }
 
-  @Test func `a link whose target is lost keeps its object, a link that is removed does not`() async throws {
+  @Test(.promise("LINK-5"))
+  func `a link whose target is lost keeps its object, a link that is removed does not`() async throws {
     let store = FakeObjectStore()
     let under = try await lane(store) { tree in
       for name in ["kept", "gone"] {
@@ -68,7 +70,8 @@ import Testing
     try under.removeDirectory()
   }
 
-  @Test func `a loop of links is passed over`() async throws {
+  @Test(.promise("LINK-1"))
+  func `a loop of links is passed over`() async throws {
     let store = FakeObjectStore()
     let under = try await lane(store) { tree in
       try write(tree + "/file", "file")

@@ -42,7 +42,8 @@ import Testing
     try Data(text.utf8).write(to: URL(fileURLWithPath: path))
   }
 
-  @Test func `a target that changes goes with the next ticks, and why is said once`() async throws {
+  @Test(.promise("LINK-2"))
+  func `a target that changes goes with the next ticks, and why is said once`() async throws {
     _ = try await run(interval: .milliseconds(20)) { mirror, store in
       for text in ["one", "two"] {
         for file in ["file", "d/x", "d/new-\(text)"] {
@@ -56,7 +57,8 @@ import Testing
     }
   }
 
-  @Test(arguments: [nil, Duration.zero]) func `a flush publishes what changed behind links`(
+  @Test(.promise("LINK-2"), arguments: [nil, Duration.zero])
+  func `a flush publishes what changed behind links`(
     interval: Duration?
   ) async throws {
     _ = try await run(interval: interval) { mirror, store in
@@ -68,7 +70,8 @@ import Testing
     }
   }
 
-  @Test func `without an interval, targets are compared from time to time`()
+  @Test(.promise("LINK-2"))
+  func `without an interval, targets are compared from time to time`()
     async throws
   {
     _ = try await run(interval: .zero, { $0.pollInterval = .milliseconds(20) }) { mirror, store in
@@ -92,7 +95,8 @@ import Testing
     }
   }
 
-  @Test(arguments: [nil, Duration.zero]) func `a marker goes after what changed behind links before it`(
+  @Test(.promise("LINK-2"), arguments: [nil, Duration.zero])
+  func `a marker goes after what changed behind links before it`(
     interval: Duration?
   ) async throws {
     _ = try await run(interval: interval) { mirror, store in
@@ -111,7 +115,7 @@ import Testing
 
   enum Retargeting: CaseIterable { case unlinked, renamedOver }
 
-  @Test(arguments: Retargeting.allCases)
+  @Test(.promise("LINK-3"), arguments: Retargeting.allCases)
   func `a link that leads elsewhere from now on takes its objects along`(way: Retargeting) async throws {
     let end = try await run { mirror, store in
       try write(mirror.outside + "/other", "other")
@@ -190,7 +194,8 @@ import Testing
     #expect(end.texts == ["file": "file", "moved/x": "later", "out/e/y": "later"])
   }
 
-  @Test func `what is deleted behind a link goes at the exit`() async throws {
+  @Test(.promise("LINK-3", "DEL-2"))
+  func `what is deleted behind a link goes at the exit`() async throws {
     let end = try await run { mirror, store in
       try write(mirror.outside + "/d/z", "z")
       try #require(unlink(mirror.outside + "/d/x") == 0)
@@ -200,7 +205,8 @@ import Testing
     #expect(end.texts.keys.sorted() == ["d/z", "file"])
   }
 
-  @Test func `a target that is lost keeps its objects, and is taken up when it is back`() async throws {
+  @Test(.promise("LINK-5"))
+  func `a target that is lost keeps its objects, and is taken up when it is back`() async throws {
     let end = try await run { mirror, store in
       try mirror.move("outside/d", "outside/away")
       try await mirror.settle()
@@ -232,7 +238,7 @@ import Testing
     }
   }
 
-  @Test(arguments: ["nowhere", "file", "../outside/file/x"])
+  @Test(.promise("LINK-5"), arguments: ["nowhere", "file", "../outside/file/x"])
   func `a link is led to nothing by a missing name, a circle and a way through a file`(target: String)
     async throws
   {
@@ -263,7 +269,8 @@ import Testing
   }
 
   /// More than are compared one by one.
-  @Test func `of very many links each is looked at`() async throws {
+  @Test(.promise("LINK-2"))
+  func `of very many links each is looked at`() async throws {
     _ = try await run { mirror, store in
       for index in 0...1_000 {
         try link(mirror.tree + "/link-\(index)", to: "../outside/\(index == 500 ? "other" : "file")")

@@ -17,7 +17,8 @@ import Testing
     try mirror.removeDirectory()
   }
 
-  @Test func `a write under one name publishes the names that were there at entry`() async throws {
+  @Test(.promise("WATCH-5"))
+  func `a write under one name publishes the names that were there at entry`() async throws {
     try await run { tree in
       close(creat(tree + "/a", 0o644))
       try #require(Glibc.link(tree + "/a", tree + "/b") == 0)
@@ -29,7 +30,8 @@ import Testing
     }
   }
 
-  @Test func `a write under a link that was made meanwhile publishes the first name`() async throws {
+  @Test(.promise("WATCH-5"))
+  func `a write under a link that was made meanwhile publishes the first name`() async throws {
     try await run { mirror, store in
       try mirror.write("a", "old")
       try await mirror.lane.flush()
@@ -41,7 +43,8 @@ import Testing
     }
   }
 
-  @Test func `a name that is written and removed leaves its content to the others`() async throws {
+  @Test(.promise("WATCH-6"))
+  func `a name that is written and removed leaves its content to the others`() async throws {
     try await run { mirror, store in
       try mirror.write("a", "old")
       try mirror.link("a", "b")
@@ -54,7 +57,8 @@ import Testing
     }
   }
 
-  @Test func `a name that is written and renamed over leaves its content to the others`() async throws {
+  @Test(.promise("WATCH-6"))
+  func `a name that is written and renamed over leaves its content to the others`() async throws {
     try await run { mirror, store in
       try mirror.write("a", "old")
       try mirror.link("a", "b")
@@ -146,7 +150,8 @@ import Testing
   }
 
   /// Stores through a mapping need not move a stamp on a RAM disk, where these tests may run.
-  @Test func `an equal stamp is no proof once a file was written`() async throws {
+  @Test(.promise("CHG-9"))
+  func `an equal stamp is no proof once a file was written`() async throws {
     try await run { mirror, store in
       try mirror.write("a", "old")
       try mirror.link("a", "b")
@@ -178,7 +183,8 @@ import Testing
     }
   }
 
-  @Test func `a marker goes as it was when its file is written under another name after the batch was taken`()
+  @Test(.promise("PUB-13"))
+  func `a marker goes as it was when its file is written under another name after the batch was taken`()
     async throws
   {
     try await run { mirror, store in
@@ -258,7 +264,8 @@ import Testing
     try mirror.removeDirectory()
   }
 
-  @Test func `a write under a name without a watch publishes the names that have one`() async throws {
+  @Test(.promise("WATCH-7"))
+  func `a write under a name without a watch publishes the names that have one`() async throws {
     try await runPolling { mirror, store in
       try mirror.write("a", "old")
       try mirror.link("a", "d/b")
@@ -284,7 +291,8 @@ import Testing
     }
   }
 
-  @Test func `a name without a watch that is written and removed leaves its content to the others`()
+  @Test(.promise("WATCH-7"))
+  func `a name without a watch that is written and removed leaves its content to the others`()
     async throws
   {
     try await runPolling { mirror, store in

@@ -3,9 +3,10 @@ import Testing
 
 @testable import S3Mirror
 
-/// IN_Q_OVERFLOW names no path, so everything is compared (SPEC 4, Watching).
+/// IN_Q_OVERFLOW names no path, so everything is compared.
 @Suite struct LostEventsTests {
-  @Test func `files whose events were lost are there after a flush`() async throws {
+  @Test(.promise("CHG-8"))
+  func `files whose events were lost are there after a flush`() async throws {
     let store = FakeObjectStore()
     let mirror = try await LaneUnderTest(store)
     try await mirror.start()

@@ -5,7 +5,7 @@ import Testing
 
 @testable import S3Mirror
 
-/// A root that is gone is never taken for "everything was deleted" (SPEC 4, Watching; SPEC 5).
+/// A root that is gone is never taken for "everything was deleted".
 @Suite struct LostRootTests {
   private func run(
     interval: Duration? = nil, _ body: (LaneUnderTest, FakeObjectStore) async throws -> Void
@@ -20,7 +20,8 @@ import Testing
     try mirror.removeDirectory()
   }
 
-  @Test func `a root that was moved away is said once, and its return is noticed`() async throws {
+  @Test(.promise("WATCH-4"))
+  func `a root that was moved away is said once, and its return is noticed`() async throws {
     try await run { mirror, store in
       try mirror.move("tree", "elsewhere")
       for _ in 0..<3 { await #expect(throws: MirrorError.self) { try await mirror.lane.flush() } }
@@ -54,7 +55,8 @@ import Testing
     }
   }
 
-  @Test func `a root that was deleted and made anew is published, and deletes nothing in this run`()
+  @Test(.promise("WATCH-4"))
+  func `a root that was deleted and made anew is published, and deletes nothing in this run`()
     async throws
   {
     try await run { mirror, store in
@@ -86,7 +88,8 @@ import Testing
     }
   }
 
-  @Test func `a root that is gone at the exit is a failure, and deletes nothing`() async throws {
+  @Test(.promise("WATCH-4"))
+  func `a root that is gone at the exit is a failure, and deletes nothing`() async throws {
     try await run { mirror, store in
       try mirror.move("tree", "elsewhere")
       let report = await mirror.finish()

@@ -80,7 +80,7 @@ struct MountedPartTests {
     report.withheld.count { $0.reason.hasPrefix("at \(place) another filesystem is mounted") }
   }
 
-  @Test(arguments: [DeleteBound.standard, .unlimited])
+  @Test(.promise("DEL-4"), arguments: [DeleteBound.standard, .unlimited])
   func `an unmounted part deletes nothing, and the rest of the tree goes on`(bound: DeleteBound) async throws
   {
     try await run(bound: bound) { mirror, store in
@@ -127,7 +127,8 @@ struct MountedPartTests {
     }
   }
 
-  @Test func `a filesystem that is mounted over files hides them, and deletes nothing`() async throws {
+  @Test(.promise("DEL-4"))
+  func `a filesystem that is mounted over files hides them, and deletes nothing`() async throws {
     try await run { mirror, store in
       try mountMemory(mirror.tree + "/d")
       try await expectWatched("d/new", mirror, store)
@@ -150,7 +151,8 @@ struct MountedPartTests {
     }
   }
 
-  @Test func `the same filesystem mounted again is compared, and its deletes count again`() async throws {
+  @Test(.promise("WATCH-9", "DEL-4"))
+  func `the same filesystem mounted again is compared, and its deletes count again`() async throws {
     try await run(prepare: { tree in
       try fill(tree)
       try unmount(tree + "/m")
@@ -185,7 +187,8 @@ struct MountedPartTests {
     }
   }
 
-  @Test func `a filesystem on a new directory belongs there: its deletes go, its unmount deletes nothing`()
+  @Test(.promise("DEL-4"))
+  func `a filesystem on a new directory belongs there: its deletes go, its unmount deletes nothing`()
     async throws
   {
     try await run { mirror, store in
@@ -218,7 +221,7 @@ struct MountedPartTests {
     try #require(symlink("../outside/disk", tree + "/link") == 0)
   }
 
-  @Test(arguments: [true, false])
+  @Test(.promise("LINK-4"), arguments: [true, false])
   func `what a followed link leads to may be unmounted, and keeps its objects`(isBound: Bool) async throws {
     try await run(
       symlinks: .follow,
@@ -241,7 +244,8 @@ struct MountedPartTests {
     }
   }
 
-  @Test func `a link that is made anew, and one that is removed, take what they led to along`() async throws {
+  @Test(.promise("LINK-4"))
+  func `a link that is made anew, and one that is removed, take what they led to along`() async throws {
     try await run(symlinks: .follow, prepare: { try linkToDisk($0, mounting: mountMemory) }) {
       mirror, store in
       try mirror.remove("link")
@@ -280,7 +284,7 @@ struct MountedPartTests {
     }
   }
 
-  @Test(arguments: [Duration.zero, .milliseconds(20)])
+  @Test(.promise("WATCH-9"), arguments: [Duration.zero, .milliseconds(20)])
   func `a mount is noticed without a flush`(interval: Duration) async throws {
     try await run(interval: interval, pollInterval: .milliseconds(20)) { mirror, store in
       try mountMemory(mirror.tree + "/d")

@@ -38,7 +38,8 @@ import Testing
     try #require(linkat(AT_FDCWD, "/proc/self/fd/\(descriptor)", AT_FDCWD, path, AT_SYMLINK_FOLLOW) == 0)
   }
 
-  @Test func `a link to a file from elsewhere is published, and proved by a lease`() async throws {
+  @Test(.promise("WATCH-5"))
+  func `a link to a file from elsewhere is published, and proved by a lease`() async throws {
     let proofs = try await run { mirror, store in
       try mirror.write("../outside/a", "whole")
       try #require(Glibc.link(mirror.outside + "/a", mirror.tree + "/a") == 0)
@@ -48,7 +49,8 @@ import Testing
     #expect(proofs == ["leased"])
   }
 
-  @Test func `a file that was written before it got its name is published`() async throws {
+  @Test(.promise("WATCH-5"))
+  func `a file that was written before it got its name is published`() async throws {
     let proofs = try await run { mirror, store in
       let writer = try openUnnamed(in: mirror.tree)
       try put("whole", in: writer)
@@ -61,7 +63,8 @@ import Testing
     #expect(proofs == ["leased"])
   }
 
-  @Test func `one that is still written waits for its close, which nothing tells of`() async throws {
+  @Test(.promise("WATCH-5"))
+  func `one that is still written waits for its close, which nothing tells of`() async throws {
     let proofs = try await run { mirror, store in
       let writer = try openUnnamed(in: mirror.tree)
       try put("half", in: writer)
@@ -138,7 +141,8 @@ import Testing
   }
 
   /// No record names it: its directory had no watch while it was there.
-  @Test func `a file that came and went before the watch had its directory leaves no object`() async throws {
+  @Test(.promise("WATCH-8"))
+  func `a file that came and went before the watch had its directory leaves no object`() async throws {
     let store = FakeObjectStore()
     let mirror = try await LaneUnderTest(store, .init(interval: .zero))
     let lane = mirror.lane

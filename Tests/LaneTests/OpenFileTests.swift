@@ -39,7 +39,8 @@ import Testing
     try #require(bytes.withUnsafeBytes { write(descriptor, $0.baseAddress, $0.count) } == bytes.count)
   }
 
-  @Test func `a file waits for its close, and then goes as closed`() async throws {
+  @Test(.promise("PUB-6"))
+  func `a file waits for its close, and then goes as closed`() async throws {
     let proofs = try await run(interval: nil) { mirror, store in
       let writer = try open(mirror.tree + "/a")
       try append("half", to: writer)
@@ -53,7 +54,8 @@ import Testing
     #expect(proofs == ["a 13": "closed"])
   }
 
-  @Test func `a log that is never closed goes as snapshots after its grace`() async throws {
+  @Test(.promise("PUB-7"))
+  func `a log that is never closed goes as snapshots after its grace`() async throws {
     let proofs = try await run(interval: .milliseconds(20), grace: .milliseconds(40)) { mirror, store in
       let writer = try open(mirror.tree + "/log", O_APPEND)
       try append("one\n", to: writer)
@@ -69,7 +71,7 @@ import Testing
   }
 
   /// A prefix of a checkpoint is half a checkpoint, and two equal readings of a prefix prove nothing.
-  @Test(arguments: [Duration.milliseconds(20), .zero])
+  @Test(.promise("PUB-6"), arguments: [Duration.milliseconds(20), .zero])
   func `a file that is written for longer than an interval leaves the whole version on S3 until its close`(
     interval: Duration
   ) async throws {
@@ -91,7 +93,8 @@ import Testing
     #expect(proofs.filter { $0.key.hasPrefix("model") } == ["model 5": "closed", "model 15": "closed"])
   }
 
-  @Test func `a file that is open at the end is not published, and the report names it`() async throws {
+  @Test(.promise("PUB-6"))
+  func `a file that is open at the end is not published, and the report names it`() async throws {
     let store = FakeObjectStore()
     let mirror = try await LaneUnderTest(store)
     try await mirror.start()
@@ -106,7 +109,8 @@ import Testing
     try mirror.removeDirectory()
   }
 
-  @Test func `an open log goes only with more at its end`() async throws {
+  @Test(.promise("PUB-7"))
+  func `an open log goes only with more at its end`() async throws {
     _ = try await run(interval: .milliseconds(20), grace: .zero) { mirror, store in
       let writer = try open(mirror.tree + "/log", O_APPEND)
       try append("one\n", to: writer)
@@ -123,7 +127,7 @@ import Testing
     }
   }
 
-  @Test(arguments: [("one\n", true), ("other\n", false), ("one\ntwo\nthree\n", false)])
+  @Test(.promise("PUB-7"), arguments: [("one\n", true), ("other\n", false), ("one\ntwo\nthree\n", false)])
   func `an open log goes over an earlier run's object only with more at its end`(
     published: String, isExtended: Bool
   ) async throws {
@@ -196,7 +200,8 @@ import Testing
   }
 
   /// The kernel tells of a write, and nobody is there who could close.
-  @Test func `a file that is cut by its name goes with the next flush`() async throws {
+  @Test(.promise("PUB-8"))
+  func `a file that is cut by its name goes with the next flush`() async throws {
     let proofs = try await run(interval: nil) { mirror, store in
       try mirror.write("a", "long text")
       try await mirror.lane.flush()
@@ -219,7 +224,7 @@ import Testing
     }
   }
 
-  @Test(arguments: [Duration.milliseconds(20), .zero])
+  @Test(.promise("PUB-8"), arguments: [Duration.milliseconds(20), .zero])
   func `a file that is cut by its name goes with the next tick, whatever the grace`(interval: Duration)
     async throws
   {
@@ -244,7 +249,8 @@ import Testing
     }
   }
 
-  @Test func `a file that is cut by its name while a writer has it waits for the close`() async throws {
+  @Test(.promise("PUB-8"))
+  func `a file that is cut by its name while a writer has it waits for the close`() async throws {
     _ = try await run(interval: nil) { mirror, store in
       let writer = try open(mirror.tree + "/a")
       try append("long text", to: writer)

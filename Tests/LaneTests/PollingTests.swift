@@ -6,10 +6,10 @@ import Testing
 
 @testable import S3Mirror
 
-/// Parts that cannot be watched are compared at each tick, and that is said (SPEC 4, Watching).
+/// Parts that cannot be watched are compared at each tick, and that is said.
 @Suite struct PollingTests {
-  @Test func `what has no watch is compared at every tick, and the limit to raise is said once`() async throws
-  {
+  @Test(.promise("WATCH-1"))
+  func `what has no watch is compared at every tick, and the limit to raise is said once`() async throws {
     let store = FakeObjectStore()
     var configuration = LaneUnderTest.Configuration(interval: .milliseconds(20))
     configuration.maxWatches = 1
@@ -31,7 +31,8 @@ import Testing
     try mirror.removeDirectory()
   }
 
-  @Test func `a watch that is free again ends the comparing`() async throws {
+  @Test(.promise("WATCH-1"))
+  func `a watch that is free again ends the comparing`() async throws {
     let store = FakeObjectStore()
     var configuration = LaneUnderTest.Configuration(interval: .milliseconds(20))
     configuration.maxWatches = 2
@@ -92,7 +93,8 @@ import Testing
     try mirror.removeDirectory()
   }
 
-  @Test func `without an interval, what has no watch is compared from time to time`() async throws {
+  @Test(.promise("WATCH-1"))
+  func `without an interval, what has no watch is compared from time to time`() async throws {
     let store = FakeObjectStore()
     try await immediate(store, pollInterval: .milliseconds(20)) { mirror in
       for text in ["one", "two"] {
@@ -106,7 +108,8 @@ import Testing
     }
   }
 
-  @Test func `without an interval, a marker waits for the comparison of what has no watch`() async throws {
+  @Test(.promise("WATCH-1"))
+  func `without an interval, a marker waits for the comparison of what has no watch`() async throws {
     let store = FakeObjectStore()
     try await immediate(store) { mirror in
       for text in ["one", "two"] {
@@ -118,7 +121,8 @@ import Testing
     }
   }
 
-  @Test func `without an interval, a flush publishes what has no watch too`() async throws {
+  @Test(.promise("WATCH-1"))
+  func `without an interval, a flush publishes what has no watch too`() async throws {
     let store = FakeObjectStore()
     try await immediate(store) { mirror in
       for text in ["one", "two"] {
@@ -144,13 +148,14 @@ import Testing
     #expect(await store.text("t/latest") == "last")
   }
 
-  @Test func `a marker that is rewritten where nothing is watched never runs ahead of its data`() async throws
-  {
+  @Test(.promise("WATCH-3"))
+  func `a marker that is rewritten where nothing is watched never runs ahead of its data`() async throws {
     try await rewriteLatest(after: ["runs/two/shard"])
   }
 
   /// The second comparison, which is there for the rewritten one, is the first to meet the new checkpoint's own marker.
-  @Test func `a marker that is rewritten where nothing is watched never runs ahead of other markers`()
+  @Test(.promise("WATCH-3"))
+  func `a marker that is rewritten where nothing is watched never runs ahead of other markers`()
     async throws
   {
     try await rewriteLatest(after: ["runs/two/shard", "runs/two/DONE"])
@@ -187,7 +192,8 @@ import Testing
     try mirror.removeDirectory()
   }
 
-  @Test func `what was found equal by content is not compared by content at every tick`() async throws {
+  @Test(.promise("CHG-9"))
+  func `what was found equal by content is not compared by content at every tick`() async throws {
     let store = FakeObjectStore()
     var configuration = LaneUnderTest.Configuration()
     configuration.maxWatches = 1
@@ -224,7 +230,8 @@ import Testing
   }
 
   /// Two writes within one step of the kernel's clock leave one stamp.
-  @Test func `a marker whose stamp is too young to show a rewriting is kept back`() async throws {
+  @Test(.promise("WATCH-3"))
+  func `a marker whose stamp is too young to show a rewriting is kept back`() async throws {
     let directory = try TemporaryDirectory()
     close(creat(directory.path + "/latest", 0o644))
     let root = try TreeRoot(path: FilePath(directory.path))

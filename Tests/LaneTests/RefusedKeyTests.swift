@@ -12,7 +12,7 @@ import Testing
     return directories + String(repeating: "f", count: keyBytes - "t/".utf8.count - directories.utf8.count)
   }
 
-  @Test
+  @Test(.promise("PUB-11"))
   func `a key of 1,024 bytes passes, a longer one is refused by name and holds its directory's markers back`()
     async throws
   {
@@ -42,7 +42,8 @@ import Testing
     close(descriptor)
   }
 
-  @Test func `a name that is not UTF-8 fails flushes and holds markers back until it is gone`() async throws {
+  @Test(.promise("PUB-11"))
+  func `a name that is not UTF-8 fails flushes and holds markers back until it is gone`() async throws {
     let store = FakeObjectStore()
     let mirror = try await LaneUnderTest(store)
     try await mirror.start()
@@ -84,7 +85,8 @@ import Testing
     try mirror.removeDirectory()
   }
 
-  @Test func `an excluded name that is not UTF-8 is none of the mirror's`() async throws {
+  @Test(.promise("PUB-11"))
+  func `an excluded name that is not UTF-8 is none of the mirror's`() async throws {
     let store = FakeObjectStore()
     var configuration = LaneUnderTest.Configuration()
     configuration.exclude = ["caf*"]

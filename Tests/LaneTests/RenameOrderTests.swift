@@ -25,7 +25,7 @@ import Testing
   }
 
   /// The new name backs off for a second; the old one comes back at once.
-  @Test(arguments: [Duration.milliseconds(20), .zero])
+  @Test(.promise("CHG-4"), arguments: [Duration.milliseconds(20), .zero])
   func `an old object stays while the new name is in back-off`(interval: Duration) async throws {
     try await run(interval: interval) { mirror, store in
       try mirror.write("a", "text")
@@ -48,7 +48,8 @@ import Testing
   }
 
   /// No event tells of it before the pass looks for its file in vain.
-  @Test func `an old object stays when its file is renamed while a pass is under way`() async throws {
+  @Test(.promise("CHG-4"))
+  func `an old object stays when its file is renamed while a pass is under way`() async throws {
     try await run(interval: nil) { mirror, store in
       for name in ["data", "latest"] { try mirror.write(name, "one") }
       try await mirror.lane.flush()

@@ -43,7 +43,8 @@ import Transfers
     }
   }
 
-  @Test func `a file that is replaced while it is sent goes, and the later version follows`() async throws {
+  @Test(.promise("PUB-14"))
+  func `a file that is replaced while it is sent goes, and the later version follows`() async throws {
     try await run { mirror, store in
       await duringFirstPart(of: "t/a", store) { [unowned mirror] in
         try mirror.writeOutside("a", "later")
@@ -74,7 +75,8 @@ import Transfers
     }
   }
 
-  @Test func `a marker that is rewritten while it is sent goes when no data are`() async throws {
+  @Test(.promise("PUB-12"))
+  func `a marker that is rewritten while it is sent goes when no data are`() async throws {
     try await run { mirror, store in
       await duringFirstPart(of: "t/latest", store) { [unowned mirror] in
         try mirror.writeOutside("latest", "later")
@@ -90,7 +92,8 @@ import Transfers
     }
   }
 
-  @Test func `a marker that is rewritten with its data while it is sent waits for them`() async throws {
+  @Test(.promise("PUB-12"))
+  func `a marker that is rewritten with its data while it is sent waits for them`() async throws {
     try await run { mirror, store in
       await duringFirstPart(of: "t/latest", store) { [unowned mirror] in
         try mirror.write("step-2/data", "2")
@@ -119,7 +122,8 @@ import Transfers
     }
   }
 
-  @Test func `many markers of a pass do not keep as many files open`() async throws {
+  @Test(.promise("PUB-13"))
+  func `many markers of a pass do not keep as many files open`() async throws {
     try await run { mirror, store in
       let markers = (0..<200).map { "run-\($0)/latest" }
       for marker in markers { try mirror.write(marker, "step-1") }

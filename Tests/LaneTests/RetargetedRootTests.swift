@@ -74,7 +74,7 @@ import Testing
     try mirror.removeDirectory()
   }
 
-  @Test(arguments: Way.allCases, [Duration.zero, .milliseconds(20)])
+  @Test(.promise("WATCH-10"), arguments: Way.allCases, [Duration.zero, .milliseconds(20)])
   func `the next look notices that the root is another directory, and publishes it`(
     way: Way, interval: Duration
   ) async throws {
@@ -90,7 +90,7 @@ import Testing
     }
   }
 
-  @Test(arguments: Way.allCases)
+  @Test(.promise("WATCH-10"), arguments: Way.allCases)
   func `a flush publishes the directory that is there now`(way: Way) async throws {
     try await run(way, interval: nil) { mirror, store in
       try retarget(way, in: mirror.directory)
@@ -103,7 +103,7 @@ import Testing
     }
   }
 
-  @Test(arguments: Way.allCases)
+  @Test(.promise("WATCH-10"), arguments: Way.allCases)
   func `the exit publishes the directory that is there now`(way: Way) async throws {
     try await run(way, interval: nil) { mirror, store in
       try retarget(way, in: mirror.directory)

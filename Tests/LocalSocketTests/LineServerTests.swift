@@ -6,7 +6,7 @@ import Testing
 
 @testable import LocalSocket
 
-/// SPEC 8: a control socket, mode 0600, that nobody can make grow or wait.
+/// A control socket, mode 0600: no peer can make it grow or wait.
 @Suite struct LineServerTests {
   private let place: TemporaryDirectory
   private let directory: SocketDirectory
@@ -43,7 +43,8 @@ import Testing
     await server.stop()
   }
 
-  @Test func `only this user can enter the directory and connect to the socket`() async throws {
+  @Test(.promise("END-5"))
+  func `only this user can enter the directory and connect to the socket`() async throws {
     let server = try LineServer(name: "a", in: directory, answer: Self.echo)
     #expect(mode(of: "sockets") == 0o700)
     #expect(mode(of: "sockets/a") == 0o600)
@@ -126,7 +127,8 @@ import Testing
     await server.stop()
   }
 
-  @Test func `a peer that says nothing is cut off when patience ends`() async throws {
+  @Test(.promise("END-5"))
+  func `a peer that says nothing is cut off when patience ends`() async throws {
     var limits = LineServer.Limits()
     limits.patience = .milliseconds(20)
     let server = try LineServer(name: "a", in: directory, limits: limits, answer: Self.echo)
@@ -135,7 +137,8 @@ import Testing
     await server.stop()
   }
 
-  @Test func `no more than so many are served at once, and the next is after them`() async throws {
+  @Test(.promise("END-5"))
+  func `no more than so many are served at once, and the next is after them`() async throws {
     var limits = LineServer.Limits()
     limits.clients = 2
     limits.patience = .seconds(3600)

@@ -94,7 +94,8 @@ import Testing
     #expect(reader.probeWriters() == .none)
   }
 
-  @Test func `an open descriptor for writing is a writer until it is closed`() throws {
+  @Test(.promise("PUB-3"))
+  func `an open descriptor for writing is a writer until it is closed`() throws {
     let writer = try call(open(tree["file"], O_WRONLY))
     #expect(file.probeWriters() == .present)
     try call(close(writer))
@@ -156,7 +157,8 @@ import Testing
     #expect(last.finding() == .somebody)
   }
 
-  @Test func `a vigil notes a mapping that is gone, whose stores moved no stamp`() throws {
+  @Test(.promise("PUB-4"))
+  func `a vigil notes a mapping that is gone, whose stores moved no stamp`() throws {
     let vigil = file.keepVigil()
     let writer = try call(open(tree["file"], O_RDWR))
     let mapped = mmap(nil, 10, PROT_READ | PROT_WRITE, MAP_SHARED, writer, 0)
@@ -201,7 +203,8 @@ import Testing
     #expect(LeaseTestimony(magic: magic) == expected)
   }
 
-  @Test func `a filesystem without conclusive leases gives no answer`() throws {
+  @Test(.promise("PUB-3"))
+  func `a filesystem without conclusive leases gives no answer`() throws {
     let file = try #require(try TreeRoot(path: "/proc/self").open("status"))
     #expect(file.probeWriters() == .unknown(.notSupported))
   }

@@ -20,7 +20,8 @@ import Testing
     try Array(text.utf8).withUnsafeBytes { try partial.write($0, at: offset) }
   }
 
-  @Test func `a published file has its content, mtime and the mode of any new file`() throws {
+  @Test(.promise("DOWN-2"))
+  func `a published file has its content, mtime and the mode of any new file`() throws {
     let partial = try PartialFile(root: root, target: "a/b/file", byteCount: 6)
     try write("def", to: partial, at: 3)
     try write("abc", to: partial)
@@ -58,7 +59,8 @@ import Testing
     #expect(try tree.text("file") == "new")
   }
 
-  @Test func `the temporary name is short and excluded whatever the target's name is`() throws {
+  @Test(.promise("DOWN-2"))
+  func `the temporary name is short and excluded whatever the target's name is`() throws {
     let target = RelativePath("d/" + String(repeating: "n", count: 255))
     let partial = try PartialFile(root: root, target: target, byteCount: 1)
     let names = try FileManager.default.contentsOfDirectory(atPath: tree["d"])

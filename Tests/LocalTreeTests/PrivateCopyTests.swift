@@ -22,7 +22,8 @@ import Testing
     return buffer.withBytes { String(decoding: $0, as: UTF8.self) }
   }
 
-  @Test func `a copy keeps the bytes, the path and the stamp, and has no name`() throws {
+  @Test(.promise("CHG-12"))
+  func `a copy keeps the bytes, the path and the stamp, and has no name`() throws {
     let file = try #require(try tree.root().open("file"))
     let copy = try PrivateCopy(of: file, in: scratch.path)
     #expect(try copy.copy(at: 0, byteCount: 4))
@@ -51,7 +52,8 @@ import Testing
     #expect(error?.path == scratch["none"])
   }
 
-  @Test func `a copy that would leave less free than it takes is refused`() throws {
+  @Test(.promise("PUB-15"))
+  func `a copy that would leave less free than it takes is refused`() throws {
     try #require(truncate(tree["file"], 1 << 43) == 0)
     let file = try #require(try tree.root().open("file"))
     let error = #expect(throws: TreeError.self) { try PrivateCopy(of: file, in: scratch.path) }

@@ -31,7 +31,7 @@ import Testing
     #expect(try root.look(at: .root)?.stamp.inode == root.identity.inode)
   }
 
-  @Test(arguments: resolutions)
+  @Test(.promise("DEL-3"), arguments: resolutions)
   func `only ENOENT and ENOTDIR are absence`(resolution: TreeRoot.Resolution) throws {
     let tree = try TemporaryDirectory()
     try tree.write("d/file")
@@ -95,7 +95,7 @@ import Testing
     #expect(try root.open("way/file")?.stamp.size == 5)
   }
 
-  @Test(arguments: resolutions)
+  @Test(.promise("DOWN-3"), arguments: resolutions)
   func `no path leads out of the root`(resolution: TreeRoot.Resolution) throws {
     let outside = try TemporaryDirectory()
     try outside.write("d/secret", "s")

@@ -1,6 +1,7 @@
 import Foundation
 import Glibc
 import SystemPackage
+import TestSupport
 import Testing
 
 @testable import LoopThread
@@ -38,7 +39,8 @@ import Testing
     await #expect(throws: HelperProgram.Failure.tooMuch(bytes: 1 << 20)) { try await output("yes") }
   }
 
-  @Test(arguments: ["sleep 600", "exec >&-; sleep 600", "trap '' TERM INT HUP; sleep 600"])
+  @Test(
+    .promise("CRED-2"), arguments: ["sleep 600", "exec >&-; sleep 600", "trap '' TERM INT HUP; sleep 600"])
   func `a helper that hangs is killed at its deadline`(script: String) async {
     let limit = Duration.milliseconds(200)
     await #expect(throws: HelperProgram.Failure.late(limit)) { try await output(script, within: limit) }

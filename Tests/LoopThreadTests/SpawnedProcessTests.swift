@@ -1,5 +1,6 @@
 import Glibc
 import SystemPackage
+import TestSupport
 import Testing
 
 @testable import LoopThread
@@ -16,7 +17,8 @@ import Testing
     }
   }
 
-  @Test func `a helper has empty input, its environment, and a status`() throws {
+  @Test(.promise("CRED-2"))
+  func `a helper has empty input, its environment, and a status`() throws {
     let (output, ending) = try run(["/bin/sh", "-c", "cat; echo $A; exit 3"])
     #expect(output == "1\n")
     #expect(ending == .status(3))

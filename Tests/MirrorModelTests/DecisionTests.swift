@@ -1,21 +1,24 @@
 import MirrorModel
+import TestSupport
 import Testing
 
 @Suite struct DeleteGuardTests {
-  @Test(arguments: [
-    (0, 0, DeleteBound.standard, true),
-    (10, 10, .standard, true),
-    (11, 11, .standard, false),
-    (11, 22, .standard, true),
-    (11, 21, .standard, false),
-    (500, 1000, .standard, true),
-    (501, 1000, .standard, false),
-    (501, 1000, .unlimited, true),
-    (0, 1000, .limit(0), true),
-    (1, 1000, .limit(0), false),
-    (900, 1000, .limit(900), true),
-    (901, 1000, .limit(900), false),
-  ])
+  @Test(
+    .promise("DEL-6"),
+    arguments: [
+      (0, 0, DeleteBound.standard, true),
+      (10, 10, .standard, true),
+      (11, 11, .standard, false),
+      (11, 22, .standard, true),
+      (11, 21, .standard, false),
+      (500, 1000, .standard, true),
+      (501, 1000, .standard, false),
+      (501, 1000, .unlimited, true),
+      (0, 1000, .limit(0), true),
+      (1, 1000, .limit(0), false),
+      (900, 1000, .limit(900), true),
+      (901, 1000, .limit(900), false),
+    ])
   func `deletes beyond both half of the objects and ten are withheld`(
     deletes: Int, objects: Int, bound: DeleteBound, isAllowed: Bool
   ) {
@@ -48,6 +51,7 @@ import Testing
   }
 
   @Test(
+    .promise("CHG-9"),
     arguments: [
       // mtime and ctime after the object's date, in minutes; the server's clock minus ours
       (-60, -60, 0, Comparison.Verdict.same),
@@ -101,7 +105,8 @@ import Testing
     }
   }
 
-  @Test(arguments: ComparePolicy.allCases) func `absence and another size are copied under every policy`(
+  @Test(.promise("CHG-9"), arguments: ComparePolicy.allCases)
+  func `absence and another size are copied under every policy`(
     policy: ComparePolicy
   ) {
     let comparison = Comparison(policy: policy)

@@ -1,4 +1,5 @@
 import MirrorModel
+import TestSupport
 import Testing
 
 @Suite struct KeyPlaceTests {
@@ -20,12 +21,14 @@ import Testing
     #expect(try KeyPlace(key: "a\u{600}/").path == "a\u{600}")
   }
 
-  @Test(arguments: [
-    ("", UnsafeKey.Reason.empty), ("/", .empty), ("/a", .emptyName), ("a//b", .emptyName),
-    ("a//", .emptyName),
-    (".", .dotName), ("..", .dotName), ("../x", .dotName), ("a/../b", .dotName), ("a/./b", .dotName),
-    ("a/..", .dotName), ("../", .dotName), ("a\0b", .containsNUL),
-  ])
+  @Test(
+    .promise("DOWN-3"),
+    arguments: [
+      ("", UnsafeKey.Reason.empty), ("/", .empty), ("/a", .emptyName), ("a//b", .emptyName),
+      ("a//", .emptyName),
+      (".", .dotName), ("..", .dotName), ("../x", .dotName), ("a/../b", .dotName), ("a/./b", .dotName),
+      ("a/..", .dotName), ("../", .dotName), ("a\0b", .containsNUL),
+    ])
   func `a key that could leave the root or no entry can carry is refused`(
     key: String, reason: UnsafeKey.Reason
   ) {

@@ -1,4 +1,5 @@
 import MirrorModel
+import TestSupport
 import Testing
 
 /// What is said of failures, by a clock of the test's own.
@@ -22,7 +23,8 @@ import Testing
     numbers.flatMap { notices.succeeded(subject($0), at: instant(seconds)) }
   }
 
-  @Test mutating func `an outage of 10,000 files and a minute is ten names and three lines`() throws {
+  @Test(.promise("SAY-1"))
+  mutating func `an outage of 10,000 files and a minute is ten names and three lines`() throws {
     var said: [OutageNotices.Notice] = []
     // Each is tried every two seconds.
     for second in stride(from: 0, through: 60, by: 2) { said += fail(0..<10_000, at: Double(second)) }
@@ -40,7 +42,8 @@ import Testing
     #expect(last.paths == 10_000 && last.failing == 0 && last.lasted == .seconds(62))
   }
 
-  @Test mutating func `an outage of an hour has a line a minute`() {
+  @Test(.promise("SAY-1"))
+  mutating func `an outage of an hour has a line a minute`() {
     var said: [OutageNotices.Notice] = []
     for second in stride(from: 0, to: 3600, by: 5) {
       said += fail(0..<1000, at: Double(second))
@@ -49,7 +52,8 @@ import Testing
     #expect(said.count == 10 + 60)
   }
 
-  @Test mutating func `the next outage is said again, with names`() {
+  @Test(.promise("SAY-1"))
+  mutating func `the next outage is said again, with names`() {
     _ = fail(0..<100, at: 0)
     #expect(succeed(0..<100, at: 5).count == 1)
     let again = fail(0..<100, at: 70)
@@ -62,7 +66,8 @@ import Testing
     #expect(outage.lasted == .zero)
   }
 
-  @Test mutating func `failures of another cause are named on their own`() {
+  @Test(.promise("SAY-1"))
+  mutating func `failures of another cause are named on their own`() {
     _ = fail(0..<100, at: 0)
     #expect(fail(0..<3, because: "AccessDenied", at: 1) == [.single, .single, .single])
     #expect(fail(0..<100, because: "SlowDown", at: 1).count == 11)

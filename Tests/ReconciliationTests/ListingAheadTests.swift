@@ -7,7 +7,7 @@ import Testing
 @testable import S3Mirror
 
 @Suite struct ListingAheadTests {
-  @Test(arguments: 0..<150)
+  @Test(.promise("CHG-11"), arguments: 0..<150)
   func `a listing read ahead is the plain one, whatever the keys, the order and the waypoints`(seed: Int)
     async throws
   {
@@ -113,7 +113,8 @@ import Testing
     #expect(await store.maxInFlight >= 4)
   }
 
-  @Test func `a bucket that answers soon is listed page by page`() async throws {
+  @Test(.promise("CHG-11"))
+  func `a bucket that answers soon is listed page by page`() async throws {
     let store = FakeObjectStore(behaviour: .init(pageLimit: 2))
     for number in 10..<20 { await store.place("\(number)", []) }
     let waypoints = Waypoints(stride: 1)

@@ -7,7 +7,7 @@ import Testing
 
 @testable import S3Mirror
 
-/// SPEC 3: with `emptyDirectories: .marker` comparisons see directories in which nothing has a key.
+/// With `emptyDirectories: .marker` comparisons see directories in which nothing has a key.
 @Suite struct MarkerSurveyTests {
   private func surveyor(
     _ tree: TemporaryDirectory, _ store: any ObjectStore, filter: PathFilter = .everything,

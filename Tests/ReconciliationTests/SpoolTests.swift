@@ -11,7 +11,7 @@ import Testing
       object: RemoteObject(byteCount: Int64(number), etag: "e\(number)", lastModified: -Int64(number)))
   }
 
-  @Test(arguments: [0, 1, 9, 10, 11, 4_000])
+  @Test(.promise("CHG-11"), arguments: [0, 1, 9, 10, 11, 4_000])
   func `records come back in their order, from memory and from disk, as often as asked`(count: Int)
     async throws
   {
@@ -27,6 +27,15 @@ import Testing
       #expect(read.map(\.object) == (0..<count).map { entry($0).object })
     }
     #expect(spool.count == count)
+  }
+
+  @Test(.promise("CHG-12"))
+  func `what is held on disk has no name`() throws {
+    let directory = try TemporaryDirectory()
+    let file = try ScratchFile(in: directory.path)
+    let range = try file.append([1, 2, 3])
+    #expect(directory.everything() == [])
+    #expect(try file.read(range) == [1, 2, 3])
   }
 
   @Test func `differences keep all they hold on disk`() async throws {
@@ -45,7 +54,7 @@ import Testing
       ])
   }
 
-  @Test(arguments: [1, 2, 10, 1000])
+  @Test(.promise("CHG-11"), arguments: [1, 2, 10, 1000])
   func `an external sort yields key order, each key once`(runLength: Int) throws {
     var random = SplitMix64(seed: 7)
     var runs = SortedRuns(runLength: runLength)

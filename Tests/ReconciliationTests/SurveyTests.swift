@@ -39,7 +39,8 @@ import Testing
       found.survey.skippedNames.map(\.path) == ["fifo"] + (10..<19).map { RelativePath("link\($0)") })
   }
 
-  @Test func `a listing that turns out to be unordered late leaves no false difference`() async throws {
+  @Test(.promise("CHG-11", "SRV-1"))
+  func `a listing that turns out to be unordered late leaves no false difference`() async throws {
     let tree = try TemporaryDirectory()
     let store = FakeObjectStore(behaviour: .init(order: .tree, pageLimit: 2))
     for name in ["a/1", "a/2", "a/3", "a/4", "a-1", "a-2", "b"] {
@@ -57,7 +58,8 @@ import Testing
     #expect(await store.count(of: ListObjectsV2.name) == 4)
   }
 
-  @Test func `a short unordered listing is listed once`() async throws {
+  @Test(.promise("SRV-1"))
+  func `a short unordered listing is listed once`() async throws {
     let tree = try TemporaryDirectory()
     let store = FakeObjectStore(behaviour: .init(order: .tree))
     for name in ["a/1", "a-1"] {
@@ -70,7 +72,8 @@ import Testing
     #expect(await store.count(of: ListObjectsV2.name) == 1)
   }
 
-  @Test func `a listing that cannot be had in full is an error, not an empty one`() async throws {
+  @Test(.promise("DEL-11"))
+  func `a listing that cannot be had in full is an error, not an empty one`() async throws {
     let tree = try TemporaryDirectory()
     try tree.write("a")
     let store = FakeObjectStore(behaviour: .init(pageLimit: 1))
@@ -93,7 +96,8 @@ import Testing
     #expect(found.survey.localFiles == 1)
   }
 
-  @Test func `excluded and unsafe keys are left alone`() async throws {
+  @Test(.promise("DEL-12"))
+  func `excluded and unsafe keys are left alone`() async throws {
     let tree = try TemporaryDirectory()
     try tree.write("mine.tmp")
     try tree.write("kept")
@@ -110,17 +114,19 @@ import Testing
 
   /// What gitignore(5) says of deletes: the table of `PathFilterTests` holds for objects as for files. None of these
   /// directories has a marker on S3, nor a directory here.
-  @Test(arguments: [
-    (["cache/"], ["cache/x", "cache/deep/x", "a/cache/x"], ["cache", "cached/x", "xcache/y"]),
-    (["/cache"], ["cache", "cache/x", "cache/deep/x"], ["a/cache", "a/cache/x"]),
-    (["*.tmp"], ["x.tmp", "a/x.tmp", "dir.tmp/x"], ["x.tmpl", "tmp"]),
-    (["a/**/z"], ["a/z", "a/b/c/z", "a/z/below"], ["z", "b/z"]),
-    (["*.log", "!keep.log"], ["x.log", "a/x.log"], ["keep.log", "a/keep.log"]),
-    // Nothing below an excluded directory can be taken back.
-    (["logs/", "!logs/keep"], ["logs/keep", "logs/x"], ["keep"]),
-    (["logs/*", "!logs/keep"], ["logs/x"], ["logs/keep"]),
-    (["caf\u{e9}"], ["caf\u{e9}", "a/caf\u{e9}/x"], ["cafe\u{301}"]),
-  ])
+  @Test(
+    .promise("DEL-12"),
+    arguments: [
+      (["cache/"], ["cache/x", "cache/deep/x", "a/cache/x"], ["cache", "cached/x", "xcache/y"]),
+      (["/cache"], ["cache", "cache/x", "cache/deep/x"], ["a/cache", "a/cache/x"]),
+      (["*.tmp"], ["x.tmp", "a/x.tmp", "dir.tmp/x"], ["x.tmpl", "tmp"]),
+      (["a/**/z"], ["a/z", "a/b/c/z", "a/z/below"], ["z", "b/z"]),
+      (["*.log", "!keep.log"], ["x.log", "a/x.log"], ["keep.log", "a/keep.log"]),
+      // Nothing below an excluded directory can be taken back.
+      (["logs/", "!logs/keep"], ["logs/keep", "logs/x"], ["keep"]),
+      (["logs/*", "!logs/keep"], ["logs/x"], ["logs/keep"]),
+      (["caf\u{e9}"], ["caf\u{e9}", "a/caf\u{e9}/x"], ["cafe\u{301}"]),
+    ])
   func `an excluded object is never superfluous`(patterns: [String], kept: [String], superfluous: [String])
     async throws
   {
@@ -186,7 +192,8 @@ import Testing
     #expect(listed == [4])
   }
 
-  @Test func `a file whose backslash a server keeps as a slash protects that object`() async throws {
+  @Test(.promise("DEL-13", "SRV-2"))
+  func `a file whose backslash a server keeps as a slash protects that object`() async throws {
     let tree = try TemporaryDirectory()
     try tree.write("plain")
     try tree.write("back\\slash")
@@ -198,7 +205,8 @@ import Testing
     #expect(found.survey.reasonToKeep("back/other") == nil)
   }
 
-  @Test func `a key that is not UTF-8 casts doubt on its directory only`() async throws {
+  @Test(.promise("DEL-11"))
+  func `a key that is not UTF-8 casts doubt on its directory only`() async throws {
     let tree = try TemporaryDirectory()
     try tree.write("a")
     let store = UnreadableKeyStore(base: FakeObjectStore(), keys: ["dir/%FF", "%FE"])

@@ -102,6 +102,7 @@ struct AnsweredOperation: Sendable, CustomTestStringConvertible {
   }
 
   @Test(
+    .promise("XFER-6"),
     arguments: AnsweredOperation.all,
     [
       "<!DOCTYPE html>\n<html><head><title>Log in</title></head><body><br>Welcome</body></html>",
@@ -116,7 +117,8 @@ struct AnsweredOperation: Sendable, CustomTestStringConvertible {
     expectMalformed(operation, S3Response(bucket: "b", key: operation.operation.key, http: http))
   }
 
-  @Test func `a success without an ETag is tried again, whatever was written or read`() {
+  @Test(.promise("XFER-6"))
+  func `a success without an ETag is tried again, whatever was written or read`() {
     let inHead = [AnsweredOperation.put, .part, .head, .get, .range]
     for operation in inHead {
       expectMalformed(operation, operation.answer(without: "ETag"))
@@ -128,16 +130,18 @@ struct AnsweredOperation: Sendable, CustomTestStringConvertible {
     }
   }
 
-  @Test(arguments: [
-    (AnsweredOperation.create, "<UploadId>u</UploadId>", ""), (.uploads, "<UploadId>u</UploadId>", ""),
-    (.uploads, "<Key>k</Key>", ""), (.parts, "<Size>1</Size>", ""), (.parts, "<Size>1<", "<Size>-1<"),
-    (.parts, "<PartNumber>1<", "<PartNumber>0<"), (.parts, "<PartNumber>1<", "<PartNumber>10001<"),
-    (.list, "<IsTruncated>true</IsTruncated>", ""), (.list, "<IsTruncated>true<", "<IsTruncated>maybe<"),
-    (.list, "<NextContinuationToken>n</NextContinuationToken>", ""),
-    (.list, "<NextContinuationToken>n<", "<NextContinuationToken>t<"), (.list, "<Key>k</Key>", ""),
-    (.list, "<Size>1</Size>", ""), (.list, "<Size>1<", "<Size>-1<"),
-    (.list, "<Size>1<", "<Size>99999999999999999999<"),
-  ])
+  @Test(
+    .promise("XFER-6"),
+    arguments: [
+      (AnsweredOperation.create, "<UploadId>u</UploadId>", ""), (.uploads, "<UploadId>u</UploadId>", ""),
+      (.uploads, "<Key>k</Key>", ""), (.parts, "<Size>1</Size>", ""), (.parts, "<Size>1<", "<Size>-1<"),
+      (.parts, "<PartNumber>1<", "<PartNumber>0<"), (.parts, "<PartNumber>1<", "<PartNumber>10001<"),
+      (.list, "<IsTruncated>true</IsTruncated>", ""), (.list, "<IsTruncated>true<", "<IsTruncated>maybe<"),
+      (.list, "<NextContinuationToken>n</NextContinuationToken>", ""),
+      (.list, "<NextContinuationToken>n<", "<NextContinuationToken>t<"), (.list, "<Key>k</Key>", ""),
+      (.list, "<Size>1</Size>", ""), (.list, "<Size>1<", "<Size>-1<"),
+      (.list, "<Size>1<", "<Size>99999999999999999999<"),
+    ])
   func `a document that lacks what S3 must send is tried again`(
     operation: AnsweredOperation, text: String, other: String
   ) {
@@ -161,10 +165,12 @@ struct AnsweredOperation: Sendable, CustomTestStringConvertible {
     }
   }
 
-  @Test(arguments: [
-    "bytes 0-2/9", "bytes 2-3/9", "bytes 2-5/9", "bytes 2-4/*", "bytes 2-4/2", "bytes 4-2/9", "2-4/9",
-    "bytes -2-4/9",
-  ])
+  @Test(
+    .promise("XFER-6"),
+    arguments: [
+      "bytes 0-2/9", "bytes 2-3/9", "bytes 2-5/9", "bytes 2-4/*", "bytes 2-4/2", "bytes 4-2/9", "2-4/9",
+      "bytes -2-4/9",
+    ])
   func `a part of the object other than the one asked for is tried again`(contentRange: String) {
     expectMalformed(.range, AnsweredOperation.range.answer(with: "Content-Range", contentRange))
   }
@@ -233,7 +239,8 @@ struct AnsweredOperation: Sendable, CustomTestStringConvertible {
     #expect(await client.requests.count == 3)
   }
 
-  @Test func `a key that the answer to a delete does not name is not deleted`() throws {
+  @Test(.promise("XFER-6"))
+  func `a key that the answer to a delete does not name is not deleted`() throws {
     let answered = DeleteObjects(keys: ["named", "caf\u{e9}", "cafe\u{301}", "failed", "silent"])
     let output = try answered.output(
       from: answer(

@@ -18,10 +18,12 @@ import Testing
     ]
   }
 
-  @Test(arguments: [
-    (Int64(0), 60), (1 << 20, 60), (160 << 20, 70), (5 << 30, 380), (9 << 30, 600), (5 << 40, 600),
-    (.max, 600),
-  ])
+  @Test(
+    .promise("XFER-7"),
+    arguments: [
+      (Int64(0), 60), (1 << 20, 60), (160 << 20, 70), (5 << 30, 380), (9 << 30, 600), (5 << 40, 600),
+      (.max, 600),
+    ])
   func `a copy or a completion is waited for a minute, and a second for each 16 MiB, up to ten minutes`(
     byteCount: Int64, expected: Int
   ) {
@@ -37,7 +39,7 @@ import Testing
     #expect(CreateMultipartUpload(key: "k").request().lowSpeedSeconds == nil)
   }
 
-  @Test(arguments: [(0, 5), (1 << 20, 6), (64 << 20, 9)])
+  @Test(.promise("FAIL-1"), arguments: [(0, 5), (1 << 20, 6), (64 << 20, 9)])
   func `a body has a second more for each MiB, up to four`(byteCount: Int, expected: Int) {
     let request = UploadPart(
       key: "k", uploadID: "u", number: 1, body: BytesBody([UInt8](repeating: 0, count: byteCount))
@@ -46,7 +48,8 @@ import Testing
   }
 
   /// An answer that is lost costs five seconds, and a server that is slow has a minute in the end.
-  @Test func `each further attempt is more patient`() {
+  @Test(.promise("FAIL-1"))
+  func `each further attempt is more patient`() {
     let patience = (1...5).map { attempt in
       SendAttempt.$current.withValue(attempt) {
         [

@@ -3,6 +3,7 @@ import HTTPTransport
 import S3Client
 import SigV4
 import Synchronization
+import TestSupport
 import Testing
 
 @Suite struct S3BucketTests {
@@ -41,12 +42,14 @@ import Testing
     #expect(request.headers.fields.isEmpty)
   }
 
-  @Test(arguments: [
-    ("https://h", S3Bucket.PayloadSigning.automatic, "UNSIGNED-PAYLOAD"),
-    ("http://127.0.0.1:9", .automatic, "UNSIGNED-PAYLOAD"),
-    ("http://h", .automatic, "hash"), ("https://h", .always, "hash"),
-    ("http://h", .never, "UNSIGNED-PAYLOAD"),
-  ])
+  @Test(
+    .promise("XFER-8"),
+    arguments: [
+      ("https://h", S3Bucket.PayloadSigning.automatic, "UNSIGNED-PAYLOAD"),
+      ("http://127.0.0.1:9", .automatic, "UNSIGNED-PAYLOAD"),
+      ("http://h", .automatic, "hash"), ("https://h", .always, "hash"),
+      ("http://h", .never, "UNSIGNED-PAYLOAD"),
+    ])
   func `a file's body is signed where nothing else protects it`(
     url: String, mode: S3Bucket.PayloadSigning, expected: String
   ) async throws {
@@ -277,6 +280,7 @@ struct PatternBody: RequestBody {
   }
 
   @Test(
+    .promise("CRED-4"),
     arguments: [
       ("eu-west-1", [], "s3.eu-west-1.amazonaws.com"), ("cn-north-1", [], "s3.cn-north-1.amazonaws.com.cn"),
       ("us-gov-west-1", .fips, "s3-fips.us-gov-west-1.amazonaws.com"),
@@ -303,9 +307,11 @@ struct PatternBody: RequestBody {
     }
   }
 
-  @Test(arguments: [
-    (S3Endpoint.Addressing.automatic, "h", "/base/v1/b/a%20b"), (.virtualHost, "b.h", "/base/v1/a%20b"),
-  ])
+  @Test(
+    .promise("CRED-4"),
+    arguments: [
+      (S3Endpoint.Addressing.automatic, "h", "/base/v1/b/a%20b"), (.virtualHost, "b.h", "/base/v1/a%20b"),
+    ])
   func `an endpoint's path stands before the bucket's, and is signed`(
     addressing: S3Endpoint.Addressing, host: String, path: String
   ) async throws {

@@ -1,5 +1,6 @@
 import HTTPTransport
 import S3Client
+import TestSupport
 import Testing
 
 @Suite struct S3ErrorTriageTests {
@@ -117,10 +118,12 @@ import Testing
     #expect(error.description.hasSuffix("create the bucket, or correct its name or the endpoint"))
   }
 
-  @Test(arguments: [
-    (CertificateFault.expired, "new certificate"), (.notYetValid, "clock"), (.wrongHost, "host name"),
-    (.unknownAuthority, "AWS_CA_BUNDLE"), (.revoked, "new certificate"), (.unusableBundle, "AWS_CA_BUNDLE"),
-  ])
+  @Test(
+    .promise("CRED-7"),
+    arguments: [
+      (CertificateFault.expired, "new certificate"), (.notYetValid, "clock"), (.wrongHost, "host name"),
+      (.unknownAuthority, "AWS_CA_BUNDLE"), (.revoked, "new certificate"), (.unusableBundle, "AWS_CA_BUNDLE"),
+    ])
   func `each fault of a certificate has a code and a cure of its own`(fault: CertificateFault, cure: String)
     async
   {

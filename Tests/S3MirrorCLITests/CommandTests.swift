@@ -7,7 +7,7 @@ import Testing
 
 @testable import S3MirrorCLI
 
-/// SPEC 8: the commands against a real server.
+/// The commands against a real server.
 @Suite(.enabled(if: Program.bucket != nil)) struct CommandTests {
   // MARK: upload, download, ls
 
@@ -247,7 +247,8 @@ import Testing
     #expect(try await program.run("ls", program.url("out")).output == program.url("out/signal") + "\n")
   }
 
-  @Test func `after a second signal the run waits for a stubborn child, at rest`() async throws {
+  @Test(.promise("END-6"))
+  func `after a second signal the run waits for a stubborn child, at rest`() async throws {
     let program = try Program()
     let running = try program.start([
       "run", "--upload", "out=\(program.url("out")),local=out,interval=0", "--", "sh", "-c",
@@ -295,7 +296,7 @@ import Testing
     case exitTimeout
   }
 
-  @Test(arguments: Cut.allCases)
+  @Test(.promise("XFER-2", "END-3"), arguments: Cut.allCases)
   func `a second signal aborts multipart uploads, the exit timeout leaves them for the next run`(cut: Cut)
     async throws
   {

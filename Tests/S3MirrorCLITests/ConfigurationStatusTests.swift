@@ -122,7 +122,7 @@ import Testing
     return running
   }
 
-  @Test(arguments: [SIGTERM, SIGINT])
+  @Test(.promise("CRED-2"), arguments: [SIGTERM, SIGINT])
   func `a signal ends a run that waits for a program of credentials that hangs`(signal: Int32) async throws {
     let program = try Program()
     let running = try await startHanging(

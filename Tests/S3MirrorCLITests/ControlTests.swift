@@ -4,7 +4,7 @@ import Testing
 
 @testable import S3MirrorCLI
 
-/// SPEC 8: `status` and `flush` ask the running mirror.
+/// `status` and `flush` ask the running mirror.
 @Suite(.enabled(if: Program.bucket != nil)) struct ControlTests {
   private func watch(_ program: Program, _ options: String...) async throws -> Running {
     try program.directory.makeDirectory("work/tree")

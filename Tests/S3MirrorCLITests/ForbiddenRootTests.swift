@@ -1,5 +1,6 @@
 import Foundation
 import Glibc
+import TestSupport
 import Testing
 
 @testable import S3MirrorCLI
@@ -43,7 +44,8 @@ struct ForbiddenRootTests {
     try #require(chmod(program.directory["work/tree"], 0o755) == 0)
   }
 
-  @Test func `a root without permissions deletes nothing, is said, and is taken up again`() async throws {
+  @Test(.promise("WATCH-4"))
+  func `a root without permissions deletes nothing, is said, and is taken up again`() async throws {
     let program = try Program()
     try program.directory.write("work/tree/a", "x")
     // The test writes where the program cannot look.

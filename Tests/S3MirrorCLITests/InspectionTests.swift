@@ -6,7 +6,7 @@ import Testing
 
 @testable import S3MirrorCLI
 
-/// SPEC 8: `verify` and `--dry-run` against a real server. They tell, and touch nothing.
+/// `verify` and `--dry-run` against a real server. They report, and change nothing.
 @Suite(.enabled(if: Program.bucket != nil)) struct InspectionTests {
   private let program: Program
 

@@ -1,5 +1,6 @@
 import Foundation
 import Glibc
+import TestSupport
 import Testing
 
 @testable import S3MirrorCLI
@@ -97,8 +98,8 @@ struct NamespaceTests {
     #expect(try await keys(program) == ["b"])
   }
 
-  @Test func `what is unmounted below the root keeps its objects, and the exit status says so`() async throws
-  {
+  @Test(.promise("DEL-4"))
+  func `what is unmounted below the root keeps its objects, and the exit status says so`() async throws {
     let program = try Program()
     for number in 10..<70 { try program.directory.write("work/tree/d/\(number)", "x") }
     try program.directory.makeDirectory("work/tree/m")
@@ -121,7 +122,7 @@ struct NamespaceTests {
 
   // MARK: Overlays
 
-  @Test(.enabled(if: Cell.hasOverlays, "overlays cannot be mounted here"))
+  @Test(.promise("WATCH-11"), .enabled(if: Cell.hasOverlays, "overlays cannot be mounted here"))
   func `on overlayfs changes are seen, and every file is read twice before it goes`() async throws {
     let program = try Program()
     try program.directory.makeDirectory("work/tree")

@@ -1,5 +1,6 @@
 import Foundation
 import Synchronization
+import TestSupport
 import Testing
 
 @testable import S3Mirror
@@ -31,7 +32,8 @@ import Testing
     #expect(narrator.isWorthALine(pass(published: 1)))
   }
 
-  @Test func `the report names the first failures in text, and all in JSON`() throws {
+  @Test(.promise("SAY-3"))
+  func `the report names the first failures in text, and all in JSON`() throws {
     let failures = (0..<10_000).map { MirrorError.Failure(path: "\($0)", reason: "no") }
     var lines: [String] = []
     Narrator.list(failures) { lines.append($0) }
@@ -44,7 +46,8 @@ import Testing
     #expect(line.failedFiles == 10_000)
   }
 
-  @Test func `JSON holds no character that drives a terminal`() throws {
+  @Test(.promise("SAY-4"))
+  func `JSON holds no character that drives a terminal`() throws {
     let path = "a\u{1b}\u{7f}\u{9b}\u{202e}\u{2028}\n"
     let text = JSONText.encode(EventLine(event: "failed", path: path))
     #expect(text.unicodeScalars.allSatisfy { (0x20...0x7e).contains($0.value) }, "\(text.debugDescription)")

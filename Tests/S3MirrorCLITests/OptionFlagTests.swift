@@ -4,7 +4,7 @@ import Testing
 
 @testable import S3MirrorCLI
 
-/// SPEC 8: every option of the library has its flag.
+/// Every option of the library has its flag.
 @Suite struct OptionFlagTests {
   /// What a command line cannot say: an object of the caller's, or the process's own environment.
   private static let withoutFlag: Set<String> = ["logger", "observer", "environment"]

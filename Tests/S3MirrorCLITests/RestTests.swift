@@ -1,5 +1,6 @@
 import Foundation
 import Glibc
+import TestSupport
 import Testing
 
 @testable import S3MirrorCLI
@@ -7,7 +8,8 @@ import Testing
 /// "At rest there are no wake-ups but the interval's." What would wake it is libdispatch, once its threads have begun;
 /// `Scripts/bench idle` counts.
 @Suite(.enabled(if: Program.bucket != nil)) struct RestTests {
-  @Test func `a watch that has published and answered has no thread of libdispatch`() async throws {
+  @Test(.promise("WATCH-12"))
+  func `a watch that has published and answered has no thread of libdispatch`() async throws {
     let program = try Program()
     try program.directory.makeDirectory("work/tree")
     let running = try program.start(

@@ -4,7 +4,7 @@ import Testing
 
 @testable import S3MirrorCLI
 
-/// SPEC 8: `name=remote[,local=PATH][,interval=SECONDS|none][,delete=true|false]…`
+/// `name=remote[,local=PATH][,interval=SECONDS|none][,delete=true|false]…`
 @Suite struct SpecArgumentTests {
   struct Reading: Sendable, CustomTestStringConvertible {
     var text: String

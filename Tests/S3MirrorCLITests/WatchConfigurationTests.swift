@@ -5,7 +5,7 @@ import Testing
 
 @testable import S3MirrorCLI
 
-/// SPEC 8: `watch --config FILE` watches many.
+/// `watch --config FILE` watches many.
 @Suite struct WatchConfigurationTests {
   private func read(_ text: String) throws -> WatchConfiguration {
     let directory = try TemporaryDirectory()

@@ -44,9 +44,11 @@ import Transfers
     }
   }
 
-  @Test(arguments: [
-    (Options.PayloadSigning.automatic, false), (.always, true), (.never, false),
-  ])
+  @Test(
+    .promise("XFER-8"),
+    arguments: [
+      (Options.PayloadSigning.automatic, false), (.always, true), (.never, false),
+    ])
   func `signatures cover bodies as the options say`(signing: Options.PayloadSigning, isCovered: Bool)
     async throws
   {
@@ -75,7 +77,7 @@ import Transfers
     return try result.get()
   }
 
-  @Test(arguments: ["logs--usw2-az1--x-s3", "point--usw2-az1--xa-s3"])
+  @Test(.promise("CRED-6"), arguments: ["logs--usw2-az1--x-s3", "point--usw2-az1--xa-s3"])
   func `a directory bucket of AWS is refused before anything is sent`(name: String) async throws {
     let error = try #require(await #expect(throws: MirrorError.self) { try await open(name, [:]) })
     #expect(error.kind == .configuration)

@@ -7,7 +7,7 @@ import Testing
 
 @testable import S3Mirror
 
-/// SPEC 8: whoever asks a running mirror is told what waits and what failed, and can have it published now.
+/// A running mirror answers what waits and what failed, and publishes now when it is asked to.
 @Suite struct ControlSocketTests {
   private func found(on stage: Stage) throws -> [RunningMirror] {
     try RunningMirror.all(overriding: stage.options().environment, complaint: { Issue.record("\($0)") })
@@ -121,7 +121,8 @@ import Testing
     }
   }
 
-  @Test func `a flush that the end overtakes is answered with what the end came to`() async throws {
+  @Test(.promise("END-7"))
+  func `a flush that the end overtakes is answered with what the end came to`() async throws {
     try await Stage.play { stage async throws in
       let schedule = LaneSchedule(policy: .init(interval: nil))
       async let flushed = schedule.flush()

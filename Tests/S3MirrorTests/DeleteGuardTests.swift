@@ -1,13 +1,14 @@
 import Glibc
 import MirrorModel
 import S3Client
+import TestSupport
 import Testing
 
 @testable import S3Mirror
 
-/// SPEC 5, as a whole mirror keeps it.
+/// The guard on deletes, as a whole mirror keeps it.
 @Suite struct DeleteGuardTests {
-  @Test(arguments: Stage.Kind.available)
+  @Test(.promise("DEL-6"), arguments: Stage.Kind.available)
   func `a root that was empty at entry deletes nothing that lay there`(_ kind: Stage.Kind) async throws {
     try await Stage.play(kind) { stage async throws in
       for index in 0..<3 { try await stage.put("out/\(index)", "precious") }
@@ -19,7 +20,8 @@ import Testing
     }
   }
 
-  @Test func `a one-shot upload of an empty root deletes nothing`() async throws {
+  @Test(.promise("DEL-6"))
+  func `a one-shot upload of an empty root deletes nothing`() async throws {
     try await Stage.play { stage async throws in
       try await stage.put("out/a", "precious")
       try stage.directory.makeDirectory("out")
@@ -29,7 +31,20 @@ import Testing
     }
   }
 
-  @Test func `more than half of the objects and more than ten are withheld, unless asked for`() async throws {
+  @Test(.promise("DEL-5"))
+  func `a mount point that was empty when the run began is an empty directory`() async throws {
+    try await Stage.play { stage async throws in
+      try stage.directory.write("out/a", "x")
+      try stage.directory.makeDirectory("out/mount")
+      for name in ["b", "c"] { try await stage.put("out/mount/" + name, "x") }
+      let report = try await stage.uploadOnce(.upload(stage.url("out"), local: stage.local("out")))
+      #expect(report?.deleted == 2)
+      #expect(try await stage.keys() == ["out/a"])
+    }
+  }
+
+  @Test(.promise("DEL-6"))
+  func `more than half of the objects and more than ten are withheld, unless asked for`() async throws {
     try await Stage.play { stage async throws in
       for index in 0..<11 { try await stage.put("out/\(index)", "x") }
       try stage.directory.write("out/new", "x")
@@ -110,7 +125,8 @@ import Testing
     }
   }
 
-  @Test func `a listing that ends early deletes nothing`() async throws {
+  @Test(.promise("DEL-11"))
+  func `a listing that ends early deletes nothing`() async throws {
     try await Stage.play(behaviour: .init(pageLimit: 2)) { stage async throws in
       for index in 0..<6 { try await stage.put("out/\(index)", "x") }
       try stage.directory.write("out/0", "x")

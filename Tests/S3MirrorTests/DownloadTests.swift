@@ -1,11 +1,12 @@
 import Glibc
 import MirrorModel
 import S3Client
+import TestSupport
 import Testing
 
 @testable import S3Mirror
 
-/// SPEC 3 and 5, the way down.
+/// Downloads: which keys become which files, and what is deleted here.
 @Suite struct DownloadTests {
   private func download(
     _ stage: Stage, _ key: String, to local: String? = "data", delete: Bool = false,
@@ -35,7 +36,8 @@ import Testing
     }
   }
 
-  @Test func `the object wins over the prefix of its name, and a slash asks for the prefix`() async throws {
+  @Test(.promise("DOWN-1"))
+  func `the object wins over the prefix of its name, and a slash asks for the prefix`() async throws {
     try await Stage.play { stage async throws in
       try await stage.put("x", "object")
       try await stage.put("x/below", "prefix")
@@ -55,7 +57,8 @@ import Testing
     }
   }
 
-  @Test func `what is here already is not fetched again, what changed is`() async throws {
+  @Test(.promise("DOWN-8"))
+  func `what is here already is not fetched again, what changed is`() async throws {
     try await Stage.play { stage async throws in
       try await stage.put("data/a", "one")
       try await stage.put("data/b", "two")
@@ -68,7 +71,8 @@ import Testing
     }
   }
 
-  @Test func `keys that have no safe path are refused by name, and the rest goes on`() async throws {
+  @Test(.promise("DOWN-3"))
+  func `keys that have no safe path are refused by name, and the rest goes on`() async throws {
     try await Stage.play { stage async throws in
       let long = String(repeating: "n", count: 256)
       let unsafe = ["../climbs", "a/../../climbs", "./dot", "double//slash", "/leading", long]
@@ -105,7 +109,8 @@ import Testing
     }
   }
 
-  @Test func `a symbolic link is neither followed nor replaced`() async throws {
+  @Test(.promise("DOWN-3"))
+  func `a symbolic link is neither followed nor replaced`() async throws {
     try await Stage.play { stage async throws in
       try await stage.put("data/link", "x")
       try await stage.put("data/sub/file", "x")
@@ -120,7 +125,8 @@ import Testing
     }
   }
 
-  @Test func `zero-byte keys that end in a slash are directories, not files`() async throws {
+  @Test(.promise("DIR-1"))
+  func `zero-byte keys that end in a slash are directories, not files`() async throws {
     try await Stage.play { stage async throws in
       try await stage.put("data/empty/", "")
       try await stage.put("data/a", "x")
@@ -133,7 +139,8 @@ import Testing
     }
   }
 
-  @Test func `a key that ends in a slash and has content is refused by name, and the rest goes on`()
+  @Test(.promise("DIR-3"))
+  func `a key that ends in a slash and has content is refused by name, and the rest goes on`()
     async throws
   {
     try await Stage.play { stage async throws in
@@ -184,7 +191,8 @@ import Testing
     }
   }
 
-  @Test func `local deletes are held to the same bound`() async throws {
+  @Test(.promise("DEL-16"))
+  func `local deletes are held to the same bound`() async throws {
     try await Stage.play { stage async throws in
       try await stage.put("data/kept", "x")
       for index in 0..<11 { try stage.directory.write("data/\(index)", "x") }
@@ -197,7 +205,8 @@ import Testing
     }
   }
 
-  @Test func `a missing remote is an error, not an empty one`() async throws {
+  @Test(.promise("DOWN-11"))
+  func `a missing remote is an error, not an empty one`() async throws {
     try await Stage.play { stage async throws in
       try stage.directory.write("data/mine", "x")
       await #expect(throws: MirrorError.self) { _ = try await download(stage, "gone/", delete: true) }
@@ -205,7 +214,8 @@ import Testing
     }
   }
 
-  @Test func `nothing is deleted after a file that could not be fetched`() async throws {
+  @Test(.promise("DEL-16"))
+  func `nothing is deleted after a file that could not be fetched`() async throws {
     try await Stage.play { stage async throws in
       try await stage.put("data/a", "x")
       try await stage.put("data/../b", "x")

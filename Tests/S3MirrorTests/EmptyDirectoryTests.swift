@@ -5,7 +5,7 @@ import Testing
 
 @testable import S3Mirror
 
-/// SPEC 3: zero-byte keys that end in `/` are directories, written only with `emptyDirectories: .marker`.
+/// Zero-byte keys that end in `/` are directories, written only with `emptyDirectories: .marker`.
 @Suite struct EmptyDirectoryTests {
   private func play(
     _ kind: Stage.Kind = .fake, delete: Bool = true, prepare: (Stage) throws -> Void = { _ in },
@@ -24,7 +24,7 @@ import Testing
     }
   }
 
-  @Test(arguments: Stage.Kind.available)
+  @Test(.promise("DIR-2"), arguments: Stage.Kind.available)
   func `an empty directory has a marker, one with files has none`(_ kind: Stage.Kind) async throws {
     try await play(
       kind,
@@ -51,7 +51,8 @@ import Testing
     }
   }
 
-  @Test func `they count as no files and carry the upload's properties`() async throws {
+  @Test(.promise("DIR-1"))
+  func `they count as no files and carry the upload's properties`() async throws {
     try await Stage.play { stage async throws in
       try stage.directory.makeDirectory("out/empty")
       try stage.directory.write("out/file", "x")
@@ -69,7 +70,7 @@ import Testing
     }
   }
 
-  @Test(arguments: Stage.Kind.available)
+  @Test(.promise("DIR-2"), arguments: Stage.Kind.available)
   func `a pass follows directories that come, fill, empty and go`(_ kind: Stage.Kind) async throws {
     try await play(kind) { stage, mirror async throws in
       try stage.directory.makeDirectory("out/a/b")
@@ -87,7 +88,8 @@ import Testing
     }
   }
 
-  @Test func `a directory that fills keeps its marker until it goes`() async throws {
+  @Test(.promise("DIR-4"))
+  func `a directory that fills keeps its marker until it goes`() async throws {
     try await play(
       prepare: { try $0.directory.makeDirectory("out/empty") },
       { stage, mirror async throws in
@@ -100,7 +102,8 @@ import Testing
       })
   }
 
-  @Test func `a renamed directory takes the markers below it along`() async throws {
+  @Test(.promise("DIR-4"))
+  func `a renamed directory takes the markers below it along`() async throws {
     try await play(
       prepare: { stage in
         try stage.directory.makeDirectory("out/old/x/y")
@@ -114,7 +117,8 @@ import Testing
       })
   }
 
-  @Test func `without delete they stay, and with it only until the directory is gone`() async throws {
+  @Test(.promise("DIR-4"))
+  func `without delete they stay, and with it only until the directory is gone`() async throws {
     for delete in [false, true] {
       try await play(
         delete: delete,
@@ -129,7 +133,7 @@ import Testing
     }
   }
 
-  @Test(arguments: [Options.EmptyDirectories.skip, .marker])
+  @Test(.promise("DIR-3"), arguments: [Options.EmptyDirectories.skip, .marker])
   func `an object of a directory's key that has content is neither deleted nor written over`(
     markers: Options.EmptyDirectories
   ) async throws {
@@ -152,7 +156,8 @@ import Testing
     }
   }
 
-  @Test func `a file that takes the directory's name takes its marker's place`() async throws {
+  @Test(.promise("DIR-4"))
+  func `a file that takes the directory's name takes its marker's place`() async throws {
     try await play(
       prepare: { try $0.directory.makeDirectory("out/name") },
       { stage, mirror async throws in
@@ -201,7 +206,8 @@ import Testing
     }
   }
 
-  @Test func `excluded directories have none, and what is excluded does not fill one`() async throws {
+  @Test(.promise("DIR-2"))
+  func `excluded directories have none, and what is excluded does not fill one`() async throws {
     try await Stage.play { stage async throws in
       try stage.directory.makeDirectory("out/cache")
       try stage.directory.write("out/logs/a.tmp", "x")

@@ -12,7 +12,8 @@ import Testing
     .sync(stage.url("run"), local: stage.local("tree"), interval: nil, delete: false)
   }
 
-  @Test func `a resumed run does not fetch back what was deleted here`() async throws {
+  @Test(.promise("DOWN-10"))
+  func `a resumed run does not fetch back what was deleted here`() async throws {
     try await Stage.play { stage async throws in
       try await stage.mirror(["run": sync(stage)]) { mirror async throws in
         for name in ["step-1", "step-2"] { try stage.directory.write("tree/" + name, name) }
@@ -42,7 +43,8 @@ import Testing
     }
   }
 
-  @Test func `an object that was written since is fetched`() async throws {
+  @Test(.promise("DOWN-10"))
+  func `an object that was written since is fetched`() async throws {
     try await Stage.play { stage async throws in
       try await stage.mirror(["run": sync(stage)]) { mirror async throws in
         for name in ["step-1", "step-2"] { try stage.directory.write("tree/" + name, name) }
@@ -57,7 +59,7 @@ import Testing
   }
 
   /// A lost disk, a new machine's directory, or a tree that was emptied on purpose: everything is wanted back.
-  @Test(arguments: [true, false])
+  @Test(.promise("DOWN-10"), arguments: [true, false])
   func `a root that is new or empty is fetched whole`(isRemade: Bool) async throws {
     try await Stage.play { stage async throws in
       try await stage.mirror(["run": sync(stage)]) { _ async throws in
@@ -98,7 +100,8 @@ import Testing
     #expect(!evidence.holds("gone", etag: "2"))
   }
 
-  @Test func `evidence that is damaged, cut or of another root costs nothing but itself`() throws {
+  @Test(.promise("CHG-13", "DOWN-10"))
+  func `evidence that is damaged, cut or of another root costs nothing but itself`() throws {
     let directory = try TemporaryDirectory()
     let journal = EvidenceJournal(place(directory), root: root)
     journal.note("a", etag: "1")

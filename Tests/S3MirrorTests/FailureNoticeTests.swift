@@ -18,7 +18,8 @@ import Testing
       message: "Failed to connect to 127.0.0.1 port 9 after \(milliseconds) ms", network: .connect)
   }
 
-  @Test func `10,000 files and an outage of a minute are fewer than 20 events`() throws {
+  @Test(.promise("SAY-1"))
+  func `10,000 files and an outage of a minute are fewer than 20 events`() throws {
     let clock = Mutex(ContinuousClock.now)
     let events = Mutex<[MirrorEvent]>([])
     let journal = Journal(

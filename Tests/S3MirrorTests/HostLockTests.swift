@@ -3,9 +3,10 @@ import Testing
 
 @testable import S3Mirror
 
-/// SPEC 2: a second mirror on this host that uploads to the same remote is refused.
+/// A second mirror on this host that uploads to the same remote is refused.
 @Suite struct HostLockTests {
-  @Test func `a remote is locked until it is released`() throws {
+  @Test(.promise("END-8"))
+  func `a remote is locked until it is released`() throws {
     let directory = try TemporaryDirectory()
     let environment = ["XDG_RUNTIME_DIR": directory.path]
     let lock = try HostLock(identity: "aws/b/x/", remote: "s3://b/x", environment: environment)

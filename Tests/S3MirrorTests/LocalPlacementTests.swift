@@ -5,7 +5,7 @@ import Testing
 
 @testable import S3Mirror
 
-/// SPEC 2: where remotes lie on this machine.
+/// Where remotes lie on this machine.
 @Suite struct LocalPlacementTests {
   private let placement = LocalPlacement(
     cacheRoot: "~/.cache/s3/", homeDirectory: "/nowhere/home", workingDirectory: "/nowhere/work")

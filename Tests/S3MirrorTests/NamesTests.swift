@@ -2,11 +2,12 @@ import Foundation
 import Glibc
 import MirrorModel
 import S3Client
+import TestSupport
 import Testing
 
 @testable import S3Mirror
 
-/// SPEC 3: which paths become which keys.
+/// Which paths become which keys.
 @Suite struct NamesTests {
   /// Bytes that URLs, XML, shells and Swift strings treat specially. SeaweedFS takes `\` for `/`, so it is not here.
   static let oddNames = [
@@ -72,7 +73,7 @@ import Testing
     }
   }
 
-  @Test(arguments: Stage.Kind.available)
+  @Test(.promise("LINK-1"), arguments: Stage.Kind.available)
   func `symbolic links and FIFOs are left out and counted`(_ kind: Stage.Kind) async throws {
     try await Stage.play(kind) { stage async throws in
       try stage.directory.write("out/file", "x")
@@ -134,7 +135,7 @@ import Testing
     }
   }
 
-  @Test(arguments: Stage.Kind.available)
+  @Test(.promise("DB-2"), arguments: Stage.Kind.available)
   func `excluded files are neither pushed nor deleted`(_ kind: Stage.Kind) async throws {
     try await Stage.play(kind) { stage async throws in
       try await stage.put("out/logs/remote.log", "stays")

@@ -6,9 +6,9 @@ import Testing
 
 @testable import S3Mirror
 
-/// What a pass sends, and in which order (SPEC 4, Order).
+/// What a pass sends, and in which order.
 @Suite struct PassTests {
-  @Test(arguments: Stage.Kind.available)
+  @Test(.promise("CHG-1"), arguments: Stage.Kind.available)
   func `a tick pushes only what changed and lists nothing`(_ kind: Stage.Kind) async throws {
     try await Stage.play(kind) { stage async throws in
       for index in 0..<20 { try stage.directory.write("out/\(index)", "x") }
@@ -62,7 +62,8 @@ import Testing
     }
   }
 
-  @Test func `data goes before its marker, deep markers before shallow ones, deletes last`() async throws {
+  @Test(.promise("PUB-12"))
+  func `data goes before its marker, deep markers before shallow ones, deletes last`() async throws {
     try await Stage.play { stage async throws in
       try stage.directory.write("out/old", "x")
       try await stage.mirror([
@@ -85,7 +86,8 @@ import Testing
     }
   }
 
-  @Test func `a marker waits for data below its directory that failed`() async throws {
+  @Test(.promise("PUB-12"))
+  func `a marker waits for data below its directory that failed`() async throws {
     try await Stage.play { stage async throws in
       await stage.fake.inject { call, _ in
         guard call.operation == PutObject.name, call.key?.hasSuffix("shard-1") == true else { return nil }
@@ -108,7 +110,8 @@ import Testing
     }
   }
 
-  @Test func `nothing is deleted in a pass in which something failed`() async throws {
+  @Test(.promise("DEL-10"))
+  func `nothing is deleted in a pass in which something failed`() async throws {
     try await Stage.play { stage async throws in
       try stage.directory.write("out/old", "x")
       try await stage.mirror([
@@ -131,7 +134,7 @@ import Testing
     }
   }
 
-  @Test(arguments: Stage.Kind.available)
+  @Test(.promise("CHG-4"), arguments: Stage.Kind.available)
   func `a rename is a copy on the server, and the old key goes`(_ kind: Stage.Kind) async throws {
     try await Stage.play(kind) { stage async throws in
       try stage.directory.write("out/step.tmp", "weights")
@@ -188,7 +191,7 @@ import Testing
   }
 
   /// What trainers do with a checkpoint that is complete; the marker is sent, for a copy would run ahead of its gate.
-  @Test(arguments: Stage.Kind.available)
+  @Test(.promise("CHG-5"), arguments: Stage.Kind.available)
   func `a renamed directory sends no data, and its commit markers`(_ kind: Stage.Kind) async throws {
     try await Stage.play(kind) { stage async throws in
       let data = (0..<8).map { "shard-\($0)" }
@@ -214,7 +217,7 @@ import Testing
     }
   }
 
-  @Test(arguments: [Options.Renames.move, .copy])
+  @Test(.promise("CHG-6"), arguments: [Options.Renames.move, .copy])
   func `without delete a rename takes the old key along, unless renames are to be copies`(
     renames: Options.Renames
   ) async throws {
@@ -230,7 +233,8 @@ import Testing
     }
   }
 
-  @Test func `a copy whose source was replaced on S3 becomes an upload`() async throws {
+  @Test(.promise("CHG-4"))
+  func `a copy whose source was replaced on S3 becomes an upload`() async throws {
     try await Stage.play { stage async throws in
       try stage.directory.write("out/a", "mine")
       try await stage.mirror([

@@ -7,7 +7,7 @@ import Testing
 
 @testable import S3Mirror
 
-/// SPEC 3: object properties on request.
+/// Object properties on request.
 @Suite struct PropertiesTests {
   private static let all = ObjectProperties(
     storageClass: "STANDARD_IA", encryption: .kms(keyID: "alias/mine"), acl: "bucket-owner-full-control",
@@ -18,7 +18,8 @@ import Testing
     "x-amz-acl", "x-amz-tagging", "x-amz-meta-git-commit",
   ]
 
-  @Test func `they go with the requests that make an object, and only with those`() async throws {
+  @Test(.promise("PROP-2"))
+  func `they go with the requests that make an object, and only with those`() async throws {
     try await Stage.play { stage async throws in
       try stage.directory.write("out/small", "x")
       try stage.directory.write("out/large.json", String(repeating: "x", count: 6 << 20))
@@ -50,7 +51,8 @@ import Testing
     }
   }
 
-  @Test func `a rename's copy is what an upload under the new name would be`() async throws {
+  @Test(.promise("PROP-2"))
+  func `a rename's copy is what an upload under the new name would be`() async throws {
     try await Stage.play { stage async throws in
       try stage.directory.write("out/model.tmp", "{}")
       try await stage.mirror(
@@ -73,7 +75,8 @@ import Testing
     }
   }
 
-  @Test func `nothing is sent that was not asked for, but the content type`() async throws {
+  @Test(.promise("PROP-1"))
+  func `nothing is sent that was not asked for, but the content type`() async throws {
     try await Stage.play { stage async throws in
       try stage.directory.write("out/a.json", "x")
       _ = try await stage.uploadOnce(.upload(stage.url("out"), local: stage.local("out")))
@@ -87,16 +90,18 @@ import Testing
     }
   }
 
-  @Test(arguments: [
-    (ObjectProperties(storageClass: "standard ia"), "STANDARD_IA"),
-    (.init(acl: "mine"), "bucket-owner-full-control"),
-    (.init(tags: Dictionary(uniqueKeysWithValues: (0..<11).map { ("\($0)", "") })), "11 tags"),
-    (.init(tags: ["": "x"]), "empty"), (.init(metadata: ["mtime": "0"]), "mtime"),
-    (.init(metadata: ["a b": "x"]), "a b"), (.init(metadata: ["a": "ü"]), "ASCII"),
-    (.init(metadata: ["a": "x\r\nx-amz-acl: public-read"]), "ASCII"),
-    (.init(metadata: ["a": String(repeating: "x", count: 2048)]), "2048"),
-    (.init(encryption: .kms(keyID: "")), "KMS"),
-  ])
+  @Test(
+    .promise("PROP-3"),
+    arguments: [
+      (ObjectProperties(storageClass: "standard ia"), "STANDARD_IA"),
+      (.init(acl: "mine"), "bucket-owner-full-control"),
+      (.init(tags: Dictionary(uniqueKeysWithValues: (0..<11).map { ("\($0)", "") })), "11 tags"),
+      (.init(tags: ["": "x"]), "empty"), (.init(metadata: ["mtime": "0"]), "mtime"),
+      (.init(metadata: ["a b": "x"]), "a b"), (.init(metadata: ["a": "ü"]), "ASCII"),
+      (.init(metadata: ["a": "x\r\nx-amz-acl: public-read"]), "ASCII"),
+      (.init(metadata: ["a": String(repeating: "x", count: 2048)]), "2048"),
+      (.init(encryption: .kms(keyID: "")), "KMS"),
+    ])
   func `what S3 would not take is found before anything is sent`(
     _ properties: ObjectProperties, _ part: String
   ) async throws {
@@ -114,7 +119,24 @@ import Testing
 
   // MARK: Access
 
-  @Test func `access is two headers, which go with every request of the bucket`() {
+  @Test(.promise("PROP-4"))
+  func `what is equal stays as it is when other properties are asked for`() async throws {
+    try await Stage.play { stage async throws in
+      try stage.directory.write("out/a", "x")
+      let plain = MirrorSpec.upload(stage.url("out"), local: stage.local("out"))
+      #expect(try await stage.uploadOnce(plain)?.published == 1)
+      let spec = MirrorSpec.upload(stage.url("out"), local: stage.local("out"), properties: Self.all)
+      #expect(try await stage.uploadOnce(spec)?.published == 0)
+      #expect(await stage.fake.object("\(stage.prefix)out/a")?.headers["x-amz-storage-class"] == nil)
+      try stage.directory.write("out/a", "xy")
+      #expect(try await stage.uploadOnce(spec)?.published == 1)
+      #expect(
+        await stage.fake.object("\(stage.prefix)out/a")?.headers["x-amz-storage-class"] == "STANDARD_IA")
+    }
+  }
+
+  @Test(.promise("PROP-5"))
+  func `access is two headers, which go with every request of the bucket`() {
     #expect(BucketAccess().headers.fields.isEmpty)
     let headers = BucketAccess(requesterPays: true, expectedOwner: "123456789012").headers
     #expect(headers["x-amz-request-payer"] == "requester")

@@ -5,7 +5,7 @@ import Testing
 
 @testable import S3Mirror
 
-/// SPEC 2: what may stand together in one mirror.
+/// What may stand together in one mirror.
 @Suite struct RegistrationTests {
   private static func registration(
     _ name: String, _ spec: MirrorSpec, at local: String, identity: String = "aws/b"

@@ -11,7 +11,7 @@ import Testing
 
 @testable import S3Mirror
 
-/// SPEC 5, at the last step before an object goes.
+/// The guard on deletes, at the last step before an object goes.
 @Suite struct RemoteRemoverTests {
   private let directory: TemporaryDirectory
   private let store = FakeObjectStore()
@@ -48,7 +48,8 @@ import Testing
     #expect(await store.keys == ["p/here"])
   }
 
-  @Test func `a root that was replaced withholds everything`() async throws {
+  @Test(.promise("DEL-3"))
+  func `a root that was replaced withholds everything`() async throws {
     await place(["gone"])
     let remover = try remover()
     try directory.rename("root", to: "old")
@@ -67,7 +68,8 @@ import Testing
     #expect(await store.keys == ["p/gone"])
   }
 
-  @Test func `a path that cannot be looked at is not absent`() async throws {
+  @Test(.promise("DEL-3"))
+  func `a path that cannot be looked at is not absent`() async throws {
     // ENAMETOOLONG.
     let long = RelativePath(String(repeating: "n", count: 256))
     await place([long, "gone"])
@@ -221,7 +223,8 @@ import Testing
     #expect(await store.keys.map { RelativePath($0) } == ["p/caf\u{e9}"])
   }
 
-  @Test func `a file's object goes when a directory has taken its name`() async throws {
+  @Test(.promise("DEL-3"))
+  func `a file's object goes when a directory has taken its name`() async throws {
     try directory.makeDirectory("root/name")
     await place(["name", "name/file"])
     let outcome = try await remover().remove(["name"], of: 2)
@@ -238,7 +241,8 @@ import Testing
     ledger.note(.init(stamp: stamp, etag: etag), for: name)
   }
 
-  @Test func `what somebody else wrote since it was published stays, on request`() async throws {
+  @Test(.promise("DEL-8"))
+  func `what somebody else wrote since it was published stays, on request`() async throws {
     let odd: RelativePath = "bell\u{7}"
     for name in ["mine", "theirs", odd, "odd\u{7}theirs"] as [RelativePath] { try await publish(name, [1]) }
     await store.place("p/theirs", [2])
@@ -258,7 +262,8 @@ import Testing
     #expect(try await remover().remove(["theirs"], of: 2).deleted == ["theirs"])
   }
 
-  @Test func `what was only listed goes while it is what was listed`() async throws {
+  @Test(.promise("DEL-8"))
+  func `what was only listed goes while it is what was listed`() async throws {
     await place(["same", "other"])
     let etag = try #require(await store.object("p/same")).etag
     await store.place("p/other", [2])
@@ -269,7 +274,8 @@ import Testing
     #expect(await store.count(of: HeadObject.name) == 0)
   }
 
-  @Test func `what was neither published nor listed is asked for`() async throws {
+  @Test(.promise("DEL-8"))
+  func `what was neither published nor listed is asked for`() async throws {
     await place(["here", "raced"])
     let store = store
     await store.hold { call in

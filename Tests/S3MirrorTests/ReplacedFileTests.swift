@@ -8,7 +8,8 @@ import Testing
 
 /// A file that another one replaces while it is sent, where no event tells of the later one.
 @Suite struct ReplacedFileTests {
-  @Test func `a file that was replaced while a single upload sent it is reported`() async throws {
+  @Test(.promise("PUB-14"))
+  func `a file that was replaced while a single upload sent it is reported`() async throws {
     try await Stage.play { stage async throws in
       let part = 5 << 20
       try stage.directory.write("out/a", String(repeating: "x", count: 2 * part))

@@ -5,7 +5,7 @@ import Testing
 
 @testable import S3Mirror
 
-/// SPEC 2: the scope, from entry to exit.
+/// The scope, from entry to exit.
 @Suite struct ScopeTests {
   private struct Trouble: Error, Equatable {}
 
@@ -33,7 +33,7 @@ import Testing
     }
   }
 
-  @Test(arguments: Stage.Kind.available)
+  @Test(.promise("DOWN-9"), arguments: Stage.Kind.available)
   func `sync downloads first, and a later local file wins`(_ kind: Stage.Kind) async throws {
     try await Stage.play(kind) { stage async throws in
       try await stage.put("run/old", "from S3")
@@ -51,7 +51,8 @@ import Testing
     }
   }
 
-  @Test func `an upload that is cut short before it has begun sends nothing`() async throws {
+  @Test(.promise("END-6"))
+  func `an upload that is cut short before it has begun sends nothing`() async throws {
     try await Stage.play { stage async throws in
       try stage.directory.write("out/a", "x")
       let scope = try stage.scope()
@@ -79,7 +80,7 @@ import Testing
   }
 
   /// Of the object alone, and of the prefix that it lies under.
-  @Test(arguments: [(remote: "run/ckpt", local: "tree/ckpt"), ("run", "tree")])
+  @Test(.promise("DOWN-9"), arguments: [(remote: "run/ckpt", local: "tree/ckpt"), ("run", "tree")])
   func `a sync leaves what was written later than the object, though the server's clock is ahead`(
     remote: String, local: String
   ) async throws {
@@ -95,7 +96,8 @@ import Testing
     }
   }
 
-  @Test func `a sync whose prefix is empty is a first run`() async throws {
+  @Test(.promise("DOWN-11"))
+  func `a sync whose prefix is empty is a first run`() async throws {
     try await Stage.play { stage async throws in
       try await stage.mirror(["run": .sync(stage.url("run"), local: stage.local("tree"))]) {
         mirror async throws in
@@ -105,7 +107,7 @@ import Testing
     }
   }
 
-  @Test(arguments: Stage.Kind.available)
+  @Test(.promise("DEL-15", "END-4"), arguments: Stage.Kind.available)
   func `a body that throws is published, deletes nothing, and its own error leaves`(_ kind: Stage.Kind)
     async throws
   {
@@ -138,7 +140,7 @@ import Testing
     }
   }
 
-  @Test(arguments: Stage.Kind.available)
+  @Test(.promise("DEL-1"), arguments: Stage.Kind.available)
   func `what was deleted here goes from S3, but not without delete`(_ kind: Stage.Kind) async throws {
     try await Stage.play(kind) { stage async throws in
       for root in ["with", "without"] {
@@ -180,7 +182,7 @@ import Testing
     }
   }
 
-  @Test(arguments: Stage.Kind.available)
+  @Test(.promise("END-3"), arguments: Stage.Kind.available)
   func `cancelling the surrounding task still publishes`(_ kind: Stage.Kind) async throws {
     try await Stage.play(kind) { stage async throws in
       let task = Task {
@@ -196,8 +198,8 @@ import Testing
     }
   }
 
-  @Test func `an end that takes longer than exitTimeout is cut, and what is unfinished is told`() async throws
-  {
+  @Test(.promise("END-3", "END-4"))
+  func `an end that takes longer than exitTimeout is cut, and what is unfinished is told`() async throws {
     try await Stage.play { stage async throws in
       await stage.fake.hold { call in
         guard call.operation == PutObject.name else { return }
@@ -217,7 +219,8 @@ import Testing
     }
   }
 
-  @Test func `an entry that is cut short publishes nothing more, and neither does the end`() async throws {
+  @Test(.promise("END-6"))
+  func `an entry that is cut short publishes nothing more, and neither does the end`() async throws {
     try await Stage.play { stage async throws in
       try stage.directory.write("out/a", "x")
       let (begun, bell) = AsyncStream<Void>.makeStream()
@@ -252,7 +255,8 @@ import Testing
     }
   }
 
-  @Test func `a second mirror on the same remote is refused, and may begin when the first has ended`()
+  @Test(.promise("END-8"))
+  func `a second mirror on the same remote is refused, and may begin when the first has ended`()
     async throws
   {
     try await Stage.play { stage async throws in

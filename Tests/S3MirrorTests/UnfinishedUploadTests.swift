@@ -4,7 +4,7 @@ import Testing
 
 @testable import S3Mirror
 
-/// SPEC 6: what earlier runs left unfinished on S3 is found at entry.
+/// What earlier runs left unfinished on S3 is found at entry.
 @Suite struct UnfinishedUploadTests {
   /// How a directory is published.
   enum Way: Sendable, CaseIterable {
@@ -22,7 +22,7 @@ import Testing
     }
   }
 
-  @Test(arguments: Way.allCases)
+  @Test(.promise("XFER-2"), arguments: Way.allCases)
   func `stale ones below the prefix are aborted, others stay`(way: Way) async throws {
     try await Stage.play { stage async throws in
       try stage.directory.write("out/a", "a")
@@ -36,6 +36,7 @@ import Testing
   }
 
   @Test(
+    .promise("XFER-5"),
     arguments: Way.allCases,
     [
       (403, "AccessDenied"), (404, "NoSuchBucket"), (400, "InvalidArgument"), (500, "InternalError"),
@@ -70,7 +71,8 @@ import Testing
     options.partBytes = Int64(Self.part)
   }
 
-  @Test func `parts of a file that was renamed before it was sent are aborted at the end`() async throws {
+  @Test(.promise("XFER-3"))
+  func `parts of a file that was renamed before it was sent are aborted at the end`() async throws {
     try await Stage.play { stage async throws in
       try stage.directory.makeDirectory("out")
       await stage.fake.inject { call, moment in
@@ -91,7 +93,7 @@ import Testing
     }
   }
 
-  @Test(arguments: Way.allCases)
+  @Test(.promise("XFER-3"), arguments: Way.allCases)
   func `an upload that an earlier run left of a file that is gone is reported`(way: Way) async throws {
     try await Stage.play { stage async throws in
       try stage.directory.write("out/a", "a")
@@ -104,7 +106,8 @@ import Testing
     }
   }
 
-  @Test func `an upload whose creation was not answered is aborted at the end`() async throws {
+  @Test(.promise("XFER-3"))
+  func `an upload whose creation was not answered is aborted at the end`() async throws {
     try await Stage.play { stage async throws in
       try stage.directory.write("out/a", String(repeating: "x", count: 2 * Self.part))
       await stage.fake.inject { call, moment in
@@ -121,7 +124,8 @@ import Testing
     }
   }
 
-  @Test func `parts of a file that could not be sent stay for the next run, which is said`() async throws {
+  @Test(.promise("XFER-3"))
+  func `parts of a file that could not be sent stay for the next run, which is said`() async throws {
     try await Stage.play { stage async throws in
       try stage.directory.write("out/a", String(repeating: "x", count: 2 * Self.part))
       await stage.fake.inject { call, moment in

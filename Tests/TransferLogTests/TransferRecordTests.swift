@@ -11,7 +11,7 @@ import Testing
     outcome: .failed,
     error: "no")
 
-  @Test func `a line has the keys of SPEC 9 in their order`() {
+  @Test func `a line has its keys in the order of the documentation`() {
     #expect(
       Self.full.jsonLine
         == #"{"time":"2025-11-22T15:02:42.007Z","mirror":"checkpoints","operation":"upload","#

@@ -41,7 +41,7 @@ import Testing
     (1, 1), (21_474_836_480, 1_073_741_824),
   ]
 
-  @Test(arguments: cuts)
+  @Test(.promise("DOWN-5"), arguments: cuts)
   func `the sizes that uploaders use are among those that are tried`(byteCount: Int64, partBytes: Int64)
     throws
   {
@@ -85,7 +85,7 @@ import Testing
       of: fixture.root)
   }
 
-  @Test(arguments: sizes, [ForeignChecksum.none, .compositeCRC32])
+  @Test(.promise("DOWN-4"), arguments: sizes, [ForeignChecksum.none, .compositeCRC32])
   func `a download is held against the digest of its parts`(byteCount: Int, checksum: ForeignChecksum)
     async throws
   {
@@ -99,7 +99,7 @@ import Testing
     }
   }
 
-  @Test(arguments: sizes, [ForeignChecksum.none, .compositeCRC32])
+  @Test(.promise("DOWN-5"), arguments: sizes, [ForeignChecksum.none, .compositeCRC32])
   func `a part size that nobody would guess is asked for`(byteCount: Int, checksum: ForeignChecksum)
     async throws
   {
@@ -110,7 +110,7 @@ import Testing
     #expect(try await download(fixture, etag, byteCount: byteCount).checksum != .size)
   }
 
-  @Test(arguments: sizes, [ForeignChecksum.none, .compositeCRC32])
+  @Test(.promise("DOWN-6"), arguments: sizes, [ForeignChecksum.none, .compositeCRC32])
   func `a body that was damaged on its way is fetched again`(byteCount: Int, checksum: ForeignChecksum)
     async throws
   {
@@ -138,8 +138,8 @@ import Testing
     #expect(receipt.checksum == .crc32)
   }
 
-  @Test func `parts of uneven sizes are not taken for damage, and are told by their size alone`() async throws
-  {
+  @Test(.promise("DOWN-5"))
+  func `parts of uneven sizes are not taken for damage, and are told by their size alone`() async throws {
     let fixture = try TransferFixture()
     let bytes = pattern(900_000)
     let etag = await fixture.store.place(
@@ -148,7 +148,8 @@ import Testing
     #expect(try fixture.read("a") == bytes)
   }
 
-  @Test func `a bucket whose tags are no digests costs one download more, not one for each object`()
+  @Test(.promise("DOWN-6"))
+  func `a bucket whose tags are no digests costs one download more, not one for each object`()
     async throws
   {
     let fixture = try TransferFixture()
@@ -162,7 +163,8 @@ import Testing
     }
   }
 
-  @Test func `a local file is compared with such an object without a download`() throws {
+  @Test(.promise("DOWN-5"))
+  func `a local file is compared with such an object without a download`() throws {
     let fixture = try TransferFixture()
     let bytes = pattern(11 * mebibyte)
     try fixture.write("a", bytes)

@@ -48,7 +48,7 @@ import Testing
       byteCount: Int64(bytes.count), etag: answer.etag, lastModified: head.lastModified ?? 0)
   }
 
-  @Test(arguments: [0, 1, 64 << 10, (64 << 10) + 1, 1 << 20])
+  @Test(.promise("DOWN-8"), arguments: [0, 1, 64 << 10, (64 << 10) + 1, 1 << 20])
   func `a small object comes whole and is dated by S3`(byteCount: Int) async throws {
     let fixture = try TransferFixture()
     let object = try await publish(pattern(byteCount), as: "a/b", in: fixture.store)
@@ -74,7 +74,7 @@ import Testing
     #expect(receipt.checksum == .crc32)
   }
 
-  @Test(arguments: [3, 2 * mebibyte])
+  @Test(.promise("DOWN-4"), arguments: [3, 2 * mebibyte])
   func `an object without a checksum is held against its MD5`(byteCount: Int) async throws {
     let fixture = try TransferFixture()
     await fixture.store.place("a", pattern(byteCount))
@@ -107,7 +107,7 @@ import Testing
     #expect(try fixture.names == ["a"])
   }
 
-  @Test(arguments: [1_000, 100_000, 3 << 20])
+  @Test(.promise("XFER-10", "DOWN-2", "DOWN-4"), arguments: [1_000, 100_000, 3 << 20])
   func `bytes that differ from S3's checksum leave the target as it was`(byteCount: Int) async throws {
     let fixture = try TransferFixture()
     try fixture.write("a", [42])

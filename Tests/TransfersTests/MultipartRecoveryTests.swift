@@ -56,10 +56,12 @@ import Transfers
     #expect(store.unhashed.withLock { $0 } == 0)
   }
 
-  @Test(arguments: [
-    (403, "AccessDenied"), (404, "NotFound"), (400, "InvalidRequest"), (500, "InternalError"),
-    (200, "MalformedAnswer"), (0, "Interrupted"),
-  ])
+  @Test(
+    .promise("XFER-5"),
+    arguments: [
+      (403, "AccessDenied"), (404, "NotFound"), (400, "InvalidRequest"), (500, "InternalError"),
+      (200, "MalformedAnswer"), (0, "Interrupted"),
+    ])
   func `where parts cannot be listed all are sent, it is said once, and the upload stays known`(
     status: Int, code: String
   ) async throws {
@@ -140,7 +142,8 @@ import Transfers
   }
 
   /// Parts of an older version whose records each end in their own CRC-32, which gives every version the same one.
-  @Test func `a part with the checksum of other bytes is not taken up`() async throws {
+  @Test(.promise("XFER-1"))
+  func `a part with the checksum of other bytes is not taken up`() async throws {
     let fixture = try fixture()
     let older = selfChecked(seed: 1)
     let newer = selfChecked(seed: 2)
@@ -152,7 +155,7 @@ import Transfers
   }
 
   /// SSE-KMS: then the checksum alone must tell.
-  @Test(arguments: [(-3_600, 0), (3_600, 1)])
+  @Test(.promise("XFER-1"), arguments: [(-3_600, 0), (3_600, 1)])
   func `a part whose tag is no MD5 is taken up when the file is older than the upload`(
     secondsAfterWrite: Int64, reused: Int
   ) async throws {
@@ -219,8 +222,8 @@ import Transfers
 }
 
 @Suite struct ChecksumFallbackTests {
-  @Test func `a server that refuses checksums is asked once, and the log says what was checked`() async throws
-  {
+  @Test(.promise("XFER-4"))
+  func `a server that refuses checksums is asked once, and the log says what was checked`() async throws {
     let fixture = try TransferFixture(behaviour: FakeBucket.Behaviour(checksums: .refused))
     let settings = fixture.settings
     try fixture.write("small", pattern(1_000))

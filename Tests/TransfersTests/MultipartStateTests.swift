@@ -1,5 +1,6 @@
 import Digests
 import MirrorModel
+import TestSupport
 import Testing
 
 @testable import Transfers
@@ -28,7 +29,8 @@ import Testing
     return state
   }
 
-  @Test func `parts go out as wide as allowed, each answer makes room for one, and the proof comes last`() {
+  @Test(.promise("PUB-9"))
+  func `parts go out as wide as allowed, each answer makes room for one, and the proof comes last`() {
     var state = MultipartState(partCount: 4, width: 2)
     #expect(state.begin().text == "open resumedOrCreated")
     #expect(state.opened("u", isResumed: false).text == "send [1, 2]")

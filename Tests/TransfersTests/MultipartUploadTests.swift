@@ -32,7 +32,8 @@ import Transfers
     #expect(fixture.resources.budget.available == fixture.resources.budget.capacity)
   }
 
-  @Test func `parts wait for memory rather than exceed it`() async throws {
+  @Test(.promise("XFER-9"))
+  func `parts wait for memory rather than exceed it`() async throws {
     let fixture = try TransferFixture(budgetBytes: Self.onePart)
     try fixture.write("a", Self.bytes)
     try await fixture.upload("a")
@@ -50,7 +51,7 @@ import Transfers
     await fixture.store.forgetCalls()
   }
 
-  @Test(arguments: [FakeBucket.Checksums.verified, .unknown])
+  @Test(.promise("XFER-1"), arguments: [FakeBucket.Checksums.verified, .unknown])
   func `the next run keeps the parts that are on S3`(checksums: FakeBucket.Checksums) async throws {
     let fixture = try TransferFixture(
       budgetBytes: Self.onePart, behaviour: FakeBucket.Behaviour(checksums: checksums))
@@ -76,7 +77,8 @@ import Transfers
     #expect(fixture.pending.all.isEmpty)
   }
 
-  @Test func `parts of a file that changed since are sent again`() async throws {
+  @Test(.promise("XFER-1"))
+  func `parts of a file that changed since are sent again`() async throws {
     let fixture = try TransferFixture(budgetBytes: Self.onePart)
     try fixture.write("a", Self.bytes)
     await interrupt(fixture)
@@ -96,7 +98,8 @@ import Transfers
     #expect(await fixture.store.bytes("a") == Self.bytes)
   }
 
-  @Test func `a file that changes under its upload is not published, and its upload ends`() async throws {
+  @Test(.promise("XFER-2"))
+  func `a file that changes under its upload is not published, and its upload ends`() async throws {
     let fixture = try TransferFixture(budgetBytes: Self.onePart)
     try fixture.write("a", Self.bytes)
     await fixture.store.hold { [unowned fixture] call in
@@ -121,7 +124,7 @@ import Transfers
     try await late.close()
   }
 
-  @Test
+  @Test(.promise("PUB-4"))
   func `a writer who stored through a mapping and went during the upload keeps it from being published`()
     async throws
   {
@@ -138,7 +141,8 @@ import Transfers
     #expect(await fixture.store.openUploads.isEmpty)
   }
 
-  @Test func `an open file goes as a snapshot when two readings agree`() async throws {
+  @Test(.promise("PUB-2"))
+  func `an open file goes as a snapshot when two readings agree`() async throws {
     let fixture = try TransferFixture()
     try fixture.write("a", Self.bytes)
     let writer = try FileHandle(forUpdating: fixture.url("a"))
@@ -165,7 +169,8 @@ import Transfers
     try writer.close()
   }
 
-  @Test func `a snapshot whose readings differ is not published though their checksums agree`() async throws {
+  @Test(.promise("PUB-2"))
+  func `a snapshot whose readings differ is not published though their checksums agree`() async throws {
     let (old, new) = (records(1_500, seed: 1), records(1_500, seed: 2))
     try #require(CRC32(old) == CRC32(new) && old != new)
     let fixture = try TransferFixture(budgetBytes: Self.onePart)

@@ -4,7 +4,7 @@ import MirrorModel
 import Testing
 import Transfers
 
-/// SPEC 6, "Manners": large uploads do not evict the trainer's page cache, nor fill it with what nobody asked for.
+/// Large uploads do not evict the trainer's page cache, nor fill it with what nobody asked for.
 @Suite struct PageCacheTests {
   private static let directory = FileManager.default.temporaryDirectory.path
   private static let bytes = pattern(15 * mebibyte)

@@ -30,7 +30,8 @@ import Transfers
 
   // MARK: Replaced
 
-  @Test func `a file that is replaced during its upload is finished`() async throws {
+  @Test(.promise("PUB-14"))
+  func `a file that is replaced during its upload is finished`() async throws {
     let fixture = try fixture(copyBytes: 0)
     await fixture.store.hold { [unowned fixture] call in
       guard call.operation == "UploadPart", call.ordinal == 2 else { return }
@@ -57,7 +58,8 @@ import Transfers
     #expect(await fixture.store.openUploads.isEmpty)
   }
 
-  @Test func `a replaced file that somebody still has open for writing is not finished`() async throws {
+  @Test(.promise("PUB-14"))
+  func `a replaced file that somebody still has open for writing is not finished`() async throws {
     let fixture = try fixture(copyBytes: 0)
     let late = Opener(fixture.url("a"))
     await fixture.store.hold { [unowned fixture] call in
@@ -70,7 +72,8 @@ import Transfers
     try await late.close()
   }
 
-  @Test func `a file that was written to before it was replaced is not finished`() async throws {
+  @Test(.promise("PUB-14"))
+  func `a file that was written to before it was replaced is not finished`() async throws {
     let fixture = try fixture(copyBytes: 0)
     await fixture.store.hold { [unowned fixture] call in
       guard call.operation == "UploadPart", call.ordinal == 2 else { return }
@@ -104,7 +107,7 @@ import Transfers
   // MARK: Written again
 
   /// In parts, and in one request that memory does not hold.
-  @Test(arguments: [5, 16])
+  @Test(.promise("PUB-15"), arguments: [5, 16])
   func `a file that is written to during its upload is sent from a private copy`(threshold: Int)
     async throws
   {
@@ -165,7 +168,8 @@ import Transfers
     #expect(!uploader.restless.contains("a"))
   }
 
-  @Test func `a file that is too large to be copied is said to be, with what changed it and how often`()
+  @Test(.promise("PUB-15"))
+  func `a file that is too large to be copied is said to be, with what changed it and how often`()
     async throws
   {
     let fixture = try fixture(copyBytes: 1_000)
@@ -191,7 +195,8 @@ import Transfers
     #expect(await fixture.store.openUploads.isEmpty)
   }
 
-  @Test func `where no copy can be made the message names the directory`() async throws {
+  @Test(.promise("PUB-15"))
+  func `where no copy can be made the message names the directory`() async throws {
     let fixture = try fixture(copyDirectory: "/nowhere")
     await fixture.store.hold { [unowned fixture] call in
       if call.operation == "UploadPart" { try fixture.overwrite("a", [7], at: 0) }

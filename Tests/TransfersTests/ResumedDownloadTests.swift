@@ -39,7 +39,8 @@ import Testing
 
   private var partialName: String { PartialFile.name(for: "a") }
 
-  @Test func `the ranges that arrived are kept, and the rest is fetched`() async throws {
+  @Test(.promise("XFER-1"))
+  func `the ranges that arrived are kept, and the rest is fetched`() async throws {
     #expect(try fixture.names == [partialName])
     let receipt = try await downloader.download("a", object: object, to: "a", of: fixture.root)
     #expect(receipt.partsReused == 2)
@@ -50,7 +51,8 @@ import Testing
     #expect(try fixture.names == ["a"])
   }
 
-  @Test func `a range that is not on the disk as it was recorded is fetched again`() async throws {
+  @Test(.promise("XFER-1"))
+  func `a range that is not on the disk as it was recorded is fetched again`() async throws {
     // As after a power failure.
     try fixture.overwrite(partialName, [UInt8](repeating: 0, count: 100), at: 5_000)
     let receipt = try await downloader.download("a", object: object, to: "a", of: fixture.root)

@@ -72,7 +72,8 @@ import Transfers
     }
   }
 
-  @Test func `what was there at the entry is told, not aborted, and only while it is there`() async throws {
+  @Test(.promise("XFER-3"))
+  func `what was there at the entry is told, not aborted, and only while it is there`() async throws {
     let stays = try await begin("p/theirs")
     let ends = try await begin("p/finished")
     _ = try await begin("q/elsewhere")

@@ -8,7 +8,8 @@ import Testing
 import Transfers
 
 @Suite struct SingleUploadTests {
-  @Test func `a closed file arrives whole, with its type, time and checksum`() async throws {
+  @Test(.promise("PUB-2", "PROP-1"))
+  func `a closed file arrives whole, with its type, time and checksum`() async throws {
     let fixture = try TransferFixture()
     let bytes = pattern(100_000)
     try fixture.write("a.json", bytes)
@@ -35,7 +36,8 @@ import Transfers
     #expect(await fixture.store.bytes("empty") == [])
   }
 
-  @Test func `a file whose close nobody saw is proved by a lease`() async throws {
+  @Test(.promise("PUB-2"))
+  func `a file whose close nobody saw is proved by a lease`() async throws {
     let fixture = try TransferFixture()
     try fixture.write("a", [1, 2, 3])
     #expect(try await fixture.upload("a", isCloseSeen: false).proof == .leased)
@@ -64,7 +66,8 @@ import Transfers
     await #expect(throws: UploadAbandoned.changed) { try await fixture.upload("d") }
   }
 
-  @Test func `what fails before the publication leaves nothing behind`() async throws {
+  @Test(.promise("PUB-9"))
+  func `what fails before the publication leaves nothing behind`() async throws {
     let fixture = try TransferFixture()
     try fixture.write("a", [1])
     await #expect(throws: S3Error.self) {
@@ -91,24 +94,28 @@ import Transfers
       root: fixture.root, path: "a", file: file, isCloseSeen: isCloseSeen, stamps: stamps)
   }
 
-  @Test func `an untouched file is proved by what is known of it`() throws {
+  @Test(.promise("PUB-1"))
+  func `an untouched file is proved by what is known of it`() throws {
     #expect(try check().verdict() == .proved(.closed))
     #expect(try check(isCloseSeen: false).verdict() == .proved(.leased))
   }
 
-  @Test func `a write during the reading is a change`() throws {
+  @Test(.promise("PUB-1"))
+  func `a write during the reading is a change`() throws {
     let check = try check()
     try fixture.overwrite("a", [9], at: 3_000)
     #expect(try check.verdict() == .changed)
   }
 
-  @Test func `a store through a mapping that came and went during the reading is a change`() throws {
+  @Test(.promise("PUB-4"))
+  func `a store through a mapping that came and went during the reading is a change`() throws {
     let check = try check()
     try fixture.addMapped("a", at: 500)
     #expect(try check.verdict() == .changed)
   }
 
-  @Test func `content that is no longer what was read is a change, whatever the stamps say`() throws {
+  @Test(.promise("PUB-4"))
+  func `content that is no longer what was read is a change, whatever the stamps say`() throws {
     let file = try #require(try fixture.root.open("a"))
     let check = PublicationCheck(
       root: fixture.root, path: "a", file: file, isCloseSeen: true, stamps: .trusted, vigil: .content)
@@ -195,7 +202,8 @@ import Transfers
     #expect(try !check.isSameFileGrown())
   }
 
-  @Test func `a writer at either end of the reading shows`() throws {
+  @Test(.promise("PUB-3"))
+  func `a writer at either end of the reading shows`() throws {
     var writer = try FileHandle(forUpdating: fixture.url("a"))
     let early = try check()
     try writer.close()
@@ -207,11 +215,13 @@ import Transfers
     try writer.close()
   }
 
-  @Test func `a stamp too fresh to show the next write proves nothing`() throws {
+  @Test(.promise("PUB-5"))
+  func `a stamp too fresh to show the next write proves nothing`() throws {
     #expect(try check(stamps: .tooFresh).verdict() == .untold)
   }
 
-  @Test func `a file that only grew is the same file, one that shrank is not`() throws {
+  @Test(.promise("PUB-2"))
+  func `a file that only grew is the same file, one that shrank is not`() throws {
     let check = try check()
     try fixture.overwrite("a", [1, 2, 3], at: 1_000)
     #expect(try check.isSameFileGrown())

@@ -33,14 +33,16 @@ import Testing
     return fixture
   }
 
-  @Test func `a sixth of the budget is the most that one stretch holds in memory`() throws {
+  @Test(.promise("XFER-9"))
+  func `a sixth of the budget is the most that one stretch holds in memory`() throws {
     let standard = try TransferResources(workers: 10)
     #expect(standard.fitsInMemory(16 << 20))
     #expect(!standard.fitsInMemory((16 << 20) + 1))
     standard.stop()
   }
 
-  @Test func `what is sent out of the page cache holds little memory`() async throws {
+  @Test(.promise("XFER-9"))
+  func `what is sent out of the page cache holds little memory`() async throws {
     let standard = try TransferResources(workers: 10)
     try await standard.withMemory(for: 1 << 40, .streamed(.here)) {
       #expect(standard.budget.available == standard.budget.capacity - 512 << 10)
@@ -57,7 +59,7 @@ import Testing
     #expect(await fixture.store.bytes("a") == Self.bytes)
   }
 
-  @Test(arguments: [(16, 16), (0, 6)])
+  @Test(.promise("PUB-10"), arguments: [(16, 16), (0, 6)])
   func `bytes that change between the readings are not published`(threshold: Int, part: Int) async throws {
     let fixture = try fixture()
     await fixture.store.hold { [unowned fixture] call in
@@ -91,7 +93,8 @@ import Testing
     #expect(try body.bytes(from: 300_000, limit: 10).isEmpty)
   }
 
-  @Test func `a body keeps its last bytes back when they are not those that were hashed`() throws {
+  @Test(.promise("PUB-10"))
+  func `a body keeps its last bytes back when they are not those that were hashed`() throws {
     let fixture = try fixture()
     let file = try #require(try fixture.root.open("a"))
     let body = StreamedBody(file: file, start: 0, byteCount: 100, expected: CRC32(value: 1))
@@ -99,7 +102,8 @@ import Testing
     #expect(throws: UploadAbandoned.changed) { try body.bytes(from: 99, limit: 99) }
   }
 
-  @Test func `a server that compares is left to it, until it is sent the bytes again`() throws {
+  @Test(.promise("PUB-10"))
+  func `a server that compares is left to it, until it is sent the bytes again`() throws {
     let fixture = try fixture()
     let file = try #require(try fixture.root.open("a"))
     let body = StreamedBody(

@@ -1,7 +1,7 @@
 import LocalTree
 import MirrorModel
 
-/// Deletes that a comparison asks for, as far as SPEC 5's guard lets them: nobody saw the files go.
+/// Deletes that a comparison asks for, as far as the guard allows them (DEL-6): no event told that the files went.
 struct InferredDeletes: Sendable {
   /// What becomes of one object without a local file.
   enum Verdict: Sendable, Hashable {

@@ -2,7 +2,7 @@ import LocalTree
 import MirrorModel
 import S3Client
 
-/// Removes objects whose file is gone, as far as SPEC 5's guard lets it.
+/// Removes objects whose file is gone, as far as the guard allows it (DEL-3, DEL-6).
 ///
 /// Before a batch the root must be the directory that it was at entry, and each path is looked at again: only ENOENT
 /// or ENOTDIR below the root is absence, or a directory that has taken a file's name; and neither is where a filesystem was

@@ -190,7 +190,7 @@ extension UploadLane {
     }
   }
 
-  /// Deletes what the comparison found superfluous, unless SPEC 5 withholds it.
+  /// Deletes what the comparison found superfluous, unless the guard withholds it (DEL-6).
   private func removeExtras(_ found: Reconciler.Findings, in outcome: inout PassOutcome) async {
     let isEntryEmpty = state.withLock { $0.isGuardedByEmptyEntry }
     // A renamed file's old object, and what an old marker on S3 may name, stay until the new ones are there.

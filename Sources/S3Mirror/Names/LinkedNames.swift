@@ -6,7 +6,7 @@ import Synchronization
 /// that was used only, and of none where that name is gone or has no watch.
 ///
 /// Names that links make are met when they are told of; else names are met by comparisons and passes. Those that were not
-/// met are found by reconciliation only, and so are those outside the root (SPEC 3).
+/// met are found by reconciliation only, and so are those outside the root (WATCH-5).
 final class LinkedNames: Sendable {
   struct File: Hashable {
     var device: UInt64

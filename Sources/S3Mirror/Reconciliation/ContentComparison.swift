@@ -5,7 +5,7 @@ import MirrorModel
 import S3Client
 import Transfers
 
-/// Settles whether a local file and an object of equal size are the same, by content (SPEC 4, suspects).
+/// Settles whether a local file and an object of equal size are the same, by content (CHG-9).
 struct ContentComparison: Sendable {
   let root: TreeRoot
   let mapping: KeyMapping

@@ -10,7 +10,7 @@ struct DownloadJob: Sendable {
   enum Mode: Sendable, Hashable {
     /// The remote is the truth.
     case mirror
-    /// What is later here wins and stays (SPEC 2, sync); nothing is deleted, and an absent remote is a first run.
+    /// What is later here wins and stays (DOWN-9); nothing is deleted, and an absent remote is a first run.
     case resume
   }
 

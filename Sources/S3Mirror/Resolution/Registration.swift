@@ -36,7 +36,7 @@ extension Registration: Hashable {
   }
 }
 
-/// The registrations of one mirror, and the rules between them.
+/// The registrations of one mirror, and the rules between them: no two may write to one place.
 struct RegistrationTable: Sendable {
   /// The session's own method names.
   static let reservedNames: Set<String> = ["download", "upload", "sync", "ls", "flush", "status"]

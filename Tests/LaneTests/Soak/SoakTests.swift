@@ -101,7 +101,8 @@ import Testing
     try await check(ScriptedRun(losesEvents: true))
   }
 
-  @Test func `after random changes the bucket is the tree, and no object was ever torn`() async throws {
+  @Test(.promise("PUB-1"))
+  func `after random changes the bucket is the tree, and no object was ever torn`() async throws {
     let store = FakeObjectStore()
     var run = SoakRun(seed: Self.seed, operations: Self.operations)
     run.auditInterval = .milliseconds(300)

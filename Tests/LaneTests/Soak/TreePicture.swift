@@ -7,7 +7,7 @@ import MirrorModel
 /// Of two spellings that Swift's strings call equal (NFC and NFD), a tree and a bucket may hold both.
 struct TreePicture {
   var files: [RelativePath: [UInt8]] = [:]
-  /// Symbolic links: what was published under their names, and below, is nobody's business (SPEC 5: no absence).
+  /// Symbolic links: what was published under their names, and below, stays on S3: a link is no absence (LINK-5).
   var links: Set<RelativePath> = []
 
   init(of root: String) throws {
