@@ -1,3 +1,28 @@
+// MirrorModel: what changed, what is due and in which order, as values. No I/O, no clock, no threads.
+//
+// Glossary
+//
+// event          one change in the tree, as the watch reports it
+// dirty path     a path that changed, or may have changed, since it was last published
+// dirty set      all dirty paths of one upload, and the directories to be compared
+// pass           one round of publishing; it takes a batch of dirty paths
+// tick           a pass that the interval starts; `flush`: one that a caller waits for; `drain`: one at the end of a run
+// stamp          a file's version as lstat(2) shows it: device, inode, size, mtime, ctime
+// proof          why bytes that were read are one whole version of the file: closed, leased, reread
+// snapshot       a version of an open file of `appendNames`, proved by two equal readings
+// grace          how long an open file of `appendNames` waits for its close before a snapshot of it is published
+// settle         how long a change must have been quiet with interval 0, and the time between two readings
+// commit marker  a file that tells readers that other files are complete: `latest`, an index. It is published after them
+// collapse       to replace the dirty paths of one directory by a comparison of the directory, where they are too many
+// rescan         a comparison of a part of the tree, because events of it may be missing
+// origin         the name under which a renamed file was last published; its object stays until the new name is published
+// heir           the new name of such a file
+// recheck        a path that is only looked at again; nothing is known to have changed
+// suspect        a file and an object of equal size whose times leave it open whether their contents are equal
+// withheld       said of a delete that the guard does not allow now
+// drift          a difference that a comparison found and no event had reported
+// recovery point the age of the oldest change that is not on S3
+
 /// One change in a watched tree, decoded from the kernel's record and named by its path below the root.
 package enum WatchEvent: Sendable, Hashable {
   /// A file appeared under this name; nothing tells yet whether it is being written (IN_CREATE).

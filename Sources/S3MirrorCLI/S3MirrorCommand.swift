@@ -1,9 +1,13 @@
 // S3MirrorCLI: arguments, terminal, exit status. Everything else is the library's.
 //
-// Glossary:
-// - spec: `name=remote[,key=value]…`, one download, upload or sync on the command line
-// - child: the program that `run` wraps
-// - first and second signal: "finish and publish", and "leave now"
+// Glossary
+//
+// spec                     `name=remote[,key=value]…`: one download, upload or sync on the command line
+// child                    the program that `run` wraps
+// supervisor               decides what each signal means at each moment of a run
+// first and second signal  "finish and publish", and "leave now"
+// narrator                 turns the mirror's events into lines of text, or of JSON with `--json`
+// console                  the two standard streams, and the status line on a terminal
 
 import ArgumentParser
 import CLinux

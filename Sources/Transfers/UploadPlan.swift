@@ -1,11 +1,22 @@
-/// Transfers: one file there or back.
-///
-/// Glossary:
-/// - *single upload*: one PutObject that carries the whole file.
-/// - *multipart upload*: CreateMultipartUpload, UploadPart for each part, CompleteMultipartUpload.
-/// - *slot*: the right to have one request with a payload in flight; `maxWorkers` of them exist.
-/// - *part budget*: the bytes of memory that payloads may hold at one time.
-/// - *proof*: why the bytes that were read are one whole version of the file (PUB-2).
+// Transfers: one file up or down.
+//
+// Glossary
+//
+// single upload     one PutObject that carries the whole file
+// multipart upload  CreateMultipartUpload, UploadPart for each part, CompleteMultipartUpload
+// slot              the right to have one request with a payload in flight; `maxWorkers` of them exist
+// part budget       the bytes of memory that payloads may hold at one time
+// stretch           bytes that one request carries: a part, or a whole small file
+// proof             why the bytes that were read are one whole version of the file (PUB-2)
+// vigil             the watch for a close of the file during one reading
+// restless file     a file that changed during several uploads in a row
+// private copy      a copy of such a file, without a name, that is sent instead of it (PUB-15)
+// held version      a whole version of a small file, kept in memory (PUB-13)
+// pending upload    a multipart upload on S3 that is neither completed nor aborted
+// settlement        what becomes of the pending uploads at the end of a run (XFER-3)
+// sweep             to abort pending uploads that got no part for days
+// range, ledger     a piece of a download, and the record of the pieces that have arrived
+// receipt           what an upload came to: ETag, checksum, proof, parts
 
 /// How a file of a given size goes up: in one request or in parts.
 package enum UploadPlan: Sendable, Hashable {

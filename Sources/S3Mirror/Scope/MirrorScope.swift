@@ -1,3 +1,30 @@
+// S3Mirror: the library. Scopes, sessions, one lane for each upload, reconciliation.
+//
+// Glossary (MirrorModel explains pass, tick, marker, drift and other words of the schedule)
+//
+// mirror          all downloads and uploads of one scope
+// scope           a mirror from entry to exit
+// session         what the scope's body gets: paths, `flush`, `status`, further downloads and uploads
+// spec            what one download, upload or sync is to do, as the caller wrote it
+// registration    a spec under its name, with its places resolved
+// entry, exit     what happens before the body begins, and after it has ended
+// lane            one upload from entry to exit: its watch, its schedule, its passes
+// root            the local directory of a lane, held open from entry to exit
+// reconciliation  the comparison of a tree with the listing of its prefix
+// survey          one reading of both sides; it yields differences
+// spool           differences that wait for the end of the listing, in memory and then on disk
+// run             a sorted piece of an unordered listing, on disk
+// waypoint        the path of one local file every few pages, from which a listing can be read ahead
+// stretch         the part of a listing from one waypoint to the next
+// extra           an object without a local file
+// polled part     a part of the tree whose events may be missing, so that it is compared at each tick
+// marker gate     the last check before a commit marker is sent
+// held version    the content of a marker as it was when the pass began
+// evidence        the file that records which objects earlier runs had in the local directory
+// ledger          the stamp and ETag of what this run published or found equal
+// journal         what a lane tells the transfer log, the observer and the program's log
+// linked names    the names of files that have several (hard links)
+
 import Logging
 import LoopThread
 import S3Client
