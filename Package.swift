@@ -68,6 +68,8 @@ let package = Package(
         "S3Mirror", "TransferLog", "LoopThread", "CLinux", argumentParser, logging, systemPackage,
       ],
       swiftSettings: strictness),
+    // Programs to copy from; no product, so that they come with no package that depends on this one.
+    .executableTarget(name: "Examples", dependencies: ["S3Mirror"], swiftSettings: strictness),
 
     .target(
       name: "TestSupport", dependencies: ["S3Client", "HTTPTransport", "SigV4", "Digests"],
