@@ -17,6 +17,7 @@
 // waypoint        the path of one local file every few pages, from which a listing can be read ahead
 // stretch         the part of a listing from one waypoint to the next
 // extra           an object without a local file
+// flight          a publication that has outlived the pass that began it
 // polled part     a part of the tree whose events may be missing, so that it is compared at each tick
 // marker gate     the last check before a commit marker is sent
 // held version    the content of a marker as it was when the pass began
