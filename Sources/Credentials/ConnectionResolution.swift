@@ -84,7 +84,7 @@ struct ConnectionResolution {
       throw ConfigurationError(
         subject: "addressing_style of profile \(profile?.name ?? "default")",
         cause: "\(other) is no addressing style",
-        remedy: "It is auto, path or virtual.")
+        remedy: "Set it to auto, path or virtual.")
     }
   }
 }

@@ -82,7 +82,7 @@ struct ContainerCredentials: Sendable {
     guard !text.utf8.contains(where: { $0 < 0x20 }) else {
       throw CredentialsError(
         source: Self.source, cause: "the authorization token holds control characters",
-        remedy: "It must be one line, as it goes into a header field.")
+        remedy: "It must be one line, because it is sent in a header field.")
     }
     return text
   }
@@ -97,6 +97,6 @@ func readToken(_ path: String, source: String) throws -> String {
   } catch {
     throw CredentialsError(
       source: source, cause: "the token file \(path) cannot be read (\(error))",
-      remedy: "Check that it is there, is text, and who owns it.")
+      remedy: "Check that the file exists, is text, and can be read by this user.")
   }
 }

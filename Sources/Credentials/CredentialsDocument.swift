@@ -33,7 +33,7 @@ struct CredentialsDocument: Decodable {
     }
     if let version = document.version, version != 1 {
       throw CredentialsError(
-        source: source, cause: "the answer has version \(version)", remedy: "Version 1 is the one there is.")
+        source: source, cause: "the answer has version \(version)", remedy: "Version 1 is the only one.")
     }
     var end: Date?
     if let text = document.expiration {

@@ -85,7 +85,8 @@ extension ConnectionResolution {
     guard let found else {
       throw ConfigurationError(
         subject: "credential_source of profile \(profile.name)", cause: "\(name) gives no credentials here",
-        remedy: "It is Environment, EcsContainer or Ec2InstanceMetadata, and must be there.")
+        remedy:
+          "Set it to Environment, EcsContainer or Ec2InstanceMetadata, and check that it has credentials.")
     }
     return found.provider
   }

@@ -78,7 +78,7 @@ extension WithheldReason: CustomStringConvertible {
     case .remounted(let place):
       "at \(place) another filesystem is mounted than when its files were published, or none is: they are out of sight, not deleted; mount it again, or delete the objects yourself if they are to go"
     case .rewritten: "the local file was written since it was compared"
-    case .replaced: "the object was written by somebody else since it was published or listed"
+    case .replaced: "another program has written the object since it was published or listed"
     case .markerWithContent:
       "the object has content, so it is no directory's marker, and another program wrote it; delete it by hand"
     case .uploadsFailed: "some uploads failed, and deletes come after them"

@@ -65,6 +65,6 @@ enum Console {
     }
     guard let failure else { return }
     let reason = failure == .brokenPipe ? "its reader is gone" : "\(failure)"
-    note("standard output cannot be written (\(reason)); the mirror goes on without it")
+    note("standard output cannot be written (\(reason)); the mirror continues without it")
   }
 }

@@ -16,27 +16,28 @@ struct MirrorOptions: ParsableArguments {
   @Flag(name: .customLong("no-sign-request"), help: "Send requests without a signature.")
   var anonymous = false
 
-  @Flag(help: "Let plain http go to other hosts.")
+  @Flag(help: "Allow plain http to other hosts.")
   var allowInsecure = false
 
-  @Flag(help: "Pay for requests and transfers where the bucket's owner does not.")
+  @Flag(help: "Pay for requests and transfers if the bucket's owner does not (Requester Pays).")
   var requesterPays = false
 
   @Option(
     help: ArgumentHelp(
-      "The account that every bucket must belong to, else nothing is done.", valueName: "account"))
+      "The account that must own every bucket; the command does nothing with any other bucket.",
+      valueName: "account"))
   var expectedBucketOwner: String?
 
   @Option(
     help:
-      "Whether signatures cover what is uploaded: auto (not where TLS protects it or it stays on this host), always or never."
+      "Whether signatures cover what is uploaded: always, never, or auto (only where neither TLS nor the loopback protects it)."
   )
   var payloadSigning = Options.PayloadSigning.automatic
 
-  @Option(help: "Transfers in flight, over everything.")
+  @Option(help: "The most requests with a payload at one time, over all downloads and uploads.")
   var maxWorkers = 10
 
-  @Option(help: "Requests sent for one operation before it fails.")
+  @Option(help: "How often a request is sent before its operation fails.")
   var maxAttempts = 5
 
   @Option(help: "The largest file sent in one request, in MiB")
@@ -45,70 +46,78 @@ struct MirrorOptions: ParsableArguments {
   @Option(help: "The part size to start from, in MiB")
   var partSize = 16
 
-  @Option(help: "Bytes per second that uploads take together, as 500K, 20M or 1G.")
+  @Option(help: "The most bytes per second of all uploads together, such as 500K, 20M or 1G.")
   var maxUploadRate: ByteRate?
 
-  @Option(help: "Bytes per second that downloads take together, as 500K, 20M or 1G.")
+  @Option(help: "The most bytes per second of all downloads together, such as 500K, 20M or 1G.")
   var maxDownloadRate: ByteRate?
 
-  @Flag(help: "Let other programs go first, on the processor and on the disk.")
+  @Flag(help: "Give other programs priority on the processor and on the disk.")
   var lowPriority = false
 
   @Option(
     help:
-      "Days after which unfinished multipart uploads under a remote that got no part since are aborted, or none."
+      "Abort multipart uploads under a remote that got no part for this many days; none aborts no upload."
   )
   var staleUploadAge = "7"
 
-  @Option(help: "How equal sizes are compared: size, default or checksum.")
+  @Option(
+    help:
+      "How a file and an object of equal size are compared: size (not at all), default (by content if the times leave a doubt) or checksum (always by content)."
+  )
   var compare: String = "default"
 
   @Option(
     help: ArgumentHelp(
-      "How much later than a file's last change its object must be dated to be trusted without a look at the content.",
+      "How much later than a file's last change its object must be dated, so that the contents need not be compared.",
       valueName: "seconds"))
   var suspectWithin = Seconds(900)
 
   @Option(help: "The most deletes of one batch: a number, or none for no bound.")
   var maxDelete: String?
 
-  @Flag(help: "Delete an object only while it is the one that was published or listed, where the server can.")
+  @Flag(
+    help:
+      "Delete an object only if no other program has written it since it was published or listed; the server must support that."
+  )
   var deleteIfMatch = false
 
   @Option(
     help:
-      "What becomes of the object under a name that a rename has left: move (what this run published there goes, whatever delete says) or copy (it stays)."
+      "What happens to the object under the old name of a renamed file: move (deleted if this run published it, even without --delete) or copy (kept)."
   )
   var renames = Options.Renames.move
 
-  @Option(help: "What symbolic links are: skip or follow.")
+  @Option(help: "What to do with symbolic links: skip or follow.")
   var symlinks: String = "skip"
 
   @Option(
     help:
-      "What becomes of directories with nothing in them: skip, or marker for a zero-byte object whose key ends in a slash."
+      "What to do with empty directories: skip, or marker (publish a zero-byte object whose key ends in a slash)."
   )
   var emptyDirectories = Options.EmptyDirectories.skip
 
   @Option(
-    help: "A pattern of names published after everything else in their directory; replaces the default list.")
+    help:
+      "A pattern of names that are published after everything else in their directory; replaces the default list."
+  )
   var commitLast: [String] = []
 
   @Option(
     help: ArgumentHelp(
-      "How long a change must be quiet where the interval is 0, and the gap between the reads of a snapshot.",
+      "With interval 0: how long a file must be unchanged before it is published. Also the time between the two readings of a snapshot.",
       valueName: "seconds"))
   var settle = Seconds(1)
 
   @Option(
     help: ArgumentHelp(
-      "How long a file that --append-names names, with an unclosed write, waits before it goes as a snapshot; by default one interval.",
+      "How long an open file of --append-names waits for its close before a snapshot of it is published; by default one interval.",
       valueName: "seconds"))
   var openFileGrace: Seconds?
 
   @Option(
     help:
-      "A pattern of names that may be published while they are open for writing, with more at their end; replaces the default list (*.log, *.jsonl, *.csv, …). Every other file waits for its close."
+      "A pattern of names that are only appended to. Such a file may be published while a program has it open for writing; every other file waits for its close. Replaces the default list (*.log, *.jsonl, *.csv, …)."
   )
   var appendNames: [String] = []
 
@@ -120,17 +129,17 @@ struct MirrorOptions: ParsableArguments {
 
   @Option(
     help: ArgumentHelp(
-      "How long the end may take; what is unfinished then is left on S3 for the next run.",
+      "How long the end may take. Multipart uploads that are unfinished then stay on S3, and the next run continues them.",
       valueName: "seconds"))
   var exitTimeout: Seconds?
 
   @Option(
     help:
-      "What becomes of uploads when the program or the entry fails: upload (publish what there is, delete nothing) or skip."
+      "What to do with uploads if the program or the entry fails: upload (publish what there is, delete nothing) or skip."
   )
   var onError = Options.OnError.upload
 
-  @Option(help: "The root of local paths that are not named.")
+  @Option(help: "The directory for local paths that are not given.")
   var cacheRoot = "~/.cache/positronic/s3/"
 
   @Option(help: "The folder of the transfer logs.")
@@ -145,10 +154,10 @@ struct MirrorOptions: ParsableArguments {
   @Flag(help: "Show no progress.")
   var noProgress = false
 
-  @Flag(name: .shortAndLong, help: "Say only what went wrong.")
+  @Flag(name: .shortAndLong, help: "Print only what went wrong.")
   var quiet = false
 
-  @Flag(name: .shortAndLong, help: "Say every file.")
+  @Flag(name: .shortAndLong, help: "Print every file.")
   var verbose = false
 
   var narrator: Narrator { narrator(.text) }
@@ -252,7 +261,7 @@ struct FilterOptions: ParsableArguments {
   @Option(help: "A gitignore-style pattern, relative to the root; may be given more than once.")
   var exclude: [String] = []
 
-  @Option(help: "Only what matches counts; may be given more than once.")
+  @Option(help: "Transfer only what matches this pattern; may be given more than once.")
   var include: [String] = []
 }
 

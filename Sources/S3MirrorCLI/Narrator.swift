@@ -75,7 +75,7 @@ final class Narrator: Sendable {
 
   /// What the first signal began may take its time: without a word it would seem lost.
   func tellOfFirstSignal(_ label: String) {
-    tell(.notice("\(label): it goes on to its end; a second signal leaves at once"))
+    tell(.notice("\(label): everything left is published first; a second signal leaves at once"))
   }
 
   /// The local path of a download, the command's result.
@@ -95,7 +95,7 @@ final class Narrator: Sendable {
         Console.error("\(upload.name): \(upload.withheldDeletes) deletes withheld: \(first.reason)")
       }
       if upload.drift > 0 {
-        Console.note("\(upload.name): comparisons found \(upload.drift) changes that no event had told of")
+        Console.note("\(upload.name): comparisons found \(upload.drift) changes that no event had reported")
       }
       if upload.skipped > 0, detail != .quiet {
         Console.note("\(upload.name): \(upload.skipped) symbolic links and special files left out")

@@ -10,7 +10,7 @@ public struct Options: Sendable {
   public var cacheRoot: String
   /// Print progress to standard error. Default true.
   public var showProgress: Bool
-  /// Requests with a payload in flight, over everything. Default 10.
+  /// The most requests with a payload at one time, over all downloads and uploads. Default 10.
   public var maxWorkers: Int
   /// The AWS profile for URLs that name none; nil leaves it to `AWS_PROFILE` and the default profile.
   public var profile: String?
@@ -24,17 +24,16 @@ public struct Options: Sendable {
   public var allowInsecure: Bool
   /// Whether signatures cover what is uploaded. Default ``PayloadSigning-swift.enum/automatic``.
   public var payloadSigning: PayloadSigning
-  /// How buckets are asked that a spec names no access for.
+  /// The access to buckets for which a spec names none.
   public var access: BucketAccess
   /// What happens to uploads when the body throws. Default ``OnError-swift.enum/upload``.
   public var onError: OnError
-  /// Bounds the drain at exit; nil, the default, lets it take as long as it takes.
+  /// How long the drain at exit may take; nil, the default, sets no bound.
   public var exitTimeout: Duration?
-  /// How long a change must be quiet where the interval is zero, and the gap between the two reads of a snapshot.
-  /// Default 1 second.
+  /// With interval zero: how long a file must be unchanged before it is published. Also the time between the two readings of a
+  /// snapshot. Default 1 second.
   public var settle: Duration
-  /// How long a file of ``appendNames`` with an unclosed write waits for its close before it goes as a snapshot. Default: one
-  /// interval.
+  /// How long an open file of ``appendNames`` waits for its close before a snapshot of it is published. Default: one interval.
   public var openFileGrace: Duration?
   /// Names of files that are only appended to. Such a file may be published while a program has it open for writing, and
   /// only with more at its end than S3 has. Every other file waits for its close, however long, because a prefix of a
@@ -42,37 +41,37 @@ public struct Options: Sendable {
   public var appendNames: [String]
   /// Time from audit to audit: a comparison of everything that should find nothing. Default one day; nil makes none.
   public var auditInterval: Duration?
-  /// How equal sizes are looked at by a reconciliation. Default ``Compare-swift.enum/standard``.
+  /// How a reconciliation compares a file and an object of equal size. Default ``Compare-swift.enum/standard``.
   public var compare: Compare
-  /// With ``Compare-swift.enum/standard``: how much later than a file's last change its object must be dated to be trusted
-  /// without a look at the content. Default 15 minutes, because AWS dates a multipart object by the start of its upload.
+  /// With ``Compare-swift.enum/standard``: how much later than a file's last change its object must be dated, so
+  /// that the contents need not be compared. Default 15 minutes, because AWS dates a multipart object by the start of its upload.
   public var suspectWithin: Duration
   /// How many objects one batch of deletes may remove. Default ``MaxDelete-swift.enum/standard``.
   public var maxDelete: MaxDelete
-  /// What becomes of the object under a name that a rename has left. Default ``Renames-swift.enum/move``.
+  /// What happens to the object under the old name of a renamed file. Default ``Renames-swift.enum/move``.
   public var renames: Renames
-  /// When an object that is to be deleted goes. Default ``DeleteCondition-swift.enum/none``.
+  /// What an object must still be to be deleted. Default ``DeleteCondition-swift.enum/none``.
   public var deleteCondition: DeleteCondition
   /// Names published only after everything else in their directory. Default ``defaultCommitLast``.
   public var commitLast: [String]
-  /// What symbolic links are. Default ``Symlinks-swift.enum/skip``.
+  /// What to do with symbolic links. Default ``Symlinks-swift.enum/skip``.
   public var symlinks: Symlinks
-  /// What becomes of directories in which nothing has a key. Default ``EmptyDirectories-swift.enum/skip``.
+  /// What to do with directories in which nothing has a key. Default ``EmptyDirectories-swift.enum/skip``.
   public var emptyDirectories: EmptyDirectories
-  /// The largest file that goes up in one request, in bytes. Default 16 MiB.
+  /// The largest file that is sent in one request, in bytes. Default 16 MiB.
   public var multipartThreshold: Int64
   /// The part size to start from, in bytes; grown so that S3's 10,000 parts suffice. Default 16 MiB.
   public var partBytes: Int64
-  /// What all uploads together take of the network; nil, the default, is all there is.
+  /// The most bytes per second of all uploads together; nil, the default, sets no bound.
   public var maxUploadBytesPerSecond: Int64?
-  /// What all downloads together take of the network; nil, the default, is all there is.
+  /// The most bytes per second of all downloads together; nil, the default, sets no bound.
   public var maxDownloadBytesPerSecond: Int64?
-  /// Let other programs go first, on the processor and on the disk. Default false.
+  /// Give other programs priority on the processor and on the disk. Default false.
   public var lowPriority: Bool
-  /// Unfinished multipart uploads under an upload's prefix, anybody's, that are older than this and got no part since are
-  /// aborted at entry, for they are billed; nil leaves them. Default 7 days.
+  /// Multipart uploads under an upload's prefix, whoever began them, that got no part for this long are aborted at entry, because
+  /// they are billed; nil leaves them. Default 7 days.
   public var staleUploadAge: Duration?
-  /// Requests sent for one operation before it fails. Default 5.
+  /// How often a request is sent before its operation fails. Default 5.
   public var maxAttempts: Int
   /// The folder of the transfer logs; nil is `$XDG_STATE_HOME/s3mirror/log`.
   public var logDirectory: String?
@@ -85,7 +84,7 @@ public struct Options: Sendable {
   public var controlSocket: Bool
   /// Where the library logs. Default: swift-log's `s3mirror` label.
   public var logger: Logger
-  /// Told of every pass and every transfer, from the task that did it; must not block.
+  /// Gets every event, from the task that caused it; must not block.
   public var observer: (@Sendable (MirrorEvent) -> Void)?
   /// The environment that credentials and endpoints come from; nil is the process's own.
   public var environment: [String: String]?

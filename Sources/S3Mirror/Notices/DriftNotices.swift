@@ -40,14 +40,15 @@ extension ConditionNotices.DriftFinder {
     let count = "\(paths.count) \(paths.count == 1 ? "path" : "paths")"
     let why =
       switch cause {
-      case .missedEvent: "though no event told so (\(some)); they go \(when). Please report this"
+      case .missedEvent:
+        "though no event had reported it (\(some)); this is corrected \(when). Please report it"
       case .furtherName:
-        "since they were written under further names of theirs, hard links that have no watch (\(some)); they go \(when). "
+        "because they were written under other names of the same files, hard links without a watch (\(some)); this is corrected \(when). "
           + "Keep all names of a file below the root, or let audits find this (--audit-interval)"
       case .otherMount:
-        "since another filesystem is in their place (\(some)); they go \(when). Start the mirror when all is mounted"
+        "because another filesystem is mounted there (\(some)); this is corrected \(when). Start the mirror when everything is mounted"
       case .unchangedHere:
-        "though nothing changed here (\(some)); they go \(when). Another writer changed or deleted the objects, or a "
+        "though nothing changed here (\(some)); this is corrected \(when). Another writer changed or deleted the objects, or a "
           + "mount came or went: keep other writers out of the prefix"
       }
     return "\(who) found \(count) that differ from S3 \(why)"

@@ -88,7 +88,7 @@ struct Journal: Sendable {
     let what =
       switch reason {
       case .stale: "the stale multipart upload \(uploadID) of \(key)"
-      case .unfinished: "the multipart upload \(uploadID) of \(key), which nobody would finish"
+      case .unfinished: "the multipart upload \(uploadID) of \(key), which no run would finish"
       }
     logger.info("\(visible("\(mirror): aborted \(what)"))")
   }

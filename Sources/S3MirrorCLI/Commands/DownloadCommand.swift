@@ -10,10 +10,10 @@ struct DownloadCommand: AsyncParsableCommand {
   @Argument(help: "s3://[profile@]bucket/key: the object if it exists, else the prefix.")
   var remote: String
 
-  @Argument(help: "Where it goes; by default below --cache-root.")
+  @Argument(help: "The local path; by default below --cache-root.")
   var local: String?
 
-  @Flag(help: "Remove local files that are not on S3.")
+  @Flag(help: "Delete local files that are not on S3.")
   var delete = false
 
   @OptionGroup var oneShot: OneShotOptions

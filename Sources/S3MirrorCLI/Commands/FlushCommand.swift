@@ -4,17 +4,17 @@ import S3Mirror
 /// Has running mirrors publish now, and waits for it.
 struct FlushCommand: AsyncParsableCommand {
   static let configuration = CommandConfiguration(
-    commandName: "flush", abstract: "Have this user's running mirrors publish now, and wait for it.",
+    commandName: "flush", abstract: "Make this user's running mirrors publish now, and wait for that.",
     discussion: """
-      When it returns, everything that was closed before the call is published. Exit status 1 if something could \
-      not be, and the paths are printed; 3 if no mirror runs.
+      When the command ends, everything that was closed before it began is published. If something could not be \
+      published, the paths are printed and the exit status is 1; it is 3 if no mirror runs.
       """)
 
   @OptionGroup var choice: MirrorChoice
 
   @Flag(
     help:
-      "Print a JSON line a mirror: mirror, pid, and flushed (the uploads) or error (kind, message, failures)."
+      "Print one JSON line for each mirror: mirror, pid, and flushed (the uploads) or error (kind, message, failures)."
   )
   var json = false
 

@@ -5,7 +5,7 @@ import S3Mirror
 /// Lists a remote, one full URL a line.
 struct LsCommand: AsyncParsableCommand {
   static let configuration = CommandConfiguration(
-    commandName: "ls", abstract: "List a remote, one full URL a line.",
+    commandName: "ls", abstract: "List a remote; each line is a full URL.",
     discussion: """
       On a terminal control characters of a key appear as \\n or \\x1b; a pipe or file gets the keys as they are.
       """)

@@ -13,7 +13,8 @@ struct RunCommand: AsyncParsableCommand {
       [,include=PATTERN]. A comma begins the next key; write \\, for a comma that is part of a name.
 
       The program gets each local path as S3MIRROR_<NAME> (upper case, other characters _) and as {name} in its \
-      arguments. Signals are passed on; its exit status is kept. If it fails, nothing is deleted on S3.
+      arguments. Signals are passed on to the program, and its exit status is the command's. If the program fails, \
+      nothing is deleted on S3.
       """)
 
   @Option(

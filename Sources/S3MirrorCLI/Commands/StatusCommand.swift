@@ -4,17 +4,17 @@ import S3Mirror
 /// Tells what the running mirrors are doing.
 struct StatusCommand: AsyncParsableCommand {
   static let configuration = CommandConfiguration(
-    commandName: "status", abstract: "Tell what this user's running mirrors are doing.",
+    commandName: "status", abstract: "Show what this user's running mirrors are doing.",
     discussion: """
-      A line an upload: what waits, what is under way, what was published, and the recovery point: the age of the \
-      oldest change that is not on S3, which is what a crash now would cost. Exit status 3 if no mirror runs.
+      Prints one line for each upload: what waits, what is in flight, what was published, and the recovery point. That \
+      is the age of the oldest change that is not on S3: what a crash now would cost. Exit status 3 if no mirror runs.
       """)
 
   @OptionGroup var choice: MirrorChoice
 
   @Flag(
     help:
-      "Print a JSON line a mirror: mirror, pid, phase, uploads (name, remote, local, waitingFiles, waitingBytes, inFlightFiles, inFlightBytes, publishedFiles, publishedBytes, failedFiles, failures, openFiles, longestOpen (path, seconds), withheldDeletes, recoveryPoint, drift)."
+      "Print one JSON line for each mirror: mirror, pid, phase, uploads (name, remote, local, waitingFiles, waitingBytes, inFlightFiles, inFlightBytes, publishedFiles, publishedBytes, failedFiles, failures, openFiles, longestOpen (path, seconds), withheldDeletes, recoveryPoint, drift)."
   )
   var json = false
 
@@ -75,7 +75,7 @@ enum StatusTable {
     return upload.failures.map { "\(upload.name): failed: \($0.path): \($0.reason)" }
       + (more > 0 ? ["\(upload.name): and \(more) more failed"] : [])
       + (upload.drift > 0
-        ? ["\(upload.name): comparisons found \(upload.drift) changes that no event had told of"] : [])
+        ? ["\(upload.name): comparisons found \(upload.drift) changes that no event had reported"] : [])
   }
 
   private static func openFiles(of upload: MirrorState.Upload) -> [String] {

@@ -10,10 +10,10 @@ struct UploadCommand: AsyncParsableCommand {
   @Argument(help: "The directory or file.")
   var local: String
 
-  @Argument(help: "s3://[profile@]bucket/key; a file goes into a key that ends in a slash.")
+  @Argument(help: "s3://[profile@]bucket/key; a file is published below a key that ends in a slash.")
   var remote: String
 
-  @Flag(help: "Remove objects that have no file here.")
+  @Flag(help: "Delete objects that have no file here.")
   var delete = false
 
   @OptionGroup var properties: PropertyOptions

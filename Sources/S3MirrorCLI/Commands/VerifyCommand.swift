@@ -6,8 +6,8 @@ struct VerifyCommand: AsyncParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "verify", abstract: "Compare a directory or file with a remote, without downloading.",
     discussion: """
-      A line a difference: missing (not on S3), extra (not here), size, content, or unproved (equal size, and S3 \
-      keeps no checksum to compare with; --read reads such objects). Exit status 1 if there is any.
+      Prints one line for each difference: missing (not on S3), extra (not here), size, content, or unproved (equal \
+      size, and S3 keeps no checksum to compare with; --read reads such objects). Exit status 1 if there is any.
       """)
 
   @Argument(help: "The directory or file.")
@@ -16,7 +16,7 @@ struct VerifyCommand: AsyncParsableCommand {
   @Argument(help: "s3://[profile@]bucket/key")
   var remote: String
 
-  @Flag(help: "Read the objects whose content S3 keeps no checksum of, and keep nothing of them.")
+  @Flag(help: "Read the objects of which S3 keeps no checksum, and compare their bytes; nothing is stored.")
   var read = false
 
   @Flag(help: "Print JSON lines: difference, path.")

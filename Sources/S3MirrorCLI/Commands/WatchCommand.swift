@@ -10,8 +10,8 @@ struct WatchCommand: AsyncParsableCommand {
     discussion: """
       --config names a JSON file: {"uploads": [{"name": …, "local": …, "remote": …}, …]}. An upload may also have interval \
       (seconds or "none"), delete, exclude, include, storageClass, sse, sseKMSKeyID, acl, tags, metadata, contentType \
-      (by-extension or none), requesterPays and expectedBucketOwner; what it leaves out is as the options say. Relative \
-      paths are relative to the file.
+      (by-extension or none), requesterPays and expectedBucketOwner; for what it leaves out the options count. \
+      Relative paths are relative to the file.
 
       \(EventOptions.schema)
       """)
@@ -31,7 +31,7 @@ struct WatchCommand: AsyncParsableCommand {
       valueName: "seconds"))
   var interval = Seconds(300)
 
-  @Flag(help: "Remove objects whose file is gone.")
+  @Flag(help: "Delete objects whose file is gone.")
   var delete = false
 
   @OptionGroup var events: EventOptions
