@@ -49,7 +49,7 @@ import Transfers
     try await eventually("\(path) outlives its pass") { mirror.lane.schedule.pathsInFlight.contains(path) }
   }
 
-  @Test(arguments: [Duration.milliseconds(50), .zero])
+  @Test(.promise("PUB-16"), arguments: [Duration.milliseconds(50), .zero])
   func `other files and the markers of other directories go while one is not answered`(interval: Duration)
     async throws
   {
@@ -68,7 +68,8 @@ import Transfers
     }
   }
 
-  @Test func `a marker waits for a file in flight below its directory, and goes when that is there`()
+  @Test(.promise("PUB-17"))
+  func `a marker waits for a file in flight below its directory, and goes when that is there`()
     async throws
   {
     try await run { mirror, store, release in
@@ -84,7 +85,8 @@ import Transfers
     }
   }
 
-  @Test func `what is written to a file in flight follows it`() async throws {
+  @Test(.promise("PUB-16"))
+  func `what is written to a file in flight follows it`() async throws {
     try await run { mirror, store, release in
       try await letFly("sick", mirror, store)
       try mirror.write("sick", "2")
@@ -98,7 +100,8 @@ import Transfers
   }
 
   /// What is on its way may be what replaces it.
-  @Test func `a delete waits for what changed before it and is still on its way`() async throws {
+  @Test(.promise("PUB-17"))
+  func `a delete waits for what changed before it and is still on its way`() async throws {
     try await run { mirror, store, release in
       try mirror.write("old/data", "1")
       try await expect("old/data", in: store)
@@ -116,7 +119,8 @@ import Transfers
     }
   }
 
-  @Test func `a delete does not wait for what changed after it`() async throws {
+  @Test(.promise("PUB-17"))
+  func `a delete does not wait for what changed after it`() async throws {
     try await run { mirror, store, release in
       try mirror.write("old", "1")
       try await expect("old", in: store)
@@ -130,7 +134,8 @@ import Transfers
     }
   }
 
-  @Test func `a file in flight that is renamed is there under its new name in the end, and under no other`()
+  @Test(.promise("PUB-17"))
+  func `a file in flight that is renamed is there under its new name in the end, and under no other`()
     async throws
   {
     try await run { mirror, store, release in
@@ -144,7 +149,8 @@ import Transfers
     }
   }
 
-  @Test func `a flush waits for what was in flight before it, and for the markers that waited for that`()
+  @Test(.promise("PUB-18"))
+  func `a flush waits for what was in flight before it, and for the markers that waited for that`()
     async throws
   {
     try await run(interval: .seconds(3600)) { mirror, store, release in
@@ -164,7 +170,8 @@ import Transfers
     }
   }
 
-  @Test func `a failure of a file in flight fails the flush that waited for it`() async throws {
+  @Test(.promise("PUB-18"))
+  func `a failure of a file in flight fails the flush that waited for it`() async throws {
     try await run(interval: .seconds(3600)) { mirror, store, release in
       await store.inject { call, _ in
         guard call.operation == "PutObject", call.key?.contains("sick") == true else { return nil }
@@ -187,7 +194,8 @@ import Transfers
     }
   }
 
-  @Test func `the end publishes beside what is in flight, waits for that, and leaves nothing behind`()
+  @Test(.promise("PUB-16"))
+  func `the end publishes beside what is in flight, waits for that, and leaves nothing behind`()
     async throws
   {
     try await run { mirror, store, release in
@@ -203,7 +211,8 @@ import Transfers
     }
   }
 
-  @Test func `a comparison goes on without a file that is not answered`() async throws {
+  @Test(.promise("PUB-16"))
+  func `a comparison goes on without a file that is not answered`() async throws {
     try await run { mirror, store, release in
       try await mirror.lane.injectOverflow(losing: { [mirror] in
         try mirror.write("a/sick", "1")

@@ -1,4 +1,5 @@
 import MirrorModel
+import TestSupport
 import Testing
 
 /// What scripts cannot say: what a pass publishes besides its batch, and what an audit adds.
@@ -36,5 +37,66 @@ import Testing
     schedule.finish(unpublished: .init(), failed: [], at: start)
     let pass = schedule.begin(.flush, at: start)
     #expect(pass?.batch.entries["b"]?.isNew == false)
+  }
+
+  private func expect(_ pass: UploadSchedule.Pass?, _ paths: [RelativePath]) {
+    #expect(pass?.batch.entries.keys.sorted() == paths)
+  }
+
+  /// A schedule whose files are in flight, each of a pass of its own.
+  private func flights(of paths: [RelativePath]) -> (UploadSchedule, now: ContinuousClock.Instant) {
+    var now = ContinuousClock.now
+    var schedule = UploadSchedule(policy: .init(interval: .seconds(10)), startingAt: now)
+    schedule.adopt(.init(), at: now)
+    for path in paths {
+      schedule.note([.created(path), .closed(path)], at: now)
+      now += .seconds(10)
+      guard let pass = schedule.begin(.tick, at: now) else { continue }
+      schedule.depart(pass.batch.entries)
+      schedule.finish(unpublished: .init(), failed: [], at: now)
+    }
+    return (schedule, now)
+  }
+
+  @Test(.promise("FAIL-5")) func `one path that is not answered delays no other`() throws {
+    var (schedule, now) = flights(of: ["sick"])
+    for _ in 0..<3 {
+      schedule.land(
+        "sick", back: schedule.dirty.inFlight["sick"], failure: .unreachable, isAnswered: false, at: now)
+      now += .seconds(200)
+      let begun = schedule.begin(.tick, at: now)
+      let pass = try #require(begun)
+      #expect(Array(pass.batch.entries.keys) == ["sick"])
+      schedule.depart(pass.batch.entries)
+      schedule.finish(unpublished: .init(), failed: [], at: now)
+    }
+    schedule.note([.created("a"), .closed("a"), .created("b"), .closed("b")], at: now)
+    now += .seconds(10)
+    expect(schedule.begin(.tick, at: now), ["a", "b"])
+  }
+
+  @Test(.promise("FAIL-4")) func `a path that has not failed is tried while others are not answered`() {
+    var (schedule, now) = flights(of: ["one", "other"])
+    for path in ["one", "other"] as [RelativePath] {
+      schedule.land(
+        path, back: schedule.dirty.inFlight[path], failure: .unreachable, isAnswered: false, at: now)
+    }
+    // Both pause, and the service seems to be out.
+    schedule.note([.created("a"), .closed("a"), .created("b"), .closed("b")], at: now)
+    now += .seconds(10)
+    expect(schedule.begin(.tick, at: now), ["a"])
+    schedule.finish(unpublished: .init(), failed: [], service: .answering, at: now)
+    // It is not: everything is due at once.
+    expect(schedule.begin(.tick, at: now), ["b", "one", "other"])
+  }
+
+  @Test(.promise("PUB-16")) func `no pass takes the path of a flight`() {
+    var (schedule, now) = flights(of: ["sick"])
+    schedule.note([.modified("sick"), .closed("sick")], at: now)
+    now += .seconds(10)
+    let none = schedule.begin(.drain, at: now)
+    #expect(none == nil)
+    schedule.land("sick", back: nil, isAnswered: true, at: now)
+    expect(schedule.begin(.drain, at: now), ["sick"])
   }
 }

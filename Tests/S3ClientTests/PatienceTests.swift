@@ -77,14 +77,16 @@ import Testing
     #expect(answers(at: [0, 10_000], patience.isExhausted) == [false, false])
   }
 
-  @Test func `at the end a request is sent again for fifteen seconds after the latest answer`() {
+  @Test(.promise("END-9"))
+  func `at the end a request is sent again for fifteen seconds after the latest answer`() {
     patience.begin(at: start)
     #expect(answers(at: [0, 14, 15], patience.mayRepeat) == [true, true, false])
     patience.noteAnswer(at: start + .seconds(100))
     #expect(answers(at: [101, 114, 115], patience.mayRepeat) == [true, true, false])
   }
 
-  @Test func `a run gives up when nothing was answered and nothing moved for 45 seconds`() {
+  @Test(.promise("END-9"))
+  func `a run gives up when nothing was answered and nothing moved for 45 seconds`() {
     patience.noteAnswer(at: start - .seconds(1000))
     patience.begin(at: start)
     #expect(answers(at: [44, 45], patience.isExhausted) == [false, true])
@@ -113,7 +115,8 @@ import Testing
     #expect(await fake.count(of: "HeadBucket") == 1)
   }
 
-  @Test func `when the service is silent only listings are sent`() async throws {
+  @Test(.promise("END-9"))
+  func `when the service is silent only listings are sent`() async throws {
     patience.begin(at: start - .seconds(60))
     let fake = FakeObjectStore()
     let store = RetryingStore(fake, patience: patience)
@@ -133,7 +136,8 @@ import Testing
     #expect(await fake.count(of: "HeadBucket") == 1)
   }
 
-  @Test func `the end cuts short what waits to be sent again`() async throws {
+  @Test(.promise("END-9"))
+  func `the end cuts short what waits to be sent again`() async throws {
     let (fake, store) = await store(silence(retryAfter: 100), patience: patience)
     let request = Task { try await store.send(HeadBucket()) }
     try await eventually("it was sent") { await fake.count(of: "HeadBucket") == 1 }

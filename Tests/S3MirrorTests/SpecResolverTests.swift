@@ -82,7 +82,8 @@ import Testing
   }
 
   /// Locks, sockets, evidence and logs of a whole home directory.
-  @Test func `nothing that a mirror keeps for itself is published`() async throws {
+  @Test(.promise("CHG-2"))
+  func `nothing that a mirror keeps for itself is published`() async throws {
     try await Stage.play { stage async throws in
       try stage.directory.write("file", "x")
       let spec = MirrorSpec.upload(stage.url("all"), local: stage.directory.path, interval: nil)
@@ -160,7 +161,7 @@ import Testing
 
   // MARK: Roots
 
-  @Test(arguments: Options.Symlinks.allCases)
+  @Test(.promise("LINK-6"), arguments: Options.Symlinks.allCases)
   func `a link to a file that is named is published under its own name`(symlinks: Options.Symlinks)
     async throws
   {
@@ -215,7 +216,8 @@ import Testing
   }
 
   /// What would be uploaded lies below the object's own name, and is never what was downloaded.
-  @Test func `a sync of one object into a directory is refused, by its plan too`() async throws {
+  @Test(.promise("DOWN-12"))
+  func `a sync of one object into a directory is refused, by its plan too`() async throws {
     try await Stage.play { stage async throws in
       try await stage.put("run/ckpt", "x")
       try stage.directory.write("tree/other", "x")
@@ -230,7 +232,8 @@ import Testing
     }
   }
 
-  @Test func `a sync whose download is not complete plans no upload`() async throws {
+  @Test(.promise("DEL-17"))
+  func `a sync whose download is not complete plans no upload`() async throws {
     try await Stage.play { stage async throws in
       try await stage.put("run/../climb", "x")
       try stage.directory.write("tree/new", "x")
@@ -242,7 +245,8 @@ import Testing
     }
   }
 
-  @Test func `what has a file's name here where S3 has a directory is refused by the plan`() async throws {
+  @Test(.promise("DOWN-13"))
+  func `what has a file's name here where S3 has a directory is refused by the plan`() async throws {
     try await Stage.play { stage async throws in
       for key in ["data/a/", "data/b/x", "data/c"] { try await stage.put(key) }
       for name in ["a", "b"] { try stage.directory.write("here/\(name)", "x") }

@@ -109,13 +109,14 @@ private final class Notes: Sendable {
     }
   }
 
-  @Test(arguments: [(1, 1), (2, 1), (4, 3), (10, 8), (20, 16)])
+  @Test(.promise("XFER-11"), arguments: [(1, 1), (2, 1), (4, 3), (10, 8), (20, 16)])
   func `a share is kept from parts of files`(capacity: Int64, parts: Int64) async throws {
     #expect(try await held(.part, of: 40, capacity: capacity) == parts)
     #expect(try await held(.whole, of: 40, capacity: capacity) == capacity)
   }
 
-  @Test func `what has failed before has half of it at the most`() async throws {
+  @Test(.promise("XFER-11"))
+  func `what has failed before has half of it at the most`() async throws {
     #expect(try await held(.retry, of: 40, capacity: 10) == 5)
     #expect(try await held(.retry, of: 40, capacity: 1) == 1)
   }

@@ -24,7 +24,7 @@ extension MirrorScope {
     let ending: UploadLane.Ending =
       end == .returned ? .succeeded : options.onError == .upload ? .failed : .skipped
     for lane in lanes { lane.requestEnd() }
-    await buckets.beginEnd()
+    await resolver.buckets.beginEnd()
     let work = Task(executorPreference: TaskThreads.current) {
       for run in runs { await run.value }
       return await concurrentEach(lanes, width: lanes.count) { await $0.finish(ending) }
