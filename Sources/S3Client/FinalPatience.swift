@@ -11,7 +11,7 @@ package final class FinalPatience: Sendable {
   /// A request is sent again only so long after the latest answer, or the beginning of the end.
   static let repetition: Duration = .seconds(15)
   /// When nothing was answered and nothing moved for so long, no request is sent any more, listings apart.
-  static let silence: Duration = .seconds(45)
+  static let silence: Duration = .seconds(30)
   /// How long an attempt may stay without an answer at the end, in seconds, whatever it was given before.
   package static let attemptSeconds = 30
 

@@ -97,9 +97,12 @@ package struct RetryingStore: ObjectStore {
           }
         }
         // The end of the run has cut a pause short that the server asked for.
-        guard isAskedFor, !isEnding, patience.hasBegun else { continue }
-        guard patience.mayRepeat(at: end) else { throw error }
-        try await pause(max(.zero, end - .now))
+        if isAskedFor, !isEnding, patience.hasBegun {
+          guard patience.mayRepeat(at: end) else { throw error }
+          try await pause(max(.zero, end - .now))
+        }
+        // The pause may have been followed by a wait for a slot.
+        guard patience.mayRepeat(at: .now) else { throw error }
       }
     }
   }

@@ -18,6 +18,9 @@ package final class FairSemaphore: Sendable {
     case retry
   }
 
+  /// What whole requests of this task count as: what failed in an earlier pass is not asked for the first time.
+  @TaskLocal package static var firstUse = Use.whole
+
   private struct Waiter {
     let id: UInt64
     let amount: Int64
@@ -102,6 +105,7 @@ package final class FairSemaphore: Sendable {
   package func withPermit<Result: Sendable>(
     _ amount: Int64 = 1, for use: Use = .whole, _ body: () async throws -> Result
   ) async throws -> Result {
+    let use = use == .whole ? Self.firstUse : use
     let taken = min(max(amount, 0), capacity)
     try Task.checkCancellation()
     if !state.withLock({ $0.take(taken, use) }) { try await acquire(taken, use) }

@@ -86,14 +86,14 @@ import Testing
   }
 
   @Test(.promise("END-9"))
-  func `a run gives up when nothing was answered and nothing moved for 45 seconds`() {
+  func `a run gives up when nothing was answered and nothing moved for 30 seconds`() {
     patience.noteAnswer(at: start - .seconds(1000))
     patience.begin(at: start)
-    #expect(answers(at: [44, 45], patience.isExhausted) == [false, true])
-    patience.noteMovement(at: start + .seconds(40))
-    #expect(answers(at: [84, 85], patience.isExhausted) == [false, true])
+    #expect(answers(at: [29, 30], patience.isExhausted) == [false, true])
+    patience.noteMovement(at: start + .seconds(25))
+    #expect(answers(at: [54, 55], patience.isExhausted) == [false, true])
     patience.noteAnswer(at: start + .seconds(80))
-    #expect(answers(at: [124, 125], patience.isExhausted) == [false, true])
+    #expect(answers(at: [109, 110], patience.isExhausted) == [false, true])
   }
 
   private func store(_ error: S3Error, patience: FinalPatience) async -> (FakeObjectStore, RetryingStore) {
