@@ -90,7 +90,7 @@ extension RelativePath: Hashable, Comparable, CustomStringConvertible, Expressib
   package init(stringLiteral value: String) { self.init(value) }
 
   package static func == (left: RelativePath, right: RelativePath) -> Bool {
-    left.string.utf8.elementsEqual(right.string.utf8)
+    left.string.utf8.count == right.string.utf8.count && left.order(to: right) == .same
   }
 
   package enum Order: Sendable {

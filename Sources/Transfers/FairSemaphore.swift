@@ -9,7 +9,7 @@ import Synchronization
 /// so a small file finds a slot however many of those there are.
 package final class FairSemaphore: Sendable {
   /// What a permit is for.
-  package enum Use: Int, Sendable, CaseIterable {
+  package enum Use: Sendable, CaseIterable {
     /// Something whole, for the first time.
     case whole
     /// One of many requests for one file, or a request that may stay unanswered for minutes.
@@ -28,17 +28,43 @@ package final class FairSemaphore: Sendable {
     let continuation: CheckedContinuation<Bool, Never>
   }
 
+  /// A value for each use.
+  private struct ByUse<Value> {
+    var whole: Value
+    var part: Value
+    var retry: Value
+
+    init(_ value: Value) { (whole, part, retry) = (value, value, value) }
+
+    subscript(use: Use) -> Value {
+      get {
+        switch use {
+        case .whole: whole
+        case .part: part
+        case .retry: retry
+        }
+      }
+      _modify {
+        switch use {
+        case .whole: yield &whole
+        case .part: yield &part
+        case .retry: yield &retry
+        }
+      }
+    }
+  }
+
   private struct State {
-    /// By use.
-    var held: [Int64] = Use.allCases.map { _ in 0 }
+    var held = ByUse<Int64>(0)
     var limit: ConcurrencyLimit
-    /// By use, each in the order of their coming.
-    var waiters: [Deque<Waiter>] = Use.allCases.map { _ in [] }
+    /// Each in the order of their coming.
+    var waiters = ByUse<Deque<Waiter>>([])
+    var waiterCount = 0
     var nextID: UInt64 = 0
     /// Waiters that were cancelled before they began to wait.
     var cancelled: Set<UInt64> = []
 
-    var heldInAll: Int64 { held.reduce(0, +) }
+    var heldInAll: Int64 { held.whole + held.part + held.retry }
 
     /// A fifth, at least one, of what may be held at the moment; nothing where only one may.
     var share: Int64 { limit.current > 1 ? max(1, limit.current / 5) : 0 }
@@ -48,27 +74,50 @@ package final class FairSemaphore: Sendable {
       let all = heldInAll
       guard all == 0 || all + amount <= limit.current else { return false }
       if use == .whole { return true }
-      let others = held[Use.part.rawValue] + held[Use.retry.rawValue]
+      let others = held.part + held.retry
       guard others == 0 || others + amount <= limit.current - share else { return false }
-      let retries = held[Use.retry.rawValue]
+      let retries = held.retry
       return use == .part || retries == 0 || retries + amount <= limit.current / 2
     }
 
     /// What nobody has to wait for.
     mutating func take(_ amount: Int64, _ use: Use) -> Bool {
-      guard waiters[use.rawValue].isEmpty, hasRoom(for: amount, use) else { return false }
-      held[use.rawValue] += amount
+      guard waiters[use].isEmpty, hasRoom(for: amount, use) else { return false }
+      held[use] += amount
       return true
     }
 
     mutating func takeReady() -> [Waiter] {
       var ready: [Waiter] = []
-      while true {
-        let heads = waiters.compactMap(\.first).filter { hasRoom(for: $0.amount, $0.use) }
-        guard let next = heads.min(by: { $0.id < $1.id }) else { return ready }
-        held[next.use.rawValue] += next.amount
-        ready.append(waiters[next.use.rawValue].removeFirst())
+      while waiterCount > 0, let next = nextReady() {
+        held[next.use] += next.amount
+        waiters[next.use].removeFirst()
+        waiterCount -= 1
+        ready.append(next)
       }
+      return ready
+    }
+
+    /// Who came first of those for whom there is room.
+    private func nextReady() -> Waiter? {
+      var next: Waiter?
+      for use in Use.allCases {
+        guard let first = waiters[use].first, hasRoom(for: first.amount, use) else { continue }
+        if let known = next, known.id < first.id { continue }
+        next = first
+      }
+      return next
+    }
+
+    mutating func wait(_ waiter: Waiter) {
+      waiters[waiter.use].append(waiter)
+      waiterCount += 1
+    }
+
+    mutating func leave(_ id: UInt64, _ use: Use) -> Waiter? {
+      guard let index = waiters[use].firstIndex(where: { $0.id == id }) else { return nil }
+      waiterCount -= 1
+      return waiters[use].remove(at: index)
     }
   }
 
@@ -97,7 +146,7 @@ package final class FairSemaphore: Sendable {
   package var limit: Int64 { state.withLock { $0.limit.current } }
 
   /// Tasks that wait now; for tests and status.
-  package var waiterCount: Int { state.withLock { $0.waiters.reduce(0) { $0 + $1.count } } }
+  package var waiterCount: Int { state.withLock { $0.waiterCount } }
 
   /// Runs `body` while holding `amount` (at most the capacity).
   ///
@@ -123,19 +172,21 @@ package final class FairSemaphore: Sendable {
     private let semaphore: FairSemaphore
     private let amount: Int64
     private let isHeld = Atomic<Bool>(true)
-    private let use: Atomic<Use.RawValue>
+    private let isRetry: Atomic<Bool>
+    private let firstUse: Use
 
     init(of semaphore: FairSemaphore, amount: Int64, for use: Use) {
       self.semaphore = semaphore
       self.amount = amount
-      self.use = Atomic(use.rawValue)
+      firstUse = use
+      isRetry = Atomic(use == .retry)
     }
 
     /// - Returns: whether there was something to give back: of tasks that pause under one permit the first one gives it back.
     @discardableResult
     func giveBack() -> Bool {
       guard isHeld.exchange(false, ordering: .relaxed) else { return false }
-      let use = use.load(ordering: .relaxed)
+      let use = isRetry.load(ordering: .relaxed) ? .retry : firstUse
       semaphore.change { $0.held[use] -= amount }
       return true
     }
@@ -143,7 +194,7 @@ package final class FairSemaphore: Sendable {
     func takeAgain() async throws {
       let isTaken = semaphore.state.withLock { $0.take(amount, .retry) }
       if !isTaken { try await semaphore.acquire(amount, .retry) }
-      use.store(Use.retry.rawValue, ordering: .relaxed)
+      isRetry.store(true, ordering: .relaxed)
       isHeld.store(true, ordering: .relaxed)
     }
   }
@@ -183,19 +234,16 @@ package final class FairSemaphore: Sendable {
         let answer: Bool? = state.withLock { state in
           if state.cancelled.remove(id) != nil { return false }
           if state.take(amount, use) { return true }
-          state.waiters[use.rawValue].append(
-            Waiter(id: id, amount: amount, use: use, continuation: continuation))
+          state.wait(Waiter(id: id, amount: amount, use: use, continuation: continuation))
           return nil
         }
         if let answer { continuation.resume(returning: answer) }
       }
     } onCancel: {
       let waiter: Waiter? = state.withLock { state in
-        guard let index = state.waiters[use.rawValue].firstIndex(where: { $0.id == id }) else {
-          state.cancelled.insert(id)
-          return nil
-        }
-        return state.waiters[use.rawValue].remove(at: index)
+        let waiter = state.leave(id, use)
+        if waiter == nil { state.cancelled.insert(id) }
+        return waiter
       }
       waiter?.continuation.resume(returning: false)
       // What the one who left was in the way of may fit now.

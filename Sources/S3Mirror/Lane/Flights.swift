@@ -82,16 +82,18 @@ struct Detachment: Sendable {
 
   /// What has not ended so long after all of a pass had begun goes on without it: its deletes, its report and its flush wait for the pass.
   private static let long: Duration = .seconds(2)
+  /// What is about to end is not worth a flight, though something waits for the lane.
+  private static let short: Duration = .milliseconds(200)
 
   /// Rung by the schedule when it needs the lane. Nobody else waits for it while a pass runs.
   var bell: Doorbell { schedule.doorbell }
 
-  func isNeeded(sinceStart start: Instant) -> Bool {
-    ContinuousClock.now - start >= Self.long || (rule == .whenNeeded && schedule.isNeeded)
-  }
-
-  func dueTime(sinceStart start: Instant) -> Instant {
-    [start + Self.long, rule == .whenNeeded ? schedule.dueTime : nil].compactMap { $0 }.min() ?? start
+  /// When the pass is to end of which all has begun.
+  func dueTime(sinceBeginnings begun: Instant) -> Instant {
+    guard rule == .whenNeeded, let due = schedule.isNeeded ? begun : schedule.dueTime else {
+      return begun + Self.long
+    }
+    return min(max(due, begun + Self.short), begun + Self.long)
   }
 
   func depart(_ paths: [RelativePath: DirtyEntry], _ tasks: [RelativePath: Task<Void, Never>]) {

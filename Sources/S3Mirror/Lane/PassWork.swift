@@ -13,30 +13,44 @@ final class PassWork: Sendable {
   typealias PublishHeld = @Sendable (RelativePath) async -> FilePublisher.Outcome
 
   private struct Publication {
+    var path: RelativePath
     var start: Instant
-    var place: Int
   }
+
+  /// What a place works on.
+  private typealias Job = (path: RelativePath, entry: DirtyEntry?)
+  private typealias Idle = (place: Int, continuation: CheckedContinuation<Job?, Never>)
 
   private struct State {
     var plan: PassPlan
     var outcome: PassOutcome
-    var underWay: [RelativePath: Publication] = [:]
+    /// By place.
+    var underWay: [Int: Publication] = [:]
     var places: [Int: Task<Void, Never>] = [:]
     var lastPlace = 0
     /// Places whose task waits for a path.
-    var idle: [(place: Int, continuation: CheckedContinuation<RelativePath?, Never>)] = []
+    var idle: [Idle] = []
     var isCancelled = false
     /// The pass has ended, and what is under way goes on without it.
     var isDetached = false
+    /// Whether the pass wants to know when everything has begun. It is not woken for each file: that would cost as much as a small file.
+    var isAwaitingBeginnings = false
     /// Waits until everything is published, in a task that is cancelled.
     var waiter: CheckedContinuation<Void, Never>?
 
     var isPublished: Bool { isDetached || plan.isPublished }
 
-    mutating func begin(at now: Instant, in place: Int) -> RelativePath? {
+    mutating func begin(at now: Instant, in place: Int) -> Job? {
       guard !isDetached, plan.hasReady, case .publish(let path) = plan.next() else { return nil }
-      underWay[path] = Publication(start: now, place: place)
-      return path
+      underWay[place] = Publication(path: path, start: now)
+      return (path, plan.entry(of: path))
+    }
+
+    /// Whether the pass is to be woken.
+    mutating func takesRing() -> Bool {
+      guard isPublished || (isAwaitingBeginnings && !plan.hasReady) else { return false }
+      isAwaitingBeginnings = false
+      return true
     }
   }
 
@@ -89,18 +103,28 @@ final class PassWork: Sendable {
   }
 
   private func waitForEnd() async {
-    let start = ContinuousClock.now
-    var isNeeded = false
+    var begun: Instant?
     while true {
-      let (isPublished, hasReady) = state.withLock { ($0.isPublished, $0.plan.hasReady) }
+      let (isPublished, hasReady) = state.withLock { state in
+        state.isAwaitingBeginnings = state.plan.hasReady
+        return (state.isPublished, state.plan.hasReady)
+      }
       if isPublished { return }
       if Task.isCancelled { return await waitUntilPublished() }
-      if hasReady { makeFurtherPlaces() }
-      isNeeded = isNeeded || detachment?.isNeeded(sinceStart: start) ?? false
-      if isNeeded, !hasReady, detach() { return }
-      let look = hasReady ? ContinuousClock.now + Self.longPublication / 2 : nil
-      let due = isNeeded ? nil : detachment?.dueTime(sinceStart: start)
-      await bell.wait(until: [look, due].compactMap { $0 }.min())
+      let now = ContinuousClock.now
+      var look: Instant?
+      if hasReady {
+        begun = nil
+        makeFurtherPlaces()
+        look = now + Self.longPublication / 2
+      } else if let detachment, detachment.flights.hasRoom {
+        let since = begun ?? now
+        begun = since
+        let due = detachment.dueTime(sinceBeginnings: since)
+        if due <= now, detach() { return }
+        look = due
+      }
+      await bell.wait(until: look)
     }
   }
 
@@ -115,23 +139,24 @@ final class PassWork: Sendable {
     }
   }
 
-  /// - Returns: whether the pass may end; not while too much is in flight.
+  /// - Returns: whether the pass may end: not when something more has become ready.
   private func detach() -> Bool {
-    guard let detachment, detachment.flights.hasRoom else { return false }
-    let idle = state.withLock { state in
+    guard let detachment else { return false }
+    let (isDetached, idle) = state.withLock { state -> (Bool, [Idle]) in
+      if state.plan.hasReady { return (false, []) }
       let flights = state.plan.detach()
-      let tasks = flights.keys.reduce(into: [RelativePath: Task<Void, Never>]()) { tasks, path in
-        tasks[path] = state.underWay[path].flatMap { state.places[$0.place] }
+      let tasks = state.underWay.reduce(into: [RelativePath: Task<Void, Never>]()) { tasks, publication in
+        tasks[publication.value.path] = state.places[publication.key]
       }
       // Under the lock: a publication that ends now has to find itself in flight.
       detachment.depart(flights, tasks)
       state.isDetached = true
       state.outcome.departed.merge(flights) { $1 }
       defer { state.idle = [] }
-      return state.idle
+      return (true, state.idle)
     }
     for place in idle { place.continuation.resume(returning: nil) }
-    return true
+    return isDetached
   }
 
   // MARK: Places
@@ -152,8 +177,8 @@ final class PassWork: Sendable {
 
   private func serve(_ place: Int) async {
     var count = 0
-    while let path = await nextPath(in: place) {
-      guard await publish(path) else { break }
+    while let job = await nextJob(in: place) {
+      guard await carryOut(job, in: place) else { break }
       count += 1
       // Bodies that never wait are not to keep the thread from everybody else who runs on it.
       if count % 16 == 0 { await Task.yield() }
@@ -171,32 +196,33 @@ final class PassWork: Sendable {
     for _ in 0..<max(0, count) { addPlace() }
   }
 
-  /// The next path; nil when the place is not needed any more.
-  private func nextPath(in place: Int) async -> RelativePath? {
+  /// Nil when the place is not needed any more.
+  private func nextJob(in place: Int) async -> Job? {
     let now = ContinuousClock.now
-    let (path, isOver) = state.withLock { state -> (RelativePath?, Bool) in
-      if let path = state.begin(at: now, in: place) { return (path, false) }
-      return (nil, state.isPublished)
+    let (job, isOver, isToRing) = state.withLock { state -> (Job?, Bool, Bool) in
+      let job = state.begin(at: now, in: place)
+      return (job, state.isPublished, job != nil && state.takesRing())
     }
-    if path != nil || isOver { return path }
+    if isToRing { bell.ring() }
+    if job != nil || isOver { return job }
     return await withCheckedContinuation { continuation in
-      let (path, isOver) = state.withLock { state -> (RelativePath?, Bool) in
-        if let path = state.begin(at: now, in: place) { return (path, false) }
+      let (job, isOver) = state.withLock { state -> (Job?, Bool) in
+        if let job = state.begin(at: now, in: place) { return (job, false) }
         if !state.isPublished { state.idle.append((place, continuation)) }
         return (nil, state.isPublished)
       }
-      if path != nil || isOver { continuation.resume(returning: path) }
+      if job != nil || isOver { continuation.resume(returning: job) }
     }
   }
 
   /// - Returns: whether the place goes on.
-  private func publish(_ path: RelativePath) async -> Bool {
-    let entry = state.withLock { $0.plan.entry(of: path) }
+  private func carryOut(_ job: Job, in place: Int) async -> Bool {
+    let (path, entry) = job
     var publication = await publish(path, entry)
-    var verdict = note(publication, of: path)
+    var verdict = note(publication, of: path, in: place)
     if verdict == .publishHeldVersion {
       publication = await publishHeld(path)
-      verdict = note(publication, of: path)
+      verdict = note(publication, of: path, in: place)
     }
     guard verdict == .late, let entry, let detachment else { return true }
     await detachment.land(path, entry, publication)
@@ -210,21 +236,21 @@ final class PassWork: Sendable {
     case late
   }
 
-  private func note(_ publication: FilePublisher.Outcome, of path: RelativePath) -> Verdict {
+  private func note(_ publication: FilePublisher.Outcome, of path: RelativePath, in place: Int) -> Verdict {
     let now = ContinuousClock.now
-    var woken: [(continuation: CheckedContinuation<RelativePath?, Never>, path: RelativePath?)] = []
+    var woken: [(continuation: CheckedContinuation<Job?, Never>, job: Job?)] = []
     var waiter: CheckedContinuation<Void, Never>?
     var isToRing = false
     let verdict = state.withLock { state -> Verdict in
       if state.isDetached { return .late }
       if state.plan.note(publication.fact, of: path) == .publishHeldVersion { return .publishHeldVersion }
-      state.underWay[path] = nil
+      state.underWay[place] = nil
       state.outcome.note(publication, of: path)
-      while let idle = state.idle.last, let path = state.begin(at: now, in: idle.place) {
+      while let idle = state.idle.last, let job = state.begin(at: now, in: idle.place) {
         state.idle.removeLast()
-        woken.append((idle.continuation, path))
+        woken.append((idle.continuation, job))
       }
-      isToRing = !state.plan.hasReady
+      isToRing = state.takesRing()
       guard state.isPublished else { return .taken }
       woken += state.idle.map { ($0.continuation, nil) }
       state.idle = []
@@ -232,7 +258,7 @@ final class PassWork: Sendable {
       state.waiter = nil
       return .taken
     }
-    for place in woken { place.continuation.resume(returning: place.path) }
+    for place in woken { place.continuation.resume(returning: place.job) }
     waiter?.resume()
     if isToRing { bell.ring() }
     return verdict

@@ -51,9 +51,13 @@ struct PublishPass: Sendable {
     let work = PassWork(
       plan, after: earlier, width: width, on: publisher.executors, until: detachment
     ) { path, entry in
-      let publish = { await publisher.publish(path, entry: entry, openFiles: policy(for: entry)) }
-      guard entry?.wasTried == true else { return await publish() }
-      return await FairSemaphore.$firstUse.withValue(.part) { await publish() }
+      let openFiles = policy(for: entry)
+      guard entry?.wasTried == true else {
+        return await publisher.publish(path, entry: entry, openFiles: openFiles)
+      }
+      return await FairSemaphore.$firstUse.withValue(.part) {
+        await publisher.publish(path, entry: entry, openFiles: openFiles)
+      }
     } held: { path in
       guard let version = versions[path] else { return .waiting(.heldBack) }
       return await publisher.publish(version)
