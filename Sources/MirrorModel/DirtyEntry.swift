@@ -3,93 +3,64 @@ package typealias Instant = ContinuousClock.Instant
 
 /// What is known of one path that changed since it was last published.
 package struct DirtyEntry: Sendable, Hashable {
-  package enum Writing: Sendable, Hashable {
-    /// Created, found, renamed or gone: no write was seen.
-    case unknown
-    /// Written, and not closed since `since`.
-    case open(since: Instant)
-    /// The last write was closed.
-    case closed
-  }
-
-  package var writing: Writing
+  package var purpose: Purpose
+  package var writer: Writer
   /// When the oldest change that is not yet published happened; the recovery point is its age.
   package var firstChange: Instant
   package var lastChange: Instant
-  /// The name came into being after the set was last taken, so nothing of this run lies under its key.
-  package var isNew: Bool
-  /// The name that the file had when it was last published: the object there is the last whole version that S3 has of it,
-  /// and is kept until this path is published. Nil where that is this path, or nothing.
-  package internal(set) var origin: RelativePath?
-  /// Nothing was written since it left its origin.
-  var isCopyOfOrigin = false
-  /// The origin was in a pass's hands when the file left it, so it is yet to be seen whether it was published there.
-  var isOriginInHand = false
   /// When the first version that is not yet published was whole: closed, found or renamed to here.
   package var wholeSince: Instant?
-  /// It counts as open because a pass found a writer, not because a write was told of. Then its close may not be told
-  /// either: events bear the name that the writer used, which is another one for links and for files that were made
-  /// without a name. So whoever flushes looks again.
-  package private(set) var isFoundOpen = false
-  /// When a writer was last looked for since the file began to count as open.
-  var probed: Instant?
+  /// Nil where the file was last published under this path, or never.
+  package internal(set) var origin: Origin?
+
+  /// The name came into being after the set was last taken, so nothing of this run lies under its key.
+  package var isNew: Bool
+  /// It was met as one of several names of its file.
+  var isLinked = false
   /// It is another name of a file that changed: events of its writer bear that name, or none at all when the name is gone
   /// or has no watch. So it is not done with before a pass finds no writer.
   package var isWrittenElsewhere = false
   /// A pass brought it back unpublished, so it is older than any instant here may tell.
   package internal(set) var wasTried = false
-  /// Nothing is to be published here: the object is kept for a file that left the name and is yet to be published.
-  package var isKeptForHeir = false
-  /// The name is gone: nothing is left to be done but the delete of its object.
-  package var isGone = false
-  /// The name is not UTF-8, and the path only stands for it.
-  package var isUndecodable = false
-  /// It was met as one of several names of its file.
-  var isLinked = false
-  /// Nothing is known to have changed here; it is only to be looked at.
-  var isRecheck = false
 
   package init(
-    writing: Writing, firstChange: Instant, lastChange: Instant, isNew: Bool = false,
-    renamedFrom: RelativePath? = nil
+    _ purpose: Purpose = .change, writer: Writer = .unknown, firstChange: Instant, lastChange: Instant,
+    isNew: Bool = false
   ) {
-    self.writing = writing
+    self.purpose = purpose
+    self.writer = writer
     self.firstChange = firstChange
     self.lastChange = lastChange
     self.isNew = isNew
-    self.renamedFrom = renamedFrom
   }
+
+  /// Of a path of which nothing was known before.
+  package init(_ purpose: Purpose = .change, at now: Instant, isNew: Bool = false) {
+    self.init(purpose, firstChange: now, lastChange: now, isNew: isNew)
+  }
+
+  package var isOpen: Bool { if case .open = writer { true } else { false } }
+
+  package var isGone: Bool { if case .delete = purpose { true } else { false } }
 
   /// The name that this content was published under, when a rename alone made the path dirty. Without it, what was kept
   /// under the origin is kept still.
   package var renamedFrom: RelativePath? {
-    get { isCopyOfOrigin ? origin : nil }
-    set {
-      isCopyOfOrigin = newValue != nil
-      if let newValue { origin = newValue }
-    }
+    guard let origin, origin.isUnchanged else { return nil }
+    return origin.path
   }
 
-  /// Of a name that is not UTF-8.
-  package static func undecodable(at now: Instant) -> DirtyEntry {
-    var entry = DirtyEntry(writing: .unknown, firstChange: now, lastChange: now)
-    entry.isUndecodable = true
-    return entry
-  }
+  /// Notes that this content is published under another name, and can be copied from there.
+  package mutating func noteCopy(of path: RelativePath) { origin = Origin(path, isUnchanged: true) }
 
-  /// Notes that a pass found a writer; what the watch told of one stands.
+  /// Notes that a pass found a writer; what the watch reported of one stands.
   package mutating func noteFoundOpen(at now: Instant) {
-    if case .open = writing { return }
-    writing = .open(since: now)
-    isFoundOpen = true
-    probed = now
+    if !isOpen { writer = .found(at: now) }
   }
 
   /// Notes that what lay there was published while a writer was at it.
   package mutating func noteSnapshot(at now: Instant) {
-    writing = .open(since: now)
-    isFoundOpen = true
-    probed = now
+    writer = .found(at: now)
     firstChange = now
     lastChange = now
     isNew = false
@@ -97,28 +68,27 @@ package struct DirtyEntry: Sendable, Hashable {
     wholeSince = nil
   }
 
-  /// Notes a write that the watch told of.
-  mutating func noteWritten(at now: Instant) {
-    isFoundOpen = false
-    if case .open = writing { return }
-    writing = .open(since: now)
-    probed = nil
+  /// Notes that nobody has it open for writing, though no close was reported: it is whole since its last change.
+  mutating func noteWriterGone() {
+    writer = .unknown
+    wholeSince = wholeSince ?? lastChange
   }
 
-  /// Notes that nobody has it open for writing, though no close was told: it is whole since its last change.
-  mutating func noteWriterGone() {
-    writing = .unknown
-    isFoundOpen = false
-    wholeSince = wholeSince ?? lastChange
+  /// Forgets the file that had the name. Whatever was known of it is not known of the next one.
+  mutating func forgetFile() {
+    writer = .unknown
+    origin = nil
+    wholeSince = nil
   }
 
   /// Whether a version that was once whole is not published. Markers that came after it wait for it. A file that is still in
   /// its first writing holds nothing back, and neither does a name whose object is only to be deleted: its delete waits
   /// for the markers.
   package var holdsMarkers: Bool {
-    if isKeptForHeir || isGone { return false }
-    if case .open = writing { return wholeSince != nil }
-    return true
+    switch purpose {
+    case .delete, .keepForHeir: false
+    case .change, .recheck, .undecodable: !isOpen || wholeSince != nil
+    }
   }
 
   /// Whether a marker that changed at this instant has to wait for this path.
@@ -132,7 +102,8 @@ package struct DirtyEntry: Sendable, Hashable {
     joined.firstChange = min(firstChange, later.firstChange)
     joined.isWrittenElsewhere = isWrittenElsewhere || later.isWrittenElsewhere
     joined.wholeSince = [wholeSince, later.wholeSince].compactMap { $0 }.min()
-    joined.origin = later.origin ?? origin
+    // What happened since may have changed the file.
+    joined.origin = later.origin ?? origin.map { Origin($0.path, isUnchanged: false) }
     return joined
   }
 }

@@ -3,29 +3,25 @@ extension DirtySet {
   package mutating func note(_ event: WatchEvent, at now: Instant) {
     switch event {
     case .created(let path):
-      touch(path, at: now, isNew: true) { entry in
-        entry.writing = .unknown
-        entry.origin = nil
-        entry.wholeSince = nil
-      }
+      touch(path, at: now, isNew: true) { $0.forgetFile() }
     case .linked(let path):
       touch(path, at: now) { $0.isLinked = true }
     case .found(let path):
       touch(path, at: now, isNew: newDirectories.contains(path.parent)) { entry in
         // What is met by listing may be another file than the one that was written under this name: where two files
         // exchanged names, no close would ever come. If it is open, the publication finds out.
-        entry.writing = entry.writing == .closed ? .closed : .unknown
+        if entry.isOpen { entry.writer = .unknown }
         entry.wholeSince = entry.wholeSince ?? now
       }
     case .modified(let path):
       touch(path, at: now) { entry in
-        entry.renamedFrom = nil
-        entry.noteWritten(at: now)
+        entry.origin?.isUnchanged = false
+        entry.writer.noteWrite(at: now)
       }
     case .closed(let path):
       touch(path, at: now) { entry in
-        entry.renamedFrom = nil
-        entry.writing = .closed
+        entry.origin?.isUnchanged = false
+        entry.writer = .closed
         entry.wholeSince = entry.wholeSince ?? now
       }
     case .attributes:
@@ -34,7 +30,7 @@ extension DirtySet {
     case .deleted(let path):
       noteGone(path, at: now)
     case .undecodable(let path):
-      touch(path, at: now) { $0.isUndecodable = true }
+      touch(path, at: now) { $0.purpose = .undecodable }
     case .renamed(let from, let to):
       noteRename(from: from, to: to, at: now)
     case .directoryAppeared(let directory):
@@ -66,7 +62,7 @@ extension DirtySet {
 
   /// Notes that nobody has a file open for writing that counted as open, unless something happened to it since.
   mutating func noteWriterGone(_ path: RelativePath, knownAs known: DirtyEntry) {
-    guard case .open = known.writing, entries[path] == known else { return }
+    guard known.isOpen, entries[path] == known else { return }
     entries[path]?.noteWriterGone()
   }
 
@@ -77,10 +73,7 @@ extension DirtySet {
   ) {
     var entry = entries[path] ?? fresh(path, at: now, isNew: isNew)
     entry.lastChange = now
-    entry.isRecheck = false
-    entry.isKeptForHeir = false
-    entry.isGone = false
-    entry.isUndecodable = false
+    entry.purpose = .change
     change(&entry)
     entries[path] = entry
     if !withheldDeletes.isEmpty { withheldDeletes.remove(path) }
@@ -88,8 +81,7 @@ extension DirtySet {
   }
 
   private func fresh(_ path: RelativePath, at now: Instant, isNew: Bool) -> DirtyEntry {
-    var entry = DirtyEntry(
-      writing: .unknown, firstChange: now, lastChange: now, isNew: isNew && !mayBePublished(path))
+    var entry = DirtyEntry(at: now, isNew: isNew && !mayBePublished(path))
     // What is forgotten in favour of a comparison may have been whole before.
     if isForgetful(of: path) { entry.wholeSince = now }
     return entry
@@ -97,10 +89,10 @@ extension DirtySet {
 
   /// Names a path to be looked at, without saying that it changed.
   mutating func recheck(_ path: RelativePath, at now: Instant) {
-    let isKnown = entries[path].map { !$0.isRecheck } ?? false
+    let isKnown = changed(path) != nil
     touch(path, at: now) { entry in
       entry.isNew = false
-      entry.isRecheck = !isKnown
+      entry.purpose = isKnown ? .change : .recheck
     }
   }
 
@@ -111,10 +103,8 @@ extension DirtySet {
       entries[path] = nil
     } else {
       touch(path, at: now) { entry in
-        entry.writing = .unknown
-        entry.origin = nil
-        entry.wholeSince = nil
-        entry.isGone = true
+        entry.forgetFile()
+        entry.purpose = .delete(.change)
       }
     }
     // Under its earlier names something else may be by now, so nothing but the need to look is noted.
@@ -123,7 +113,7 @@ extension DirtySet {
 
   /// The entry of a path that is known to have changed.
   private func changed(_ path: RelativePath) -> DirtyEntry? {
-    entries[path].flatMap { $0.isRecheck ? nil : $0 }
+    entries[path].flatMap { $0.purpose.isRecheck ? nil : $0 }
   }
 
   private mutating func noteRename(from: RelativePath, to: RelativePath, at now: Instant) {
@@ -132,19 +122,17 @@ extension DirtySet {
     let earlier = aliases.nameWhenTaken(of: from.parent)?.appending(from.name) ?? from
     let known = moved ?? changed(earlier)
     noteGone(from, at: now)
-    var entry = moved ?? DirtyEntry(writing: .unknown, firstChange: now, lastChange: now)
+    var entry = moved ?? DirtyEntry(at: now)
     entry.lastChange = now
-    entry.isGone = false
-    if let known, let origin = known.origin {
+    entry.purpose = .change
+    if let origin = known?.origin {
       entry.origin = origin
-      entry.isOriginInHand = known.isOriginInHand
     } else if moved?.isNew != true {
-      entry.origin = earlier
-      entry.isOriginInHand = (isRunning && underWay.entries[earlier] != nil) || inFlight[earlier] != nil
+      entry.origin = .init(earlier, isUnchanged: known == nil)
+      entry.origin?.isInHand = (isRunning && underWay.entries[earlier] != nil) || inFlight[earlier] != nil
     }
-    entry.isCopyOfOrigin = known.map { $0.origin != nil && $0.isCopyOfOrigin } ?? true
     // A file in its first writing was never whole; any other was, and under this name that is not published.
-    if case .open = entry.writing, entry.isNew {} else { entry.wholeSince = entry.wholeSince ?? now }
+    if !entry.isOpen || !entry.isNew { entry.wholeSince = entry.wholeSince ?? now }
     // The target may replace a published file: then it is not "new", since its later deletion must reach S3.
     let replaced = entries[to]
     entry.isNew = newDirectories.contains(to.parent) && replaced?.isNew != false && !mayBePublished(to)
@@ -268,8 +256,8 @@ extension DirtySet {
     if rescans.count > Self.directoryCapacity { joinRescans() }
     guard reason == .queueOverflow else { return }
     // The close of a file that was being written may be among the lost events.
-    for (path, entry) in entries where path.isWithin(directory) {
-      if case .open = entry.writing { entries[path]?.writing = .unknown }
+    for (path, entry) in entries where path.isWithin(directory) && entry.isOpen {
+      entries[path]?.writer = .unknown
     }
   }
 }

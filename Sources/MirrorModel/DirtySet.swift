@@ -44,7 +44,7 @@ package struct DirtySet: Sendable {
 
   /// The names whose objects are kept until the files that left them are published.
   package var origins: Set<RelativePath> {
-    Set(entries.values.lazy.compactMap(\.origin)).union(inFlight.values.lazy.compactMap(\.origin))
+    Set([entries, inFlight].joined().lazy.compactMap(\.value.origin?.path))
   }
 
   var isRunning: Bool { oldestUnderWay != nil }
@@ -89,9 +89,8 @@ package struct DirtySet: Sendable {
       var kept = origins
       var names = Array(origins)
       while let name = names.popLast() {
-        guard absent.contains(name), let origin = entries[name]?.origin, kept.insert(origin).inserted else {
-          continue
-        }
+        guard absent.contains(name), let origin = entries[name]?.origin?.path, kept.insert(origin).inserted
+        else { continue }
         names.append(origin)
       }
       return kept
@@ -223,7 +222,7 @@ package struct DirtySet: Sendable {
   func isInFlight(_ path: RelativePath, _ entry: DirtyEntry) -> Bool {
     if inFlight.isEmpty { return false }
     // A file that left the name of another one in flight may be that file: it is copied on the server when that has ended.
-    return inFlight[path] != nil || entry.origin.map { inFlight[$0] != nil } ?? false
+    return inFlight[path] != nil || entry.origin.map { inFlight[$0.path] != nil } ?? false
   }
 
   /// Whether a path waits for a publication in flight, of itself or of the name that its file left.
@@ -242,12 +241,13 @@ package struct DirtySet: Sendable {
     where isSettled: (RelativePath) -> Bool, back: (RelativePath) -> DirtyEntry?
   ) {
     for (path, entry) in entries {
-      guard let origin = entry.origin, isSettled(origin) else { continue }
-      let back = back(origin)
-      if entry.isOriginInHand {
+      guard var origin = entry.origin, isSettled(origin.path) else { continue }
+      let back = back(origin.path)
+      if origin.isInHand {
         // Not published before the file left it, so what S3 has lies where it lay before.
-        if let earlier = back?.origin { entries[path]?.origin = earlier }
-        entries[path]?.isOriginInHand = false
+        if let earlier = back?.origin { origin.path = earlier.path }
+        origin.isInHand = false
+        entries[path]?.origin = origin
       } else if back == nil {
         // Another file was published under the name, or nothing is to be deleted.
         entries[path]?.origin = nil

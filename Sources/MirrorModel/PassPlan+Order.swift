@@ -131,7 +131,6 @@ struct StartQueue: Sendable {
 extension CommitOrder {
   /// Whether a path can only go as a snapshot of a file in its first writing, for which no marker waits.
   func isSnapshot(_ path: RelativePath, _ entry: DirtyEntry) -> Bool {
-    guard case .open = entry.writing else { return false }
-    return !entry.holdsMarkers && !isMarker(path)
+    entry.isOpen && !entry.holdsMarkers && !isMarker(path)
   }
 }

@@ -316,10 +316,11 @@ package struct PassPlan: Sendable {
     origins elsewhere: Set<RelativePath>, isPublished: (RelativePath) -> Bool
   ) {
     // A renamed file's old object stays until the new one is there.
-    let kept = result.unpublished.entries.values.compactMap(\.origin)
+    let kept = result.unpublished.entries.values.compactMap(\.origin?.path)
     let origins = batch.origins(elsewhere.union(kept), absent: absent)
     let published = Set(result.met)
-    let moved = Set(batch.entries.compactMap { path, entry in published.contains(path) ? entry.origin : nil })
+    let moved = Set(
+      batch.entries.compactMap { path, entry in published.contains(path) ? entry.origin?.path : nil })
     var directories = batch.goneDirectories
     var withheld = batch.withheldDeletes
     if removal == .moves {
@@ -335,7 +336,7 @@ package struct PassPlan: Sendable {
     let (early, due) = absent.partitioned { path in
       isAhead(of: batch.entries[path].flatMap { $0.isGone ? $0.lastChange : nil })
     }
-    for path in early { comeBack(path, keeping: origins) }
+    for path in early { comeBack(path) }
     for (directory, since) in directories where isAhead(of: surroundings.departures[directory]) {
       result.unpublished.goneDirectories[directory] = since
       directories[directory] = nil
@@ -383,11 +384,9 @@ package struct PassPlan: Sendable {
   private mutating func settleDeletes() {
     guard case .listing(var deletes) = stage, deletes.isListed else { return }
     let (waiting, listed) = deletes.settle()
-    for path in waiting { comeBack(path, keeping: deletes.origins) }
+    for path in waiting { comeBack(path) }
     for (path, since) in listed where result.unpublished.entries[path] == nil {
-      var entry = DirtyEntry(writing: .unknown, firstChange: since, lastChange: since)
-      entry.isKeptForHeir = true
-      result.unpublished.entries[path] = entry
+      result.unpublished.entries[path] = DirtyEntry(.keepForHeir, at: since)
     }
     result.unpublished.withheldDeletes.formUnion(deletes.heldBack)
     stage = .listing(deletes)
@@ -415,12 +414,9 @@ package struct PassPlan: Sendable {
   }
 
   /// Brings back a path of which nothing is left to be done but the delete.
-  ///
-  /// - Parameter origins: names that are kept; nil where that is not known.
-  private mutating func comeBack(_ path: RelativePath, keeping origins: Set<RelativePath>? = nil) {
+  private mutating func comeBack(_ path: RelativePath) {
     guard var entry = batch.entries[path] else { return }
-    entry.isGone = true
-    if let origins { entry.isKeptForHeir = origins.contains(path) }
+    entry.purpose.noteAbsence()
     result.unpublished.entries[path] = entry
   }
 

@@ -12,7 +12,7 @@ struct Readiness {
     switch trigger {
     case .drain: return true
     case .flush:
-      if case .open = entry.writing { return entry.isFoundOpen }
+      if case .open(_, .reported) = entry.writer { return false }
       return true
     case .tick: return readyTime(path, entry).map { $0 <= now } ?? false
     }
@@ -25,18 +25,19 @@ struct Readiness {
   /// a pass found open may bear another name of the file, so its writer is looked for again and again.
   func lookTime(_ path: RelativePath, _ entry: DirtyEntry) -> Instant? {
     let ready = readyTime(path, entry)
-    guard case .open(let since) = entry.writing else { return ready }
-    guard let probed = entry.probed else {
+    switch entry.writer {
+    case .unknown, .closed, .open(_, .reported(probed: .some)): return ready
+    case .open(_, .reported(probed: nil)):
       return max(settledTime(entry), endOfBackOff(path) ?? settledTime(entry))
+    case .open(let since, .found(let probed)):
+      let pause = max(policy.settle, min((probed - since) / 4, Self.longestProbePause))
+      return [ready, probed + pause].compactMap { $0 }.min()
     }
-    guard entry.isFoundOpen else { return ready }
-    let pause = max(policy.settle, min((probed - since) / 4, Self.longestProbePause))
-    return [ready, probed + pause].compactMap { $0 }.min()
   }
 
   /// Whether a version waits that nobody is writing, and for nothing but to settle.
   func isWhole(_ path: RelativePath, _ entry: DirtyEntry, at now: Instant) -> Bool {
-    if case .open = entry.writing { return false }
+    if entry.isOpen { return false }
     return endOfBackOff(path).map { $0 <= now } ?? true
   }
 
@@ -48,7 +49,7 @@ struct Readiness {
   /// When a tick takes the path; nil where it waits for its close.
   private func readyTime(_ path: RelativePath, _ entry: DirtyEntry) -> Instant? {
     var ready = settledTime(entry)
-    if case .open(let since) = entry.writing {
+    if case .open(let since, _) = entry.writer {
       guard policy.appendNames.contains(path) else { return nil }
       ready = max(ready, since + policy.openFileGrace)
     }

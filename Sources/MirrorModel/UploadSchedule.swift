@@ -143,11 +143,9 @@ package struct UploadSchedule: Sendable {
     let readiness = Readiness(policy: policy, failures: failures)
     var found: [RelativePath: DirtyEntry] = [:]
     for (path, entry) in dirty.entries {
-      guard case .open = entry.writing, !readiness.isReady(path, entry, for: trigger, at: now) else {
-        continue
-      }
+      guard entry.isOpen, !readiness.isReady(path, entry, for: trigger, at: now) else { continue }
       found[path] = entry
-      found[path]?.probed = now
+      found[path]?.writer.noteProbe(at: now)
     }
     guard !found.isEmpty else { return [:] }
     dirty.entries.merge(found) { _, probed in probed }
@@ -177,7 +175,7 @@ package struct UploadSchedule: Sendable {
     let takesUnsettled = trigger == .tick && hasReadyMarker(at: now)
     var newest: Instant?
     let batch = dirty.take { path, entry in
-      let isLeft = entry.writing == .unknown && left.contains(path)
+      let isLeft = entry.writer == .unknown && left.contains(path)
       let isNamed = takesUnsettled && readiness.isWhole(path, entry, at: now)
       guard isLeft || isNamed || readiness.isReady(path, entry, for: trigger, at: now) else { return false }
       newest = max(newest ?? entry.lastChange, entry.lastChange)
@@ -234,8 +232,8 @@ package struct UploadSchedule: Sendable {
 
   /// Whether a path would send something.
   private func mayProbe(_ path: RelativePath, _ entry: DirtyEntry) -> Bool {
-    if case .open = entry.writing { return false }
-    return !entry.isGone && !entry.isUndecodable && !dirty.isInFlight(path, entry)
+    if entry.isOpen || entry.isGone || entry.purpose == .undecodable { return false }
+    return !dirty.isInFlight(path, entry)
   }
 
   /// When a path is due that has not failed. It is tried even while the service seems not to answer: perhaps some paths alone are not
@@ -394,7 +392,7 @@ package struct UploadSchedule: Sendable {
       dirty.entries.lazy.filter {
         $0.value.origin != nil && readiness.isReady($0.key, $0.value, for: .tick, at: now)
       }
-      .compactMap(\.value.origin))
+      .compactMap(\.value.origin?.path))
   }
 
   private mutating func isTickDue(at now: Instant) -> Bool {

@@ -15,7 +15,7 @@ import Testing
   // Old enough for every stamp to be trusted.
   private let links = LinkedNames(wallClock: { wallClockNanoseconds() + 1_000_000_000 })
   private let ledger = PublishedLedger()
-  private static let written = DirtyEntry(writing: .closed, firstChange: .now, lastChange: .now)
+  private static let written = DirtyEntry(writer: .closed, firstChange: .now, lastChange: .now)
 
   /// `a` and `d/b` are one file, met at the entry.
   init() throws {

@@ -120,12 +120,12 @@ private struct ScriptRun {
   private static func words(_ batch: DirtySet.Batch) -> [String] {
     batch.entries.sorted { $0.key < $1.key }.map { path, entry in
       var text = "\(path)"
-      switch entry.writing {
+      switch entry.writer {
       case .unknown: break
       case .open: text += " open"
       case .closed: text += " closed"
       }
-      if let origin = entry.origin { text += " \(entry.renamedFrom == nil ? "keeping" : "from") \(origin)" }
+      if let origin = entry.origin { text += " \(origin.isUnchanged ? "from" : "keeping") \(origin.path)" }
       return text
     } + batch.rescans.keys.sorted().map { "compare \($0)" }
       + batch.goneDirectories.keys.sorted().map { "gone \($0)" }

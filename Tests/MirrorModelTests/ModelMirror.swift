@@ -183,7 +183,7 @@ struct ModelMirror {
     tree.files(below: directory)
       .filter { bucket[$0.key]?.version != $0.value.version && !filter.excludes($0.key, .file) }
       .filter { schedule.dirty.inFlight[$0.key] == nil }
-      .mapValues { _ in DirtyEntry(writing: .unknown, firstChange: now, lastChange: now) }
+      .mapValues { _ in DirtyEntry(at: now) }
   }
 
   /// What begins is read at once; it is on S3 only when it ends, some steps later.

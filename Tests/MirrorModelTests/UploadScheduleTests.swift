@@ -15,7 +15,7 @@ import Testing
     try #require(pass != nil)
   }
 
-  private var entry: DirtyEntry { DirtyEntry(writing: .closed, firstChange: start, lastChange: start) }
+  private var entry: DirtyEntry { DirtyEntry(writer: .closed, firstChange: start, lastChange: start) }
 
   @Test func `what an audit finds leaves the names that renamed files had`() {
     var schedule = schedule

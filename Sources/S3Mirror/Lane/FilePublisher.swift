@@ -96,7 +96,7 @@ struct FilePublisher: Sendable {
     if path.hasTrailingSlash { return await publishMarker(path) }
     let refusal = mapping.refusal(of: path)
     do {
-      if entry?.isUndecodable == true {
+      if entry?.purpose == .undecodable {
         return try root.holdsUndecodable(path) ? .refused(KeyMapping.undecodableName) : .unneeded
       }
       // What is gone and never had an object asks for nothing.
@@ -124,7 +124,7 @@ struct FilePublisher: Sendable {
       }
       let policy = try await policy(for: path, openFiles)
       // Where the kernel cannot say whether a writer is there, the watch's word stands.
-      if policy == .wait, case .open = entry?.writing, let file = try root.open(path),
+      if policy == .wait, entry?.isOpen == true, let file = try root.open(path),
         file.probeWriters() != .none
       {
         return .waiting(.openForWriting)
@@ -158,7 +158,7 @@ struct FilePublisher: Sendable {
     let nearest = files.sorted { ($0.ancestors.count, $0) < ($1.ancestors.count, $1) }
     for path in nearest.prefix(Self.largestHeld) {
       held[path] = await uploader.hold(
-        path, of: root, isCloseSeen: markers[path]?.writing == .closed)
+        path, of: root, isCloseSeen: markers[path]?.writer == .closed)
     }
     guard !held.isEmpty else { return [:] }
     // What was rewritten since the batch was taken may name data that are not in the batch.
@@ -185,7 +185,7 @@ struct FilePublisher: Sendable {
     let key = mapping.key(for: path)
     let gate = markerGate
     let receipt = try await uploader.upload(
-      path, of: root, to: key, isCloseSeen: entry?.writing == .closed, openFiles: openFiles,
+      path, of: root, to: key, isCloseSeen: entry?.writer == .closed, openFiles: openFiles,
       versions: gate.publishableVersions(of: path), beforePublication: { try await gate.check(path) })
     note(receipt, of: path, key: key, since: start)
     let way: Way = receipt.isSuperseded ? .superseded : receipt.isSnapshot ? .snapshot : .upload

@@ -442,7 +442,7 @@ final class LaneSchedule: Sendable {
       return Backlog(
         paths: state.schedule.waiting,
         openFiles: state.schedule.dirty.entries.compactMap { path, entry in
-          guard case .open(let since) = entry.writing else { return nil }
+          guard case .open(let since, _) = entry.writer else { return nil }
           return state.schedule.policy.appendNames.contains(path) ? nil : (path, now - since)
         },
         recoveryPoint: state.schedule.recoveryPoint(at: now))

@@ -74,8 +74,7 @@ struct PublishPass: Sendable {
   private func policy(for entry: DirtyEntry?) -> FilePublisher.OpenFiles {
     guard openFiles == .snapshot, snapshots == .afterGrace else { return openFiles }
     // A batch holds open entries only when their grace is over.
-    if case .open = entry?.writing { return .snapshot }
-    return .wait
+    return entry?.isOpen == true ? .snapshot : .wait
   }
 
   // MARK: Deletes, after everything else

@@ -17,8 +17,7 @@ extension UploadLane {
       activity.note(drift: drift.count)
       if !drift.isEmpty {
         notices.sayDrift(drift.sorted(), foundBy: .audit, in: root, ledger: ledger)
-        let now = ContinuousClock.now
-        let entry = DirtyEntry(writing: .unknown, firstChange: now, lastChange: now)
+        let entry = DirtyEntry(at: .now)
         schedule.adopt(
           DirtySet.Batch(
             entries: Dictionary(drift.map { ($0, entry) }, uniquingKeysWith: { first, _ in first })))

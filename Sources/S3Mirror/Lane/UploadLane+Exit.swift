@@ -171,7 +171,7 @@ extension UploadLane {
       }
       entry.isWrittenElsewhere = false
       // A further opening would not be told of any more.
-      if entry.writing == .closed { entry.writing = .unknown }
+      if entry.writer == .closed { entry.writer = .unknown }
       left.entries[path] = entry
     }
     return left

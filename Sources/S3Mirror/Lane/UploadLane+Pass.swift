@@ -61,8 +61,7 @@ extension UploadLane {
       guard case .success(true) = Result(catching: { try root.isAbsent(forObjectAt: path) }),
         !schedule.isWaiting(path)
       else { continue }
-      let now = ContinuousClock.now
-      outcome.unpublished.entries[path] = DirtyEntry(writing: .unknown, firstChange: now, lastChange: now)
+      outcome.unpublished.entries[path] = DirtyEntry(at: .now)
     }
   }
 
@@ -70,8 +69,7 @@ extension UploadLane {
   func takeSuperseded(of outcome: inout PassOutcome) {
     for path in outcome.superseded
     where outcome.unpublished.entries[path] == nil && !schedule.isWaiting(path) {
-      let now = ContinuousClock.now
-      outcome.unpublished.entries[path] = DirtyEntry(writing: .unknown, firstChange: now, lastChange: now)
+      outcome.unpublished.entries[path] = DirtyEntry(at: .now)
     }
   }
 
@@ -161,8 +159,7 @@ extension UploadLane {
       return true
     case .changed?:
       guard batch.entries[link] == nil else { return false }
-      let now = ContinuousClock.now
-      var entry = DirtyEntry(writing: .unknown, firstChange: now, lastChange: now)
+      var entry = DirtyEntry(at: .now)
       entry.isWrittenElsewhere = true
       batch.entries[link] = entry
       return false
@@ -228,7 +225,7 @@ extension UploadLane {
     let now = ContinuousClock.now
     for path in findings.survey.undecodable {
       outcome.refuse(path, because: KeyMapping.undecodableName)
-      outcome.unpublished.entries[path] = .undecodable(at: now)
+      outcome.unpublished.entries[path] = DirtyEntry(.undecodable, at: now)
     }
     return findings
   }

@@ -30,7 +30,7 @@ extension LinkedNames {
           continue
         }
         if isPublished(path, stamp, concern, in: root, ledger) { continue }
-        if concern.entry?.writing == .closed { closed.append(path) }
+        if concern.entry?.writer == .closed { closed.append(path) }
         if isWaiting(path) { continue }
         batch.entries[path] = concern.entry.map(DirtyEntry.init(writtenElsewhere:)) ?? .foundWritten
       }
@@ -58,8 +58,8 @@ extension LinkedNames {
     mutating func note(_ path: RelativePath, _ entry: DirtyEntry) {
       paths.append(path)
       // What comes back is no further write.
-      if entry.writing != .unknown, !entry.wasTried { isWritten = true }
-      if self.entry?.writing != .closed { self.entry = entry }
+      if entry.writer != .unknown, !entry.wasTried { isWritten = true }
+      if self.entry?.writer != .closed { self.entry = entry }
     }
   }
 
@@ -104,9 +104,10 @@ extension LinkedNames {
     let origins = records.sorted()
     for path in links {
       guard let stamp = root.stamp(ofFileAt: path), File(stamp) == file else { continue }
-      batch.entries[path]?.renamedFrom = origins.first {
+      let origin = origins.first {
         $0 != path && ledger.record(of: $0, matching: stamp, ignoringChangeTime: .renamed) != nil
       }
+      if let origin { batch.entries[path]?.noteCopy(of: origin) }
     }
   }
 
@@ -165,14 +166,14 @@ extension RelativePath {
 extension DirtyEntry {
   /// Of another name of a file of which the entry tells.
   fileprivate init(writtenElsewhere entry: DirtyEntry) {
-    self.init(writing: entry.writing, firstChange: entry.firstChange, lastChange: entry.lastChange)
+    self.init(
+      writer: entry.writer.underAnotherName, firstChange: entry.firstChange, lastChange: entry.lastChange)
     isWrittenElsewhere = true
   }
 
   /// Of a name whose file was written, nobody knows when.
   fileprivate static var foundWritten: DirtyEntry {
-    let now = ContinuousClock.now
-    var entry = DirtyEntry(writing: .unknown, firstChange: now, lastChange: now)
+    var entry = DirtyEntry(at: .now)
     entry.isWrittenElsewhere = true
     return entry
   }

@@ -51,8 +51,8 @@ struct Reconciler: Sendable {
   /// What must be published.
   private static func batch(of copies: [ContentComparison.Copy]) -> DirtySet.Batch {
     let now = ContinuousClock.now
-    let fresh = DirtyEntry(writing: .unknown, firstChange: now, lastChange: now)
-    let absent = DirtyEntry(writing: .unknown, firstChange: now, lastChange: now, isNew: true)
+    let fresh = DirtyEntry(at: now)
+    let absent = DirtyEntry(at: now, isNew: true)
     var batch = DirtySet.Batch()
     for copy in copies {
       batch.entries[copy.file.path] = copy.reason == .absent ? absent : fresh
