@@ -118,7 +118,13 @@ package struct UploadSchedule: Sendable {
 
   package mutating func note(_ events: some Sequence<WatchEvent>, at now: Instant) {
     let directoriesBefore = dirty.rescans.count + dirty.goneDirectories.count
-    for event in events { dirty.note(event, at: now) }
+    // The kernel keeps the order of events (inotify(7)), and a delete waits for what changed before it, but for nothing that changed
+    // after it. So events that were read at once have instants of their own.
+    var instant = now
+    for event in events {
+      dirty.note(event, at: instant)
+      instant += .nanoseconds(1)
+    }
     guard policy.interval == .zero else { return }
     let isDirectoryNew = dirty.rescans.count + dirty.goneDirectories.count != directoriesBefore
     let ready = isDirectoryNew ? now : now + policy.settle

@@ -90,6 +90,31 @@ import Testing
     expect(schedule.begin(.tick, at: now), ["b", "one", "other"])
   }
 
+  @Test(.promise("PUB-17"), arguments: [false, true])
+  func `a delete waits for what changed before it, also where one reading gave both`(isDeletedFirst: Bool)
+    throws
+  {
+    var schedule = schedule
+    schedule.finish(unpublished: .init(), failed: [], at: start)
+    let (deletion, change) = (WatchEvent.deleted("a"), WatchEvent.closed("sick"))
+    schedule.note(isDeletedFirst ? [deletion, change] : [change, deletion], at: start + .seconds(1))
+    let begun = schedule.begin(.flush, at: start + .seconds(2))
+    let pass = try #require(begun)
+    var plan = PassPlan(
+      pass.batch, order: CommitOrder { _ in false }, removal: .everything, within: pass.surroundings)
+    while case .publish(let path) = plan.next(), path != "sick" { _ = plan.note(.absent, of: path) }
+    #expect(Array(plan.detach().keys) == ["sick"])
+    let question = plan.next()
+    #expect(question == .askForOrigins)
+    plan.note(origins: []) { _ in true }
+    guard case .delete(let deletes) = plan.next() else {
+      Issue.record("nothing is deleted")
+      return
+    }
+    #expect(deletes.paths == (isDeletedFirst ? ["a"] : []))
+    #expect(plan.result.unpublished.entries.keys.sorted() == (isDeletedFirst ? [] : ["a"]))
+  }
+
   @Test(.promise("PUB-16")) func `no pass takes the path of a flight`() {
     var (schedule, now) = flights(of: ["sick"])
     schedule.note([.modified("sick"), .closed("sick")], at: now)
