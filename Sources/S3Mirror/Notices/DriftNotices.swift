@@ -15,6 +15,9 @@ extension ConditionNotices {
     case exit
   }
 
+  /// What stands before and after the paths of a change that the watch missed. The soak looks for such notices by it.
+  static let missedChange = (before: "no event had reported it (", after: "); this is corrected")
+
   func sayDrift(
     _ paths: [RelativePath], foundBy finder: DriftFinder, in root: TreeRoot, ledger: PublishedLedger
   ) {
@@ -41,7 +44,7 @@ extension ConditionNotices.DriftFinder {
     let why =
       switch cause {
       case .missedEvent:
-        "though no event had reported it (\(some)); this is corrected \(when). Please report it"
+        "though \(ConditionNotices.missedChange.before)\(some)\(ConditionNotices.missedChange.after) \(when). Please report it"
       case .furtherName:
         "because they were written under other names of the same files, hard links without a watch (\(some)); this is corrected \(when). "
           + "Keep all names of a file below the root, or let audits find this (--audit-interval)"

@@ -2,6 +2,8 @@ import Foundation
 import MirrorModel
 import TransferLog
 
+@testable import S3Mirror
+
 /// Holds every version that the bucket ever had against the transfer log and against what the writers did.
 struct SoakOracle {
   /// Nil where nobody recorded what writers did to names.
@@ -82,7 +84,8 @@ struct SoakOracle {
 
   /// The paths that a notice of drift names.
   func paths(in notice: String) -> [String] {
-    guard let start = notice.range(of: "told so ("), let end = notice.range(of: "); they go") else {
+    let words = ConditionNotices.missedChange
+    guard let start = notice.range(of: words.before), let end = notice.range(of: words.after) else {
       return []
     }
     return notice[start.upperBound..<end.lowerBound].split(separator: ", ").map(String.init)

@@ -3,6 +3,8 @@ import TestSupport
 import Testing
 import TransferLog
 
+@testable import S3Mirror
+
 /// The soak's oracle sees what it is there to see.
 @Suite struct SoakOracleTests {
   /// A writer in a directory of its own, whose first version is 1.
@@ -87,7 +89,9 @@ import TransferLog
     #expect(history.contradictions == [])
     let oracle = SoakOracle(records: [], prefix: "t/", history: history)
     func unexplained(_ paths: String) -> Int {
-      oracle.unexplained(["test: an audit found paths though no event told so (\(paths)); they go"]).count
+      let words = ConditionNotices.missedChange
+      return oracle.unexplained(["test: an audit found paths though \(words.before)\(paths)\(words.after)"])
+        .count
     }
     for paths in ["a", "e", "a, e"] { #expect(unexplained(paths) == 0, "\(paths)") }
     for paths in ["b", "c", "a, c", "x", "a, …"] { #expect(unexplained(paths) == 1, "\(paths)") }

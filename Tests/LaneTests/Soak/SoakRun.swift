@@ -127,7 +127,7 @@ struct SoakRun {
     outcome.torn = witness.torn
     outcome.looked = witness.sightings.count
     outcome.snapshots = witness.unfinished.count
-    outcome.driftNotices = mirror.notices.texts.filter { $0.contains("no event told so") }
+    outcome.driftNotices = mirror.notices.texts.filter { $0.contains(ConditionNotices.missedChange.before) }
     outcome.audits = mirror.notices.passes.count { $0.kind == .audit }
     let oracle = SoakOracle(records: try mirror.records(), prefix: prefix, history: history)
     outcome.oracle = oracle.judge(witness.sightings)
