@@ -126,18 +126,20 @@ import Transfers
   func `many markers of a pass do not keep as many files open`() async throws {
     try await run { mirror, store in
       let markers = (0..<200).map { "run-\($0)/latest" }
+      for number in markers.indices { try mirror.write("run-\(number)/shard", "1") }
       for marker in markers { try mirror.write(marker, "step-1") }
-      try await mirror.lane.flush()
+      try await mirror.settle()
       let held = Mutex(0)
       await store.hold { [unowned mirror] call in
-        guard call.key == "t/data" else { return }
+        guard call.key == "t/run-0/shard" else { return }
         let count = try Self.openMarkers(below: mirror.tree)
         held.withLock { $0 = count }
       }
+      for number in markers.indices { try mirror.write("run-\(number)/shard", "2") }
       for marker in markers { try mirror.write(marker, "step-2") }
-      try mirror.write("data", "2")
-      try await mirror.lane.flush()
-      #expect((1...64).contains(held.withLock(\.self)))
+      // A child of another test may have a file open for a moment, between fork(2) and execve(2): that file takes a second flush.
+      try await mirror.settle()
+      #expect((1...80).contains(held.withLock(\.self)))
       for marker in markers { #expect(await store.text("t/" + marker) == "step-2") }
       await mirror.finish()
     }
