@@ -11,12 +11,12 @@ import Transfers
 @Suite struct SickFileTests {
   /// Runs with PUTs of `sick…` that stay unanswered until `release` is opened.
   private func run(
-    interval: Duration? = .milliseconds(50), maxWatches: Int? = nil,
+    interval: Duration? = .milliseconds(50), delete: Bool = true,
     _ body: (LaneUnderTest, FakeObjectStore, Latch) async throws -> Void
   ) async throws {
     let store = FakeObjectStore()
     var configuration = LaneUnderTest.Configuration(interval: interval)
-    configuration.maxWatches = maxWatches
+    configuration.delete = delete
     let mirror = try await LaneUnderTest(store, configuration)
     try await mirror.start()
     let release = Latch()
@@ -227,6 +227,31 @@ import Transfers
       try await expect("a/sick", in: store)
       try await expect("b/latest", in: store)
       #expect(await mirror.finish().failures == [])
+    }
+  }
+
+  @Test(.promise("PUB-16")) func `an audit takes a file in flight for no missed event`() async throws {
+    try await run { mirror, store, release in
+      try await letFly("sick", mirror, store)
+      await mirror.lane.audit()
+      #expect(mirror.lane.status.drift == 0)
+      await release.open()
+      try await expect("sick", in: store)
+      #expect(await mirror.finish().drift == 0)
+    }
+  }
+
+  @Test(.promise("CHG-6"))
+  func `a rename of a file in flight at the end leaves no first name, deletes off too`()
+    async throws
+  {
+    try await run(delete: false) { mirror, store, release in
+      try await letFly("sick.tmp", mirror, store)
+      try mirror.move("tree/sick.tmp", "tree/whole")
+      let report = Task { await mirror.finish() }
+      await release.open()
+      #expect(await report.value.failures == [])
+      #expect(await store.keys == ["t/other", "t/whole"])
     }
   }
 }

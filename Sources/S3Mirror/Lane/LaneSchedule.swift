@@ -400,7 +400,7 @@ final class LaneSchedule: Sendable {
   func isDirty(_ path: RelativePath) -> Bool {
     state.withLock { state in
       let dirty = state.schedule.dirty
-      if dirty.entries[path] != nil { return true }
+      if dirty.entries[path] != nil || dirty.inFlight[path] != nil { return true }
       return ([path] + path.ancestors).contains {
         dirty.rescans[$0] != nil || dirty.goneDirectories[$0] != nil
       }
@@ -416,7 +416,11 @@ final class LaneSchedule: Sendable {
   var dirtyEntries: [RelativePath: DirtyEntry] { state.withLock { $0.schedule.dirty.entries } }
 
   /// Every path that has to be published or deleted, those below directories that must be compared not counted.
-  var dirtyPaths: [RelativePath] { state.withLock { Array($0.schedule.dirty.entries.keys) } }
+  var dirtyPaths: [RelativePath] {
+    state.withLock { state in
+      Array(Set(state.schedule.dirty.entries.keys).union(state.schedule.dirty.inFlight.keys))
+    }
+  }
 
   var passCount: Int { state.withLock { $0.schedule.passCount } }
 

@@ -32,6 +32,8 @@ extension UploadLane {
   /// What a comparison finds and the dirty set does not know, when it has heard of everything that happened meanwhile.
   private func drift(noting outcome: inout PassOutcome) async throws -> [RelativePath] {
     let reconciler = reconciler
+    // What is in flight may arrive when it has been listed already.
+    let inFlight = schedule.pathsInFlight
     var found: [RelativePath] = []
     var absent: Set<RelativePath> = []
     let (survey, extras) = try await reconciler.surveyor.survey(.root) { differences in
@@ -54,7 +56,7 @@ extension UploadLane {
     guard !schedule.isRootLost else { return [] }
     // A new file that is gone again has left nothing to do, and so it is not dirty.
     let drift = found.filter { path in
-      !schedule.isDirty(path) && !differsByRight(path, whenGone: absent.contains(path))
+      !inFlight.contains(path) && !schedule.isDirty(path) && !differsByRight(path, whenGone: absent.contains(path))
     }
     return drift.isEmpty ? [] : withoutNames(ofDirtyFilesIn: drift)
   }

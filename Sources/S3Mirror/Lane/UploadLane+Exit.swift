@@ -57,8 +57,10 @@ extension UploadLane {
   /// Publishes all that is dirty, beside what is in flight, and then what waited for that.
   private func drain(deletes: Deletes) async -> PassOutcome? {
     var drained: PassOutcome?
+    // What ends while the first pass runs has kept names and deletes from it all the same.
+    let hasFlights = !schedule.pathsInFlight.isEmpty
     if let pass = schedule.drain() { drained = await workOff(pass, deletes: deletes, .untilDone) }
-    guard !schedule.pathsInFlight.isEmpty else { return drained }
+    guard hasFlights else { return drained }
     await flights.wait()
     if let pass = schedule.drain() { drained = await workOff(pass, deletes: deletes, .untilDone) }
     return drained
