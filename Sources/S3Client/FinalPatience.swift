@@ -1,4 +1,3 @@
-import LoopThread
 import Synchronization
 
 /// How long a run that ends waits for a service that does not answer.
@@ -22,23 +21,17 @@ package final class FinalPatience: Sendable {
     var end: ContinuousClock.Instant?
     var lastAnswer: ContinuousClock.Instant?
     var lastMovement: ContinuousClock.Instant?
-    var waiting: [Int: CheckedContinuation<Void, Never>] = [:]
-    var cancelled: Set<Int> = []
-    var lastID = 0
   }
 
   private let state = Mutex(State())
+  private let paused = PausedTasks()
 
   package init() {}
 
   /// The run ends from now on: requests that pause before they are sent again go on at once.
   package func begin(at now: ContinuousClock.Instant = .now) {
-    let ready = state.withLock { state in
-      state.end = state.end ?? now
-      defer { state.waiting = [:] }
-      return Array(state.waiting.values)
-    }
-    for continuation in ready { continuation.resume() }
+    state.withLock { $0.end = $0.end ?? now }
+    paused.wakeAll()
   }
 
   /// The service has answered a request.
@@ -69,30 +62,7 @@ package final class FinalPatience: Sendable {
   }
 
   /// Returns when the end begins, or the task is cancelled.
-  func waitForEnd() async {
-    let id = state.withLock { state in
-      state.lastID += 1
-      return state.lastID
-    }
-    await withTaskCancellationHandler {
-      await withCheckedContinuation { continuation in
-        let isOver = state.withLock { state in
-          if state.cancelled.remove(id) != nil || state.end != nil { return true }
-          state.waiting[id] = continuation
-          return false
-        }
-        if isOver { continuation.resume() }
-      }
-    } onCancel: {
-      let continuation = state.withLock { state in
-        let continuation = state.waiting.removeValue(forKey: id)
-        if continuation == nil { state.cancelled.insert(id) }
-        return continuation
-      }
-      continuation?.resume()
-    }
-    state.withLock { _ = $0.cancelled.remove(id) }
-  }
+  func waitForEnd() async { await paused.wait { hasBegun } }
 
   var hasBegun: Bool { state.withLock { $0.end != nil } }
 }
