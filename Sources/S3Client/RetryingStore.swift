@@ -82,13 +82,13 @@ package struct RetryingStore: ObjectStore {
           continue
         }
         guard attempts - staleConnections < policy.maxAttempts else { throw error }
-        let cost = error.network == .timeout ? RetryBudget.timeoutCost : RetryBudget.retryCost
-        guard budget.take(cost) else { throw error }
-        lastCost = cost
         let delay = policy.delaySeconds(
           retry: attempts - staleConnections, random: random(), retryAfter: error.retryAfterSeconds)
         let end = ContinuousClock.now + .seconds(delay)
         guard patience.mayRepeat(at: end) else { throw error }
+        let cost = error.network == .timeout ? RetryBudget.timeoutCost : RetryBudget.retryCost
+        guard budget.take(cost) else { throw error }
+        lastCost = cost
         onRetry(Retry(error: error, attempts: attempts, delaySeconds: delay))
         let isEnding = patience.hasBegun
         try await FinalPatience.$current.withValue(patience) {
