@@ -47,6 +47,12 @@ final class Connections: BucketSource {
     downloadLimit = options.maxDownloadBytesPerSecond.map { RateLimit(bytesPerSecond: $0) }
   }
 
+  convenience init(_ options: Options, _ process: ProcessEnvironment, _ resources: TransferResources) {
+    self.init(
+      options: options, environment: process.variables, homeDirectory: process.homeDirectory,
+      slots: resources.slots)
+  }
+
   /// The bucket of a location.
   ///
   /// - Throws: `MirrorError.configuration` that names the profile, file or variable at fault, and the cure.

@@ -88,11 +88,7 @@ package final class MirrorScope: Sendable {
 
   /// - Throws: `MirrorError.invalid` for options that make no sense.
   package convenience init(options: Options) throws {
-    try self.init(options: options) { options, process, resources in
-      Connections(
-        options: options, environment: process.variables, homeDirectory: process.homeDirectory,
-        slots: resources.slots)
-    }
+    try self.init(options: options, open: Connections.init)
   }
 
   /// - Parameter open: makes the source of buckets once the options are known to make sense.
