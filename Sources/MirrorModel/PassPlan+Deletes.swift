@@ -38,8 +38,6 @@ struct DeleteStage: Sendable {
   /// The next directory to list; nil where all are listed.
   var nextListing: RelativePath? { unlisted.last }
 
-  var isListed: Bool { unlisted.isEmpty }
-
   mutating func noteListed() { unlisted.removeLast() }
 
   mutating func take(_ objects: [(RelativePath, etag: String)], since: Instant) {

@@ -7,105 +7,6 @@
 /// - a delete goes when everything is published that changed before it, and nothing of the pass has failed;
 /// - the object under a name that a file has left stays until the file is published under its new name.
 package struct PassPlan: Sendable {
-  /// What the driver does next.
-  package enum Action: Sendable, Hashable {
-    /// Publish this path. Others may be published at the same time.
-    case publish(RelativePath)
-    /// Nothing more can begin before something under way has ended.
-    case wait
-    /// Ask which names files have left that wait outside of the pass (`note(origins:)`).
-    case askForOrigins
-    /// List the objects below a directory that has left the tree (`note(listing:of:)`).
-    case list(RelativePath)
-    case delete(Deletion)
-    case over
-  }
-
-  /// Objects that may go.
-  package struct Deletion: Sendable, Hashable {
-    package var paths: [RelativePath]
-    /// Paths whose content is on S3 under a new name: such a delete loses nothing.
-    package var moved: Set<RelativePath>
-    /// The ETags that a listing gave.
-    package var listed: [RelativePath: String]
-    /// Paths that are known to have objects.
-    package var known: Set<RelativePath>
-  }
-
-  /// What a publication came to.
-  package enum Publication: Sendable, Hashable {
-    case published(Version)
-    /// Nothing has the name: a delete, or nothing to do.
-    case absent
-    /// A directory has taken the name. Its object goes after the directory's files.
-    case isDirectory
-    /// There is nothing to publish: a socket, a link that is not followed, a directory that is not empty.
-    case needless
-    /// The path can never be an object under its name.
-    case refused
-    /// No whole version could be read, or a marker was held back.
-    case waiting(isOpen: Bool)
-    case failed
-
-    /// Whether no file has the name.
-    var isAbsence: Bool { self == .absent || self == .isDirectory }
-  }
-
-  package enum Version: Sendable, Hashable {
-    /// The one that is there.
-    case latest
-    /// A reading of a file that a writer was still at.
-    case snapshot
-    /// One that another has replaced, which is still to be published.
-    case superseded
-    /// The same, of a marker that was read when the pass began.
-    case held
-  }
-
-  /// What the driver does with a path after its publication.
-  package enum Sequel: Sendable, Hashable {
-    case nothing
-    /// Publish the version of the marker that was read when the pass began.
-    case publishHeldVersion
-  }
-
-  /// Which objects without a file go.
-  package enum Removal: Sendable, Hashable {
-    /// None, in any pass.
-    case never
-    /// None in this pass. What is gone comes back for a later one.
-    case later
-    /// Those that this run published under a name which a rename has left: their content is there under the new name.
-    case moves
-    case everything
-  }
-
-  /// Whether events tell what changes while the pass runs.
-  package enum Events: Sendable, Hashable {
-    case complete
-    /// The watch has ended: a later version of a file holds markers back like a failure.
-    case ended
-  }
-
-  /// What the pass has to respect besides its batch.
-  package struct Surroundings: Sendable {
-    /// What waits outside of the pass and was whole before something in it; a directory that is not compared stands for all below
-    /// it.
-    package var deferred: Set<RelativePath> = []
-    /// Paths left out of which S3 has had an older version since before something that the pass takes.
-    package var stale: Set<RelativePath> = []
-    /// Publications that have outlived their pass, and when their oldest change happened.
-    package var inFlight: [RelativePath: Instant] = [:]
-    /// When the watch told that a directory of the batch had left the tree.
-    package var departures: [RelativePath: Instant] = [:]
-    /// What earlier batches of the same pass have left unpublished.
-    package var unpublished: Set<RelativePath> = []
-    /// Whether something failed in an earlier batch of the same pass.
-    package var hasFailed = false
-
-    package init(deferred: Set<RelativePath> = []) { self.deferred = deferred }
-  }
-
   package let order: CommitOrder
   private let batch: DirtySet.Batch
   private let surroundings: Surroundings
@@ -117,7 +18,7 @@ package struct PassPlan: Sendable {
   private var gates: MarkerGates
   private var underWay: Set<RelativePath> = []
   /// Publications that go on without the pass.
-  private var detached: [RelativePath: Instant] = [:]
+  private var detached: [RelativePath: DirtyEntry] = [:]
   private var absent: [RelativePath] = []
   /// Files that vanished after the batch was taken: what a marker named then may be among them.
   private var vanished: [RelativePath] = []
@@ -146,6 +47,9 @@ package struct PassPlan: Sendable {
     gates = MarkerGates(order: order, of: batch.entries)
     queue = StartQueue(batch.entries, order: order)
     for path in surroundings.deferred.union(surroundings.unpublished) {
+      close(gates.block(path))
+    }
+    for (path, entry) in surroundings.inFlight where entry.holdsMarkers || order.isMarker(path) {
       close(gates.block(path))
     }
     queue.add(markers: gates.openWithoutData())
@@ -268,11 +172,8 @@ package struct PassPlan: Sendable {
   ///
   /// - Returns: the publications, with what was known of their paths. Each ends with a plan of its own.
   package mutating func detach() -> [RelativePath: DirtyEntry] {
-    var flights: [RelativePath: DirtyEntry] = [:]
     for path in underWay {
-      guard let entry = batch.entries[path] else { continue }
-      flights[path] = entry
-      detached[path] = entry.firstChange
+      detached[path] = batch.entries[path]
       close(gates.block(path))
     }
     queue.releaseSnapshots()
@@ -281,7 +182,7 @@ package struct PassPlan: Sendable {
       close(gates.block(path))
     }
     underWay = []
-    return flights
+    return detached
   }
 
   // MARK: Deletes, after everything else
@@ -333,6 +234,13 @@ package struct PassPlan: Sendable {
       withheld = []
     }
     // What is on its way may replace what was deleted after it changed.
+    let flights = surroundings.inFlight.merging(detached) { $1 }
+    let oldestChange = flights.values.lazy.map(\.firstChange).min()
+    /// - Parameter deletion: nil where its time is not known.
+    func isAhead(of deletion: Instant?) -> Bool {
+      guard let oldestChange else { return false }
+      return deletion.map { oldestChange <= $0 } ?? true
+    }
     let (early, due) = absent.partitioned { path in
       isAhead(of: batch.entries[path].flatMap { $0.isGone ? $0.lastChange : nil })
     }
@@ -343,8 +251,7 @@ package struct PassPlan: Sendable {
     }
     // What an old marker on S3 may name stays until the marker's new version is there.
     let later = surroundings.deferred.union(surroundings.stale).union(result.unpublished.entries.keys)
-      .union(surroundings.inFlight.keys).union(detached.keys).union(
-        result.superseded.subtracting(result.held))
+      .union(flights.keys).union(result.superseded.subtracting(result.held))
     let markers = later.filter(order.isMarker)
     let isNamed: @Sendable (RelativePath) -> Bool = { path in
       markers.contains { path.isWithin($0.parent) && path != $0 }
@@ -358,13 +265,6 @@ package struct PassPlan: Sendable {
         due: due, directories: directories, withheld: withheld, origins: origins, moved: moved,
         gone: Set(absent), isNamed: isNamed))
     settleDeletes()
-  }
-
-  /// Whether something is on its way that changed before this delete; nil where the time of the delete is not known.
-  private func isAhead(of instant: Instant?) -> Bool {
-    let changes = [surroundings.inFlight.values.min(), detached.values.min()].compactMap { $0 }
-    guard let oldest = changes.min() else { return false }
-    return instant.map { oldest <= $0 } ?? true
   }
 
   /// - Parameter objects: paths and ETags below the directory; nil where it could not be listed.
@@ -382,7 +282,7 @@ package struct PassPlan: Sendable {
 
   /// Once everything is listed, sends back what has to wait.
   private mutating func settleDeletes() {
-    guard case .listing(var deletes) = stage, deletes.isListed else { return }
+    guard case .listing(var deletes) = stage, deletes.nextListing == nil else { return }
     let (waiting, listed) = deletes.settle()
     for path in waiting { comeBack(path) }
     for (path, since) in listed where result.unpublished.entries[path] == nil {

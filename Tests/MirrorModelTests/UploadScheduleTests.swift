@@ -115,6 +115,20 @@ import Testing
     #expect(plan.result.unpublished.entries.keys.sorted() == (isDeletedFirst ? [] : ["a"]))
   }
 
+  /// A comparison finds markers of which no event told, so nothing but the flight itself speaks against them.
+  @Test(.promise("PUB-17")) func `a marker that a comparison finds waits for a flight below its directory`() {
+    for (marker, waits) in [("run/latest", true), ("latest", true), ("other/latest", false)] {
+      var surroundings = PassPlan.Surroundings()
+      surroundings.inFlight = ["run/sick": entry]
+      var plan = PassPlan(
+        DirtySet.Batch(entries: [RelativePath(marker): entry]), order: CommitOrder { $0.name == "latest" },
+        removal: .never, within: surroundings)
+      let action = plan.next()
+      #expect(action == (waits ? .over : .publish(RelativePath(marker))))
+      #expect(plan.result.blocked == (waits ? [RelativePath(marker): "run/sick"] : [:]))
+    }
+  }
+
   @Test(.promise("PUB-16")) func `no pass takes the path of a flight`() {
     var (schedule, now) = flights(of: ["sick"])
     schedule.note([.modified("sick"), .closed("sick")], at: now)

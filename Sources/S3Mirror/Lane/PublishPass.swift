@@ -34,10 +34,7 @@ struct PublishPass: Sendable {
     _ batch: DirtySet.Batch, within surroundings: PassPlan.Surroundings, after earlier: PassOutcome
   ) async -> PassOutcome {
     var surroundings = surroundings
-    for (path, entry) in earlier.departed {
-      surroundings.inFlight[path] = entry.firstChange
-      if entry.holdsMarkers || commitOrder.isMarker(path) { surroundings.deferred.insert(path) }
-    }
+    surroundings.inFlight.merge(earlier.departed) { $1 }
     surroundings.hasFailed = !earlier.failed.isEmpty
     for (path, entry) in earlier.unpublished.entries where entry.holdsMarkers {
       surroundings.unpublished.insert(path)
