@@ -8,7 +8,7 @@ import Synchronization
 /// ended the lane takes over what it came to.
 final class Flights: Sendable {
   private struct State {
-    var tasks: [RelativePath: Task<Void, Never>?] = [:]
+    var tasks: [RelativePath: Task<Void, Never>] = [:]
     var isCancelled = false
     var waiters: [CheckedContinuation<Void, Never>] = []
   }
@@ -20,12 +20,12 @@ final class Flights: Sendable {
 
   var hasRoom: Bool { state.withLock { $0.tasks.count < Self.most } }
 
-  func add(_ tasks: [RelativePath: Task<Void, Never>?]) {
+  func add(_ tasks: [RelativePath: Task<Void, Never>]) {
     let isCancelled = state.withLock { state in
       state.tasks.merge(tasks) { $1 }
       return state.isCancelled
     }
-    if isCancelled { for task in tasks.values { task?.cancel() } }
+    if isCancelled { for task in tasks.values { task.cancel() } }
   }
 
   func end(_ path: RelativePath) {
@@ -44,7 +44,7 @@ final class Flights: Sendable {
       state.isCancelled = true
       return Array(state.tasks.values)
     }
-    for task in tasks { task?.cancel() }
+    for task in tasks { task.cancel() }
   }
 
   /// Returns when nothing is in flight. Cancelling the caller cancels the flights.
@@ -97,7 +97,7 @@ struct Detachment: Sendable {
   }
 
   func depart(_ paths: [RelativePath: DirtyEntry], _ tasks: [RelativePath: Task<Void, Never>]) {
-    flights.add(paths.reduce(into: [:]) { $0[$1.key] = .some(tasks[$1.key]) })
+    flights.add(tasks)
     schedule.depart(paths)
   }
 }

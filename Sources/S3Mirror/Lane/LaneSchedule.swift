@@ -17,62 +17,13 @@ final class LaneSchedule: Sendable {
     case end
   }
 
-  /// A caller that waits for everything closed so far to be published.
-  struct Flush: Sendable {
-    fileprivate let continuation: CheckedContinuation<PassOutcome?, Never>
-    /// What publications in flight came to that it waited for, and what its first pass left for them; nil in its first pass.
-    fileprivate var earlier: (outcome: PassOutcome?, left: Set<RelativePath>)?
-
-    fileprivate init(_ continuation: CheckedContinuation<PassOutcome?, Never>) {
-      self.continuation = continuation
-    }
-
-    /// - Parameter outcome: nil when there was nothing to publish.
-    func answer(_ outcome: PassOutcome?) {
-      continuation.resume(returning: outcome)
-    }
-  }
-
-  /// Flushes of one pass, and what they cover besides its batch.
-  private struct Covering {
-    var flushes: [Flush]
-    /// Publications that the flushes wait for: in flight when their pass began, or since then for outliving it.
-    var inFlight: Set<RelativePath>
-    /// What may have waited for those.
-    var left: Set<RelativePath> = []
-    var outcome: PassOutcome?
-    var failures: [MirrorError.Failure] = []
-    let hasFlights: Bool
-
-    init(_ flushes: [Flush], inFlight: Set<RelativePath>) {
-      self.flushes = flushes
-      self.inFlight = []
-      hasFlights = !inFlight.isEmpty
-      cover(inFlight)
-    }
-
-    /// In its second pass a flush waits only for what its first one left: the rest came after it.
-    mutating func cover(_ paths: Set<RelativePath>) {
-      let left = flushes.compactMap(\.earlier?.left)
-      let isSecond = left.count == flushes.count
-      inFlight.formUnion(isSecond ? paths.intersection(left.reduce([]) { $0.union($1) }) : paths)
-    }
-
-    mutating func land(_ path: RelativePath, _ outcome: PassOutcome) {
-      guard inFlight.remove(path) != nil else { return }
-      failures += outcome.summary.failures
-    }
-  }
-
   typealias Probe = @Sendable ([RelativePath]) -> [RelativePath]
 
   private struct State {
     var schedule: UploadSchedule
+    /// Flushes that have not begun.
     var flushes: [Flush] = []
-    /// Of the pass in hand.
-    var begun: Covering?
-    /// Whose pass has ended before all that they cover.
-    var covering: [Covering] = []
+    var coverage = FlushCoverage()
     var isEnding = false
     var isClosed = false
     /// Besides the interval's: nil where nothing but events calls for a look.
@@ -168,12 +119,8 @@ final class LaneSchedule: Sendable {
   func close(answering outcome: PassOutcome? = nil) {
     let waiting = state.withLock { state in
       state.isClosed = true
-      defer {
-        state.flushes = []
-        state.covering = []
-        state.begun = nil
-      }
-      return state.flushes + state.covering.flatMap(\.flushes)
+      defer { state.flushes = [] }
+      return state.flushes + state.coverage.takeAll()
     }
     for flush in waiting { flush.answer(outcome) }
   }
@@ -221,7 +168,7 @@ final class LaneSchedule: Sendable {
   func depart(_ paths: [RelativePath: DirtyEntry]) {
     state.withLock { state in
       state.schedule.depart(paths)
-      state.begun?.cover(Set(paths.keys))
+      state.coverage.depart(Set(paths.keys))
     }
   }
 
@@ -233,11 +180,7 @@ final class LaneSchedule: Sendable {
       state.schedule.land(
         path, back: outcome.unpublished.entries[path], failure: failure,
         isAnswered: outcome.summary.published > 0, at: .now)
-      state.begun?.land(path, outcome)
-      for index in state.covering.indices { state.covering[index].land(path, outcome) }
-      let ready = state.covering.filter(\.inFlight.isEmpty)
-      state.covering.removeAll(where: \.inFlight.isEmpty)
-      return ready.flatMap { answers(of: $0, in: &state) }
+      return takeAnswers(state.coverage.land(path, outcome), in: &state)
     }
     for (flush, outcome) in ready { flush.answer(outcome) }
     doorbell.ring()
@@ -247,49 +190,25 @@ final class LaneSchedule: Sendable {
   ///
   /// - Parameter outcome: of their pass; nil when nothing was to be done.
   func answer(_ flushes: [Flush], with outcome: PassOutcome?) {
-    let ready = state.withLock { state -> [(Flush, PassOutcome?)] in
-      guard var covering = state.begun else { return flushes.map { ($0, outcome) } }
-      state.begun = nil
-      covering.outcome = outcome
+    let ready = state.withLock { state in
       let dirty = state.schedule.dirty
-      if covering.hasFlights || !covering.inFlight.isEmpty {
-        covering.left = Set(dirty.entries.keys.filter(dirty.isKeptByFlight)).union(
-          outcome?.waiting.keys.map(\.self) ?? [])
-      }
-      if covering.inFlight.isEmpty { return answers(of: covering, in: &state) }
-      state.covering.append(covering)
-      return []
+      let kept = dirty.entries.keys.lazy.filter(dirty.isKeptByFlight)
+      return takeAnswers(state.coverage.end(flushes, with: outcome, keptByFlights: kept), in: &state)
     }
     for (flush, outcome) in ready { flush.answer(outcome) }
   }
 
-  /// What flushes are answered of which everything is over; those of which something waited for what was in flight get a second pass.
-  private func answers(of ended: Covering, in state: inout State) -> [(Flush, PassOutcome?)] {
-    var outcome = ended.outcome
-    if !ended.failures.isEmpty {
-      var joined = outcome ?? PassOutcome(summary: PassSummary(name: "", kind: .flush, number: 0))
-      joined.summary.failures += ended.failures
-      outcome = joined
+  /// What can be answered now; the other flushes get their second pass.
+  private func takeAnswers(_ ended: [FlushCoverage.Ended], in state: inout State) -> [(Flush, PassOutcome?)] {
+    ended.compactMap { ended in
+      switch ended {
+      case .answered(let flush, let outcome): return (flush, outcome)
+      case .again(let flush, let outcome):
+        if state.isClosed { return (flush, outcome) }
+        state.flushes.append(flush)
+        return nil
+      }
     }
-    return ended.flushes.compactMap { flush in
-      if let earlier = flush.earlier { return (flush, Self.joined(earlier.outcome, with: outcome)) }
-      guard !ended.left.isEmpty, !state.isClosed else { return (flush, outcome) }
-      var flush = flush
-      flush.earlier = (outcome, ended.left)
-      state.flushes.append(flush)
-      return nil
-    }
-  }
-
-  /// What a flush came to in two passes: what the first one left or failed has its last word in the second.
-  private static func joined(_ first: PassOutcome?, with second: PassOutcome?) -> PassOutcome? {
-    guard let first, var joined = second else { return second ?? first }
-    let settled = Set(joined.settled.map(\.string))
-    let known = Set(joined.summary.failures.map(\.path))
-    joined.summary.failures += first.summary.failures.filter {
-      !settled.contains($0.path) && !known.contains($0.path)
-    }
-    return joined
   }
 
   // MARK: Out
@@ -318,7 +237,7 @@ final class LaneSchedule: Sendable {
         if isRootLost { return .look(answering: flushes) }
         lookForWriters(before: .flush, probe)
         let pass = state.withLock { state in
-          state.begun = Covering(flushes, inFlight: Set(state.schedule.dirty.inFlight.keys))
+          state.coverage.begin(flushes, inFlight: Set(state.schedule.dirty.inFlight.keys))
           return state.schedule.begin(.flush, at: .now)
         }
         return pass.map { .pass($0, answering: flushes) } ?? .answer(flushes)

@@ -56,7 +56,8 @@ extension UploadLane {
     guard !schedule.isRootLost else { return [] }
     // A new file that is gone again has left nothing to do, and so it is not dirty.
     let drift = found.filter { path in
-      !inFlight.contains(path) && !schedule.isDirty(path) && !differsByRight(path, whenGone: absent.contains(path))
+      !inFlight.contains(path) && !schedule.isDirty(path)
+        && !differsByRight(path, whenGone: absent.contains(path))
     }
     return drift.isEmpty ? [] : withoutNames(ofDirtyFilesIn: drift)
   }

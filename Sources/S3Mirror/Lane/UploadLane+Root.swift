@@ -4,7 +4,7 @@ import MirrorModel
 // A root that was deleted, replaced, moved away or unmounted, or may not be read. Nothing is concluded from what is not below it then.
 extension UploadLane {
   /// Looks whether the root is in its place, takes it up again if it has come back, and polls what has to be polled.
-  func look(answering flushes: [LaneSchedule.Flush]) async {
+  func look(answering flushes: [Flush]) async {
     if schedule.isRootLost || !root.isUnchanged || root.isForbidden {
       guard await recoverRoot() else {
         for flush in flushes { flush.answer(rootIsLost) }
