@@ -25,8 +25,8 @@ INTERVAL = 1  # seconds, of the upload
 SPARE = 1  # seconds that the others may take longer than an interval more than without a sick file
 END_SECONDS = 120  # the longest end where nothing moves
 SLOW_BYTES_PER_SECOND = 5_000_000
-# A first attempt without an answer: 5 s, after some six over which libcurl averages its speed.
-FIRST_ATTEMPT_SECONDS = 11
+# A first attempt without an answer: 6 s, and half a second for the looks.
+FIRST_ATTEMPT_SECONDS = 6.5
 SLOTS = 10  # by default
 MULTIPART_BYTES = 24 << 20  # more than goes in one request by default
 MOVING_SECONDS = 5  # how long an end is looked at where a transfer moves

@@ -1,6 +1,8 @@
 // libcurl as Swift can see it: the header, and typed doors for the variadic functions, which Swift cannot call.
 #pragma once
 #include <curl/curl.h>
+#include <linux/sockios.h>
+#include <sys/ioctl.h>
 
 // curl_easy_setopt(3) reads its third argument by the option's kind: a long, a pointer, a function or a curl_off_t.
 static inline CURLcode s3m_easy_set_long(CURL *easy, CURLoption option, long value) {
@@ -35,6 +37,12 @@ static inline CURLcode s3m_easy_get_pointer(CURL *easy, CURLINFO info, void **va
 }
 static inline CURLcode s3m_easy_get_offset(CURL *easy, CURLINFO info, curl_off_t *value) {
   return curl_easy_getinfo(easy, info, value);
+}
+
+// SIOCOUTQ of tcp(7): how much of what was sent the other end's kernel has not acknowledged. 0 where the socket cannot say.
+static inline int s3m_socket_unacknowledged(curl_socket_t socket) {
+  int bytes = 0;
+  return ioctl(socket, SIOCOUTQ, &bytes) == 0 ? bytes : 0;
 }
 
 static inline CURLMcode s3m_multi_set_long(CURLM *multi, CURLMoption option, long value) {

@@ -34,6 +34,8 @@ package actor CurlClient: HTTPClient {
   private var paused: PausedTransfers
   /// The longest silence that a server is given, in seconds, whatever a request says; nil: as long as that says.
   private var longestSilence: Int?
+  /// When the transfers are looked at for silence again.
+  private var nextLook = ContinuousClock.now
 
   /// What came from other threads since the last turn. It spares a request the two jobs on the loop that calls of an
   /// actor's method and back would be.
@@ -98,8 +100,6 @@ package actor CurlClient: HTTPClient {
   }
 
   /// Bounds how long a server may be silent from now on, in requests under way too.
-  ///
-  /// libcurl reads the time anew whenever it looks at a transfer's speed (Curl_speedcheck in its lib/speedcheck.c).
   package func limitSilence(seconds: Int) {
     longestSilence = seconds
     for transfer in running.values { transfer.easy?.limitSilence(seconds: seconds) }
@@ -149,12 +149,33 @@ extension CurlClient {
       let outcome = easy.outcome(of: finished.result)
       end(transfer, easy, outcome)
     }
+    endSilent(on: multi)
     startWaiting(on: multi)
-    guard paused.isLimiting else { return }
-    for (id, transfer) in running {
-      if let direction = transfer.easy?.pausedDirection { paused.add(id, direction) }
+    if paused.isLimiting {
+      for (id, transfer) in running {
+        if let direction = transfer.easy?.pausedDirection { paused.add(id, direction) }
+      }
     }
-    multi.limitWait(milliseconds: paused.millisecondsUntilReady)
+    guard !running.isEmpty else { return multi.limitWait(milliseconds: nil) }
+    let period = SilenceClock.periodMilliseconds
+    multi.limitWait(
+      milliseconds: paused.isLimiting ? min(paused.millisecondsUntilReady ?? period, period) : period)
+  }
+
+  /// Ends the transfers in which nothing has moved for as long as they may be silent.
+  private func endSilent(on multi: CurlMulti) {
+    let now = ContinuousClock.now
+    guard now >= nextLook, !running.isEmpty else { return }
+    nextLook = now + SilenceClock.period
+    let unacknowledged = multi.unacknowledgedBytes()
+    for transfer in running.values {
+      guard let easy = transfer.easy else { continue }
+      switch easy.lookForMovement(at: now, bytesUnacknowledged: unacknowledged[transfer.id] ?? 0) {
+      case .moves, .silent: break
+      case .movesLate: configuration.onLateMovement?()
+      case .over: end(transfer, easy, .failure(easy.silenceError))
+      }
+    }
   }
 
   private func withdraw(_ cancelled: [Transfer.ID]) {

@@ -5,11 +5,9 @@ extension CurlClient {
   package struct Configuration: Sendable {
     /// For name, connection and TLS handshake together.
     package var connectTimeoutSeconds = 10
-    /// A transfer slower than this for `lowSpeedSeconds` ends with `.timeout`; there is no deadline besides.
-    ///
-    /// By default only silence counts as too slow: a paced upload or a crowded link is no fault.
-    package var lowSpeedBytesPerSecond = 1
-    package var lowSpeedSeconds = 60
+    /// A transfer in which nothing moves for so long ends with `.timeout`; there is no deadline besides: a paced upload or a crowded
+    /// link is no fault.
+    package var silenceSeconds = 60
     /// Connections, and so transfers, at one time to all hosts; later ones wait their turn.
     package var maxConnections = 64
     /// A PEM file of trusted certificates instead of the system's.
@@ -20,7 +18,7 @@ extension CurlClient {
     /// What the bodies of requests and responses keep to, all together; clients may share one.
     package var uploadLimit: RateLimit?
     package var downloadLimit: RateLimit?
-    /// Called when a body moves on in a transfer that was begun over ten seconds ago.
+    /// Called, a few times a second at the most, while something moves in a transfer that was begun over ten seconds ago.
     package var onLateMovement: (@Sendable () -> Void)?
     /// Of the loop's thread.
     package var priority = ThreadPriority.normal

@@ -15,6 +15,8 @@ final class CurlMulti: @unchecked Sendable {
   private let wakeup: Wakeup
   /// When libcurl's next timer is due; nil without one.
   private var timer: ContinuousClock.Instant?
+  /// The transfer that each socket which is waited for belongs to, by the number that `EasyHandle.prepare` gave it.
+  private var owners: [curl_socket_t: UInt] = [:]
   /// Whether `poll` holds what a wait found and no turn has seen yet.
   private var hasWaited = false
   /// Milliseconds; nil: as long as libcurl likes.
@@ -89,6 +91,14 @@ final class CurlMulti: @unchecked Sendable {
     longestWait = milliseconds
   }
 
+  /// What the kernel has yet to deliver, by the transfer's number. CURLINFO_ACTIVESOCKET(3) has no answer before a transfer's end
+  /// (seen with libcurl 7.88).
+  func unacknowledgedBytes() -> [UInt: Int] {
+    var found: [UInt: Int] = [:]
+    for (socket, id) in owners { found[id, default: 0] += Int(s3m_socket_unacknowledged(socket)) }
+    return found
+  }
+
   func wake() {
     wakeup.signal()
   }
@@ -125,8 +135,8 @@ extension CurlMulti {
     let context = Unmanaged.passUnretained(self).toOpaque()
     let code = s3m_multi_set_callbacks(
       handle,
-      { _, socket, what, context, _ in
-        CurlMulti.from(context).watch(socket, what)
+      { easy, socket, what, context, _ in
+        CurlMulti.from(context).watch(socket, what, of: easy)
         return 0
       },
       { _, milliseconds, context in
@@ -142,8 +152,12 @@ extension CurlMulti {
   }
 
   /// - Parameter what: CURL_POLL_IN, CURL_POLL_OUT, both, CURL_POLL_NONE or CURL_POLL_REMOVE.
-  private func watch(_ socket: curl_socket_t, _ what: CInt) {
-    if what == CURL_POLL_REMOVE { return poll.forget(socket) }
+  private func watch(_ socket: curl_socket_t, _ what: CInt, of easy: UnsafeMutableRawPointer?) {
+    if what == CURL_POLL_REMOVE {
+      owners[socket] = nil
+      return poll.forget(socket)
+    }
+    if let easy { owners[socket] = EasyHandle.id(of: easy) }
     poll.watch(socket, reading: what & CURL_POLL_IN != 0, writing: what & CURL_POLL_OUT != 0)
   }
 

@@ -16,11 +16,9 @@ final class EasyHandle {
   private var response = ResponseReader()
   /// What a body, a sink or a limit threw inside a callback; it goes before libcurl's own words.
   private var failure: (any Error)?
-  private let lowSpeedSeconds: Int
-  /// How long the server may be silent in the transfer of the moment.
-  private var silenceSeconds = 0
-  private var start = ContinuousClock.now
-  private let onLateMovement: (@Sendable () -> Void)?
+  private let silenceSeconds: Int
+  /// Of the transfer of the moment.
+  private var silence = SilenceClock(limit: .zero)
   /// Of hosts that are not asked directly; nil leaves it to the environment.
   private let proxy: String?
   let uploadLimit: RateLimit?
@@ -35,8 +33,7 @@ final class EasyHandle {
     self.handle = handle
     errorText = .allocate(capacity: Int(CURL_ERROR_SIZE))
     errorText.initialize(repeating: 0, count: Int(CURL_ERROR_SIZE))
-    lowSpeedSeconds = configuration.lowSpeedSeconds
-    onLateMovement = configuration.onLateMovement
+    silenceSeconds = configuration.silenceSeconds
     proxy = configuration.proxy
     uploadLimit = configuration.uploadLimit
     downloadLimit = configuration.downloadLimit
@@ -64,9 +61,7 @@ final class EasyHandle {
     try set(CURLOPT_PRIVATE, UnsafeRawPointer(bitPattern: id))
     try set(CURLOPT_URL, request.url)
     try setProxy(DirectHost.contains(authority) ? "" : proxy)
-    silenceSeconds = request.lowSpeedSeconds ?? lowSpeedSeconds
-    start = .now
-    try set(CURLOPT_LOW_SPEED_TIME, silenceSeconds)
+    silence = SilenceClock(limit: .seconds(request.silenceSeconds ?? silenceSeconds))
     try set(CURLOPT_FRESH_CONNECT, request.connection == .fresh ? 1 : 0)
     try set(CURLOPT_BUFFERSIZE, Self.receiveBufferBytes(for: request, downloadLimit))
     try setMethod(request)
@@ -74,9 +69,21 @@ final class EasyHandle {
   }
 
   /// Bounds how long the server may be silent.
-  func limitSilence(seconds: Int) {
-    silenceSeconds = min(silenceSeconds, seconds)
-    _ = s3m_easy_set_long(handle, CURLOPT_LOW_SPEED_TIME, silenceSeconds)
+  func limitSilence(seconds: Int) { silence.shorten(to: .seconds(seconds)) }
+
+  /// - Parameter bytesUnacknowledged: in the kernel's queue of the transfer's socket.
+  func lookForMovement(at now: ContinuousClock.Instant, bytesUnacknowledged: Int) -> SilenceClock.Verdict {
+    let isExchanging = number(CURLINFO_REQUEST_SIZE) > 0 && pausedDirection == nil
+    return silence.look(
+      at: now,
+      isExchanging
+        ? .init(bytesMoved: bytesSent + bytesReceived, bytesUnacknowledged: bytesUnacknowledged) : nil)
+  }
+
+  /// Why a transfer whose silence is over its limit has failed.
+  var silenceError: TransportError {
+    TransportError(
+      .timeout, "\(target): nothing came and nothing went for \(silence.limit.components.seconds) s")
   }
 
   /// Lets go of the request and the response.
@@ -184,16 +191,7 @@ extension EasyHandle {
     return Unmanaged<EasyHandle>.fromOpaque(context).takeUnretainedValue()
   }
 
-  /// Of a transfer that moves on long after its beginning: a kernel's buffers were full by then, so the other end has taken something.
-  private func noteMovement() {
-    guard let onLateMovement, ContinuousClock.now - start >= Self.late else { return }
-    onLateMovement()
-  }
-
-  private static let late: Duration = .seconds(10)
-
   private func read(into buffer: UnsafeMutableRawBufferPointer) -> Int {
-    noteMovement()
     do {
       var buffer = buffer
       if let uploadLimit, let rest = body?.remaining, rest > 0 {
@@ -212,7 +210,6 @@ extension EasyHandle {
   }
 
   private func receiveBody(_ bytes: UnsafeRawBufferPointer) -> Int {
-    noteMovement()
     // libcurl keeps what is refused, and delivers it again.
     if let downloadLimit, !bytes.isEmpty, !downloadLimit.admit(bytes.count) {
       pausedDirection = .receiving

@@ -15,7 +15,6 @@ extension EasyHandle {
     try set(CURLOPT_SSL_VERIFYHOST, 2)
     try set(CURLOPT_SSLVERSION, Int(CURL_SSLVERSION_TLSv1_2))
     try set(CURLOPT_CONNECTTIMEOUT, configuration.connectTimeoutSeconds)
-    try set(CURLOPT_LOW_SPEED_LIMIT, configuration.lowSpeedBytesPerSecond)
     try set(CURLOPT_TCP_NODELAY, 1)
     // Probes after 30 s of silence find a peer that vanished, and keep NAT tables from forgetting us.
     try set(CURLOPT_TCP_KEEPALIVE, 1)

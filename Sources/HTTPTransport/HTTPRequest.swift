@@ -87,7 +87,7 @@ package struct HTTPRequest: Sendable {
   package var sink: (any ResponseSink)?
   /// How long the transfer may be silent, if not as long as the client says. CompleteMultipartUpload and
   /// copies may take minutes to answer (their API pages).
-  package var lowSpeedSeconds: Int?
+  package var silenceSeconds: Int?
   package var connection = Connection.pooled
 
   /// What a request goes over.

@@ -16,7 +16,7 @@ struct RequestBodyReader {
     let count = Int(min(rest, Int64(buffer.count)))
     let read = try body.copyBytes(
       from: offset, into: UnsafeMutableRawBufferPointer(rebasing: buffer[..<count]))
-    // An end before the announced count would leave the server waiting for the rest until the low-speed limit.
+    // An end before the announced count would leave the server waiting for the rest until its limit of silence.
     guard read > 0, read <= count else {
       throw TransportError(
         .invalid,

@@ -9,7 +9,7 @@ package struct TransportError: Error, Sendable, Hashable {
     case staleConnection
     /// The connection was reset or ended early.
     case interrupted
-    /// Too slow for too long (the low-speed limit), or no connection in time.
+    /// Nothing moved for too long, or no connection in time.
     case timeout
     /// The response ended before its announced length.
     case truncated

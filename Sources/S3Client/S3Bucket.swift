@@ -231,7 +231,7 @@ extension S3Bucket {
       "\(endpoint.scheme.rawValue)://\(host)\(path)" + (query.isEmpty ? "" : "?" + canonicalQuery(query))
     var signed = HTTPRequest(
       method: request.method, url: url, headers: headers, body: request.body, sink: request.sink)
-    signed.lowSpeedSeconds = request.patience
+    signed.silenceSeconds = request.patience
     signed.connection = SendAttempt.connection
     return signed
   }

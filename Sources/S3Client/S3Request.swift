@@ -13,16 +13,15 @@ package struct S3Request: Sendable {
   /// Lower-case hex SHA-256 of the body where it is known already; nil leaves the choice to the store's signing mode.
   package var payloadSHA256: String?
   /// How long the server may think in silence, if longer than the client allows.
-  package var lowSpeedSeconds: Int?
+  package var silenceSeconds: Int?
 
   /// How long the server may be silent while it makes an object of so many bytes, in seconds: what every request is given, and a
   /// second for each 16 MiB, up to ten minutes.
   ///
-  /// Every request is given five seconds at its first attempt, and twice as long at each further one, up to a minute. An answer
+  /// Every request is given six seconds at its first attempt, and twice as long at each further one, up to a minute. An answer
   /// that has not begun by then is mostly lost, and "a retried request is likely to take a different path" (Amazon S3 User Guide,
-  /// "Timeouts and retries for latency-sensitive applications"); a server that is slow has its minute in the end. A body has up to
-  /// four seconds more, one for each MiB: what the kernel's buffers hold of it is on its way though it counts as sent. libcurl
-  /// averages a transfer's speed over about six seconds (CURR_TIME in its lib/progress.c), which come before the time given.
+  /// "Timeouts and retries for latency-sensitive applications"); a server that is slow has its minute in the end. The time counts from
+  /// the moment that the last byte of a request has arrived at the other end, whatever a slow link takes for it (`SilenceClock`).
   ///
   /// AWS: "Processing of a CompleteMultipartUpload request could take several minutes"; copies likewise. Servers that copy the bytes
   /// take as long as their disks: SeaweedFS 4.48 on a busy machine of two cores copied 64 MiB in 1.3 s and 512 MiB in 6.1 s, 50 and
@@ -40,10 +39,10 @@ package struct S3Request: Sendable {
 
   /// How long the server may be silent, in seconds.
   var patience: Int {
-    lowSpeedSeconds ?? Self.generalPatience + Int(min(4, (body?.byteCount ?? 0) >> 20))
+    silenceSeconds ?? Self.generalPatience
   }
 
-  private static let firstPatience = 5
+  private static let firstPatience = 6
   private static let mostGeneralPatience = 60
 
   static let longestPatience = 600
@@ -51,7 +50,7 @@ package struct S3Request: Sendable {
   package init(
     method: HTTPMethod, key: String? = nil, query: [(name: String, value: String?)] = [],
     headers: HTTPHeaders = [:], body: (any RequestBody)? = nil, sink: (any ResponseSink)? = nil,
-    payloadSHA256: String? = nil, lowSpeedSeconds: Int? = nil
+    payloadSHA256: String? = nil, silenceSeconds: Int? = nil
   ) {
     self.method = method
     self.key = key
@@ -60,7 +59,7 @@ package struct S3Request: Sendable {
     self.body = body
     self.sink = sink
     self.payloadSHA256 = payloadSHA256
-    self.lowSpeedSeconds = lowSpeedSeconds
+    self.silenceSeconds = silenceSeconds
   }
 }
 

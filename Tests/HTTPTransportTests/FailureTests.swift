@@ -1,5 +1,6 @@
 import CCurl
 import Dispatch
+import Glibc
 import TestSupport
 import Testing
 
@@ -103,9 +104,25 @@ import Testing
     }
     try await withServer(script: script) { server, client in
       var request = HTTPRequest(method: .get, url: server.url)
-      request.lowSpeedSeconds = 1
+      request.silenceSeconds = 1
       let error = try await failure(client, request)
       #expect(error.kind == .timeout)
+    }
+  }
+
+  @Test(.promise("FAIL-1"))
+  func `a server is not silent while a slow link still carries the request to it`() async throws {
+    let script: ScriptedServer.Script = { connection in
+      connection.receiveLittle()
+      guard let head = try connection.readHead() else { return }
+      try connection.readBody(head.contentLength) { _ in usleep(60_000) }
+      try connection.respond(body: "done")
+    }
+    try await withServer(script: script) { server, client in
+      var request = HTTPRequest(method: .put, url: server.url, body: PatternBody(byteCount: 3 << 20))
+      request.silenceSeconds = 1
+      let response = try await client.send(request)
+      #expect(response.text == "done")
     }
   }
 
@@ -118,7 +135,7 @@ import Testing
     }
     try await withServer(script: script) { server, client in
       var request = HTTPRequest(method: .get, url: server.url)
-      request.lowSpeedSeconds = 3600
+      request.silenceSeconds = 3600
       async let error = failure(client, request)
       await hasArrived.wait()
       await client.limitSilence(seconds: 1)

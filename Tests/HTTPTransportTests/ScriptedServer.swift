@@ -143,6 +143,13 @@ final class ServerConnection {
     }
   }
 
+  /// Leaves as little as possible in the kernel: what the client sends stays in the client's queue until it is read.
+  func receiveLittle() {
+    var bytes: Int32 = 128 << 10
+    setsockopt(socket, SOL_SOCKET, SO_RCVBUF, &bytes, socklen_t(MemoryLayout<Int32>.size))
+    chunk = [UInt8](repeating: 0, count: 32 << 10)
+  }
+
   /// Passes the next `count` bytes on, in pieces.
   func readBody(_ count: Int, _ receive: ([UInt8]) -> Void = { _ in }) throws {
     var rest = count

@@ -71,7 +71,7 @@ package struct CompleteMultipartUpload: S3Operation {
     condition?.add(to: &headers)
     return S3Request(
       method: .post, key: objectKey, query: [("uploadId", uploadID)], headers: headers,
-      body: BytesBody(document.bytes), lowSpeedSeconds: S3Request.patience(forBytes: byteCount))
+      body: BytesBody(document.bytes), silenceSeconds: S3Request.patience(forBytes: byteCount))
   }
 
   package func output(from response: S3Response) throws -> Output {

@@ -72,7 +72,7 @@ package struct CopyObject: S3Operation {
     // Without it, tags that are named are not taken.
     if headers["x-amz-tagging"] != nil { headers["x-amz-tagging-directive"] = "REPLACE" }
     return S3Request(
-      method: .put, key: objectKey, headers: headers, lowSpeedSeconds: S3Request.patience(forBytes: byteCount)
+      method: .put, key: objectKey, headers: headers, silenceSeconds: S3Request.patience(forBytes: byteCount)
     )
   }
 

@@ -36,7 +36,7 @@ package struct UploadPartCopy: S3Operation {
     return S3Request(
       method: .put, key: objectKey, query: [("partNumber", String(number)), ("uploadId", uploadID)],
       headers: headers,
-      lowSpeedSeconds: S3Request.patience(forBytes: range.map { $0.upperBound - $0.lowerBound }))
+      silenceSeconds: S3Request.patience(forBytes: range.map { $0.upperBound - $0.lowerBound }))
   }
 
   package func output(from response: S3Response) throws -> Output {
