@@ -173,7 +173,7 @@ extension CurlClient {
       switch easy.lookForMovement(at: now, bytesUnacknowledged: unacknowledged[transfer.id] ?? 0) {
       case .moves, .silent: break
       case .movesLate: configuration.onLateMovement?()
-      case .over: end(transfer, easy, .failure(easy.silenceError))
+      case .over: end(transfer, easy, .failure(easy.endSilence()))
       }
     }
   }

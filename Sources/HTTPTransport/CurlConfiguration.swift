@@ -20,6 +20,8 @@ extension CurlClient {
     package var downloadLimit: RateLimit?
     /// Called, a few times a second at the most, while something moves in a transfer that was begun over ten seconds ago.
     package var onLateMovement: (@Sendable () -> Void)?
+    /// Shared by the clients that are made of one configuration.
+    let trust = ConnectionTrust()
     /// Of the loop's thread.
     package var priority = ThreadPriority.normal
     /// Sent unless the request has its own.

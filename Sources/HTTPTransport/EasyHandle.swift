@@ -17,6 +17,7 @@ final class EasyHandle {
   /// What a body, a sink or a limit threw inside a callback; it goes before libcurl's own words.
   private var failure: (any Error)?
   private let silenceSeconds: Int
+  private let trust: ConnectionTrust
   /// Of the transfer of the moment.
   private var silence = SilenceClock(limit: .zero)
   /// Of hosts that are not asked directly; nil leaves it to the environment.
@@ -34,6 +35,7 @@ final class EasyHandle {
     errorText = .allocate(capacity: Int(CURL_ERROR_SIZE))
     errorText.initialize(repeating: 0, count: Int(CURL_ERROR_SIZE))
     silenceSeconds = configuration.silenceSeconds
+    trust = configuration.trust
     proxy = configuration.proxy
     uploadLimit = configuration.uploadLimit
     downloadLimit = configuration.downloadLimit
@@ -62,6 +64,7 @@ final class EasyHandle {
     try set(CURLOPT_URL, request.url)
     try setProxy(DirectHost.contains(authority) ? "" : proxy)
     silence = SilenceClock(limit: .seconds(request.silenceSeconds ?? silenceSeconds))
+    try set(CURLOPT_MAXAGE_CONN, trust.mostIdleSeconds())
     try set(CURLOPT_FRESH_CONNECT, request.connection == .fresh ? 1 : 0)
     try set(CURLOPT_BUFFERSIZE, Self.receiveBufferBytes(for: request, downloadLimit))
     try setMethod(request)
@@ -80,9 +83,10 @@ final class EasyHandle {
         ? .init(bytesMoved: bytesSent + bytesReceived, bytesUnacknowledged: bytesUnacknowledged) : nil)
   }
 
-  /// Why a transfer whose silence is over its limit has failed.
-  var silenceError: TransportError {
-    TransportError(
+  /// Why a transfer whose silence is over its limit has failed. What was idle when the silence began is not trusted any more.
+  func endSilence() -> TransportError {
+    trust.noteSilence(since: silence.lastMovement)
+    return TransportError(
       .timeout, "\(target): nothing came and nothing went for \(silence.limit.components.seconds) s")
   }
 

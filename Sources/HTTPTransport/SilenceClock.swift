@@ -21,7 +21,7 @@ struct SilenceClock {
   private(set) var limit: Duration
   private let start: ContinuousClock.Instant
   private var last: Reading?
-  private var lastMovement: ContinuousClock.Instant
+  private(set) var lastMovement: ContinuousClock.Instant
 
   init(limit: Duration, at start: ContinuousClock.Instant = .now) {
     (self.limit, self.start) = (limit, start)

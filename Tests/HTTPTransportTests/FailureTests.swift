@@ -1,6 +1,7 @@
 import CCurl
 import Dispatch
 import Glibc
+import Synchronization
 import TestSupport
 import Testing
 
@@ -141,6 +142,37 @@ import Testing
       await client.limitSilence(seconds: 1)
       let kind = try await error.kind
       #expect(kind == .timeout)
+    }
+  }
+
+  @Test(.promise("FAIL-6"))
+  func `after a silence no connection is used again that was idle when it began`() async throws {
+    // From the first silence on, every connection that is older is dead.
+    let isFrozen = Atomic(false)
+    let script: ScriptedServer.Script = { connection in
+      while let head = try connection.readHead() {
+        if head.target == "/freeze" { isFrozen.store(true, ordering: .sequentiallyConsistent) }
+        if connection.index <= 3 && isFrozen.load(ordering: .sequentiallyConsistent) {
+          return connection.awaitEnd()
+        }
+        // So that three requests at one time take three connections.
+        if head.target == "/three" { usleep(200_000) }
+        try connection.respond(body: "\(connection.index)")
+      }
+    }
+    try await withServer(script: script) { server, client in
+      @Sendable func ask(_ path: String) async throws -> String {
+        var request = HTTPRequest(method: .get, url: server.url + path)
+        request.silenceSeconds = 3
+        return try await client.send(request).text
+      }
+      try await withThrowingTaskGroup { group in
+        for _ in 0..<3 { group.addTask { try await ask("/three") } }
+        try await group.waitForAll()
+      }
+      await #expect(throws: TransportError.self) { _ = try await ask("/freeze") }
+      let next = try await ask("/")
+      #expect(next == "4")
     }
   }
 
