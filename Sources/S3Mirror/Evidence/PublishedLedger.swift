@@ -80,13 +80,12 @@ final class PublishedLedger: Sendable {
   }
 
   /// The record of a path whose file is still the published version. A rename changes ctime, nothing else.
-  func record(of path: RelativePath, matching stamp: FileStamp, ignoringChangeTime: RenameAllowance)
-    -> Record?
+  func record(of path: RelativePath, matching stamp: FileStamp, allowing allowance: StampAllowance) -> Record?
   {
     guard let record = records.withLock({ $0[path] }) else { return nil }
     guard !record.isSnapshot else { return nil }
     var known = record.stamp
-    if ignoringChangeTime == .renamed { known.changed = stamp.changed }
+    if allowance == .renamed { known.changed = stamp.changed }
     return known.isSameVersion(as: stamp) ? record : nil
   }
 
@@ -103,10 +102,5 @@ final class PublishedLedger: Sendable {
     records.withLock { records in
       records.keys.filter { $0.hasTrailingSlash && $0.isWithin(directory) }
     }
-  }
-
-  enum RenameAllowance: Sendable {
-    case untouched
-    case renamed
   }
 }

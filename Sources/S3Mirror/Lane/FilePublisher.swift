@@ -231,9 +231,7 @@ struct FilePublisher: Sendable {
   /// Copies on the server when the file is, but for its name, the version that this run published under `origin`.
   /// Nil when in doubt: then the bytes are sent.
   private func copy(_ path: RelativePath, from origin: RelativePath, stamp: FileStamp) async -> Outcome? {
-    guard
-      let record = ledger.record(of: origin, matching: stamp, ignoringChangeTime: .renamed)
-    else { return nil }
+    guard let record = ledger.record(of: origin, matching: stamp, allowing: .renamed) else { return nil }
     let start = ContinuousClock.now
     let key = mapping.key(for: path)
     do {

@@ -297,19 +297,22 @@ final class LaneSchedule: Sendable {
   /// What changed below a directory since the last batch was taken, as far as it was ever whole; a directory that
   /// must be compared stands for itself, unless it must be at every tick.
   func dirtyPaths(within directory: RelativePath) -> [RelativePath] {
-    state.withLock { state in
-      let dirty = state.schedule.dirty
-      let entries = dirty.entries.filter { $0.value.holdsMarkers && $0.key.isWithin(directory) }
-      let rescans = dirty.rescans.filter { rescan, reason in
-        !reason.isStanding && (rescan.isWithin(directory) || directory.isWithin(rescan))
-      }
-      return Array(entries.keys) + rescans.keys
+    state.withLock { $0.schedule.dirty.paths(around: directory) }
+  }
+
+  /// Whether a marker whose bytes are in hand has to wait. See `DirtySet.holdsBack`.
+  func holdsBack(
+    _ marker: RelativePath, order: CommitOrder, _ strictness: MarkerStrictness,
+    otherNames: (RelativePath) -> Set<RelativePath>
+  ) -> Bool {
+    state.withLock {
+      $0.schedule.dirty.holdsBack(marker, order: order, strictness, otherNames: otherNames)
     }
   }
 
   /// Directories that wait to be compared because no event tells of their changes, and why.
   var polled: [RelativePath: RescanReason] {
-    state.withLock { $0.schedule.dirty.rescans.filter(\.value.isStanding) }
+    state.withLock { $0.schedule.dirty.polled }
   }
 
   /// The names whose objects are kept until the files that left them are published.

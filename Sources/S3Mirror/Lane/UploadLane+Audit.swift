@@ -68,14 +68,14 @@ extension UploadLane {
     var inodes: Set<UInt64> = []
     let dirty = schedule.dirtyPaths
     for path in dirty {
-      names.formUnion(links.others(of: path))
+      names.formUnion(aliases.others(of: path))
       if let stamp = root.stamp(ofFileAt: path) { inodes.insert(stamp.inode) }
     }
     return paths.filter { path in
       guard !names.contains(path) else { return false }
       guard let stamp = root.stamp(ofFileAt: path) else { return true }
       // Without a pass nobody will look.
-      return !inodes.contains(stamp.inode) && (dirty.isEmpty || !links.isToBeLookedAt(stamp))
+      return !inodes.contains(stamp.inode) && (dirty.isEmpty || !aliases.isToBeLookedAt(stamp))
     }
   }
 

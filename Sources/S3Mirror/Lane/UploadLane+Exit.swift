@@ -164,7 +164,8 @@ extension UploadLane {
   /// directories nothing is taken: everything is compared.
   private func takeLeft() -> DirtySet.Batch {
     var left = DirtySet.Batch(entries: schedule.dirtyEntries)
-    _ = links.complete(&left, compared: [.root], in: root, ledger: ledger) { _ in false }
+    var aliases = aliasesOfTree
+    _ = aliases.addFurtherNames(to: &left, compared: [.root], at: .now) { _ in false }
     for (path, var entry) in left.entries {
       if entry.isWrittenElsewhere, isSnapshotPublished(path) {
         // Of a later version nobody told.

@@ -91,7 +91,8 @@ extension UploadLane {
       outcome.unpublished = batch
       return outcome
     }
-    followed?.complete(&batch, in: root, ledger: ledger)
+    var aliases = aliasesOfTree
+    aliases.resolveLinks(in: &batch)
     var publication = publishPass(
       openFiles: pass.trigger == .flush ? .wait : .snapshot, deletes: deletes,
       markers: batch.rescans.isEmpty ? .marker : .directory)
@@ -106,10 +107,11 @@ extension UploadLane {
     let polled = batch.rescans.filter(\.value.isStanding).map(\.key)
     let markers = Set(batch.entries.keys).union(polled).filter { isMarker($0, within: polled) }
     await polledMarkers.look(at: markers, in: root)
+    var linksToCompare = aliases.lookBehindLinks(of: &last, at: .now)
+    // Nothing below a file has a key.
+    if case .file = settings.mapping { linksToCompare = [] }
     for (directory, reason) in batch.rescans {
-      if reason == .followedLink, !isToBeCompared(directory, besides: batch.rescans, adding: &last) {
-        continue
-      }
+      if reason == .followedLink, !linksToCompare.contains(directory) { continue }
       do {
         var markers = DirtySet.Batch()
         let alterations = place.alterations(within: directory)
@@ -124,8 +126,8 @@ extension UploadLane {
         reasons[directory] = error
       }
     }
-    let closed = links.complete(
-      &last, compared: Set(batch.rescans.keys), in: root, ledger: ledger, isWaiting: schedule.isWaiting)
+    let closed = aliases.addFurtherNames(
+      to: &last, compared: Set(batch.rescans.keys), at: .now, isWaiting: schedule.isWaiting)
     schedule.noteClosed(closed)
     schedule.noteTaken(last.entries.filter { batch.entries[$0.key] == nil })
     // No path is published twice at one time; what is known of those in flight is for a later pass.
@@ -146,27 +148,6 @@ extension UploadLane {
     return outcome
   }
 
-  /// Whether a followed link leads to what has to be compared with a listing. A file that it leads to is added to the
-  /// batch when it has changed.
-  private func isToBeCompared(
-    _ link: RelativePath, besides rescans: [RelativePath: RescanReason], adding batch: inout DirtySet.Batch
-  ) -> Bool {
-    // A comparison further up looks at it as well.
-    if link.ancestors.contains(where: { rescans[$0].map { $0 != .followedLink } ?? false }) { return false }
-    switch followed?.look(at: link, in: root, ledger: ledger) {
-    case .directory?:
-      if case .file = settings.mapping { return false }
-      return true
-    case .changed?:
-      guard batch.entries[link] == nil else { return false }
-      var entry = DirtyEntry(at: .now)
-      entry.isWrittenElsewhere = true
-      batch.entries[link] = entry
-      return false
-    case .nothing?, nil: return false
-    }
-  }
-
   /// How a pass ends before its last publications.
   private func detachment(_ rule: Detachment.Rule) -> Detachment {
     Detachment(flights: flights, schedule: schedule, rule: rule) { [weak self] path, entry, publication in
@@ -174,7 +155,7 @@ extension UploadLane {
     }
   }
 
-  func publishPass(openFiles: FilePublisher.OpenFiles, deletes: Deletes, markers: MarkerGate.Strictness)
+  func publishPass(openFiles: FilePublisher.OpenFiles, deletes: Deletes, markers: MarkerStrictness)
     -> PublishPass
   {
     let mayRemove = settings.delete || settings.renames == .move

@@ -22,13 +22,13 @@ extension UploadLane {
   /// Has what no event tells of compared in the next pass.
   func poll() async {
     await place.retryUnwatched()
-    if let followed { schedule.note(followed.events) }
+    schedule.note(aliases.withTable { $0.pollLinks() })
   }
 
   /// The same for links that were met just now.
   func tellOfFreshLinks() {
-    guard let followed else { return }
-    schedule.note(followed.takeFreshEvents())
+    guard settings.symlinks == .follow else { return }
+    schedule.note(aliases.withTable { $0.takeFreshLinks() })
     place.noteFollowedLinks()
   }
 

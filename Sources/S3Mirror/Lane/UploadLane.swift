@@ -71,9 +71,7 @@ final class UploadLane: Sendable {
   let journal: Journal
   let ledger: PublishedLedger
   private let deleteSupport = DeleteSupport()
-  let links: LinkedNames
-  /// Nil where no link is followed.
-  let followed: FollowedLinks?
+  let aliases: Aliases
   let polledMarkers: PolledMarkers
   let schedule: LaneSchedule
   let flights = Flights()
@@ -94,8 +92,7 @@ final class UploadLane: Sendable {
     self.journal = journal
     self.wallClock = wallClock
     ledger = PublishedLedger(evidence: settings.evidence.map { EvidenceJournal($0, root: root.identity) })
-    links = LinkedNames(wallClock: wallClock)
-    followed = settings.symlinks == .follow ? FollowedLinks(wallClock: wallClock) : nil
+    aliases = Aliases(symlinks: settings.symlinks, wallClock: wallClock)
     polledMarkers = PolledMarkers(wallClock: wallClock)
     self.store = store
     self.requests = requests
@@ -116,18 +113,18 @@ final class UploadLane: Sendable {
     let markers = settings.emptyDirectories == .marker ? DirectoryMarkers(ledger: ledger) : nil
     switch watching {
     case .off:
-      place = try WatchedRoot(root, makeWatcher: nil, followed: followed)
+      place = try WatchedRoot(root, makeWatcher: nil, aliases: aliases)
     case .on:
       var configuration = TreeWatcher.Configuration(isExcluded: { path, kind in filter.excludes(path, kind) })
       configuration.maxWatches = settings.maxWatches
       place = try WatchedRoot(
         root,
-        makeWatcher: { [links, configuration] root in
+        makeWatcher: { [aliases, ledger, configuration] root in
           try TreeWatcher(root: root.path, configuration: configuration) { events in
-            let events = links.told(events, in: root)
+            let events = aliases.told(events, in: root, ledger)
             schedule.note(markers?.completed(events) ?? events)
           }
-        }, followed: followed,
+        }, aliases: aliases,
         tell: { schedule.note([$0]) })
     }
   }
@@ -244,16 +241,19 @@ final class UploadLane: Sendable {
 
   // MARK: Parts
 
-  func publisher(_ strictness: MarkerGate.Strictness) -> FilePublisher {
+  func publisher(_ strictness: MarkerStrictness) -> FilePublisher {
     FilePublisher(
       name: settings.name, root: root, filter: settings.filter, mapping: settings.mapping, store: store,
       uploader: uploader, ledger: ledger, journal: journal, activity: activity,
       appendNames: settings.policy.appendNames,
       markerGate: MarkerGate(
         order: settings.commitOrder, strictness: strictness, schedule: schedule,
-        fence: { [place] in await place.fence() }, polled: polledMarkers, links: links, root: root),
+        fence: { [place] in await place.fence() }, polled: polledMarkers, aliases: aliases, root: root),
       linkMet: { [notices] in notices.saySkipped(link: $0) })
   }
+
+  /// The rules of aliases, for the root as it is now.
+  var aliasesOfTree: AliasesOfTree { AliasesOfTree(aliases: aliases, root: root, ledger: ledger) }
 
   var remover: RemoteRemover {
     RemoteRemover(
@@ -267,7 +267,7 @@ final class UploadLane: Sendable {
       surveyor: Surveyor(
         root: root, mapping: settings.mapping, filter: settings.filter, symlinks: settings.symlinks,
         comparison: settings.comparison, store: store, order: listingOrder,
-        wallClock: wallClock, links: links, followed: followed,
+        wallClock: wallClock, aliases: aliases,
         emptyDirectories: settings.emptyDirectories, ledger: ledger),
       content: ContentComparison(
         root: root, mapping: settings.mapping, store: store, readers: resources.readers,

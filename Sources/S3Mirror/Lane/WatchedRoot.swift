@@ -26,11 +26,11 @@ final class WatchedRoot: Sendable {
   typealias MakeWatcher = @Sendable (TreeRoot) throws -> TreeWatcher
 
   init(
-    _ root: TreeRoot, makeWatcher: MakeWatcher?, followed: FollowedLinks? = nil,
+    _ root: TreeRoot, makeWatcher: MakeWatcher?, aliases: Aliases? = nil,
     tell: @escaping @Sendable (WatchEvent) -> Void = { _ in }
   ) throws {
     first = root
-    do { mounts = try TreeMounts(below: root) { followed?.directories ?? [] } } catch { mounts = nil }
+    do { mounts = try TreeMounts(below: root) { aliases?.linksToDirectories ?? [] } } catch { mounts = nil }
     self.makeWatcher = makeWatcher
     self.tell = tell
     state = Mutex(State(root: root, watcher: try Self.watcher(over: root, from: makeWatcher)))

@@ -23,7 +23,7 @@ struct ContentComparison: Sendable {
   /// tells the stored checksum, and failing that the mtime that was stored with the object. What was found equal is kept in
   /// mind, so that a part that is polled is not read at every tick.
   func isSame(_ path: RelativePath, stamp: FileStamp, remote: RemoteObject) async throws -> Bool {
-    if let record = ledger?.record(of: path, matching: stamp, ignoringChangeTime: .untouched),
+    if let record = ledger?.record(of: path, matching: stamp, allowing: .none),
       record.etag == remote.etag
     {
       return true

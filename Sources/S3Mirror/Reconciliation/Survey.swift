@@ -128,10 +128,8 @@ struct Surveyor: Sendable {
   let store: any ObjectStore
   let order: ListingOrder
   let wallClock: @Sendable () -> Int64
-  /// Told of files with more than one name, where somebody wants to know.
-  var links: LinkedNames?
-  /// Told of links that are followed, where somebody wants to know.
-  var followed: FollowedLinks?
+  /// Keeps files with more than one name, and links that are followed; nil where nothing is published from them later.
+  var aliases: Aliases?
   /// With markers an empty directory without one is a difference.
   var emptyDirectories = Options.EmptyDirectories.skip
   /// Told of markers that are there, where somebody wants to know.
@@ -181,7 +179,7 @@ struct Surveyor: Sendable {
             continue
           }
           if let file = pairing.local, file.stamp.links > 1 {
-            links?.note(file.path, file.stamp, met: directory.isRoot ? .ofEverything : .ofPart)
+            aliases?.note(file.path, file.stamp, metBy: directory.isRoot ? .comparisonOfEverything : .other)
           }
           guard let difference = difference(pairing, serverSkew: merge.serverSkew) else { continue }
           if merge.isListingComplete {
@@ -208,7 +206,7 @@ struct Surveyor: Sendable {
   private func source(_ directory: RelativePath) -> any WalkSource {
     if let walk { return walk(directory) }
     // The file's directory may hold a great deal that is not asked for.
-    let onLink = followed?.observer
+    let onLink = aliases?.linkObserver
     if case .file(let name, _) = mapping {
       return FileWalk(root: root, path: name, symlinks: symlinks, onLink: onLink)
     }

@@ -161,10 +161,10 @@ struct SoakRun {
     let entry = Result { try lane.root.look(at: path) }
     lines.append("file \(entry)")
     if case .success(let entry?) = entry {
-      let record = lane.ledger.record(of: path, matching: entry.stamp, ignoringChangeTime: .untouched)
+      let record = lane.ledger.record(of: path, matching: entry.stamp, allowing: .none)
       lines.append("published as it is: \(String(describing: record))")
       lines.append("names published of it: \(lane.ledger.paths { $0.inode == entry.stamp.inode })")
-      lines.append("other names known: \(lane.links.others(of: path))")
+      lines.append("other names known: \(lane.aliases.others(of: path))")
     }
     for directory in path.ancestors.dropLast() {
       let known = await lane.place.watchEntry(of: directory)

@@ -9,11 +9,11 @@ import Testing
 @testable import S3Mirror
 
 /// What a pass is given besides its batch.
-@Suite struct LinkedNamesTests {
+@Suite struct AliasesTests {
   private let directory: TemporaryDirectory
   private let root: TreeRoot
   // Old enough for every stamp to be trusted.
-  private let links = LinkedNames(wallClock: { wallClockNanoseconds() + 1_000_000_000 })
+  private let aliases = Aliases(symlinks: .skip, wallClock: { wallClockNanoseconds() + 1_000_000_000 })
   private let ledger = PublishedLedger()
   private static let written = DirtyEntry(writer: .closed, firstChange: .now, lastChange: .now)
 
@@ -26,7 +26,7 @@ import Testing
     root = try TreeRoot(path: FilePath(directory.path))
     for path in ["a", "d/b"] {
       let stamp = try #require(root.stamp(ofFileAt: RelativePath(path)))
-      links.note(RelativePath(path), stamp, met: .ofEverything)
+      aliases.note(RelativePath(path), stamp, metBy: .comparisonOfEverything)
     }
   }
 
@@ -34,8 +34,8 @@ import Testing
     _ paths: [RelativePath: DirtyEntry], waiting: Set<RelativePath> = []
   ) -> Set<RelativePath> {
     var batch = DirtySet.Batch(entries: paths)
-    _ = links.complete(
-      &batch, compared: [], in: root, ledger: ledger, isWaiting: { waiting.contains($0) })
+    var aliases = AliasesOfTree(aliases: aliases, root: root, ledger: ledger)
+    _ = aliases.addFurtherNames(to: &batch, compared: [], at: .now) { waiting.contains($0) }
     return Set(batch.entries.keys)
   }
 
@@ -45,7 +45,7 @@ import Testing
   }
 
   @Test func `names of a written file wait for the one that waits`() {
-    _ = links.told([.modified("a")], in: root)
+    _ = aliases.told([.modified("a")], in: root, ledger)
     #expect(completed([:], waiting: ["a"]) == [])
     #expect(completed([:]) == ["a", "d/b"])
     #expect(completed([:]) == [])
@@ -53,14 +53,14 @@ import Testing
 
   @Test func `a name that is lost with its directory asks nothing of an unchanged file`() throws {
     try FileManager.default.removeItem(atPath: directory["d"])
-    _ = links.told([.directoryMovedAway("d")], in: root)
+    _ = aliases.told([.directoryMovedAway("d")], in: root, ledger)
     #expect(completed([:]) == [])
   }
 
   @Test func `a name that is lost with its directory asks for a changed file`() throws {
     try FileManager.default.removeItem(atPath: directory["d"])
     try Data([1]).write(to: URL(fileURLWithPath: directory["a"]))
-    _ = links.told([.directoryMovedAway("d")], in: root)
+    _ = aliases.told([.directoryMovedAway("d")], in: root, ledger)
     #expect(completed([:]) == ["a"])
   }
 }

@@ -1,0 +1,99 @@
+import LocalTree
+import MirrorModel
+import Synchronization
+
+/// One upload's table of aliases, shared by the watch's thread and the lane's task. What follows from it is decided by the rules of
+/// `AliasFacts`.
+final class Aliases: Sendable {
+  private let table = Mutex(AliasTable())
+  private let symlinks: SymlinkPolicy
+  /// Nanoseconds since 1970-01-01 UTC.
+  let wallClock: @Sendable () -> Int64
+
+  init(symlinks: SymlinkPolicy, wallClock: @escaping @Sendable () -> Int64) {
+    self.symlinks = symlinks
+    self.wallClock = wallClock
+  }
+
+  func withTable<Value: Sendable>(_ body: (inout AliasTable) -> Value) -> Value {
+    table.withLock { body(&$0) }
+  }
+
+  /// The other names of the file that the path led to when it was met last.
+  func others(of path: RelativePath) -> Set<RelativePath> { withTable { $0.others(of: path) } }
+
+  /// Whether the next pass looks at all names of this file.
+  func isToBeLookedAt(_ stamp: FileStamp) -> Bool { withTable { $0.isToBeLookedAt(stamp) } }
+
+  /// The followed links that led to a directory when they were looked at.
+  var linksToDirectories: [RelativePath] { withTable { $0.linksToDirectories } }
+
+  /// The events, and with them which names belong to files that have others. Called on the watch's thread, so that a name
+  /// is met even if it is gone when the next pass begins.
+  func told(_ events: [WatchEvent], in root: TreeRoot, _ ledger: PublishedLedger) -> [WatchEvent] {
+    guard root.isLocal else { return events }
+    var aliases = AliasesOfTree(aliases: self, root: root, ledger: ledger)
+    return aliases.told(events)
+  }
+
+  /// For walks: keeps the links that they meet. Nil where no link is followed.
+  var linkObserver: TreeWalk.LinkObserver? {
+    guard symlinks == .follow else { return nil }
+    return { path, target in
+      let now = self.wallClock()
+      self.withTable { $0.note(link: path, leadingTo: Sighting(target), at: now) }
+    }
+  }
+
+  /// For comparisons: keeps the name of a file that has others.
+  func note(_ path: RelativePath, _ stamp: FileStamp, metBy meeting: AliasTable.Meeting) {
+    let now = wallClock()
+    withTable { $0.note(path, stamp, metBy: meeting, at: now) }
+  }
+}
+
+/// A table of aliases beside the tree and the ledger that it speaks of.
+struct AliasesOfTree: AliasFacts {
+  let aliases: Aliases
+  let root: TreeRoot
+  let ledger: PublishedLedger
+
+  var wallClock: Int64 { aliases.wallClock() }
+
+  func withTable<Value: Sendable>(_ body: (inout AliasTable) -> Value) -> Value {
+    aliases.withTable(body)
+  }
+
+  func sight(of path: RelativePath) -> Sighting { sight(of: path, .skip) }
+
+  func sight(behind path: RelativePath) -> Sighting { sight(of: path, root.symlinks) }
+
+  private func sight(of path: RelativePath, _ symlinks: SymlinkPolicy) -> Sighting {
+    do { return Sighting(try root.look(at: path, symlinks: symlinks)) } catch { return .unseen }
+  }
+
+  func glance(at path: RelativePath) -> FileStamp? {
+    guard let entry = root.glance(at: path), entry.kind == .file else { return nil }
+    return entry.stamp
+  }
+
+  func stamp(ofFileAt path: RelativePath) -> FileStamp? { root.stamp(ofFileAt: path) }
+
+  func isWithoutWriter(_ path: RelativePath) -> Bool { root.isWithoutWriter(path) }
+
+  func isPublished(_ path: RelativePath, _ stamp: FileStamp, _ allowance: StampAllowance) -> Bool {
+    ledger.record(of: path, matching: stamp, allowing: allowance) != nil
+  }
+
+  func hasObject(_ path: RelativePath) -> Bool { ledger.etag(of: path) != nil }
+
+  func publishedPaths(of files: Set<AliasTable.File>) -> [RelativePath] {
+    ledger.paths { files.contains(AliasTable.File($0)) }
+  }
+}
+
+extension Sighting {
+  fileprivate init(_ entry: TreeRoot.Entry?) {
+    self = entry.map { .entry($0.kind, $0.stamp) } ?? .nothing
+  }
+}
