@@ -65,11 +65,7 @@ FOLDERS = {
     ],
 }
 # Uses that point up: (folder, type) -> reason. The list may only shrink: an entry that nothing needs is a problem of its own.
-USES_UP = {
-    ("Reconciliation", "PublishPass"): "the comparison publishes its batches itself, until an observer takes them",
-    ("Reconciliation", "PassOutcome"): "what those batches come to",
-    ("Deletes", "PassOutcome"): "where inferred deletes are counted",
-}
+USES_UP = {}
 # A type as it is declared at the margin (group `type`), or within another one.
 DECLARATION = re.compile(
     r"^(?P<margin>[ \t]*)(?:@\w+(?:\([^)]*\))?\s+)*(?P<modifiers>(?:(?:public|package|internal|fileprivate|private|final|indirect"

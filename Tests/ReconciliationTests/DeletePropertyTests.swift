@@ -144,18 +144,16 @@ private struct Scenario {
     scenario.letReturn()
     let isReplaced = Int.random(in: 0..<8, using: &random) == 0
     if isReplaced { try replace(scenario.tree) }
-    var outcome = PassOutcome(summary: PassSummary(name: "test", kind: .exit, number: 1))
     let blanket = survey.blanketReason(bound: bound, wasEmptyAtEntry: false, unpublished: nil)
-    await InferredDeletes(root: root, survey: survey, bound: bound, blanket: blanket).carryOut(
+    let outcome = await InferredDeletes(root: root, survey: survey, bound: bound, blanket: blanket).carryOut(
       extras,
       with: RemoteRemover(
         name: "test", root: root, mapping: .tree(prefix: ""), store: store, bound: bound, journal: journal(),
-        ledger: PublishedLedger()),
-      noting: &outcome)
+        ledger: PublishedLedger()))
 
     let after = Set(await store.keys)
     #expect(scenario.mustStay.subtracting(after) == [], "seed \(seed)")
-    #expect(outcome.summary.deleted == before.count - after.count)
+    #expect(outcome.deleted == before.count - after.count)
     if isReplaced || blanket != nil {
       #expect(after == before)
     } else if mayExceed {

@@ -63,12 +63,27 @@ struct InferredDeletes: Sendable {
     }
   }
 
+  /// What the deletes came to.
+  struct Outcome: Sendable {
+    var deleted = 0
+    private(set) var withheldCount = 0
+    /// The first thousand of the withheld paths.
+    private(set) var withheld: [RelativePath: WithheldReason] = [:]
+    var failures: [MirrorError.Failure] = []
+
+    fileprivate mutating func withhold(_ path: RelativePath, _ reason: WithheldReason) {
+      withheldCount += 1
+      if withheld.count < RemoteRemover.namedWithheld { withheld[path] = reason }
+    }
+  }
+
   /// Deletes what may go.
-  func carryOut(_ extras: Extras, with remover: RemoteRemover, noting outcome: inout PassOutcome) async {
+  func carryOut(_ extras: Extras, with remover: RemoteRemover) async -> Outcome {
     // The bound was judged for all of them; what the remover still checks, immediately before each request, is that the
     // root is the same and the path absent.
     var remover = remover
     remover.bound = .unlimited
+    var outcome = Outcome()
     do {
       try await judge(extras) { [remover] verdicts in
         var candidates: [RelativePath] = []
@@ -83,27 +98,16 @@ struct InferredDeletes: Sendable {
           }
         }
         let removal = await remover.remove(candidates, of: survey.remoteObjects, listed: listed)
-        outcome.summary.deleted += removal.deleted.count
-        for (path, reason) in removal.withheld {
-          outcome.withhold(path, reason)
-        }
+        outcome.deleted += removal.deleted.count
+        for (path, reason) in removal.withheld { outcome.withhold(path, reason) }
         for (path, reason) in removal.failed {
-          outcome.summary.failures.append(.init(path: path.string, reason: reason))
+          outcome.failures.append(.init(path: path.string, reason: reason))
         }
       }
     } catch {
-      outcome.summary.failures.append(
+      outcome.failures.append(
         .init(path: ".", reason: "nothing more was deleted: \(cause(of: error))"))
     }
-  }
-}
-
-extension PassOutcome {
-  /// Withheld deletes that are named; the others are counted only.
-  private static let namedWithheld = 1_000
-
-  mutating func withhold(_ path: RelativePath, _ reason: WithheldReason) {
-    summary.withheldDeletes += 1
-    if withheld.count < Self.namedWithheld { withheld[path] = reason }
+    return outcome
   }
 }

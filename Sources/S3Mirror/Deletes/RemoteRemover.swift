@@ -22,6 +22,8 @@ struct RemoteRemover: Sendable {
 
   /// DeleteObjects takes at most this many keys (Amazon S3 API reference, DeleteObjects).
   static let batchSize = 1000
+  /// Withheld deletes of a pass that are named; the others are counted only.
+  static let namedWithheld = 1_000
 
   let name: String
   let root: TreeRoot

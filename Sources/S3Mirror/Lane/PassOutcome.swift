@@ -74,6 +74,21 @@ struct PassOutcome: Sendable {
     if waiting.updateValue(reason, forKey: path) == nil { summary.waiting += 1 }
   }
 
+  mutating func withhold(_ path: RelativePath, _ reason: WithheldReason) {
+    summary.withheldDeletes += 1
+    if withheld.count < RemoteRemover.namedWithheld { withheld[path] = reason }
+  }
+
+  /// Takes over what inferred deletes came to.
+  mutating func take(_ deletes: InferredDeletes.Outcome) {
+    summary.deleted += deletes.deleted
+    summary.failures += deletes.failures
+    summary.withheldDeletes += deletes.withheldCount
+    for (path, reason) in deletes.withheld where withheld.count < RemoteRemover.namedWithheld {
+      withheld[path] = reason
+    }
+  }
+
   /// Notes what the driver of a pass saw of one publication: its reason, its size. What follows from it is the plan's.
   mutating func note(_ publication: FilePublisher.Outcome, of path: RelativePath) {
     switch publication {

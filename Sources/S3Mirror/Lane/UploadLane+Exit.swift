@@ -142,14 +142,10 @@ extension UploadLane {
     let polled: [RelativePath] = place.isWatching ? [.root] : []
     await polledMarkers.look(at: left.entries.keys.filter(settings.commitOrder.isMarker), in: root)
     var last = left
-    var drift: [RelativePath] = []
-    let found = try await reconcile(
-      .root, with: pass, except: Set(left.entries.keys), polled: polled, markers: &last, noting: &outcome
-    ) { files in
-      for file in files where drift.count < Self.driftLimit && isDrift(file, heard: heard) {
-        drift.append(file.path)
-      }
-    }
+    let (found, differing) = try await reconcile(
+      .root, with: pass, except: Set(left.entries.keys), polled: polled, markers: &last, noting: &outcome,
+      isDrift: { [self] file in isDrift(file, heard: heard) })
+    var drift = differing
     if deletes == .inferred {
       drift += try await driftingExtras(found, heard: heard, limit: Self.driftLimit - drift.count)
     }
@@ -203,6 +199,6 @@ extension UploadLane {
     let deletes = InferredDeletes(
       root: root, survey: found.survey, bound: settings.bound, blanket: blanket,
       hiddenPlaces: place.hiddenPlaces)
-    await deletes.carryOut(found.extras, with: remover, noting: &outcome)
+    outcome.take(await deletes.carryOut(found.extras, with: remover))
   }
 }

@@ -115,7 +115,7 @@ extension UploadLane {
       do {
         var markers = DirtySet.Batch()
         let alterations = place.alterations(within: directory)
-        let found = try await reconcile(
+        let (found, _) = try await reconcile(
           directory, with: publication, except: Set(batch.entries.keys).union(schedule.pathsInFlight),
           polled: polled, markers: &markers, noting: &outcome)
         surveys.append(found.survey)
@@ -176,28 +176,32 @@ extension UploadLane {
   /// - Parameters:
   ///   - watched: what the caller publishes itself.
   ///   - polled: directories whose changes no event tells of. Where markers in them differ, their data are compared once more.
-  ///   - differing: is given the files that the first comparison found to differ.
+  ///   - isDrift: whether a file that the first comparison finds to differ is drift; nil where none can be.
+  /// - Returns: what the last comparison found, and the drift, at most `driftLimit` paths.
   func reconcile(
     _ directory: RelativePath, with pass: PublishPass, except watched: Set<RelativePath> = [],
     polled: [RelativePath], markers: inout DirtySet.Batch, noting outcome: inout PassOutcome,
-    differing: ([LocalEntry]) -> Void = { _ in }
-  ) async throws -> Reconciler.Findings {
+    isDrift: (@Sendable (LocalEntry) -> Bool)? = nil
+  ) async throws -> (Reconciler.Findings, drift: [RelativePath]) {
     var data = pass
     data.remover = nil
     if pass.detachment != nil { data.detachment = detachment(.whenLong) }
-    var found = DirtySet.Batch()
-    var findings = try await reconciler.publish(
-      directory, with: data, except: watched, markers: &found, noting: &outcome,
-      settled: { activity.settle($0) }, differing: differing)
+    var files = FoundFiles(
+      pass: data, activity: activity, drift: isDrift.map { .init(limit: Self.driftLimit, isDrift: $0) },
+      outcome: outcome)
+    // What was published before a listing failed is in the outcome too.
+    defer { outcome = files.outcome }
+    let reconciler = reconciler
+    var findings = try await reconciler.compare(directory, except: watched, telling: &files)
+    let drift = files.drift?.paths ?? []
+    var found = files.markers
     let unwatched = found.entries.keys.filter { isMarker($0, within: polled) }
     if !unwatched.isEmpty {
       await polledMarkers.look(at: unwatched, in: root)
-      var foundAgain = DirtySet.Batch()
-      findings = try await reconciler.publish(
-        directory, with: data, except: watched, markers: &foundAgain, noting: &outcome,
-        settled: { activity.settle($0) })
+      files = FoundFiles(pass: data, activity: activity, outcome: files.outcome)
+      findings = try await reconciler.compare(directory, except: watched, telling: &files)
       // A marker that came meanwhile waits for the next pass, and so does one further up that may name it.
-      for (path, entry) in foundAgain.entries where found.entries[path] == nil {
+      for (path, entry) in files.markers.entries where found.entries[path] == nil {
         found.entries[path] = entry
         if isMarker(path, within: polled) { polledMarkers.hold(path) }
       }
@@ -205,10 +209,10 @@ extension UploadLane {
     markers.entries.merge(found.entries) { first, _ in first }
     let now = ContinuousClock.now
     for path in findings.survey.undecodable {
-      outcome.refuse(path, because: KeyMapping.undecodableName)
-      outcome.unpublished.entries[path] = DirtyEntry(.undecodable, at: now)
+      files.outcome.refuse(path, because: KeyMapping.undecodableName)
+      files.outcome.unpublished.entries[path] = DirtyEntry(.undecodable, at: now)
     }
-    return findings
+    return (findings, drift)
   }
 
   private func isMarker(_ path: RelativePath, within directories: [RelativePath]) -> Bool {

@@ -145,7 +145,8 @@ final class UploadLane: Sendable {
     var markers = DirtySet.Batch()
     let pass = publishPass(openFiles: .wait, deletes: .none, markers: .directory)
     let polled = Array(schedule.polled.keys)
-    let found = try await reconcile(.root, with: pass, polled: polled, markers: &markers, noting: &outcome)
+    let (found, _) = try await reconcile(
+      .root, with: pass, polled: polled, markers: &markers, noting: &outcome)
     let survey = found.survey
     state.withLock { state in
       state.objectCount = survey.remoteObjects
@@ -272,6 +273,6 @@ final class UploadLane: Sendable {
       content: ContentComparison(
         root: root, mapping: settings.mapping, store: store, readers: resources.readers,
         policy: settings.comparison.policy, ledger: ledger),
-      commitOrder: settings.commitOrder, width: settings.width)
+      width: settings.width)
   }
 }

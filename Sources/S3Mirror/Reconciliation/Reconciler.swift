@@ -2,7 +2,13 @@ import LocalTree
 import MirrorModel
 import S3Client
 
-/// Publishes what a comparison finds to differ, while it goes on.
+/// Takes what a comparison finds, while the comparison goes on.
+protocol ReconciliationObserver: Sendable {
+  /// - Parameter copies: files that S3 lacks or has other content of, in the order of keys; at most `Surveyor.batchSize`.
+  mutating func take(_ copies: [ContentComparison.Copy]) async
+}
+
+/// Finds what a tree and a listing differ in, suspects being settled by content.
 struct Reconciler: Sendable {
   struct Findings: Sendable {
     var survey: Survey
@@ -12,52 +18,24 @@ struct Reconciler: Sendable {
 
   let surveyor: Surveyor
   let content: ContentComparison
-  let commitOrder: CommitOrder
   /// Files under way at one time.
   let width: Int
 
-  /// Publishes the data below `directory` that differ, batch by batch. Commit markers are only gathered: they go when all data
-  /// are there, in the pass that the caller ends with.
+  /// Compares `directory` and all below it.
   ///
   /// - Parameters:
-  ///   - pass: publishes the batches; it must not delete.
   ///   - watched: what the caller publishes itself, knowing more of it.
-  ///   - markers: gathers what must wait.
-  ///   - outcome: what all batches come to.
-  ///   - settled: is given what was published, a batch at a time, so that no list of it grows.
-  ///   - differing: is given the files that have to be published, before they are.
-  /// - Throws: `S3Error` when the prefix cannot be listed in full. What was published until then is in `outcome`.
-  func publish(
-    _ directory: RelativePath, with pass: PublishPass, except watched: Set<RelativePath>,
-    markers: inout DirtySet.Batch, noting outcome: inout PassOutcome, settled: ([RelativePath]) -> Void,
-    differing: ([LocalEntry]) -> Void = { _ in }
+  ///   - observer: is given the files that have to be copied, batch by batch.
+  /// - Throws: `S3Error` when the prefix cannot be listed in full. What the observer was given until then stands.
+  func compare(
+    _ directory: RelativePath, except watched: Set<RelativePath> = [],
+    telling observer: inout some ReconciliationObserver
   ) async throws -> Findings {
     let (survey, extras) = try await surveyor.survey(directory) { differences in
-      let copies = await content.settle(differences.filter { !watched.contains($0.path) }, width: width)
-      differing(copies.map(\.file))
-      var batch = Self.batch(of: copies)
-      for (path, entry) in batch.entries where commitOrder.isMarker(path) {
-        markers.entries[path] = entry
-        batch.entries[path] = nil
-      }
-      outcome = await pass.run(batch, within: .init(), after: outcome)
-      settled(outcome.settled)
-      outcome.settled = []
-      outcome.met = []
+      await observer.take(
+        await content.settle(differences.filter { !watched.contains($0.path) }, width: width))
     }
     return Findings(survey: survey, extras: extras)
-  }
-
-  /// What must be published.
-  private static func batch(of copies: [ContentComparison.Copy]) -> DirtySet.Batch {
-    let now = ContinuousClock.now
-    let fresh = DirtyEntry(at: now)
-    let absent = DirtyEntry(at: now, isNew: true)
-    var batch = DirtySet.Batch()
-    for copy in copies {
-      batch.entries[copy.file.path] = copy.reason == .absent ? absent : fresh
-    }
-    return batch
   }
 }
 
