@@ -6,6 +6,8 @@ package enum WalkItem: Sendable, Hashable {
   case file(RelativePath, FileStamp)
   /// Comes before what is in it.
   case directory(RelativePath)
+  /// A directory in which nothing has a key, where that matters. A walk itself does not tell these from others.
+  case emptyDirectory(RelativePath)
   /// A symbolic link that is not followed, leads nowhere or back to a directory above it; a socket, FIFO or device.
   case skipped(RelativePath, EntryKind)
   /// A directory that could not be read, or an entry that could not be seen. What lies at and below it is unknown:

@@ -12,7 +12,7 @@ import Testing
     walk.map { item in
       switch item {
       case .file(let path, _): path.string
-      case .directory(let path): path.string + "/"
+      case .directory(let path), .emptyDirectory(let path): path.string + "/"
       case .skipped(let path, let kind): "?\(path) \(kind)"
       case .unreadable(let path, let error): "!\(path) \(error.errno.rawValue)"
       case .notUTF8(let directory, let name): "#\(directory) \(name)"

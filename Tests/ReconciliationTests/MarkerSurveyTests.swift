@@ -66,9 +66,9 @@ import Testing
       items += chunk
     }
     let markers = items.compactMap { item -> String? in
-      if case .file(let path, _) = item { path.string } else { nil }
+      if case .emptyDirectory(let directory) = item { directory.string } else { nil }
     }
-    #expect(markers == ["b/", "d/"])
+    #expect(markers == ["b", "d"])
   }
 
   @Test func `a plan names markers, and a verification misses them`() async throws {

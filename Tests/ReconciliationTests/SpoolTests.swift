@@ -45,12 +45,15 @@ import Testing
     var spool = Spool<Difference>(memoryLimit: 1)
     try spool.append(.copy(file, .size, object))
     try spool.append(.suspect(file, object))
+    let marker = DirectoryMarker(of: "a/b")
+    try spool.append(.marker(marker))
     var texts: [String] = []
     try await spool.forEachBatch(of: 10) { texts += $0.map { String(describing: $0) } }
     #expect(
       texts == [
         String(describing: Difference.copy(file, .size, object)),
         String(describing: Difference.suspect(file, object)),
+        String(describing: Difference.marker(marker)),
       ])
   }
 

@@ -59,6 +59,7 @@ extension Surveyor {
         switch difference {
         case .copy(let file, let reason, _): copies[file.path.string] = reason
         case .suspect(let file, _): suspects.append(file.path.string)
+        case .marker(let marker): copies[marker.path.string] = .absent
         }
       }
     }

@@ -39,7 +39,7 @@ struct RemoteRemover: Sendable {
   var hiddenPlaces: HiddenPlaces = { _ in TreeMounts.View() }
 
   /// - Parameters:
-  ///   - candidates: paths whose objects are superfluous; a trailing slash names a directory marker.
+  ///   - candidates: paths of files and directory markers whose objects are superfluous.
   ///   - objectCount: how many objects lie under the prefix.
   ///   - moved: paths whose content is on S3 under its new name: their deletes lose nothing, so the bound does not
   ///     count them.
@@ -160,7 +160,7 @@ struct RemoteRemover: Sendable {
       do {
         if try root.isAbsent(forObjectAt: path) {
           absent.append(path)
-        } else if !path.hasTrailingSlash {
+        } else if DirectoryMarker(path) == nil {
           outcome.kept.append(path)
         }
       } catch {
@@ -190,7 +190,7 @@ struct RemoteRemover: Sendable {
     _ paths: [RelativePath], listed: [RelativePath: String], noting outcome: inout Outcome
   ) async -> [RelativePath] {
     let (unknown, others) = paths.partitioned {
-      $0.hasTrailingSlash && ledger.etag(of: $0) == nil && listed[$0] == nil
+      DirectoryMarker($0) != nil && ledger.etag(of: $0) == nil && listed[$0] == nil
     }
     guard !unknown.isEmpty else { return paths }
     let answers = await concurrentEach(unknown, width: Self.headsInFlight) { [store, mapping] path in
@@ -334,19 +334,20 @@ struct RemoteRemover: Sendable {
 }
 
 extension TreeRoot {
-  /// Whether nothing here stands for the object of this path, a trailing slash naming a directory marker: only ENOENT
+  /// Whether nothing here stands for the object of this path, which may be a directory marker's: only ENOENT
   /// or ENOTDIR is absence, or a directory that has taken a file's name, whose own files are published by then; or a file
   /// that has taken a directory's. A link that is not followed stands for all objects below its name.
   func isAbsent(forObjectAt path: RelativePath) throws(TreeError) -> Bool {
+    let marker = DirectoryMarker(path)
     let found: TreeRoot.Entry?
     do {
-      found = try look(at: path.withoutTrailingSlash)
+      found = try look(at: marker?.directory ?? path)
     } catch {
       if error.linkAbove != nil { return false }
       throw error
     }
     guard let entry = found else { return symlinks == .skip ? true : try !isBehindLostTarget(path) }
-    return entry.kind == (path.hasTrailingSlash ? .file : .directory)
+    return entry.kind == (marker == nil ? .directory : .file)
   }
 }
 
@@ -358,14 +359,5 @@ extension TreeRoot {
       if let entry = try look(at: directory) { return entry.kind == .symbolicLink }
     }
     return false
-  }
-}
-
-extension RelativePath {
-  /// Names a directory marker, an object whose key ends in `/`.
-  var hasTrailingSlash: Bool { string.utf8.last == UInt8(ascii: "/") }
-
-  var withoutTrailingSlash: RelativePath {
-    hasTrailingSlash ? RelativePath(String(Substring(string.utf8.dropLast()))) : self
   }
 }

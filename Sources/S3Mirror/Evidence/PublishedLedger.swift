@@ -26,6 +26,8 @@ final class PublishedLedger: Sendable {
   private static let capacity = 100_000
 
   private let records = Mutex<[RelativePath: Record]>([:])
+  /// The ETags of directory markers that are on S3.
+  private let markers = Mutex<[DirectoryMarker: String]>([:])
   /// What a later run may know of this; nil where nothing is written down.
   private let evidence: EvidenceJournal?
 
@@ -46,20 +48,37 @@ final class PublishedLedger: Sendable {
     }
   }
 
+  /// Notes that a marker is on S3.
+  func note(_ marker: DirectoryMarker, etag: String) {
+    evidence?.note(marker.path, etag: etag)
+    markers.withLock { markers in
+      if markers.count >= Self.capacity, markers[marker] == nil, let victim = markers.first?.key {
+        markers[victim] = nil
+      }
+      markers[marker] = etag
+    }
+  }
+
   /// Notes that the path's object was deleted.
   func forget(_ path: RelativePath) {
     evidence?.noteDeleted(path)
-    records.withLock { $0[path] = nil }
+    if let marker = DirectoryMarker(path) {
+      markers.withLock { $0[marker] = nil }
+    } else {
+      records.withLock { $0[path] = nil }
+    }
   }
 
   /// What this run last published there, whatever became of the file.
   func etag(of path: RelativePath) -> String? {
-    records.withLock { $0[path]?.etag }
+    if let marker = DirectoryMarker(path) { return markers.withLock { $0[marker] } }
+    return records.withLock { $0[path]?.etag }
   }
 
-  /// Whether this run made the object that was last known there.
+  /// Whether this run made the object that was last known there. A marker holds nothing that could be lost, so each that is known counts.
   func isPublished(_ path: RelativePath) -> Bool {
-    records.withLock { $0[path]?.source == .published }
+    if let marker = DirectoryMarker(path) { return holds(marker) }
+    return records.withLock { $0[path]?.source == .published }
   }
 
   /// What lies on S3 under the path as far as this run knows.
@@ -95,12 +114,10 @@ final class PublishedLedger: Sendable {
     return record.isSnapshot && record.stamp.isSameVersion(as: stamp)
   }
 
-  func hasDirectoryMarker(_ marker: RelativePath) -> Bool { records.withLock { $0[marker] != nil } }
+  func holds(_ marker: DirectoryMarker) -> Bool { markers.withLock { $0[marker] != nil } }
 
   /// Markers of the directory and those below it. Looks through all: directories are renamed seldom.
-  func directoryMarkers(within directory: RelativePath) -> [RelativePath] {
-    records.withLock { records in
-      records.keys.filter { $0.hasTrailingSlash && $0.isWithin(directory) }
-    }
+  func directoryMarkers(within directory: RelativePath) -> [DirectoryMarker] {
+    markers.withLock { markers in markers.keys.filter { $0.path.isWithin(directory) } }
   }
 }

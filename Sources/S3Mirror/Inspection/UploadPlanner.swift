@@ -28,7 +28,7 @@ struct UploadPlanner: Sendable {
   private struct Progress {
     var markers: [RelativePath: PlannedAction] = [:]
     /// Markers of directories, where the download may yet fill the directory.
-    var directories: [RelativePath: PlannedAction] = [:]
+    var directories: [DirectoryMarker: PlannedAction] = [:]
     /// What a run would fail to publish, not counting what can never have a key.
     var failed: Set<RelativePath> = []
   }
@@ -47,13 +47,11 @@ struct UploadPlanner: Sendable {
         if !forecast.isOfPrefix { return true }
         if forecast.known?.holds(entry.path, etag: entry.object.etag) == true { return true }
         // The download makes a file or a directory of it: what is above it is not empty then.
-        for directory in entry.path.ancestors { progress.directories[directory.directoryMarker] = nil }
+        for directory in entry.path.ancestors { progress.directories[DirectoryMarker(of: directory)] = nil }
         return false
       }
     }
-    for path in progress.directories.keys.sorted() {
-      if let marker = progress.directories[path] { try each(marker) }
-    }
+    for (_, upload) in progress.directories.sorted(by: { $0.key.path < $1.key.path }) { try each(upload) }
     let areAllThere = try planMarkers(of: progress, each)
     for failure in survey.localFailures {
       try each(.init(name: name, kind: .refuse, path: failure.path, bytes: nil, reason: failure.reason))
@@ -76,17 +74,19 @@ struct UploadPlanner: Sendable {
 
   /// A sync's download takes the objects that are later than the files here.
   private func isPublished(_ copy: ContentComparison.Copy) -> Bool {
-    guard case .afterDownload(let forecast) = context, let object = copy.object else { return true }
-    return Comparison(serverSkew: forecast.serverSkew).isLater(copy.file.stamp, than: object)
+    guard case .afterDownload(let forecast) = context, case .file(let file, _, let object?) = copy else {
+      return true
+    }
+    return Comparison(serverSkew: forecast.serverSkew).isLater(file.stamp, than: object)
   }
 
   /// Opens each file as a run would: that fails for what may not be read.
   private func prospects(of copies: [ContentComparison.Copy]) async throws -> [Prospect] {
     try await content.readers.run { [surveyor] in
       copies.map { copy in
-        let path = copy.file.path
+        let path = copy.path
         if let refusal = surveyor.mapping.refusal(of: path) { return .refused(refusal) }
-        if path.hasTrailingSlash { return .published }
+        if case .marker = copy { return .published }
         do {
           guard let file = try surveyor.root.open(path) else { return .gone }
           _ = try UploadPlan(
@@ -104,7 +104,7 @@ struct UploadPlanner: Sendable {
     _ copy: ContentComparison.Copy, _ prospect: Prospect, in progress: inout Progress,
     _ each: (PlannedAction) throws -> Void
   ) throws {
-    let path = copy.file.path
+    let path = copy.path
     switch prospect {
     case .gone: return
     case .refused(let reason): return try each(action(.refuse, path, reason: reason))
@@ -113,13 +113,12 @@ struct UploadPlanner: Sendable {
       return try each(action(.refuse, path, reason: reason))
     case .published: break
     }
-    let upload = action(.upload, path, bytes: copy.file.stamp.size, reason: copy.reason.rawValue)
-    if commitOrder.isMarker(path) {
-      progress.markers[path] = upload
-    } else if path.hasTrailingSlash, case .afterDownload = context {
-      progress.directories[path] = upload
-    } else {
-      try each(upload)
+    let bytes: Int64 = if case .file(let file, _, _) = copy { file.stamp.size } else { 0 }
+    let upload = action(.upload, path, bytes: bytes, reason: copy.reason.rawValue)
+    switch (copy, context) {
+    case _ where commitOrder.isMarker(path): progress.markers[path] = upload
+    case (.marker(let marker), .afterDownload): progress.directories[marker] = upload
+    default: try each(upload)
     }
   }
 

@@ -65,7 +65,7 @@ package struct Verifier: Sendable {
       }
     }
     try await extras.entries.forEachBatch(of: 1_000) { entries in
-      for entry in entries where !entry.path.hasTrailingSlash {
+      for entry in entries where DirectoryMarker(entry.path) == nil {
         // What lies under a part that could not be read may well be here.
         if case .unseen = survey.reasonToKeep(entry.path) {
           try tell(.unproved, entry.path)
@@ -82,7 +82,7 @@ package struct Verifier: Sendable {
 
   private func verdict(on difference: Difference) async -> VerifiedDifference.Kind? {
     switch difference {
-    case .copy(_, .absent, _): return .missing
+    case .copy(_, .absent, _), .marker: return .missing
     case .copy: return .size
     case .suspect(let file, let object):
       do {

@@ -1,14 +1,7 @@
 import LocalTree
 import MirrorModel
 
-// Directory markers: zero-byte objects whose keys end in a slash, for directories in which nothing has a key.
-//
-// Everywhere in here a marker is a path with a trailing slash, and goes the ways of files: dirty, published, deleted.
-
-extension RelativePath {
-  /// The path of a directory's marker.
-  var directoryMarker: RelativePath { RelativePath(string + "/") }
-}
+// Directories in which nothing has a key.
 
 /// Has the watch's events speak of markers too.
 struct DirectoryMarkers: Sendable {
@@ -22,9 +15,9 @@ struct DirectoryMarkers: Sendable {
     for event in events {
       switch event {
       case .directoryAppeared(let directory):
-        added.append(.found(directory.directoryMarker))
+        added.append(.found(DirectoryMarker(of: directory).path))
       case .directoryDeleted(let directory):
-        added.append(.deleted(directory.directoryMarker))
+        added.append(.deleted(DirectoryMarker(of: directory).path))
         emptied.insert(directory.parent)
       case .directoryRenamed(let from, let to):
         added += moved(from, to)
@@ -34,34 +27,29 @@ struct DirectoryMarkers: Sendable {
       case .created, .linked, .modified, .closed, .attributes, .found, .undecodable, .rescan, .rootLost: break
       }
     }
-    for directory in emptied where !directory.isRoot { added.append(.found(directory.directoryMarker)) }
+    for directory in emptied where !directory.isRoot {
+      added.append(.found(DirectoryMarker(of: directory).path))
+    }
     return events + added
   }
 
   /// A directory takes the markers below it along, of which no event tells.
   private func moved(_ from: RelativePath, _ to: RelativePath) -> [WatchEvent] {
-    let below = ledger.directoryMarkers(within: from).filter { $0 != from.directoryMarker }
-    return [.deleted(from.directoryMarker), .found(to.directoryMarker)]
-      + below.flatMap { [.deleted($0), .found($0.moved(from: from, to: to))] }
-  }
-}
-
-extension PublishedLedger {
-  /// Remembers that a marker is on S3.
-  func note(directoryMarker marker: RelativePath, etag: String) {
-    let nothing = FileStamp(device: 0, inode: 0, size: 0, modified: 0, changed: 0)
-    note(.init(stamp: nothing, etag: etag), for: marker)
+    let (old, new) = (DirectoryMarker(of: from), DirectoryMarker(of: to))
+    let below = ledger.directoryMarkers(within: from).filter { $0 != old }
+    return [.deleted(old.path), .found(new.path)]
+      + below.flatMap { [.deleted($0.path), .found($0.path.moved(from: from, to: to))] }
   }
 }
 
 extension FilePublisher {
   /// Publishes the marker of a directory that is there and empty, unless it is on S3 already.
-  func publishMarker(_ marker: RelativePath) async -> Outcome {
-    let directory = marker.withoutTrailingSlash
-    let key = mapping.key(for: marker)
-    if let refusal = mapping.refusal(of: marker) { return .refused(refusal) }
+  func publish(_ marker: DirectoryMarker) async -> Outcome {
+    let directory = marker.directory
+    let key = mapping.key(for: marker.path)
+    if let refusal = mapping.refusal(of: marker.path) { return .refused(refusal) }
     do {
-      let isKnown = ledger.hasDirectoryMarker(marker)
+      let isKnown = ledger.holds(marker)
       guard let isEmpty = try root.isEmptyDirectory(directory, filter: filter) else {
         // There may be one of an earlier run; the exit's comparison finds that.
         return isKnown ? .absent : .unneeded
@@ -70,13 +58,13 @@ extension FilePublisher {
       if isKnown || !isEmpty || filter.excludes(directory, .file) { return .unneeded }
       let start = ContinuousClock.now
       let answer = try await uploader.uploadDirectoryMarker(to: key)
-      ledger.note(directoryMarker: marker, etag: answer.etag)
+      ledger.note(marker, etag: answer.etag)
       journal.markedDirectory(
-        etag: answer.etag, requestID: answer.requestID, mirror: name, path: marker, key: key,
+        etag: answer.etag, requestID: answer.requestID, mirror: name, path: marker.path, key: key,
         took: .now - start)
       return .published(bytes: 0, by: .marker)
     } catch {
-      return failed(marker, error)
+      return failed(marker.path, error)
     }
   }
 }

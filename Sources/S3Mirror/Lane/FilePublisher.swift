@@ -93,7 +93,7 @@ struct FilePublisher: Sendable {
   ///   - entry: what the watch knows of the path; nil when a comparison found it.
   ///   - openFiles: what to do with it while a program has it open for writing.
   func publish(_ path: RelativePath, entry: DirtyEntry?, openFiles: OpenFiles) async -> Outcome {
-    if path.hasTrailingSlash { return await publishMarker(path) }
+    if let marker = DirectoryMarker(path) { return await publish(marker) }
     let refusal = mapping.refusal(of: path)
     do {
       if entry?.purpose == .undecodable {
@@ -154,7 +154,7 @@ struct FilePublisher: Sendable {
   func hold(_ markers: [RelativePath: DirtyEntry]) async -> [RelativePath: HeldVersion] {
     guard markerGate.strictness == .marker else { return [:] }
     var held: [RelativePath: HeldVersion] = [:]
-    let files = markers.keys.filter { !$0.hasTrailingSlash }
+    let files = markers.keys.filter { DirectoryMarker($0) == nil }
     let nearest = files.sorted { ($0.ancestors.count, $0) < ($1.ancestors.count, $1) }
     for path in nearest.prefix(Self.largestHeld) {
       held[path] = await uploader.hold(

@@ -24,8 +24,10 @@ struct FoundFiles: ReconciliationObserver {
       self.isDrift = isDrift
     }
 
-    mutating func look(at files: some Sequence<LocalEntry>) {
-      for file in files where paths.count < limit && isDrift(file) { paths.append(file.path) }
+    mutating func look(at copies: [ContentComparison.Copy]) {
+      for case .file(let file, _, _) in copies where paths.count < limit && isDrift(file) {
+        paths.append(file.path)
+      }
     }
   }
 
@@ -38,7 +40,7 @@ struct FoundFiles: ReconciliationObserver {
 
   mutating func take(_ copies: [ContentComparison.Copy]) async {
     // Before they are published: a published file is drift no more.
-    drift?.look(at: copies.lazy.map(\.file))
+    drift?.look(at: copies)
     var batch = Self.batch(of: copies)
     for (path, entry) in batch.entries where pass.commitOrder.isMarker(path) {
       markers.entries[path] = entry
@@ -58,7 +60,7 @@ struct FoundFiles: ReconciliationObserver {
     let absent = DirtyEntry(at: now, isNew: true)
     var batch = DirtySet.Batch()
     for copy in copies {
-      batch.entries[copy.file.path] = copy.reason == .absent ? absent : fresh
+      batch.entries[copy.path] = copy.reason == .absent ? absent : fresh
     }
     return batch
   }

@@ -39,13 +39,15 @@ extension UploadLane {
     let (survey, extras) = try await reconciler.surveyor.survey(.root) { differences in
       let copies = await reconciler.content.settle(differences, width: reconciler.width)
       let some = copies.prefix(Self.driftLimit - found.count)
-      found += some.map(\.file.path)
-      absent.formUnion(some.lazy.filter { $0.reason == .absent }.map(\.file.path))
+      found += some.map(\.path)
+      absent.formUnion(some.lazy.filter { $0.reason == .absent }.map(\.path))
     }
     note(survey, in: &outcome)
     if settings.delete, !mayHoldExtras {
       try await extras.entries.forEachBatch(of: Self.driftLimit) { entries in
-        let gone = entries.map(\.path).filter { !$0.hasTrailingSlash && survey.reasonToKeep($0) == nil }
+        let gone = entries.map(\.path).filter {
+          DirectoryMarker($0) == nil && survey.reasonToKeep($0) == nil
+        }
         found += gone.prefix(Self.driftLimit - found.count)
       }
     }
@@ -128,7 +130,7 @@ extension UploadLane {
     var drift: [RelativePath] = []
     try await found.extras.entries.forEachBatch(of: Self.driftLimit) { entries in
       let gone = entries.map(\.path).filter {
-        !$0.hasTrailingSlash && found.survey.reasonToKeep($0) == nil && isSilent($0, heard: heard)
+        DirectoryMarker($0) == nil && found.survey.reasonToKeep($0) == nil && isSilent($0, heard: heard)
       }
       drift += gone.prefix(limit - drift.count)
     }

@@ -7,7 +7,7 @@ extension UploadLane {
   var status: UploadStatus {
     let doing = activity.snapshot
     var backlog = schedule.backlog()
-    backlog.paths.removeAll(where: \.hasTrailingSlash)
+    backlog.paths.removeAll { DirectoryMarker($0) != nil }
     var waitingBytes: Int64 = 0
     for path in backlog.paths {
       // A path that cannot be looked at now waits all the same, with a size nobody knows.

@@ -2,12 +2,22 @@ import MirrorModel
 
 /// Differences that were found before a listing ended wait on disk when they are many.
 extension Difference: ScratchRecord {
+  /// Stands where a copy has its reason.
+  private static let (suspect, marker) = ("", "/")
+
   func write(to bytes: inout ScratchBytes) {
-    let (kind, file, object) =
-      switch self {
-      case .copy(let file, let reason, let object): (reason.rawValue, file, object)
-      case .suspect(let file, let object): ("", file, object)
-      }
+    switch self {
+    case .copy(let file, let reason, let object): Self.write(reason.rawValue, file, object, to: &bytes)
+    case .suspect(let file, let object): Self.write(Self.suspect, file, object, to: &bytes)
+    case .marker(let marker):
+      bytes.append(Self.marker)
+      bytes.append(marker.path.string)
+    }
+  }
+
+  private static func write(
+    _ kind: String, _ file: LocalEntry, _ object: RemoteObject?, to bytes: inout ScratchBytes
+  ) {
     bytes.append(kind)
     file.write(to: &bytes)
     bytes.append(object == nil ? 0 : 1)
@@ -16,9 +26,16 @@ extension Difference: ScratchRecord {
 
   init(from bytes: inout ScratchBytes) throws {
     let kind = try bytes.text()
+    if kind == Self.marker {
+      guard let marker = DirectoryMarker(RelativePath(try bytes.text())) else {
+        throw ScratchBytes.Malformed()
+      }
+      self = .marker(marker)
+      return
+    }
     let file = try LocalEntry(from: &bytes)
     let object = try bytes.number() == 0 ? nil : RemoteEntry(from: &bytes).object
-    if kind.isEmpty, let object {
+    if kind == Self.suspect, let object {
       self = .suspect(file, object)
     } else {
       guard let reason = CopyReason(rawValue: kind) else { throw ScratchBytes.Malformed() }

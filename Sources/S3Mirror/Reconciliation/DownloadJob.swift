@@ -285,7 +285,8 @@ struct DownloadJob: Sendable {
   {
     while let pairing = try await merge.next() {
       switch pairing {
-      case .remote(let entry), .both(_, let entry): return entry
+      case .remote(let entry), .both(_, let entry), .marker(_, let entry?): return entry
+      case .marker(_, nil): continue
       case .local(let file): try extras.append(file)
       }
     }

@@ -1,7 +1,7 @@
 import LocalTree
 import MirrorModel
 
-/// A walk that gives out a directory in which nothing has a key as an empty file of its marker's path.
+/// A walk that tells directories in which nothing has a key from others.
 struct MarkerWalk: WalkSource {
   private var base: any WalkSource
   private let filter: PathFilter
@@ -30,7 +30,7 @@ struct MarkerWalk: WalkSource {
   private mutating func take(_ item: WalkItem, into items: inout [WalkItem]) {
     switch item {
     case .skipped: items.append(item)
-    case .directory(let path):
+    case .directory(let path), .emptyDirectory(let path):
       settle(isEmpty: !isBelow(path), into: &items)
       pending = path
     case .file(let path, _), .unreadable(let path, _):
@@ -47,8 +47,7 @@ struct MarkerWalk: WalkSource {
   private mutating func settle(isEmpty: Bool, into items: inout [WalkItem]) {
     guard let directory = pending else { return }
     pending = nil
-    guard isEmpty, !filter.excludes(directory, .file) else { return items.append(.directory(directory)) }
-    let nothing = FileStamp(device: 0, inode: 0, size: 0, modified: 0, changed: 0)
-    items.append(.file(directory.directoryMarker, nothing))
+    let hasMarker = isEmpty && !filter.excludes(directory, .file)
+    items.append(hasMarker ? .emptyDirectory(directory) : .directory(directory))
   }
 }

@@ -32,8 +32,8 @@ struct NameConflicts {
       }
       break
     }
-    if entry.path.hasTrailingSlash {
-      verdicts.append(.marker(entry.path.withoutTrailingSlash))
+    if let marker = DirectoryMarker(entry.path) {
+      verdicts.append(.marker(marker.directory))
     } else {
       pending.append(entry)
     }

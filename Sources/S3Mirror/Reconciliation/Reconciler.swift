@@ -4,7 +4,7 @@ import S3Client
 
 /// Takes what a comparison finds, while the comparison goes on.
 protocol ReconciliationObserver: Sendable {
-  /// - Parameter copies: files that S3 lacks or has other content of, in the order of keys; at most `Surveyor.batchSize`.
+  /// - Parameter copies: files and directory markers that S3 lacks, and files of which it has other content, in the order of keys; at most `Surveyor.batchSize`.
   mutating func take(_ copies: [ContentComparison.Copy]) async
 }
 
@@ -40,11 +40,24 @@ struct Reconciler: Sendable {
 }
 
 extension ContentComparison {
-  /// A file that must be copied.
-  struct Copy: Sendable {
-    var file: LocalEntry
-    var reason: CopyReason
-    var object: RemoteObject?
+  /// What must be copied to S3.
+  enum Copy: Sendable {
+    case file(LocalEntry, CopyReason, RemoteObject?)
+    case marker(DirectoryMarker)
+
+    var path: RelativePath {
+      switch self {
+      case .file(let file, _, _): file.path
+      case .marker(let marker): marker.path
+      }
+    }
+
+    var reason: CopyReason {
+      switch self {
+      case .file(_, let reason, _): reason
+      case .marker: .absent
+      }
+    }
   }
 
   /// The copies among differences, in their order, suspects being settled by content.
@@ -63,9 +76,10 @@ extension ContentComparison {
     let same = Set(verdicts.filter(\.1).map(\.0))
     return differences.compactMap { difference in
       switch difference {
-      case .copy(let file, let reason, let object): Copy(file: file, reason: reason, object: object)
+      case .copy(let file, let reason, let object): .file(file, reason, object)
       case .suspect(let file, _) where same.contains(file.path): nil
-      case .suspect(let file, let object): Copy(file: file, reason: .content, object: object)
+      case .suspect(let file, let object): .file(file, .content, object)
+      case .marker(let marker): .marker(marker)
       }
     }
   }
@@ -75,6 +89,7 @@ extension Difference {
   var path: RelativePath {
     switch self {
     case .copy(let file, _, _), .suspect(let file, _): file.path
+    case .marker(let marker): marker.path
     }
   }
 }

@@ -2,7 +2,7 @@ import MirrorModel
 
 /// An object that has a place below the root.
 struct RemoteEntry: Sendable {
-  /// A trailing slash names a directory marker.
+  /// Of a file, or of a `DirectoryMarker`.
   var path: RelativePath
   var object: RemoteObject
 }
@@ -31,8 +31,8 @@ struct RemotePage: Sendable {
   var serverSkew: Int64?
   /// Keys that no local path can hold: they have no counterpart to be compared with.
   var refused: [UnsafeKey] = []
-  /// Of these the ones that end in a slash and have content, with the slash: no directory marker may be written over them.
-  var foreignMarkers: Set<RelativePath> = []
+  /// Of these the ones of directory markers that have content: no marker may be written over them.
+  var foreignMarkers: Set<DirectoryMarker> = []
   /// Keys that are not UTF-8, percent-encoded as they were sent.
   var unreadable: [String] = []
   /// Directories whose listing may miss something, because a key in them could not be read.

@@ -114,11 +114,11 @@ struct RemoteLister: Sendable {
         }
         continue
       }
-      let isMarker = path.hasTrailingSlash
-      let bare = isMarker ? path.withoutTrailingSlash : path
-      if filter.excludes(bare, isMarker ? .directory : .file) { continue }
-      if isMarker, object.byteCount > 0 {
-        page.foreignMarkers.insert(path)
+      let marker = DirectoryMarker(path)
+      let bare = marker?.directory ?? path
+      if filter.excludes(bare, marker == nil ? .file : .directory) { continue }
+      if let marker, object.byteCount > 0 {
+        page.foreignMarkers.insert(marker)
         page.refused.append(
           UnsafeKey(key: object.key, reason: .directoryWithContent(bytes: object.byteCount)))
         continue

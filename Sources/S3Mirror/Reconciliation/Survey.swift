@@ -17,8 +17,8 @@ struct Survey: Sendable {
   private(set) var skippedNames: [SkippedName] = []
   /// Keys without a safe place here. They are left alone.
   var refused: [UnsafeKey] = []
-  /// Of these the ones that end in a slash and have content, with the slash.
-  var foreignMarkers: Set<RelativePath> = []
+  /// Of these the ones of directory markers that have content.
+  var foreignMarkers: Set<DirectoryMarker> = []
   /// Keys that are not UTF-8. They are left alone.
   var unreadableKeys: [String] = []
   /// Directories of such keys: what the listing says of them is not trusted for deletes.
@@ -96,11 +96,13 @@ enum Difference: Sendable {
   case copy(LocalEntry, CopyReason, RemoteObject?)
   /// Equal size, but the content must settle it.
   case suspect(LocalEntry, RemoteObject)
+  /// An empty directory has no marker on S3.
+  case marker(DirectoryMarker)
 }
 
 /// The differences of a comparison that must wait for its end: in memory while they are few, on disk if not.
 struct Extras: Sendable {
-  /// Objects without a local file; a trailing slash names a directory marker.
+  /// Objects without a local file or directory.
   fileprivate(set) var entries = Spool<RemoteEntry>()
 
   var count: Int { entries.count }
@@ -219,11 +221,11 @@ struct Surveyor: Sendable {
     switch pairing {
     case .remote: return nil
     case .local(let file): return .copy(file, .absent, nil)
+    case .marker(let marker, let entry?):
+      ledger?.note(marker, etag: entry.object.etag)
+      return nil
+    case .marker(let marker, nil): return .marker(marker)
     case .both(let file, let entry):
-      if file.path.hasTrailingSlash {
-        ledger?.note(directoryMarker: file.path, etag: entry.object.etag)
-        return nil
-      }
       switch comparison.upload(local: file.stamp, remote: entry.object) {
       case .same: return nil
       case .copy(let reason): return .copy(file, reason, entry.object)

@@ -10,14 +10,16 @@ struct LocalEntry: Sendable {
 /// What lies under one path, here or there or on both sides.
 enum Pairing: Sendable {
   case local(LocalEntry)
-  /// A trailing slash names a directory marker without a local directory.
+  /// An object without a local file, or a marker without a local directory.
   case remote(RemoteEntry)
   case both(LocalEntry, RemoteEntry)
+  /// An empty local directory, and the object of its marker.
+  case marker(DirectoryMarker, RemoteEntry?)
 
   var local: LocalEntry? {
     switch self {
     case .local(let file), .both(let file, _): file
-    case .remote: nil
+    case .remote, .marker: nil
     }
   }
 }
@@ -43,11 +45,18 @@ struct TreeMerge {
   var serverSkew: Int64 { survey.serverSkew }
   private var isWalkOver = false
 
-  /// The entry at hand of the walk. A directory has the path of its marker.
+  /// The entry at hand of the walk.
   private struct Local {
+    enum Kind {
+      case file(FileStamp)
+      case directory
+      /// Its marker is a difference if S3 lacks it.
+      case emptyDirectory
+    }
+
+    /// A directory has the path of its marker.
     var path: RelativePath
-    /// Nil for a directory.
-    var stamp: FileStamp?
+    var kind: Kind
   }
 
   private init(pages: Relay<RemotePage>, chunks: Relay<[WalkItem]>) {
@@ -134,15 +143,27 @@ struct TreeMerge {
       case .same:
         local = nil
         remote = nil
-        if let stamp = here.stamp { return .both(LocalEntry(path: here.path, stamp: stamp), there) }
+        switch here.kind {
+        case .file(let stamp): return .both(LocalEntry(path: here.path, stamp: stamp), there)
+        case .directory: break
+        case .emptyDirectory: if let marker = DirectoryMarker(here.path) { return .marker(marker, there) }
+        }
       }
     }
   }
 
   private mutating func alone(_ entry: Local) -> Pairing? {
-    guard let stamp = entry.stamp else { return nil }
-    // An empty directory whose key another program has given content: its marker would write over that.
-    if entry.path.hasTrailingSlash, survey.foreignMarkers.contains(entry.path) { return nil }
+    let stamp: FileStamp
+    switch entry.kind {
+    case .directory: return nil
+    case .emptyDirectory:
+      // Where another program has given the key content, a marker would write over that.
+      guard let marker = DirectoryMarker(entry.path), !survey.foreignMarkers.contains(marker) else {
+        return nil
+      }
+      return .marker(marker, nil)
+    case .file(let known): stamp = known
+    }
     if entry.path.string.utf8.contains(UInt8(ascii: "\\")) { survey.noteAlias(of: entry.path) }
     return .local(LocalEntry(path: entry.path, stamp: stamp))
   }
@@ -175,10 +196,12 @@ struct TreeMerge {
     while let item = chunk.popFirst() {
       switch item {
       case .file(let path, let stamp):
-        if !path.hasTrailingSlash { survey.localFiles += 1 }
-        return Local(path: path, stamp: stamp)
+        survey.localFiles += 1
+        return Local(path: path, kind: .file(stamp))
       case .directory(let path):
-        return Local(path: RelativePath(path.string + "/"), stamp: nil)
+        return Local(path: DirectoryMarker(of: path).path, kind: .directory)
+      case .emptyDirectory(let path):
+        return Local(path: DirectoryMarker(of: path).path, kind: .emptyDirectory)
       case .skipped(let path, let kind):
         survey.noteSkipped(path, kind)
       case .unreadable(let path, let error):

@@ -16,7 +16,8 @@ final class Waypoints: Sendable {
   static let standardStride = pages * 1_000 - 1
 
   private struct State {
-    var files = 0
+    /// Files and markers of directories: what a listing holds where there is nothing to do.
+    var keys = 0
     var waiting: [RelativePath] = []
   }
 
@@ -31,9 +32,15 @@ final class Waypoints: Sendable {
   func pass(_ items: [WalkItem]) {
     state.withLock { state in
       for item in items {
-        guard case .file(let path, _) = item else { continue }
-        state.files += 1
-        if state.files.isMultiple(of: stride) { state.waiting.append(path) }
+        switch item {
+        case .file(let path, _):
+          state.keys += 1
+          if state.keys.isMultiple(of: stride) { state.waiting.append(path) }
+        case .emptyDirectory(let directory):
+          state.keys += 1
+          if state.keys.isMultiple(of: stride) { state.waiting.append(DirectoryMarker(of: directory).path) }
+        case .directory, .skipped, .unreadable, .notUTF8: continue
+        }
       }
     }
   }
