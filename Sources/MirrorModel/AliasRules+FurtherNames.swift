@@ -40,6 +40,14 @@ extension AliasFacts {
     return closed
   }
 
+  /// Adds to what a pass leaves out the other names of those files: a marker beside one of them waits too.
+  package mutating func addFurtherNames(to surroundings: inout PassPlan.Surroundings) {
+    let deferred = surroundings.deferred
+    surroundings.deferred = withTable { table in
+      deferred.reduce(into: deferred) { $0.formUnion(table.others(of: $1)) }
+    }
+  }
+
   /// Whether what the file holds now is on S3 under this name, and stays as it is.
   private mutating func isSettled(_ path: RelativePath, _ stamp: FileStamp, _ concern: Concern) -> Bool {
     // Not every filesystem moves a stamp with each store.

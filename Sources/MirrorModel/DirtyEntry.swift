@@ -39,6 +39,15 @@ package struct DirtyEntry: Sendable, Hashable {
     self.init(purpose, firstChange: now, lastChange: now, isNew: isNew)
   }
 
+  /// Of a file that a comparison finds to differ.
+  ///
+  /// - Parameter reason: why a part of the tree was compared; nil for a comparison of everything.
+  package init(foundBecauseOf reason: RescanReason?, at now: Instant, isNew: Bool = false) {
+    self.init(at: now, isNew: isNew)
+    // The events that were lost may have reported the close of a version, and a marker may name it.
+    if let reason, !reason.isStanding { wholeSince = now }
+  }
+
   package var isOpen: Bool { if case .open = writer { true } else { false } }
 
   package var isGone: Bool { if case .delete = purpose { true } else { false } }

@@ -21,7 +21,11 @@ extension DirtySet {
     if strictness == .stamp { return false }
     // Written under another name of its file.
     if otherNames(marker).contains(where: { entries[$0] != nil }) { return true }
-    let dirty = paths(around: marker.parent)
+    var dirty = paths(around: marker.parent)
+    // Data are dirty too where their file changed under a name elsewhere.
+    for (path, entry) in entries where entry.holdsMarkers {
+      dirty += otherNames(path).filter { $0 != marker && $0.isWithin(marker.parent) }
+    }
     if dirty.contains(where: { $0 != marker && marker.isWithin($0) }) { return true }
     switch strictness {
     case .marker:

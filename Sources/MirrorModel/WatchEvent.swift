@@ -17,6 +17,10 @@
 // rescan         a comparison of a part of the tree, because events of it may be missing
 // origin         the name under which a renamed file was last published; its object stays until the new name is published
 // heir           the new name of such a file
+// further name   a name of a file that has others (hard links)
+// followed link  a symbolic link that is followed; what it leads to has no watch
+// alias          a further name or a followed link: its content may change without an event that bears it
+// directory marker  a zero-byte object that stands for an empty directory; its path is a `DirectoryMarker`
 // recheck        a path that is only looked at again; nothing is known to have changed
 // suspect        a file and an object of equal size whose times leave it open whether their contents are equal
 // withheld       said of a delete that the guard does not allow now

@@ -101,7 +101,7 @@ struct ModelWatch {
   private mutating func recheck(_ name: String, in parent: ModelTree.ID, _ tree: ModelTree) {
     guard let above = path(parent), tree.directory(at: above) == parent else { return }
     switch tree.directories[parent]?[name] {
-    case .file: events.append(.found(above.appending(name)))
+    case .file, .symbolicLink: events.append(.found(above.appending(name)))
     case .directory: appear(name, in: parent, tree)
     case nil: break
     }
@@ -150,7 +150,8 @@ struct ModelWatch {
   ) {
     for (name, node) in (tree.directories[id] ?? [:]).sorted(by: { $0.key < $1.key }) {
       switch node {
-      case .file: events.append(.renamed(from: from.appending(name), to: to.appending(name)))
+      case .file, .symbolicLink:
+        events.append(.renamed(from: from.appending(name), to: to.appending(name)))
       case .directory(let child):
         if let place = places[child], place.parent == id, place.name == name {
           tellRenamed(child, from: from.appending(name), to: to.appending(name), tree)
@@ -178,7 +179,7 @@ struct ModelWatch {
     events.append(.directoryAppeared(path))
     for (name, node) in (tree.directories[id] ?? [:]).sorted(by: { $0.key < $1.key }) {
       switch node {
-      case .file:
+      case .file, .symbolicLink:
         if let old { events.append(.renamed(from: old.appending(name), to: path.appending(name))) }
         events.append(.found(path.appending(name)))
       case .directory: appear(name, in: id, tree, from: old?.appending(name))

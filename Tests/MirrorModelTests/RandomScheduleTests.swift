@@ -2,7 +2,7 @@ import MirrorModel
 import TestSupport
 import Testing
 
-/// Random changes of a tree, random ticks, random failures: in the end the bucket is the tree, and on the way no marker
+/// Random changes of a tree with hard links and followed links, random ticks, random failures: in the end the bucket is the tree, and on the way no marker
 /// was published ahead of what it names, and no object deleted that a renamed file still needed.
 ///
 /// A failing run is made smaller and printed as the actions to replay; its seed is in the test's name.
@@ -45,6 +45,7 @@ struct RandomRun {
       mirror.carryOut(action)
       if !mirror.faults.isEmpty { return mirror.faults }
     }
+    mirror.closeAll()
     mirror.drain()
     return mirror.faults + mirror.differences(ignoringExtras: losses)
   }
@@ -82,10 +83,15 @@ struct RandomRun {
 
   private static func change(_ random: inout SplitMix64) -> ModelMirror.Action {
     switch Int.random(in: 0..<100, using: &random) {
-    case 0..<35: .write(file(&random), closing: Int.random(in: 0..<4, using: &random) > 0)
-    case 35..<42: .close(file(&random))
-    case 42..<52: .remove(file(&random))
-    case 52..<62: .rename(file(&random), file(&random))
+    case 0..<26: .write(file(&random), closing: Int.random(in: 0..<4, using: &random) > 0)
+    case 26..<32: .close(file(&random))
+    case 32..<34: .writeOpen(file(&random))
+    case 34..<41: .link(file(&random), file(&random))
+    case 41..<43: .symlink(file(&random), to: target(&random))
+    case 43..<47: .writeOutside(outside(&random))
+    case 47: .removeOutside(target(&random))
+    case 48..<56: .remove(file(&random))
+    case 56..<62: .rename(file(&random), file(&random))
     case 62..<74: .makeDirectory(directory(&random))
     case 74..<86: .rename(directory(&random), directory(&random))
     case 86..<92: .remove(directory(&random))
@@ -99,6 +105,15 @@ struct RandomRun {
 
   private static func directory(_ random: inout SplitMix64) -> RelativePath {
     names[Int.random(in: 0..<names.count, using: &random)]
+  }
+
+  /// A file and a directory, as long as they are there.
+  private static func target(_ random: inout SplitMix64) -> String {
+    ["x", "y"][Int.random(in: 0..<2, using: &random)]
+  }
+
+  private static func outside(_ random: inout SplitMix64) -> String {
+    ["x", "y/a", "y/k"][Int.random(in: 0..<3, using: &random)]
   }
 
   private static func anything(_ random: inout SplitMix64) -> RelativePath {

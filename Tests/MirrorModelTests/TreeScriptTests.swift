@@ -80,8 +80,9 @@ private struct ModelScriptRun: ScriptedMirror {
     case .moveOut(let path): try perform(.moveAway(RelativePath(path)))
     case .touch(let path), .chmod(let path, _): try perform(.touch(RelativePath(path)))
     case .told: mirror.carryOut(.deliver(.max))
-    // The schedule knows neither links nor files of two names.
-    case .link, .symlink: throw Impossible(operation: operation)
+    case .link(let from, let to): try perform(.link(RelativePath(from), RelativePath(to)))
+    // The model's mirror follows links, and this one skips them.
+    case .symlink: throw Impossible(operation: operation)
     }
   }
 

@@ -7,6 +7,8 @@ struct FoundFiles: ReconciliationObserver {
   /// Publishes the batches. It must not delete.
   let pass: PublishPass
   let activity: LaneActivity
+  /// Why the part of the tree is compared; nil for a comparison of everything.
+  let reason: RescanReason?
   /// Nil where no file that differs can be drift.
   var drift: DriftSearch?
   /// What all batches come to.
@@ -31,7 +33,11 @@ struct FoundFiles: ReconciliationObserver {
     }
   }
 
-  init(pass: PublishPass, activity: LaneActivity, drift: DriftSearch? = nil, outcome: PassOutcome) {
+  init(
+    pass: PublishPass, activity: LaneActivity, reason: RescanReason?, drift: DriftSearch? = nil,
+    outcome: PassOutcome
+  ) {
+    self.reason = reason
     self.pass = pass
     self.activity = activity
     self.drift = drift
@@ -41,7 +47,7 @@ struct FoundFiles: ReconciliationObserver {
   mutating func take(_ copies: [ContentComparison.Copy]) async {
     // Before they are published: a published file is drift no more.
     drift?.look(at: copies)
-    var batch = Self.batch(of: copies)
+    var batch = batch(of: copies)
     for (path, entry) in batch.entries where pass.commitOrder.isMarker(path) {
       markers.entries[path] = entry
       batch.entries[path] = nil
@@ -54,10 +60,10 @@ struct FoundFiles: ReconciliationObserver {
   }
 
   /// What must be published.
-  private static func batch(of copies: [ContentComparison.Copy]) -> DirtySet.Batch {
+  private func batch(of copies: [ContentComparison.Copy]) -> DirtySet.Batch {
     let now = ContinuousClock.now
-    let fresh = DirtyEntry(at: now)
-    let absent = DirtyEntry(at: now, isNew: true)
+    let fresh = DirtyEntry(foundBecauseOf: reason, at: now)
+    let absent = DirtyEntry(foundBecauseOf: reason, at: now, isNew: true)
     var batch = DirtySet.Batch()
     for copy in copies {
       batch.entries[copy.path] = copy.reason == .absent ? absent : fresh

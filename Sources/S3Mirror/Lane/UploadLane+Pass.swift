@@ -116,7 +116,8 @@ extension UploadLane {
         var markers = DirtySet.Batch()
         let alterations = place.alterations(within: directory)
         let (found, _) = try await reconcile(
-          directory, with: publication, except: Set(batch.entries.keys).union(schedule.pathsInFlight),
+          directory, because: reason, with: publication,
+          except: Set(batch.entries.keys).union(schedule.pathsInFlight),
           polled: polled, markers: &markers, noting: &outcome)
         surveys.append(found.survey)
         try await accept(alterations, after: found)
@@ -136,6 +137,7 @@ extension UploadLane {
     }
     var surroundings = pass.surroundings
     surroundings.deferred.formUnion(unlisted.keys)
+    aliases.addFurtherNames(to: &surroundings)
     outcome = await publication.run(last, within: surroundings, after: outcome)
     for survey in surveys { note(survey, in: &outcome) }
     if !batch.rescans.isEmpty || !outcome.withheld.isEmpty { state.withLock { $0.mayHoldExtras = true } }
@@ -174,12 +176,14 @@ extension UploadLane {
   /// Compares a part of the tree with S3 and publishes the data that differ.
   ///
   /// - Parameters:
+  ///   - reason: why the part is compared; nil for a comparison of everything.
   ///   - watched: what the caller publishes itself.
   ///   - polled: directories whose changes no event tells of. Where markers in them differ, their data are compared once more.
   ///   - isDrift: whether a file that the first comparison finds to differ is drift; nil where none can be.
   /// - Returns: what the last comparison found, and the drift, at most `driftLimit` paths.
   func reconcile(
-    _ directory: RelativePath, with pass: PublishPass, except watched: Set<RelativePath> = [],
+    _ directory: RelativePath, because reason: RescanReason? = nil, with pass: PublishPass,
+    except watched: Set<RelativePath> = [],
     polled: [RelativePath], markers: inout DirtySet.Batch, noting outcome: inout PassOutcome,
     isDrift: (@Sendable (LocalEntry) -> Bool)? = nil
   ) async throws -> (Reconciler.Findings, drift: [RelativePath]) {
@@ -187,7 +191,8 @@ extension UploadLane {
     data.remover = nil
     if pass.detachment != nil { data.detachment = detachment(.whenLong) }
     var files = FoundFiles(
-      pass: data, activity: activity, drift: isDrift.map { .init(limit: Self.driftLimit, isDrift: $0) },
+      pass: data, activity: activity, reason: reason,
+      drift: isDrift.map { .init(limit: Self.driftLimit, isDrift: $0) },
       outcome: outcome)
     // What was published before a listing failed is in the outcome too.
     defer { outcome = files.outcome }
@@ -198,7 +203,7 @@ extension UploadLane {
     let unwatched = found.entries.keys.filter { isMarker($0, within: polled) }
     if !unwatched.isEmpty {
       await polledMarkers.look(at: unwatched, in: root)
-      files = FoundFiles(pass: data, activity: activity, outcome: files.outcome)
+      files = FoundFiles(pass: data, activity: activity, reason: reason, outcome: files.outcome)
       findings = try await reconciler.compare(directory, except: watched, telling: &files)
       // A marker that came meanwhile waits for the next pass, and so does one further up that may name it.
       for (path, entry) in files.markers.entries where found.entries[path] == nil {

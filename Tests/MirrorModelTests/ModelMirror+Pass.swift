@@ -1,0 +1,212 @@
+import MirrorModel
+
+// A pass: the plan's actions are carried out on the model's bucket.
+extension ModelMirror {
+  /// As `UploadLane.carryOut`.
+  mutating func begin(_ trigger: UploadSchedule.Trigger) {
+    lookForWriters(before: trigger)
+    guard let next = schedule.begin(trigger, at: now) else { return }
+    schedule.note(aliases.pollLinks(), at: now)
+    var batch = next.batch
+    var last = batch
+    let waiting = Set(schedule.dirty.entries.keys)
+    let instant = now
+    let links = withAliases { rules in
+      rules.resolveLinks(in: &batch)
+      last = batch
+      return rules.lookBehindLinks(of: &last, at: instant)
+    }
+    var found: [RelativePath: DirtyEntry] = [:]
+    for (directory, reason) in batch.rescans where reason != .followedLink || links.contains(directory) {
+      requests.append("ListObjectsV2")
+      found.merge(survey(directory, because: reason)) { first, _ in first }
+    }
+    last.entries.merge(found.filter { order.isMarker($0.key) }) { watched, _ in watched }
+    let closed = withAliases {
+      $0.addFurtherNames(to: &last, compared: Set(batch.rescans.keys), at: instant) { waiting.contains($0) }
+    }
+    schedule.note(closed.filter(waiting.contains).map { .closed($0) }, at: now)
+    schedule.noteTaken(last.entries.filter { batch.entries[$0.key] == nil })
+    last.entries.merge(found) { watched, _ in watched }
+    var kept: [RelativePath: DirtyEntry] = [:]
+    for path in schedule.dirty.inFlight.keys { kept[path] = last.entries.removeValue(forKey: path) }
+    var surroundings = next.surroundings
+    withAliases { $0.addFurtherNames(to: &surroundings) }
+    pass = RunningPass(
+      plan: PassPlan(last, order: order, removal: .everything, within: surroundings),
+      isFromComparison: !batch.rescans.isEmpty, takesSnapshots: trigger == .drain, kept: kept)
+  }
+
+  mutating func withAliases<Value>(_ body: (inout ModelAliases) -> Value) -> Value {
+    var rules = ModelAliases(table: aliases, tree: tree, ledger: ledger)
+    aliases = AliasTable()
+    defer { aliases = rules.table }
+    return body(&rules)
+  }
+
+  mutating func lookForWriters(before trigger: UploadSchedule.Trigger) {
+    let unclosed = schedule.unclosed(for: trigger, at: now)
+    schedule.noteWritersGone(unclosed.filter { tree.file(at: $0.key)?.isOpen != true })
+  }
+
+  mutating func survey(_ directory: RelativePath, because reason: RescanReason? = nil) -> [RelativePath:
+    DirtyEntry]
+  {
+    let files = tree.files(below: directory).filter { !filter.excludes($0.key, .file) }
+    let links = tree.links(below: directory)
+    withAliases { rules in
+      for link in links {
+        let target = rules.sight(behind: link)
+        rules.table.note(link: link, leadingTo: target, at: rules.wallClock)
+      }
+      let meeting: AliasTable.Meeting = directory.isRoot ? .comparisonOfEverything : .other
+      for (path, file) in files where file.linkCount > 1 {
+        rules.table.note(path, FileStamp(file), metBy: meeting, at: rules.wallClock)
+      }
+    }
+    return files.filter { bucket[$0.key]?.version != $0.value.version }
+      .filter { schedule.dirty.inFlight[$0.key] == nil }
+      .mapValues { _ in DirtyEntry(foundBecauseOf: reason, at: now) }
+  }
+
+  /// What begins is read at once; it is on S3 only when it ends, some steps later.
+  mutating func step(failing: Bool) {
+    guard var running = pass else { return }
+    // A few are under way at one time.
+    if running.underWay.count < 2, running.plan.hasReady, case .publish(let path) = running.plan.next() {
+      begin(path, of: &running)
+    } else if !running.underWay.isEmpty {
+      let publication = running.underWay.removeFirst()
+      let fact = end(
+        publication, failing: failing, passing: running.absent, takingSnapshots: running.takesSnapshots)
+      if fact == .absent { running.absent.insert(publication.path) }
+      if fact == .failed { running.failed.insert(publication.path) }
+      _ = running.plan.note(fact, of: publication.path)
+    } else {
+      finish(&running, failing: failing)
+      return
+    }
+    pass = running
+  }
+
+  mutating func begin(_ path: RelativePath, of running: inout RunningPass) {
+    let file = tree.file(at: path)
+    let isHeld = order.isMarker(path) && file != nil && isHeldByGate(path, running.isFromComparison)
+    if order.isMarker(path), let file, !isHeld, !file.isOpen || running.takesSnapshots {
+      checkMarker(path, file, passing: running.absent)
+    }
+    running.underWay.append(
+      Publication(
+        path: path, entry: running.plan.entry(of: path), file: file,
+        isNeedless: file == nil && !tree.isAbsent(forObjectAt: path) && tree.node(at: path) != nil,
+        gate: isHeld ? .held : .passed))
+  }
+
+  /// - Parameter gone: data that were not at their place when the pass came by.
+  mutating func end(
+    _ publication: Publication, failing: Bool, passing gone: Set<RelativePath>, takingSnapshots: Bool = false
+  ) -> PassPlan.Publication {
+    let (path, entry) = (publication.path, publication.entry)
+    guard let file = publication.file else { return publication.isNeedless ? .needless : .absent }
+    if publication.gate == .held { return .waiting(isOpen: false) }
+    if failing {
+      // The answer to a request may be lost after it was carried out.
+      if file.version.isMultiple(of: 2) && !order.isMarker(path) { bucket[path] = file }
+      return .failed
+    }
+    let isCopy = !order.isMarker(path) && entry?.renamedFrom.map { isPublished(file, as: $0) } ?? false
+    // A writer shows before the bytes are read and after that.
+    let isOpen =
+      !isCopy && (file.isOpen || tree.file(at: path).map { $0.inode == file.inode && $0.isOpen } ?? false)
+    if isOpen && !takingSnapshots { return .waiting(isOpen: true) }
+    requests.append("\(isCopy ? "CopyObject" : "PutObject") \(path)")
+    bucket[path] = isCopy ? entry?.renamedFrom.flatMap { bucket[$0] } : file
+    ledger[path] = Record(file: file, isSnapshot: isOpen)
+    return .published(isOpen ? .snapshot : .latest)
+  }
+
+  mutating func detach() {
+    guard var running = pass, !running.isEntry, !running.underWay.isEmpty, !running.plan.hasReady else {
+      return
+    }
+    let flights = running.plan.detach()
+    schedule.depart(flights)
+    self.flights += running.underWay
+    running.underWay = []
+    pass = running
+  }
+
+  mutating func land(failing: Bool) {
+    guard !flights.isEmpty else { return }
+    let publication = flights.removeFirst()
+    let path = publication.path
+    let fact = end(publication, failing: failing, passing: [])
+    var plan = PassPlan(
+      DirtySet.Batch(entries: publication.entry.map { [path: $0] } ?? [:]), order: order, removal: .later)
+    while case .publish(let path) = plan.next() { _ = plan.note(fact, of: path) }
+    deliver(.max)
+    schedule.land(
+      path, back: plan.result.unpublished.entries[path], failure: fact == .failed ? .unknown : nil,
+      isAnswered: fact != .failed, at: now)
+  }
+
+  mutating func finish(_ running: inout RunningPass, failing: Bool) {
+    carryOutDeletes(of: &running, failing: failing)
+    var result = running.plan.result
+    result.unpublished.entries.merge(running.kept) { $1 }
+    pass = nil
+    left = [:]
+    // The watch may be late, but not from one pass to the next.
+    deliver(.max)
+    if running.isEntry {
+      schedule.adopt(result.unpublished, at: now)
+    } else {
+      schedule.finish(unpublished: result.unpublished, failed: running.failed, at: now)
+    }
+    schedule.note(aliases.takeFreshLinks(), at: now)
+  }
+
+  mutating func carryOutDeletes(of running: inout RunningPass, failing: Bool) {
+    while true {
+      switch running.plan.next() {
+      case .publish, .wait: preconditionFailure("a plan that is published has nothing to publish")
+      case .over: return
+      case .askForOrigins:
+        deliver(.max)
+        running.plan.note(origins: schedule.dirty.origins) { ledger[$0] != nil }
+      case .list(let directory):
+        requests.append("ListObjectsV2")
+        if failing {
+          running.failed.insert(directory)
+          running.plan.note(listing: nil, of: directory)
+          continue
+        }
+        // As a listing of the keys that begin with `directory/`: the object of its own name is not among them.
+        let objects = bucket.keys.filter { $0.isWithin(directory) && $0 != directory }
+        running.plan.note(listing: objects.map { ($0, etag: "") }, of: directory)
+      case .delete(let deletion):
+        let (gone, kept) = deletion.paths.partitioned { tree.isAbsent(forObjectAt: $0) }
+        if failing {
+          running.failed.formUnion(gone)
+          running.plan.note(deleted: [], kept: kept, withheld: [], failed: gone)
+          continue
+        }
+        delete(gone)
+        running.plan.note(deleted: gone, kept: kept, withheld: [], failed: [])
+      }
+    }
+  }
+
+  mutating func delete(_ gone: [RelativePath]) {
+    // Markers before what they name.
+    for isMarker in [true, false] where gone.contains(where: { order.isMarker($0) == isMarker }) {
+      requests.append("DeleteObjects")
+    }
+    let kept = Set(bucket.values.map(\.inode))
+    for path in gone {
+      bucket[path] = nil
+      ledger[path] = nil
+    }
+    checkVersions(of: kept)
+  }
+}
