@@ -105,7 +105,8 @@ package struct PassPlan: Sendable {
   /// Says which markers were read before their data went.
   package mutating func note(held markers: Set<RelativePath>) { held = markers }
 
-  package mutating func note(_ publication: Publication, of path: RelativePath) -> Sequel {
+  /// - Parameter now: when the publication ended.
+  package mutating func note(_ publication: Publication, of path: RelativePath, at now: Instant) -> Sequel {
     let entry = batch.entries[path]
     if case .waiting = publication, held.contains(path),
       !vanished.contains(where: { $0.isWithin(path.parent) })
@@ -115,7 +116,7 @@ package struct PassPlan: Sendable {
     }
     underWay.remove(path)
     if publication.isAbsence, entry?.isGone != true { vanished.append(path) }
-    take(publication, of: path, entry: entry)
+    take(publication, of: path, entry: entry, at: now)
     // Before a later marker goes, its gate asks for events of later data. Where the watch has ended no event would tell.
     let isBehind = events == .ended && result.superseded.contains(path)
     if result.unpublished.entries[path]?.holdsMarkers == true || isBehind {
@@ -127,7 +128,9 @@ package struct PassPlan: Sendable {
     return .nothing
   }
 
-  private mutating func take(_ publication: Publication, of path: RelativePath, entry: DirtyEntry?) {
+  private mutating func take(
+    _ publication: Publication, of path: RelativePath, entry: DirtyEntry?, at now: Instant
+  ) {
     switch publication {
     case .published(let version):
       result.settled.append(path)
@@ -138,7 +141,7 @@ package struct PassPlan: Sendable {
       case .snapshot:
         guard var entry, entry.isWrittenElsewhere else { break }
         // Perhaps no event tells of the close, so it is looked for.
-        entry.noteSnapshot(at: .now)
+        entry.noteSnapshot(at: now)
         result.unpublished.entries[path] = entry
       case .superseded: result.superseded.insert(path)
       case .held:
@@ -153,7 +156,7 @@ package struct PassPlan: Sendable {
     case .waiting(let isOpen):
       result.unpublished.entries[path] = entry
       // Opened after its last close, or before the watch began, or under another name: its grace begins now.
-      if isOpen { result.unpublished.entries[path]?.noteFoundOpen(at: .now) }
+      if isOpen { result.unpublished.entries[path]?.noteFoundOpen(at: now) }
     case .failed:
       hasFailed = true
       result.unpublished.entries[path] = entry

@@ -36,6 +36,8 @@ final class LaneUnderTest: Sendable {
     var singleThreshold: Int64 = 16 << 20
     var partBytes: Int64 = 16 << 20
     var wallClock: @Sendable () -> Int64 = wallClockNanoseconds
+    /// Moved by `wait`, an interval at each look; nil where the lane lives by the system's clock.
+    var clock: ManualClock?
 
     init(interval: Duration? = nil) { self.interval = interval }
   }
@@ -45,6 +47,9 @@ final class LaneUnderTest: Sendable {
   let lane: UploadLane
   let prefix: String
   let notices: Notices
+  private let clock: ManualClock?
+  /// From tick to tick, or until a change has settled.
+  private let step: Duration
   private let log: TransferLogWriter
   private let resources: TransferResources
   private let runner = Mutex<Task<Void, Never>?>(nil)
@@ -66,6 +71,8 @@ final class LaneUnderTest: Sendable {
     let notices = Notices()
     self.notices = notices
     prefix = configuration.prefix
+    clock = configuration.clock
+    step = configuration.interval.flatMap { $0 > .zero ? $0 : nil } ?? configuration.settle
     log = TransferLogWriter(directory: FilePath(directory + "/log"), mirror: "test") { Issue.record("\($0)") }
     resources = try TransferResources(workers: 8)
     var uploadSettings = UploadSettings()
@@ -83,6 +90,7 @@ final class LaneUnderTest: Sendable {
       symlinks: configuration.symlinks,
       comparison: configuration.comparison, bound: configuration.bound, width: 16)
     settings.auditInterval = configuration.auditInterval
+    if let clock = configuration.clock { settings.clock = clock }
     settings.pollInterval = configuration.pollInterval
     settings.maxWatches = configuration.maxWatches
     var logger = Logger(label: "test")
@@ -129,10 +137,24 @@ final class LaneUnderTest: Sendable {
   /// Returns when the file has an object, of this text if it is given.
   func wait(for path: String, toBe text: String? = nil, in store: FakeObjectStore) async throws {
     try await eventually("\(path) is on S3\(text.map { " as “\($0)”" } ?? "")") {
+      clock?.advance(by: step)
       let passes = notices.passes.count
       if let present = await store.text(prefix + path), text == nil || present == text { return true }
+      if clock != nil { return false }
       await notices.wait(for: "that a pass ended") { $0.compactMap(\.summary).count > passes }
       return false
+    }
+  }
+
+  /// Returns when the condition holds for all that the observer heard.
+  func wait(
+    sourceLocation: SourceLocation = #_sourceLocation,
+    until condition: @escaping @Sendable ([MirrorEvent]) -> Bool
+  ) async throws {
+    guard let clock else { return await notices.wait(sourceLocation: sourceLocation, until: condition) }
+    try await eventually("what the test waits for is heard") {
+      clock.advance(by: step)
+      return condition(notices.heard)
     }
   }
 
@@ -243,6 +265,8 @@ final class Notices: Sendable {
       heard.contains { $0.noticeText?.contains(part) == true }
     }
   }
+
+  var heard: [MirrorEvent] { state.withLock { $0.heard } }
 
   var texts: [String] { state.withLock { $0.heard.compactMap(\.noticeText) } }
 

@@ -14,6 +14,7 @@ import Testing
   ) async throws -> [String: String] {
     var configuration = LaneUnderTest.Configuration(interval: interval)
     configuration.openFileGrace = grace
+    configuration.clock = ManualClock()
     configuration.delete = delete
     let mirror = try await LaneUnderTest(store, configuration)
     try await mirror.start()
@@ -59,10 +60,10 @@ import Testing
     let proofs = try await run(interval: .milliseconds(20), grace: .milliseconds(40)) { mirror, store in
       let writer = try open(mirror.tree + "/log", O_APPEND)
       try append("one\n", to: writer)
-      await mirror.notices.wait { heard in heard.compactMap(\.summary).contains { $0.published == 1 } }
+      try await mirror.wait { heard in heard.compactMap(\.summary).contains { $0.published == 1 } }
       #expect(await store.text("t/log") == "one\n")
       try append("two\n", to: writer)
-      await mirror.notices.wait { heard in heard.compactMap(\.summary).count { $0.published == 1 } == 2 }
+      try await mirror.wait { heard in heard.compactMap(\.summary).count { $0.published == 1 } == 2 }
       #expect(await store.text("t/log") == "one\ntwo\n")
       close(writer)
     }
@@ -230,9 +231,9 @@ import Testing
   {
     _ = try await run(interval: interval, grace: .seconds(3600)) { mirror, store in
       try mirror.write("a", "long text")
-      await mirror.notices.wait { heard in heard.compactMap(\.summary).contains { $0.published == 1 } }
+      try await mirror.wait { heard in heard.compactMap(\.summary).contains { $0.published == 1 } }
       try #require(truncate(mirror.tree + "/a", 4) == 0)
-      await mirror.notices.wait { heard in heard.compactMap(\.summary).count { $0.published == 1 } == 2 }
+      try await mirror.wait { heard in heard.compactMap(\.summary).count { $0.published == 1 } == 2 }
       #expect(await store.text("t/a") == "long")
     }
   }

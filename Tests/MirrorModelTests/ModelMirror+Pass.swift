@@ -81,7 +81,7 @@ extension ModelMirror {
         publication, failing: failing, passing: running.absent, takingSnapshots: running.takesSnapshots)
       if fact == .absent { running.absent.insert(publication.path) }
       if fact == .failed { running.failed.insert(publication.path) }
-      _ = running.plan.note(fact, of: publication.path)
+      _ = running.plan.note(fact, of: publication.path, at: now)
     } else {
       finish(&running, failing: failing)
       return
@@ -143,7 +143,7 @@ extension ModelMirror {
     let fact = end(publication, failing: failing, passing: [])
     var plan = PassPlan(
       DirtySet.Batch(entries: publication.entry.map { [path: $0] } ?? [:]), order: order, removal: .later)
-    while case .publish(let path) = plan.next() { _ = plan.note(fact, of: path) }
+    while case .publish(let path) = plan.next() { _ = plan.note(fact, of: path, at: now) }
     deliver(.max)
     schedule.land(
       path, back: plan.result.unpublished.entries[path], failure: fact == .failed ? .unknown : nil,

@@ -102,7 +102,9 @@ import Testing
     let pass = try #require(begun)
     var plan = PassPlan(
       pass.batch, order: CommitOrder { _ in false }, removal: .everything, within: pass.surroundings)
-    while case .publish(let path) = plan.next(), path != "sick" { _ = plan.note(.absent, of: path) }
+    while case .publish(let path) = plan.next(), path != "sick" {
+      _ = plan.note(.absent, of: path, at: start + .seconds(3))
+    }
     #expect(Array(plan.detach().keys) == ["sick"])
     let question = plan.next()
     #expect(question == .askForOrigins)

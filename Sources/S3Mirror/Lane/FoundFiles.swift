@@ -61,7 +61,7 @@ struct FoundFiles: ReconciliationObserver {
 
   /// What must be published.
   private func batch(of copies: [ContentComparison.Copy]) -> DirtySet.Batch {
-    let now = ContinuousClock.now
+    let now = pass.clock.now
     let fresh = DirtyEntry(foundBecauseOf: reason, at: now)
     let absent = DirtyEntry(foundBecauseOf: reason, at: now, isNew: true)
     var batch = DirtySet.Batch()

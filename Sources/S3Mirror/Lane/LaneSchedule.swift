@@ -34,6 +34,7 @@ final class LaneSchedule: Sendable {
   }
 
   private let state: Mutex<State>
+  let clock: any LaneClock
   let doorbell = Doorbell()
   private let isImmediate: Bool
   private let hasTicks: Bool
@@ -45,9 +46,10 @@ final class LaneSchedule: Sendable {
 
   init(
     policy: UploadSchedule.Policy, auditInterval: Duration? = nil,
-    pollInterval: Duration = LaneSchedule.standardPollInterval
+    pollInterval: Duration = LaneSchedule.standardPollInterval, clock: any LaneClock = SystemClock()
   ) {
-    let now = ContinuousClock.now
+    let now = clock.now
+    self.clock = clock
     self.pollInterval = pollInterval
     isImmediate = policy.interval == .zero
     hasTicks = policy.interval.map { $0 > .zero } ?? false
@@ -64,7 +66,7 @@ final class LaneSchedule: Sendable {
   /// Called on the watcher's thread, and by the lane for what has no watch.
   func note(_ events: [WatchEvent]) {
     if events.isEmpty { return }
-    let now = ContinuousClock.now
+    let now = clock.now
     let isRootLost = state.withLock { state in
       let wasRootLost = state.schedule.dirty.isRootLost
       state.schedule.note(events, at: now)
@@ -80,16 +82,16 @@ final class LaneSchedule: Sendable {
   func noteClosed(_ paths: [RelativePath]) {
     state.withLock { state in
       let waiting = paths.filter { state.schedule.dirty.entries[$0] != nil }
-      state.schedule.note(waiting.map { .closed($0) }, at: .now)
+      state.schedule.note(waiting.map { .closed($0) }, at: clock.now)
     }
   }
 
   func noteRootLost() {
-    state.withLock { $0.schedule.note([.rootLost], at: .now) }
+    state.withLock { $0.schedule.note([.rootLost], at: clock.now) }
   }
 
   func noteRootReturned() {
-    state.withLock { $0.schedule.noteRootReturned(at: .now) }
+    state.withLock { $0.schedule.noteRootReturned(at: clock.now) }
   }
 
   /// Has flushes answered that could not be while the root was lost.
@@ -127,7 +129,7 @@ final class LaneSchedule: Sendable {
 
   /// Takes over what the entry's comparison could not publish.
   func adopt(_ unpublished: DirtySet.Batch) {
-    state.withLock { $0.schedule.adopt(unpublished, at: .now) }
+    state.withLock { $0.schedule.adopt(unpublished, at: clock.now) }
   }
 
   /// Says that the pass in hand publishes these besides its batch.
@@ -141,7 +143,7 @@ final class LaneSchedule: Sendable {
     state.withLock {
       $0.schedule.finish(
         unpublished: outcome.unpublished, failed: failed, unreachable: outcome.unreachable,
-        service: outcome.service, at: .now)
+        service: outcome.service, at: clock.now)
     }
   }
 
@@ -152,14 +154,14 @@ final class LaneSchedule: Sendable {
   /// Whether something waits for the lane while a pass runs.
   var isNeeded: Bool {
     state.withLock { state in
-      let now = ContinuousClock.now
+      let now = clock.now
       if !state.flushes.isEmpty || state.isEnding { return true }
       return dueTime(of: &state, at: now).map { $0 <= now } ?? false
     }
   }
 
   /// When something waits for the lane next, flushes and the end aside.
-  var dueTime: Instant? { state.withLock { dueTime(of: &$0, at: .now) } }
+  var dueTime: Instant? { state.withLock { dueTime(of: &$0, at: clock.now) } }
 
   private func dueTime(of state: inout State, at now: Instant) -> Instant? {
     [state.schedule.dueTime(at: now), state.nextLook, state.nextAudit].compactMap { $0 }.min()
@@ -179,7 +181,7 @@ final class LaneSchedule: Sendable {
     let ready = state.withLock { state in
       state.schedule.land(
         path, back: outcome.unpublished.entries[path], failure: failure,
-        isAnswered: outcome.summary.published > 0, at: .now)
+        isAnswered: outcome.summary.published > 0, at: clock.now)
       return takeAnswers(state.coverage.land(path, outcome), in: &state)
     }
     for (flush, outcome) in ready { flush.answer(outcome) }
@@ -238,23 +240,24 @@ final class LaneSchedule: Sendable {
         lookForWriters(before: .flush, probe)
         let pass = state.withLock { state in
           state.coverage.begin(flushes, inFlight: Set(state.schedule.dirty.inFlight.keys))
-          return state.schedule.begin(.flush, at: .now)
+          return state.schedule.begin(.flush, at: clock.now)
         }
         return pass.map { .pass($0, answering: flushes) } ?? .answer(flushes)
       }
       if state.withLock({ $0.isEnding }) { return .end }
       if let chore = state.withLock({ takeChore(from: &$0) }) { return chore }
       if let pass = await tick(poll: poll, probe: probe) { return .pass(pass, answering: []) }
-      await doorbell.wait(
+      await clock.wait(
+        for: doorbell,
         until: state.withLock { state in
-          [state.schedule.wakeTime(at: .now), state.nextLook, state.nextAudit].compactMap { $0 }.min()
+          [state.schedule.wakeTime(at: clock.now), state.nextLook, state.nextAudit].compactMap { $0 }.min()
         })
     }
   }
 
   /// Takes what counts as open for closed where no writer is, so that the batch has it.
   private func lookForWriters(before trigger: UploadSchedule.Trigger, _ probe: Probe) {
-    let unclosed = state.withLock { $0.schedule.unclosed(for: trigger, at: .now) }
+    let unclosed = state.withLock { $0.schedule.unclosed(for: trigger, at: clock.now) }
     guard !unclosed.isEmpty else { return }
     let gone = Set(probe(Array(unclosed.keys)))
     state.withLock { $0.schedule.noteWritersGone(unclosed.filter { gone.contains($0.key) }) }
@@ -263,18 +266,18 @@ final class LaneSchedule: Sendable {
   private func tick(poll: @Sendable () async -> Void, probe: Probe) async -> UploadSchedule.Pass? {
     lookForWriters(before: .tick, probe)
     let (pass, takesMarkers) = state.withLock { state in
-      let now = ContinuousClock.now
+      let now = clock.now
       if state.schedule.hasReadyMarker(at: now) { return (UploadSchedule.Pass?.none, true) }
       return (state.schedule.begin(.tick, at: now), false)
     }
     guard takesMarkers else { return pass }
     await poll()
-    return state.withLock { $0.schedule.begin(.tick, at: .now) }
+    return state.withLock { $0.schedule.begin(.tick, at: clock.now) }
   }
 
   /// What is due besides passes.
   private func takeChore(from state: inout State) -> Command? {
-    let now = ContinuousClock.now
+    let now = clock.now
     let isRootLost = state.schedule.dirty.isRootLost
     let tick = hasTicks ? state.schedule.wakeTime(at: now) : nil
     if let look = [tick, state.nextLook].compactMap({ $0 }).min(), look <= now, look != state.lastLook {
@@ -291,7 +294,7 @@ final class LaneSchedule: Sendable {
 
   /// Everything that is dirty, for the end of the scope.
   func drain() -> UploadSchedule.Pass? {
-    state.withLock { $0.schedule.begin(.drain, at: .now) }
+    state.withLock { $0.schedule.begin(.drain, at: clock.now) }
   }
 
   /// What changed below a directory since the last batch was taken, as far as it was ever whole; a directory that
@@ -364,7 +367,7 @@ final class LaneSchedule: Sendable {
 
   func backlog() -> Backlog {
     state.withLock { state in
-      let now = ContinuousClock.now
+      let now = clock.now
       return Backlog(
         paths: state.schedule.waiting,
         openFiles: state.schedule.dirty.entries.compactMap { path, entry in

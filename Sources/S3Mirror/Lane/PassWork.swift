@@ -61,6 +61,7 @@ final class PassWork: Sendable {
 
   private let state: Mutex<State>
   private let width: Int
+  private let clock: any LaneClock
   private let executors: [any TaskExecutor]
   private let detachment: Detachment?
   private let bell: Doorbell
@@ -73,11 +74,13 @@ final class PassWork: Sendable {
   ///   - detachment: lets the pass end before its last publications; nil where it has to wait for them.
   init(
     _ plan: PassPlan, after earlier: PassOutcome, width: Int, on executors: [any TaskExecutor],
-    until detachment: Detachment?, _ publish: @escaping Publish, held: @escaping PublishHeld
+    clock: any LaneClock, until detachment: Detachment?, _ publish: @escaping Publish,
+    held: @escaping PublishHeld
   ) {
     state = Mutex(State(plan: plan, outcome: earlier))
     self.width = max(1, width)
     self.executors = executors
+    self.clock = clock
     self.detachment = detachment
     bell = detachment?.bell ?? Doorbell()
     self.publish = publish
@@ -111,7 +114,7 @@ final class PassWork: Sendable {
       }
       if isPublished { return }
       if Task.isCancelled { return await waitUntilPublished() }
-      let now = ContinuousClock.now
+      let now = clock.now
       var look: Instant?
       if hasReady {
         begun = nil
@@ -124,7 +127,7 @@ final class PassWork: Sendable {
         if due <= now, detach() { return }
         look = due
       }
-      await bell.wait(until: look)
+      await clock.wait(for: bell, until: look)
     }
   }
 
@@ -188,7 +191,7 @@ final class PassWork: Sendable {
 
   /// Makes places for publications that last long and keep theirs from others.
   private func makeFurtherPlaces() {
-    let now = ContinuousClock.now
+    let now = clock.now
     let count = state.withLock { state in
       let long = state.underWay.values.count { now - $0.start >= Self.longPublication }
       return min(long, Self.mostFurtherPlaces) + width - state.places.count
@@ -198,7 +201,7 @@ final class PassWork: Sendable {
 
   /// Nil when the place is not needed any more.
   private func nextJob(in place: Int) async -> Job? {
-    let now = ContinuousClock.now
+    let now = clock.now
     let (job, isOver, isToRing) = state.withLock { state -> (Job?, Bool, Bool) in
       let job = state.begin(at: now, in: place)
       return (job, state.isPublished, job != nil && state.takesRing())
@@ -237,13 +240,15 @@ final class PassWork: Sendable {
   }
 
   private func note(_ publication: FilePublisher.Outcome, of path: RelativePath, in place: Int) -> Verdict {
-    let now = ContinuousClock.now
+    let now = clock.now
     var woken: [(continuation: CheckedContinuation<Job?, Never>, job: Job?)] = []
     var waiter: CheckedContinuation<Void, Never>?
     var isToRing = false
     let verdict = state.withLock { state -> Verdict in
       if state.isDetached { return .late }
-      if state.plan.note(publication.fact, of: path) == .publishHeldVersion { return .publishHeldVersion }
+      if state.plan.note(publication.fact, of: path, at: now) == .publishHeldVersion {
+        return .publishHeldVersion
+      }
       state.underWay[place] = nil
       state.outcome.note(publication, of: path)
       while let idle = state.idle.last, let job = state.begin(at: now, in: idle.place) {

@@ -14,6 +14,7 @@ struct PublishPass: Sendable {
   let openFiles: FilePublisher.OpenFiles
   /// Files under way at one time: more than slots, so that reading and sending overlap.
   let width: Int
+  let clock: any LaneClock
   /// How many objects lie under the prefix, as far as is known.
   let objectCount: Int
   /// The names that files have left which wait outside of this pass; asked for before anything is deleted.
@@ -46,7 +47,7 @@ struct PublishPass: Sendable {
     let versions = await publisher.hold(plan.markersToHold)
     plan.note(held: Set(versions.keys))
     let work = PassWork(
-      plan, after: earlier, width: width, on: publisher.executors, until: detachment
+      plan, after: earlier, width: width, on: publisher.executors, clock: clock, until: detachment
     ) { path, entry in
       let openFiles = policy(for: entry)
       guard entry?.wasTried == true else {

@@ -17,7 +17,7 @@ extension UploadLane {
       activity.note(drift: drift.count)
       if !drift.isEmpty {
         notices.sayDrift(drift.sorted(), foundBy: .audit, in: root, ledger: ledger)
-        let entry = DirtyEntry(at: .now)
+        let entry = DirtyEntry(at: schedule.clock.now)
         schedule.adopt(
           DirtySet.Batch(
             entries: Dictionary(drift.map { ($0, entry) }, uniquingKeysWith: { first, _ in first })))

@@ -161,7 +161,7 @@ extension UploadLane {
   private func takeLeft() -> DirtySet.Batch {
     var left = DirtySet.Batch(entries: schedule.dirtyEntries)
     var aliases = aliasesOfTree
-    _ = aliases.addFurtherNames(to: &left, compared: [.root], at: .now) { _ in false }
+    _ = aliases.addFurtherNames(to: &left, compared: [.root], at: schedule.clock.now) { _ in false }
     for (path, var entry) in left.entries {
       if entry.isWrittenElsewhere, isSnapshotPublished(path) {
         // Of a later version nobody told.

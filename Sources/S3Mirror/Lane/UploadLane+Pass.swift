@@ -44,7 +44,9 @@ extension UploadLane {
     // What is gone is deleted by a later pass, in its order.
     var plan = PassPlan(
       DirtySet.Batch(entries: [path: entry]), order: settings.commitOrder, removal: .later)
-    while case .publish(let path) = plan.next() { _ = plan.note(publication.fact, of: path) }
+    while case .publish(let path) = plan.next() {
+      _ = plan.note(publication.fact, of: path, at: schedule.clock.now)
+    }
     var outcome = PassOutcome(summary: summary(of: .tick))
     outcome.note(publication, of: path)
     outcome.take(plan.result, events: .complete)
@@ -61,7 +63,7 @@ extension UploadLane {
       guard case .success(true) = Result(catching: { try root.isAbsent(forObjectAt: path) }),
         !schedule.isWaiting(path)
       else { continue }
-      outcome.unpublished.entries[path] = DirtyEntry(at: .now)
+      outcome.unpublished.entries[path] = DirtyEntry(at: schedule.clock.now)
     }
   }
 
@@ -69,7 +71,7 @@ extension UploadLane {
   func takeSuperseded(of outcome: inout PassOutcome) {
     for path in outcome.superseded
     where outcome.unpublished.entries[path] == nil && !schedule.isWaiting(path) {
-      outcome.unpublished.entries[path] = DirtyEntry(at: .now)
+      outcome.unpublished.entries[path] = DirtyEntry(at: schedule.clock.now)
     }
   }
 
@@ -107,7 +109,7 @@ extension UploadLane {
     let polled = batch.rescans.filter(\.value.isStanding).map(\.key)
     let markers = Set(batch.entries.keys).union(polled).filter { isMarker($0, within: polled) }
     await polledMarkers.look(at: markers, in: root)
-    var linksToCompare = aliases.lookBehindLinks(of: &last, at: .now)
+    var linksToCompare = aliases.lookBehindLinks(of: &last, at: schedule.clock.now)
     // Nothing below a file has a key.
     if case .file = settings.mapping { linksToCompare = [] }
     for (directory, reason) in batch.rescans {
@@ -128,7 +130,7 @@ extension UploadLane {
       }
     }
     let closed = aliases.addFurtherNames(
-      to: &last, compared: Set(batch.rescans.keys), at: .now, isWaiting: schedule.isWaiting)
+      to: &last, compared: Set(batch.rescans.keys), at: schedule.clock.now, isWaiting: schedule.isWaiting)
     schedule.noteClosed(closed)
     schedule.noteTaken(last.entries.filter { batch.entries[$0.key] == nil })
     // No path is published twice at one time; what is known of those in flight is for a later pass.
@@ -165,7 +167,8 @@ extension UploadLane {
       publisher: publisher(markers), commitOrder: settings.commitOrder,
       remover: deletes == .watched && mayRemove && place.isThatOfEntry ? remover : nil,
       removal: settings.delete ? .everything : .moves, filter: settings.filter,
-      openFiles: openFiles, width: settings.width, objectCount: state.withLock { $0.objectCount },
+      openFiles: openFiles, width: settings.width, clock: schedule.clock,
+      objectCount: state.withLock { $0.objectCount },
       originsElsewhere: { [place, schedule] in
         // What is gone may have been renamed since the batch was taken.
         await place.fence()
@@ -212,7 +215,7 @@ extension UploadLane {
       }
     }
     markers.entries.merge(found.entries) { first, _ in first }
-    let now = ContinuousClock.now
+    let now = schedule.clock.now
     for path in findings.survey.undecodable {
       files.outcome.refuse(path, because: KeyMapping.undecodableName)
       files.outcome.unpublished.entries[path] = DirtyEntry(.undecodable, at: now)

@@ -30,6 +30,7 @@ final class UploadLane: Sendable {
     var pollInterval = LaneSchedule.standardPollInterval
     /// Where it is written down what lies here and on S3; nil where it is not.
     var evidence: EvidencePlace?
+    var clock: any LaneClock = SystemClock()
     /// For tests: the watch limit of this upload.
     var maxWatches: Int?
 
@@ -107,7 +108,8 @@ final class UploadLane: Sendable {
     state = Mutex(State(report: .init(name: settings.name)))
     notices = ConditionNotices(name: settings.name, journal: journal, start: wallClock())
     let schedule = LaneSchedule(
-      policy: settings.policy, auditInterval: settings.auditInterval, pollInterval: settings.pollInterval)
+      policy: settings.policy, auditInterval: settings.auditInterval, pollInterval: settings.pollInterval,
+      clock: settings.clock)
     self.schedule = schedule
     let filter = settings.filter
     let markers = settings.emptyDirectories == .marker ? DirectoryMarkers(ledger: ledger) : nil
