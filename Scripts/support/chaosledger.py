@@ -101,6 +101,11 @@ class Ledger:
         with self._lock:
             return {path: each.version for path, each in self.entries.items() if each.version >= 0 and may_go(path, each)}
 
+    def is_open(self, path):
+        with self._lock:
+            entry = self.entries.get(path)
+            return entry is not None and entry.is_open
+
     def waits(self, path, version):
         """Whether that version of the path still has to come: it is there, and not being written anew."""
         with self._lock:

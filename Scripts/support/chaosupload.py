@@ -10,6 +10,7 @@ from chaosplaces import Places
 from chaosround import EXIT_SECONDS, GRACE_SECONDS, Round
 from chaoswriter import Writer
 
+OPEN_SECONDS = 5  # `openFileGrace` by default
 HARM_SECONDS = 3  # longer than planned, until a fault has harmed something
 
 
@@ -122,13 +123,18 @@ class UploadRound(Places, Round):
             self.ended = time.time()
 
     def recover(self):
-        """The rule `recovery`: all that was closed when the fault ended is on S3 within the interval and ten seconds."""
+        """The rule `recovery`: all that was closed when the fault ended is on S3 within the interval and ten seconds.
+
+        A log that is open has the time besides for which a mirror waits for its close (`openFileGrace`).
+        """
         bound = self.interval + GRACE_SECONDS
         ends = self.ended + bound
         while missing := self.judge.missing(self.due):
-            if time.time() > ends and not self.missing_after_another_look():
+            if time.time() > ends and not (missing := self.missing_after_another_look()):
                 break
-            if time.time() > ends:
+            if time.time() < ends + OPEN_SECONDS:
+                missing = [path for path in missing if not self.ledger.is_open(path)]
+            if time.time() > ends and missing:
                 self.say("recovery", f"{bound} s after the fault {len(missing)} are missing: {', '.join(sorted(missing)[:5])}")
                 self.journal.note("the proxy resets all connections")
                 self.proxy.reset_all()

@@ -4,7 +4,8 @@ import Synchronization
 ///
 /// What swallows one connection's bytes (a firewall that restarts, a load balancer's node that is lost) mostly swallows those of all that
 /// were open by then, and no reset tells of it. Each of the idle ones would cost a request its whole patience, one after another. So a
-/// connection that was last used before the latest silence began is not used again. Shared by clients that one configuration made.
+/// connection that was last used before the latest silence of two seconds began is not used again. A service that is merely slow costs
+/// that a handshake for each. Shared by clients that one configuration made.
 package final class ConnectionTrust: Sendable {
   private let latestSilence = Mutex<ContinuousClock.Instant?>(nil)
 

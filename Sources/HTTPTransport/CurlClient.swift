@@ -173,7 +173,10 @@ extension CurlClient {
       switch easy.lookForMovement(at: now, bytesUnacknowledged: unacknowledged[transfer.id] ?? 0) {
       case .moves, .silent: break
       case .movesLate: configuration.onLateMovement?()
-      case .over: end(transfer, easy, .failure(easy.endSilence()))
+      case .suspicious: easy.noteSuspicion()
+      case .over:
+        easy.noteSuspicion()
+        end(transfer, easy, .failure(easy.silenceError))
       }
     }
   }

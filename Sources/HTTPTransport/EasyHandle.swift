@@ -83,10 +83,12 @@ final class EasyHandle {
         ? .init(bytesMoved: bytesSent + bytesReceived, bytesUnacknowledged: bytesUnacknowledged) : nil)
   }
 
-  /// Why a transfer whose silence is over its limit has failed. What was idle when the silence began is not trusted any more.
-  func endSilence() -> TransportError {
-    trust.noteSilence(since: silence.lastMovement)
-    return TransportError(
+  /// What was idle when the transfer fell silent is not trusted any more.
+  func noteSuspicion() { trust.noteSilence(since: silence.lastMovement) }
+
+  /// Why a transfer whose silence is over its limit has failed.
+  var silenceError: TransportError {
+    TransportError(
       .timeout, "\(target): nothing came and nothing went for \(silence.limit.components.seconds) s")
   }
 

@@ -17,6 +17,7 @@ struct SilenceClock {
   static let period: Duration = .milliseconds(periodMilliseconds)
   /// A transfer that moves so long after its beginning does more than fill buffers.
   private static let late: Duration = .seconds(10)
+  private static let suspicion: Duration = .seconds(2)
 
   private(set) var limit: Duration
   private let start: ContinuousClock.Instant
@@ -37,6 +38,8 @@ struct SilenceClock {
     /// It moves, and was begun over ten seconds ago.
     case movesLate
     case silent
+    /// It has been silent for two seconds, longer than a healthy service mostly takes.
+    case suspicious
     /// It has been silent for as long as it may.
     case over
   }
@@ -49,6 +52,7 @@ struct SilenceClock {
       (last, lastMovement) = (reading, now)
       return isLate ? .movesLate : .moves
     }
-    return now - lastMovement >= limit ? .over : .silent
+    let silence = now - lastMovement
+    return silence >= limit ? .over : silence >= Self.suspicion ? .suspicious : .silent
   }
 }
