@@ -65,14 +65,15 @@ let package = Package(
     .executableTarget(
       name: "S3MirrorCLI",
       dependencies: [
-        "S3Mirror", "TransferLog", "LoopThread", "CLinux", argumentParser, logging, systemPackage,
+        "S3Mirror", "TransferLog", "LocalSocket", "LoopThread", "CLinux", argumentParser, logging,
+        systemPackage,
       ],
       swiftSettings: strictness),
     // Programs to copy from; no product, so that they come with no package that depends on this one.
     .executableTarget(name: "Examples", dependencies: ["S3Mirror"], swiftSettings: strictness),
 
     .target(
-      name: "TestSupport", dependencies: ["S3Client", "HTTPTransport", "SigV4", "Digests"],
+      name: "TestSupport", dependencies: ["S3Client", "HTTPTransport", "SigV4", "Digests", "CLinux"],
       path: "Tests/Support", resources: [.copy("TreeScripts")], swiftSettings: strictness),
     tests("MirrorModelTests", ["MirrorModel", "TestSupport"], resources: [.copy("EventScripts")]),
     tests("HTTPTransportTests", ["HTTPTransport", "LoopThread", "CCurl", "CZlib", "TestSupport"]),
@@ -93,7 +94,8 @@ let package = Package(
         logging, systemPackage,
       ]),
     tests(
-      "S3MirrorCLITests", ["S3MirrorCLI", "S3Mirror", "S3Client", "HTTPTransport", "TestSupport"]),
+      "S3MirrorCLITests",
+      ["S3MirrorCLI", "S3Mirror", "S3Client", "HTTPTransport", "LocalSocket", "TestSupport"]),
     tests(
       "TransfersTests",
       [

@@ -12,6 +12,7 @@
 #include <semaphore.h>
 #include <signal.h>
 #include <spawn.h>
+#include <stddef.h>
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
@@ -226,6 +227,33 @@ static inline int s3m_local_client_socket(int patience_seconds) {
   int descriptor = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
   if (descriptor >= 0) setsockopt(descriptor, SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof patience);
   return descriptor;
+}
+// unix(7), Abstract sockets: such a name begins with a NUL, which the service manager writes as an @ (sd_notify(3)).
+static inline int s3m_notify_address(const char *name, struct sockaddr_un *address, socklen_t *size) {
+  if (s3m_local_address(name, address) != 0) return -1;
+  size_t length = strlen(name);
+  if (name[0] == '@') address->sun_path[0] = 0;
+  *size = (socklen_t)(offsetof(struct sockaddr_un, sun_path) + length + (name[0] != '@'));
+  return 0;
+}
+// A datagram waits while the receiver's queue is full, as long as SO_SNDTIMEO says (socket(7)).
+static inline int s3m_datagram_socket(int patience_seconds) {
+  struct timeval patience = {.tv_sec = patience_seconds};
+  int descriptor = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+  if (descriptor >= 0) setsockopt(descriptor, SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof patience);
+  return descriptor;
+}
+static inline long s3m_send_datagram(int descriptor, const char *name, const void *bytes, size_t size) {
+  struct sockaddr_un address;
+  socklen_t length;
+  if (s3m_notify_address(name, &address, &length) != 0) return -1;
+  return sendto(descriptor, bytes, size, MSG_NOSIGNAL, (const struct sockaddr *)&address, length);
+}
+static inline int s3m_bind_datagram(int descriptor, const char *name) {
+  struct sockaddr_un address;
+  socklen_t length;
+  if (s3m_notify_address(name, &address, &length) != 0) return -1;
+  return bind(descriptor, (const struct sockaddr *)&address, length);
 }
 // accept4(2), hidden without _GNU_SOURCE; a child of ours must not inherit the connection.
 static inline int s3m_accept_local(int descriptor) {

@@ -81,6 +81,9 @@ package actor TreeWatcher {
     tree?.catchUp()
   }
 
+  /// Returns when the loop has come round: a loop that is stuck never answers.
+  package func answer() {}
+
   /// Tries again to watch what could not be watched, and emits `rescan` for all that is not or was not until now,
   /// and for filesystems with writers elsewhere. To be called before each comparison of such parts.
   package func retryUnwatched() {

@@ -46,6 +46,11 @@ package final class BalancedClient: HTTPClient {
     for client in clients { await client.limitSilence(seconds: seconds) }
   }
 
+  /// Returns when every loop has come round.
+  package func answer() async {
+    for client in clients { await client.answer() }
+  }
+
   /// Fails what is in flight with `.closed`, ends the threads and closes the connections. Safe to call twice.
   package func close() async {
     for client in clients { await client.close() }

@@ -105,6 +105,9 @@ package actor CurlClient: HTTPClient {
     for transfer in running.values { transfer.easy?.limitSilence(seconds: seconds) }
   }
 
+  /// Returns when the loop has come round: a loop that is stuck never answers.
+  package func answer() {}
+
   /// Fails what is in flight with `.closed`, ends the thread and closes the connections. Safe to call twice.
   package nonisolated func close() async {
     await failAll()

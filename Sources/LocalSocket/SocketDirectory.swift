@@ -6,6 +6,7 @@
 // stale          the name of a socket whose process is gone: connecting is refused
 // peer           the process at the other end; the kernel tells its user (SO_PEERCRED)
 // patience       how long a peer may keep us waiting
+// notification   what a service tells its service manager, systemd for one: a datagram (sd_notify(3))
 
 import CLinux
 import Glibc

@@ -78,6 +78,9 @@ package final class WorkerThreads: Sendable {
     }
   }
 
+  /// Whether a call runs or waits for a thread.
+  package var isBusy: Bool { queue.unfinished.load(ordering: .relaxed) > 0 }
+
   /// Finishes what is queued and joins the threads. Safe to call twice, from any thread but these.
   package func stop() {
     threads.withLock { threads in
@@ -90,13 +93,18 @@ package final class WorkerThreads: Sendable {
   /// Apart from its owner, so that the threads do not keep the owner alive.
   private final class Queue: Sendable {
     private let state = Mutex(State())
+    /// Calls that are queued or run.
+    let unfinished = Atomic(0)
     /// Counts the queued calls, and one more for each thread when the queue stops.
     private let ready = DispatchSemaphore(value: 0)
 
     /// False when the queue has stopped.
     func append(_ call: @escaping @Sendable () -> Void) -> Bool {
       let isOpen = state.withLock { state in
-        if !state.isStopped { state.calls.append(call) }
+        if !state.isStopped {
+          state.calls.append(call)
+          unfinished.add(1, ordering: .relaxed)
+        }
         return !state.isStopped
       }
       if isOpen { ready.signal() }
@@ -121,6 +129,7 @@ package final class WorkerThreads: Sendable {
         ready.wait()
         guard let call = state.withLock({ $0.calls.popFirst() }) else { return }
         call()
+        unfinished.subtract(1, ordering: .relaxed)
       }
     }
   }

@@ -6,6 +6,7 @@
 // child                    the program that `run` wraps
 // supervisor               decides what each signal means at each moment of a run
 // first and second signal  "finish and publish", and "leave now"
+// service notifier         reports to systemd how a watch stands
 // narrator                 turns the mirror's events into lines of text, or of JSON with `--json`
 // console                  the two standard streams, and the status line on a terminal
 

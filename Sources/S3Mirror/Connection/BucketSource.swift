@@ -31,12 +31,17 @@ protocol BucketSource: Sendable {
   /// Says that the run ends: from now on a service that is silent is not waited for as long as before.
   func beginEnd() async
 
+  /// Returns when every thread that carries requests has come round: never, where one is stuck.
+  func answer() async
+
   /// Ends what was opened.
   func close() async
 }
 
 extension BucketSource {
   func beginEnd() async {}
+
+  func answer() async {}
 
   func bucket(of location: S3Location) throws -> OpenBucket {
     try bucket(of: location, access: nil)

@@ -81,6 +81,11 @@ final class Connections: BucketSource {
     for client in clients { await client.limitSilence(seconds: FinalPatience.attemptSeconds) }
   }
 
+  func answer() async {
+    let clients = state.withLock { Array($0.clients.values) }
+    for client in clients { await client.answer() }
+  }
+
   /// Ends every connection and joins the loops' threads.
   func close() async {
     let clients = state.withLock { state in

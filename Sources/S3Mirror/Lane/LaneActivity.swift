@@ -12,9 +12,30 @@ final class LaneActivity: Sendable {
     var drift = 0
   }
 
+  /// What the lane's task does: it rests until something is due, or has taken something up.
+  struct Occupation: Sendable, Hashable {
+    var isResting = false
+    /// How often it has taken something up.
+    var turns = 0
+  }
+
   private let state = Mutex(Snapshot())
+  private let task = Mutex(Occupation())
 
   var snapshot: Snapshot { state.withLock { $0 } }
+
+  var occupation: Occupation { task.withLock { $0 } }
+
+  func rest() {
+    task.withLock { $0.isResting = true }
+  }
+
+  func takeUp() {
+    task.withLock { task in
+      task.isResting = false
+      task.turns += 1
+    }
+  }
 
   func began(_ path: RelativePath, bytes: Int64) {
     state.withLock { $0.inFlight[path] = bytes }

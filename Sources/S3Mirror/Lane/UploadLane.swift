@@ -198,12 +198,14 @@ final class UploadLane: Sendable {
   /// Works off ticks and flushes until `finish` is called.
   func run() async {
     while true {
+      activity.rest()
       let command = await schedule.next(
         fence: { [place] in
           await place.noteMounts()
           await place.fence()
         }, poll: { await poll() },
         probe: { [place] paths in paths.filter(place.root.isWithoutWriter) })
+      activity.takeUp()
       switch command {
       case .end:
         return

@@ -82,6 +82,9 @@ final class WatchedRoot: Sendable {
 
   func fence() async { await watcher?.fence() }
 
+  /// Returns when the watch's loop has come round.
+  func answer() async { await watcher?.answer() }
+
   /// Tries again where no watch could be had, and has what is still without one compared.
   func retryUnwatched() async {
     guard lacksWatcher else {

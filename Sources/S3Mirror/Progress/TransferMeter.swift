@@ -12,11 +12,33 @@ final class TransferMeter: Sendable {
     var inFlight = 0
   }
 
+  /// What was asked of S3, retries and their pauses included.
+  struct Operations: Sendable, Hashable {
+    var underWay = 0
+    var ended = 0
+  }
+
   private let state = Mutex(Reading())
+  private let asked = Mutex(Operations())
   /// Rings when something begins to move, so that nobody has to look while nothing does.
   let bell = Doorbell()
 
   var reading: Reading { state.withLock { $0 } }
+
+  var operations: Operations { asked.withLock { $0 } }
+
+  /// Counts an operation while it is under way.
+  nonisolated(nonsending) func counting<Output>(_ operation: () async throws -> Output) async throws -> Output
+  {
+    asked.withLock { $0.underWay += 1 }
+    defer {
+      asked.withLock { asked in
+        asked.underWay -= 1
+        asked.ended += 1
+      }
+    }
+    return try await operation()
+  }
 
   func note(_ event: MirrorEvent) {
     guard case .transferred = event else { return }
@@ -40,7 +62,7 @@ final class TransferMeter: Sendable {
   }
 }
 
-/// Tells a meter of every payload that passes through.
+/// Tells a meter of every operation and every payload that passes through.
 struct MeteredStore: ObjectStore {
   private enum Payload {
     case sent(Int64)
@@ -61,6 +83,10 @@ struct MeteredStore: ObjectStore {
   var signsBodies: Bool { base.signsBodies }
 
   func send<Operation: S3Operation>(_ operation: Operation) async throws -> Operation.Output {
+    try await meter.counting { try await metered(operation) }
+  }
+
+  private func metered<Operation: S3Operation>(_ operation: Operation) async throws -> Operation.Output {
     guard let payload = payload(of: operation) else { return try await base.send(operation) }
     meter.began()
     do {

@@ -1,4 +1,5 @@
 import ArgumentParser
+import FoundationEssentials
 import S3Mirror
 
 /// Streams directories until a signal ends it.
@@ -12,6 +13,9 @@ struct WatchCommand: AsyncParsableCommand {
       (seconds or "none"), delete, exclude, include, storageClass, sse, sseKMSKeyID, acl, tags, metadata, contentType \
       (by-extension or none), requesterPays and expectedBucketOwner; for what it leaves out the options count. \
       Relative paths are relative to the file.
+
+      Under a service manager that sets NOTIFY_SOCKET (systemd with Type=notify) it reports when every upload has been compared, \
+      asks for time while it publishes, and answers the watchdog only while the mirror moves.
 
       \(EventOptions.schema)
       """)
@@ -59,12 +63,23 @@ struct WatchCommand: AsyncParsableCommand {
         .invalid,
         "\(name): the remote \(spec.remote) is a local path, where nothing is sent; name s3://bucket/prefix")
     }
+    let service = ServiceNotifier(environment: ProcessInfo.processInfo.environment)
+    if let service {
+      options.observer = { event in
+        narrator.tell(event)
+        service.tell(event)
+      }
+    }
     let scope = try MirrorScope(options: options)
     let supervisor = try Supervisor()
+    service?.begin(.entering, of: scope)
     try await scope.enter(under: supervisor, onFirst: .finish) { try await scope.enter(labelled: specs) }
+    service?.begin(.running, of: scope)
     await supervisor.firstArrival()
     narrator.tellOfFirstSignal(mirror.name ?? "watch")
+    service?.begin(.ending, of: scope)
     let report = await scope.exit(.returned)
+    service?.end()
     narrator.tell(report)
     if let signal = supervisor.secondSignal { throw ExitStatus.signal(signal) }
     throw ExitStatus(report)
