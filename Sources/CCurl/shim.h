@@ -18,6 +18,16 @@ static inline CURLcode s3m_easy_set_offset(CURL *easy, CURLoption option, curl_o
   return curl_easy_setopt(easy, option, value);
 }
 
+// curl_version_info(3): the file of certificates that this libcurl was built to trust; NULL where it has none, or does not say
+// (before 7.70.0).
+static inline const char *s3m_built_in_certificates(void) {
+#if LIBCURL_VERSION_NUM >= 0x074600
+  const curl_version_info_data *facts = curl_version_info(CURLVERSION_NOW);
+  if (facts->age >= CURLVERSION_SEVENTH) return facts->cainfo;
+#endif
+  return NULL;
+}
+
 // curl's callbacks: CURLOPT_READFUNCTION, _WRITEFUNCTION and _HEADERFUNCTION share one shape.
 typedef size_t (*s3m_transfer_callback)(char *bytes, size_t size, size_t count, void *context);
 static inline CURLcode s3m_easy_set_transfer_callback(CURL *easy, CURLoption option, s3m_transfer_callback callback) {

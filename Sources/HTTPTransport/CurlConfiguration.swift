@@ -10,7 +10,7 @@ extension CurlClient {
     package var silenceSeconds = 60
     /// Connections, and so transfers, at one time to all hosts; later ones wait their turn.
     package var maxConnections = 64
-    /// A PEM file of trusted certificates instead of the system's.
+    /// A PEM file of trusted certificates instead of the system's (`TrustedCertificates`).
     package var caBundlePath: String?
     /// A proxy's URL; "" means none; nil leaves it to `https_proxy`, `http_proxy` and `no_proxy`, as AWS tools do. Requests to
     /// this machine and to services of its link go directly (`DirectHost`).

@@ -23,7 +23,9 @@ extension EasyHandle {
     // libcurl's default is 64 KiB. Like the receive buffer it is made for a transfer and freed after it.
     try set(CURLOPT_UPLOAD_BUFFERSIZE, 256 << 10)
     try set(CURLOPT_USERAGENT, configuration.userAgent)
-    if let path = configuration.caBundlePath { try set(CURLOPT_CAINFO, path) }
+    if let path = configuration.caBundlePath ?? TrustedCertificates.elsewhere {
+      try set(CURLOPT_CAINFO, path)
+    }
     // CURLOPT_QUICK_EXIT (322, libcurl 7.87): else a transfer that ends while its name resolves waits for
     // getaddrinfo(3), and with it the whole loop. Older libraries do not know it, and wait.
     _ = s3m_easy_set_long(handle, CURLoption(rawValue: 322), 1)
