@@ -72,7 +72,11 @@ extension S3Error: CustomStringConvertible {
   package var remedy: String? {
     switch code {
     case "AccessDenied", "Forbidden", "AllAccessDisabled", "Unauthorized":
-      "check that these credentials may do \(operation) on this bucket and key"
+      if let need = RequiredPermission(of: operation, bucket: bucket, key: key) {
+        "allow these credentials \(need.action) on \(need.resource)"
+      } else {
+        "check that these credentials may do \(operation) on this bucket and key"
+      }
     case "InvalidAccessKeyId", "SignatureDoesNotMatch":
       "check the access key and its secret"
     case "ExpiredToken", "ExpiredTokenException", "InvalidToken":

@@ -112,6 +112,35 @@ import Testing
     #expect(error.description == "PutObject s3://b/a/b: SlowDown: slow & down (HTTP 503, request R1)")
   }
 
+  @Test(arguments: [
+    ("HeadObject", "k", "s3:GetObject on arn:aws:s3:::b/k"),
+    ("UploadPart", "k", "s3:PutObject on arn:aws:s3:::b/k"),
+    ("DeleteObjects", "k", "s3:DeleteObject on arn:aws:s3:::b/k"),
+    ("ListParts", "k", "s3:ListMultipartUploadParts on arn:aws:s3:::b/k"),
+    ("ListObjectsV2", nil, "s3:ListBucket on arn:aws:s3:::b"),
+    ("ListMultipartUploads", nil, "s3:ListBucketMultipartUploads on arn:aws:s3:::b"),
+  ])
+  func `a refusal names the action of the policy that is missing`(
+    _ operation: String, _ key: String?, _ need: String
+  ) {
+    let error = S3Error(
+      operation: operation, bucket: "b", key: key, status: 403, code: "AccessDenied", message: "Access Denied"
+    )
+    #expect(error.description.hasSuffix("; allow these credentials \(need)"))
+  }
+
+  @Test func `every operation has its permission`() {
+    let operations: [any S3Operation.Type] = [
+      AbortMultipartUpload.self, CompleteMultipartUpload.self, CopyObject.self, CreateMultipartUpload.self,
+      DeleteObject.self, DeleteObjects.self, GetObject.self, HeadBucket.self, HeadObject.self,
+      ListMultipartUploads.self, ListObjectsV2.self, ListParts.self, PutObject.self, UploadPart.self,
+      UploadPartCopy.self,
+    ]
+    for operation in operations {
+      #expect(RequiredPermission(of: operation.name, bucket: "b", key: "k") != nil, "\(operation.name)")
+    }
+  }
+
   @Test func `the remedy is said`() {
     let error = S3Error(
       answer: answer("<Error><Code>NoSuchBucket</Code></Error>", status: 404), operation: "HeadBucket")
