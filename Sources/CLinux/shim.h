@@ -190,6 +190,10 @@ static inline pid_t s3m_ended_child(void) {
   return waitid(P_ALL, 0, &info, WEXITED | WNOHANG | WNOWAIT) == 0 ? info.si_pid : 0;
 }
 
+// pidfd_open(2), since Linux 5.3; glibc has no wrapper before 2.36. The descriptor is close-on-exec, and readable once the process
+// has ended, whether or not its status was taken.
+static inline int s3m_open_process(pid_t process) { return (int)syscall(SYS_pidfd_open, process, 0); }
+
 // Whether orphans become children of this process: it is the first of its PID namespace (pid_namespaces(7)), or has asked
 // for them (PR_SET_CHILD_SUBREAPER(2const)).
 static inline int s3m_inherits_orphans(void) {

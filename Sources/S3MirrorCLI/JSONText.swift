@@ -4,18 +4,20 @@ import TransferLog
 
 /// JSON lines for `--json`. The schemas are in the command line's documentation page.
 enum JSONText {
-  private struct Listed: Encodable {
+  /// One line of a listing.
+  struct Listed: Encodable {
     var url: String
     var bytes: Int64?
     var lastModified: String?
+
+    init(_ line: RemoteLine) {
+      url = line.url
+      bytes = line.byteCount
+      lastModified = line.lastModified.map { UTCTime(milliseconds: $0 / 1_000_000).description }
+    }
   }
 
-  static func line(_ line: RemoteLine) -> String {
-    encode(
-      Listed(
-        url: line.url, bytes: line.byteCount,
-        lastModified: line.lastModified.map { UTCTime(milliseconds: $0 / 1_000_000).description }))
-  }
+  static func line(_ line: RemoteLine) -> String { encode(Listed(line)) }
 
   static func encode(_ value: some Encodable) -> String {
     let encoder = JSONEncoder()

@@ -8,6 +8,7 @@
 // first and second signal  "finish and publish", and "leave now"
 // service notifier         reports to systemd how a watch stands
 // narrator                 turns the mirror's events into lines of text, or of JSON with `--json`
+// session                  a mirror that another program drives, by JSON lines over two pipes
 // console                  the two standard streams, and the status line on a terminal
 
 import ArgumentParser
@@ -69,7 +70,7 @@ struct S3MirrorCommand: AsyncParsableCommand {
     version: s3MirrorVersion,
     subcommands: [
       RunCommand.self, WatchCommand.self, UploadCommand.self, DownloadCommand.self, LsCommand.self,
-      VerifyCommand.self, StatusCommand.self, FlushCommand.self, LogCommand.self,
+      VerifyCommand.self, StatusCommand.self, FlushCommand.self, LogCommand.self, SessionCommand.self,
     ])
 
   /// Parses the arguments, carries out the command and ends the process with its status.

@@ -106,7 +106,7 @@ struct WatchConfiguration: Decodable {
     } catch let fault as JSONFault {
       throw MirrorError(.configuration, "\(path): it is no JSON: \(fault)")
     } catch let error as DecodingError {
-      throw MirrorError(.configuration, "\(path): \(Self.sentence(error))")
+      throw MirrorError(.configuration, "\(path): \(error.sentence)")
     }
     guard !uploads.isEmpty else {
       throw MirrorError(.configuration, "\(path): uploads is empty; there is nothing to watch")
@@ -123,62 +123,4 @@ struct WatchConfiguration: Decodable {
     !local.isEmpty && !local.contains("://") && !local.utf8.starts(with: "/".utf8) && local != "~"
       && !local.utf8.starts(with: "~/".utf8)
   }
-
-  private static func sentence(_ error: DecodingError) -> String {
-    switch error {
-    case .keyNotFound(let key, let context):
-      "\(place(context.codingPath))\(key.stringValue) is missing"
-    case .typeMismatch(let type, let context):
-      "\(place(context.codingPath))it must be \(noun(type))"
-    case .valueNotFound(let type, let context):
-      "\(place(context.codingPath))it is null, and must be \(noun(type))"
-    case .dataCorrupted(let context):
-      "\(place(context.codingPath))\(context.debugDescription)"
-    @unknown default: "\(error)"
-    }
-  }
-
-  private static func noun(_ type: any Any.Type) -> String {
-    switch type {
-    case is String.Type: "a text"
-    case is Bool.Type: "true or false"
-    case is Double.Type: "a number"
-    case is [String: Any].Type, is [String: String].Type: "an object"
-    default: "an array or object of another kind"
-    }
-  }
-
-  /// `uploads[1].interval: `
-  private static func place(_ path: [any CodingKey]) -> String {
-    var text = ""
-    for key in path {
-      if let index = key.intValue {
-        text += "[\(index)]"
-      } else {
-        text += (text.isEmpty ? "" : ".") + key.stringValue
-      }
-    }
-    return text.isEmpty ? "" : text + ": "
-  }
-}
-
-extension Decoder {
-  fileprivate func refuseKeys<Keys: CodingKey & CaseIterable>(besides known: Keys.Type) throws {
-    let names = Set(known.allCases.map(\.stringValue))
-    for key in try container(keyedBy: AnyKey.self).allKeys where !names.contains(key.stringValue) {
-      let list = names.sorted().joined(separator: ", ")
-      let meant = Suggestion.nearest(to: key.stringValue, in: names.sorted())
-      let cure = meant.map { "did you mean \($0)?" } ?? "there is \(list)"
-      throw DecodingError.dataCorrupted(
-        .init(codingPath: codingPath + [key], debugDescription: "unknown key; \(cure)"))
-    }
-  }
-}
-
-private struct AnyKey: CodingKey {
-  var stringValue: String
-  var intValue: Int? { nil }
-
-  init?(stringValue: String) { self.stringValue = stringValue }
-  init?(intValue: Int) { nil }
 }

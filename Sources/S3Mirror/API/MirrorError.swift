@@ -20,10 +20,13 @@ public struct MirrorError: Error, Sendable, Hashable {
     /// Relative to the upload's or download's root.
     public var path: String
     public var reason: String
+    /// S3's answer, if that was the cause.
+    public var fault: ServiceFault?
 
-    public init(path: String, reason: String) {
+    public init(path: String, reason: String, fault: ServiceFault? = nil) {
       self.path = path
       self.reason = reason
+      self.fault = fault
     }
 
     public var description: String { "\(path): \(reason)" }
@@ -33,11 +36,14 @@ public struct MirrorError: Error, Sendable, Hashable {
   /// One sentence that names the culprit and the cure.
   public var message: String
   public var failures: [Failure]
+  /// S3's answer, if one answer was the cause.
+  public var fault: ServiceFault?
 
-  public init(_ kind: Kind, _ message: String, failures: [Failure] = []) {
+  public init(_ kind: Kind, _ message: String, failures: [Failure] = [], fault: ServiceFault? = nil) {
     self.kind = kind
     self.message = message
     self.failures = failures
+    self.fault = fault
   }
 }
 
@@ -50,7 +56,7 @@ func cause(of error: any Error) -> String {
 func describe(_ error: any Error, of subject: String? = nil) -> any Error {
   if error is CancellationError || error is MirrorError { return error }
   let text = subject.map { "\($0): \(error)" } ?? "\(error)"
-  return MirrorError(error is S3Error ? .incomplete : .local, text)
+  return MirrorError(error is S3Error ? .incomplete : .local, text, fault: ServiceFault(error))
 }
 
 extension MirrorError: CustomStringConvertible {

@@ -24,6 +24,10 @@ public struct MirrorReport: Sendable, Hashable {
 
   public var uploads: [Upload] = []
 
+  package init(uploads: [Upload] = []) {
+    self.uploads = uploads
+  }
+
   /// Whether everything that should be on S3 is there.
   public var isComplete: Bool { uploads.allSatisfy { $0.failures.isEmpty } }
 }
@@ -34,7 +38,8 @@ extension MirrorReport {
     let failures = uploads.flatMap { upload in
       upload.failures.map { failure in
         MirrorError.Failure(
-          path: uploads.count > 1 ? "\(upload.name)/\(failure.path)" : failure.path, reason: failure.reason)
+          path: uploads.count > 1 ? "\(upload.name)/\(failure.path)" : failure.path, reason: failure.reason,
+          fault: failure.fault)
       }
     }
     guard !failures.isEmpty else { return nil }

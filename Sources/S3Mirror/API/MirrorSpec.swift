@@ -27,6 +27,8 @@ public struct MirrorSpec: Sendable, Hashable {
   var properties = ObjectProperties()
   /// Nil is the options'.
   var access: BucketAccess?
+  /// What happens to this upload when the body throws; nil is the options'.
+  package var onError: Options.OnError?
 
   /// Whether the remote is a local path, so that nothing is transferred.
   package var isPassThrough: Bool { RemoteReference.isPath(remote) }

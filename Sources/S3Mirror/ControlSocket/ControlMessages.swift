@@ -52,10 +52,13 @@ package struct ControlAnswer: Codable, Sendable, Hashable {
   package struct PathFailure: Codable, Sendable, Hashable {
     package var path: String
     package var reason: String
+    /// S3's answer, if that was the cause; nil from a mirror that does not say so.
+    package var fault: ServiceFault?
 
-    init(_ failure: MirrorError.Failure) {
+    package init(_ failure: MirrorError.Failure) {
       path = failure.path
       reason = failure.reason
+      fault = failure.fault
     }
   }
 }

@@ -15,7 +15,7 @@ struct RemoteRemover: Sendable {
     /// What has no object, so that nothing was to be deleted.
     var needless: [RelativePath] = []
     var withheld: [RelativePath: WithheldReason] = [:]
-    var failed: [RelativePath: String] = [:]
+    var failed: [RelativePath: FailureReason] = [:]
     /// Those of the failed paths whose requests the service did not answer.
     var unreachable: Set<RelativePath> = []
   }
@@ -321,7 +321,7 @@ struct RemoteRemover: Sendable {
         return
       }
     }
-    outcome.failed[target.path] = cause(of: error)
+    outcome.failed[target.path] = FailureReason(error)
     if FailureScope(error) == .service { outcome.unreachable.insert(target.path) }
     journal.failed(.delete, mirror: name, path: target.path, key: target.key, error: error)
   }

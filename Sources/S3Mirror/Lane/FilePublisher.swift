@@ -20,7 +20,7 @@ struct FilePublisher: Sendable {
     case refused(String)
     /// No whole version could be read; it stays dirty.
     case waiting(UploadAbandoned)
-    case failed(String, FailureScope)
+    case failed(FailureReason, FailureScope)
 
     /// What the plan of a pass learns of it.
     var fact: PassPlan.Publication {
@@ -206,7 +206,7 @@ struct FilePublisher: Sendable {
 
   func failed(_ path: RelativePath, _ error: any Error) -> Outcome {
     journal.failed(.upload, mirror: name, path: path, key: mapping.key(for: path), error: error)
-    return .failed(cause(of: error), FailureScope(error))
+    return .failed(FailureReason(error), FailureScope(error))
   }
 
   /// What may be done with a file while it is open: only names that are appended to may go, and only with more at their end.

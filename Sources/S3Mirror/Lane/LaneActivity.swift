@@ -7,7 +7,7 @@ final class LaneActivity: Sendable {
     var inFlight: [RelativePath: Int64] = [:]
     var publishedFiles = 0
     var publishedBytes: Int64 = 0
-    var failures: [RelativePath: String] = [:]
+    var failures: [RelativePath: FailureReason] = [:]
     var withheldDeletes = 0
     var drift = 0
   }
@@ -65,7 +65,7 @@ final class LaneActivity: Sendable {
       state.withheldDeletes = outcome.summary.withheldDeletes
       for path in outcome.settled { state.failures[path] = nil }
       for (path, reason) in outcome.failed { state.failures[path] = reason }
-      for (path, reason) in outcome.refused { state.failures[path] = reason }
+      for (path, reason) in outcome.refused { state.failures[path] = "\(reason)" }
     }
   }
 }

@@ -10,7 +10,7 @@ struct PassOutcome: Sendable {
   var settled: [RelativePath] = []
   /// Files that were there: published, or kept from being deleted.
   var met: [RelativePath] = []
-  var failed: [RelativePath: String] = [:]
+  var failed: [RelativePath: FailureReason] = [:]
   /// Those of the failed paths whose requests the service did not answer.
   var unreachable: Set<RelativePath> = []
   /// Not published though nothing failed, and why.
@@ -55,10 +55,10 @@ struct PassOutcome: Sendable {
     if failed.removeValue(forKey: path) != nil { summary.failures.removeAll { $0.path == path.string } }
   }
 
-  mutating func fail(_ path: RelativePath, because reason: String, _ scope: FailureScope = .path) {
+  mutating func fail(_ path: RelativePath, because reason: FailureReason, _ scope: FailureScope = .path) {
     if scope == .service { unreachable.insert(path) }
     if failed.updateValue(reason, forKey: path) == nil {
-      summary.failures.append(.init(path: path.string, reason: reason))
+      summary.failures.append(.init(path: path.string, reason))
     }
   }
 

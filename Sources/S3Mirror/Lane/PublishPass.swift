@@ -90,7 +90,7 @@ struct PublishPass: Sendable {
           plan.note(listing: try await objects(below: directory), of: directory)
         } catch {
           plan.note(listing: nil, of: directory)
-          outcome.fail(directory, because: cause(of: error), FailureScope(error))
+          outcome.fail(directory, because: FailureReason(error), FailureScope(error))
         }
       case .delete(let deletion):
         let removal = await remove(deletion, created: plan.result.created + outcome.created)

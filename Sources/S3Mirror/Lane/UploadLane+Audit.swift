@@ -23,7 +23,7 @@ extension UploadLane {
             entries: Dictionary(drift.map { ($0, entry) }, uniquingKeysWith: { first, _ in first })))
       }
     } catch {
-      outcome.summary.failures.append(.init(path: ".", reason: cause(of: error)))
+      outcome.summary.failures.append(.init(path: ".", FailureReason(error)))
     }
     finish(&outcome, since: start, requestsBefore)
     journal.passed(outcome.summary)

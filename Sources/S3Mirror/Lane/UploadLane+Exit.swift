@@ -114,7 +114,7 @@ extension UploadLane {
         let found = try await reconcileFinally(left, with: pass, deletes, heard, noting: &outcome)
         if deletes == .inferred { await removeExtras(found, in: &outcome) }
       } catch {
-        outcome.summary.failures.append(.init(path: ".", reason: cause(of: error)))
+        outcome.summary.failures.append(.init(path: ".", FailureReason(error)))
         if Task.isCancelled {
           giveUp(left, after: drained, in: &outcome)
         } else {
@@ -185,7 +185,7 @@ extension UploadLane {
     for path in left.entries.keys.sorted() {
       // Only its delete is left.
       if case .success(nil) = Result(catching: { try root.look(at: path) }) { continue }
-      outcome.fail(path, because: drained?.failed[path] ?? cause(of: CancellationError()))
+      outcome.fail(path, because: drained?.failed[path] ?? FailureReason(CancellationError()))
     }
   }
 

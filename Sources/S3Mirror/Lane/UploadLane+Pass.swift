@@ -145,7 +145,7 @@ extension UploadLane {
     if !batch.rescans.isEmpty || !outcome.withheld.isEmpty { state.withLock { $0.mayHoldExtras = true } }
     outcome.unpublished.rescans = unlisted
     for (directory, error) in reasons {
-      outcome.fail(directory, because: cause(of: error), FailureScope(error))
+      outcome.fail(directory, because: FailureReason(error), FailureScope(error))
     }
     tellOfFreshLinks()
     finish(&outcome, since: start, requestsBefore)

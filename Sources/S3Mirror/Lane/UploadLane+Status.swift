@@ -21,7 +21,7 @@ extension UploadLane {
       inFlightBytes: doing.inFlight.values.reduce(0) { $0.addingSaturated($1) },
       publishedFiles: doing.publishedFiles, publishedBytes: doing.publishedBytes,
       failures: doing.failures.sorted { $0.key < $1.key }.map {
-        .init(path: $0.key.string, reason: $0.value)
+        .init(path: $0.key.string, $0.value)
       },
       openFiles: backlog.openFiles.sorted { ($1.age, $0.path) < ($0.age, $1.path) }.map {
         .init(path: $0.path.string, age: $0.age)

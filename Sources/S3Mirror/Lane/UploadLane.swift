@@ -20,6 +20,8 @@ final class UploadLane: Sendable {
     var comparison: Comparison
     var bound: DeleteBound
     var deleteCondition = Options.DeleteCondition.none
+    /// What becomes of it when the body throws.
+    var onError = Options.OnError.upload
     var renames = Options.Renames.move
     var emptyDirectories = Options.EmptyDirectories.skip
     /// Files under way at one time.

@@ -5,21 +5,37 @@ import Synchronization
 /// Shows how far transfers are, while there are any: five times a second on a terminal, every five seconds elsewhere.
 /// While nothing moves nothing wakes.
 final class Progress: Sendable {
+  /// Where it is shown.
+  struct Display: Sendable {
+    /// From one reading to the next.
+    var interval: Duration
+    /// Is given the reading, the reading when things began to move, and the seconds since then.
+    var show: @Sendable (TransferProgress, TransferProgress, Double) -> Void
+    /// Nothing moves any more.
+    var clear: @Sendable () -> Void
+  }
+
   private let meter: TransferMeter
-  private let line: StatusLine
-  private let interval: Duration
+  private let display: Display
   private let isPaused = Mutex(false)
 
-  init(meter: TransferMeter, line: StatusLine) {
+  init(meter: TransferMeter, display: Display) {
     self.meter = meter
-    self.line = line
-    interval = line.kind == .terminal ? .milliseconds(200) : .seconds(5)
+    self.display = display
+  }
+
+  convenience init(meter: TransferMeter, line: StatusLine) {
+    self.init(
+      meter: meter,
+      display: Display(
+        interval: line.kind == .terminal ? .milliseconds(200) : .seconds(5),
+        show: { line.show(Self.text($0, since: $1, seconds: $2)) }, clear: { line.clear() }))
   }
 
   /// Says nothing from now on, because another program has the terminal.
   func pause() {
     isPaused.withLock { $0 = true }
-    line.clear()
+    display.clear()
   }
 
   func resume() {
@@ -32,7 +48,7 @@ final class Progress: Sendable {
       await meter.bell.wait(until: nil)
       await follow()
     }
-    line.clear()
+    display.clear()
   }
 
   /// From the first byte to a whole interval without any.
@@ -42,18 +58,18 @@ final class Progress: Sendable {
     var last = first
     while !Task.isCancelled {
       do {
-        try await TaskThreads.pause(for: interval)
+        try await TaskThreads.pause(for: display.interval)
       } catch {
         break
       }
       let now = meter.reading
       if now.inFlight == 0, now == last { break }
       if !isPaused.withLock({ $0 }) {
-        line.show(Self.text(now, since: first, seconds: (ContinuousClock.now - start).seconds))
+        display.show(now, first, (ContinuousClock.now - start).seconds)
       }
       last = now
     }
-    line.clear()
+    display.clear()
   }
 
   /// `s3mirror: 12 files, 345.2 MB sent, 56.1 MB/s`

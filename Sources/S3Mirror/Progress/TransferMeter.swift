@@ -2,15 +2,19 @@ import MirrorModel
 import S3Client
 import Synchronization
 
+/// How far the transfers of a mirror are.
+package struct TransferProgress: Sendable, Hashable, Encodable {
+  /// Files that have arrived.
+  package var files = 0
+  package var sentBytes: Int64 = 0
+  package var fetchedBytes: Int64 = 0
+  /// Requests with a payload that are under way.
+  package var inFlight = 0
+}
+
 /// Counts what moves, for people who watch it move: payload bytes as requests succeed, files as they arrive.
 final class TransferMeter: Sendable {
-  struct Reading: Sendable, Hashable {
-    var files = 0
-    var sentBytes: Int64 = 0
-    var fetchedBytes: Int64 = 0
-    /// Requests with a payload that are under way.
-    var inFlight = 0
-  }
+  typealias Reading = TransferProgress
 
   /// What was asked of S3, retries and their pauses included.
   struct Operations: Sendable, Hashable {

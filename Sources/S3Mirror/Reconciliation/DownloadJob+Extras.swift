@@ -45,7 +45,7 @@ extension DownloadJob {
       journal.deletedLocally(mirror: name, path: file.path)
       outcome.deleted += 1
     } catch {
-      outcome.failures.append(.init(path: file.path.string, reason: cause(of: error)))
+      outcome.failures.append(.init(path: file.path.string, FailureReason(error)))
     }
   }
 }

@@ -17,7 +17,7 @@ extension DownloadJob {
       return .fetched(receipt.byteCount, reason)
     } catch {
       journal.failed(.download, mirror: name, path: wanted.path, key: wanted.key, error: error)
-      return .failed(.init(path: wanted.path.string, reason: cause(of: error)))
+      return .failed(.init(path: wanted.path.string, FailureReason(error)))
     }
   }
 

@@ -241,7 +241,7 @@ struct DownloadJob: Sendable {
           do {
             try root.makeDirectory(directory)
           } catch {
-            outcome.failures.append(.init(path: directory.string, reason: cause(of: error)))
+            outcome.failures.append(.init(path: directory.string, FailureReason(error)))
           }
         case .conflict(let path):
           outcome.failures.append(.init(path: path.string, reason: Self.conflictReason))

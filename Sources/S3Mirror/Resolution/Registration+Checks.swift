@@ -40,7 +40,8 @@ extension Registration {
     do {
       _ = try await place.bucket.store.send(ListObjectsV2(prefix: place.location.prefix, limit: 1))
     } catch  where !(error is CancellationError) {
-      throw MirrorError(.configuration, "\(name) (\(place.location.url)): \(error)")
+      throw MirrorError(
+        .configuration, "\(name) (\(place.location.url)): \(error)", fault: ServiceFault(error))
     }
   }
 }

@@ -49,7 +49,7 @@ extension MirrorScope {
   }
 
   /// What this mirror is doing.
-  var mirrorState: MirrorState {
+  package var mirrorState: MirrorState {
     let (phase, lanes, registrations) = state.withLock { state in
       let phase: MirrorState.Phase =
         state.isEnding ? .ending : state.isEntered ? .running : .entering

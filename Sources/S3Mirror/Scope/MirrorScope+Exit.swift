@@ -21,13 +21,14 @@ extension MirrorScope {
       _ = await beginning.result
     }
     let (lanes, runs) = state.withLock { ($0.lanes, $0.runs) }
-    let ending: UploadLane.Ending =
-      end == .returned ? .succeeded : options.onError == .upload ? .failed : .skipped
     for lane in lanes { lane.requestEnd() }
     await resolver.buckets.beginEnd()
     let work = Task(executorPreference: TaskThreads.current) {
       for run in runs { await run.value }
-      return await concurrentEach(lanes, width: lanes.count) { await $0.finish(ending) }
+      return await concurrentEach(lanes, width: lanes.count) { lane in
+        let failed: UploadLane.Ending = lane.settings.onError == .upload ? .failed : .skipped
+        return await lane.finish(end == .returned ? .succeeded : failed)
+      }
     }
     let cut = state.withLock { state in
       state.ending = work

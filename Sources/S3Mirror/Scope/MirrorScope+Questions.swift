@@ -13,11 +13,14 @@ extension MirrorScope {
     throw MirrorError(.invalid, "this mirror has no \"\(name)\"; it has \(names.isEmpty ? "nothing" : names)")
   }
 
+  /// The local path of each registration, by the name it was made under.
+  package var paths: [String: FilePath] { state.withLock { $0.paths } }
+
   /// Flushes one upload, or all; one that fails does not keep the others from being published.
   ///
   /// - Returns: the names of those flushed.
   @discardableResult
-  func flush(_ name: String?) async throws -> [String] {
+  package func flush(_ name: String?) async throws -> [String] {
     let (lanes, owner, isEnding) = state.withLock { state in
       (state.entering + state.lanes, name.map { state.table.owner(of: $0) }, state.isEnding)
     }
@@ -51,7 +54,7 @@ extension MirrorScope {
     do {
       try await listRemote(remote, depth: depth, buckets: resolver.buckets, each)
     } catch let error as S3Error {
-      throw MirrorError(.configuration, "\(remote): \(error)")
+      throw MirrorError(.configuration, "\(remote): \(error)", fault: ServiceFault(error))
     }
   }
 

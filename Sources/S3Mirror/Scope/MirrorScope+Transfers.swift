@@ -73,6 +73,7 @@ extension MirrorScope {
       delete: spec.delete, filter: upload.filter, symlinks: upload.symlinks,
       comparison: options.comparison, bound: options.maxDelete.bound,
       deleteCondition: options.deleteCondition, width: options.filesUnderWay)
+    settings.onError = spec.onError ?? options.onError
     settings.renames = options.renames
     settings.auditInterval = options.auditInterval
     settings.emptyDirectories = upload.emptyDirectories

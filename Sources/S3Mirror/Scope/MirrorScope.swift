@@ -134,7 +134,7 @@ package final class MirrorScope: Sendable {
 
   /// Registers one more while the scope runs; the same registration twice is one, and who asks for it while the
   /// first is still on its way waits for that.
-  func add(_ spec: MirrorSpec, name: String) async throws -> FilePath {
+  package func add(_ spec: MirrorSpec, name: String) async throws -> FilePath {
     let registration = try resolver.registration(name: name, spec: spec)
     let beginning: Task<Void, any Error>? = try state.withLock { state in
       guard !state.isEnding else {
