@@ -57,7 +57,7 @@ ensure_venv() {
   stamp=$venv/.made-from
   wanted=$(
     {
-      cat "$support/requirements.txt"
+      cat "$support/requirements.txt" "$support/requirements-pos3.txt"
       python3 -c 'import sys; print(sys.version, sys.base_prefix)'
       echo "$venv"
     } | sha256sum
@@ -71,6 +71,9 @@ ensure_venv() {
     python3 -m venv "$venv"
     "$venv/bin/python" -m pip install --quiet --disable-pip-version-check \
       --requirement "$support/requirements.txt" >&2 || die "pip could not install Scripts/support/requirements.txt"
+    "$venv/bin/python" -m pip install --quiet --disable-pip-version-check --no-deps \
+      --requirement "$support/requirements-pos3.txt" >&2 ||
+      say "pos3 could not be installed: the tests that compare with it will be skipped"
     printf '%s' "$wanted" >"$stamp"
   fi
   exec 9>&-
@@ -94,6 +97,12 @@ build_tools() {
     say "compiling $tool.c"
     clang -O2 -Wall -Wextra -o "$built/$tool" "$support/$tool.c" -lcurl -lcrypto -lz
   done
+}
+
+# The Python package's tests, with a server of their own. S3MIRROR_BIN is the command that they use.
+test_python() {
+  say "testing the Python package"
+  "$venv/bin/python" -m pytest --quiet --rootdir Sources/Python Sources/Python/tests "$@"
 }
 
 # Everything, tests included, in debug; a warning is an error (Package.swift reads CI).

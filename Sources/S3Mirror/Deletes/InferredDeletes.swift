@@ -101,7 +101,7 @@ struct InferredDeletes: Sendable {
         outcome.deleted += removal.deleted.count
         for (path, reason) in removal.withheld { outcome.withhold(path, reason) }
         for (path, reason) in removal.failed {
-            outcome.failures.append(.init(path: path.string, reason))
+          outcome.failures.append(.init(path: path.string, reason))
         }
       }
     } catch {

@@ -1,0 +1,36 @@
+"""Where the command `s3mirror` is."""
+
+from __future__ import annotations
+
+import os
+import pathlib
+import shutil
+
+from s3mirror._errors import CommandError
+
+VARIABLE = "S3MIRROR_BIN"
+
+
+def find() -> str:
+    """The command that `S3MIRROR_BIN` names, else the package's own, else the one on PATH."""
+    named = os.environ.get(VARIABLE)
+    if named:
+        if not _is_executable(named):
+            raise CommandError(
+                f"{VARIABLE} is {named}, which is no program that can be executed; correct or unset it"
+            )
+        return named
+    own = pathlib.Path(__file__).with_name("_bin") / "s3mirror"
+    if _is_executable(str(own)):
+        return str(own)
+    found = shutil.which("s3mirror")
+    if found is None:
+        raise CommandError(
+            f"the command s3mirror is not in this package ({own}) nor on PATH; install the wheel of this platform, "
+            f"or build the command and set {VARIABLE} to its path"
+        )
+    return found
+
+
+def _is_executable(path: str) -> bool:
+    return os.path.isfile(path) and os.access(path, os.X_OK)

@@ -1,0 +1,131 @@
+"""What holds for a whole mirror."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from s3mirror import _paths
+from s3mirror._paths import StrPath
+
+MIB = 1 << 20
+DAY = 86_400.0
+
+
+@dataclass(frozen=True)
+class Options:
+    """Cache location, progress, parallel workers, and everything else that the library can be told. Times are seconds.
+
+    cache_root: where paths without `local` lie.
+    show_progress: draw progress on a terminal and in Jupyter; nothing is drawn where output is neither.
+    max_workers: the most requests with a payload at one time, over all downloads and uploads.
+    profile, endpoint_url, region: None leaves them to the environment and to AWS's configuration files.
+    anonymous: send requests without a signature.
+    allow_insecure: let plain http go to other hosts.
+    payload_signing: whether signatures cover what is uploaded: "auto", "always" or "never".
+    on_error: what happens to uploads when the body raises: "upload" (delete nothing) or "skip".
+    exit_timeout: how long the end may take; None sets no bound.
+    settle: with interval 0, how long a file must be unchanged before it is published.
+    open_file_grace: how long an open file of `append_names` waits for its close; None is one interval.
+    append_names: patterns of names that are only appended to; None is the command's list.
+    audit_interval: time from audit to audit, a comparison that should find nothing; None makes none.
+    compare: how a file and an object of equal size are compared: "size", "default" or "checksum".
+    suspect_within: how much later than a file's change its object must be dated to be left uncompared.
+    max_delete: the most deletes of one batch: a number, "none" for no bound, None for the standard bound.
+    renames: what happens to the object under a renamed file's old name: "move" or "copy".
+    delete_if_match: delete an object only if no other program has written it.
+    commit_last: patterns of names that are published after everything else in their directory; None is the command's list.
+    symlinks: "skip" or "follow".
+    empty_directories: "skip" or "marker".
+    multipart_threshold, part_bytes: the largest file sent in one request, and the part size to start from, in bytes.
+    max_upload_bytes_per_second, max_download_bytes_per_second: of all transfers together; None sets no bound.
+    low_priority: give other programs priority on the processor and on the disk.
+    stale_upload_age: multipart uploads under a remote that got no part for this long are aborted; None aborts none.
+    max_attempts: how often a request is sent before its operation fails.
+    log_directory, log_keep_days: the folder of the transfer logs, and how long they are kept.
+    name: the mirror's name in the transfer log and in `s3mirror status`.
+    control_socket: let `s3mirror status` and `s3mirror flush` of the same user find this mirror.
+    """
+
+    cache_root: StrPath = "~/.cache/positronic/s3/"
+    show_progress: bool = True
+    max_workers: int = 10
+    profile: str | None = None
+    endpoint_url: str | None = None
+    region: str | None = None
+    anonymous: bool = False
+    allow_insecure: bool = False
+    payload_signing: str = "auto"
+    requester_pays: bool = False
+    expected_bucket_owner: str | None = None
+    on_error: str = "upload"
+    exit_timeout: float | None = None
+    settle: float = 1
+    open_file_grace: float | None = None
+    append_names: Sequence[str] | None = None
+    audit_interval: float | None = DAY
+    compare: str = "default"
+    suspect_within: float = 900
+    max_delete: int | str | None = None
+    renames: str = "move"
+    delete_if_match: bool = False
+    commit_last: Sequence[str] | None = None
+    symlinks: str = "skip"
+    empty_directories: str = "skip"
+    multipart_threshold: int = 16 * MIB
+    part_bytes: int = 16 * MIB
+    max_upload_bytes_per_second: float | None = None
+    max_download_bytes_per_second: float | None = None
+    low_priority: bool = False
+    stale_upload_age: float | None = 7 * DAY
+    max_attempts: int = 5
+    log_directory: StrPath | None = None
+    log_keep_days: int = 30
+    name: str = "mirror"
+    control_socket: bool = True
+
+    def fields(self) -> dict[str, Any]:
+        """The protocol's object."""
+        given: dict[str, Any] = {
+            "cacheRoot": _paths.local(self.cache_root),
+            "maxWorkers": self.max_workers,
+            "profile": self.profile,
+            "endpointURL": self.endpoint_url,
+            "region": self.region,
+            "anonymous": self.anonymous,
+            "allowInsecure": self.allow_insecure,
+            "payloadSigning": self.payload_signing,
+            "requesterPays": self.requester_pays,
+            "expectedBucketOwner": self.expected_bucket_owner,
+            "onError": self.on_error,
+            "exitTimeout": self.exit_timeout,
+            "settle": self.settle,
+            "openFileGrace": self.open_file_grace,
+            "auditInterval": self.audit_interval,
+            "compare": self.compare,
+            "suspectWithin": self.suspect_within,
+            "maxDelete": self.max_delete,
+            "renames": self.renames,
+            "deleteIfMatch": self.delete_if_match,
+            "symlinks": self.symlinks,
+            "emptyDirectories": self.empty_directories,
+            "multipartThreshold": self.multipart_threshold,
+            "partBytes": self.part_bytes,
+            "maxUploadBytesPerSecond": _rate(self.max_upload_bytes_per_second),
+            "maxDownloadBytesPerSecond": _rate(self.max_download_bytes_per_second),
+            "lowPriority": self.low_priority,
+            "staleUploadAge": self.stale_upload_age,
+            "maxAttempts": self.max_attempts,
+            "logDirectory": None if self.log_directory is None else _paths.local(self.log_directory),
+            "logKeepDays": self.log_keep_days,
+            "name": self.name,
+            "controlSocket": self.control_socket,
+        }
+        lists = {"appendNames": self.append_names, "commitLast": self.commit_last}
+        return {**given, **{key: list(names) for key, names in lists.items() if names is not None}}
+
+
+def _rate(bytes_per_second: float | None) -> int | None:
+    # pos3 takes a fraction; a bound below one byte a second is none that the command takes.
+    return None if bytes_per_second is None else int(bytes_per_second)

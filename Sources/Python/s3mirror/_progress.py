@@ -1,0 +1,133 @@
+"""How far transfers are, for people: on a terminal and in Jupyter, and nowhere else, where it would flood a log."""
+
+from __future__ import annotations
+
+import sys
+import time
+from typing import Any, Protocol
+
+
+class Display(Protocol):
+    """Where progress is shown, and how often."""
+
+    interval: float
+
+    def show(self, progress: dict[str, int]) -> None:
+        """Takes a reading; nothing in flight is the end of a transfer."""
+
+
+def display() -> Display | None:
+    """What fits where the program runs; None if nobody looks."""
+    in_notebook = _is_notebook()
+    if not in_notebook and not _is_terminal():
+        return None
+    bar = _tqdm()
+    if bar is not None:
+        return Bar(bar)
+    return Lines() if in_notebook else StatusLine()
+
+
+def _is_terminal() -> bool:
+    try:
+        return sys.stderr is not None and sys.stderr.isatty()
+    except ValueError:
+        # It is closed.
+        return False
+
+
+def _is_notebook() -> bool:
+    """Whether this is a Jupyter kernel, without importing anything for it."""
+    interactive = sys.modules.get("IPython")
+    shell = interactive.get_ipython() if interactive is not None else None
+    return type(shell).__name__ == "ZMQInteractiveShell"
+
+
+def _tqdm() -> Any:
+    try:
+        from tqdm.auto import tqdm  # noqa: PLC0415 (only if it is installed, and only when it is used)
+    except ImportError:
+        return None
+    return tqdm
+
+
+def text(progress: dict[str, int]) -> str:
+    """`s3mirror: 12 files, 345.2 MB sent, 1.0 MB fetched`"""
+    parts = [f"{progress['files']} {'file' if progress['files'] == 1 else 'files'}"]
+    parts += [
+        f"{_size(progress[key])} {verb}"
+        for key, verb in (("sentBytes", "sent"), ("fetchedBytes", "fetched"))
+        if progress[key]
+    ]
+    if progress["inFlight"]:
+        parts.append(f"{progress['inFlight']} in flight")
+    return "s3mirror: " + ", ".join(parts)
+
+
+def _size(count: int) -> str:
+    size = float(count)
+    for unit in ("B", "kB", "MB", "GB"):
+        if size < 1000:
+            return f"{size:.0f} {unit}" if unit == "B" else f"{size:.1f} {unit}"
+        size /= 1000
+    return f"{size:.1f} TB"
+
+
+class StatusLine:
+    """One line of a terminal that renews itself."""
+
+    interval = 0.2
+
+    def show(self, progress: dict[str, int]) -> None:
+        # CSI K clears to the end of the line (ECMA-48, EL).
+        line = text(progress) if progress["inFlight"] else ""
+        print(f"\r{line}\x1b[K", end="", file=sys.stderr, flush=True)
+
+
+class Lines:
+    """A line every few seconds."""
+
+    interval = 1.0
+    SECONDS = 5.0
+
+    def __init__(self) -> None:
+        self._next = 0.0
+
+    def show(self, progress: dict[str, int]) -> None:
+        now = time.monotonic()
+        if progress["inFlight"] and now < self._next:
+            return
+        self._next = now + self.SECONDS
+        print(text(progress), file=sys.stderr, flush=True)
+
+
+class Bar:
+    """tqdm's, without a total: more may become dirty at any moment."""
+
+    interval = 0.2
+
+    def __init__(self, bar: Any) -> None:
+        self._make = bar
+        self._bar: Any = None
+        self._shown = 0
+
+    def show(self, progress: dict[str, int]) -> None:
+        moved = progress["sentBytes"] + progress["fetchedBytes"]
+        if self._bar is None:
+            self._bar = self._make(
+                unit="B",
+                unit_scale=True,
+                unit_divisor=1024,
+                desc="s3mirror",
+                leave=False,
+                # The readings are as far apart as drawings should be.
+                mininterval=0,
+                miniters=0,
+                initial=self._shown,
+                file=sys.stderr,
+            )
+        self._bar.set_postfix_str(f"{progress['files']} files", refresh=False)
+        self._bar.update(moved - self._shown)
+        self._shown = moved
+        if not progress["inFlight"]:
+            self._bar.close()
+            self._bar = None

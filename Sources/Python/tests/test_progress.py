@@ -1,0 +1,121 @@
+"""What is drawn, and where nothing is."""
+
+import builtins
+import io
+import sys
+import types
+
+import pytest
+
+from s3mirror import Mirror, Options, Upload, _progress
+
+READINGS = [
+    {"files": 0, "sentBytes": 0, "fetchedBytes": 0, "inFlight": 1},
+    {"files": 1, "sentBytes": 1_500_000, "fetchedBytes": 10, "inFlight": 2},
+    {"files": 2, "sentBytes": 3_000_000, "fetchedBytes": 10, "inFlight": 0},
+]
+
+
+class Terminal(io.StringIO):
+    def isatty(self):
+        super().isatty()  # A closed one raises.
+        return True
+
+
+def use(monkeypatch, output):
+    """Puts it in the place of standard error for what is tested; pytest has the real one."""
+    monkeypatch.setattr(_progress, "sys", types.SimpleNamespace(stderr=output, modules=sys.modules))
+
+
+@pytest.fixture
+def terminal(monkeypatch):
+    terminal = Terminal()
+    use(monkeypatch, terminal)
+    return terminal
+
+
+@pytest.fixture
+def notebook(monkeypatch):
+    shell = type("ZMQInteractiveShell", (), {})()
+    monkeypatch.setitem(sys.modules, "IPython", types.SimpleNamespace(get_ipython=lambda: shell))
+    output = io.StringIO()
+    use(monkeypatch, output)
+    return output
+
+
+@pytest.fixture
+def no_tqdm(monkeypatch):
+    imported = builtins.__import__
+
+    def without(name, *arguments, **named):
+        if name.startswith("tqdm"):
+            raise ImportError(name)
+        return imported(name, *arguments, **named)
+
+    monkeypatch.setattr(builtins, "__import__", without)
+
+
+def test_nothing_is_drawn_where_output_is_no_terminal(monkeypatch):
+    for output in (io.StringIO(), None):
+        use(monkeypatch, output)
+        assert _progress.display() is None
+    closed = Terminal()
+    closed.close()
+    use(monkeypatch, closed)
+    assert _progress.display() is None
+
+
+def test_a_terminal_gets_one_line_that_renews_itself(terminal, no_tqdm):
+    shown = _progress.display()
+    for each in READINGS:
+        shown.show(each)
+    assert "\n" not in terminal.getvalue()
+    assert "\rs3mirror: 1 file, 1.5 MB sent, 10 B fetched, 2 in flight\x1b[K" in terminal.getvalue()
+    assert terminal.getvalue().endswith("\r\x1b[K")
+
+
+def test_a_notebook_gets_plain_lines(notebook, no_tqdm):
+    shown = _progress.display()
+    for each in READINGS:
+        shown.show(each)
+    # The first at once, the last when all is done, and none in between before five seconds are over.
+    assert notebook.getvalue().splitlines() == [
+        "s3mirror: 0 files, 1 in flight",
+        "s3mirror: 2 files, 3.0 MB sent, 10 B fetched",
+    ]
+
+
+def test_tqdm_draws_where_it_is_installed(terminal):
+    pytest.importorskip("tqdm", reason="tqdm is not installed")
+    shown = _progress.display()
+    assert isinstance(shown, _progress.Bar)
+    for each in READINGS:
+        shown.show(each)
+    assert "2 files" in terminal.getvalue()
+
+
+def test_a_mirror_draws_on_a_terminal(prefix, terminal, no_tqdm):
+    options = Options(max_upload_bytes_per_second=4 << 20)
+    with Mirror(options, out=Upload(prefix.url("out"), local="out", interval=None)) as m:
+        (m.out / "a").write_bytes(bytes(4 << 20))
+        m.flush()
+    assert "s3mirror: " in terminal.getvalue()
+
+
+def test_a_mirror_that_is_to_show_nothing_shows_nothing(prefix, terminal):
+    with Mirror(Options(show_progress=False), out=Upload(prefix.url("out"), local="out", interval=None)) as m:
+        (m.out / "a").write_bytes(bytes(4 << 20))
+        m.flush()
+    assert terminal.getvalue() == ""
+
+
+def test_a_display_that_fails_does_not_end_the_mirror(prefix, terminal, no_tqdm, monkeypatch, caplog):
+    def fail(self, progress):
+        raise ValueError("no terminal any more")
+
+    monkeypatch.setattr(_progress.StatusLine, "show", fail)
+    with Mirror(out=Upload(prefix.url("out"), local="out", interval=None)) as m:
+        (m.out / "a").write_bytes(bytes(4 << 20))
+        m.flush()
+    assert set(prefix.contents("out/")) == {"a"}
+    assert "cannot be shown" in caplog.text
