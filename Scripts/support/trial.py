@@ -14,6 +14,7 @@ from seaweedfs import raise_on_signals
 from trialkill import Kill
 from trialmemory import Memory
 from trialpace import Pace
+from trialsession import Sessions
 from trialtorn import Torn
 
 MIB = 1 << 20
@@ -49,15 +50,19 @@ def memory(options, work):
     return trial.run(large=4096, several=1024, small=20_000)
 
 
+def session(options, work):
+    return Sessions(options.s3mirror, work, options.seed).run(options.trials or (5 if options.quick else 50))
+
+
 def pace(options, work):
     return Pace(options.built / "sink", options.s3mirror, work).run([8] if options.quick else [1, 8, 64])
 
 
 def main():
     parser = argparse.ArgumentParser(prog="Scripts/trial", description=__doc__)
-    parser.add_argument("trial", choices=["torn", "kill", "memory", "pace", "all"])
+    parser.add_argument("trial", choices=["torn", "kill", "memory", "session", "pace", "all"])
     parser.add_argument("--quick", action="store_true", help="a smaller number, and smaller files")
-    parser.add_argument("--trials", type=int, help="how many: 200 of torn, 5 of kill by default")
+    parser.add_argument("--trials", type=int, help="how many: 200 of torn, 5 of kill, 50 of session by default")
     parser.add_argument("--seed", type=int, default=random.SystemRandom().randrange(1 << 32))
     parser.add_argument("--kinds", nargs="+", choices=pages.KINDS, default=pages.KINDS, help="the writers of torn")
     parser.add_argument("--no-control", action="store_true", help="torn: leave boto3's own uploads out")
@@ -69,7 +74,7 @@ def main():
     options = parser.parse_args()
     raise_on_signals()
     # Memory first: what getrusage(2) tells of a child is at least what this process had when it started it.
-    trials = {"memory": memory, "torn": torn, "kill": kill}
+    trials = {"memory": memory, "torn": torn, "kill": kill, "session": session}
     timed = {"pace": pace}
     verdicts = []
     # A claim about seconds has no place among what a busy machine must pass.
