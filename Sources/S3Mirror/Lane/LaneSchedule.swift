@@ -247,11 +247,14 @@ final class LaneSchedule: Sendable {
       if state.withLock({ $0.isEnding }) { return .end }
       if let chore = state.withLock({ takeChore(from: &$0) }) { return chore }
       if let pass = await tick(poll: poll, probe: probe) { return .pass(pass, answering: []) }
-      await clock.wait(
-        for: doorbell,
-        until: state.withLock { state in
-          [state.schedule.wakeTime(at: clock.now), state.nextLook, state.nextAudit].compactMap { $0 }.min()
-        })
+      await clock.wait(for: doorbell, until: wakeTime)
+    }
+  }
+
+  /// When the lane has something to do next, while it rests and no event or flush calls it.
+  var wakeTime: Instant? {
+    state.withLock { state in
+      [state.schedule.wakeTime(at: clock.now), state.nextLook, state.nextAudit].compactMap { $0 }.min()
     }
   }
 

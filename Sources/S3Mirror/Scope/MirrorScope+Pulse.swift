@@ -26,7 +26,7 @@ extension MirrorScope {
     }
     let occupations = lanes.map(\.activity.occupation)
     let isOccupied = zip(lanes, occupations).contains { lane, occupation in
-      !occupation.isResting || (lane.schedule.dueTime.map { $0 <= now } ?? false)
+      !occupation.isResting || (lane.schedule.wakeTime.map { $0 <= now } ?? false)
     }
     let operations = meter.operations
     return VitalSigns(
