@@ -20,6 +20,18 @@ from packagetree import ROOT, run
 # PEP 600 counts these among what every system has; a container without Python from its distribution does not have them.
 NOT_EVERYWHERE = ("libexpat.so.1",)
 
+# Becomes the command. The package is looked for and not imported, which would take as long as the command itself.
+SCRIPT = """\
+#!python
+import importlib.util
+import os
+import sys
+
+place = importlib.util.find_spec("s3mirror").submodule_search_locations[0]
+command = os.path.join(place, "_bin", "s3mirror")
+os.execv(command, [command, *sys.argv[1:]])
+"""
+
 
 def main():
     given = packagetree.arguments(__doc__)
@@ -33,6 +45,7 @@ def main():
     binary = tree / "s3mirror/_bin/s3mirror"
     packagetree.ship(given.s3mirror, binary)
     information = rename(tree, version)
+    script(tree, version)
     extra = work / "libraries"
     extra.mkdir()
     found = packagetree.libraries(binary)
@@ -68,10 +81,18 @@ def unpacked(source, work):
     return work / "tree"
 
 
+def script(tree, version):
+    """The command on PATH (PEP 427: pip puts its own Python into the first line)."""
+    target = tree / f"s3mirror-{version}.data/scripts/s3mirror"
+    target.parent.mkdir(parents=True)
+    target.write_text(SCRIPT, encoding="utf-8")
+    target.chmod(0o755)
+
+
 def check(tree):
-    [entries] = tree.glob("*.dist-info/entry_points.txt") or [None]
-    if entries is None or not re.search(r"^\s*s3mirror\s*=", entries.read_text(encoding="utf-8"), re.MULTILINE):
-        sys.exit("the Python package has no console script s3mirror ([project.scripts] in pyproject.toml)")
+    for entries in tree.glob("*.dist-info/entry_points.txt"):
+        if re.search(r"^\s*s3mirror\s*=", entries.read_text(encoding="utf-8"), re.MULTILINE):
+            sys.exit("the Python package has a console script s3mirror of its own; the wheel brings the command")
     if not (tree / "s3mirror/py.typed").exists():
         sys.exit("the Python package has no py.typed, so its types would not be seen")
 
@@ -82,6 +103,10 @@ def rename(tree, version):
     metadata = information / "METADATA"
     text = metadata.read_text(encoding="utf-8")
     metadata.write_text(re.sub(r"^Version: .*$", f"Version: {version}", text, count=1, flags=re.MULTILINE), encoding="utf-8")
+    own = tree / "s3mirror/_version.py"
+    if own.exists():
+        text = own.read_text(encoding="utf-8")
+        own.write_text(re.sub(r"^__version__ = .*$", f'__version__ = "{version}"', text, flags=re.MULTILINE), encoding="utf-8")
     target = information.with_name(f"s3mirror-{version}.dist-info")
     return information.rename(target)
 
