@@ -2,6 +2,9 @@
 
 The program is a training loop with the package `s3mirror`: it writes, renames and removes checkpoints, and flushes. The moment
 falls into the start of the session, the entry, the body, a flush or the exit.
+
+A writer that is killed leaves half a file here, closed by the kernel, and the session publishes what lies here. Such an object is
+counted apart: it must be the very file that was left, and published after the kill. Any other half is torn.
 """
 
 import hashlib
@@ -62,7 +65,8 @@ class Sessions:
         """Prints the table. Returns what was violated, as sentences."""
         found = []
         print("\nSIGKILL of a Python program in a mirror, and the next run\n")
-        columns = ["killed after s", "it had come to", "session gone after s", "files here", "objects after the next run"]
+        columns = ["killed after s", "it had come to", "session gone after s", "left half", "files here"]
+        columns += ["objects after the next run"]
         print(f"| {' | '.join(columns)} |\n|{'---|' * len(columns)}")
         with SeaweedFS(bucket=BUCKET) as self.server:
             # How long a run takes that nobody kills: kills fall anywhere in it.
@@ -100,11 +104,11 @@ class Sessions:
             victim = self.start(prefix, tree, 12)
             time.sleep(after)
             victim.send_signal(signal.SIGKILL)
-            killed = time.monotonic()
+            killed, instant = time.monotonic(), time.time()
             said, _ = victim.communicate()
-            if victim.returncode == -signal.SIGKILL:
+            if victim.returncode == -signal.SIGKILL and "end" not in said:
                 break
-            # It was over before; the kill is to fall into it.
+            # The mirror was over before; the kill is to fall into it.
             after *= 0.8
         problems = []
         while sessions_of(victim.pid):
@@ -114,7 +118,12 @@ class Sessions:
                 problems.append(f"its session was there after {SECONDS} s")
             time.sleep(POLL_SECONDS)
         gone = time.monotonic() - killed
-        problems += [f"{key} is torn on S3 after the kill" for key, body in contents(prefix).items() if is_torn(body)]
+        halves = {name: body for name, body in contents(prefix).items() if is_torn(body)}
+        for name, body in halves.items():
+            if read(tree / name) != body:
+                problems.append(f"{name} is torn on S3, and not what the killed writer left")
+            elif published(prefix, name) < int(instant):
+                problems.append(f"{name} was published half while its writer was alive")
         survivor = self.start(prefix, tree, 3)
         _, messages = survivor.communicate(timeout=SECONDS)
         if survivor.returncode != 0:
@@ -127,13 +136,23 @@ class Sessions:
             names = sorted(name for name in here.keys() | there.keys() if here.get(name) != there.get(name))
             problems.append(f"after the next run these differ: {', '.join(names)}")
         stage = (said.split() or ["nothing"])[-1]
-        print(f"| {after:.2f} | {stage} | {gone:.2f} | {len(here)} | {len(there)} |", flush=True)
+        print(f"| {after:.2f} | {stage} | {gone:.2f} | {len(halves)} | {len(here)} | {len(there)} |", flush=True)
         return problems
 
 
 def contents(prefix):
     """Every object below, by its key: what boto3 reads."""
     return {name: prefix.read(name) for name in prefix.names()}
+
+
+def read(path):
+    return path.read_bytes() if path.is_file() else None
+
+
+def published(prefix, name):
+    """When, in whole seconds since 1970, which is as exact as S3 says it."""
+    head = prefix.client.head_object(Bucket=BUCKET, Key=prefix.prefix + name)
+    return int(head["LastModified"].timestamp())
 
 
 def is_torn(body):
