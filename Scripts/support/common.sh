@@ -5,6 +5,7 @@ set -euo pipefail
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd -P)
 support=$root/Scripts/support
 venv=$root/.venv
+frameworks=$root/.venv-frameworks
 # What the bench and the trials compile and install, beside the build.
 built=$root/.build-bench
 cd "$root"
@@ -77,6 +78,25 @@ ensure_venv() {
     printf '%s' "$wanted" >"$stamp"
   fi
   exec 9>&-
+}
+
+# Makes .venv-frameworks, gigabytes in size, with what only `Scripts/trial frameworks` needs. Fails where that does not install.
+ensure_frameworks() {
+  local stamp=$frameworks/.made-from wanted
+  wanted=$(
+    {
+      cat "$support/requirements-frameworks.txt"
+      python3 -c 'import sys; print(sys.version, sys.base_prefix)'
+      echo "$frameworks"
+    } | sha256sum
+  )
+  [[ ! -f $stamp || $(<"$stamp") != "$wanted" ]] || return 0
+  say "making .venv-frameworks from Scripts/support/requirements-frameworks.txt"
+  rm -rf "$frameworks"
+  python3 -m venv "$frameworks" || return 1
+  "$frameworks/bin/python" -m pip install --quiet --disable-pip-version-check \
+    --requirement "$support/requirements-frameworks.txt" >&2 || return 1
+  printf '%s' "$wanted" >"$stamp"
 }
 
 # Builds the command for release and prints where it is. For `$(…)`, in which bash drops `set -e`: hence the dies.

@@ -19,12 +19,14 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from s3mirror import _command, _errors
-from s3mirror._errors import CommandError, MirrorError, SessionError, VersionError
+from s3mirror._errors import CommandError, InvalidError, MirrorError, SessionError, VersionError
 from s3mirror._version import __version__
 
 PROTOCOL = 1
 logger = logging.getLogger("s3mirror")
 
+LONGEST_LINE = 1 << 20
+"""Of a request, in bytes."""
 HELLO_SECONDS = 60.0
 """A command that has said nothing for this long is not the one that is meant. A cold start on a busy machine takes one."""
 REAP_SECONDS = 10.0
@@ -146,11 +148,9 @@ class Session:
             if self._over is not None:
                 raise self._over
             self._last_id += 1
-            line = json.dumps(
-                {"id": self._last_id, "request": name, **(members or {})}, separators=(",", ":")
-            )
+            line = _line({"id": self._last_id, "request": name, **(members or {})})
             self._pending[self._last_id] = pending
-        self._outgoing.put(line.encode() + b"\n")
+        self._outgoing.put(line)
         self._wake()
         return pending
 
@@ -313,7 +313,8 @@ class Session:
         elif "event" in message:
             self._tell(message)
         elif message["id"] is None:
-            logger.error("s3mirror: %s", message["error"]["message"])
+            # Whose it was cannot be known, and nobody is to wait for an answer that does not come.
+            self._fail_all(_errors.error(message["error"]))
         elif "part" in message:
             with self._lock:
                 pending = self._pending.get(message["id"])
@@ -364,17 +365,39 @@ class Session:
         with self._lock:
             if self._over is None:
                 self._over = error
-            waiting = [self._hello, *self._pending.values()]
+        if not self._hello.done.is_set():
+            self._hello.fail(error)
+        self._fail_all(error)
+
+    def _fail_all(self, error: MirrorError) -> None:
+        with self._lock:
+            waiting = list(self._pending.values())
             self._pending.clear()
         for pending in waiting:
-            if not pending.done.is_set():
-                pending.fail(error)
+            pending.fail(error)
 
     def forget(self) -> None:
         """In a fork: gives up what belongs to the parent, so that this process neither holds its pipes nor waits for its child."""
         self._close_all()
         if self._process is not None:
             self._process.returncode = 0
+
+
+def _line(request: dict[str, Any]) -> bytes:
+    """One line of the protocol. What it cannot hold is found here, where the caller can be told."""
+    try:
+        line = json.dumps(request, separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode()
+    except UnicodeEncodeError as error:
+        raise InvalidError(f"{error.object!r} is not UTF-8") from None
+    except (TypeError, ValueError) as error:
+        raise InvalidError(
+            f"{request['request']}: {error}; numbers and texts are what can be given"
+        ) from error
+    if len(line) > LONGEST_LINE:
+        raise InvalidError(
+            f"{request['request']}: {len(line)} bytes; at most {LONGEST_LINE} can be asked at once"
+        )
+    return line + b"\n"
 
 
 def _signal_name(number: int) -> str:

@@ -1,5 +1,6 @@
 """What the tests share: a real server, a real command, and a home of their own."""
 
+import contextlib
 import os
 import pathlib
 import sys
@@ -11,13 +12,39 @@ ROOT = pathlib.Path(__file__).resolve().parents[3]
 sys.path.insert(0, str(ROOT / "Sources" / "Python"))
 sys.path.insert(0, str(ROOT / "Scripts" / "support"))
 
-from seaweedfs import SeaweedFS  # noqa: E402 (the paths above come first)
+
+class RunningServer:
+    """The server that the environment names, as `Scripts/support/seaweedfs.py run` starts it."""
+
+    def __init__(self):
+        self.bucket = os.environ["S3MIRROR_TEST_BUCKET"]
+
+    def environment(self):
+        return {name: value for name, value in os.environ.items() if name.startswith("AWS_")}
+
+    def client(self):
+        import boto3  # noqa: PLC0415
+
+        return boto3.client("s3", endpoint_url=os.environ["S3MIRROR_TEST_ENDPOINT"])
+
+
+@contextlib.contextmanager
+def started():
+    """A running server: the environment's, else one of these tests."""
+    if "S3MIRROR_TEST_ENDPOINT" in os.environ:
+        yield RunningServer()
+        return
+    # It needs a later Python than the package.
+    from seaweedfs import SeaweedFS  # noqa: PLC0415
+
+    with SeaweedFS() as server:
+        yield server
 
 
 @pytest.fixture(scope="session")
 def server():
-    """SeaweedFS, and its address in the environment."""
-    with SeaweedFS() as server:
+    """A server, and its address in the environment."""
+    with started() as server:
         before = dict(os.environ)
         os.environ.update(server.environment())
         yield server

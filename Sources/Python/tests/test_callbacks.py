@@ -1,6 +1,8 @@
 """The callbacks, with small stand-ins for the frameworks. `Scripts/trial frameworks` runs them in the real ones."""
 
 import importlib
+import os
+import subprocess
 import sys
 import types
 
@@ -38,7 +40,10 @@ def lightning(monkeypatch):
 
 
 def test_nothing_of_a_framework_is_imported_before_it_is_used():
-    assert not {"transformers", "lightning", "torch", "tqdm.notebook"} & set(sys.modules)
+    names = ["IPython", "lightning", "torch", "tqdm", "transformers"]
+    text = f"import s3mirror, sys; print(sorted(set({names}) & set(sys.modules)))"
+    given = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), "PYTHONDONTWRITEBYTECODE": "1"}
+    assert subprocess.check_output([sys.executable, "-c", text], env=given, text=True).strip() == "[]"
 
 
 def test_hugging_face_flushes_on_save_in_the_first_process(huggingface, mirror):

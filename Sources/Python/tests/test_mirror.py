@@ -156,6 +156,10 @@ def test_errors_have_fields(server):
         (lambda: Mirror(x=Download("./nowhere")), LocalError, "does not exist"),
         (lambda: Mirror(Options(max_workers=0)), InvalidError, "maxWorkers"),
         (lambda: Mirror(Options(compare="moon")), MirrorError, "compare"),
+        (lambda: Mirror(Options(profile="\udcff")), InvalidError, "UTF-8"),
+        (lambda: Mirror(Options(settle=float("nan"))), InvalidError, "Out of range float"),
+        (lambda: Mirror(Options(name=object())), InvalidError, "object"),
+        (lambda: Mirror(x=Upload("s3://b/x", exclude=["x" * 100] * 20_000)), InvalidError, "at most 1048576"),
     ],
 )
 def test_what_makes_no_sense_is_one_clear_exception(server, make, kind, words):
