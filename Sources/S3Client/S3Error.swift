@@ -71,12 +71,10 @@ extension S3Error: CustomStringConvertible {
   /// What the user can do about it, where that is known.
   package var remedy: String? {
     switch code {
-    case "AccessDenied", "Forbidden", "AllAccessDisabled", "Unauthorized":
-      if let need = RequiredPermission(of: operation, bucket: bucket, key: key) {
-        "allow these credentials \(need.action) on \(need.resource)"
-      } else {
-        "check that these credentials may do \(operation) on this bucket and key"
-      }
+    case "Forbidden", "Unauthorized":
+      // The answer to a HEAD has no body that could say which of the two it is.
+      "check the access key and its secret; if they are right, \(permissionRemedy)"
+    case "AccessDenied", "AllAccessDisabled": permissionRemedy
     case "InvalidAccessKeyId", "SignatureDoesNotMatch":
       "check the access key and its secret"
     case "ExpiredToken", "ExpiredTokenException", "InvalidToken":
@@ -89,6 +87,14 @@ extension S3Error: CustomStringConvertible {
     case "Connect": "check the endpoint's address, and the proxy if there is one"
     case "EntityTooLarge": "send it as a multipart upload"
     default: CertificateFault(rawValue: code)?.remedy
+    }
+  }
+
+  private var permissionRemedy: String {
+    if let need = RequiredPermission(of: operation, bucket: bucket, key: key) {
+      "allow these credentials \(need.action) on \(need.resource)"
+    } else {
+      "check that these credentials may do \(operation) on this bucket and key"
     }
   }
 }

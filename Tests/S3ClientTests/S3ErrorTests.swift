@@ -129,6 +129,14 @@ import Testing
     #expect(error.description.hasSuffix("; allow these credentials \(need)"))
   }
 
+  @Test func `a refusal without a reason names both of what it may be`() {
+    let error = S3Error(
+      operation: "HeadObject", bucket: "b", key: "k", status: 403, code: "Forbidden", message: "")
+    let expected =
+      "check the access key and its secret; if they are right, allow these credentials s3:GetObject on arn:aws:s3:::b/k"
+    #expect(error.remedy == expected)
+  }
+
   @Test func `every operation has its permission`() {
     let operations: [any S3Operation.Type] = [
       AbortMultipartUpload.self, CompleteMultipartUpload.self, CopyObject.self, CreateMultipartUpload.self,
