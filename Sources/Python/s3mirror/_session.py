@@ -19,41 +19,19 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from s3mirror import _command, _errors
-from s3mirror._errors import CommandError, InvalidError, MirrorError, SessionError, VersionError
+from s3mirror._errors import CommandError, MirrorError, SessionError, VersionError
+from s3mirror._requests import Pending, line
 from s3mirror._version import __version__
 
 PROTOCOL = 1
 logger = logging.getLogger("s3mirror")
 
-LONGEST_LINE = 1 << 20
-"""Of a request, in bytes."""
 HELLO_SECONDS = 60.0
 """A command that has said nothing for this long is not the one that is meant. A cold start on a busy machine takes one."""
 REAP_SECONDS = 10.0
 """A session whose pipes are closed has nothing left to do."""
 CUT_SECONDS = 30.0
 """A session that was told to leave at once aborts its multipart uploads first."""
-
-
-class _Pending:
-    """A request that waits for its answer."""
-
-    def __init__(self, name: str) -> None:
-        self.name = name
-        self.parts: list[dict[str, Any]] = []
-        self.result: dict[str, Any] = {}
-        self.error: MirrorError | None = None
-        self.done = threading.Event()
-
-    def fail(self, error: MirrorError) -> None:
-        self.error = error
-        self.done.set()
-
-    def wait(self) -> dict[str, Any]:
-        self.done.wait()
-        if self.error is not None:
-            raise self.error
-        return self.result
 
 
 class Session:
@@ -63,9 +41,9 @@ class Session:
         self.pid = os.getpid()
         self._on_event = on_event
         self._lock = threading.Lock()
-        self._pending: dict[int, _Pending] = {}
+        self._pending: dict[int, Pending] = {}
         self._last_id = 0
-        self._hello = _Pending("hello")
+        self._hello = Pending("hello")
         self._outgoing: queue.SimpleQueue[bytes] = queue.SimpleQueue()
         self._over: MirrorError | None = None
         self._is_ending = False
@@ -140,17 +118,17 @@ class Session:
 
     # Requests
 
-    def send(self, name: str, members: Mapping[str, Any] | None = None) -> _Pending:
+    def send(self, name: str, members: Mapping[str, Any] | None = None) -> Pending:
         """Sends a request; its answer can be waited for."""
         self.check_owner(name)
-        pending = _Pending(name)
+        pending = Pending(name)
         with self._lock:
             if self._over is not None:
                 raise self._over
             self._last_id += 1
-            line = _line({"id": self._last_id, "request": name, **(members or {})})
+            request = line({"id": self._last_id, "request": name, **(members or {})})
             self._pending[self._last_id] = pending
-        self._outgoing.put(line)
+        self._outgoing.put(request)
         self._wake()
         return pending
 
@@ -162,7 +140,7 @@ class Session:
         """The lines of a listing."""
         pending = self.send("ls", members)
         pending.wait()
-        return [line for part in pending.parts for line in part["lines"]]
+        return [each for part in pending.parts for each in part["lines"]]
 
     def check_owner(self, name: str) -> None:
         """A fork has the mirror's memory, but not its thread."""
@@ -290,8 +268,8 @@ class Session:
                 begun += piece
                 if b"\n" in piece:
                     *lines, begun = begun.split(b"\n")
-                    for line in lines:
-                        self._take(bytes(line))
+                    for each in lines:
+                        self._take(bytes(each))
             elif self._process_descriptor in ready:
                 # Ended, and everything that it wrote is read; another process may hold the pipe open.
                 return
@@ -305,8 +283,8 @@ class Session:
             # Its end comes by the other descriptors.
             return b""
 
-    def _take(self, line: bytes) -> None:
-        message = json.loads(line)
+    def _take(self, text: bytes) -> None:
+        message = json.loads(text)
         if "hello" in message:
             self._hello.result = message["hello"]
             self._hello.done.set()
@@ -381,23 +359,6 @@ class Session:
         self._close_all()
         if self._process is not None:
             self._process.returncode = 0
-
-
-def _line(request: dict[str, Any]) -> bytes:
-    """One line of the protocol. What it cannot hold is found here, where the caller can be told."""
-    try:
-        line = json.dumps(request, separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode()
-    except UnicodeEncodeError as error:
-        raise InvalidError(f"{error.object!r} is not UTF-8") from None
-    except (TypeError, ValueError) as error:
-        raise InvalidError(
-            f"{request['request']}: {error}; numbers and texts are what can be given"
-        ) from error
-    if len(line) > LONGEST_LINE:
-        raise InvalidError(
-            f"{request['request']}: {len(line)} bytes; at most {LONGEST_LINE} can be asked at once"
-        )
-    return line + b"\n"
 
 
 def _signal_name(number: int) -> str:
