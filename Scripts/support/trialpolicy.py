@@ -25,6 +25,7 @@ PART = 16 << 20
 UPLOAD = ("upload", "out", f"s3://{BUCKET}/{PREFIX}")
 DELETE = (*UPLOAD, "--delete", "--max-delete", "none")
 DOWNLOAD = ("download", f"s3://{BUCKET}/{PREFIX}/", "back")
+SYNC = ("run", "--sync", f"x=s3://{BUCKET}/{PREFIX},local=out", "--", "rm", "out/extra")
 # By policy: what it is for, and what becomes of it without each action: the status, and a piece of the message.
 CASES = {
     "upload": (UPLOAD, {
@@ -38,6 +39,8 @@ CASES = {
         "s3:ListMultipartUploadParts": (0, f"s3:ListMultipartUploadParts on arn:aws:s3:::{BUCKET}/{PREFIX}/large"),
     }),
     "delete": (DELETE, {None: (0, "1 deleted"), "s3:DeleteObject": (1, f"allow these credentials s3:DeleteObject on arn:aws:s3:::{BUCKET}/{PREFIX}/extra")}),
+    # What it fetched the program deletes, as a rotation does.
+    "sync": (SYNC, {None: (0, "1 file, 5 B fetched")}),
     "download": (DOWNLOAD, {
         None: (0, "2 files"),
         "s3:ListBucket": (3, f"allow these credentials s3:ListBucket on arn:aws:s3:::{BUCKET}"),
@@ -88,7 +91,8 @@ def policy(name, without=None):
         statement["Action"] = [each for each in statement["Action"] if each != without]
         if "s3:DeleteObject" in statement["Action"]:
             # moto asks for it on the bucket where S3 asks on each object.
-            statement["Resource"] = [statement["Resource"], f"arn:aws:s3:::{BUCKET}"]
+            allowed = statement["Resource"]
+            statement["Resource"] = [*(allowed if isinstance(allowed, list) else [allowed]), f"arn:aws:s3:::{BUCKET}"]
     document["Statement"] = [each for each in document["Statement"] if each["Action"]]
     return json.dumps(document)
 
