@@ -1,0 +1,156 @@
+// What a member is told.
+extension GroupMember {
+  package enum WriteAnswer: Hashable, Sendable {
+    case accepted(SlotVersion)
+    /// The slot has another version (412), or is there although there should be none.
+    case refused
+    /// Nobody knows whether it was carried out.
+    case missing
+  }
+
+  package enum PassAnswer: Hashable, Sendable {
+    /// Everything that was closed when the pass began is on S3.
+    case published
+    /// Something is left, of which S3 has answered.
+    case unfinished
+    /// A change may still arrive.
+    case inDoubt
+  }
+
+  /// Something was closed here.
+  package mutating func noteChange() { isDirty = true }
+
+  /// A marker was closed here. An earlier version that still waits is replaced.
+  package mutating func note(_ marker: GroupMarker, at now: Now) {
+    markers.removeAll { $0.marker.path == marker.path }
+    markers.append(WaitingMarker(marker: marker, since: now.steady))
+    isDirty = true
+  }
+
+  /// Everything is to be published, and then the slot given up.
+  package mutating func requestEnd() {
+    isEnding = true
+    isDirty = true
+  }
+
+  // MARK: Slots
+
+  /// - Parameter slots: as they were read; nil where the reading failed.
+  package mutating func note(slots: [Int: (slot: GroupSlot, version: SlotVersion)]?, at now: Now) {
+    guard case .reading(let since) = current else { return }
+    current = .none
+    guard let slots else { return }
+    readSince = since.steady
+    for (member, read) in slots where member != settings.index { others[member] = read.slot }
+    let own = slots[settings.index]
+    if phase == .entering {
+      enter(over: own, since: since, at: now)
+    } else if let own {
+      confirm(own, since: since)
+    }
+  }
+
+  private mutating func enter(
+    over own: (slot: GroupSlot, version: SlotVersion)?, since: Now, at now: Now
+  ) {
+    isUnsure = false
+    if let own, own.slot.claim.attempt == attempt {
+      // The claim was carried out, and its answer lost.
+      (written, version) = (own.slot, own.version)
+      stand(at: now)
+      // A reading of the past does not show who has claimed the slot since.
+      confirmed = settings.visibility == .immediate ? since.steady : nil
+      return
+    }
+    if let own, own.slot.claim.order > order {
+      phase = .left(.fenced(own.slot.claim))
+      return
+    }
+    version = own?.version
+    slot = GroupSlot(
+      claim: GroupClaim(
+        generation: (own?.slot.claim.generation ?? 0) + 1, attempt: attempt, order: order, tree: tree))
+    settlement = 0
+    guard let earlier = own?.slot else { return }
+    // What lay on another disk and was not published by then is lost.
+    let isWhole = earlier.state == .ended || earlier.claim.tree == tree
+    slot?.speaksSince = isWhole ? earlier.speaksSince : since.server
+    if earlier.state != .ended {
+      settlement = settings.lease + settings.validity + 2 * settings.uncertainty
+    }
+  }
+
+  /// The claim stands. What it replaces may have been confirmed just before, and still have changes under way.
+  private mutating func stand(at now: Now) {
+    phase = settlement == 0 ? .running : .settling(until: now.steady + settlement)
+  }
+
+  private mutating func confirm(_ own: (slot: GroupSlot, version: SlotVersion), since: Now) {
+    guard own.slot.claim.attempt == attempt else {
+      // A reading of the past may show whom this attempt has replaced.
+      if let claim, own.slot.claim.generation >= claim.generation { phase = .left(.fenced(own.slot.claim)) }
+      return
+    }
+    if isUnsure {
+      // Where readings are of the past, the next write tells whether this is the version that is there.
+      isUnsure = false
+      (written, version) = (own.slot, own.version)
+    }
+  }
+
+  package mutating func note(write answer: WriteAnswer, at now: Now) {
+    guard case .writing(let slot, let since) = current else { return }
+    current = .none
+    switch answer {
+    case .accepted(let version):
+      self.version = version
+      written = slot
+      if phase == .entering { stand(at: now) }
+      confirmed = since.steady
+      if slot.state == .ended { phase = .left(.ended) }
+    case .refused, .missing:
+      isUnsure = true
+    }
+  }
+
+  // MARK: Passes
+
+  package mutating func note(pass answer: PassAnswer, at now: Now) {
+    guard case .passing(let pass) = current else { return }
+    current = .none
+    switch answer {
+    case .published where settings.visibility == .delayed: current = .looking(pass)
+    case .published: take(pass)
+    case .unfinished: isDirty = true
+    case .inDoubt: noteDoubt(at: now)
+    }
+  }
+
+  /// Where readings may be of the past: whether everything that the pass published can be seen by now.
+  package mutating func note(visible isVisible: Bool) {
+    guard case .looking(let pass) = current, isVisible else { return }
+    current = .none
+    take(pass)
+  }
+
+  private mutating func take(_ pass: Pass) {
+    passedSince = pass.start.steady
+    slot?.watermark = pass.start.server
+    for (member, question) in pass.answers { slot?.answers[member] = question }
+  }
+
+  private mutating func noteDoubt(at now: Now) {
+    isDirty = true
+    doubtUntil = now.steady + settings.validity + 2 * settings.uncertainty
+  }
+
+  package mutating func note(publication answer: PassAnswer, at now: Now) {
+    guard case .publishing(let path) = current else { return }
+    current = .none
+    switch answer {
+    case .published: markers.removeAll { $0.marker.path == path }
+    case .unfinished: break
+    case .inDoubt: noteDoubt(at: now)
+    }
+  }
+}
