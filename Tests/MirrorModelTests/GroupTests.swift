@@ -99,6 +99,6 @@ import Testing
     for move in kind.prefix { start.carryOut(move) }
     let search = GroupSearch(from: start, depth: kind.depth + Self.extra, calmEach: 20)
     #expect(search.failure == nil)
-    #expect(search.states > 100)
+    #expect(search.states > 50)
   }
 }
