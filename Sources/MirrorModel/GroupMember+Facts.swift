@@ -39,6 +39,7 @@ extension GroupMember {
   package mutating func note(slots: [Int: (slot: GroupSlot, version: SlotVersion)]?, at now: Now) {
     guard case .reading(let since) = current else { return }
     current = .none
+    advance(\.reading, from: .begun, to: slots == nil ? .owed : .done)
     guard let slots else { return }
     readSince = since.steady
     for (member, read) in slots where member != settings.index { others[member] = read.slot }
@@ -121,8 +122,10 @@ extension GroupMember {
     switch answer {
     case .published where settings.visibility == .delayed: current = .looking(pass)
     case .published: take(pass)
-    case .unfinished: isDirty = true
-    case .inDoubt: noteDoubt(at: now)
+    case .unfinished, .inDoubt:
+      isDirty = true
+      advance(\.pass, from: .begun, to: .owed)
+      if answer == .inDoubt { noteDoubt(at: now) }
     }
   }
 
@@ -134,13 +137,13 @@ extension GroupMember {
   }
 
   private mutating func take(_ pass: Pass) {
+    advance(\.pass, from: .begun, to: .done)
     passedSince = pass.start.steady
     slot?.watermark = pass.start.server
     for (member, question) in pass.answers { slot?.answers[member] = question }
   }
 
   private mutating func noteDoubt(at now: Now) {
-    isDirty = true
     doubtUntil = now.steady + settings.validity + 2 * settings.uncertainty
   }
 

@@ -20,7 +20,7 @@ extension GroupMember {
   }
 
   func obstacle(to waiting: WaitingMarker) -> Obstacle? {
-    guard isPassed(since: waiting.since) else { return .ownData }
+    guard waiting.pass == .done else { return .ownData }
     for member in 0..<settings.count where member != settings.index {
       if let obstacle = obstacle(to: waiting, of: member) { return obstacle }
     }
@@ -39,11 +39,9 @@ extension GroupMember {
       return nil
     }
     // That holds for the end of an attempt only if it was read after the marker's close, and read as it is.
-    let isFresh = settings.visibility == .immediate && readSince.map { $0 >= waiting.since } ?? false
+    let isFresh = settings.visibility == .immediate && waiting.reading == .done
     return slot.state == .ended && isFresh ? nil : .behind(member)
   }
-
-  func isPassed(since moment: Int64) -> Bool { passedSince.map { $0 >= moment } ?? false }
 
   /// Puts a question to the others, where a marker waits for them and they have not been asked since its close.
   ///

@@ -107,9 +107,20 @@ package struct GroupMember: Hashable, Sendable {
     var answers: [Int: GroupQuestion]
   }
 
+  /// How far something is that has to begin after a marker's close. Clocks do not tell: two things may fall into one of their steps.
+  enum Progress: Hashable {
+    case owed
+    case begun
+    case done
+  }
+
   struct WaitingMarker: Hashable {
     var marker: GroupMarker
     var since: Int64
+    /// A reading of the others' slots.
+    var reading = Progress.owed
+    /// A pass over this member's own data.
+    var pass = Progress.owed
     /// Nil until the others are asked.
     var question: GroupQuestion?
   }
@@ -206,6 +217,7 @@ package struct GroupMember: Hashable, Sendable {
     if slot != written { return write(slot, at: now) }
     if needsPass {
       guard let until = leaseEnd(at: now) else { return write(slot, at: now) }
+      advance(\.pass, from: .owed, to: .begun)
       current = .passing(Pass(start: now, answers: others.compactMapValues(\.question)))
       isDirty = false
       return .pass(until: until)
@@ -222,7 +234,7 @@ package struct GroupMember: Hashable, Sendable {
       self.slot?.state = .ended
       return next(at: now)
     }
-    let isAttentive = !markers.isEmpty || isPassed(since: now.steady - settings.attention)
+    let isAttentive = !markers.isEmpty || passedSince.map { now.steady - $0 <= settings.attention } ?? false
     return readNow(at: now, after: isAttentive ? settings.readInterval : settings.restInterval)
   }
 
@@ -238,8 +250,15 @@ package struct GroupMember: Hashable, Sendable {
   }
 
   private mutating func read(at now: Now) -> Action {
+    advance(\.reading, from: .owed, to: .begun)
     current = .reading(since: now)
     return .read
+  }
+
+  mutating func advance(_ part: WritableKeyPath<WaitingMarker, Progress>, from: Progress, to: Progress) {
+    for index in markers.indices where markers[index][keyPath: part] == from {
+      markers[index][keyPath: part] = to
+    }
   }
 
   /// - Parameter interval: from the last reading.
@@ -250,7 +269,7 @@ package struct GroupMember: Hashable, Sendable {
 
   /// A pass is due for changes here, for a marker's own data, and for the question of another member.
   private var needsPass: Bool {
-    if isDirty || markers.contains(where: { !isPassed(since: $0.since) }) { return true }
+    if isDirty || markers.contains(where: { $0.pass == .owed }) { return true }
     return others.contains { member, other in
       guard let question = other.question else { return false }
       return slot?.answers[member].map { $0 < question } ?? true

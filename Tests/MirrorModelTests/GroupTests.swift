@@ -37,7 +37,7 @@ import Testing
     Case(
       name: "a checkpoint after another, clocks that are off", depth: 3,
       prefix: [
-        .close(0), .close(1), .close(2), .closeMarker, .tick, .tick, .tick, .close(0), .close(1), .close(2),
+        .close(0), .close(1), .close(2), .closeMarker, .tick, .tick, .close(0), .close(1), .close(2),
       ]
     ) {
       $0.grain = .coarse
@@ -49,13 +49,20 @@ import Testing
     Case(
       name: "a change under way when another attempt begins", depth: 3,
       prefix: closes + [
-        .slow(1), .tick, .pause(1), .replace(1, .unaware, .same),
+        .slow(1, .change), .tick, .pause(1), .replace(1, .unaware, .same),
       ]
     ) { $0.grain = .coarse },
     Case(
+      name: "a change of the last moment of a lease", depth: 4,
+      prefix: closes + [
+        .step(1, .now, .present), .replace(1, .unaware, .same), .step(3, .now, .present),
+        .step(3, .now, .present), .tick,
+      ]
+    ) { $0.errors = [0, 1, 0] },
+    Case(
       name: "an attempt that wakes up when it was replaced", depth: 3,
       prefix: closes + [
-        .pause(1), .replace(1, .unaware, .same),
+        .pause(1), .replace(1, .unaware, .empty),
       ] + ticks(6)
     ) { $0.grain = .coarse },
     Case(
@@ -64,6 +71,24 @@ import Testing
         .closeMarker, .replace(2, .killed, .empty),
       ] + ticks(6)
     ) { $0.grain = .coarse },
+    Case(
+      name: "a change that comes too late or never", depth: 4,
+      prefix: closes + [.closeMarker, .pause(1)] + ticks(3)
+        + [.resume(1), .slow(1, .change), .tick, .tick, .tick]
+    ) {
+      $0.grain = .coarse
+      $0.losses = 1
+      $0.replacements = 0
+      $0.pauses = 0
+    },
+    Case(
+      name: "an attempt that follows one which has ended", depth: 3,
+      prefix: [.end(1), .end(2)] + ticks(4)
+        + [.replace(1, .killed, .same), .replace(2, .killed, .same), .tick] + closes + [.closeMarker]
+    ) {
+      $0.grain = .coarse
+      $0.pauses = 0
+    },
     Case(name: "lost requests and answers", depth: 5) {
       $0.grain = .coarse
       $0.losses = 2

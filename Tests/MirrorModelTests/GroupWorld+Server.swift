@@ -33,10 +33,14 @@ extension GroupWorld {
     for index in processes.indices where canRun(index) && processes[index].request == nil {
       for _ in 0..<12 {
         let reading: Reading = processes[index].looksBack ? .past : .present
-        guard step(index, processes[index].isSlow ? .later : .now, reading) == .busy else { break }
-        if processes[index].request != nil { break }
+        guard step(index, .later, reading) == .busy else { break }
+        guard let request = processes[index].request else { continue }
+        if processes[index].late == request.late {
+          processes[index].late = nil
+          break
+        }
+        serve(index, isAnswered: true)
       }
-      if processes[index].request != nil { processes[index].isSlow = false }
       processes[index].looksBack = false
     }
   }

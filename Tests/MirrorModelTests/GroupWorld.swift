@@ -38,6 +38,8 @@ struct GroupWorld: Hashable {
   enum Delivery: Hashable, CaseIterable { case now, later }
   enum Reading: Hashable, CaseIterable { case present, past }
 
+  enum Late: Hashable, CaseIterable { case slotWrite, change }
+
   enum Move: Hashable {
     case tick
     case step(Int, Delivery, Reading)
@@ -48,8 +50,8 @@ struct GroupWorld: Hashable {
     case closeMarker
     case pause(Int)
     case resume(Int)
-    /// The next change that the attempt sends will be late.
-    case slow(Int)
+    /// The next request of this kind that the attempt sends will be late.
+    case slow(Int, Late)
     /// The next reading of the attempt will be of the past.
     case lookBack(Int)
     case replace(Int, Fate, Disk)
@@ -70,6 +72,10 @@ struct GroupWorld: Hashable {
     var kind: Kind
     /// The server's time as the sender knows it.
     var signed: Int64
+
+    var late: Late {
+      if case .write = kind { .slotWrite } else { .change }
+    }
   }
 
   struct Process: Hashable {
@@ -77,7 +83,7 @@ struct GroupWorld: Hashable {
     var machine: GroupMember
     var isPaused = false
     var isDead = false
-    var isSlow = false
+    var late: Late?
     var looksBack = false
     var request: Request?
     /// The shard's version on its disk; 0 for none.
@@ -143,8 +149,8 @@ struct GroupWorld: Hashable {
     var moves: [Move] = []
     for index in processes.indices {
       if setting.grain == .coarse {
-        if canRun(index), processes[index].request == nil, !processes[index].isSlow, !isLeft(index) {
-          moves.append(.slow(index))
+        if canRun(index), processes[index].request == nil, processes[index].late == nil, !isLeft(index) {
+          moves += Late.allCases.map { .slow(index, $0) }
         }
         if setting.visibility == .delayed, canRun(index), !processes[index].looksBack, !isLeft(index) {
           moves.append(.lookBack(index))
@@ -216,7 +222,7 @@ struct GroupWorld: Hashable {
       pauses += 1
       processes[index].isPaused = true
     case .resume(let index): processes[index].isPaused = false
-    case .slow(let index): processes[index].isSlow = true
+    case .slow(let index, let late): processes[index].late = late
     case .lookBack(let index): processes[index].looksBack = true
     case .replace(let member, let fate, let disk): replace(member, fate, disk)
     case .appear: visibleShards = shards
