@@ -170,7 +170,8 @@ class SeaweedFS:
 
     def _write_probe(self):
         client = self.client(attempts=1)
-        client.put_object(Bucket=self.bucket, Key=".probe", Body=b"")
+        # With content: an empty object needs no volume.
+        client.put_object(Bucket=self.bucket, Key=".probe", Body=bytes(4096))
         client.delete_object(Bucket=self.bucket, Key=".probe")
 
     def client(self, attempts=3, connections=10, endpoint=None):
