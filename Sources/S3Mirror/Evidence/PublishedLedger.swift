@@ -20,25 +20,14 @@ final class PublishedLedger: Sendable {
     /// Somebody had the file open for writing, so that its stamp vouches for nothing.
     var isSnapshot = false
     var source = Source.published
-    /// When the server answered that it had made the object, by its own clock: nanoseconds since 1970-01-01 UTC.
-    var answered: Int64?
-  }
-
-  /// What is known of a directory marker, which has neither a stamp nor content.
-  struct MarkerRecord: Sendable, Hashable {
-    var etag: String
-    var source: Record.Source
-    /// See `Record`.
-    var answered: Int64?
   }
 
   /// About 200 bytes a record: 20 MB at the most.
   private static let capacity = 100_000
 
   private let records = Mutex<[RelativePath: Record]>([:])
-  /// Directory markers that are on S3.
-  private let markers = Mutex<[DirectoryMarker: MarkerRecord]>([:])
-  private let isPartial = Atomic<Bool>(false)
+  /// The ETags of directory markers that are on S3.
+  private let markers = Mutex<[DirectoryMarker: String]>([:])
   /// What a later run may know of this; nil where nothing is written down.
   private let evidence: EvidenceJournal?
 
@@ -54,21 +43,19 @@ final class PublishedLedger: Sendable {
     records.withLock { records in
       if records.count >= Self.capacity, records[path] == nil, let victim = records.first?.key {
         records[victim] = nil
-        isPartial.store(true, ordering: .relaxed)
       }
       records[path] = record
     }
   }
 
   /// Notes that a marker is on S3.
-  func note(_ record: MarkerRecord, for marker: DirectoryMarker) {
-    evidence?.note(marker.path, etag: record.etag)
+  func note(_ marker: DirectoryMarker, etag: String) {
+    evidence?.note(marker.path, etag: etag)
     markers.withLock { markers in
       if markers.count >= Self.capacity, markers[marker] == nil, let victim = markers.first?.key {
         markers[victim] = nil
-        isPartial.store(true, ordering: .relaxed)
       }
-      markers[marker] = record
+      markers[marker] = etag
     }
   }
 
@@ -84,7 +71,7 @@ final class PublishedLedger: Sendable {
 
   /// What this run last published there, whatever became of the file.
   func etag(of path: RelativePath) -> String? {
-    if let marker = DirectoryMarker(path) { return markers.withLock { $0[marker]?.etag } }
+    if let marker = DirectoryMarker(path) { return markers.withLock { $0[marker] } }
     return records.withLock { $0[path]?.etag }
   }
 
@@ -92,19 +79,6 @@ final class PublishedLedger: Sendable {
   func isPublished(_ path: RelativePath) -> Bool {
     if let marker = DirectoryMarker(path) { return holds(marker) }
     return records.withLock { $0[path]?.source == .published }
-  }
-
-  /// Whether some of what this run published is not recorded any more.
-  var hasForgotten: Bool { isPartial.load(ordering: .relaxed) }
-
-  /// What this run last published there; nil where it published nothing, or only found an object equal.
-  func publication(of path: RelativePath) -> Provenance.Publication? {
-    if let marker = DirectoryMarker(path) {
-      guard let record = markers.withLock({ $0[marker] }), record.source == .published else { return nil }
-      return Provenance.Publication(etag: record.etag, answered: record.answered)
-    }
-    guard let record = records.withLock({ $0[path] }), record.source == .published else { return nil }
-    return Provenance.Publication(etag: record.etag, answered: record.answered)
   }
 
   /// What lies on S3 under the path as far as this run knows.

@@ -58,8 +58,7 @@ extension FilePublisher {
       if isKnown || !isEmpty || filter.excludes(directory, .file) { return .unneeded }
       let start = ContinuousClock.now
       let answer = try await uploader.uploadDirectoryMarker(to: key)
-      ledger.note(
-        .init(etag: answer.etag, source: .published, answered: answer.serverDate), for: marker)
+      ledger.note(marker, etag: answer.etag)
       journal.markedDirectory(
         etag: answer.etag, requestID: answer.requestID, mirror: name, path: marker.path, key: key,
         took: .now - start)

@@ -1,5 +1,4 @@
 import MirrorModel
-import S3Client
 
 /// An object that has a place below the root.
 struct RemoteEntry: Sendable {
@@ -40,11 +39,4 @@ struct RemotePage: Sendable {
   var unseen: Set<RelativePath> = []
   /// Nothing comes after this page, and all pages came in order.
   var isLast = false
-}
-
-extension ListedObject {
-  /// Without its key.
-  var remote: RemoteObject {
-    RemoteObject(byteCount: byteCount, etag: etag, lastModified: lastModified ?? 0)
-  }
 }
