@@ -19,6 +19,7 @@ import time
 from independent import Prefix
 from mirrorrun import environment
 from seaweedfs import SeaweedFS, die_with_parent
+from sessions import sessions_of
 
 BUCKET = "trial"
 PYTHON = pathlib.Path(__file__).resolve().parents[2] / "Sources" / "Python"
@@ -157,17 +158,3 @@ def published(prefix, name):
 
 def is_torn(body):
     return hashlib.sha256(body[64:]).hexdigest().encode() != body[:64]
-
-
-def sessions_of(parent):
-    """The numbers of the sessions that watch a process."""
-    found = []
-    for entry in pathlib.Path("/proc").iterdir():
-        if entry.name.isdigit():
-            try:
-                arguments = (entry / "cmdline").read_bytes().split(b"\0")
-            except OSError:
-                continue  # It has ended.
-            if b"session" in arguments and str(parent).encode() in arguments:
-                found.append(int(entry.name))
-    return found

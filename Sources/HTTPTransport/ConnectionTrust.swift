@@ -6,10 +6,8 @@ import Synchronization
 /// were open by then, and no reset tells of it. Each of the idle ones would cost a request its whole patience, one after another. So a
 /// connection that was last used before the latest silence of two seconds began is not used again. A service that is merely slow costs
 /// that a handshake for each. Shared by clients that one configuration made.
-package final class ConnectionTrust: Sendable {
+final class ConnectionTrust: Sendable {
   private let latestSilence = Mutex<ContinuousClock.Instant?>(nil)
-
-  package init() {}
 
   func noteSilence(since start: ContinuousClock.Instant) {
     latestSilence.withLock { $0 = max($0 ?? start, start) }

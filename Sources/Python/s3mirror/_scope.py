@@ -133,8 +133,9 @@ def upload(
     sync_on_error: what to do when the body raises: True publishes and deletes nothing, False leaves S3 as it is. None, the
         default, leaves it to the options, which publish: pos3's own default, False, loses what the body left.
     """
-    on_error = None if sync_on_error is None else "upload" if sync_on_error else "skip"
-    spec = Upload(_remote(remote, profile), local, interval, delete, exclude or (), on_error=on_error)
+    spec = Upload(
+        _remote(remote, profile), local, interval, delete, exclude or (), on_error=_on_error(sync_on_error)
+    )
     return _current().add(spec, _name("upload", spec.remote))
 
 
@@ -158,8 +159,14 @@ def sync(
             "delete_local=True has no effect: sync never deletes local files; download(delete=True) does",
             stacklevel=2,
         )
-    on_error = None if sync_on_error is None else "upload" if sync_on_error else "skip"
-    spec = Sync(_remote(remote, profile), local, interval, delete_remote, exclude or (), on_error=on_error)
+    spec = Sync(
+        _remote(remote, profile),
+        local,
+        interval,
+        delete_remote,
+        exclude or (),
+        on_error=_on_error(sync_on_error),
+    )
     return _current().add(spec, _name("sync", spec.remote))
 
 
@@ -189,6 +196,11 @@ def ls(prefix: StrPath, recursive: bool = False, profile: str | None = None) -> 
 def _local_names(directory: pathlib.Path, recursive: bool) -> list[str]:
     pattern = "**/*" if recursive else "*"
     return sorted(str(each) for each in directory.glob(pattern) if not each.is_symlink())
+
+
+def _on_error(sync_on_error: bool | None) -> str | None:
+    """The spec's word for what pos3 calls by a flag."""
+    return None if sync_on_error is None else "upload" if sync_on_error else "skip"
 
 
 def _name(call: str, remote: StrPath) -> str:

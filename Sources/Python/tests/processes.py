@@ -1,11 +1,12 @@
 """Programs that tests start, signal and kill, and the sessions that those have started."""
 
 import os
-import pathlib
 import subprocess
 import sys
 import textwrap
 import time
+
+from sessions import sessions_of
 
 from conftest import ROOT
 
@@ -18,20 +19,6 @@ def eventually(condition, what):
     while not (found := condition()):
         assert time.monotonic() < end, f"it never came to be that {what}"
         time.sleep(0.005)
-    return found
-
-
-def sessions_of(parent):
-    """The numbers of the sessions that watch a process, dead or alive."""
-    found = []
-    for entry in pathlib.Path("/proc").iterdir():
-        if entry.name.isdigit():
-            try:
-                arguments = (entry / "cmdline").read_bytes().split(b"\0")
-            except OSError:
-                continue  # It has ended.
-            if b"session" in arguments and str(parent).encode() in arguments:
-                found.append(int(entry.name))
     return found
 
 

@@ -9,13 +9,25 @@ import sys
 import time
 
 import pytest
+from sessions import sessions_of
 
 from s3mirror import Download, Mirror, Options, SessionError, Upload
 
-from processes import Script, eventually, sessions_of
+from processes import Script, eventually
 
 # Python's own status for a KeyboardInterrupt that nobody caught: it ends itself by the signal.
 INTERRUPTED = -signal.SIGINT
+
+# A file is published and then removed, another is not published yet.
+IN_THE_BODY = """
+    with Mirror(out=Upload(url, local="out", interval=None)) as m:
+        (m.out / "a").write_bytes(b"1")
+        m.flush()
+        (m.out / "a").unlink()
+        (m.out / "b").write_bytes(b"2")
+        print("body")
+        time.sleep(600)
+"""
 
 
 def mirror_of(prefix, **given):
@@ -26,18 +38,7 @@ def mirror_of(prefix, **given):
 
 
 def test_an_interrupt_in_the_body_publishes_and_deletes_nothing(prefix):
-    script = Script(
-        """
-        with Mirror(out=Upload(url, local="out", interval=None)) as m:
-            (m.out / "a").write_bytes(b"1")
-            m.flush()
-            (m.out / "a").unlink()
-            (m.out / "b").write_bytes(b"2")
-            print("body")
-            time.sleep(600)
-        """,
-        url=prefix.url("out"),
-    )
+    script = Script(IN_THE_BODY, url=prefix.url("out"))
     script.says("body")
     script.signal(signal.SIGINT)
     status, messages = script.ending()
@@ -149,18 +150,7 @@ def test_sys_exit_in_the_body_is_no_clean_end(prefix):
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
 def test_a_program_that_is_killed_leaves_its_files_on_s3_and_no_session(prefix, number):
-    script = Script(
-        """
-        with Mirror(out=Upload(url, local="out", interval=None)) as m:
-            (m.out / "a").write_bytes(b"1")
-            m.flush()
-            (m.out / "a").unlink()
-            (m.out / "b").write_bytes(b"2")
-            print("body")
-            time.sleep(600)
-        """,
-        url=prefix.url("out"),
-    )
+    script = Script(IN_THE_BODY, url=prefix.url("out"))
     script.says("body")
     script.signal(number)
     assert script.ending()[0] == -number

@@ -40,23 +40,13 @@ final class PublishedLedger: Sendable {
 
   func note(_ record: Record, for path: RelativePath) {
     evidence?.note(path, etag: record.etag)
-    records.withLock { records in
-      if records.count >= Self.capacity, records[path] == nil, let victim = records.first?.key {
-        records[victim] = nil
-      }
-      records[path] = record
-    }
+    records.withLock { $0.keep(record, for: path, amongAtMost: Self.capacity) }
   }
 
   /// Notes that a marker is on S3.
   func note(_ marker: DirectoryMarker, etag: String) {
     evidence?.note(marker.path, etag: etag)
-    markers.withLock { markers in
-      if markers.count >= Self.capacity, markers[marker] == nil, let victim = markers.first?.key {
-        markers[victim] = nil
-      }
-      markers[marker] = etag
-    }
+    markers.withLock { $0.keep(etag, for: marker, amongAtMost: Self.capacity) }
   }
 
   /// Notes that the path's object was deleted.
@@ -119,5 +109,13 @@ final class PublishedLedger: Sendable {
   /// Markers of the directory and those below it. Looks through all: directories are renamed seldom.
   func directoryMarkers(within directory: RelativePath) -> [DirectoryMarker] {
     markers.withLock { markers in markers.keys.filter { $0.path.isWithin(directory) } }
+  }
+}
+
+extension Dictionary {
+  /// Sets a value. Where that would be one too many, any other goes.
+  fileprivate mutating func keep(_ value: Value, for key: Key, amongAtMost capacity: Int) {
+    if count >= capacity, self[key] == nil, let victim = keys.first { self[victim] = nil }
+    self[key] = value
   }
 }

@@ -10,6 +10,7 @@ final class LaneActivity: Sendable {
     var failures: [RelativePath: FailureReason] = [:]
     var withheldDeletes = 0
     var drift = 0
+    var occupation = Occupation()
   }
 
   /// What the lane's task does: it rests until something is due, or has taken something up.
@@ -20,20 +21,19 @@ final class LaneActivity: Sendable {
   }
 
   private let state = Mutex(Snapshot())
-  private let task = Mutex(Occupation())
 
   var snapshot: Snapshot { state.withLock { $0 } }
 
-  var occupation: Occupation { task.withLock { $0 } }
+  var occupation: Occupation { state.withLock { $0.occupation } }
 
   func rest() {
-    task.withLock { $0.isResting = true }
+    state.withLock { $0.occupation.isResting = true }
   }
 
   func takeUp() {
-    task.withLock { task in
-      task.isResting = false
-      task.turns += 1
+    state.withLock { state in
+      state.occupation.isResting = false
+      state.occupation.turns += 1
     }
   }
 

@@ -43,6 +43,9 @@ struct MarkerGate: Sendable {
   private func isHeldByEvents(_ path: RelativePath) async -> Bool {
     if strictness == .stamp { return false }
     await fence()
-    return schedule.holdsBack(path, order: order, strictness) { aliases.others(of: $0) }
+    // The table is asked for each path that is dirty, so it is taken once.
+    return aliases.withTable { table in
+      schedule.holdsBack(path, order: order, strictness) { table.others(of: $0) }
+    }
   }
 }
