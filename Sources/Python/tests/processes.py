@@ -22,12 +22,20 @@ def eventually(condition, what):
     return found
 
 
+# A shell has its background jobs ignore SIGINT, and Python raises no KeyboardInterrupt where it was ignored at the start.
+HEAD = """
+from s3mirror import *
+import os, signal, sys, time
+signal.signal(signal.SIGINT, signal.default_int_handler)
+"""
+
+
 class Script:
     """A Python program with the package, which says on standard output what it has come to."""
 
     def __init__(self, text, **names):
         given = "".join(f"{name} = {value!r}\n" for name, value in names.items())
-        text = f"from s3mirror import *\nimport os, signal, sys, time\n{given}{textwrap.dedent(text)}"
+        text = f"{HEAD}{given}{textwrap.dedent(text)}"
         self.process = subprocess.Popen(
             [sys.executable, "-u", "-c", text],
             env={
