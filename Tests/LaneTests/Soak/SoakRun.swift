@@ -53,7 +53,10 @@ struct SoakRun {
     var successes: [String: Int] = [:]
     var audits = 0
     /// What was said of drift.
+    /// Of changes that the watch missed.
     var driftNotices: [String] = []
+    /// Of other causes too.
+    var allDriftNotices: [String] = []
     var unexplainedDrift: [String] = []
     var failures: [MirrorError.Failure] = []
     var looked = 0
@@ -127,6 +130,7 @@ struct SoakRun {
     outcome.torn = witness.torn
     outcome.looked = witness.sightings.count
     outcome.snapshots = witness.unfinished.count
+    outcome.allDriftNotices = mirror.notices.texts.filter { $0.contains(" differ from S3 ") }
     outcome.driftNotices = mirror.notices.texts.filter { $0.contains(ConditionNotices.missedChange.before) }
     outcome.audits = mirror.notices.passes.count { $0.kind == .audit }
     let oracle = SoakOracle(records: try mirror.records(), prefix: prefix, history: history)

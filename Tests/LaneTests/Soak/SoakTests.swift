@@ -63,7 +63,7 @@ import Testing
       #expect(outcome.unexplainedDrift == [], note)
       #expect(outcome.report.drift == 0 || !outcome.driftNotices.isEmpty, note)
     }
-    for notice in outcome.driftNotices { print("soak: \(notice)") }
+    for notice in outcome.driftNotices + outcome.allDriftNotices { print("soak: \(notice)") }
     if run.auditInterval != nil { #expect(outcome.audits > 0, note) }
     #expect(outcome.differences == [], note)
     if !run.endsAtOnce { #expect(outcome.failures == [], note) }
