@@ -1,9 +1,12 @@
-/// The order of a pass: data, then commit markers from the deepest directory up; deletes last.
+/// The order of a pass: in-progress marks, data, then commit markers from the deepest directory up; deletes last.
 ///
 /// A marker tells readers that what it names is complete, so it goes only when everything under its directory that
-/// was closed before it is published (PUB-12).
+/// was closed before it is published (PUB-12). An in-progress mark tells them that it is not complete (CLS-2).
 package struct CommitOrder: Sendable {
   private let isMarkerName: @Sendable (RelativePath) -> Bool
+  package var marks = ProgressMarks.none
+  /// Names that are only appended to: these belong to no unit.
+  package var appended = NamePatterns.none
 
   /// - Parameter isMarker: whether a path is a commit marker (`commitLast` patterns).
   package init(isMarker: @escaping @Sendable (RelativePath) -> Bool) {

@@ -60,6 +60,30 @@ package struct GlobPattern: Sendable, Hashable, CustomStringConvertible {
 
   package var description: String { text }
 
+  /// What the bytes at both ends of a name must be for a pattern to match: a quick look before the whole comparison.
+  struct Edges: Sendable, Hashable {
+    /// The pattern matches the last name of a path, so the byte before the name is a slash or none.
+    fileprivate var first: UInt8?
+    fileprivate var last: UInt8?
+    fileprivate var isOfDirectories: Bool
+
+    /// - Returns: false if the pattern cannot match the first `end` bytes of a path.
+    func admit(_ path: borrowing Span<UInt8>, upTo end: Int, _ kind: EntryKind) -> Bool {
+      if end == 0 || (isOfDirectories && kind != .directory) { return false }
+      if let last, path[end - 1] != last { return false }
+      guard let first else { return true }
+      return path[path.startOfName(endingAt: end)] == first
+    }
+  }
+
+  var edges: Edges {
+    var edges = Edges(isOfDirectories: matchesOnlyDirectories)
+    guard case .name(let tokens)? = segments.last else { return edges }
+    if case .byte(let byte)? = tokens.last { edges.last = byte }
+    if place == .lastName, case .byte(let byte)? = tokens.first { edges.first = byte }
+    return edges
+  }
+
   private enum Place { case lastName, wholePath }
 
   private enum Segment: Hashable {

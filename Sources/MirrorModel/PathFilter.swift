@@ -4,18 +4,37 @@
 /// excluded directory can be taken back: such a directory is never read, so what is in it is unknown.
 /// `include`, when it is not empty, then keeps only the files that match or lie within a matching directory.
 /// Directories are never dropped by `include`, since a file below may match.
+///
+/// An upload leaves out temporary names besides (CLS-1): a program renames them when their content is whole.
 package struct PathFilter: Sendable, Hashable {
   private let exclude: PatternList
   private let include: PatternList
+  private let temporaries: PatternList
 
-  package init(exclude: [String], include: [String] = []) throws(PatternError) {
+  /// - Parameter temporaries: patterns of temporary names. `exclude` cannot take these back.
+  package init(exclude: [String], include: [String] = [], temporaries: [String] = [])
+    throws(PatternError)
+  {
     self.exclude = try PatternList(exclude)
     self.include = try PatternList(include)
+    self.temporaries = try PatternList(temporaries)
   }
 
   private init() {
     exclude = .empty
     include = .empty
+    temporaries = .empty
+  }
+
+  private init(_ filter: PathFilter, temporaries: PatternList) {
+    exclude = filter.exclude
+    include = filter.include
+    self.temporaries = temporaries
+  }
+
+  /// The same filter, which leaves out temporary names besides.
+  package func leavingOut(temporaries: [String]) throws(PatternError) -> PathFilter {
+    PathFilter(self, temporaries: try PatternList(temporaries))
   }
 
   /// Keeps everything but the tool's own temporary files.
@@ -31,15 +50,27 @@ package struct PathFilter: Sendable, Hashable {
       if Self.isOwnName(bytes, from: start, to: end) { return true }
       if end < bytes.count { end += 1 }
     }
-    return exclude.matchesPathOrParent(bytes, kind) || isLeftOutByInclude(bytes, kind)
+    return exclude.matchesPathOrParent(bytes, kind) || temporaries.matchesPathOrParent(bytes, kind)
+      || isLeftOutByInclude(bytes, kind)
   }
+
+  /// Whether a path that the filter leaves out is left out for its temporary name alone, or for that of a directory above it.
+  package func isTemporary(_ path: RelativePath, _ kind: EntryKind) -> Bool {
+    if temporaries.isEmpty { return false }
+    return temporaries.matchesPathOrParent(path.string.utf8.span, kind)
+      && !keepingTemporaries.excludes(path, kind)
+  }
+
+  /// The same filter, which keeps temporary names.
+  package var keepingTemporaries: PathFilter { PathFilter(self, temporaries: .empty) }
 
   /// The same, for a walk that has asked about every directory on its way and went into kept ones only.
   package func excludes(_ path: RelativePath, _ kind: EntryKind, belowKept parent: RelativePath) -> Bool {
     let bytes = path.string.utf8.span
     let start = parent.isRoot ? 0 : parent.string.utf8.count + 1
     return Self.isOwnName(bytes, from: start, to: bytes.count)
-      || exclude.matches(bytes, upTo: bytes.count, kind) || isLeftOutByInclude(bytes, kind)
+      || exclude.matches(bytes, upTo: bytes.count, kind)
+      || temporaries.matches(bytes, upTo: bytes.count, kind) || isLeftOutByInclude(bytes, kind)
   }
 
   private func isLeftOutByInclude(_ path: borrowing Span<UInt8>, _ kind: EntryKind) -> Bool {
@@ -72,10 +103,15 @@ private struct PatternList: Sendable, Hashable {
 
   /// The last one first: the first that matches decides.
   private let rules: [Rule]
+  /// What a name needs for each rule, so that most names of most trees are turned down by a few comparisons of bytes.
+  private let edges: [GlobPattern.Edges]
 
   static let empty = PatternList(rules: [])
 
-  private init(rules: [Rule]) { self.rules = rules }
+  private init(rules: [Rule]) {
+    self.rules = rules
+    edges = rules.map(\.pattern.edges)
+  }
 
   init(_ lines: [String]) throws(PatternError) {
     var rules: [Rule] = []
@@ -89,13 +125,15 @@ private struct PatternList: Sendable, Hashable {
         rules.append(Rule(pattern: try GlobPattern(pattern), verdict: true))
       }
     }
-    self.rules = rules.reversed()
+    self.init(rules: rules.reversed())
   }
 
   var isEmpty: Bool { rules.isEmpty }
 
   func matches(_ path: borrowing Span<UInt8>, upTo end: Int, _ kind: EntryKind) -> Bool {
-    for rule in rules where rule.pattern.matches(path, upTo: end, kind) { return rule.verdict }
+    for (index, edges) in edges.enumerated() where edges.admit(path, upTo: end, kind) {
+      if rules[index].pattern.matches(path, upTo: end, kind) { return rules[index].verdict }
+    }
     return false
   }
 

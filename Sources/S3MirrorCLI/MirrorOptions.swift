@@ -97,11 +97,7 @@ struct MirrorOptions: ParsableArguments {
   )
   var emptyDirectories = Options.EmptyDirectories.skip
 
-  @Option(
-    help:
-      "A pattern of names that are published after everything else in their directory; replaces the default list."
-  )
-  var commitLast: [String] = []
+  @OptionGroup var names: NameOptions
 
   @Option(
     help: ArgumentHelp(
@@ -114,12 +110,6 @@ struct MirrorOptions: ParsableArguments {
       "How long an open file of --append-names waits for its close before a snapshot of it is published; by default one interval.",
       valueName: "seconds"))
   var openFileGrace: Seconds?
-
-  @Option(
-    help:
-      "A pattern of names that are only appended to. Such a file may be published while a program has it open for writing; every other file waits for its close. Replaces the default list (*.log, *.jsonl, *.csv, …)."
-  )
-  var appendNames: [String] = []
 
   @Option(
     help: ArgumentHelp(
@@ -222,11 +212,10 @@ struct MirrorOptions: ParsableArguments {
     options.maxDelete = maxDelete.map { Int($0).map { .limit($0) } ?? .unlimited } ?? .standard
     options.renames = renames
     options.deleteCondition = deleteIfMatch ? .ifMatch : .none
-    if !commitLast.isEmpty { options.commitLast = commitLast }
+    names.apply(to: &options)
     options.onError = onError
     options.settle = settle.duration
     options.openFileGrace = openFileGrace?.duration
-    if !appendNames.isEmpty { options.appendNames = appendNames }
     options.auditInterval = auditInterval.duration > .zero ? auditInterval.duration : nil
     options.exitTimeout = exitTimeout?.duration
     options.logDirectory = logDir

@@ -23,10 +23,10 @@ import Transfers
     await bench.store.place("gone", [])
     #expect(
       try await bench.uploadPlan() == [
-        "upload new a/new", "upload size b", "upload content changed", "upload new a/DONE",
+        "upload new a/new", "upload size b", "upload content changed", "upload new a/DONE (marker)",
         "delete extra gone",
       ])
-    #expect(try await bench.uploadPlan(delete: false).last == "upload new a/DONE")
+    #expect(try await bench.uploadPlan(delete: false).last == "upload new a/DONE (marker)")
     #expect(await bench.writes == [])
   }
 

@@ -29,6 +29,8 @@ import Testing
     Fault("suspectWithin") { $0.suspectWithin = .seconds(-1) },
     Fault("commitLast") { $0.commitLast = ["["] },
     Fault("appendNames") { $0.appendNames = ["["] },
+    Fault("inProgressNames") { $0.inProgressNames = ["["] },
+    Fault("temporaryNames") { $0.temporaryNames = ["["] },
   ])
   func `an option out of its range is named`(_ fault: Fault) {
     var options = Options()

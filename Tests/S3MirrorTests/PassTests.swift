@@ -196,13 +196,13 @@ import Testing
     try await Stage.play(kind) { stage async throws in
       let data = (0..<8).map { "shard-\($0)" }
       for file in data + [".metadata"] {
-        try stage.directory.write("out/tmp-checkpoint-500/\(file)", "of \(file)")
+        try stage.directory.write("out/checkpoint-500.saving/\(file)", "of \(file)")
       }
       try await stage.mirror([
         "out": .upload(stage.url("out"), local: stage.local("out"), interval: nil)
       ]) { mirror async throws in
         #expect(try await stage.keys().count == data.count + 1)
-        try stage.directory.rename("out/tmp-checkpoint-500", to: "out/checkpoint-500")
+        try stage.directory.rename("out/checkpoint-500.saving", to: "out/checkpoint-500")
         try await mirror.flush()
         #expect(
           try await stage.keys() == ([".metadata"] + data).map { "out/checkpoint-500/\($0)" })

@@ -67,6 +67,7 @@ import Testing
         case .delete: deeds.deletes.insert(key)
         case .deleteLocal: deeds.localDeletes.insert("tree/" + action.path)
         case .withhold: deeds.withheld.insert(action.path)
+        case .leave: break
         case .refuse: deeds.isComplete = false
         }
       }

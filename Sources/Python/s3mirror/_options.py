@@ -29,6 +29,9 @@ class Options:
     settle: with interval 0, how long a file must be unchanged before it is published.
     open_file_grace: how long an open file of `append_names` waits for its close; None is one interval.
     append_names: patterns of names that are only appended to; None is the command's list.
+    in_progress_names: patterns of marks such as `X-unfinished`, published before any change of X and removed after all of them.
+    temporary_names: patterns of names under which nothing is published before it is renamed; None is the command's list.
+    add_append_names, add_commit_last, add_in_progress_names, add_temporary_names: patterns besides those of each list.
     audit_interval: time from audit to audit, a comparison that should find nothing; None makes none.
     compare: how a file and an object of equal size are compared: "size", "default" or "checksum".
     suspect_within: how much later than a file's change its object must be dated to be left uncompared.
@@ -64,6 +67,12 @@ class Options:
     settle: float = 1
     open_file_grace: float | None = None
     append_names: Sequence[str] | None = None
+    in_progress_names: Sequence[str] | None = None
+    temporary_names: Sequence[str] | None = None
+    add_append_names: Sequence[str] = ()
+    add_commit_last: Sequence[str] = ()
+    add_in_progress_names: Sequence[str] = ()
+    add_temporary_names: Sequence[str] = ()
     audit_interval: float | None = DAY
     compare: str = "default"
     suspect_within: float = 900
@@ -122,7 +131,16 @@ class Options:
             "name": self.name,
             "controlSocket": self.control_socket,
         }
-        lists = {"appendNames": self.append_names, "commitLast": self.commit_last}
+        lists = {
+            "appendNames": self.append_names,
+            "commitLast": self.commit_last,
+            "inProgressNames": self.in_progress_names,
+            "temporaryNames": self.temporary_names,
+            "addAppendNames": self.add_append_names or None,
+            "addCommitLast": self.add_commit_last or None,
+            "addInProgressNames": self.add_in_progress_names or None,
+            "addTemporaryNames": self.add_temporary_names or None,
+        }
         return {**given, **{key: list(names) for key, names in lists.items() if names is not None}}
 
 

@@ -99,6 +99,8 @@ public struct UploadStatus: Sendable, Hashable {
   public var failures: [MirrorError.Failure]
   /// Files that wait because a program has them open for writing, those that have waited longest first.
   public var openFiles: [OpenFile] = []
+  /// What was found under temporary names and is still there: it is published when it is renamed. At most 1,000, in order.
+  public var temporaries: [String] = []
   public var withheldDeletes: Int
   /// The age of the oldest change that is not published: what a crash now would cost. Nil when everything is.
   public var recoveryPoint: Duration?

@@ -54,6 +54,13 @@ public struct Options: Sendable {
   public var deleteCondition: DeleteCondition
   /// Names published only after everything else in their directory. Default ``defaultCommitLast``.
   public var commitLast: [String]
+  /// Names of in-progress marks: while a mark such as `X-unfinished` is there, readers take X for incomplete. A mark is published
+  /// before any change of what it speaks for, and removed after all of them, whatever `delete` says. Default
+  /// ``defaultInProgressNames``.
+  public var inProgressNames: [String]
+  /// Temporary names of files and directories: these are never published under such a name. What has one is published when it is
+  /// renamed to a name that is none. Default ``defaultTemporaryNames``.
+  public var temporaryNames: [String]
   /// What to do with symbolic links. Default ``Symlinks-swift.enum/skip``.
   public var symlinks: Symlinks
   /// What to do with directories in which nothing has a key. Default ``EmptyDirectories-swift.enum/skip``.
@@ -153,19 +160,6 @@ public struct Options: Sendable {
     case marker
   }
 
-  /// The markers that common training frameworks write last.
-  public static let defaultCommitLast = [
-    "latest", "latest_*", "*.index.json", ".metadata", "trainer_state.json", "checkpoint",
-    "commit_success.txt", "_SUCCESS", "DONE", "latest_checkpointed_iteration.txt",
-  ]
-
-  /// What training programs and launchers append to: text logs and tables, TensorBoard's event files, W&B's run files, and the
-  /// streams of launchers that name them so (Open MPI's `--output-filename`, torchrun's `--log-dir`).
-  public static let defaultAppendNames = [
-    "*.log", "*.jsonl", "*.out", "*.err", "*.csv", "*.tsv", "events.out.tfevents.*", "*.wandb", "stdout",
-    "stderr",
-  ]
-
   public init(
     cacheRoot: String = "~/.cache/positronic/s3/", showProgress: Bool = true, maxWorkers: Int = 10
   ) {
@@ -191,6 +185,8 @@ public struct Options: Sendable {
     renames = .move
     deleteCondition = .none
     commitLast = Self.defaultCommitLast
+    inProgressNames = Self.defaultInProgressNames
+    temporaryNames = Self.defaultTemporaryNames
     symlinks = .skip
     emptyDirectories = .skip
     multipartThreshold = 16 << 20
@@ -248,13 +244,7 @@ extension Options {
         throw MirrorError(.invalid, "\(name) is \(time); it may be from nothing to ten years")
       }
     }
-    for (name, patterns) in [("commitLast", commitLast), ("appendNames", appendNames)] {
-      do {
-        _ = try NamePatterns(patterns)
-      } catch {
-        throw MirrorError(.invalid, "\(name): \(error)")
-      }
-    }
+    try checkNames()
   }
 }
 

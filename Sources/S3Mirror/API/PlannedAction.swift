@@ -13,6 +13,8 @@ public struct PlannedAction: Sendable, Hashable {
     case withhold
     /// Something that could not be transferred.
     case refuse
+    /// A file or directory with a temporary name, which is left alone.
+    case leave
   }
 
   /// The name of the upload or download.
@@ -24,14 +26,17 @@ public struct PlannedAction: Sendable, Hashable {
   public var bytes: Int64?
   /// `new`, `size` or `content` for transfers, `extra` for deletes, else a sentence.
   public var reason: String
+  /// What the name says of an upload; nil for plain data, and for everything but uploads.
+  public var nameClass: NameClass?
 }
 
 extension PlannedAction: CustomStringConvertible {
-  /// `upload new a/b`, `delete extra c`, `withhold d: the local root is empty; …`.
+  /// `upload new a/b`, `upload new latest (marker)`, `delete extra c`, `withhold d: the local root is empty; …`.
   public var description: String {
     switch kind {
-    case .upload, .download, .delete, .deleteLocal: "\(kind.rawValue) \(reason) \(path)"
-    case .withhold, .refuse: "\(kind.rawValue) \(path): \(reason)"
+    case .upload, .download, .delete, .deleteLocal:
+      "\(kind.rawValue) \(reason) \(path)\(nameClass.map { " (\($0.rawValue))" } ?? "")"
+    case .withhold, .refuse, .leave: "\(kind.rawValue) \(path): \(reason)"
     }
   }
 }

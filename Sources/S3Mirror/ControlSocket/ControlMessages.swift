@@ -96,6 +96,10 @@ package struct MirrorState: Codable, Sendable, Hashable {
     package var openFiles: Int?
     /// Those of them that have waited longest.
     package var longestOpen: [OpenFile]?
+    /// How many temporary names were found whose files are published when they are renamed; nil from a mirror that does not say so.
+    package var temporaryNames: Int?
+    /// The first of them.
+    package var temporaries: [String]?
     package var withheldDeletes: Int
     /// Seconds; nil when everything is published, and while nobody knows: until the entry is over.
     package var recoveryPoint: Double?
@@ -111,4 +115,6 @@ package struct MirrorState: Codable, Sendable, Hashable {
   static let namedFailures = 100
   /// How many files that wait for their close are named.
   static let namedOpenFiles = 10
+  /// How many temporary names are given.
+  static let namedTemporaries = 10
 }

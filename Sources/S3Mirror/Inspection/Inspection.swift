@@ -108,14 +108,15 @@ package final class Inspection: Sendable {
       guard download == nil else { return }
       guard spec.delete else { return }
       return try await AbsentTreePlanner(
-        name: name, prefix: place.location.prefix, filter: place.filter, store: place.bucket.store,
+        name: name, prefix: place.location.prefix,
+        filter: try UploadPlacement(place, options: options).filter, store: place.bucket.store,
         bound: options.maxDelete.bound
       ).plan(each)
     }
     let (surveyor, content) = try surveyor(at: place, comparing: options.comparison)
     var planner = UploadPlanner(
       name: name, surveyor: surveyor, content: content,
-      commitOrder: try CommitOrder(commitLast: options.commitLast),
+      commitOrder: try options.commitOrder(),
       width: options.filesUnderWay, delete: spec.delete, bound: options.maxDelete.bound)
     if let download {
       planner.context = .afterDownload(download)

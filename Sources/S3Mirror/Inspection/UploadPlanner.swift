@@ -53,6 +53,7 @@ struct UploadPlanner: Sendable {
     }
     for (_, upload) in progress.directories.sorted(by: { $0.key.path < $1.key.path }) { try each(upload) }
     let areAllThere = try planMarkers(of: progress, each)
+    try tellTemporaries(each)
     for failure in survey.localFailures {
       try each(.init(name: name, kind: .refuse, path: failure.path, bytes: nil, reason: failure.reason))
     }
@@ -114,7 +115,8 @@ struct UploadPlanner: Sendable {
     case .published: break
     }
     let bytes: Int64 = if case .file(let file, _, _) = copy { file.stamp.size } else { 0 }
-    let upload = action(.upload, path, bytes: bytes, reason: copy.reason.rawValue)
+    var upload = action(.upload, path, bytes: bytes, reason: copy.reason.rawValue)
+    if case .file = copy { upload.nameClass = commitOrder.nameClass(of: path) }
     switch (copy, context) {
     case _ where commitOrder.isMarker(path): progress.markers[path] = upload
     case (.marker(let marker), .afterDownload): progress.directories[marker] = upload
@@ -141,6 +143,24 @@ struct UploadPlanner: Sendable {
       unpublished.formUnion(held)
     }
     return unpublished.isEmpty
+  }
+
+  /// Names what is left alone for its temporary name: a directory stands for all that is in it.
+  private func tellTemporaries(_ each: (PlannedAction) throws -> Void) throws {
+    guard case .tree = surveyor.mapping else { return }
+    let filter = surveyor.filter
+    for item in TreeWalk(root: surveyor.root, filter: filter.keepingTemporaries) {
+      let path: RelativePath
+      let kind: EntryKind
+      switch item {
+      case .file(let file, _): (path, kind) = (file, .file)
+      case .directory(let directory): (path, kind) = (directory, .directory)
+      case .emptyDirectory, .skipped, .unreadable, .notUTF8: continue
+      }
+      guard filter.isTemporary(path, kind), !filter.isTemporary(path.parent, .directory) else { continue }
+      try each(
+        action(.leave, path, reason: "its name is a temporary one; it is published when it is renamed"))
+    }
   }
 
   // MARK: Deletes

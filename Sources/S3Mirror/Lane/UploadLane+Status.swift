@@ -26,6 +26,7 @@ extension UploadLane {
       openFiles: backlog.openFiles.sorted { ($1.age, $0.path) < ($0.age, $1.path) }.map {
         .init(path: $0.path.string, age: $0.age)
       },
-      withheldDeletes: doing.withheldDeletes, recoveryPoint: backlog.recoveryPoint, drift: doing.drift)
+      temporaries: temporaries.present(in: root).map(\.string), withheldDeletes: doing.withheldDeletes,
+      recoveryPoint: backlog.recoveryPoint, drift: doing.drift)
   }
 }

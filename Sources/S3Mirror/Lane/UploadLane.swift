@@ -80,6 +80,7 @@ final class UploadLane: Sendable {
   let flights = Flights()
   private let listingOrder = ListingOrder()
   let place: WatchedRoot
+  let temporaries = TemporaryNames()
   let notices: ConditionNotices
   let wallClock: @Sendable () -> Int64
   let state: Mutex<State>
@@ -119,7 +120,11 @@ final class UploadLane: Sendable {
     case .off:
       place = try WatchedRoot(root, makeWatcher: nil, aliases: aliases)
     case .on:
-      var configuration = TreeWatcher.Configuration(isExcluded: { path, kind in filter.excludes(path, kind) })
+      var configuration = TreeWatcher.Configuration { [temporaries] path, kind in
+        guard filter.excludes(path, kind) else { return false }
+        if filter.isTemporary(path, kind) { temporaries.note(path) }
+        return true
+      }
       configuration.maxWatches = settings.maxWatches
       place = try WatchedRoot(
         root,

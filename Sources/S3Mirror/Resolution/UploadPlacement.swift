@@ -20,7 +20,7 @@ struct UploadPlacement: Sendable {
     guard try kind(at: place.named) == .file, let name = place.named.lastComponent?.string else {
       root = place.named
       mapping = .tree(prefix: place.location.prefix)
-      filter = place.filter
+      filter = try place.filter.leavingOut(temporaries: options.temporaryNames)
       emptyDirectories = options.emptyDirectories
       return
     }

@@ -77,6 +77,8 @@ extension MirrorState.Upload {
       longestOpen: status.openFiles.prefix(MirrorState.namedOpenFiles).map {
         .init(path: $0.path, seconds: $0.age.seconds)
       },
+      temporaryNames: status.temporaries.count,
+      temporaries: Array(status.temporaries.prefix(MirrorState.namedTemporaries)),
       withheldDeletes: status.withheldDeletes, recoveryPoint: status.recoveryPoint?.seconds,
       drift: status.drift)
   }

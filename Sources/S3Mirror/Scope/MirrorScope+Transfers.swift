@@ -69,7 +69,7 @@ extension MirrorScope {
       policy: .init(
         interval: spec.interval, settle: options.settle, openFileGrace: options.openFileGrace,
         appendNames: try NamePatterns(options.appendNames),
-        commitOrder: try CommitOrder(commitLast: options.commitLast)),
+        commitOrder: try options.commitOrder()),
       delete: spec.delete, filter: upload.filter, symlinks: upload.symlinks,
       comparison: options.comparison, bound: options.maxDelete.bound,
       deleteCondition: options.deleteCondition, width: options.filesUnderWay)

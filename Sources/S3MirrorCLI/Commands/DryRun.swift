@@ -5,7 +5,7 @@ import S3Mirror
 struct DryRunOptions: ParsableArguments {
   @Flag(
     help:
-      "Print what would be done and why, and do nothing. With --json: event (planned), action, path, bytes, reason."
+      "Print what would be done and why, and do nothing. With --json: event (planned), action, path, bytes, reason, class (marker, in-progress or append)."
   )
   var dryRun = false
 
@@ -15,12 +15,19 @@ struct DryRunOptions: ParsableArguments {
     var path: String
     var bytes: Int64?
     var reason: String
+    var nameClass: String?
+
+    enum CodingKeys: String, CodingKey {
+      case event, action, path, bytes, reason
+      case nameClass = "class"
+    }
 
     init(_ action: PlannedAction) {
       self.action = action.kind.rawValue
       path = action.path
       bytes = action.bytes
       reason = action.reason
+      nameClass = action.nameClass?.rawValue
     }
   }
 

@@ -14,7 +14,7 @@ struct StatusCommand: AsyncParsableCommand {
 
   @Flag(
     help:
-      "Print one JSON line for each mirror: mirror, pid, phase, uploads (name, remote, local, waitingFiles, waitingBytes, inFlightFiles, inFlightBytes, publishedFiles, publishedBytes, failedFiles, failures, openFiles, longestOpen (path, seconds), withheldDeletes, recoveryPoint, drift)."
+      "Print one JSON line for each mirror: mirror, pid, phase, uploads (name, remote, local, waitingFiles, waitingBytes, inFlightFiles, inFlightBytes, publishedFiles, publishedBytes, failedFiles, failures, openFiles, longestOpen (path, seconds), temporaryNames, temporaries (the first 10), withheldDeletes, recoveryPoint, drift)."
   )
   var json = false
 
@@ -58,7 +58,11 @@ enum StatusTable {
       zip(row, widths).map { text, width in text + String(repeating: " ", count: width - text.count) }
         .joined(separator: "  ").trimmingSuffix { $0 == " " }
     }
-    return table + states.flatMap { state in state.uploads.flatMap { failures(of: $0) + openFiles(of: $0) } }
+    return table + states.flatMap { state in state.uploads.flatMap { remarks(on: $0) } }
+  }
+
+  private static func remarks(on upload: MirrorState.Upload) -> [String] {
+    failures(of: upload) + openFiles(of: upload) + temporaries(of: upload)
   }
 
   private static func cells(_ upload: MirrorState.Upload, in phase: MirrorState.Phase) -> [String] {
@@ -84,6 +88,13 @@ enum StatusTable {
     return named.map {
       "\(upload.name): waits for its close, open for writing for \(age($0.seconds)): \($0.path)"
     } + (more > 0 ? ["\(upload.name): and \(more) more open files"] : [])
+  }
+
+  private static func temporaries(of upload: MirrorState.Upload) -> [String] {
+    let named = upload.temporaries ?? []
+    let more = (upload.temporaryNames ?? 0) - named.count
+    return named.map { "\(upload.name): has a temporary name, and is published when it is renamed: \($0)" }
+      + (more > 0 ? ["\(upload.name): and \(more) more temporary names"] : [])
   }
 
   private static func amount(_ files: Int, _ bytes: Int64) -> String {

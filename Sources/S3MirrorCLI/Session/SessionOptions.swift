@@ -51,6 +51,7 @@ struct SessionOptions: Decodable {
   private enum Keys: String, CodingKey, CaseIterable {
     case cacheRoot, maxWorkers, profile, endpointURL, region, anonymous, allowInsecure, payloadSigning,
       requesterPays, expectedBucketOwner, onError, exitTimeout, settle, openFileGrace, appendNames,
+      inProgressNames, temporaryNames, addAppendNames, addCommitLast, addInProgressNames, addTemporaryNames,
       auditInterval, compare, suspectWithin, maxDelete, renames, deleteIfMatch, commitLast, symlinks,
       emptyDirectories, multipartThreshold, partBytes, maxUploadBytesPerSecond, maxDownloadBytesPerSecond,
       lowPriority, staleUploadAge, maxAttempts, logDirectory, logKeepDays, name, controlSocket
@@ -64,8 +65,7 @@ struct SessionOptions: Decodable {
     try takeTimes(values)
     try take(.cacheRoot, into: \.cacheRoot, values)
     try take(.maxWorkers, into: \.maxWorkers, values)
-    try take(.appendNames, into: \.appendNames, values)
-    try take(.commitLast, into: \.commitLast, values)
+    try takeNames(values)
     try take(.multipartThreshold, into: \.multipartThreshold, values)
     try take(.partBytes, into: \.partBytes, values)
     try takeNullable(.maxUploadBytesPerSecond, into: \.maxUploadBytesPerSecond, values)
@@ -92,6 +92,18 @@ struct SessionOptions: Decodable {
     try take(.allowInsecure, into: \.allowInsecure, values)
     try take(.requesterPays, into: \.access.requesterPays, values)
     try takeNullable(.expectedBucketOwner, into: \.access.expectedOwner, values)
+  }
+
+  private mutating func takeNames(_ values: KeyedDecodingContainer<Keys>) throws {
+    let lists: [(Keys, adding: Keys, WritableKeyPath<Options, [String]>)] = [
+      (.appendNames, .addAppendNames, \.appendNames), (.commitLast, .addCommitLast, \.commitLast),
+      (.inProgressNames, .addInProgressNames, \.inProgressNames),
+      (.temporaryNames, .addTemporaryNames, \.temporaryNames),
+    ]
+    for (key, more, option) in lists {
+      try take(key, into: option, values)
+      options[keyPath: option] += try values.decodeIfPresent([String].self, forKey: more) ?? []
+    }
   }
 
   private mutating func takeWords(_ values: KeyedDecodingContainer<Keys>) throws {
