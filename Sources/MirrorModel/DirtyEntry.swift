@@ -20,6 +20,8 @@ package struct DirtyEntry: Sendable, Hashable {
   /// It is another name of a file that changed: events of its writer bear that name, or none at all when the name is gone
   /// or has no watch. So it is not done with before a pass finds no writer.
   package var isWrittenElsewhere = false
+  /// The directory in whose burst the publication goes, where it has outlived its pass: no other pass publishes data below it.
+  package internal(set) var unit: RelativePath?
   /// A pass brought it back unpublished, so it is older than any instant here may tell.
   package internal(set) var wasTried = false
 

@@ -41,6 +41,7 @@ extension DirtySet {
         joinGoneDirectories(since: oldest)
       }
       newDirectories.remove(directory)
+      unseenDirectories.remove(directory)
       lookAgain(below: directory, at: now)
     case .directoryRenamed(let from, let to):
       noteDirectoryRename(from: from, to: to)
@@ -154,6 +155,9 @@ extension DirtySet {
     // To forget newness costs a needless delete at the most.
     if newDirectories.count >= capacity { newDirectories = [] }
     newDirectories.insert(directory)
+    // To forget one shows it earlier.
+    if unseenDirectories.count >= capacity { unseenDirectories = [] }
+    unseenDirectories.insert(directory)
   }
 
   private mutating func noteDirectoryRename(from: RelativePath, to: RelativePath) {
@@ -165,6 +169,10 @@ extension DirtySet {
     for directory in newDirectories where directory.isWithin(from) {
       newDirectories.remove(directory)
       newDirectories.insert(directory.moved(from: from, to: to))
+    }
+    for directory in unseenDirectories where directory.isWithin(from) {
+      unseenDirectories.remove(directory)
+      unseenDirectories.insert(directory.moved(from: from, to: to))
     }
     if !isNew { aliases.note(from: from, to: to) }
   }
@@ -184,6 +192,7 @@ extension DirtySet {
       isNew = false
     }
     newDirectories = newDirectories.filter { !$0.isWithin(directory) }
+    unseenDirectories = unseenDirectories.filter { !$0.isWithin(directory) }
     if isNew { lookAgain(below: directory, at: now) }
     // What a rename brought into a new directory may have objects under its earlier name.
     let names = isNew ? [] : [directory] + aliases.earlierNames(of: directory)

@@ -15,6 +15,8 @@ package struct DirtySet: Sendable {
 
   /// Directories that appeared since the set was last taken: nothing of this run was published below them.
   var newDirectories: Set<RelativePath> = []
+  /// Directories that appeared in this run, and below which nothing was published.
+  var unseenDirectories: Set<RelativePath> = []
   /// The earlier names of directories that were renamed lately.
   var aliases = DirectoryAliases()
   /// How many entries may be held one by one before directories collapse.
@@ -161,12 +163,27 @@ package struct DirtySet: Sendable {
     var entry = entries[path].map(earlier.merged) ?? earlier
     // A request whose answer was lost may have been carried out.
     entry.isNew = false
+    entry.unit = nil
     entry.wasTried = true
     entries[path] = entry
   }
 
+  /// The directory nearest to the root, above a path, that readers of S3 do not see yet.
+  func unseenDirectory(above path: RelativePath) -> RelativePath? {
+    if unseenDirectories.isEmpty { return nil }
+    return path.ancestors.reversed().first(where: unseenDirectories.contains)
+  }
+
+  private mutating func noteSeen(_ path: RelativePath) {
+    for directory in path.ancestors { unseenDirectories.remove(directory) }
+  }
+
   /// Ends a pass, and brings back what it could not publish, joined with what happened in the meantime.
   package mutating func giveBack(_ batch: Batch, at now: Instant) {
+    if !unseenDirectories.isEmpty {
+      for (path, entry) in underWay.entries
+      where !entry.isGone && batch.entries[path] == nil && inFlight[path] == nil { noteSeen(path) }
+    }
     for (path, given) in batch.entries { bringBack(path, given) }
     // What was found outside of any pass says nothing of what became of a pass's names.
     if isRunning {
@@ -210,6 +227,7 @@ package struct DirtySet: Sendable {
   package mutating func land(_ path: RelativePath, back: DirtyEntry?, at now: Instant) {
     guard let entry = inFlight.removeValue(forKey: path) else { return }
     landed.insert(path)
+    if back == nil { noteSeen(path) }
     // Published under this name, so it is not new to whatever is told of it from now on.
     if underWay.entries.updateValue(entry, forKey: path) == nil { sortedUnderWay = nil }
     entries[path]?.isNew = false

@@ -68,7 +68,9 @@ extension PassPlan {
     case never
     /// None in this pass. What is gone comes back for a later one.
     case later
-    /// Those that this run published under a name which a rename has left: their content is there under the new name.
+    /// In-progress marks alone.
+    case marks
+    /// In-progress marks, and those that this run published under a name which a rename has left: their content is there under the new name.
     case moves
     case everything
   }
@@ -97,5 +99,8 @@ extension PassPlan {
     package var hasFailed = false
 
     package init(deferred: Set<RelativePath> = []) { self.deferred = deferred }
+
+    /// What waits outside of the pass.
+    var unpublishedPaths: Set<RelativePath> { deferred.union(unpublished).union(inFlight.keys) }
   }
 }

@@ -98,22 +98,31 @@ struct MarkerGates: Sendable {
   }
 }
 
-/// What of a batch has not begun, in the order in which it begins: markers whose data are there, data, snapshots.
+/// What of a batch has not begun, in the order in which it begins: in-progress marks, markers whose data are there, data, snapshots.
 struct StartQueue: Sendable {
+  private var marks: ArraySlice<RelativePath>
   private var markers: [RelativePath] = []
   private var data: ArraySlice<RelativePath>
   private var snapshots: ArraySlice<RelativePath>
   private var mayBeginSnapshots = false
 
-  init(_ entries: [RelativePath: DirtyEntry], order: CommitOrder) {
-    let (snapshots, others) = Array(entries.keys.filter { !order.isMarker($0) })
+  /// - Parameters:
+  ///   - marks: what goes first.
+  ///   - held: what is added later.
+  init(
+    _ entries: [RelativePath: DirtyEntry], order: CommitOrder, marks: Set<RelativePath> = [],
+    holding held: Set<RelativePath> = []
+  ) {
+    self.marks = marks.sorted()[...]
+    let free = entries.keys.filter { !order.isMarker($0) && !marks.contains($0) && !held.contains($0) }
+    let (snapshots, others) = Array(free)
       .partitioned { path in entries[path].map { order.isSnapshot(path, $0) } ?? false }
     data = others.sorted()[...]
     self.snapshots = snapshots.sorted()[...]
   }
 
   var hasReady: Bool {
-    !markers.isEmpty || !data.isEmpty || (mayBeginSnapshots && !snapshots.isEmpty)
+    !marks.isEmpty || !markers.isEmpty || !data.isEmpty || (mayBeginSnapshots && !snapshots.isEmpty)
   }
 
   mutating func releaseSnapshots() { mayBeginSnapshots = true }
@@ -123,8 +132,21 @@ struct StartQueue: Sendable {
     markers = (markers + more).sorted { $1 < $0 }
   }
 
+  mutating func add(data more: [RelativePath]) {
+    guard !more.isEmpty else { return }
+    // Nothing that is ready waits for what comes late.
+    data += more.sorted()
+  }
+
+  /// Takes data out that have not begun.
+  mutating func remove(_ held: Set<RelativePath>) {
+    guard !held.isEmpty else { return }
+    data = data.filter { !held.contains($0) }[...]
+  }
+
   mutating func popFirst() -> RelativePath? {
-    markers.popLast() ?? data.popFirst() ?? (mayBeginSnapshots ? snapshots.popFirst() : nil)
+    marks.popFirst() ?? markers.popLast() ?? data.popFirst()
+      ?? (mayBeginSnapshots ? snapshots.popFirst() : nil)
   }
 }
 

@@ -3,6 +3,8 @@
 /// Facts go in (`note`), actions come out (`next`). A driver carries the actions out and knows nothing of their order.
 ///
 /// Paths are independent of each other unless a rule binds them:
+/// - an in-progress mark goes before what it speaks for, and its removal after that;
+/// - the files of a unit appear together, when the bytes of all its large files are on the server;
 /// - a commit marker goes when all data under its directory are published, which were whole before it;
 /// - a delete goes when everything is published that changed before it, and nothing of the pass has failed;
 /// - the object under a name that a file has left stays until the file is published under its new name.
@@ -16,6 +18,10 @@ package struct PassPlan: Sendable {
 
   private var queue: StartQueue
   private var gates: MarkerGates
+  private var holds: MarkHolds
+  private var units = UnitStages()
+  /// Directories of units that outlive their pass.
+  private let flyingUnits: Set<RelativePath>
   private var underWay: Set<RelativePath> = []
   /// Publications that go on without the pass.
   private var detached: [RelativePath: DirtyEntry] = [:]
@@ -25,6 +31,8 @@ package struct PassPlan: Sendable {
   private var held: Set<RelativePath> = []
   private var hasFailed: Bool
   private var stage = Stage.publishing
+  /// Something has failed: in-progress marks are deleted, and nothing else.
+  private var isLimitedToMarks = false
 
   private enum Stage {
     case publishing
@@ -45,15 +53,85 @@ package struct PassPlan: Sendable {
     self.surroundings = surroundings
     hasFailed = surroundings.hasFailed
     gates = MarkerGates(order: order, of: batch.entries)
-    queue = StartQueue(batch.entries, order: order)
+    holds = MarkHolds(order.marks, of: batch.entries, unpublished: surroundings.unpublishedPaths)
+    flyingUnits = Set(surroundings.inFlight.values.lazy.compactMap(\.unit))
+    queue = StartQueue(batch.entries, order: order, marks: holds.first)
     for path in surroundings.deferred.union(surroundings.unpublished) {
       close(gates.block(path))
     }
     for (path, entry) in surroundings.inFlight where entry.holdsMarkers || order.isMarker(path) {
       close(gates.block(path))
     }
-    queue.add(markers: gates.openWithoutData())
+    holdData()
+    offer(markers: gates.openWithoutData())
     noteMarkersDecided()
+  }
+
+  // MARK: What waits
+
+  private func hold(of path: RelativePath) -> MarkHolds.Hold {
+    if !flyingUnits.isEmpty, isUnitData(path),
+      let unit = flyingUnits.first(where: { $0.isRoot ? path.parent.isRoot : path.isWithin($0) })
+    {
+      return .blocked(unit)
+    }
+    return holds.hold(of: path)
+  }
+
+  /// Takes what waits for a mark or a unit out of what may begin.
+  private mutating func holdData() {
+    guard !holds.isEmpty || !flyingUnits.isEmpty else { return }
+    let held = batch.entries.keys.filter {
+      !order.isMarker($0) && !holds.isPending($0) && hold(of: $0) != .none
+    }
+    queue.remove(Set(held))
+    offer(data: held)
+  }
+
+  /// Lets those begin that nothing holds.
+  private mutating func offer(data paths: [RelativePath]) {
+    queue.add(data: paths.filter { takesItsTurn($0) })
+  }
+
+  private mutating func offer(markers paths: [RelativePath]) {
+    queue.add(markers: paths.filter { takesItsTurn($0) })
+  }
+
+  private mutating func takesItsTurn(_ path: RelativePath) -> Bool {
+    if units.isHeld(path) { return false }
+    switch hold(of: path) {
+    case .none: return true
+    case .pending(let mark):
+      holds.wait(path, for: mark)
+      return false
+    case .blocked(let obstacle):
+      leave(path, for: obstacle)
+      return false
+    }
+  }
+
+  /// Leaves a path that has not begun for a later pass.
+  private mutating func leave(_ path: RelativePath, for obstacle: RelativePath) {
+    result.unpublished.entries[path] = batch.entries[path]
+    result.blocked[path] = obstacle
+    close(gates.block(path))
+    endStage(of: path)
+  }
+
+  /// Lets what waited for a path begin, or leaves it with that path.
+  private mutating func endHold(by path: RelativePath) {
+    guard holds.isPending(path) else { return }
+    guard result.unpublished.entries[path] != nil else {
+      let (markers, data) = holds.pass(path).partitioned(by: order.isMarker)
+      offer(data: data)
+      return offer(markers: markers)
+    }
+    for waiting in holds.block(path) { leave(waiting, for: path) }
+  }
+
+  /// Says that no bytes of a path are to be waited for any more.
+  private mutating func endStage(of path: RelativePath) {
+    if let rest = units.pass(path) { offer(data: rest) }
   }
 
   /// Snapshots begin when no marker waits for its data any more: a snapshot takes two readings, a while apart, and would keep a place
@@ -100,6 +178,50 @@ package struct PassPlan: Sendable {
     }
   }
 
+  // MARK: Units
+
+  /// Whether a path is data that appears with its unit.
+  private func isUnitData(_ path: RelativePath) -> Bool {
+    guard let entry = batch.entries[path], !entry.isGone, entry.purpose != .undecodable else { return false }
+    return !order.isMarker(path) && !order.marks.contains(path) && !order.appended.contains(path)
+      && DirectoryMarker(path) == nil && !order.isSnapshot(path, entry)
+  }
+
+  private var unitMembers: [RelativePath: [RelativePath]] {
+    UnitStages.units(
+      of: batch.entries.keys.filter { isUnitData($0) && result.unpublished.entries[$0] == nil })
+  }
+
+  /// Files whose sizes decide whether their units are staged (`note(large:)`).
+  package var unmeasured: [RelativePath] {
+    unitMembers.values.joined().filter { batch.entries[$0]?.renamedFrom == nil }
+  }
+
+  /// Says which files go in parts. Their bytes are sent before anything of their units appears. To be called before anything begins.
+  package mutating func note(large: Set<RelativePath>) {
+    guard !large.isEmpty else { return }
+    units = UnitStages(unitMembers, large: large)
+    queue.remove(Set(units.held))
+  }
+
+  /// Whether the bytes of a path are sent before its object may appear (`note(staged:)`).
+  package func isStaged(_ path: RelativePath) -> Bool { units.large.contains(path) }
+
+  /// Whether the object of a path may appear.
+  package func mayAppear(_ path: RelativePath) -> Bool { units.isOpen(path) }
+
+  /// Says that all bytes of a path are on the server.
+  package mutating func note(staged path: RelativePath) { endStage(of: path) }
+
+  /// Lets a unit appear of which more files are large than may be open at one time.
+  package mutating func open(unitOf path: RelativePath) { offer(data: units.open(unitOf: path)) }
+
+  /// Says that the publication of a path has ended which goes on without the pass.
+  package mutating func noteEnded(_ path: RelativePath) {
+    underWay.remove(path)
+    endStage(of: path)
+  }
+
   // MARK: In: publications
 
   /// Says which markers were read before their data went.
@@ -122,8 +244,10 @@ package struct PassPlan: Sendable {
     if result.unpublished.entries[path]?.holdsMarkers == true || isBehind {
       close(gates.block(path))
     } else if entry.map({ order.isSnapshot(path, $0) }) != true {
-      queue.add(markers: gates.pass(path))
+      offer(markers: gates.pass(path))
     }
+    endHold(by: path)
+    endStage(of: path)
     noteMarkersDecided()
     return .nothing
   }
@@ -173,11 +297,14 @@ package struct PassPlan: Sendable {
 
   /// Lets the publications under way go on without the pass, and leaves to a later one what has not begun.
   ///
+  /// Units whose bytes are being sent go on as a whole, with what of them has not begun: the plan says when that may begin.
+  ///
   /// - Returns: the publications, with what was known of their paths. Each ends with a plan of its own.
   package mutating func detach() -> [RelativePath: DirtyEntry] {
-    for path in underWay {
-      detached[path] = batch.entries[path]
-      close(gates.block(path))
+    for path in underWay { depart(path) }
+    for path in holds.blockAll() { leave(path, for: hold(of: path).obstacle ?? .root) }
+    for path in units.held {
+      if let obstacle = hold(of: path).obstacle { leave(path, for: obstacle) } else { depart(path) }
     }
     queue.releaseSnapshots()
     while let path = queue.popFirst() {
@@ -186,6 +313,12 @@ package struct PassPlan: Sendable {
     }
     underWay = []
     return detached
+  }
+
+  private mutating func depart(_ path: RelativePath) {
+    detached[path] = batch.entries[path]
+    detached[path]?.unit = units.unit(of: path)
+    close(gates.block(path))
   }
 
   // MARK: Deletes, after everything else
@@ -202,12 +335,17 @@ package struct PassPlan: Sendable {
     case .later:
       postpone()
       return .over
-    case .moves, .everything:
-      if hasFailed {
-        postpone()
-        return .over
-      }
+    case .marks, .moves, .everything:
       guard hasGone else { return .over }
+      if hasFailed {
+        // Whether a mark goes depends on what it speaks for, and on nothing else.
+        let marks = absent.filter(order.marks.contains)
+        absent.removeAll(where: order.marks.contains)
+        postpone()
+        guard !marks.isEmpty else { return .over }
+        absent = marks
+        isLimitedToMarks = true
+      }
       stage = .origins
       return .askForOrigins
     }
@@ -225,11 +363,12 @@ package struct PassPlan: Sendable {
     let published = Set(result.met)
     let moved = Set(
       batch.entries.compactMap { path, entry in published.contains(path) ? entry.origin?.path : nil })
-    var directories = batch.goneDirectories
-    var withheld = batch.withheldDeletes
-    if removal == .moves {
+    var directories = isLimitedToMarks ? [:] : batch.goneDirectories
+    var withheld = isLimitedToMarks ? [] : batch.withheldDeletes
+    if removal != .everything {
       let (left, gone) = absent.partitioned {
-        (moved.contains($0) || origins.contains($0)) && isPublished($0)
+        if order.marks.contains($0) { return true }
+        return removal == .moves && (moved.contains($0) || origins.contains($0)) && isPublished($0)
       }
       result.settled += gone
       absent = left
@@ -256,8 +395,10 @@ package struct PassPlan: Sendable {
     let later = surroundings.deferred.union(surroundings.stale).union(result.unpublished.entries.keys)
       .union(flights.keys).union(result.superseded.subtracting(result.held))
     let markers = later.filter(order.isMarker)
-    let isNamed: @Sendable (RelativePath) -> Bool = { path in
+    // And an in-progress mark stays until all that it speaks for is there.
+    let isNamed: @Sendable (RelativePath) -> Bool = { [marks = order.marks] path in
       markers.contains { path.isWithin($0.parent) && path != $0 }
+        || marks.contains(path) && later.contains { marks.speaks(path, for: $0) }
     }
     for (directory, since) in directories where isNamed(directory) {
       result.unpublished.goneDirectories[directory] = since

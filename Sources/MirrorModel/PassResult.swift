@@ -10,7 +10,7 @@ package struct PassResult: Sendable {
   package var superseded: Set<RelativePath> = []
   /// Those of them that went in the version with which the pass began.
   package var held: Set<RelativePath> = []
-  /// Markers that wait, and the path that each waits for.
+  /// Markers and other paths that wait, and what each waits for.
   package var blocked: [RelativePath: RelativePath] = [:]
   /// Comes back dirty: what failed, what was open or changing, and deletes that wait.
   package var unpublished = DirtySet.Batch()

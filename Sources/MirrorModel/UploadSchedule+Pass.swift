@@ -19,6 +19,12 @@ extension UploadSchedule {
     /// A file that changes without pause does not wait for ever to settle: after this time it goes all the same.
     var longestUnsettled: Duration { max(settle, min(settle * 10, .seconds(5))) }
 
+    /// How long a new directory must have been quiet before a tick shows it.
+    var unitPause: Duration { max(settle, .milliseconds(10)) }
+
+    /// A new directory in which a file is being written does not wait for ever: after this time it goes as it is.
+    var longestWriting: Duration { max(.seconds(30), interval ?? .zero) }
+
     package init(
       interval: Duration?, settle: Duration = .seconds(1), openFileGrace: Duration? = nil,
       appendNames: NamePatterns = .none, commitOrder: CommitOrder = CommitOrder { _ in false }

@@ -26,6 +26,11 @@ package struct UploadSchedule: Sendable {
   private var probes: Set<RelativePath> = []
   /// Paths in flight that were not answered since anything was. One alone says nothing of the service: it may be the path's own.
   private var unanswered: Set<RelativePath> = []
+  /// The new directories that the last tick has left because a program is writing them, and when to look at these again.
+  private var held = UnitHold()
+  private var unitLook: Instant?
+  /// The watch has told of an in-progress mark in this run: data are held against such marks from then on.
+  package private(set) var hasMetMarks = false
   /// The service answers again, so what has waited is due before the interval's next tick.
   private var isRecovered = false
 
@@ -58,6 +63,7 @@ package struct UploadSchedule: Sendable {
     for event in events {
       dirty.note(event, at: instant)
       instant += .nanoseconds(1)
+      if !hasMetMarks, let path = event.newFile { hasMetMarks = policy.commitOrder.marks.contains(path) }
     }
     guard policy.interval == .zero else { return }
     let isDirectoryNew = dirty.rescans.count + dirty.goneDirectories.count != directoriesBefore
@@ -103,25 +109,32 @@ package struct UploadSchedule: Sendable {
   /// Starts a pass if one is due: the batch is the caller's until `finish`.
   package mutating func begin(_ trigger: Trigger, at now: Instant) -> Pass? {
     guard !isRunning else { return nil }
+    var isOfUnits = false
     if trigger == .tick {
       guard isTickDue(at: now) else { return nil }
+      isOfUnits = isUnitLook(at: now)
       if let interval = policy.interval, interval > .zero { advanceTick(past: now, by: interval) }
     }
     guard !dirty.isRootLost else { return nil }
     if trigger == .tick, nextProbe != nil, let probe = beginProbe(at: now) { return probe }
     isRecovered = false
+    let released = lookAtUnits(for: trigger, at: now)
     let readiness = Readiness(policy: policy, failures: failures)
     let left = namesLeft(by: trigger, readiness, at: now)
     let takesUnsettled = trigger == .tick && hasReadyMarker(at: now)
     var newest: Instant?
-    let batch = dirty.take { path, entry in
+    let batch = dirty.take { [held, order = policy.commitOrder] path, entry in
+      if held.contains(path) { return false }
+      // A marker further up may have waited for the unit.
+      if isOfUnits, !order.isMarker(path), !path.ancestors.contains(where: released.contains) { return false }
       let isLeft = entry.writer == .unknown && left.contains(path)
       let isNamed = takesUnsettled && readiness.isWhole(path, entry, at: now)
       guard isLeft || isNamed || readiness.isReady(path, entry, for: trigger, at: now) else { return false }
       newest = max(newest ?? entry.lastChange, entry.lastChange)
       return true
     } directories: { directory in
-      trigger != .tick || readiness.endOfBackOff(directory).map { $0 <= now } ?? true
+      if isOfUnits { return false }
+      return trigger != .tick || readiness.endOfBackOff(directory).map { $0 <= now } ?? true
     }
     if !dirty.inFlight.isEmpty { dirty.recheckFlights(comparedBy: batch.rescans, at: now) }
     noteReadiness()
@@ -129,6 +142,22 @@ package struct UploadSchedule: Sendable {
     let hasUnknownChanges =
       !batch.rescans.isEmpty || !batch.goneDirectories.isEmpty || !batch.withheldDeletes.isEmpty
     return started(trigger, batch, newest: hasUnknownChanges ? now : newest)
+  }
+
+  /// Whether a tick is due for nothing but the units that the last one has left.
+  private func isUnitLook(at now: Instant) -> Bool {
+    guard let interval = policy.interval, interval > .zero, !isRecovered, nextProbe == nil else {
+      return false
+    }
+    return nextTick.map { $0 > now } ?? false
+  }
+
+  /// - Returns: units that waited, and are whole now.
+  private mutating func lookAtUnits(for trigger: Trigger, at now: Instant) -> Set<RelativePath> {
+    let earlier = held.units
+    held = trigger == .tick ? UnitHold(dirty, policy: policy, after: held, at: now) : UnitHold()
+    unitLook = held.isEmpty ? nil : now + policy.unitPause
+    return earlier.subtracting(held.units)
   }
 
   private mutating func started(_ trigger: Trigger, _ batch: DirtySet.Batch, newest: Instant?) -> Pass? {
@@ -274,12 +303,22 @@ package struct UploadSchedule: Sendable {
 
   // MARK: Out
 
+  /// Whether an in-progress mark that speaks for the path is not published.
+  package func isUnderWaitingMark(_ path: RelativePath) -> Bool {
+    let marks = policy.commitOrder.marks
+    return dirty.entries.contains { mark, entry in
+      !entry.isGone && marks.contains(mark) && marks.speaks(mark, for: path)
+    }
+  }
+
   /// When to call `begin(.tick)` next: the interval's tick, dirty or not, or where the interval is zero the moment
   /// the first change is ready. Nil while a pass runs, and when only exit publishes.
   package func wakeTime(at now: Instant) -> Instant? {
     guard !isRunning, let interval = policy.interval else { return nil }
     if let nextProbe, !dirty.isRootLost { return freshTime.map { min($0, nextProbe) } ?? nextProbe }
-    guard interval == .zero else { return isRecovered ? now : nextTick }
+    guard interval == .zero else {
+      return isRecovered ? now : [nextTick, dirty.isRootLost ? nil : unitLook].compactMap { $0 }.min()
+    }
     return dirty.isRootLost ? nil : nothingReadyBefore
   }
 
@@ -292,7 +331,7 @@ package struct UploadSchedule: Sendable {
       return nothingReadyBefore
     }
     guard let nextTick else { return nil }
-    if nextTick > now { return nextTick }
+    if nextTick > now { return unitLook.map { min($0, nextTick) } ?? nextTick }
     let readiness = Readiness(policy: policy, failures: failures)
     let isReady = dirty.entries.contains { path, entry in
       !dirty.isInFlight(path, entry) && readiness.isReady(path, entry, for: .tick, at: now)
@@ -320,7 +359,8 @@ package struct UploadSchedule: Sendable {
     guard policy.interval == .zero, let wake = wakeTime(at: now), wake <= now else { return false }
     let readiness = Readiness(policy: policy, failures: failures)
     return dirty.entries.contains { path, entry in
-      policy.commitOrder.isMarker(path) && readiness.isReady(path, entry, for: .tick, at: now)
+      policy.commitOrder.isMarker(path) && !held.contains(path)
+        && readiness.isReady(path, entry, for: .tick, at: now)
     }
   }
 
@@ -362,7 +402,11 @@ package struct UploadSchedule: Sendable {
     guard policy.interval == .zero else { return }
     let readiness = Readiness(policy: policy, failures: failures)
     let entries = dirty.entries.lazy.filter { [dirty] in !dirty.isInFlight($0.key, $0.value) }
-      .compactMap { readiness.lookTime($0.key, $0.value) }.min()
+      .compactMap { [held, unitLook] path, entry -> Instant? in
+        let look = readiness.lookTime(path, entry)
+        guard held.contains(path), let unitLook else { return look }
+        return look.map { max($0, unitLook) } ?? unitLook
+      }.min()
     // A directory without a back-off is due at once; the past is as good as now.
     let gone = dirty.goneDirectories.keys.filter { !dirty.hasFlights(below: $0) }
     let directories = [Array(dirty.rescans.keys), gone].joined()

@@ -13,6 +13,9 @@
 // grace          how long an open file of `appendNames` waits for its close before a snapshot of it is published
 // settle         how long a change must have been quiet with interval 0, and the time between two readings
 // commit marker  a file that tells readers that other files are complete: `latest`, an index. It is published after them
+// in-progress mark  a file such as `X-unfinished` that tells readers that X is incomplete. It is published before X changes
+// unit           a directory whose files appear on S3 together
+// staged         said of a large file whose bytes are on the server, as an upload that waits to be completed
 // collapse       to replace the dirty paths of one directory by a comparison of the directory, where they are too many
 // rescan         a comparison of a part of the tree, because events of it may be missing
 // origin         the name under which a renamed file was last published; its object stays until the new name is published
@@ -87,6 +90,16 @@ package enum RescanReason: Sendable, Hashable {
     switch self {
     case .watchLimit, .instanceLimit, .unwatchedFilesystem, .unreadable, .followedLink: true
     case .queueOverflow, .collapsed, .remounted: false
+    }
+  }
+}
+
+extension WatchEvent {
+  /// The file of which the event may be the first.
+  var newFile: RelativePath? {
+    switch self {
+    case .created(let path), .found(let path), .closed(let path), .renamed(_, let path): path
+    default: nil
     }
   }
 }

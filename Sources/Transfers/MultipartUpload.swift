@@ -60,6 +60,8 @@ struct MultipartUpload: Sendable {
           (step, state) = await send(numbers, to: opened, expected: firstRead, state: state)
         case .prove:
           proof = try prove(isReread: firstRead != nil)
+          // A private copy keeps disk space from other copies, which the rest of its unit may need, so it waits for nothing.
+          if let whenStaged = wanted.whenStaged, !source.isCopy { try await whenStaged() }
           try await beforePublication()
           isSuperseded = try uploader.isSuperseded(source, wanted, proof)
           step = state.proved()

@@ -33,7 +33,7 @@ package enum UploadAbandoned: Error, Sendable, Hashable {
   case notAppended
   /// It changed during every reading, those of private copies too.
   case restless(Restlessness)
-  /// A commit marker that was rewritten, and data that it may name were too.
+  /// A commit marker that was rewritten, and data that it may name were too; or data of which an in-progress mark is not published.
   case heldBack
 }
 
@@ -45,7 +45,7 @@ extension UploadAbandoned: CustomStringConvertible {
     case .openForWriting: "it is open for writing"
     case .notAppended: "it is open for writing, and more than its end differs from what is published"
     case .restless(let restlessness): restlessness.description
-    case .heldBack: "it was rewritten together with data that are not published yet"
+    case .heldBack: "it was rewritten together with other files that are to be published first"
     }
   }
 }

@@ -32,15 +32,17 @@ package struct Uploader: Sendable {
   ///   - isCloseSeen: whether the watch saw the last write being closed.
   ///   - openFiles: what to do when somebody has the file open for writing.
   ///   - versions: whether a version may go that is replaced by the time it is sent; the receipt says so.
+  ///   - whenStaged: called when all bytes of a multipart upload are on the server and proved; the upload is completed when it returns.
   ///   - beforePublication: called when the bytes are read and proved; what it throws ends the upload unpublished.
   /// - Throws: `UploadAbandoned` when no whole version could be read; `TreeError`; `S3Error`; `CancellationError`.
   package func upload(
     _ path: RelativePath, of root: TreeRoot, to key: String, isCloseSeen: Bool, openFiles: OpenFilePolicy,
-    versions: PublishableVersions = .anyWhole,
+    versions: PublishableVersions = .anyWhole, whenStaged: WhenStaged? = nil,
     beforePublication: @escaping @Sendable () async throws -> Void = {}
   ) async throws -> UploadReceipt {
     let wanted = Wanted(
-      path: path, root: root, key: key, isCloseSeen: isCloseSeen, openFiles: openFiles, versions: versions)
+      path: path, root: root, key: key, isCloseSeen: isCloseSeen, openFiles: openFiles, versions: versions,
+      whenStaged: whenStaged)
     guard resources.copyBytes > 0 else {
       return try await publish(try await openSource(wanted), wanted, beforePublication)
     }
@@ -96,7 +98,11 @@ package struct Uploader: Sendable {
     var isCloseSeen: Bool
     var openFiles: OpenFilePolicy
     var versions: PublishableVersions
+    var whenStaged: WhenStaged?
   }
+
+  /// Waits, with all bytes of a file on the server, until its object may appear.
+  package typealias WhenStaged = @Sendable () async throws -> Void
 
   /// A version of the file that is read now.
   struct Source: Sendable {

@@ -28,6 +28,8 @@ final class LaneUnderTest: Sendable {
     var root = "tree"
     var exclude: [String] = []
     var commitLast: [String] = ["DONE", "latest"]
+    var inProgressNames = ["*-unfinished"]
+    var temporaryNames = Options.defaultTemporaryNames
     var maxWatches: Int?
     var symlinks = SymlinkPolicy.skip
     var auditInterval: Duration?
@@ -79,14 +81,18 @@ final class LaneUnderTest: Sendable {
     uploadSettings.settle = configuration.settle
     uploadSettings.singleThreshold = configuration.singleThreshold
     uploadSettings.partBytes = configuration.partBytes
+    var order = try CommitOrder(commitLast: configuration.commitLast)
+    order.marks = try ProgressMarks(configuration.inProgressNames)
+    order.appended = try NamePatterns(configuration.appendNames)
     var settings = UploadLane.Settings(
       name: "test", mapping: .tree(prefix: configuration.prefix),
       policy: .init(
         interval: configuration.interval, settle: configuration.settle,
         openFileGrace: configuration.openFileGrace,
         appendNames: try NamePatterns(configuration.appendNames),
-        commitOrder: try CommitOrder(commitLast: configuration.commitLast)),
-      delete: configuration.delete, filter: try PathFilter(exclude: configuration.exclude),
+        commitOrder: order),
+      delete: configuration.delete,
+      filter: try PathFilter(exclude: configuration.exclude, temporaries: configuration.temporaryNames),
       symlinks: configuration.symlinks,
       comparison: configuration.comparison, bound: configuration.bound, width: 16)
     settings.auditInterval = configuration.auditInterval

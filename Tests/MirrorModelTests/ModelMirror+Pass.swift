@@ -32,9 +32,15 @@ extension ModelMirror {
     for path in schedule.dirty.inFlight.keys { kept[path] = last.entries.removeValue(forKey: path) }
     var surroundings = next.surroundings
     withAliases { $0.addFurtherNames(to: &surroundings) }
+    var plan = PassPlan(last, order: order, removal: .everything, within: surroundings)
+    plan.note(large: Self.large(of: plan))
     pass = RunningPass(
-      plan: PassPlan(last, order: order, removal: .everything, within: surroundings),
-      isFromComparison: !batch.rescans.isEmpty, takesSnapshots: trigger == .drain, kept: kept)
+      plan: plan, isFromComparison: !batch.rescans.isEmpty, takesSnapshots: trigger == .drain, kept: kept)
+  }
+
+  /// Files of these names go in parts.
+  static func large(of plan: PassPlan) -> Set<RelativePath> {
+    Set(plan.unmeasured.filter { ["b", "c"].contains($0.name) })
   }
 
   mutating func withAliases<Value>(_ body: (inout ModelAliases) -> Value) -> Value {
@@ -72,34 +78,79 @@ extension ModelMirror {
   /// What begins is read at once; it is on S3 only when it ends, some steps later.
   mutating func step(failing: Bool) {
     guard var running = pass else { return }
-    // A few are under way at one time.
-    if running.underWay.count < 2, running.plan.hasReady, case .publish(let path) = running.plan.next() {
-      begin(path, of: &running)
-    } else if !running.underWay.isEmpty {
-      let publication = running.underWay.removeFirst()
+    let turn = running.underWay.firstIndex { !isWaiting($0, for: running.plan) }
+    // A few are under way at one time, besides those that wait for their units.
+    if running.underWay.count(where: { !isWaiting($0, for: running.plan) }) < 2, running.plan.hasReady,
+      case .publish(let path) = running.plan.next()
+    {
+      let publication = begin(
+        path, knownAs: running.plan.entry(of: path), isFromComparison: running.isFromComparison,
+        takesSnapshots: running.takesSnapshots, passing: running.absent)
+      running.underWay.append(publication)
+    } else if let turn {
+      if !failing, stages(&running.underWay[turn], of: &running.plan) {
+        pass = running
+        return
+      }
+      let publication = running.underWay.remove(at: turn)
       let fact = end(
         publication, failing: failing, passing: running.absent, takingSnapshots: running.takesSnapshots)
       if fact == .absent { running.absent.insert(publication.path) }
       if fact == .failed { running.failed.insert(publication.path) }
       _ = running.plan.note(fact, of: publication.path, at: now)
     } else {
+      if !running.underWay.isEmpty { faults.append("a unit never opens: \(running.underWay.map(\.path))") }
       finish(&running, failing: failing)
       return
     }
     pass = running
   }
 
-  mutating func begin(_ path: RelativePath, of running: inout RunningPass) {
-    let file = tree.file(at: path)
-    let isHeld = order.isMarker(path) && file != nil && isHeldByGate(path, running.isFromComparison)
-    if order.isMarker(path), let file, !isHeld, !file.isOpen || running.takesSnapshots {
-      checkMarker(path, file, passing: running.absent)
+  private func isWaiting(_ publication: Publication, for plan: PassPlan) -> Bool {
+    publication.isStaged && !plan.mayAppear(publication.path)
+  }
+
+  /// Sends the bytes of a large file, if that is still to be done.
+  private func stages(_ publication: inout Publication, of plan: inout PassPlan) -> Bool {
+    guard publication.file != nil, plan.isStaged(publication.path), !publication.isStaged else {
+      return false
     }
-    running.underWay.append(
-      Publication(
-        path: path, entry: running.plan.entry(of: path), file: file,
-        isNeedless: file == nil && !tree.isAbsent(forObjectAt: path) && tree.node(at: path) != nil,
-        gate: isHeld ? .held : .passed))
+    publication.isStaged = true
+    plan.note(staged: publication.path)
+    return true
+  }
+
+  mutating func begin(
+    _ path: RelativePath, knownAs entry: DirtyEntry?, isFromComparison: Bool, takesSnapshots: Bool,
+    passing gone: Set<RelativePath>
+  ) -> Publication {
+    let file = tree.file(at: path)
+    let isMarker = order.isMarker(path)
+    let mayKnowMarks = schedule.hasMetMarks
+    let isHeld =
+      file != nil && (isUnderNewMark(path) || (isMarker && isHeldByGate(path, isFromComparison)))
+    if isMarker, let file, !isHeld, !file.isOpen || takesSnapshots { checkMarker(path, file, passing: gone) }
+    var publication = Publication(
+      path: path, entry: entry, file: file,
+      isNeedless: file == nil && !tree.isAbsent(forObjectAt: path) && tree.node(at: path) != nil,
+      gate: isHeld ? .held : .passed)
+    // Before the first mark of a run is told of, nothing is held against any.
+    if let file, mayKnowMarks { publication.marks = marks(for: path, before: file) }
+    return publication
+  }
+
+  private mutating func isUnderNewMark(_ path: RelativePath) -> Bool {
+    guard schedule.hasMetMarks, !order.marks.contains(path) else { return false }
+    deliver(.max)
+    return schedule.isUnderWaitingMark(path)
+  }
+
+  /// The in-progress marks that were there before this content.
+  private func marks(for path: RelativePath, before file: ModelTree.File) -> [RelativePath: ModelTree.ID] {
+    tree.files().filter { mark, content in
+      order.marks.contains(mark) && order.marks.speaks(mark, for: path) && content.linkCount == 1
+        && content.version < file.version && content.moved < file.version && !filter.excludes(mark, .file)
+    }.mapValues(\.inode)
   }
 
   /// - Parameter gone: data that were not at their place when the pass came by.
@@ -119,6 +170,10 @@ extension ModelMirror {
     let isOpen =
       !isCopy && (file.isOpen || tree.file(at: path).map { $0.inode == file.inode && $0.isOpen } ?? false)
     if isOpen && !takingSnapshots { return .waiting(isOpen: true) }
+    for (mark, inode) in publication.marks
+    where tree.file(at: mark)?.inode == inode && bucket[mark] == nil && !isForgetful {
+      faults.append("\(path) changes ahead of \(mark)")
+    }
     requests.append("\(isCopy ? "CopyObject" : "PutObject") \(path)")
     bucket[path] = isCopy ? entry?.renamedFrom.flatMap { bucket[$0] } : file
     ledger[path] = Record(file: file, isSnapshot: isOpen)
@@ -129,18 +184,41 @@ extension ModelMirror {
     guard var running = pass, !running.isEntry, !running.underWay.isEmpty, !running.plan.hasReady else {
       return
     }
-    let flights = running.plan.detach()
-    schedule.depart(flights)
-    self.flights += running.underWay
+    let paths = running.plan.detach()
+    schedule.depart(paths)
+    flights.append(Flight(plan: running.plan, underWay: running.underWay, paths: Set(paths.keys)))
     running.underWay = []
     pass = running
   }
 
   mutating func land(failing: Bool) {
-    guard !flights.isEmpty else { return }
-    let publication = flights.removeFirst()
+    guard var flight = flights.first else { return }
+    flights.removeFirst()
+    if flight.plan.hasReady, case .publish(let path) = flight.plan.next() {
+      flight.underWay.append(
+        begin(
+          path, knownAs: flight.plan.entry(of: path), isFromComparison: false, takesSnapshots: false,
+          passing: []))
+    } else if let turn = flight.underWay.firstIndex(where: { !isWaiting($0, for: flight.plan) }) {
+      if failing || !stages(&flight.underWay[turn], of: &flight.plan) {
+        let publication = flight.underWay.remove(at: turn)
+        land(publication, as: end(publication, failing: failing, passing: []))
+        flight.plan.noteEnded(publication.path)
+        flight.paths.remove(publication.path)
+      }
+    } else {
+      faults.append("a unit never opens: \(flight.underWay.map(\.path))")
+      return
+    }
+    if !flight.underWay.isEmpty || flight.plan.hasReady {
+      flights.append(flight)
+    } else if !flight.paths.isEmpty {
+      faults.append("never landed: \(flight.paths)")
+    }
+  }
+
+  private mutating func land(_ publication: Publication, as fact: PassPlan.Publication) {
     let path = publication.path
-    let fact = end(publication, failing: failing, passing: [])
     var plan = PassPlan(
       DirtySet.Batch(entries: publication.entry.map { [path: $0] } ?? [:]), order: order, removal: .later)
     while case .publish(let path) = plan.next() { _ = plan.note(fact, of: path, at: now) }

@@ -40,8 +40,19 @@ struct ModelMirror {
     var file: ModelTree.File?
     /// Whether a directory or a link to none had the name.
     var isNeedless = false
-    /// With the bytes of a marker in hand, it may go.
+    /// With the bytes in hand, they may go.
     var gate: Gate
+    /// In-progress marks that were there before the content.
+    var marks: [RelativePath: ModelTree.ID] = [:]
+    /// All bytes are on the server; it waits for its unit.
+    var isStaged = false
+  }
+
+  /// What goes on without its pass: the plan says what of its units begins.
+  struct Flight {
+    var plan: PassPlan
+    var underWay: [Publication]
+    var paths: Set<RelativePath>
   }
 
   enum Gate {
@@ -77,11 +88,16 @@ struct ModelMirror {
   var watch: ModelWatch
   let filter: PathFilter
   var schedule: UploadSchedule
-  let order = CommitOrder { $0.name == "latest" }
+  let order: CommitOrder = {
+    var order = CommitOrder { $0.name == "latest" }
+    // A pattern of this form is one.
+    if let marks = try? ProgressMarks(["*-unfinished"]) { order.marks = marks }
+    return order
+  }()
   var ledger: [RelativePath: Record] = [:]
   var aliases = AliasTable()
   var pass: RunningPass?
-  var flights: [Publication] = []
+  var flights: [Flight] = []
   var now = ContinuousClock.now
   /// Entries were dropped, or events lost, and with them who was renamed.
   var isForgetful: Bool
@@ -101,14 +117,14 @@ struct ModelMirror {
     for action in actions { Self.change(&tree, action) }
     tree.loseRecords()
     schedule = UploadSchedule(
-      policy: .init(interval: .seconds(1), openFileGrace: .seconds(2)), dirty: DirtySet(capacity: capacity),
+      policy: .init(interval: .seconds(1), openFileGrace: .seconds(2), commitOrder: order),
+      dirty: DirtySet(capacity: capacity),
       startingAt: now)
     watch.begin(tree)
     let found = survey(.root)
-    pass = RunningPass(
-      plan: PassPlan(DirtySet.Batch(entries: found), order: order, removal: .never),
-      isFromComparison: true,
-      isEntry: true)
+    var plan = PassPlan(DirtySet.Batch(entries: found), order: order, removal: .never)
+    plan.note(large: Self.large(of: plan))
+    pass = RunningPass(plan: plan, isFromComparison: true, isEntry: true)
   }
 
   mutating func carryOut(_ action: Action) {

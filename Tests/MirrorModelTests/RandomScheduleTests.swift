@@ -123,7 +123,7 @@ struct RandomRun {
   private static func file(_ random: inout SplitMix64) -> RelativePath {
     let place = Int.random(in: 0..<4, using: &random) == 0 ? .root : directory(&random)
     // A file may take a directory's name.
-    let names = ["a", "b", "c", "latest", "latest", "s"]
+    let names = ["a", "b", "c", "latest", "latest", "s", "s-unfinished"]
     return place.appending(names[Int.random(in: 0..<names.count, using: &random)])
   }
 }

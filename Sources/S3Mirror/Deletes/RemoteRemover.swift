@@ -34,7 +34,8 @@ struct RemoteRemover: Sendable {
   let ledger: PublishedLedger
   var deletes = DeleteSupport()
   var condition = Options.DeleteCondition.none
-  /// Markers go before what they name, so that no reader follows one to a file that is gone.
+  /// Markers go before what they name, so that no reader follows one to a file that is gone; in-progress marks go after what they speak
+  /// for, so that no reader takes a half that is left for a whole.
   var commitOrder: CommitOrder?
   var hiddenPlaces: HiddenPlaces = { _ in TreeMounts.View() }
 
@@ -72,7 +73,8 @@ struct RemoteRemover: Sendable {
     await removeAll(
       markers.sorted { $0.ancestors.count < $1.ancestors.count }, listed: listed, noting: &outcome)
     let left = markers.filter { outcome.failed[$0] != nil || outcome.withheld[$0] != nil }
-    let (held, free) = others.partitioned { path in left.contains { path.isWithin($0.parent) } }
+    let (marks, data) = others.partitioned { commitOrder?.marks.contains($0) ?? false }
+    let (held, free) = data.partitioned { path in left.contains { path.isWithin($0.parent) } }
     for path in held {
       // Somebody else's marker may name what somebody else has put here.
       let reasons = left.lazy.filter { path.isWithin($0.parent) }.compactMap { outcome.withheld[$0] }
@@ -83,7 +85,21 @@ struct RemoteRemover: Sendable {
       }
     }
     await removeAll(free, listed: listed, noting: &outcome)
+    await removeAll(
+      marks.filter { !isLeft($0, noting: &outcome) }, listed: listed, noting: &outcome)
     return outcome
+  }
+
+  /// Whether an in-progress mark stays because an object stays for which it speaks.
+  private func isLeft(_ mark: RelativePath, noting outcome: inout Outcome) -> Bool {
+    guard let marks = commitOrder?.marks else { return false }
+    if let (_, reason) = outcome.withheld.first(where: { marks.speaks(mark, for: $0.key) }) {
+      outcome.withheld[mark] = reason
+      return true
+    }
+    guard outcome.failed.keys.contains(where: { marks.speaks(mark, for: $0) }) else { return false }
+    outcome.failed[mark] = "what it speaks for could not be deleted first"
+    return true
   }
 
   private func judge(_ deletes: Int, of objectCount: Int) -> DeleteGuard.Verdict {

@@ -92,7 +92,11 @@ struct FilePublisher: Sendable {
   /// - Parameters:
   ///   - entry: what the watch knows of the path; nil when a comparison found it.
   ///   - openFiles: what to do with it while a program has it open for writing.
-  func publish(_ path: RelativePath, entry: DirtyEntry?, openFiles: OpenFiles) async -> Outcome {
+  ///   - whenStaged: called when all bytes of a multipart upload are on the server; the object appears after it returns. Nil where the
+  ///     file has no unit to wait for.
+  func publish(
+    _ path: RelativePath, entry: DirtyEntry?, openFiles: OpenFiles, whenStaged: Uploader.WhenStaged? = nil
+  ) async -> Outcome {
     if let marker = DirectoryMarker(path) { return await publish(marker) }
     let refusal = mapping.refusal(of: path)
     do {
@@ -129,7 +133,7 @@ struct FilePublisher: Sendable {
       {
         return .waiting(.openForWriting)
       }
-      return try await upload(path, entry: entry, openFiles: policy)
+      return try await upload(path, entry: entry, openFiles: policy, whenStaged)
     } catch let abandoned as UploadAbandoned {
       if case .restless(let restlessness) = abandoned, uploader.restless.takeNews(of: path, restlessness) {
         journal.notice("\(name): \(path) waits: \(abandoned)")
@@ -142,6 +146,16 @@ struct FilePublisher: Sendable {
       }
       return failed(path, error)
     }
+  }
+
+  /// Those of the paths whose files go in parts, as far as that can be seen now.
+  func large(among paths: [RelativePath]) -> Set<RelativePath> {
+    let threshold = uploader.settings.singleThreshold
+    return Set(
+      paths.filter { path in
+        guard case .success(let found?) = Result(catching: { try root.look(at: path) }) else { return false }
+        return found.kind == .file && found.stamp.size > threshold
+      })
   }
 
   /// Reads the markers of a pass before their data go, so that each can go in this version though it is rewritten meanwhile.
@@ -178,15 +192,16 @@ struct FilePublisher: Sendable {
     }
   }
 
-  private func upload(_ path: RelativePath, entry: DirtyEntry?, openFiles: OpenFilePolicy) async throws
-    -> Outcome
-  {
+  private func upload(
+    _ path: RelativePath, entry: DirtyEntry?, openFiles: OpenFilePolicy, _ whenStaged: Uploader.WhenStaged?
+  ) async throws -> Outcome {
     let start = ContinuousClock.now
     let key = mapping.key(for: path)
     let gate = markerGate
     let receipt = try await uploader.upload(
       path, of: root, to: key, isCloseSeen: entry?.writer == .closed, openFiles: openFiles,
-      versions: gate.publishableVersions(of: path), beforePublication: { try await gate.check(path) })
+      versions: gate.publishableVersions(of: path), whenStaged: whenStaged,
+      beforePublication: { try await gate.check(path) })
     note(receipt, of: path, key: key, since: start)
     let way: Way = receipt.isSuperseded ? .superseded : receipt.isSnapshot ? .snapshot : .upload
     return .published(bytes: receipt.byteCount, by: way)

@@ -9,8 +9,12 @@ import Synchronization
 final class Flights: Sendable {
   private struct State {
     var tasks: [RelativePath: Task<Void, Never>] = [:]
+    /// Parts of units that begin when the bytes of their units are on the server.
+    var toBegin: Set<RelativePath> = []
     var isCancelled = false
     var waiters: [CheckedContinuation<Void, Never>] = []
+
+    var isEmpty: Bool { tasks.isEmpty && toBegin.isEmpty }
   }
 
   private let state = Mutex(State())
@@ -20,9 +24,12 @@ final class Flights: Sendable {
 
   var hasRoom: Bool { state.withLock { $0.tasks.count < Self.most } }
 
-  func add(_ tasks: [RelativePath: Task<Void, Never>]) {
+  /// - Parameter toBegin: paths that will be added once more with their tasks.
+  func add(_ tasks: [RelativePath: Task<Void, Never>], toBegin: some Sequence<RelativePath> = []) {
     let isCancelled = state.withLock { state in
       state.tasks.merge(tasks) { $1 }
+      state.toBegin.formUnion(toBegin)
+      state.toBegin.subtract(tasks.keys)
       return state.isCancelled
     }
     if isCancelled { for task in tasks.values { task.cancel() } }
@@ -31,12 +38,15 @@ final class Flights: Sendable {
   func end(_ path: RelativePath) {
     let waiters = state.withLock { state in
       state.tasks[path] = nil
-      guard state.tasks.isEmpty else { return [CheckedContinuation<Void, Never>]() }
+      state.toBegin.remove(path)
+      guard state.isEmpty else { return [CheckedContinuation<Void, Never>]() }
       defer { state.waiters = [] }
       return state.waiters
     }
     for waiter in waiters { waiter.resume() }
   }
+
+  var isCancelled: Bool { state.withLock { $0.isCancelled } }
 
   /// Cancels all flights, and those that come.
   func cancel() {
@@ -52,8 +62,8 @@ final class Flights: Sendable {
     await withTaskCancellationHandler {
       await withCheckedContinuation { continuation in
         let isEmpty = state.withLock { state in
-          if !state.tasks.isEmpty { state.waiters.append(continuation) }
-          return state.tasks.isEmpty
+          if !state.isEmpty { state.waiters.append(continuation) }
+          return state.isEmpty
         }
         if isEmpty { continuation.resume() }
       }
@@ -97,7 +107,7 @@ struct Detachment: Sendable {
   }
 
   func depart(_ paths: [RelativePath: DirtyEntry], _ tasks: [RelativePath: Task<Void, Never>]) {
-    flights.add(tasks)
+    flights.add(tasks, toBegin: paths.keys.filter { tasks[$0] == nil })
     schedule.depart(paths)
   }
 }

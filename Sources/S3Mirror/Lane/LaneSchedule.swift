@@ -132,6 +132,14 @@ final class LaneSchedule: Sendable {
     state.withLock { $0.schedule.adopt(unpublished, at: clock.now) }
   }
 
+  /// Whether the watch has told of an in-progress mark in this run.
+  var hasMetMarks: Bool { state.withLock { $0.schedule.hasMetMarks } }
+
+  /// Whether an in-progress mark that speaks for the path is not published.
+  func isUnderWaitingMark(_ path: RelativePath) -> Bool {
+    state.withLock { $0.schedule.isUnderWaitingMark(path) }
+  }
+
   /// Says that the pass in hand publishes these besides its batch.
   func noteTaken(_ more: [RelativePath: DirtyEntry]) {
     state.withLock { $0.schedule.noteTaken(more) }

@@ -25,8 +25,9 @@ struct MarkerGate: Sendable {
     order.isMarker(path) && strictness == .stamp ? .current : .anyWhole
   }
 
-  /// - Throws: `UploadAbandoned.heldBack` when the marker has to wait.
+  /// - Throws: `UploadAbandoned.heldBack` when the path has to wait: a marker for its data, data for an in-progress mark.
   func check(_ path: RelativePath) async throws {
+    if await isUnderNewMark(path) { throw UploadAbandoned.heldBack }
     guard order.isMarker(path) else { return }
     if await isHeldByEvents(path) || !polled.isUnchanged(path, in: root) { throw UploadAbandoned.heldBack }
   }
@@ -38,6 +39,14 @@ struct MarkerGate: Sendable {
       !aliases.others(of: path).contains(where: schedule.isWaiting)
         && !schedule.dirtyPaths(within: path.parent).contains(where: path.isWithin)
     }
+  }
+
+  /// Whether an in-progress mark has come since the batch was taken that speaks for the path: the bytes in hand may be those that the
+  /// mark announces.
+  private func isUnderNewMark(_ path: RelativePath) async -> Bool {
+    guard strictness != .stamp, schedule.hasMetMarks, !order.marks.contains(path) else { return false }
+    await fence()
+    return schedule.isUnderWaitingMark(path)
   }
 
   private func isHeldByEvents(_ path: RelativePath) async -> Bool {

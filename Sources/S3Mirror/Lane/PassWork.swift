@@ -1,14 +1,18 @@
 import LoopThread
 import MirrorModel
 import Synchronization
+import Transfers
 
 /// The publications of one pass: a few tasks that take what the plan lets begin, and give it what came of each.
 ///
 /// A task a place, not a task a file: each takes the next path itself. For a file of a few KiB a task would cost as much as the file.
 ///
-/// A publication that lasts long keeps its place from no other: while paths wait to begin, a further place is made for each such one.
+/// A publication that lasts long keeps its place from no other: while paths wait to begin, a further place is made for each such one. So
+/// it is with one whose bytes are on the server and which waits for its unit.
 final class PassWork: Sendable {
-  typealias Publish = @Sendable (RelativePath, DirtyEntry?) async -> FilePublisher.Outcome
+  /// - Parameter whenStaged: nil where the path has no unit to wait for.
+  typealias Publish =
+    @Sendable (RelativePath, DirtyEntry?, _ whenStaged: Uploader.WhenStaged?) async -> FilePublisher.Outcome
   /// Publishes the version of a marker that was read when the pass began.
   typealias PublishHeld = @Sendable (RelativePath) async -> FilePublisher.Outcome
 
@@ -18,8 +22,9 @@ final class PassWork: Sendable {
   }
 
   /// What a place works on.
-  private typealias Job = (path: RelativePath, entry: DirtyEntry?)
+  private typealias Job = (path: RelativePath, entry: DirtyEntry?, isStaged: Bool)
   private typealias Idle = (place: Int, continuation: CheckedContinuation<Job?, Never>)
+  private typealias Woken = (continuation: CheckedContinuation<Job?, Never>, job: Job?)
 
   private struct State {
     var plan: PassPlan
@@ -28,6 +33,8 @@ final class PassWork: Sendable {
     var underWay: [Int: Publication] = [:]
     var places: [Int: Task<Void, Never>] = [:]
     var lastPlace = 0
+    /// Publications whose bytes are on the server, and which wait for their unit.
+    var staged: [RelativePath: CheckedContinuation<Void, any Error>] = [:]
     /// Places whose task waits for a path.
     var idle: [Idle] = []
     var isCancelled = false
@@ -40,10 +47,31 @@ final class PassWork: Sendable {
 
     var isPublished: Bool { isDetached || plan.isPublished }
 
+    /// After the detachment only what is left of units begins.
     mutating func begin(at now: Instant, in place: Int) -> Job? {
-      guard !isDetached, plan.hasReady, case .publish(let path) = plan.next() else { return nil }
+      guard plan.hasReady, case .publish(let path) = plan.next() else { return nil }
       underWay[place] = Publication(path: path, start: now)
-      return (path, plan.entry(of: path))
+      return (path, plan.entry(of: path), plan.isStaged(path))
+    }
+
+    /// Gives idle places what has become ready.
+    mutating func wake(at now: Instant) -> [Woken] {
+      var woken: [Woken] = []
+      while let place = idle.last, let job = begin(at: now, in: place.place) {
+        idle.removeLast()
+        woken.append((place.continuation, job))
+      }
+      return woken
+    }
+
+    /// Places that work, or wait for a path.
+    var activePlaces: Int { places.count - staged.count }
+
+    /// The publications whose unit may appear now.
+    mutating func takeOpened() -> [CheckedContinuation<Void, any Error>] {
+      guard !staged.isEmpty else { return [] }
+      let opened = staged.keys.filter { plan.mayAppear($0) }
+      return opened.compactMap { staged.removeValue(forKey: $0) }
     }
 
     /// Whether the pass is to be woken.
@@ -58,6 +86,9 @@ final class PassWork: Sendable {
   private static let longPublication: Duration = .seconds(2)
   /// Places made for publications that last long. Each keeps a file open.
   private static let mostFurtherPlaces = 48
+  /// Publications that wait for their units at one time. Each keeps a file open, of the 1,024 that a process may have open by default
+  /// (getrlimit(2), RLIMIT_NOFILE). A unit with more of them appears earlier.
+  private static let mostStaged = 256
 
   private let state: Mutex<State>
   private let width: Int
@@ -145,8 +176,9 @@ final class PassWork: Sendable {
   /// - Returns: whether the pass may end: not when something more has become ready.
   private func detach() -> Bool {
     guard let detachment else { return false }
-    let (isDetached, idle) = state.withLock { state -> (Bool, [Idle]) in
-      if state.plan.hasReady { return (false, []) }
+    let (isDetached, idle, opened) = state.withLock {
+      state -> (Bool, [Idle], [CheckedContinuation<Void, any Error>]) in
+      if state.plan.hasReady { return (false, [], []) }
       let flights = state.plan.detach()
       let tasks = state.underWay.reduce(into: [RelativePath: Task<Void, Never>]()) { tasks, publication in
         tasks[publication.value.path] = state.places[publication.key]
@@ -156,8 +188,9 @@ final class PassWork: Sendable {
       state.isDetached = true
       state.outcome.departed.merge(flights) { $1 }
       defer { state.idle = [] }
-      return (true, state.idle)
+      return (true, state.idle, state.takeOpened())
     }
+    for publication in opened { publication.resume() }
     for place in idle { place.continuation.resume(returning: nil) }
     return isDetached
   }
@@ -181,7 +214,7 @@ final class PassWork: Sendable {
   private func serve(_ place: Int) async {
     var count = 0
     while let job = await nextJob(in: place) {
-      guard await carryOut(job, in: place) else { break }
+      await carryOut(job, in: place)
       count += 1
       // Bodies that never wait are not to keep the thread from everybody else who runs on it.
       if count % 16 == 0 { await Task.yield() }
@@ -193,8 +226,10 @@ final class PassWork: Sendable {
   private func makeFurtherPlaces() {
     let now = clock.now
     let count = state.withLock { state in
-      let long = state.underWay.values.count { now - $0.start >= Self.longPublication }
-      return min(long, Self.mostFurtherPlaces) + width - state.places.count
+      let long = state.underWay.values.count {
+        now - $0.start >= Self.longPublication && state.staged[$0.path] == nil
+      }
+      return min(long, Self.mostFurtherPlaces) + width - state.activePlaces
     }
     for _ in 0..<max(0, count) { addPlace() }
   }
@@ -202,11 +237,15 @@ final class PassWork: Sendable {
   /// Nil when the place is not needed any more.
   private func nextJob(in place: Int) async -> Job? {
     let now = clock.now
-    let (job, isOver, isToRing) = state.withLock { state -> (Job?, Bool, Bool) in
+    let (job, isOver, isToRing, departed) = state.withLock {
+      state -> (Job?, Bool, Bool, (RelativePath, Task<Void, Never>)?) in
       let job = state.begin(at: now, in: place)
-      return (job, state.isPublished, job != nil && state.takesRing())
+      let departed =
+        state.isDetached ? job.flatMap { job in state.places[place].map { (job.path, $0) } } : nil
+      return (job, state.isPublished, job != nil && state.takesRing(), departed)
     }
     if isToRing { bell.ring() }
+    if let (path, task) = departed { detachment?.flights.add([path: task]) }
     if job != nil || isOver { return job }
     return await withCheckedContinuation { continuation in
       let (job, isOver) = state.withLock { state -> (Job?, Bool) in
@@ -218,18 +257,60 @@ final class PassWork: Sendable {
     }
   }
 
-  /// - Returns: whether the place goes on.
-  private func carryOut(_ job: Job, in place: Int) async -> Bool {
-    let (path, entry) = job
-    var publication = await publish(path, entry)
+  private func carryOut(_ job: Job, in place: Int) async {
+    let (path, entry, isStaged) = job
+    var whenStaged: Uploader.WhenStaged?
+    if isStaged { whenStaged = { try await self.stage(path) } }
+    var publication = await publish(path, entry, whenStaged)
     var verdict = note(publication, of: path, in: place)
     if verdict == .publishHeldVersion {
       publication = await publishHeld(path)
       verdict = note(publication, of: path, in: place)
     }
-    guard verdict == .late, let entry, let detachment else { return true }
+    guard verdict == .late, let entry, let detachment else { return }
     await detachment.land(path, entry, publication)
-    return false
+  }
+
+  // MARK: Units
+
+  /// Waits, with all bytes of a file on the server, until its unit may appear.
+  ///
+  /// - Throws: `CancellationError`.
+  private func stage(_ path: RelativePath) async throws {
+    let now = clock.now
+    let (woken, opened) = state.withLock { state -> ([Woken], [CheckedContinuation<Void, any Error>]) in
+      state.plan.note(staged: path)
+      if state.staged.count >= Self.mostStaged { state.plan.open(unitOf: path) }
+      return (state.wake(at: now), state.takeOpened())
+    }
+    resume(woken, opened)
+    try await withTaskCancellationHandler {
+      try await withCheckedThrowingContinuation { continuation in
+        let isToWait = state.withLock { state in
+          // Cancelled before this, its handler has found nothing to end.
+          guard !Task.isCancelled, !state.plan.mayAppear(path) else { return false }
+          state.staged[path] = continuation
+          return true
+        }
+        if isToWait { return addPlacesForReady() }
+        continuation.resume(with: Task.isCancelled ? .failure(CancellationError()) : .success(()))
+      }
+    } onCancel: {
+      state.withLock { $0.staged.removeValue(forKey: path) }?.resume(throwing: CancellationError())
+    }
+  }
+
+  private func resume(_ woken: [Woken], _ opened: [CheckedContinuation<Void, any Error>]) {
+    for place in woken { place.continuation.resume(returning: place.job) }
+    for publication in opened { publication.resume() }
+    addPlacesForReady()
+  }
+
+  /// Makes places where paths are ready and fewer places work than may: publications that wait for their units have theirs, and a pass
+  /// that has ended has none.
+  private func addPlacesForReady() {
+    let count = state.withLock { $0.plan.hasReady ? width - $0.activePlaces : 0 }
+    for _ in 0..<max(0, count) { addPlace() }
   }
 
   private enum Verdict {
@@ -241,20 +322,23 @@ final class PassWork: Sendable {
 
   private func note(_ publication: FilePublisher.Outcome, of path: RelativePath, in place: Int) -> Verdict {
     let now = clock.now
-    var woken: [(continuation: CheckedContinuation<Job?, Never>, job: Job?)] = []
+    var woken: [Woken] = []
     var waiter: CheckedContinuation<Void, Never>?
     var isToRing = false
+    var opened: [CheckedContinuation<Void, any Error>] = []
     let verdict = state.withLock { state -> Verdict in
-      if state.isDetached { return .late }
+      defer { opened = state.takeOpened() }
+      if state.isDetached {
+        state.underWay[place] = nil
+        state.plan.noteEnded(path)
+        return .late
+      }
       if state.plan.note(publication.fact, of: path, at: now) == .publishHeldVersion {
         return .publishHeldVersion
       }
       state.underWay[place] = nil
       state.outcome.note(publication, of: path)
-      while let idle = state.idle.last, let job = state.begin(at: now, in: idle.place) {
-        state.idle.removeLast()
-        woken.append((idle.continuation, job))
-      }
+      woken = state.wake(at: now)
       isToRing = state.takesRing()
       guard state.isPublished else { return .taken }
       woken += state.idle.map { ($0.continuation, nil) }
@@ -263,7 +347,7 @@ final class PassWork: Sendable {
       state.waiter = nil
       return .taken
     }
-    for place in woken { place.continuation.resume(returning: place.job) }
+    resume(woken, opened)
     waiter?.resume()
     if isToRing { bell.ring() }
     return verdict

@@ -44,17 +44,18 @@ struct PublishPass: Sendable {
     var plan = PassPlan(
       batch, order: commitOrder, removal: remover == nil ? .never : removal, events: events,
       within: surroundings)
+    plan.note(large: publisher.large(among: plan.unmeasured))
     let versions = await publisher.hold(plan.markersToHold)
     plan.note(held: Set(versions.keys))
     let work = PassWork(
       plan, after: earlier, width: width, on: publisher.executors, clock: clock, until: detachment
-    ) { path, entry in
+    ) { path, entry, whenStaged in
       let openFiles = policy(for: entry)
       guard entry?.wasTried == true else {
-        return await publisher.publish(path, entry: entry, openFiles: openFiles)
+        return await publisher.publish(path, entry: entry, openFiles: openFiles, whenStaged: whenStaged)
       }
       return await FairSemaphore.$firstUse.withValue(.part) {
-        await publisher.publish(path, entry: entry, openFiles: openFiles)
+        await publisher.publish(path, entry: entry, openFiles: openFiles, whenStaged: whenStaged)
       }
     } held: { path in
       guard let version = versions[path] else { return .waiting(.heldBack) }

@@ -162,11 +162,12 @@ extension UploadLane {
   func publishPass(openFiles: FilePublisher.OpenFiles, deletes: Deletes, markers: MarkerStrictness)
     -> PublishPass
   {
-    let mayRemove = settings.delete || settings.renames == .move
+    let mayRemove = settings.delete || settings.renames == .move || !settings.commitOrder.marks.isEmpty
     return PublishPass(
       publisher: publisher(markers), commitOrder: settings.commitOrder,
       remover: deletes == .watched && mayRemove && place.isThatOfEntry ? remover : nil,
-      removal: settings.delete ? .everything : .moves, filter: settings.filter,
+      removal: settings.delete ? .everything : settings.renames == .move ? .moves : .marks,
+      filter: settings.filter,
       openFiles: openFiles, width: settings.width, clock: schedule.clock,
       objectCount: state.withLock { $0.objectCount },
       originsElsewhere: { [place, schedule] in

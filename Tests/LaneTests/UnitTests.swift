@@ -1,0 +1,159 @@
+import Foundation
+import MirrorModel
+import S3Client
+import TestSupport
+import Testing
+import Transfers
+
+@testable import S3Mirror
+
+/// The files of a unit appear together.
+@Suite struct UnitTests {
+  private static let large = String(repeating: "x", count: 2_000)
+
+  /// Runs with parts of keys that hold `slow` unanswered until `release` is opened.
+  private func run(
+    interval: Duration? = .milliseconds(50),
+    _ body: (LaneUnderTest, FakeObjectStore, Latch) async throws -> Void
+  ) async throws {
+    let store = FakeObjectStore()
+    var configuration = LaneUnderTest.Configuration(interval: interval)
+    configuration.singleThreshold = 1_000
+    let mirror = try await LaneUnderTest(store, configuration)
+    try await mirror.start()
+    let release = Latch()
+    await store.hold { call in
+      if call.operation == "UploadPart", call.key?.contains("slow") == true { await release.wait() }
+    }
+    try await body(mirror, store, release)
+    await release.open()
+    try mirror.removeDirectory()
+  }
+
+  private func expect(_ path: String, in store: FakeObjectStore) async throws {
+    try await eventually("\(path) is on S3") { await store.text("t/" + path) != nil }
+  }
+
+  /// A unit of which all bytes but those of `slow` are on their way or there.
+  private func writeUnit(_ mirror: LaneUnderTest, _ store: FakeObjectStore) async throws {
+    let outside = mirror.outside + "/X"
+    try FileManager.default.createDirectory(atPath: outside, withIntermediateDirectories: true)
+    for name in ["config", "latest", "model", "optimizer", "rng", "slow"] {
+      let isLarge = ["model", "optimizer", "slow"].contains(name)
+      try mirror.writeOutside("X/" + name, isLarge ? Self.large : "small")
+    }
+    try mirror.move("outside/X", "tree/X")
+    try await eventually("all parts are on their way") { await store.count(of: "UploadPart") == 3 }
+  }
+
+  private static let unit = ["config", "latest", "model", "optimizer", "rng", "slow"].map { "t/X/" + $0 }
+
+  @Test(.promise("UNIT-1"), arguments: [Duration.milliseconds(50), .zero])
+  func `no object of a unit appears before all bytes of its large files are on the server`(interval: Duration)
+    async throws
+  {
+    try await run(interval: interval) { mirror, store, release in
+      try await writeUnit(mirror, store)
+      // What follows goes while the unit waits.
+      for number in 0..<3 {
+        try mirror.write("other\(number)", "1")
+        try await expect("other\(number)", in: store)
+        #expect(await store.keys.allSatisfy { !$0.hasPrefix("t/X/") })
+      }
+      #expect(await store.count(of: "CompleteMultipartUpload") == 0)
+      await release.open()
+      try await expect("X/latest", in: store)
+      #expect(await store.keys.filter { $0.hasPrefix("t/X/") } == Self.unit)
+      #expect(await mirror.finish().failures == [])
+    }
+  }
+
+  @Test(.promise("UNIT-3")) func `what comes to a unit on its way follows it`() async throws {
+    try await run { mirror, store, release in
+      try await writeUnit(mirror, store)
+      try mirror.write("X/late", "1")
+      try mirror.write("X/train.log", "1")
+      try mirror.write("Y/a", "1")
+      try await expect("Y/a", in: store)
+      try await expect("X/train.log", in: store)
+      #expect(await store.keys.filter { $0.hasPrefix("t/X/") } == ["t/X/train.log"])
+      await release.open()
+      try await expect("X/late", in: store)
+      try await expect("X/latest", in: store)
+      #expect(await mirror.finish().failures == [])
+    }
+  }
+
+  @Test(.promise("UNIT-1")) func `a flush returns when the unit is there`() async throws {
+    try await run(interval: nil) { mirror, store, release in
+      for name in ["X/model", "X/slow"] { try mirror.write(name, Self.large) }
+      try mirror.write("X/config", "small")
+      async let flushed: Void = mirror.lane.flush()
+      try await eventually("all parts are on their way") { await store.count(of: "UploadPart") == 2 }
+      #expect(await store.keys == [])
+      await release.open()
+      try await flushed
+      #expect(await store.keys == ["t/X/config", "t/X/model", "t/X/slow"])
+      #expect(await mirror.finish().failures == [])
+    }
+  }
+
+  @Test(.promise("UNIT-1")) func `a large file that cannot be sent keeps the rest from nothing`() async throws
+  {
+    try await run(interval: nil) { mirror, store, release in
+      await store.hold { call in
+        if call.operation == "UploadPart", call.key?.contains("slow") == true {
+          throw call.refusal(status: 403, code: "AccessDenied")
+        }
+      }
+      for name in ["X/model", "X/slow"] { try mirror.write(name, Self.large) }
+      for name in ["X/config", "X/latest"] { try mirror.write(name, "small") }
+      await #expect(throws: MirrorError.self) { try await mirror.lane.flush() }
+      #expect(await store.keys == ["t/X/config", "t/X/model"])
+      #expect(await mirror.finish().failures.map(\.path).sorted() == ["X/latest", "X/slow"])
+    }
+  }
+
+  @Test(.promise("UNIT-4")) func `a unit of more large files than may be open at one time appears earlier`()
+    async throws
+  {
+    try await run(interval: nil) { mirror, store, release in
+      for number in 0..<300 { try mirror.write("X/\(number)", Self.large) }
+      try mirror.write("X/slow", Self.large)
+      async let flushed: Void = mirror.lane.flush()
+      try await eventually("it appears") { await store.count(of: "CompleteMultipartUpload") >= 257 }
+      #expect(await store.text("t/X/slow") == nil)
+      await release.open()
+      try await flushed
+      #expect(await store.keys.count == 301)
+      #expect(await mirror.finish().failures == [])
+    }
+  }
+
+  @Test(.promise("UNIT-3")) func `the end waits for a unit on its way`() async throws {
+    try await run { mirror, store, release in
+      try await writeUnit(mirror, store)
+      try mirror.write("other", "1")
+      try await expect("other", in: store)
+      async let report = mirror.finish()
+      await release.open()
+      #expect(await report.failures == [])
+      #expect(await store.keys.filter { $0.hasPrefix("t/X/") } == Self.unit)
+    }
+  }
+
+  @Test(.promise("UNIT-3")) func `an end that leaves S3 as it is shows nothing of a unit on its way`()
+    async throws
+  {
+    try await run { mirror, store, release in
+      try await writeUnit(mirror, store)
+      try mirror.write("other", "1")
+      try await expect("other", in: store)
+      async let report = mirror.finish(.skipped)
+      try await eventually("the flights are cancelled") { mirror.lane.flights.isCancelled }
+      await release.open()
+      _ = await report
+      #expect(await store.keys == ["t/other"])
+    }
+  }
+}

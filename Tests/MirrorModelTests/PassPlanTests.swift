@@ -1,0 +1,183 @@
+import MirrorModel
+import TestSupport
+import Testing
+
+/// Marks and units in the plan of a pass.
+@Suite struct PassPlanTests {
+  private static let now = ContinuousClock.now
+
+  private func order() throws -> CommitOrder {
+    var order = try CommitOrder(commitLast: ["latest"])
+    order.marks = try ProgressMarks(["*-unfinished"])
+    order.appended = try NamePatterns(["*.log"])
+    return order
+  }
+
+  private func plan(
+    _ changed: [RelativePath], gone: [RelativePath] = [], removal: PassPlan.Removal = .everything,
+    within surroundings: PassPlan.Surroundings = .init()
+  ) throws -> PassPlan {
+    var batch = DirtySet.Batch()
+    for path in changed { batch.entries[path] = DirtyEntry(at: Self.now) }
+    for path in gone { batch.entries[path] = DirtyEntry(.delete(.change), at: Self.now) }
+    return PassPlan(batch, order: try order(), removal: removal, within: surroundings)
+  }
+
+  /// What begins now, none of which has ended.
+  private func begin(_ plan: inout PassPlan) -> [RelativePath] {
+    var begun: [RelativePath] = []
+    while plan.hasReady, case .publish(let path) = plan.next() { begun.append(path) }
+    return begun
+  }
+
+  private func end(
+    _ path: RelativePath, as fact: PassPlan.Publication = .published(.latest), _ plan: inout PassPlan
+  ) {
+    _ = plan.note(fact, of: path, at: Self.now)
+  }
+
+  /// Carries the rest of a plan out; all paths of `gone` are absent.
+  private func deletes(of plan: inout PassPlan) -> PassPlan.Deletion? {
+    var deletion: PassPlan.Deletion?
+    while true {
+      switch plan.next() {
+      case .publish(let path): end(path, as: .absent, &plan)
+      case .wait, .over: return deletion
+      case .askForOrigins: plan.note(origins: []) { _ in true }
+      case .list(let directory): plan.note(listing: [], of: directory)
+      case .delete(let due):
+        deletion = due
+        plan.note(deleted: due.paths, kept: [], withheld: [], failed: [])
+      }
+    }
+  }
+
+  // MARK: Marks
+
+  @Test(.promise("CLS-2")) func `a mark goes before what it speaks for, and other data need not wait`() throws
+  {
+    var plan = try plan(["X-unfinished", "X/a", "X/b", "Y/a", "X/latest"])
+    #expect(begin(&plan) == ["X-unfinished", "Y/a"])
+    end("X-unfinished", &plan)
+    #expect(begin(&plan) == ["X/a", "X/b"])
+    end("X/a", &plan)
+    end("X/b", &plan)
+    #expect(begin(&plan) == ["X/latest"])
+  }
+
+  @Test(.promise("CLS-2")) func `a mark that fails leaves what it speaks for to a later pass`() throws {
+    var plan = try plan(["X-unfinished", "X/a", "X/latest", "Y/a", "latest"])
+    #expect(begin(&plan) == ["X-unfinished", "Y/a"])
+    end("X-unfinished", as: .failed, &plan)
+    end("Y/a", &plan)
+    #expect(begin(&plan) == [])
+    #expect(plan.isPublished)
+    #expect(
+      Set(plan.result.unpublished.entries.keys) == ["X-unfinished", "X/a", "X/latest", "latest"])
+    #expect(plan.result.blocked["X/a"] == "X-unfinished")
+  }
+
+  @Test(.promise("CLS-2")) func `a mark that waits outside of the pass holds what it speaks for`() throws {
+    var plan = try plan(["X/a", "Y/a"], within: .init(deferred: ["X-unfinished"]))
+    #expect(begin(&plan) == ["Y/a"])
+    end("Y/a", &plan)
+    #expect(Set(plan.result.unpublished.entries.keys) == ["X/a"])
+  }
+
+  @Test(.promise("CLS-2"), arguments: [PassPlan.Removal.everything, .moves, .marks])
+  func `a mark that is gone is deleted when all is there that it speaks for, whatever else is deleted`(
+    removal: PassPlan.Removal
+  ) throws {
+    var plan = try plan(["X/a"], gone: ["X-unfinished"], removal: removal)
+    for path in begin(&plan) { end(path, as: path == "X/a" ? .published(.latest) : .absent, &plan) }
+    #expect(deletes(of: &plan)?.paths == ["X-unfinished"])
+    #expect(plan.result.unpublished.isEmpty)
+  }
+
+  @Test(.promise("CLS-2"), arguments: [PassPlan.Removal.everything, .moves, .marks])
+  func `a mark stays while something that it speaks for is not there`(removal: PassPlan.Removal) throws {
+    var plan = try plan(["X/a", "Y/a"], gone: ["X-unfinished", "Z-unfinished"], removal: removal)
+    for path in begin(&plan) {
+      end(path, as: path == "X/a" ? .failed : path == "Y/a" ? .published(.latest) : .absent, &plan)
+    }
+    #expect(deletes(of: &plan)?.paths == ["Z-unfinished"])
+    #expect(Set(plan.result.unpublished.entries.keys) == ["X/a", "X-unfinished"])
+  }
+
+  // MARK: Units
+
+  @Test(.promise("UNIT-1"))
+  func `nothing of a unit begins but its large files before all their bytes are there`() throws {
+    var plan = try plan(["X/config", "X/d/shard", "X/model", "X/optim", "Y/a", "latest"])
+    #expect(Set(plan.unmeasured) == ["X/config", "X/d/shard", "X/model", "X/optim"])
+    plan.note(large: ["X/model", "X/optim"])
+    #expect(begin(&plan) == ["X/model", "X/optim", "Y/a"])
+    #expect(plan.isStaged("X/model") && !plan.isStaged("X/config") && !plan.isStaged("Y/a"))
+    plan.note(staged: "X/model")
+    #expect(!plan.mayAppear("X/model") && plan.mayAppear("Y/a"))
+    #expect(begin(&plan) == [])
+    plan.note(staged: "X/optim")
+    #expect(plan.mayAppear("X/model") && plan.mayAppear("X/optim"))
+    #expect(begin(&plan) == ["X/config", "X/d/shard"])
+    for path in ["X/model", "X/optim", "Y/a", "X/config"] as [RelativePath] { end(path, &plan) }
+    #expect(begin(&plan) == [])
+    end("X/d/shard", &plan)
+    #expect(begin(&plan) == ["latest"])
+  }
+
+  @Test(
+    .promise("UNIT-1"), arguments: [PassPlan.Publication.failed, .waiting(isOpen: false), .absent, .refused])
+  func `a large file that does not go keeps its unit from nothing but its markers`(fact: PassPlan.Publication)
+    throws
+  {
+    var plan = try plan(["X/config", "X/model", "X/optim", "X/latest"])
+    plan.note(large: ["X/model", "X/optim"])
+    #expect(begin(&plan) == ["X/model", "X/optim"])
+    plan.note(staged: "X/model")
+    end("X/optim", as: fact, &plan)
+    #expect(plan.mayAppear("X/model"))
+    #expect(begin(&plan) == ["X/config"])
+    end("X/config", &plan)
+    end("X/model", &plan)
+    #expect(begin(&plan) == (fact == .absent ? ["X/latest"] : []))
+  }
+
+  @Test(.promise("UNIT-2")) func `logs, markers and files of the root's own make no unit of what is below`()
+    throws
+  {
+    let plan = try plan(["X/a", "X/train.log", "Y/a", "Y/latest", "a", "b"])
+    #expect(Set(plan.unmeasured) == ["a", "b"])
+  }
+
+  @Test(.promise("UNIT-3")) func `a unit that outlives its pass goes on as a whole`() throws {
+    var plan = try plan(["X/config", "X/model", "Y/a", "latest"])
+    plan.note(large: ["X/model"])
+    #expect(begin(&plan) == ["X/model", "Y/a"])
+    end("Y/a", &plan)
+    let flights = plan.detach()
+    #expect(Set(flights.keys) == ["X/config", "X/model"])
+    #expect(flights.values.allSatisfy { $0.unit == "X" })
+    #expect(Set(plan.result.unpublished.entries.keys) == ["latest"])
+    #expect(begin(&plan) == [])
+    plan.note(staged: "X/model")
+    #expect(begin(&plan) == ["X/config"])
+
+    var surroundings = PassPlan.Surroundings()
+    surroundings.inFlight = flights
+    var later = try self.plan(["X/late", "X/train.log", "Y/b", "Y/c"], within: surroundings)
+    #expect(Set(later.unmeasured) == ["Y/b", "Y/c"])
+    #expect(begin(&later) == ["X/train.log", "Y/b", "Y/c"])
+    #expect(Set(later.result.unpublished.entries.keys) == ["X/late"])
+  }
+
+  @Test(.promise("UNIT-3")) func `a large file that fails after its pass lets the rest of its unit begin`()
+    throws
+  {
+    var plan = try plan(["X/config", "X/model"])
+    plan.note(large: ["X/model"])
+    #expect(begin(&plan) == ["X/model"])
+    #expect(plan.detach().count == 2)
+    plan.noteEnded("X/model")
+    #expect(begin(&plan) == ["X/config"])
+  }
+}
