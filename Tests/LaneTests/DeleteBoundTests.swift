@@ -61,10 +61,15 @@ import Testing
     try await mirror.lane.flush()
     #expect(mirror.lane.status.withheldDeletes == 15)
     #expect(await store.keys.count == 20)
+    let soFar = mirror.lane.reportSoFar
+    #expect(soFar.withheldDeletes == 15)
+    #expect(soFar.withheld.map(\.path) == (0..<15).map { "old\($0)" }.sorted())
     for index in 0..<20 { try mirror.write("new\(index)", "new") }
     try await mirror.lane.flush()
     #expect(mirror.lane.status.withheldDeletes == 0)
     #expect(await store.keys.count == 25)
+    #expect(mirror.lane.reportSoFar.withheld == [])
+    #expect(mirror.lane.reportSoFar.published == 20)
     let report = await mirror.finish()
     #expect(report.withheldDeletes == 0)
     try mirror.removeDirectory()

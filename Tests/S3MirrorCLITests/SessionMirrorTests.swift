@@ -34,6 +34,9 @@ import Testing
     let status = try await session.ask(3, "status").result?.status
     #expect(status?.phase == "running")
     #expect(status?.uploads.map(\.publishedFiles) == [1])
+    let soFar = try await session.ask(9, "report").result?.report
+    #expect(soFar?.isComplete == true)
+    #expect(soFar?.uploads.map(\.published) == [1])
     let down = program.directory["down"]
     let added = try await session.ask(
       4, "add",
@@ -143,6 +146,9 @@ import Testing
     #expect(error.kind == "incomplete")
     #expect(error.failures?.map(\.path) == [deep])
     #expect(error.failedFiles == 1)
+    let soFar = try await session.ask(4, "report").result?.report
+    #expect(soFar?.isComplete == false)
+    #expect(soFar?.uploads.map(\.failedFiles) == [1])
     let report = try await session.ask(3, "end", #""body": "returned""#).result?.report
     #expect(report?.isComplete == false)
     #expect(report?.uploads.map(\.failedFiles) == [1])

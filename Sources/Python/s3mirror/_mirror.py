@@ -61,6 +61,7 @@ class Mirror:
             if self._is_entered:
                 raise InvalidError("this mirror has been entered already; make another")
             self._is_entered = True
+            self._report = None
         shown = display() if self._options.show_progress else None
         session = self._session = Session(lambda event: _tell(event, shown))
         try:
@@ -194,10 +195,16 @@ class Mirror:
 
     @property
     def report(self) -> Report:
-        """What the mirror did; there once it has ended."""
+        """What the mirror did; while it runs, what it has done so far.
+
+        Until it has ended, `is_complete` says only that no path's latest attempt failed; `status()` tells what waits.
+        """
+        session = self._session
+        if session is not None:
+            return _report.report(session.ask("report")["report"])
         if self._report is None:
             raise EndedError(
-                "there is no report before the mirror has ended; status() tells what it is doing"
+                "report: the mirror has not been entered, or has ended without one", request="report"
             )
         return self._report
 

@@ -44,7 +44,7 @@ class Status:
 
 @dataclass(frozen=True)
 class UploadReport:
-    """One upload from entry to exit."""
+    """One upload from entry to exit, or to this moment."""
 
     name: str
     published: int
@@ -64,7 +64,7 @@ class UploadReport:
 
 @dataclass(frozen=True)
 class Report:
-    """What a mirror did, upload by upload."""
+    """What a mirror did, or has done so far, upload by upload."""
 
     is_complete: bool
     uploads: Mapping[str, UploadReport]

@@ -38,10 +38,14 @@ def test_flush_is_a_fence(prefix):
         assert status.phase == "running"
         assert status.uploads["out"].published_files == 1
         assert status.uploads["out"].recovery_point is None
-        with pytest.raises(EndedError):
-            _ = m.report
+        assert m.report.is_complete
+        assert m.report.uploads["out"].published == 1
+        assert m.report.uploads["out"].deleted == 0
+        (m.out / "a").unlink()
+        (m.out / "b").write_bytes(b"2")
     assert m.report.is_complete
-    assert m.report.uploads["out"].published == 1
+    assert m.report.uploads["out"].published == 2
+    assert m.report.uploads["out"].deleted == 1
     with pytest.raises(EndedError):
         m.flush()
 
@@ -110,6 +114,8 @@ def test_what_could_not_be_published_is_named(prefix):
             m.flush("out")
         assert [each.path for each in flushed.value.failures] == [f"{TOO_DEEP}/file"]
         assert flushed.value.request == "flush"
+        assert not m.report.is_complete
+        assert m.report.uploads["out"].failed_files == 1
     assert [each.path for each in caught.value.failures] == [f"{TOO_DEEP}/file"]
     assert caught.value.failed_files == 1
     assert prefix.contents("out/") == {"good": b"2"}

@@ -1,7 +1,7 @@
 import MirrorModel
 import Synchronization
 
-/// What an upload is doing at this moment and has done so far, for `status`.
+/// What an upload is doing at this moment and has done so far, for `status` and the report.
 final class LaneActivity: Sendable {
   struct Snapshot: Sendable {
     var inFlight: [RelativePath: Int64] = [:]
@@ -9,6 +9,8 @@ final class LaneActivity: Sendable {
     var publishedBytes: Int64 = 0
     var failures: [RelativePath: FailureReason] = [:]
     var withheldDeletes = 0
+    /// The first thousand of them.
+    var withheld: [RelativePath: WithheldReason] = [:]
     var drift = 0
     var occupation = Occupation()
   }
@@ -63,6 +65,7 @@ final class LaneActivity: Sendable {
       state.publishedFiles += outcome.summary.published
       state.publishedBytes += outcome.summary.publishedBytes
       state.withheldDeletes = outcome.summary.withheldDeletes
+      state.withheld = outcome.withheld
       for path in outcome.settled { state.failures[path] = nil }
       for (path, reason) in outcome.failed { state.failures[path] = reason }
       for (path, reason) in outcome.refused { state.failures[path] = "\(reason)" }

@@ -44,9 +44,7 @@ extension UploadLane {
     return state.withLock { state in
       state.report.failures = last.summary.failures
       state.report.withheldDeletes = last.summary.withheldDeletes
-      state.report.withheld = last.withheld.sorted { $0.key < $1.key }.map { path, reason in
-        .init(path: path.string, reason: reason.description)
-      }
+      state.report.withheld = Self.reported(last.withheld)
       state.report.drift = activity.snapshot.drift
       state.report.ticks = schedule.passCount
       state.report.requests = requests.counts

@@ -20,13 +20,34 @@ extension UploadLane {
       inFlightFiles: doing.inFlight.count,
       inFlightBytes: doing.inFlight.values.reduce(0) { $0.addingSaturated($1) },
       publishedFiles: doing.publishedFiles, publishedBytes: doing.publishedBytes,
-      failures: doing.failures.sorted { $0.key < $1.key }.map {
-        .init(path: $0.key.string, $0.value)
-      },
+      failures: doing.failuresByPath,
       openFiles: backlog.openFiles.sorted { ($1.age, $0.path) < ($0.age, $1.path) }.map {
         .init(path: $0.path.string, age: $0.age)
       },
       temporaries: temporaries.present(in: root).map(\.string), withheldDeletes: doing.withheldDeletes,
       recoveryPoint: backlog.recoveryPoint, drift: doing.drift)
+  }
+
+  /// What the lane has done so far. Its failures are those of each path's latest attempt; what only waits is none.
+  var reportSoFar: MirrorReport.Upload {
+    let doing = activity.snapshot
+    var report = state.withLock { $0.report }
+    report.failures = doing.failuresByPath
+    report.withheldDeletes = doing.withheldDeletes
+    report.withheld = Self.reported(doing.withheld)
+    report.drift = doing.drift
+    report.ticks = schedule.passCount
+    report.requests = requests.counts
+    return report
+  }
+
+  static func reported(_ withheld: [RelativePath: WithheldReason]) -> [MirrorError.Failure] {
+    withheld.sorted { $0.key < $1.key }.map { .init(path: $0.key.string, reason: $0.value.description) }
+  }
+}
+
+extension LaneActivity.Snapshot {
+  fileprivate var failuresByPath: [MirrorError.Failure] {
+    failures.sorted { $0.key < $1.key }.map { .init(path: $0.key.string, $0.value) }
   }
 }

@@ -62,6 +62,12 @@ extension MirrorScope {
         return .init(status, registration: registrations.first { $0.name == status.name })
       })
   }
+
+  /// What this mirror has done so far.
+  package var reportSoFar: MirrorReport {
+    let lanes = state.withLock { $0.entering + $0.lanes }
+    return MirrorReport(uploads: lanes.map(\.reportSoFar).sorted { $0.name < $1.name })
+  }
 }
 
 extension MirrorState.Upload {

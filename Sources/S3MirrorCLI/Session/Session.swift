@@ -138,6 +138,7 @@ final class Session: Sendable {
     case .paths: return .init(paths: scope.paths.mapValues(\.string))
     case .flush(let upload): return .init(flushed: try await scope.flush(upload).sorted())
     case .status: return .init(status: scope.mirrorState)
+    case .report: return .init(report: SessionReport(scope.reportSoFar))
     case .add(let spec): return .init(path: try await scope.add(spec.spec, name: spec.name).string)
     case .ls(let remote, let depth):
       try await list(remote, depth, in: scope, id: request.id)

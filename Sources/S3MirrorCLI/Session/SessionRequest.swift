@@ -4,7 +4,7 @@ import S3Mirror
 /// What the other program asks for: one JSON object on one line, with an ID that its answer carries.
 struct SessionRequest {
   enum Kind: String, CaseIterable {
-    case enter, paths, flush, status, add, ls, end, abandon
+    case enter, paths, flush, status, report, add, ls, end, abandon
   }
 
   enum Content {
@@ -13,6 +13,7 @@ struct SessionRequest {
     /// Nil is all uploads.
     case flush(String?)
     case status
+    case report
     case add(SessionSpec)
     case ls(remote: String, MirrorSession.Depth)
     case end(MirrorScope.BodyEnd)
@@ -92,6 +93,7 @@ private struct Parameters: Decodable {
     case .flush:
       .flush(try values(of: FlushKeys.self).decodeIfPresent(String.self, forKey: .upload))
     case .status: try bare(.status)
+    case .report: try bare(.report)
     case .add: .add(try values(of: AddKeys.self).decode(SessionSpec.self, forKey: .spec))
     case .ls:
       .ls(
