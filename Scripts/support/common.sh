@@ -99,6 +99,24 @@ ensure_frameworks() {
   printf '%s' "$wanted" >"$stamp"
 }
 
+# Makes .build-bench/NAME, a venv with requirements-NAME.txt, which only one trial needs. Fails where that does not install.
+ensure_installed() {
+  local place=$built/$1 requirements=$support/requirements-$1.txt wanted
+  wanted=$(
+    {
+      cat "$requirements"
+      python3 -c 'import sys; print(sys.version, sys.base_prefix)'
+      echo "$place"
+    } | sha256sum
+  )
+  [[ ! -f $place/.made-from || $(<"$place/.made-from") != "$wanted" ]] || return 0
+  say "installing ${requirements#"$root"/}"
+  rm -rf "$place"
+  python3 -m venv "$place" || return 1
+  "$place/bin/python" -m pip install --quiet --disable-pip-version-check --requirement "$requirements" >&2 || return 1
+  printf '%s' "$wanted" >"$place/.made-from"
+}
+
 # Builds the command for release and prints where it is. For `$(…)`, in which bash drops `set -e`: hence the dies.
 # Swift's own libraries are linked in, as the README has it: it starts sooner, and needs no Swift where it runs.
 build_release() {

@@ -44,8 +44,9 @@ class StartFailed(RuntimeError):
 class SeaweedFS:
     """A running `weed mini`: master, volume server, filer and S3 gateway in one process."""
 
-    def __init__(self, bucket=BUCKET, access_key="demo-access", secret_key="demo-secret"):
+    def __init__(self, bucket=BUCKET, access_key="demo-access", secret_key="demo-secret", further=()):
         self.bucket = bucket
+        self.further = further  # flags of `weed mini`
         self.access_key = access_key
         self.secret_key = secret_key
         self.directory = None
@@ -130,7 +131,7 @@ class SeaweedFS:
             f"-filer.localSocket={data}/filer.sock", f"-s3.localSocket={data}/s3.sock",
             "-webdav=false", "-admin.ui=false", "-s3.port.iceberg=0", "-s3.port.lance=0",
             "-master.telemetry=false", "-s3.autoCreateBucket=false", "-s3.allowDeleteBucketNotEmpty=false",
-            f"-bucket={self.bucket}",
+            f"-bucket={self.bucket}", *self.further,
         ]  # fmt: skip
         log = self.directory / "weed.log"
         with log.open("wb") as output:

@@ -1,26 +1,24 @@
-"""Tries the policies of Sources/Operations/iam on a server that enforces them (moto). Started by Scripts/trial policy.
+"""Tries the policies of Sources/Operations/iam on servers that enforce them. Started by Scripts/trial policy.
 
 Each policy must suffice for what it is for. Then each of its actions is taken out: the command must say which one is missing, and on
-what, and must end with the status that the page Permissions gives.
+what, and must end with the status that the page Permissions gives. That is tried on moto, which knows no conditions. On SeaweedFS,
+which does, each policy must suffice too, and must allow nothing outside of its prefix.
 """
 
 import argparse
-import contextlib
 import json
 import os
 import pathlib
 import shutil
-import socket
 import subprocess
 import sys
 import tempfile
-import time
-import urllib.request
 
-import boto3
+from policyservers import BUCKET, Moto, Weed, is_allowed
 
 POLICIES = pathlib.Path(__file__).resolve().parent.parent.parent / "Sources/Operations/iam"
-BUCKET, PREFIX = "policy-trial", "runs/one"
+PREFIX = "runs/one"
+DENIED = "allow these credentials"
 PART = 16 << 20
 UPLOAD = ("upload", "out", f"s3://{BUCKET}/{PREFIX}")
 DELETE = (*UPLOAD, "--delete", "--max-delete", "none")
@@ -47,40 +45,8 @@ CASES = {
         "s3:GetObject": (1, f"allow these credentials s3:GetObject on arn:aws:s3:::{BUCKET}/{PREFIX}/"),
     }),
 }  # fmt: skip
-
-
-class Server:
-    """moto, which asks the policies of IAM for every request once it is told to."""
-
-    def __init__(self, program, directory):
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            self.port = probe.getsockname()[1]
-        self.url = f"http://127.0.0.1:{self.port}"
-        self.log = open(directory / "moto.log", "wb")
-        self.process = subprocess.Popen([program, "-H", "127.0.0.1", "-p", str(self.port)], stdout=self.log, stderr=self.log)
-        deadline = time.monotonic() + 60
-        while time.monotonic() < deadline:
-            with contextlib.suppress(OSError):
-                socket.create_connection(("127.0.0.1", self.port)).close()
-                break
-            time.sleep(0.05)
-        access = {"endpoint_url": self.url, "region_name": "us-east-1", "aws_access_key_id": "a", "aws_secret_access_key": "b"}
-        self.s3, self.iam = boto3.client("s3", **access), boto3.client("iam", **access)
-        self.s3.create_bucket(Bucket=BUCKET)
-        self.iam.create_user(UserName="mirror")
-        self.key = self.iam.create_access_key(UserName="mirror")["AccessKey"]
-
-    def enforce(self, is_on):
-        request = urllib.request.Request(
-            f"{self.url}/moto-api/reset-auth", b"0" if is_on else b"inf", {"Content-Type": "text/plain"}, method="POST"
-        )
-        urllib.request.urlopen(request).close()
-
-    def close(self):
-        self.process.terminate()
-        self.process.wait()
-        self.log.close()
+# By policy: the one whose actions it has too, where they are tried.
+SAME = {"delete": "upload", "sync": "delete"}
 
 
 def policy(name, without=None):
@@ -89,12 +55,21 @@ def policy(name, without=None):
     document = json.loads(text.replace("BUCKET", BUCKET).replace("PREFIX", PREFIX))
     for statement in document["Statement"]:
         statement["Action"] = [each for each in statement["Action"] if each != without]
-        if "s3:DeleteObject" in statement["Action"]:
-            # moto asks for it on the bucket where S3 asks on each object.
-            allowed = statement["Resource"]
-            statement["Resource"] = [*(allowed if isinstance(allowed, list) else [allowed]), f"arn:aws:s3:::{BUCKET}"]
     document["Statement"] = [each for each in document["Statement"] if each["Action"]]
-    return json.dumps(document)
+    return document
+
+
+def actions(name):
+    return {each for statement in policy(name)["Statement"] for each in statement["Action"]}
+
+
+def elsewhere(name):
+    """The same for another place's listing only."""
+    document = policy(name)
+    for statement in document["Statement"]:
+        if "Condition" in statement:
+            statement["Condition"]["StringLike"]["s3:prefix"] = ["runs/two", "runs/two/*"]
+    return document
 
 
 def prepare(server, work, age_days):
@@ -126,18 +101,89 @@ def prepare(server, work, age_days):
     server.s3.upload_part(Bucket=BUCKET, Key=f"{PREFIX}/large", PartNumber=1, UploadId=begun["UploadId"], Body=large[:PART])
 
 
-def attempt(server, binary, work, arguments, document):
-    server.iam.put_user_policy(UserName="mirror", PolicyName="policy", PolicyDocument=document)
-    environment = {
-        "PATH": os.environ["PATH"], "HOME": str(work), "AWS_ENDPOINT_URL": server.url, "AWS_REGION": "us-east-1",
-        "AWS_ACCESS_KEY_ID": server.key["AccessKeyId"], "AWS_SECRET_ACCESS_KEY": server.key["SecretAccessKey"],
-        "AWS_EC2_METADATA_DISABLED": "true", "NO_PROXY": "127.0.0.1",
+class Trial:
+    """Counts what is not as it should be."""
+
+    def __init__(self, binary, place):
+        self.binary = binary
+        self.work = place / "work"
+        self.users = 0
+        self.faults = 0
+
+    def run(self, server, arguments, document, *, sweeps=False):
+        """How the command ends for a user with this policy, and its messages."""
+        prepare(server, self.work, sweeps)
+        self.users += 1
+        with server.user(f"user-{self.users}", document) as key:
+            environment = {
+                "PATH": os.environ["PATH"], "HOME": str(self.work), "AWS_ENDPOINT_URL": server.url, "AWS_REGION": "us-east-1",
+                "AWS_ACCESS_KEY_ID": key["AccessKeyId"], "AWS_SECRET_ACCESS_KEY": key["SecretAccessKey"],
+                "AWS_EC2_METADATA_DISABLED": "true", "NO_PROXY": "127.0.0.1",
+            }  # fmt: skip
+            asked = (*arguments, "--stale-upload-age", "0") if sweeps else arguments
+            return subprocess.run(
+                [self.binary, *asked], cwd=self.work, env=environment, capture_output=True, text=True, check=False, timeout=120
+            )
+
+    def judge(self, case, holds, done, piece):
+        self.faults += not holds
+        print(f"{'ok  ' if holds else 'FAIL'} {case}: status {done.returncode}")
+        lines = [line for line in done.stderr.splitlines() if piece in line]
+        print("\n".join(f"       {line}" for line in (lines[:1] if holds else done.stderr.splitlines())))
+
+    def check(self, case, holds):
+        self.faults += not holds
+        print(f"{'ok  ' if holds else 'FAIL'} {case}")
+
+
+def suffices(done, ending):
+    """Whether a command did all of its work, without a word of a right that it lacks."""
+    status, piece = ending
+    return done.returncode == status and piece in done.stderr and DENIED not in done.stderr
+
+
+def try_actions(trial, server):
+    """Each policy suffices; less one action it does not, and the message says which one."""
+    for name, (arguments, without) in CASES.items():
+        whole = without[None]
+        for action, ending in without.items():
+            done = trial.run(server, arguments, policy(name, action), sweeps=action == "s3:AbortMultipartUpload")
+            if action is None:
+                trial.judge(f"{name} with its policy", suffices(done, ending), done, ending[1])
+                continue
+            # The trial itself is tried: what is asked of a whole policy is not to hold for one that is too small.
+            holds = (done.returncode, ending[1] in done.stderr) == (ending[0], True) and not suffices(done, whole)
+            trial.judge(f"{name} without {action}", holds, done, ending[1])
+    for name, (_, without) in CASES.items():
+        tried = {action for action in without if action} | (actions(SAME[name]) if name in SAME else set())
+        trial.check(f"each action of {name} was taken out, and there is no other", actions(name) == tried)
+
+
+def try_conditions(trial, server):
+    """Each policy suffices where its condition counts, and lists and changes nothing outside of the prefix."""
+    for name, (arguments, without) in CASES.items():
+        done = trial.run(server, arguments, policy(name))
+        trial.judge(f"{name} with its policy, its condition enforced", suffices(done, without[None]), done, without[None][1])
+        done = trial.run(server, arguments, elsewhere(name))
+        piece = f"allow these credentials s3:ListBucket on arn:aws:s3:::{BUCKET}"
+        trial.judge(f"{name} with the condition of another prefix", done.returncode == 3 and piece in done.stderr, done, piece)
+        trial.users += 1
+        server.s3.put_object(Bucket=BUCKET, Key="runs/two/theirs", Body=b"theirs")
+        with server.user(f"user-{trial.users}", policy(name)) as key:
+            try_outside(trial, name, server.client_of(key))
+
+
+def try_outside(trial, name, user):
+    theirs = {"Bucket": BUCKET, "Key": "runs/two/theirs"}
+    outside = {
+        "list": lambda: user.list_objects_v2(Bucket=BUCKET, Prefix="runs/two/"),
+        "list all": lambda: user.list_objects_v2(Bucket=BUCKET),
+        "read": lambda: user.get_object(**theirs),
+        "write": lambda: user.put_object(**theirs, Body=b"mine"),
+        "delete": lambda: user.delete_object(**theirs),
     }
-    server.enforce(True)
-    try:
-        return subprocess.run([binary, *arguments], cwd=work, env=environment, capture_output=True, text=True, check=False, timeout=120)
-    finally:
-        server.enforce(False)
+    for what, request in outside.items():
+        trial.check(f"{name} does not {what} outside of its prefix", not is_allowed(request))
 
 
 def main():
@@ -145,27 +191,14 @@ def main():
     parser.add_argument("--s3mirror", required=True)
     parser.add_argument("--server", required=True, help="the program moto_server")
     given = parser.parse_args()
-    faults = 0
     with tempfile.TemporaryDirectory(prefix="s3mirror-policy.") as place:
-        server = Server(given.server, pathlib.Path(place))
-        try:
-            for name, (arguments, without) in CASES.items():
-                for action, (status, piece) in without.items():
-                    sweeps = action == "s3:AbortMultipartUpload"
-                    asked = (*arguments, "--stale-upload-age", "0") if sweeps else arguments
-                    work = pathlib.Path(place) / "work"
-                    prepare(server, work, sweeps)
-                    done = attempt(server, given.s3mirror, work, asked, policy(name, action))
-                    holds = done.returncode == status and piece in done.stderr
-                    faults += not holds
-                    case = f"{name} without {action}" if action else f"{name} with its policy"
-                    print(f"{'ok  ' if holds else 'FAIL'} {case}: status {done.returncode}")
-                    lines = [line for line in done.stderr.splitlines() if piece and piece in line]
-                    print("\n".join(f"       {line}" for line in (lines[:1] if holds else done.stderr.splitlines())))
-        finally:
-            server.close()
-    print(f"{faults} faults")
-    return 1 if faults else 0
+        trial = Trial(given.s3mirror, pathlib.Path(place))
+        with Moto(given.server, pathlib.Path(place)) as server:
+            try_actions(trial, server)
+        with Weed() as server:
+            try_conditions(trial, server)
+    print(f"{trial.faults} faults")
+    return 1 if trial.faults else 0
 
 
 if __name__ == "__main__":
