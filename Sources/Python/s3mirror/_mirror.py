@@ -15,9 +15,9 @@ from s3mirror import _errors, _paths, _report, _specs
 from s3mirror._errors import EndedError, IncompleteError, InvalidError, MirrorError, UnknownNameError
 from s3mirror._options import Options
 from s3mirror._paths import StrPath
-from s3mirror._progress import display
+from s3mirror._progress import Display, display
 from s3mirror._report import Report, Status
-from s3mirror._session import Session
+from s3mirror._session import OVER, Session
 from s3mirror._specs import Download, Spec, Sync, Upload
 
 logger = logging.getLogger("s3mirror")
@@ -271,9 +271,11 @@ class Mirror:
 _RESERVED = {name for name in dir(Mirror) if not name.startswith("_")} | {"options"}
 
 
-def _tell(event: dict[str, Any], shown: Any) -> None:
-    if event["event"] == "progress":
+def _tell(event: dict[str, Any], shown: Display | None) -> None:
+    if event["event"] == "progress" and shown is not None:
         shown.show(event["progress"])
+    elif event["event"] == OVER and shown is not None:
+        shown.close()
     elif event["event"] == "notice":
         logger.warning("%s", event["text"])
     elif event["event"] == "failed":

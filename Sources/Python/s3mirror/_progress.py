@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
+import warnings
 from typing import Any, Protocol
 
 
@@ -15,6 +16,9 @@ class Display(Protocol):
     def show(self, progress: dict[str, int]) -> None:
         """Takes a reading; nothing in flight is the end of a transfer."""
 
+    def close(self) -> None:
+        """No reading comes any more."""
+
 
 def display() -> Display | None:
     """What fits where the program runs; None if nobody looks."""
@@ -23,7 +27,7 @@ def display() -> Display | None:
         return None
     bar = _tqdm()
     if bar is not None:
-        return Bar(bar)
+        return Bar(bar, stays=in_notebook)
     return Lines() if in_notebook else StatusLine()
 
 
@@ -44,7 +48,10 @@ def _is_notebook() -> bool:
 
 def _tqdm() -> Any:
     try:
-        from tqdm.auto import tqdm  # noqa: PLC0415 (only if it is installed, and only when it is used)
+        with warnings.catch_warnings():
+            # In a notebook without ipywidgets it advises to install them, and draws text.
+            warnings.simplefilter("ignore")
+            from tqdm.auto import tqdm  # noqa: PLC0415 (only if it is installed, and only when it is used)
     except ImportError:
         return None
     return tqdm
@@ -52,7 +59,7 @@ def _tqdm() -> Any:
 
 def text(progress: dict[str, int]) -> str:
     """`s3mirror: 12 files, 345.2 MB sent, 1.0 MB fetched`"""
-    parts = [f"{progress['files']} {'file' if progress['files'] == 1 else 'files'}"]
+    parts = [_files(progress)]
     parts += [
         f"{_size(progress[key])} {verb}"
         for key, verb in (("sentBytes", "sent"), ("fetchedBytes", "fetched"))
@@ -61,6 +68,10 @@ def text(progress: dict[str, int]) -> str:
     if progress["inFlight"]:
         parts.append(f"{progress['inFlight']} in flight")
     return "s3mirror: " + ", ".join(parts)
+
+
+def _files(progress: dict[str, int]) -> str:
+    return f"{progress['files']} {'file' if progress['files'] == 1 else 'files'}"
 
 
 def _size(count: int) -> str:
@@ -77,9 +88,19 @@ class StatusLine:
 
     interval = 0.2
 
+    def __init__(self) -> None:
+        self._is_drawn = False
+
     def show(self, progress: dict[str, int]) -> None:
+        self._draw(text(progress) if progress["inFlight"] else "")
+
+    def close(self) -> None:
+        if self._is_drawn:
+            self._draw("")
+
+    def _draw(self, line: str) -> None:
+        self._is_drawn = line != ""
         # CSI K clears to the end of the line (ECMA-48, EL).
-        line = text(progress) if progress["inFlight"] else ""
         print(f"\r{line}\x1b[K", end="", file=sys.stderr, flush=True)
 
 
@@ -99,14 +120,22 @@ class Lines:
         self._next = now + self.SECONDS
         print(text(progress), file=sys.stderr, flush=True)
 
+    def close(self) -> None:
+        """Every line is whole."""
+
 
 class Bar:
-    """tqdm's, without a total: more may become dirty at any moment."""
+    """tqdm's, without a total: more may become dirty at any moment.
+
+    On a terminal each burst of transfers has its own, which vanishes. In a notebook one stays for as long as the mirror runs: each
+    bar is an output that the notebook keeps.
+    """
 
     interval = 0.2
 
-    def __init__(self, bar: Any) -> None:
+    def __init__(self, bar: Any, *, stays: bool) -> None:
         self._make = bar
+        self._stays = stays
         self._bar: Any = None
         self._shown = 0
 
@@ -118,16 +147,20 @@ class Bar:
                 unit_scale=True,
                 unit_divisor=1024,
                 desc="s3mirror",
-                leave=False,
+                leave=self._stays,
                 # The readings are as far apart as drawings should be.
                 mininterval=0,
                 miniters=0,
                 initial=self._shown,
                 file=sys.stderr,
             )
-        self._bar.set_postfix_str(f"{progress['files']} files", refresh=False)
+        self._bar.set_postfix_str(_files(progress), refresh=False)
         self._bar.update(moved - self._shown)
         self._shown = moved
-        if not progress["inFlight"]:
+        if not progress["inFlight"] and not self._stays:
+            self.close()
+
+    def close(self) -> None:
+        if self._bar is not None:
             self._bar.close()
             self._bar = None

@@ -24,6 +24,8 @@ from s3mirror._requests import Pending, line
 from s3mirror._version import __version__
 
 PROTOCOL = 1
+OVER = "over"
+"""The last event of every session. It is this package's own and not of the protocol."""
 logger = logging.getLogger("s3mirror")
 
 HELLO_SECONDS = 60.0
@@ -236,6 +238,7 @@ class Session:
             self._give_up(self._ending(process.pid, self._reap(process)))
             with self._lock:
                 self._close_all()
+            self._tell({"event": OVER})
 
     def _exchange(self) -> None:
         poll = select.poll()

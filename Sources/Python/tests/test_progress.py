@@ -7,7 +7,9 @@ import types
 
 import pytest
 
-from s3mirror import Mirror, Options, Upload, _progress
+from s3mirror import Mirror, Options, SessionError, Upload, _progress
+
+from processes import eventually
 
 READINGS = [
     {"files": 0, "sentBytes": 0, "fetchedBytes": 0, "inFlight": 1},
@@ -92,6 +94,52 @@ def test_tqdm_draws_where_it_is_installed(terminal):
     for each in READINGS:
         shown.show(each)
     assert "2 files" in terminal.getvalue()
+
+
+def test_a_bar_on_a_terminal_vanishes_after_each_burst(terminal):
+    pytest.importorskip("tqdm", reason="tqdm is not installed")
+    shown = _progress.display()
+    for each in READINGS * 2:
+        shown.show(each)
+    assert "1 file]" in terminal.getvalue()
+    assert terminal.getvalue().split("\r")[-2].strip() == ""
+    assert "\n" not in terminal.getvalue()
+
+
+def test_a_notebook_keeps_one_bar_for_the_whole_mirror(notebook):
+    pytest.importorskip("tqdm", reason="tqdm is not installed")
+    shown = _progress.display()
+    for each in READINGS * 2:
+        shown.show(each)
+    assert "\n" not in notebook.getvalue()
+    shown.close()
+    last = notebook.getvalue().split("\r")[-1]
+    assert last.startswith("s3mirror: 2.86MB")
+    assert "2 files" in last
+    assert last.endswith("\n")
+
+
+def test_a_line_that_is_drawn_goes_with_the_mirror(terminal, no_tqdm):
+    shown = _progress.display()
+    shown.close()
+    assert terminal.getvalue() == ""
+    shown.show(READINGS[0])
+    shown.close()
+    assert terminal.getvalue().endswith("\r\x1b[K")
+
+
+def test_a_mirror_whose_process_is_killed_leaves_no_line(prefix, terminal, no_tqdm):
+    options = Options(max_upload_bytes_per_second=1000)
+    with (
+        pytest.raises(SessionError),
+        Mirror(options, out=Upload(prefix.url("out"), local="out", interval=None)) as m,
+    ):
+        (m.out / "large").write_bytes(bytes(1 << 20))
+        pending = m._session.send("flush")
+        eventually(lambda: "in flight" in terminal.getvalue(), "the file is on its way")
+        m._session._process.kill()
+        pending.wait()
+    assert terminal.getvalue().endswith("\r\x1b[K")
 
 
 def test_a_mirror_draws_on_a_terminal(prefix, terminal, no_tqdm):
