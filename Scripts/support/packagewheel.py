@@ -23,13 +23,17 @@ NOT_EVERYWHERE = ("libexpat.so.1",)
 # Becomes the command. The package is looked for and not imported, which would take as long as the command itself.
 SCRIPT = """\
 #!python
+# The script of a wheel of s3mirror.
 import importlib.util
 import os
 import sys
 
 place = importlib.util.find_spec("s3mirror").submodule_search_locations[0]
 command = os.path.join(place, "_bin", "s3mirror")
-os.execv(command, [command, *sys.argv[1:]])
+try:
+    os.execv(command, [command, *sys.argv[1:]])
+except OSError as error:
+    sys.exit(f"s3mirror: {command} cannot be started: {error.strerror}; install the wheel of this platform again")
 """
 
 

@@ -23,13 +23,34 @@ def find() -> str:
     own = pathlib.Path(__file__).with_name("_bin") / "s3mirror"
     if _is_executable(str(own)):
         return str(own)
-    found = shutil.which("s3mirror")
+    found = _on_path()
     if found is None:
         raise CommandError(
             f"the command s3mirror is not in this package ({own}) nor on PATH; install the wheel of this platform, "
             f"or build the command and set {VARIABLE} to its path"
         )
     return found
+
+
+WHEEL_SCRIPT = b"# The script of a wheel of s3mirror."
+"""The line by which it is known: it starts the command in the package, and is none itself."""
+
+
+def _on_path() -> str | None:
+    for directory in os.get_exec_path():
+        found = shutil.which("s3mirror", path=directory or os.curdir)
+        if found is not None and not _is_wheel_script(found):
+            return found
+    return None
+
+
+def _is_wheel_script(path: str) -> bool:
+    try:
+        with open(path, "rb") as file:
+            return WHEEL_SCRIPT in file.read(1024)
+    except OSError:
+        # It may be one that can be executed and not read.
+        return False
 
 
 def _is_executable(path: str) -> bool:

@@ -1,10 +1,15 @@
 """Commands that are missing, or of another version."""
 
 import stat
+import subprocess
+import sys
 
+import packagewheel
 import pytest
 
 from s3mirror import CommandError, Mirror, SessionError, VersionError, _command, _session
+
+from conftest import ROOT
 
 
 def fake(path, text):
@@ -24,6 +29,30 @@ def test_a_command_that_is_missing(home, monkeypatch):
     fake(home / "s3mirror", "no program")
     with pytest.raises(CommandError, match="cannot be started"), Mirror():
         pass
+
+
+def test_a_wheel_whose_command_is_missing(home, monkeypatch):
+    """The wheel's script on PATH is not taken for the command that it starts; one that comes later on PATH is."""
+    monkeypatch.delenv("S3MIRROR_BIN")
+    for each in ("wheel", "later"):
+        (home / each).mkdir()
+    fake(home / "wheel" / "s3mirror", packagewheel.SCRIPT.replace("#!python", f"#!{sys.executable}"))
+    monkeypatch.setenv("PATH", f"{home}/wheel:{home}/later")
+    with pytest.raises(CommandError, match=r"not in this package .* nor on PATH"), Mirror():
+        pass
+    later = fake(home / "later" / "s3mirror", "#!/bin/sh\n")
+    assert _command.find() == later
+    environment = {"PYTHONPATH": str(ROOT / "Sources" / "Python"), "PATH": "/usr/bin:/bin"}
+    started = subprocess.run(
+        [home / "wheel" / "s3mirror", "--version"],
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert started.returncode == 1
+    assert "install the wheel of this platform again" in started.stderr
+    assert len(started.stderr.splitlines()) == 1
 
 
 def test_the_packages_own_command_comes_before_the_one_on_path(home, monkeypatch):
