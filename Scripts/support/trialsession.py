@@ -73,18 +73,20 @@ class Sessions:
             # How long a run takes that nobody kills: kills fall anywhere in it.
             tree = self.work / "measured"
             tree.mkdir()
+            measured = self.start(Prefix(self.server.client(), BUCKET, "measured/"), tree, 12)
             began = time.monotonic()
-            status = self.start(Prefix(self.server.client(), BUCKET, "measured/"), tree, 12).wait(SECONDS)
-            if status != 0:
-                return [f"a run that nobody kills ended with {status}"]
+            measured.communicate(timeout=SECONDS)
+            if measured.returncode != 0:
+                return [f"a run that nobody kills ended with {measured.returncode}"]
             length = time.monotonic() - began
             for number in range(count):
                 found += [f"kill {number}: {each}" for each in self.one(number, length)]
         return found
 
     def start(self, prefix, tree, steps):
+        """Returns when the package is imported: a kill before that would meet nothing."""
         given = environment(self.work)
-        return subprocess.Popen(
+        started = subprocess.Popen(
             [sys.executable, "-c", LOOP, f"s3://{BUCKET}/{prefix.prefix.rstrip('/')}", str(tree),
              str(self.random.random()), str(steps)],
             env={**given, **self.server.environment(), "S3MIRROR_BIN": str(self.s3mirror), "PYTHONPATH": str(PYTHON)},
@@ -95,6 +97,9 @@ class Sessions:
             text=True,
             preexec_fn=die_with_parent,
         )  # fmt: skip
+        if started.stdout.readline() != "start\n":
+            sys.exit(f"the program cannot begin: {started.communicate()[1]}")
+        return started
 
     def one(self, number, length):
         tree = self.work / f"tree-{number}"
@@ -136,7 +141,7 @@ class Sessions:
         if here != there:
             names = sorted(name for name in here.keys() | there.keys() if here.get(name) != there.get(name))
             problems.append(f"after the next run these differ: {', '.join(names)}")
-        stage = (said.split() or ["nothing"])[-1]
+        stage = (said.split() or ["start"])[-1]
         print(f"| {after:.2f} | {stage} | {gone:.2f} | {len(halves)} | {len(here)} | {len(there)} |", flush=True)
         return problems
 
