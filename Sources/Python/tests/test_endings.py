@@ -90,6 +90,10 @@ def test_an_interrupt_in_the_entry_cuts_it_short(prefix):
     script.signal(signal.SIGINT)
     assert script.ending()[0] == INTERRUPTED
     assert sessions_of(script.process.pid) == []
+    with Mirror(data=Download(prefix.url("data"), local="data")) as m:
+        assert {each.name: each.stat().st_size for each in m.data.iterdir()} == {
+            str(n): 100_000 for n in range(20)
+        }
 
 
 def test_an_interrupt_in_the_exit_cuts_it_short(prefix):
@@ -107,6 +111,10 @@ def test_an_interrupt_in_the_exit_cuts_it_short(prefix):
     assert script.ending()[0] == INTERRUPTED
     assert sessions_of(script.process.pid) == []
     assert prefix.contents() == {}
+    # The file is here still, and the next run publishes it.
+    with mirror_of(prefix):
+        pass
+    assert prefix.contents("out/") == {"large": bytes(20 << 20)}
 
 
 def test_a_second_interrupt_in_the_exit_kills(prefix):
@@ -128,6 +136,9 @@ def test_a_second_interrupt_in_the_exit_kills(prefix):
     script.signal(signal.SIGINT)
     assert script.ending()[0] == INTERRUPTED
     assert sessions_of(script.process.pid) == []
+    with mirror_of(prefix):
+        pass
+    assert prefix.contents("out/") == {"large": bytes(20 << 20)}
 
 
 def test_sys_exit_in_the_body_is_no_clean_end(prefix):
