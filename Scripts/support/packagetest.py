@@ -16,7 +16,7 @@ import subprocess
 import sys
 import tempfile
 
-from packagetree import BASE, run
+from packagetree import BASE, ROOT, run
 
 RELEASE = "bookworm"
 MIRROR = "http://deb.debian.org/debian"
@@ -42,6 +42,39 @@ cmp out/large back/large
 "$COMMAND" run --upload out="$remote-run",local=out,interval=0 -- sh -c 'echo two >"$S3MIRROR_OUT/two"'
 "$COMMAND" ls "$remote-run/two"
 echo "moved there and back"
+"""
+# What README.md shows, with a training loop: checkpoints that are written beside their names and renamed.
+LOOP = """
+import os, pickle
+
+def train(dataset, checkpoints):
+    assert (dataset / "x").read_text() == "sample\\n"
+    for step in range(3):
+        with open(checkpoints / ".tmp", "wb") as file:
+            pickle.dump({"step": step, "weights": os.urandom(1 << 20)}, file)
+        os.replace(checkpoints / ".tmp", checkpoints / f"checkpoint-{step}.pt")
+
+"""
+README = """
+set -eu
+cd "$(mktemp -d)"
+mkdir data
+echo sample >data/x
+place=s3://$S3MIRROR_TEST_BUCKET/readme-$KIND
+"$COMMAND" upload data "$place/data"
+"$PYTHON" -c "$PROGRAM"
+"$COMMAND" verify outputs "$place/outputs"
+test "$("$COMMAND" ls -r "$place/outputs" | wc -l)" = 3
+echo "the README's example streamed a loop's checkpoints"
+"""
+# Without its command the wheel says so, once, from the package and from the script.
+GONE = """
+set -u
+rm "$BINARY"
+"$PYTHON" -c 'import s3mirror; s3mirror.Mirror().__enter__()' 2>said && exit 1
+tail -n 1 said | grep -q "s3mirror._errors.CommandError: the command s3mirror is not in this package" || { cat said; exit 1; }
+"$COMMAND" --version 2>said && exit 1
+test "$(wc -l <said)" = 1 && grep "install the wheel of this platform again" said
 """
 # ldd names what it does not find; what it finds outside of the package is to be of the base system.
 LIBRARIES = r"""
@@ -169,8 +202,11 @@ def wheel(package, clean, environment):
             sys.exit("there is a swift on the clean PATH")
         imported = "import s3mirror, pathlib; print(pathlib.Path(s3mirror.__file__).parent)"
         run(venv / "bin/python", "-c", imported, env=path, cwd=place)
+        path |= {"PYTHON": str(venv / "bin/python"), "PROGRAM": program("here"), "BINARY": str(binary)}
         print(run("sh", "-c", ROUND, env={**environment, **path}), end="", file=sys.stderr)
+        print(run("sh", "-c", README, env={**environment, **path, "KIND": "here"}), end="", file=sys.stderr)
         own_libraries(run("ldd", binary, *binary.parents[2].glob("s3mirror.libs/*")), str(binary.parents[2]))
+        print(run("sh", "-c", GONE, env={**environment, **path}, cwd=place), end="", file=sys.stderr)
     if clean is None:
         return
     script = f"""
@@ -180,10 +216,18 @@ apt-get -qq update
 apt-get -qq install -y --no-install-recommends python3-venv >/dev/null
 python3 -m venv /opt/venv
 /opt/venv/bin/pip install --quiet --no-index --no-deps "/package/$PACKAGE"
-export COMMAND=/opt/venv/bin/s3mirror
+export COMMAND=/opt/venv/bin/s3mirror PYTHON=/opt/venv/bin/python
 {ROUND}
+{README}
 """
+    environment |= {"PROGRAM": program(environment["KIND"])}
     print(clean.do(script, {"/package": package.parent}, environment), end="", file=sys.stderr)
+
+
+def program(place):
+    """The Python of README.md as it stands, but for the bucket's name."""
+    [shown] = re.findall(r"^```python\n(.*?)^```$", (ROOT / "README.md").read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
+    return LOOP + shown.replace("s3://bucket/", f"s3://{os.environ['S3MIRROR_TEST_BUCKET']}/readme-{place}/")
 
 
 def alone(binary, environment):
