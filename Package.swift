@@ -89,8 +89,8 @@ let package = Package(
     tests(
       "S3MirrorTests",
       [
-        "S3Mirror", "Transfers", "LocalTree", "S3Client", "HTTPTransport", "LoopThread", "MirrorModel",
-        "TestSupport",
+        "S3Mirror", "Transfers", "LocalTree", "TransferLog", "S3Client", "HTTPTransport", "LoopThread",
+        "MirrorModel", "TestSupport",
         logging, systemPackage,
       ]),
     tests(

@@ -1,5 +1,3 @@
-import CLinux
-import Glibc
 import MirrorModel
 import SystemPackage
 
@@ -9,41 +7,31 @@ extension TreeRoot {
   ///
   /// It reads no further than the first that counts, for directories can be huge.
   package func isEmptyDirectory(_ path: RelativePath, filter: PathFilter) throws(TreeError) -> Bool? {
-    do {
-      let directory = try openDirectory(path, symlinks: symlinks)
-      let copy = try uninterrupted { fcntl(directory.raw, F_DUPFD_CLOEXEC, 0) }
-      // SAFETY: the stream owns the copy and lives for this call; an entry is read before the next readdir(3).
-      guard let stream = fdopendir(copy) else {
-        let cause = Errno(rawValue: errno)
-        close(copy)
-        throw cause
-      }
-      defer { closedir(stream) }
-      errno = 0
-      while let entry = readdir(stream) {
-        let kind = EntryKind(directoryType: entry.pointee.d_type)
-        let name = withUnsafePointer(to: &entry.pointee.d_name) { name in
-          // NAME_MAX and the closing NUL.
-          name.withMemoryRebound(to: CChar.self, capacity: 256) { String(validatingCString: $0) }
+    var isEmpty = true
+    var fault: TreeError?
+    do throws(Errno) {
+      try forEachName(in: path) { name, kind throws(Errno) in
+        // A name that is not UTF-8 has no key, but it is something: the comparison reports it.
+        guard let name else {
+          isEmpty = false
+          return false
         }
-        if name == "." || name == ".." { continue }
-        // It has no key, but it is something: the comparison reports it.
-        guard let name else { return false }
-        if try counts(path.appending(name), kind, filter) { return false }
-        errno = 0
+        do throws(TreeError) {
+          isEmpty = try !counts(path.appending(name), kind, filter)
+        } catch {
+          fault = error
+        }
+        return isEmpty && fault == nil
       }
-      if errno != 0 { throw Errno(rawValue: errno) }
-      return true
-    } catch let error as Errno {
-      if error == .noSuchFileOrDirectory || error == .notDirectory { return nil }
+    } catch .noSuchFileOrDirectory, .notDirectory {
+      return nil
+    } catch {
       // It has become a link, or lies behind one.
       if error == .tooManySymbolicLinkLevels, symlinks == .skip { return nil }
       throw failure(.list, path, error)
-    } catch let error as TreeError {
-      throw error
-    } catch {
-      throw failure(.list, path, .ioError)
     }
+    if let fault { throw fault }
+    return isEmpty
   }
 
   private func counts(

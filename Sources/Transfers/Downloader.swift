@@ -49,6 +49,8 @@ package struct Downloader: Sendable {
   package let store: any ObjectStore
   package let resources: TransferResources
   package let settings: DownloadSettings
+  /// Called when a file is here whole and verified, just before it gets its name. What it throws ends the download.
+  package var beforePublication: (@Sendable () async throws -> Void)?
 
   package init(store: any ObjectStore, resources: TransferResources, settings: DownloadSettings = .init()) {
     self.store = store
@@ -100,6 +102,7 @@ package struct Downloader: Sendable {
         isWhole
         ? try await fetchWhole(key, object: object, into: file, after: damaged)
         : try await fetchRanges(key, object: object, into: file, after: damaged)
+      try await beforePublication?()
       try await resources.writers.run { try file.publish(modified: object.lastModified) }
       return receipt
     } catch {
@@ -126,6 +129,7 @@ package struct Downloader: Sendable {
       check.update(bytes)
       return check.finish()
     }
+    try await beforePublication?()
     try await resources.writers.run {
       let file = try PartialFile(root: root, target: path, byteCount: object.byteCount)
       do {

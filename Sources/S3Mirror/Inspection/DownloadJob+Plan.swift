@@ -99,11 +99,13 @@ extension DownloadJob {
     forecast.known = known
     let mapping = KeyMapping.tree(prefix: location.prefix)
     var conflicts = NameConflicts()
+    var markers = PlannedMarkers()
     nonisolated(nonsending) func tell(_ verdicts: [NameConflicts.Verdict]) async throws {
       let steps = await concurrentEach(verdicts, width: width) { verdict -> PlannedAction? in
         switch verdict {
         case .marker(let directory): obstacle(to: directory, in: root).map { refusal(directory.string, $0) }
         case .conflict(let path): refusal(path.string, Self.conflictReason)
+        case .file(let entry) where commitOrder.isMarker(entry.path): nil
         case .file(let entry) where isDeletedHere(entry, known, in: root): nil
         case .file(let entry):
           await action(
@@ -113,7 +115,11 @@ extension DownloadJob {
             mapping: mapping)
         }
       }
+      for case .file(let entry) in verdicts where commitOrder.isMarker(entry.path) {
+        if !isDeletedHere(entry, known, in: root) { markers.held.hold(entry.path, entry.object) }
+      }
       for action in steps.compactMap(\.self).sorted(by: { RelativePath($0.path) < RelativePath($1.path) }) {
+        markers.note(action)
         forecast.note(action)
         try each(action)
       }
@@ -126,6 +132,11 @@ extension DownloadJob {
       forecast.isComplete = false
       try each(refusal(failure.path, failure.reason))
     }
+    for path in survey.refusedPaths(mapping) { markers.held.noteMissing(path) }
+    for action in await actions(for: &markers, in: root, mapping: mapping, serverSkew: survey.serverSkew) {
+      forecast.note(action)
+      try each(action)
+    }
     guard delete, mode == .mirror, let root else { return }
     let reason = reasonToKeepExtras(extras.count, of: root, survey: survey, isWhole: forecast.isComplete)
     try await extras.forEachBatch(of: 1_000) { batch in
@@ -136,6 +147,66 @@ extension DownloadJob {
             bytes: file.stamp.size, reason: reason?.description ?? "extra"))
       }
     }
+  }
+
+  /// Commit markers of a plan, until everything else is planned.
+  private struct PlannedMarkers {
+    var held = HeldMarkers()
+    /// Directories in which, or below which, something is fetched.
+    var changed: Set<RelativePath> = []
+
+    mutating func note(_ action: PlannedAction) {
+      let path = RelativePath(action.path)
+      if action.kind == .refuse { held.noteMissing(path) } else { changed.formUnion(path.ancestors) }
+    }
+  }
+
+  /// What becomes of the markers, as `PrefixFetch` would have it: one that is the same is fetched too where it is withdrawn.
+  private func actions(
+    for markers: inout PlannedMarkers, in root: TreeRoot?, mapping: KeyMapping, serverSkew: Int64
+  ) async -> [PlannedAction] {
+    var actions: [PlannedAction] = []
+    for turn in markers.held.groups.flatMap(\.self) {
+      for marker in turn.markers {
+        let wanted = Wanted(
+          path: marker.path, key: mapping.key(for: marker.path), object: marker.object, serverSkew: serverSkew
+        )
+        let isWithdrawn = markers.changed.contains(turn.directory)
+        guard
+          let action = await action(
+            for: wanted, in: root, mapping: mapping, isWithdrawn: isWithdrawn,
+            obstacle: markers.held.obstacle(toMarkersOf: turn.directory))
+        else { continue }
+        if action.kind == .refuse {
+          // It keeps back what comes after it in its directory too.
+          markers.held.noteMissing(marker.path)
+        } else {
+          markers.changed.formUnion(turn.directory.ancestors)
+        }
+        actions.append(action)
+      }
+    }
+    return actions
+  }
+
+  private func action(
+    for marker: Wanted, in root: TreeRoot?, mapping: KeyMapping, isWithdrawn: Bool, obstacle: RelativePath?
+  ) async -> PlannedAction? {
+    let reason: CopyReason
+    do {
+      switch try await standing(of: marker, in: root, mapping: mapping) {
+      case .absent: reason = .absent
+      case .other(let other): reason = other
+      case .same where isWithdrawn: reason = .content
+      case .same, .later: return nil
+      }
+    } catch {
+      return refusal(marker.path.string, cause(of: error))
+    }
+    if let obstacle { return refusal(marker.path.string, HeldMarkers.reason(toHoldFor: obstacle)) }
+    return PlannedAction(
+      name: name, kind: .download, path: marker.path.string, bytes: marker.object.byteCount,
+      reason: reason.rawValue)
   }
 
   private func isDeletedHere(_ entry: RemoteEntry, _ known: Evidence?, in root: TreeRoot?) -> Bool {

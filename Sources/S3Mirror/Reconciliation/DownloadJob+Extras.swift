@@ -10,14 +10,27 @@ extension DownloadJob {
     guard !extras.isEmpty else { return }
     let reason = reasonToKeepExtras(
       extras.count, of: root, survey: survey, isWhole: outcome.failures.isEmpty)
+    // A marker goes before the data that it speaks for, and `latest` before the markers that it leads to.
+    var markers: [LocalEntry] = []
     try await extras.forEachBatch(of: 1_000) { files in
-      for file in files {
-        if let reason {
-          outcome.withhold(file.path, reason)
-        } else {
-          remove(file, of: root, in: &outcome)
-        }
+      markers += files.filter { commitOrder.isMarker($0.path) }
+    }
+    markers.sort { $0.path.ancestors.count < $1.path.ancestors.count }
+    for marker in markers { settle(marker, of: root, keptFor: reason, in: &outcome) }
+    try await extras.forEachBatch(of: 1_000) { files in
+      for file in files where !commitOrder.isMarker(file.path) {
+        settle(file, of: root, keptFor: reason, in: &outcome)
       }
+    }
+  }
+
+  private func settle(
+    _ file: LocalEntry, of root: TreeRoot, keptFor reason: WithheldReason?, in outcome: inout Outcome
+  ) {
+    if let reason {
+      outcome.withhold(file.path, reason)
+    } else {
+      remove(file, of: root, in: &outcome)
     }
   }
 

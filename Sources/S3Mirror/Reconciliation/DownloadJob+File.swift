@@ -4,13 +4,21 @@ import Transfers
 
 /// One file of a download: whether it must be fetched, and the fetching.
 extension DownloadJob {
-  func fetch(_ wanted: Wanted, to root: TreeRoot, mapping: KeyMapping) async -> Step {
+  /// - Parameter standing: the markers that speak for the file; nil where none can be here.
+  func fetch(
+    _ wanted: Wanted, to root: TreeRoot, mapping: KeyMapping, under standing: StandingMarkers? = nil
+  ) async -> Step {
     let start = ContinuousClock.now
     do {
       guard let reason = try await reason(toFetch: wanted, to: root, mapping: mapping) else {
         return .unchanged
       }
-      let downloader = Downloader(store: store, resources: resources)
+      var downloader = Downloader(store: store, resources: resources)
+      if let standing {
+        downloader.beforePublication = {
+          try await standing.withdraw(before: reason == .absent ? .newFile : .newContent)
+        }
+      }
       let receipt = try await downloader.download(
         wanted.key, object: wanted.object, to: wanted.path, of: root)
       journal.downloaded(receipt, mirror: name, path: wanted.path, key: wanted.key, took: .now - start)
@@ -27,25 +35,43 @@ extension DownloadJob {
     return Comparison(policy: compare).download(local: stamp, remote: wanted.object) == .same
   }
 
+  /// How the place of an object is taken here.
+  enum Standing: Sendable, Hashable {
+    case absent
+    case same
+    /// A resumed run keeps it: it changed after the object was published.
+    case later
+    case other(CopyReason)
+  }
+
   /// Why the object must be fetched; nil when what lies here stays.
   ///
   /// - Parameter root: nil where nothing lies yet.
   func reason(toFetch wanted: Wanted, to root: TreeRoot?, mapping: KeyMapping) async throws -> CopyReason? {
+    switch try await standing(of: wanted, in: root, mapping: mapping) {
+    case .absent: .absent
+    case .same, .later: nil
+    case .other(let reason): reason
+    }
+  }
+
+  /// - Parameter root: nil where nothing lies yet.
+  func standing(of wanted: Wanted, in root: TreeRoot?, mapping: KeyMapping) async throws -> Standing {
     guard let root, let entry = try root.lookForPlace(at: wanted.path) else { return .absent }
     guard entry.kind == .file else {
       throw MirrorError(.local, "something that is no file has its name here")
     }
     let reason: CopyReason
     switch Comparison(policy: compare).download(local: entry.stamp, remote: wanted.object) {
-    case .same: return nil
+    case .same: return .same
     case .copy(let found): reason = found
     case .suspect:
       let content = ContentComparison(
         root: root, mapping: mapping, store: store, readers: resources.readers, policy: compare, ledger: nil)
-      if try await content.isSame(wanted.path, stamp: entry.stamp, remote: wanted.object) { return nil }
+      if try await content.isSame(wanted.path, stamp: entry.stamp, remote: wanted.object) { return .same }
       reason = .content
     }
-    return isKept(entry.stamp, against: wanted) ? nil : reason
+    return isKept(entry.stamp, against: wanted) ? .later : .other(reason)
   }
 
   /// Whether a resumed run keeps its own file: it changed after the object was published.

@@ -17,7 +17,8 @@ extension DownloadJob {
       name: name, location: place.location, local: place.local,
       isIntoDirectory: try place.isNamedAsDirectory || kind(at: place.local) == .directory,
       filter: place.filter, mode: spec.direction == .sync ? .resume : .mirror, delete: spec.delete,
-      bound: options.maxDelete.bound, compare: options.compare.policy, width: options.filesUnderWay,
+      bound: options.maxDelete.bound, commitOrder: try CommitOrder(commitLast: options.commitLast),
+      compare: options.compare.policy, width: options.filesUnderWay,
       store: store, resources: resources, journal: journal, wallClock: wallClockNanoseconds,
       evidence: spec.direction == .sync ? try place.evidence() : nil)
   }

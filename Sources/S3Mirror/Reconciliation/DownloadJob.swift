@@ -54,6 +54,8 @@ struct DownloadJob: Sendable {
   let mode: Mode
   let delete: Bool
   let bound: DeleteBound
+  /// Tells commit markers from data.
+  var commitOrder: CommitOrder
   let compare: ComparePolicy
   let width: Int
   let store: any ObjectStore
@@ -219,20 +221,19 @@ struct DownloadJob: Sendable {
     }
     let known = try await knownHere()
     let root = try await openRoot(local)
-    let journal = evidence.map { EvidenceJournal($0, root: root.identity) }
-    defer { journal?.close() }
-    let queue = WorkQueue<Wanted>(capacity: width)
+    let evidence = evidence.map { EvidenceJournal($0, root: root.identity) }
+    defer { evidence?.close() }
+    let prefix = PrefixFetch(self, into: root, mapping: mapping, known: known, evidence: evidence)
+    var standing = try await resources.readers.run { try prefix.standingPath() }
+    var standingAtMarkers: [RelativePath: StandingMarkers] = [:]
+    let queue = WorkQueue<(wanted: Wanted, standing: StandingMarkers?)>(capacity: width)
     let fetched = Tally(Outcome(local: local))
     async let work: Void = queue.workOff(width: width, on: root.isLocalThroughout ? store.executors : []) {
-      wanted in
-      let isNoted = known?.holds(wanted.path, etag: wanted.object.etag) == true
-      if isNoted, Self.isAbsent(wanted.path, in: root) {
-        return fetched.note { note(.deletedHere, in: &$0) }
-      }
-      let step = await fetch(wanted, to: root, mapping: mapping)
-      if !isNoted, step.isSettled { journal?.note(wanted.path, etag: wanted.object.etag) }
+      item in
+      let step = await prefix.fetch(item.wanted, under: item.standing)
       fetched.note { note(step, in: &$0) }
     }
+    var held = HeldMarkers()
     var conflicts = NameConflicts()
     func settle(_ verdicts: [NameConflicts.Verdict]) async throws {
       for verdict in verdicts {
@@ -245,17 +246,23 @@ struct DownloadJob: Sendable {
           }
         case .conflict(let path):
           outcome.failures.append(.init(path: path.string, reason: Self.conflictReason))
+        case .file(let entry) where commitOrder.isMarker(entry.path):
+          do {
+            standingAtMarkers[entry.path.parent] = try standing?.markers(around: entry.path)
+            held.hold(entry.path, entry.object)
+          } catch let error as TreeError {
+            outcome.failures.append(.init(path: entry.path.string, FailureReason(error)))
+          }
         case .file(let entry):
-          let wanted = Wanted(
-            path: entry.path, key: mapping.key(for: entry.path), object: entry.object,
-            serverSkew: merge.serverSkew)
-          if try isSeenUnchanged(wanted, in: root) {
+          let wanted = prefix.wanted(entry.path, entry.object, serverSkew: merge.serverSkew)
+          if try prefix.isSeenUnchanged(wanted) {
             outcome.unchanged += 1
-            if let journal, known?.holds(wanted.path, etag: wanted.object.etag) != true {
-              journal.note(wanted.path, etag: wanted.object.etag)
-            }
           } else {
-            await queue.add(wanted)
+            do {
+              await queue.add((wanted, try standing?.markers(around: entry.path)))
+            } catch let error as TreeError {
+              outcome.failures.append(.init(path: entry.path.string, FailureReason(error)))
+            }
           }
         }
       }
@@ -276,7 +283,10 @@ struct DownloadJob: Sendable {
     await work
     outcome.add(fetched.sum)
     try listing.get()
+    for failure in outcome.failures { held.noteMissing(RelativePath(failure.path)) }
     note(merge.survey, in: &outcome)
+    for path in merge.survey.refusedPaths(mapping) { held.noteMissing(path) }
+    try await prefix.fetch(held, serverSkew: merge.serverSkew, under: standingAtMarkers, in: &outcome)
   }
 
   /// The next object; local files without one are laid aside on the way.
@@ -312,7 +322,7 @@ struct DownloadJob: Sendable {
     }
   }
 
-  private func note(_ step: Step, in outcome: inout Outcome) {
+  func note(_ step: Step, in outcome: inout Outcome) {
     switch step {
     case .fetched(let bytes, let reason):
       outcome.files += 1

@@ -79,6 +79,11 @@ struct Survey: Sendable {
       }
   }
 
+  /// Where the objects of refused keys would be.
+  func refusedPaths(_ mapping: KeyMapping) -> [RelativePath] {
+    (refused.map(\.key) + unreadableKeys).map { mapping.path(forKey: $0) ?? RelativePath($0) }
+  }
+
   /// Why no object at all may be inferred deleted; nil if that is to be judged one by one.
   func blanketReason(bound: DeleteBound, wasEmptyAtEntry: Bool, unpublished: WithheldReason?)
     -> WithheldReason?
