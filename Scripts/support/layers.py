@@ -58,6 +58,7 @@ FOLDERS = {
         "Reconciliation",
         "Deletes",
         "Inspection",
+        "Restore",  # checkpoints: which there are, and their way here
         "Lane",
         "ControlSocket",
         "Progress",

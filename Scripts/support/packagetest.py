@@ -150,7 +150,7 @@ apt-get -qq install -y --no-install-recommends /package/$PACKAGE man-db bash-com
 dpkg --verify s3mirror
 {ROUND}
 # dpkg of a minimal image leaves manual pages out only where it is told to.
-for each in "" -run -watch -upload -download -ls -verify -status -flush -log; do
+for each in "" -run -watch -upload -download -restore -ls -verify -status -flush -log; do
   man --warnings s3mirror$each 2>&1 >/dev/null | grep . && exit 1
   man s3mirror$each | grep -q .
 done

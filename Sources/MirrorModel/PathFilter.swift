@@ -37,7 +37,7 @@ package struct PathFilter: Sendable, Hashable {
     PathFilter(self, temporaries: try PatternList(temporaries))
   }
 
-  /// Keeps everything but the tool's own temporary files.
+  /// Keeps everything but the tool's own names.
   package static let everything = PathFilter()
 
   /// Whether the path, or a directory above it, is left out.
@@ -81,13 +81,19 @@ package struct PathFilter: Sendable, Hashable {
   /// A download's temporary file is `.s3mirror-<hash>.part`, beside its target.
   package static let partialPrefix = ".s3mirror-"
   package static let partialSuffix = ".part"
+  /// Holds what the tool keeps on S3 of its own, below a remote.
+  package static let ownFolder = ".s3mirror"
 
   private static func isOwnName(_ path: borrowing Span<UInt8>, from start: Int, to end: Int) -> Bool {
     let prefix = partialPrefix.utf8
     let suffix = partialSuffix.utf8
-    if end - start < prefix.count + suffix.count { return false }
     // Most names end the test here.
-    if path[start] != UInt8(ascii: ".") { return false }
+    if start == end || path[start] != UInt8(ascii: ".") { return false }
+    if end - start == ownFolder.utf8.count {
+      for (offset, byte) in ownFolder.utf8.enumerated() where path[start + offset] != byte { return false }
+      return true
+    }
+    if end - start < prefix.count + suffix.count { return false }
     for (offset, byte) in prefix.enumerated() where path[start + offset] != byte { return false }
     for (offset, byte) in suffix.enumerated() where path[end - suffix.count + offset] != byte { return false }
     return true

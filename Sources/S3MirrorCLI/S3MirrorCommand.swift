@@ -69,7 +69,8 @@ struct S3MirrorCommand: AsyncParsableCommand {
       """,
     version: s3MirrorVersion,
     subcommands: [
-      RunCommand.self, WatchCommand.self, UploadCommand.self, DownloadCommand.self, LsCommand.self,
+      RunCommand.self, WatchCommand.self, UploadCommand.self, DownloadCommand.self, RestoreCommand.self,
+      LsCommand.self,
       VerifyCommand.self, StatusCommand.self, FlushCommand.self, LogCommand.self, SessionCommand.self,
     ])
 

@@ -62,7 +62,7 @@ package struct TransferResources: Sendable {
   // MARK: Slots
 
   /// Sends a request in one of the slots, and tells how many times it had to be sent.
-  func send<Operation: S3Operation>(
+  package func send<Operation: S3Operation>(
     _ operation: Operation, through store: any ObjectStore, for use: FairSemaphore.Use = .whole
   ) async throws -> (answer: Operation.Output, attempts: Int) {
     let (answer, attempts) = try await AttemptCount.counting {

@@ -27,6 +27,7 @@ from s3mirror._errors import (
 from s3mirror._mirror import Mirror
 from s3mirror._options import Options
 from s3mirror._report import Report, Status, UploadReport, UploadStatus
+from s3mirror._restore import restore
 from s3mirror._scope import download, ls, mirror, sync, upload, with_mirror
 from s3mirror._specs import Download, Sync, Upload
 from s3mirror._version import __version__
@@ -58,6 +59,7 @@ __all__ = [
     "download",
     "ls",
     "mirror",
+    "restore",
     "sync",
     "upload",
     "with_mirror",

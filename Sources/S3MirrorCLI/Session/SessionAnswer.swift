@@ -34,6 +34,7 @@ struct SessionAnswer: Encodable {
     var flushed: [String]?
     var status: MirrorState?
     var report: SessionReport?
+    var restored: RestoredLine?
   }
 }
 

@@ -4,7 +4,7 @@ import S3Mirror
 /// What the other program asks for: one JSON object on one line, with an ID that its answer carries.
 struct SessionRequest {
   enum Kind: String, CaseIterable {
-    case enter, paths, flush, status, report, add, ls, end, abandon
+    case enter, paths, flush, status, report, add, ls, restore, end, abandon
   }
 
   enum Content {
@@ -16,6 +16,8 @@ struct SessionRequest {
     case report
     case add(SessionSpec)
     case ls(remote: String, MirrorSession.Depth)
+    /// - Parameter unit: nil is the newest that is complete.
+    case restore(MirrorSpec, unit: String?)
     case end(MirrorScope.BodyEnd)
     case abandon
   }
@@ -100,6 +102,7 @@ private struct Parameters: Decodable {
         remote: try values(of: ListKeys.self).decode(String.self, forKey: .remote),
         try values(of: ListKeys.self).decodeIfPresent(Bool.self, forKey: .recursive) == true
           ? .recursive : .level)
+    case .restore: try restore()
     case .end: .end(try bodyEnd())
     case .abandon: try bare(.abandon)
     }
@@ -109,6 +112,9 @@ private struct Parameters: Decodable {
   private enum FlushKeys: String, CodingKey, CaseIterable { case id, request, upload }
   private enum AddKeys: String, CodingKey, CaseIterable { case id, request, spec }
   private enum ListKeys: String, CodingKey, CaseIterable { case id, request, remote, recursive }
+  private enum RestoreKeys: String, CodingKey, CaseIterable {
+    case id, request, remote, local, unit, exclude, include
+  }
   private enum EndKeys: String, CodingKey, CaseIterable { case id, request, body }
   private enum EntryKeys: String, CodingKey, CaseIterable {
     case id, request, specs, options, events, progress
@@ -124,6 +130,16 @@ private struct Parameters: Decodable {
   private func bare(_ content: SessionRequest.Content) throws -> SessionRequest.Content {
     _ = try values(of: BareKeys.self)
     return content
+  }
+
+  private func restore() throws -> SessionRequest.Content {
+    let values = try values(of: RestoreKeys.self)
+    let spec = MirrorSpec.download(
+      try values.decode(String.self, forKey: .remote),
+      local: try values.decodeIfPresent(String.self, forKey: .local),
+      exclude: try values.decodeIfPresent([String].self, forKey: .exclude) ?? [],
+      include: try values.decodeIfPresent([String].self, forKey: .include) ?? [])
+    return .restore(spec, unit: try values.decodeIfPresent(String.self, forKey: .unit))
   }
 
   private func bodyEnd() throws -> MirrorScope.BodyEnd {

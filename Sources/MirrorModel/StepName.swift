@@ -1,0 +1,61 @@
+/// What a name says of the moment of training at which it was written.
+package struct StepName: Sendable, Hashable {
+  /// The step, iteration or epoch; nil where the name has none, or several numbers and none of them with such a word before it.
+  package let number: Int64?
+  /// The name with its numbers taken out: checkpoints of one series have one.
+  package let series: String
+  /// The name is that of a step's directory in some framework: `checkpoint-500`, `global_step20`, `iter_0000010`, or a number alone.
+  package let isStep: Bool
+
+  private struct Run {
+    /// The letters before the number, in lower case, whatever is between: `step` in `step=20`.
+    var word: String
+    var digits = ""
+  }
+
+  package init(_ name: some StringProtocol) {
+    var runs: [Run] = []
+    var series = ""
+    var word = ""
+    var last: UInt8 = 0
+    for byte in name.utf8 {
+      if Self.isDigit(byte) {
+        if !Self.isDigit(last) {
+          runs.append(Run(word: word))
+          series.append("#")
+          word = ""
+        }
+        runs[runs.count - 1].digits.unicodeScalars.append(Unicode.Scalar(byte))
+      } else {
+        if Self.isLetter(byte) {
+          if !Self.isLetter(last) { word = "" }
+          word.unicodeScalars.append(Unicode.Scalar(byte | 0x20))
+        }
+        series.unicodeScalars.append(Unicode.Scalar(byte))
+      }
+      last = byte
+    }
+    self.series = series
+    number = Self.number(in: runs)
+    isStep = series == "#" || runs.contains { Self.stepWords.contains($0.word) }
+  }
+
+  /// A number after one of these words is the one that counts, the first of them before the others.
+  private static let words = ["step", "iter", "iteration", "ba", "batch", "epoch", "ep"]
+  private static let stepWords = Set(words + ["checkpoint", "ckpt"])
+
+  private static func number(in runs: [Run]) -> Int64? {
+    for word in words {
+      if let run = runs.last(where: { $0.word == word }) { return Int64(run.digits) }
+    }
+    return runs.count == 1 ? Int64(runs[0].digits) : nil
+  }
+
+  private static func isDigit(_ byte: UInt8) -> Bool {
+    (UInt8(ascii: "0")...UInt8(ascii: "9")).contains(byte)
+  }
+
+  private static func isLetter(_ byte: UInt8) -> Bool {
+    (UInt8(ascii: "a")...UInt8(ascii: "z")).contains(byte | 0x20)
+  }
+}

@@ -1,0 +1,143 @@
+/// The names by which units are told from what lies around them, as data.
+package struct UnitNames: Sendable {
+  /// Commit markers.
+  package var markers: NamePatterns
+  /// Of `X-unfinished`: X is being written or deleted.
+  package var marks: NamePatterns
+  /// Names that a file or a directory has only until it is whole.
+  package var temporaries: NamePatterns
+  /// Files that are only appended to.
+  package var appended: NamePatterns
+
+  package init(
+    markers: [String] = Self.markerNames, marks: [String] = Self.markNames,
+    temporaries: [String] = Self.temporaryNames, appended: [String] = Self.appendedNames
+  ) throws {
+    self.markers = try NamePatterns(markers)
+    self.marks = try NamePatterns(marks)
+    self.temporaries = try NamePatterns(temporaries)
+    self.appended = try NamePatterns(appended)
+  }
+
+  package static let markerNames = [
+    "latest", "latest_*", "*.index.json", ".metadata", "trainer_state.json", "checkpoint",
+    "commit_success.txt",
+    "_SUCCESS", "DONE", "latest_checkpointed_iteration.txt", "metadata.json", "meta.pt",
+    "training_metadata.json", "last_checkpoint", "last_checkpoint.*", "LATEST", "latest-*",
+    "_CHECKPOINT_METADATA", "checkpoint_manager_snapshot.json", "dlrover_latest.txt", "*.index",
+  ]
+
+  package static let markNames = ["*-unfinished"]
+
+  package static let temporaryNames =
+    [
+      "*.orbax-checkpoint-tmp*", "tmp-checkpoint-*", ".metadata.tmp", "*.dirty.pt", "._dlrover_ckpt_stage",
+      "checkpoint_tmp", ".tmp??????", "*.sagemaker-uploading", ".*.swp", "*~",
+    ]
+    + (0..<6).map { place in
+      ".?*." + (0..<6).map { $0 == place ? "[A-Z]" : "[A-Za-z0-9]" }.joined()
+    }
+
+  package static let appendedNames = [
+    "*.log", "*.jsonl", "*.out", "*.err", "*.csv", "*.tsv", "events.out.tfevents.*", "*.wandb", "stdout",
+    "stderr",
+  ]
+
+  /// The part of a mark's name that all marks end in.
+  package static let markSuffix = "-unfinished"
+
+  /// Markers that only a unit's own directory has, never a directory of units: what lies around one of them is one unit.
+  static let ofOneUnit: Set<String> = [
+    ".metadata", "_CHECKPOINT_METADATA", "_METADATA", "commit_success.txt", "meta.pt", "manifest.ocdbt",
+  ]
+
+  /// Endings of files that are a whole checkpoint each.
+  static let wholeFiles = [
+    ".pth.tar", ".weights.h5", ".ckpt", ".pth", ".pt", ".keras", ".h5", ".nemo", ".safetensors", ".npz",
+    ".msgpack",
+    ".pkl", ".joblib", ".model", ".ubj", ".bin", ".tar",
+  ]
+
+  /// What a file's name begins with that is a checkpoint of its own without a number: a copy of the latest, or of the best.
+  static let standing = ["last", "latest", "best", "final"]
+
+  /// Flax keeps the arrays of `checkpoint_5` in `checkpoint_5_gda/`.
+  static let arraysSuffix = "_gda"
+}
+
+extension UnitNames {
+  /// A file that can be a checkpoint beside others in one directory.
+  struct LooseFile: Hashable {
+    /// What the files of one checkpoint have in common.
+    var stem: String
+    /// Its name says that it is a checkpoint: by a number, or as one that stands for the latest.
+    var isNamedSo: Bool
+  }
+
+  /// - Returns: nil for a file that is no checkpoint by its ending.
+  static func looseFile(_ name: Substring) -> LooseFile? {
+    if let stem = tensorFlowStem(name) { return LooseFile(stem: stem, isNamedSo: true) }
+    guard let ending = wholeFiles.first(where: { name.utf8.count > $0.utf8.count && name.hasSuffix($0) })
+    else {
+      // Flax, LightGBM: a number, and no ending.
+      let step = StepName(name)
+      guard step.isStep, step.number != nil, isBare(name) else { return nil }
+      return LooseFile(stem: String(name), isNamedSo: true)
+    }
+    let bare = name.dropLast(ending.count)
+    let isNamedSo = StepName(bare).number != nil || standing.contains { bare.hasPrefix($0) }
+    return LooseFile(stem: rankless(bare).map { $0 + ending } ?? String(name), isNamedSo: isNamedSo)
+  }
+
+  /// `ckpt-5` of `ckpt-5.index` and `ckpt-5.data-00000-of-00002`.
+  static func tensorFlowStem(_ name: Substring) -> String? {
+    if name.hasSuffix(".index"), name.utf8.count > 6 { return String(name.dropLast(6)) }
+    guard let data = name.ranges(of: ".data-").last, Numbered(name[data.lowerBound...]) != nil else {
+      return nil
+    }
+    return data.lowerBound == name.startIndex ? nil : String(name[..<data.lowerBound])
+  }
+
+  /// `ep1-ba20` of `ep1-ba20-rank3`: one of the files that a checkpoint has for each rank.
+  private static func rankless(_ name: Substring) -> String? {
+    guard let rank = name.ranges(of: "-rank").last, rank.lowerBound > name.startIndex else { return nil }
+    let digits = name[rank.upperBound...]
+    return digits.isEmpty || !digits.allSatisfy(\.isWholeNumber) ? nil : String(name[..<rank.lowerBound])
+  }
+
+  /// No extension, or a number as its last part.
+  private static func isBare(_ name: Substring) -> Bool {
+    guard let dot = name.lastIndex(of: ".") else { return true }
+    return StepName(name[dot...]).number != nil
+  }
+}
+
+/// A name with `K-of-M` in it: the K-th of M files.
+package struct Numbered: Sendable, Hashable {
+  /// The name with K taken out.
+  package var family: String
+  package var index: Int
+  package var count: Int
+
+  package init?(_ name: Substring) {
+    guard let middle = name.ranges(of: "-of-").last else { return nil }
+    let before = name[..<middle.lowerBound]
+    let digits = before.suffix(while: Self.isDigit)
+    let rest = name[middle.upperBound...].prefix(while: Self.isDigit)
+    guard let index = Int(digits), let count = Int(rest), count > 0 else { return nil }
+    self.index = index
+    self.count = count
+    family = String(name[..<digits.startIndex]) + "#" + String(name[middle.lowerBound...])
+  }
+
+  private static func isDigit(_ character: Character) -> Bool { character.isASCII && character.isNumber }
+}
+
+extension StringProtocol {
+  /// The longest end of which every character meets a condition.
+  fileprivate func suffix(while isMet: (Character) -> Bool) -> SubSequence {
+    var start = endIndex
+    while start > startIndex, isMet(self[index(before: start)]) { start = index(before: start) }
+    return self[start...]
+  }
+}

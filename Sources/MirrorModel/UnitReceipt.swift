@@ -1,0 +1,102 @@
+import FoundationEssentials
+
+/// What a unit consists of, published after its objects: the proof that it is complete (RST-4).
+///
+/// The receipt of `checkpoint-5` lies at `.s3mirror/receipts/checkpoint-5.json` below the remote, that of the remote itself at
+/// `.s3mirror/receipts/.json`. It is JSON: `format` (1), `unit`, and `objects` with `key` (below the remote), `bytes`, `etag` (without
+/// quotes) and, where it is known, `crc32` (base64 of the whole object's, big-endian, as S3 gives it). Further fields are left alone.
+package struct UnitReceipt: Sendable, Hashable, Codable {
+  package struct Entry: Sendable, Hashable, Codable {
+    package var key: String
+    package var bytes: Int64
+    package var etag: String
+    package var crc32: String?
+
+    package init(key: String, bytes: Int64, etag: String, crc32: String? = nil) {
+      self.key = key
+      self.bytes = bytes
+      self.etag = etag
+      self.crc32 = crc32
+    }
+  }
+
+  package static let currentFormat = 1
+
+  package var format: Int
+  /// The unit's path below the remote; empty for the remote itself.
+  package var unit: String
+  package var objects: [Entry]
+
+  package init(unit: RelativePath, objects: [Entry]) {
+    format = Self.currentFormat
+    self.unit = unit.string
+    self.objects = objects
+  }
+
+  /// The tool's own folder below a remote. Nothing in it is uploaded, downloaded or deleted as data.
+  package static let folder = RelativePath(PathFilter.ownFolder)
+
+  private static let receipts = folder.appending("receipts")
+  private static let ending = ".json"
+
+  /// Where the receipt of a unit lies, below the remote.
+  package static func path(of unit: RelativePath) -> RelativePath {
+    receipts.appending(unit.string + ending)
+  }
+
+  /// The unit of which a receipt lies at a path; nil for other paths.
+  package static func unit(ofReceiptAt path: RelativePath) -> RelativePath? {
+    guard path.isWithin(receipts), path != receipts, path.string.hasSuffix(ending) else { return nil }
+    let name = path.string.utf8.dropFirst(receipts.string.utf8.count + 1).dropLast(ending.utf8.count)
+    return RelativePath(String(Substring(name)))
+  }
+
+  /// No receipt is longer: that of 100,000 objects has some 16 MB.
+  package static let longest: Int64 = 64 << 20
+
+  /// - Throws: what is wrong with the text, in one sentence.
+  package init(json bytes: [UInt8]) throws(UnreadableReceipt) {
+    do {
+      self = try JSONDecoder().decode(Self.self, from: Data(bytes))
+    } catch {
+      throw UnreadableReceipt(reason: "it is no JSON of a receipt")
+    }
+    guard format == Self.currentFormat else {
+      throw UnreadableReceipt(reason: "its format is \(format), and this version reads \(Self.currentFormat)")
+    }
+  }
+
+  /// As it is published: one line, keys in order.
+  package var json: [UInt8] {
+    let encoder = JSONEncoder()
+    encoder.outputFormatting = [.sortedKeys, .withoutEscapingSlashes]
+    do {
+      return Array(try encoder.encode(self)) + [UInt8(ascii: "\n")]
+    } catch {
+      preconditionFailure("texts and numbers can always be JSON: \(error)")
+    }
+  }
+
+  /// Why the objects are not those of the receipt; nil if they are. A store that lists no ETags is held to sizes.
+  package func fault(in objects: [RelativePath: RemoteObject]) -> String? {
+    for entry in self.objects {
+      let path = RelativePath(entry.key)
+      guard let object = objects[path] else { return "\(path) is missing, which its receipt names" }
+      if object.byteCount != entry.bytes {
+        return "\(path) has \(object.byteCount) bytes, and its receipt names \(entry.bytes)"
+      }
+      if !object.etag.isEmpty, !entry.etag.isEmpty, object.etag != entry.etag {
+        return "\(path) was written since its receipt"
+      }
+    }
+    return nil
+  }
+}
+
+package struct UnreadableReceipt: Error, Sendable, Hashable {
+  package var reason: String
+
+  package init(reason: String) {
+    self.reason = reason
+  }
+}

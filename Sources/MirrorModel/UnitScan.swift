@@ -1,0 +1,130 @@
+/// What a listing says of the checkpoints under a prefix, added up object by object.
+///
+/// What is held grows with the checkpoints and with the directories around them, not with the objects in them.
+package struct UnitScan: Sendable {
+  /// Objects that belong together.
+  package struct Sum: Sendable, Hashable {
+    package private(set) var objects = 0
+    package private(set) var byteCount: Int64 = 0
+    /// When the last of them was published: nanoseconds since 1970-01-01 UTC.
+    package private(set) var published = Int64.min
+
+    mutating func add(_ object: RemoteObject) {
+      objects += 1
+      byteCount = byteCount.addingSaturated(object.byteCount)
+      published = max(published, object.lastModified)
+    }
+
+    mutating func add(_ other: Sum) {
+      objects += other.objects
+      byteCount = byteCount.addingSaturated(other.byteCount)
+      published = max(published, other.published)
+    }
+  }
+
+  /// Files of one directory that are a checkpoint of their own.
+  struct Loose: Sendable {
+    var sum = Sum()
+    var isNamedSo: Bool
+    /// The object, where there is just one: another name may have the same content.
+    var single: RemoteObject?
+  }
+
+  /// What lies directly in a directory that is no step's.
+  struct Directory: Sendable {
+    var sum = Sum()
+    /// Files that are neither markers nor appended to nor a checkpoint of their own.
+    var others = 0
+    var appended = 0
+    var hasMarker = false
+    /// A marker that only a unit's own directory has.
+    var isOneUnit = false
+    var loose: [RelativePath: Loose] = [:]
+  }
+
+  let names: UnitNames
+  private(set) var directories: [RelativePath: Directory] = [:]
+  /// Directories with the name of a step, the uppermost on their path.
+  private(set) var steps: [RelativePath: Sum] = [:]
+  /// What in-progress marks speak of: X of `X-unfinished`.
+  private(set) var marked: Set<RelativePath> = []
+  /// Files that may name a checkpoint; see `Tracker`.
+  package private(set) var trackers: [RelativePath: RemoteObject] = [:]
+  /// Units of which there is a receipt.
+  package private(set) var receipts: [RelativePath: RemoteObject] = [:]
+  /// The first places of things that have no final name yet.
+  private(set) var temporaries: [RelativePath] = []
+
+  private static let temporaryLimit = 100
+
+  package init(names: UnitNames) {
+    self.names = names
+  }
+
+  /// - Parameter path: below the remote.
+  package mutating func add(_ path: RelativePath, _ object: RemoteObject) {
+    if let unit = UnitReceipt.unit(ofReceiptAt: path) {
+      receipts[unit] = object
+      return
+    }
+    if path.isWithin(UnitReceipt.folder) { return }
+    let way = path.ancestors.dropLast().reversed() + [path]
+    if let temporary = way.first(where: names.temporaries.contains) {
+      note(temporary: temporary)
+      return
+    }
+    if names.marks.contains(path), path.name.hasSuffix(UnitNames.markSuffix) {
+      marked.insert(path.parent.appending(path.name.dropLast(UnitNames.markSuffix.count)))
+      return
+    }
+    for directory in way.dropLast() {
+      if directory.name.hasSuffix(UnitNames.arraysSuffix) {
+        let stem = directory.name.dropLast(UnitNames.arraysSuffix.count)
+        addLoose(.init(stem: String(stem), isNamedSo: true), in: directory.parent, object)
+        return
+      }
+      if StepName(directory.name).isStep {
+        steps[directory, default: Sum()].add(object)
+        return
+      }
+    }
+    if Tracker.mayBe(path, byteCount: object.byteCount) {
+      trackers[path] = object
+      return
+    }
+    add(path.name, to: path.parent, object)
+  }
+
+  private mutating func note(temporary: RelativePath) {
+    guard temporaries.count < Self.temporaryLimit, temporaries.last != temporary else { return }
+    temporaries.append(temporary)
+  }
+
+  private mutating func add(_ name: Substring, to directory: RelativePath, _ object: RemoteObject) {
+    let path = directory.appending(name)
+    if UnitNames.ofOneUnit.contains(String(name)) {
+      directories[directory, default: Directory()].isOneUnit = true
+    }
+    if let loose = UnitNames.looseFile(name) { return addLoose(loose, in: directory, object) }
+    directories[directory, default: Directory()].sum.add(object)
+    if names.markers.contains(path) {
+      directories[directory]?.hasMarker = true
+    } else if names.appended.contains(path) {
+      directories[directory]?.appended += 1
+    } else {
+      directories[directory]?.others += 1
+    }
+  }
+
+  private mutating func addLoose(
+    _ file: UnitNames.LooseFile, in directory: RelativePath, _ object: RemoteObject
+  ) {
+    directories[directory, default: Directory()].sum.add(object)
+    let unit = directory.appending(file.stem)
+    var loose = directories[directory]?.loose[unit] ?? Loose(isNamedSo: file.isNamedSo)
+    loose.sum.add(object)
+    loose.single = loose.sum.objects == 1 ? object : nil
+    loose.isNamedSo = loose.isNamedSo || file.isNamedSo
+    directories[directory]?.loose[unit] = loose
+  }
+}

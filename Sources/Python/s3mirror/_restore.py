@@ -1,0 +1,46 @@
+"""Checkpoints that lie on S3."""
+
+from __future__ import annotations
+
+import pathlib
+from collections.abc import Sequence
+from typing import Any
+
+from s3mirror import _paths
+from s3mirror._mirror import Mirror
+from s3mirror._options import Options
+from s3mirror._paths import StrPath
+
+
+def restore(
+    remote: StrPath,
+    local: StrPath | None = None,
+    unit: str | None = None,
+    exclude: Sequence[str] = (),
+    include: Sequence[str] = (),
+    options: Options | None = None,
+) -> pathlib.Path:
+    """Fetches the newest complete checkpoint under a remote. Returns its local path.
+
+        path = s3mirror.restore("s3://bucket/outputs", "outputs")
+
+    Readers of the local directory find a checkpoint when everything of it is there. What is here already is not fetched again.
+
+    remote: what holds the checkpoints.
+    local: the directory for what lies under the remote; by default below the cache root.
+    unit: another checkpoint, by its path below the remote or the end of that path.
+    exclude, include: gitignore-style patterns of what does not count, and of what does.
+
+    Raises `IncompleteError` if no checkpoint is complete: its `failures` have a reason for each of the newest.
+    """
+    asked: dict[str, Any] = {
+        "remote": _paths.remote(remote),
+        "exclude": list(exclude),
+        "include": list(include),
+    }
+    if local is not None:
+        asked["local"] = _paths.local(local)
+    if unit is not None:
+        asked["unit"] = _paths.text(unit, "the unit")
+    with Mirror(options) as mirror:
+        return pathlib.Path(mirror._running("restore").ask("restore", asked)["restored"]["local"])

@@ -1,0 +1,113 @@
+import LocalTree
+import MirrorModel
+import S3Client
+import SystemPackage
+import Transfers
+
+/// The restore of one remote: which checkpoint, and its way here.
+struct Restoration: Sendable {
+  let reader: UnitReader
+  let job: DownloadJob
+  /// Judgements under way at one time.
+  let width: Int
+
+  /// All checkpoints, the newest first.
+  func list() async throws -> [Checkpoint] {
+    let (catalog, _, receipts) = try await reader.catalog()
+    let judged = await concurrentEach(catalog.units.enumerated(), width: width) {
+      place, unit -> (place: Int, Result<Checkpoint, any Error>) in
+      do {
+        let judged = try await reader.judge(unit, receipt: receipts[unit.path])
+        return (place, .success(Checkpoint(judged)))
+      } catch {
+        return (place, .failure(error))
+      }
+    }
+    return try judged.sorted { $0.place < $1.place }.map { try $0.1.get() }
+  }
+
+  /// Restores one checkpoint: by its name, else the newest that is complete.
+  ///
+  /// - Parameter tell: is given what the user should know.
+  /// - Throws: `MirrorError`: `incomplete` where no checkpoint is complete, with the reason of each of the newest.
+  func run(unit name: String?, tell: (String) -> Void) async throws -> RestoredCheckpoint {
+    let (catalog, trackers, receipts) = try await reader.catalog()
+    let judged =
+      if let name {
+        try await choose(name, from: catalog, receipts)
+      } else {
+        try await newestComplete(of: catalog, receipts, tell)
+      }
+    let restore = UnitRestore(
+      job: job, judged: judged, trackers: trackers, copies: try await reader.copies(of: judged.unit))
+    let outcome = try await restore.run()
+    outcome.notices.forEach(tell)
+    guard outcome.download.failures.isEmpty else {
+      throw MirrorError(
+        .incomplete,
+        "\(judged.unit.path): \(outcome.download.failures.count) of its files could not be fetched; what has arrived is kept, and restore fetches the rest",
+        failures: outcome.download.failures)
+    }
+    return RestoredCheckpoint(
+      checkpoint: Checkpoint(judged), path: path(of: judged), files: outcome.download.files,
+      bytes: outcome.download.bytes, unchanged: outcome.download.unchanged)
+  }
+
+  /// Of a checkpoint of several files the directory that they lie in and what their names have in common.
+  private func path(of judged: UnitReader.Judged) -> FilePath {
+    judged.unit.path.isRoot ? job.local : job.local.appending(judged.unit.path.string)
+  }
+
+  private func choose(
+    _ name: String, from catalog: UnitCatalog, _ receipts: [RelativePath: RemoteObject]
+  ) async throws -> UnitReader.Judged {
+    let bare = name == "." ? "" : name.hasSuffix("/") ? String(name.dropLast()) : name
+    guard let unit = catalog.unit(named: RelativePath(bare)) else {
+      throw MirrorError(
+        .local,
+        "there is no checkpoint \"\(name)\" under \(reader.location.url); --list shows those that there are")
+    }
+    let judged = try await reader.judge(unit, receipt: receipts[unit.path])
+    if case .incomplete(let reason) = judged.state {
+      throw MirrorError(
+        .incomplete, "\(unit.path) is not complete",
+        failures: [.init(path: unit.path.description, reason: reason)])
+    }
+    return judged
+  }
+
+  private func newestComplete(
+    of catalog: UnitCatalog, _ receipts: [RelativePath: RemoteObject], _ tell: (String) -> Void
+  ) async throws -> UnitReader.Judged {
+    var passedOver: [MirrorError.Failure] = []
+    for unit in catalog.units {
+      let judged = try await reader.judge(unit, receipt: receipts[unit.path])
+      switch judged.state {
+      case .complete:
+        for failure in passedOver { tell("\(failure.path) is newer and is not restored: \(failure.reason)") }
+        return judged
+      case .unproved(let reason), .incomplete(let reason):
+        passedOver.append(.init(path: unit.path.description, reason: reason))
+      }
+    }
+    throw MirrorError(
+      .incomplete,
+      "no checkpoint under \(reader.location.url) is known to be complete; --unit NAME restores one that nothing marks",
+      failures: passedOver)
+  }
+}
+
+extension Checkpoint {
+  init(_ judged: UnitReader.Judged) {
+    name = judged.unit.path.description
+    files = judged.objects.count
+    bytes = judged.objects.values.reduce(0) { $0.addingSaturated($1.byteCount) }
+    published = judged.objects.values.map(\.lastModified).max() ?? 0
+    namedBy = (judged.unit.trackers.map(\.path) + judged.unit.copies).sorted().map(\.string)
+    switch judged.state {
+    case .complete(let proof): (state, reason) = (.complete, proof)
+    case .unproved(let cause): (state, reason) = (.unproved, cause)
+    case .incomplete(let cause): (state, reason) = (.incomplete, cause)
+    }
+  }
+}

@@ -1,0 +1,143 @@
+import LocalTree
+import MirrorModel
+import S3Client
+import Transfers
+
+/// Finds the checkpoints under a remote and judges them: one listing of everything, and for each checkpoint that is judged one more
+/// of its own objects and a few small ones.
+struct UnitReader: Sendable {
+  /// One checkpoint and what it consists of.
+  struct Judged: Sendable {
+    var unit: CheckpointUnit
+    var state: UnitState
+    /// By their paths below the remote.
+    var objects: [RelativePath: RemoteObject]
+    /// What the markers of directories stand for.
+    var emptyDirectories: [RelativePath]
+  }
+
+  let location: S3Location
+  let filter: PathFilter
+  let names: UnitNames
+  let store: any ObjectStore
+  let resources: TransferResources
+
+  private var mapping: KeyMapping { .tree(prefix: location.prefix) }
+
+  // MARK: The catalog
+
+  /// The checkpoints, the newest first, and the files that may name one.
+  func catalog() async throws -> (
+    UnitCatalog, trackers: [RelativePath: RemoteObject], receipts: [RelativePath: RemoteObject]
+  ) {
+    var scan = UnitScan(names: names)
+    var isEmpty = true
+    try await forEachObject(below: "") { path, object in
+      isEmpty = false
+      if DirectoryMarker(path) == nil { scan.add(path, object) }
+    }
+    if isEmpty { throw try await nothingThere() }
+    var trackers: [Tracker] = []
+    for (path, object) in scan.trackers.sorted(by: { $0.key < $1.key }) {
+      guard let content = try await content(of: path, object) else { continue }
+      if let tracker = Tracker(path, content: content) { trackers.append(tracker) }
+    }
+    return (UnitCatalog(scan, trackers: trackers), scan.trackers, scan.receipts)
+  }
+
+  private func nothingThere() async throws -> MirrorError {
+    var object = location
+    object.key = String(location.prefix.dropLast())
+    if !object.key.isEmpty, case .object = try await RemoteKind.find(object, in: store) {
+      return MirrorError(
+        .invalid,
+        "\(object.url) is one object; s3mirror download fetches it, and restore takes what it lies in")
+    }
+    return MirrorError(
+      .local, "there is nothing at \(location.url): neither an object nor a prefix; check the URL")
+  }
+
+  /// Hands out what has a place here and is not left out.
+  private func forEachObject(below prefix: String, _ body: (RelativePath, RemoteObject) -> Void) async throws
+  {
+    for try await page in store.listing(prefix: location.prefix + prefix) {
+      for object in page.objects {
+        guard let path = mapping.path(forKey: object.key) else { continue }
+        let bare = DirectoryMarker(path)?.directory ?? path
+        guard UnsafeKey.Reason(bare) == nil else { continue }
+        let isOwn = bare.isWithin(UnitReceipt.folder)
+        if !isOwn, filter.excludes(bare, bare == path ? .file : .directory) { continue }
+        body(
+          path,
+          RemoteObject(
+            byteCount: object.byteCount, etag: object.etag, lastModified: object.lastModified ?? 0))
+      }
+    }
+  }
+
+  /// Nil for an object that has gone or changed since it was listed.
+  private func content(of path: RelativePath, _ object: RemoteObject) async throws -> [UInt8]? {
+    do {
+      let get = GetObject(key: mapping.key(for: path), ifMatch: object.etag.isEmpty ? nil : object.etag)
+      return try await resources.send(get, through: store).answer.body
+    } catch let error as S3Error where error.isNotFound || error.status == 412 {
+      return nil
+    }
+  }
+
+  // MARK: One checkpoint
+
+  /// - Parameter receipt: the object of its receipt, as it was listed.
+  func judge(_ unit: CheckpointUnit, receipt: RemoteObject?) async throws -> Judged {
+    var objects: [RelativePath: RemoteObject] = [:]
+    var directories: [RelativePath] = []
+    try await forEachObject(below: unit.listingPrefix) { path, object in
+      if let marker = DirectoryMarker(path) {
+        if marker.directory.isWithin(unit.path) { directories.append(marker.directory) }
+      } else {
+        objects[path] = object
+      }
+    }
+    let judgement = UnitJudgement(unit, objects, names: names)
+    let found = try await self.receipt(of: unit, receipt)
+    var contents: [RelativePath: [UInt8]] = [:]
+    if found == nil {
+      for path in judgement.contentsNeeded {
+        if let object = judgement.objects[path] { contents[path] = try await content(of: path, object) }
+      }
+    }
+    let state = judgement.state(receipt: found, contents: contents)
+    var kept = judgement.objects
+    // What came later than the receipt is of another version.
+    if case .success(let receipt)? = found {
+      let named = Set(receipt.objects.map { RelativePath($0.key) })
+      kept = kept.filter { named.contains($0.key) }
+    }
+    return Judged(unit: unit, state: state, objects: kept, emptyDirectories: directories.sorted())
+  }
+
+  private func receipt(of unit: CheckpointUnit, _ listed: RemoteObject?) async throws -> Result<
+    UnitReceipt, UnreadableReceipt
+  >? {
+    guard let listed else { return nil }
+    guard listed.byteCount <= UnitReceipt.longest else {
+      return .failure(UnreadableReceipt(reason: "it has \(listed.byteCount) bytes"))
+    }
+    guard let bytes = try await content(of: UnitReceipt.path(of: unit.path), listed) else {
+      return .failure(UnreadableReceipt(reason: "it changed just now"))
+    }
+    return Result { () throws(UnreadableReceipt) in try UnitReceipt(json: bytes) }
+  }
+
+  /// The objects that have a unit's content under other names.
+  func copies(of unit: CheckpointUnit) async throws -> [RelativePath: RemoteObject] {
+    var found: [RelativePath: RemoteObject] = [:]
+    for path in unit.copies {
+      let copy = CheckpointUnit(path, .files)
+      try await forEachObject(below: copy.listingPrefix) { path, object in
+        if copy.contains(path) { found[path] = object }
+      }
+    }
+    return found
+  }
+}
