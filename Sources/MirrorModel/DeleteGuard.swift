@@ -58,6 +58,8 @@ package enum WithheldReason: Sendable, Hashable {
   case alias(of: RelativePath)
   /// The object is no longer the one that was published here or listed: somebody else wrote it.
   case replaced
+  /// Another writer put the object there since the mirror began (DEL-18).
+  case foreign
   /// The object of a directory's key has content: no directory marker, and not written here.
   case markerWithContent
   /// Uploads come before deletes, and some failed: an object may be the last copy of what was renamed.
@@ -79,6 +81,8 @@ extension WithheldReason: CustomStringConvertible {
       "at \(place) another filesystem is mounted than when its files were published, or none is: they are out of sight, not deleted; mount it again, or delete the objects yourself if they are to go"
     case .rewritten: "the local file was written since it was compared"
     case .replaced: "another program has written the object since it was published or listed"
+    case .foreign:
+      "another writer put it there since this mirror began, and only that writer may delete it; give each writer a prefix of its own"
     case .markerWithContent:
       "the object has content, so it is no directory's marker, and another program wrote it; delete it by hand"
     case .uploadsFailed: "some uploads failed, and deletes come after them"

@@ -14,7 +14,7 @@ struct DeleteStage: Sendable {
   let isNamed: @Sendable (RelativePath) -> Bool
 
   private var unlisted: [RelativePath]
-  private var listed: [RelativePath: (etag: String, since: Instant)] = [:]
+  private var listed: [RelativePath: (object: RemoteObject, since: Instant)] = [:]
   private var candidates: [RelativePath]
   private var ready: [RelativePath] = []
   private(set) var heldBack: Set<RelativePath> = []
@@ -40,9 +40,9 @@ struct DeleteStage: Sendable {
 
   mutating func noteListed() { unlisted.removeLast() }
 
-  mutating func take(_ objects: [(RelativePath, etag: String)], since: Instant) {
-    for (path, etag) in objects {
-      let isNew = listed.updateValue((etag, since), forKey: path) == nil
+  mutating func take(_ objects: [(RelativePath, RemoteObject)], since: Instant) {
+    for (path, object) in objects {
+      let isNew = listed.updateValue((object, since), forKey: path) == nil
       if isNew, !gone.contains(path) { candidates.append(path) }
     }
   }
@@ -62,6 +62,6 @@ struct DeleteStage: Sendable {
   }
 
   var deletion: PassPlan.Deletion {
-    PassPlan.Deletion(paths: ready, moved: moved, listed: listed.mapValues(\.etag), known: withheld)
+    PassPlan.Deletion(paths: ready, moved: moved, listed: listed.mapValues(\.object), known: withheld)
   }
 }

@@ -19,8 +19,8 @@ extension PassPlan {
     package var paths: [RelativePath]
     /// Paths whose content is on S3 under a new name: such a delete loses nothing.
     package var moved: Set<RelativePath>
-    /// The ETags that a listing gave.
-    package var listed: [RelativePath: String]
+    /// What the pass has just listed.
+    package var listed: [RelativePath: RemoteObject]
     /// Paths that are known to have objects.
     package var known: Set<RelativePath>
   }

@@ -411,8 +411,8 @@ package struct PassPlan: Sendable {
     settleDeletes()
   }
 
-  /// - Parameter objects: paths and ETags below the directory; nil where it could not be listed.
-  package mutating func note(listing objects: [(RelativePath, etag: String)]?, of directory: RelativePath) {
+  /// - Parameter objects: those below the directory; nil where it could not be listed.
+  package mutating func note(listing objects: [(RelativePath, RemoteObject)]?, of directory: RelativePath) {
     guard case .listing(var deletes) = stage, let since = deletes.directories[directory] else { return }
     deletes.noteListed()
     if let objects {

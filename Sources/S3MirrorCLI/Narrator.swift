@@ -91,15 +91,26 @@ final class Narrator: Sendable {
     if format == .json { EventLine.lines(of: .ended(report)).forEach { Console.report(JSONText.encode($0)) } }
     for upload in report.uploads {
       Self.list(upload.failures) { Console.error("\(upload.name): not published: \($0)") }
-      if let first = upload.withheld.first {
-        Console.error("\(upload.name): \(upload.withheldDeletes) deletes withheld: \(first.reason)")
-      }
+      for line in Self.withheld(upload) { Console.error("\(upload.name): \(line)") }
       if upload.drift > 0 {
         Console.note("\(upload.name): comparisons found \(upload.drift) changes that no event had reported")
       }
       if upload.skipped > 0, detail != .quiet {
         Console.note("\(upload.name): \(upload.skipped) symbolic links and special files left out")
       }
+    }
+  }
+
+  /// A line for each reason, with the first names.
+  static func withheld(_ upload: MirrorReport.Upload) -> [String] {
+    var reasons: [String] = []
+    for failure in upload.withheld where !reasons.contains(failure.reason) { reasons.append(failure.reason) }
+    return reasons.map { reason in
+      let paths = upload.withheld.filter { $0.reason == reason }.map(\.path)
+      // Of more than a thousand the report has a number only.
+      let count = reasons.count == 1 ? upload.withheldDeletes : paths.count
+      let names = paths.prefix(3).joined(separator: ", ") + (count > 3 ? ", …" : "")
+      return "\(count) \(count == 1 ? "delete" : "deletes") withheld: \(reason) (\(names))"
     }
   }
 

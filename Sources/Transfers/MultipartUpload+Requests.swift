@@ -182,7 +182,8 @@ extension MultipartUpload {
   private func send(_ complete: CompleteMultipartUpload) async throws -> Publication {
     let (answer, attempts) = try await resources.send(complete, through: store, for: .part)
     return Publication(
-      etag: answer.etag, requestID: answer.requestID, isEchoed: answer.checksumWasEchoed, attempts: attempts)
+      etag: answer.etag, requestID: answer.requestID, isEchoed: answer.checksumWasEchoed, attempts: attempts,
+      answered: answer.serverDate)
   }
 
   /// The object, if it is what the parts make: the answer to a completion that worked may have been lost.
@@ -202,7 +203,8 @@ extension MultipartUpload {
           == ModificationTime.text(nanoseconds: source.file.stamp.modified)
     guard isSame else { return nil }
     return Publication(
-      etag: head.etag, requestID: head.requestID, isEchoed: head.fullObjectCRC32 != nil, attempts: 1)
+      etag: head.etag, requestID: head.requestID, isEchoed: head.fullObjectCRC32 != nil, attempts: 1,
+      answered: head.serverDate)
   }
 
   static func wholeChecksum(of parts: [Part]) -> CRC32 {

@@ -31,6 +31,8 @@ struct MultipartUpload: Sendable {
     var requestID: String?
     var isEchoed: Bool
     var attempts: Int
+    /// By the server's clock: nanoseconds since 1970-01-01 UTC.
+    var answered: Int64?
   }
 
   typealias Part = MultipartState.Part
@@ -190,7 +192,8 @@ struct MultipartUpload: Sendable {
     UploadReceipt(
       byteCount: byteCount, parts: partCount, partsReused: parts.count { $0.isReused },
       attempts: max(publication.attempts, parts.map(\.attempts).max() ?? 1), etag: publication.etag,
-      requestID: publication.requestID, crc32: Self.wholeChecksum(of: parts).base64,
+      requestID: publication.requestID, answered: publication.answered,
+      crc32: Self.wholeChecksum(of: parts).base64,
       checksum: publication.isEchoed ? .crc32 : IntegrityCheck(parts: parts.map(\.check)), proof: proof,
       stamp: source.file.stamp, isSnapshot: proof == .reread && source.check.hasWriter)
   }

@@ -40,6 +40,8 @@ package struct ServerCopy: Sendable {
     package var etag: String
     package var parts: Int
     package var requestID: String?
+    /// When the server answered, by its own clock: nanoseconds since 1970-01-01 UTC.
+    package var answered: Int64?
   }
 
   /// - Parameters:
@@ -55,7 +57,7 @@ package struct ServerCopy: Sendable {
       let copy = CopyObject(
         key: key, source: source, metadata: metadata, extraHeaders: extraHeaders, byteCount: byteCount)
       let answer = try await slots.withPermit { try await store.send(copy) }
-      return Receipt(etag: answer.etag, parts: 1, requestID: answer.requestID)
+      return Receipt(etag: answer.etag, parts: 1, requestID: answer.requestID, answered: answer.serverDate)
     case .multipart(let partBytes, let partCount):
       return try await copyParts(
         source, byteCount: byteCount, partBytes: partBytes, partCount: partCount, to: key,
@@ -103,7 +105,8 @@ package struct ServerCopy: Sendable {
       let complete = CompleteMultipartUpload(
         key: key, uploadID: uploadID, parts: parts, fullObjectCRC32: crc, byteCount: byteCount)
       let answer = try await slots.withPermit(for: .part) { try await store.send(complete) }
-      return Receipt(etag: answer.etag, parts: partCount, requestID: answer.requestID)
+      return Receipt(
+        etag: answer.etag, parts: partCount, requestID: answer.requestID, answered: answer.serverDate)
     } catch {
       await abort(key, uploadID)
       throw error

@@ -9,6 +9,8 @@ package struct UploadReceipt: Sendable, Hashable {
   package var attempts: Int
   package var etag: String
   package var requestID: String?
+  /// When the server answered, by its own clock: nanoseconds since 1970-01-01 UTC. Nil where it did not say.
+  package var answered: Int64?
   /// Base64 of the whole object's CRC-32.
   package var crc32: String
   package var checksum: IntegrityCheck

@@ -193,7 +193,8 @@ package struct Uploader: Sendable {
       read, in: source, against: answer.etag, isEchoed: answer.checksumWasEchoed)
     return UploadReceipt(
       byteCount: read.byteCount, parts: 1, partsReused: 0, attempts: attempts, etag: answer.etag,
-      requestID: answer.requestID, crc32: read.crc.base64, checksum: check, proof: proof,
+      requestID: answer.requestID, answered: answer.serverDate, crc32: read.crc.base64, checksum: check,
+      proof: proof,
       stamp: source.file.stamp, isSnapshot: false)
   }
 

@@ -119,10 +119,10 @@ import Testing
 
   @Test(.promise("WATCH-13"))
   func `what the exit finds and no event had told is drift`() async throws {
-    let report = try await driftAtExit(lead: 1_000_000_000) { _, store in
+    let report = try await driftAtExit(lead: 1_000_000_000) { mirror, store in
       await store.remove("t/a")
-      await store.place("t/b/gone", [1, 2, 3])
-      await store.place("t/gone/c", [1, 2, 3])
+      await store.place("t/b/gone", [1, 2, 3], metadata: mirror.mark)
+      await store.place("t/gone/c", [1, 2, 3], metadata: mirror.mark)
     }
     #expect(report.drift == 3)
     #expect(report.failures == [])
@@ -130,9 +130,9 @@ import Testing
 
   @Test(.promise("WATCH-13"))
   func `what changed when the watch was about to end is no drift`() async throws {
-    let report = try await driftAtExit(lead: -3_600_000_000_000) { _, store in
+    let report = try await driftAtExit(lead: -3_600_000_000_000) { mirror, store in
       await store.remove("t/a")
-      await store.place("t/b/gone", [1, 2, 3])
+      await store.place("t/b/gone", [1, 2, 3], metadata: mirror.mark)
     }
     #expect(report.drift == 0)
   }
@@ -152,7 +152,7 @@ import Testing
     let mirror = try await mirror(store)
     try mirror.write("a", "one")
     try await mirror.lane.flush()
-    await store.place("t/gone", [1, 2, 3])
+    await store.place("t/gone", [1, 2, 3], metadata: mirror.mark)
     await mirror.notices.wait(forNotice: "an audit found 1 path")
     try await mirror.lane.flush()
     #expect(await store.keys == ["t/a"])

@@ -202,7 +202,7 @@ import Testing
       await mirror.finish()
       #expect(
         await store.calls.map(\.operation).sorted()
-          == ["DeleteObjects", "ListObjectsV2", "PutObject", "PutObject"])
+          == ["DeleteObjects", "HeadObject", "ListObjectsV2", "PutObject", "PutObject"])
     }
   }
 

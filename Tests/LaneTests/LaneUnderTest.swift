@@ -140,6 +140,9 @@ final class LaneUnderTest: Sendable {
     Issue.record("something never settles: \(lane.schedule.backlog().paths), \(failures), \(lane.status)")
   }
 
+  /// What the metadata of this lane's objects say of their writer: for objects whose answers, or whose deletes, were lost.
+  var mark: [String: String] { [WriterMark.metadataName: lane.mark.text] }
+
   /// Returns when the file has an object, of this text if it is given.
   func wait(for path: String, toBe text: String? = nil, in store: FakeObjectStore) async throws {
     try await eventually("\(path) is on S3\(text.map { " as “\($0)”" } ?? "")") {

@@ -48,7 +48,7 @@ import Testing
     try await run { mirror, store in
       try mirror.write("a/b", "below")
       try await mirror.lane.flush()
-      await store.place("t/a", [1])
+      await store.place("t/a", [1], metadata: mirror.mark)
       await mirror.finish()
       #expect(await store.keys == ["t/a/b"])
     }

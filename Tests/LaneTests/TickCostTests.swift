@@ -31,7 +31,7 @@ import Testing
     await store.forgetCalls()
     try mirror.move("tree/d7/f7", "tree/d8/new")
     try await mirror.lane.flush()
-    #expect(await store.calls.map(\.operation) == ["CopyObject", "DeleteObjects"])
+    #expect(await store.calls.map(\.operation) == ["CopyObject", "HeadObject", "DeleteObjects"])
     await mirror.finish()
     try mirror.removeDirectory()
   }

@@ -51,7 +51,8 @@ private struct LaneScriptRun: ScriptedMirror {
     try await mirror.lane.flush()
     let calls = await store.calls
     await store.forgetCalls()
-    return calls.map { call in
+    // The look at an object before its delete.
+    return calls.filter { $0.operation != "HeadObject" }.map { call in
       guard let key = call.key else { return call.operation }
       return "\(call.operation) \(path(of: key))"
     }

@@ -162,7 +162,10 @@ extension ModelMirror {
     if publication.gate == .held { return .waiting(isOpen: false) }
     if failing {
       // The answer to a request may be lost after it was carried out.
-      if file.version.isMultiple(of: 2) && !order.isMarker(path) { bucket[path] = file }
+      if file.version.isMultiple(of: 2) && !order.isMarker(path) {
+        bucket[path] = file
+        writers.publish(path, version: file.version, .lost)
+      }
       return .failed
     }
     let isCopy = !order.isMarker(path) && entry?.renamedFrom.map { isPublished(file, as: $0) } ?? false
@@ -176,6 +179,7 @@ extension ModelMirror {
     }
     requests.append("\(isCopy ? "CopyObject" : "PutObject") \(path)")
     bucket[path] = isCopy ? entry?.renamedFrom.flatMap { bucket[$0] } : file
+    writers.publish(path, version: file.version, .received)
     ledger[path] = Record(file: file, isSnapshot: isOpen)
     return .published(isOpen ? .snapshot : .latest)
   }
@@ -261,7 +265,8 @@ extension ModelMirror {
         }
         // As a listing of the keys that begin with `directory/`: the object of its own name is not among them.
         let objects = bucket.keys.filter { $0.isWithin(directory) && $0 != directory }
-        running.plan.note(listing: objects.map { ($0, etag: "") }, of: directory)
+        running.plan.note(
+          listing: objects.map { ($0, RemoteObject(byteCount: 0, etag: "", lastModified: 0)) }, of: directory)
       case .delete(let deletion):
         let (gone, kept) = deletion.paths.partitioned { tree.isAbsent(forObjectAt: $0) }
         if failing {
@@ -269,19 +274,27 @@ extension ModelMirror {
           running.plan.note(deleted: [], kept: kept, withheld: [], failed: gone)
           continue
         }
-        delete(gone)
-        running.plan.note(deleted: gone, kept: kept, withheld: [], failed: [])
+        let (own, foreign) = gone.partitioned { path in
+          bucket[path].map { writers.mayGo(path, $0) } ?? true
+        }
+        delete(own)
+        running.plan.note(deleted: own, kept: kept, withheld: foreign, failed: [])
       }
     }
   }
 
   mutating func delete(_ gone: [RelativePath]) {
+    // The look before the delete tells that there is nothing.
+    for path in gone where bucket[path] == nil { ledger[path] = nil }
+    let gone = gone.filter { bucket[$0] != nil }
     // Markers before what they name.
     for isMarker in [true, false] where gone.contains(where: { order.isMarker($0) == isMarker }) {
       requests.append("DeleteObjects")
     }
     let kept = Set(bucket.values.map(\.inode))
     for path in gone {
+      if writers.foreign.contains(path) { faults.append("another writer's object \(path) is deleted") }
+      writers.forget(path)
       bucket[path] = nil
       ledger[path] = nil
     }

@@ -3,35 +3,6 @@ import MirrorModel
 /// A whole mirror without I/O: a model tree, its watch, the schedule, and passes that publish to a model bucket step
 /// by step, so that the tree can change in the middle of a pass.
 struct ModelMirror {
-  /// One step of a random run, as data, so that a failing run can be replayed and made smaller.
-  enum Action: Hashable {
-    case write(RelativePath, closing: Bool)
-    case close(RelativePath)
-    case makeDirectory(RelativePath)
-    case remove(RelativePath)
-    case rename(RelativePath, RelativePath)
-    case moveAway(RelativePath)
-    case exchange(RelativePath, RelativePath)
-    case moveIn(RelativePath, files: [String])
-    case touch(RelativePath)
-    /// Whoever has the file open writes to it.
-    case writeOpen(RelativePath)
-    case link(RelativePath, RelativePath)
-    case symlink(RelativePath, to: String)
-    case writeOutside(String)
-    case removeOutside(String)
-    /// The watch reads this many records.
-    case deliver(Int)
-    case overflow
-    case begin(flush: Bool)
-    /// The pass goes on: something begins, or what has begun longest ends.
-    case step(failing: Bool)
-    /// Whatever has begun goes on without the pass.
-    case detach
-    /// A publication ends that has outlived its pass.
-    case land(failing: Bool)
-  }
-
   /// A publication: what lay under the name when it began to be read.
   struct Publication {
     var path: RelativePath
@@ -96,6 +67,7 @@ struct ModelMirror {
   }()
   var ledger: [RelativePath: Record] = [:]
   var aliases = AliasTable()
+  var writers = ModelWriters()
   var pass: RunningPass?
   var flights: [Flight] = []
   var now = ContinuousClock.now
@@ -146,6 +118,8 @@ struct ModelMirror {
     case .step(let failing): step(failing: failing)
     case .detach: detach()
     case .land(let failing): land(failing: failing)
+    case .overwrite(let path, let content):
+      bucket[path] = writers.overwrite(path, bucket[path], content)
     default: break
     }
   }
@@ -167,7 +141,7 @@ struct ModelMirror {
     case .symlink(let path, let target): tree.symlink(path, to: target)
     case .writeOutside(let name): tree.writeOutside(name)
     case .removeOutside(let name): tree.removeOutside(name)
-    case .deliver, .overflow, .begin, .step, .detach, .land: break
+    case .deliver, .overflow, .begin, .step, .detach, .land, .overwrite: break
     }
   }
 
@@ -201,10 +175,15 @@ struct ModelMirror {
   /// What the drained bucket has that the tree has not, and the other way round.
   func differences(ignoringExtras: Bool) -> [String] {
     let files = tree.files()
-    let wrong = files.filter { bucket[$0.key]?.version != $0.value.version }.keys.sorted()
+    // Of one name the last writer wins, and what another writer put there stays.
+    let wrong = files.filter { bucket[$0.key]?.version != $0.value.version }.keys
+      .filter { !writers.foreign.contains($0) }.sorted()
     let extras =
       ignoringExtras
-      ? [] : bucket.keys.filter { tree.isAbsent(forObjectAt: $0) && !tree.isBehindDirectoryLink($0) }.sorted()
+      ? []
+      : bucket.keys.filter {
+        tree.isAbsent(forObjectAt: $0) && !tree.isBehindDirectoryLink($0) && !writers.foreign.contains($0)
+      }.sorted()
     return wrong.map { "\($0) is not what the tree has" } + extras.map { "\($0) is left behind" }
   }
 
@@ -243,6 +222,7 @@ struct ModelMirror {
       guard !gone.contains(place), let present = tree.file(at: place), present.inode == named.inode,
         present.moved == named.moved || present.moved == marker.moved
       else { continue }
+      if writers.foreign.contains(place) { continue }
       guard let object = bucket[place], object.inode == named.inode, object.version >= named.version else {
         faults.append("\(path) is published ahead of \(place)")
         continue

@@ -5,6 +5,8 @@ import Testing
 /// Random changes of a tree with hard links and followed links, random ticks, random failures: in the end the bucket is the tree, and on the way no marker
 /// was published ahead of what it names, and no object deleted that a renamed file still needed.
 ///
+/// With a second writer under the prefix none of its objects is deleted either.
+///
 /// A failing run is made smaller and printed as the actions to replay; its seed is in the test's name.
 @Suite struct RandomScheduleTests {
   @Test(arguments: 1...500) func `after a drain the bucket is the tree`(seed: Int) {
@@ -14,6 +16,12 @@ import Testing
 
   @Test(arguments: 20001...20200) func `lost events and collapsed directories lose no file`(seed: Int) {
     let run = RandomRun(seed: seed, capacity: 4, losses: true)
+    #expect(run.faults.isEmpty, "\(run.explanation)")
+  }
+
+  @Test(.promise("DEL-18"), arguments: 30001...30300)
+  func `no object of another writer is deleted`(seed: Int) {
+    let run = RandomRun(seed: seed, capacity: DirtySet.defaultCapacity, losses: seed.isMultiple(of: 3), .two)
     #expect(run.faults.isEmpty, "\(run.explanation)")
   }
 }
@@ -28,13 +36,21 @@ struct RandomRun {
 
   static let length = 400
 
-  init(seed: Int, capacity: Int, losses: Bool) {
+  enum Writers {
+    case one
+    case two
+  }
+
+  init(seed: Int, capacity: Int, losses: Bool, _ writers: Writers = .one) {
     self.seed = seed
     self.capacity = capacity
     self.losses = losses
     var random = SplitMix64(seed: UInt64(seed))
     before = (0..<10).map { _ in Self.change(&random) }
-    actions = (0..<Self.length).map { _ in Self.action(losses: losses, &random) }
+    actions = (0..<Self.length).map { _ in
+      if writers == .two, Int.random(in: 0..<12, using: &random) == 0 { return Self.overwrite(&random) }
+      return Self.action(losses: losses, &random)
+    }
   }
 
   var faults: [String] { faults(of: actions) }
@@ -79,6 +95,10 @@ struct RandomRun {
     case 76..<79: .land(failing: Int.random(in: 0..<4, using: &random) == 0)
     default: .step(failing: Int.random(in: 0..<12, using: &random) == 0)
     }
+  }
+
+  private static func overwrite(_ random: inout SplitMix64) -> ModelMirror.Action {
+    .overwrite(file(&random), Bool.random(using: &random) ? .own : .same)
   }
 
   private static func change(_ random: inout SplitMix64) -> ModelMirror.Action {

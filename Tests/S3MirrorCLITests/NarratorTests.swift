@@ -32,6 +32,19 @@ import Testing
     #expect(narrator.isWorthALine(pass(published: 1)))
   }
 
+  @Test(.promise("DEL-18"))
+  func `the report names the first withheld deletes of each reason`() {
+    var upload = MirrorReport.Upload(name: "up")
+    upload.withheld = ["a", "b", "c", "d"].map { .init(path: $0, reason: "another writer") }
+    upload.withheldDeletes = 1_500
+    #expect(Narrator.withheld(upload) == ["1500 deletes withheld: another writer (a, b, c, …)"])
+    upload.withheld.append(.init(path: "e", reason: "unseen"))
+    #expect(
+      Narrator.withheld(upload) == [
+        "4 deletes withheld: another writer (a, b, c, …)", "1 delete withheld: unseen (e)",
+      ])
+  }
+
   @Test(.promise("SAY-3"))
   func `the report names the first failures in text, and all in JSON`() throws {
     let failures = (0..<10_000).map { MirrorError.Failure(path: "\($0)", reason: "no") }

@@ -234,6 +234,10 @@ import Testing
 
   // MARK: If-Match
 
+  private func listed(_ etag: String) -> RemoteObject {
+    RemoteObject(byteCount: 1, etag: etag, lastModified: 0)
+  }
+
   private func publish(_ name: RelativePath, _ bytes: [UInt8]) async throws {
     await store.place("p/" + name.string, bytes)
     let etag = try #require(await store.object("p/" + name.string)).etag
@@ -255,7 +259,8 @@ import Testing
     #expect(await store.keys == ["p/odd\u{7}theirs", "p/theirs"])
     // A listing that shows their object does not make it ours.
     let theirs = try #require(await store.object("p/theirs")).etag
-    let again = try await remover(condition: .ifMatch).remove(["theirs"], of: 2, listed: ["theirs": theirs])
+    let again = try await remover(condition: .ifMatch).remove(
+      ["theirs"], of: 2, listed: ["theirs": listed(theirs)])
     #expect(again.withheld == ["theirs": .replaced])
     #expect(await store.count(of: HeadObject.name) == 0)
     // Without the condition it goes.
@@ -268,7 +273,7 @@ import Testing
     let etag = try #require(await store.object("p/same")).etag
     await store.place("p/other", [2])
     let outcome = try await remover(condition: .ifMatch).remove(
-      ["same", "other"], of: 2, listed: ["same": etag, "other": etag])
+      ["same", "other"], of: 2, listed: ["same": listed(etag), "other": listed(etag)])
     #expect(outcome.deleted == ["same"])
     #expect(outcome.withheld == ["other": .replaced])
     #expect(await store.count(of: HeadObject.name) == 0)

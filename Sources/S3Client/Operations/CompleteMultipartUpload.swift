@@ -48,6 +48,8 @@ package struct CompleteMultipartUpload: S3Operation {
     package var requestID: String?
     /// Whether the server answered with the full object's checksum that was sent.
     package var checksumWasEchoed: Bool
+    /// The server's clock: nanoseconds since 1970-01-01 UTC.
+    package var serverDate: Int64?
   }
 
   package var key: String? { objectKey }
@@ -78,7 +80,8 @@ package struct CompleteMultipartUpload: S3Operation {
     let tree = try document("CompleteMultipartUploadResult", in: response)
     return Output(
       etag: ETag.bare(try required("ETag", of: tree, in: response)), versionID: response.versionID,
-      requestID: response.requestID, checksumWasEchoed: try isEchoed(of: tree, in: response))
+      requestID: response.requestID, checksumWasEchoed: try isEchoed(of: tree, in: response),
+      serverDate: response.serverDate)
   }
 
   /// The answer has the checksum in its body. A server that knows only composite checksums answers with one of those: no echo.

@@ -54,6 +54,8 @@ package struct CopyObject: S3Operation {
     package var lastModified: Int64?
     package var versionID: String?
     package var requestID: String?
+    /// The server's clock: nanoseconds since 1970-01-01 UTC.
+    package var serverDate: Int64?
   }
 
   package var key: String? { objectKey }
@@ -81,6 +83,6 @@ package struct CopyObject: S3Operation {
     return Output(
       etag: ETag.bare(try required("ETag", of: tree, in: response)),
       lastModified: tree.text(of: "LastModified").flatMap(S3Date.nanoseconds(iso8601:)),
-      versionID: response.versionID, requestID: response.requestID)
+      versionID: response.versionID, requestID: response.requestID, serverDate: response.serverDate)
   }
 }

@@ -40,6 +40,8 @@ package struct PutObject: S3Operation {
     package var requestID: String?
     /// Whether the server compared the checksum that was sent.
     package var checksumWasEchoed: Bool
+    /// The server's clock: nanoseconds since 1970-01-01 UTC.
+    package var serverDate: Int64?
   }
 
   package var key: String? { objectKey }
@@ -59,6 +61,6 @@ package struct PutObject: S3Operation {
     try requireNoPage(in: response)
     return Output(
       etag: try requiredETag(in: response), versionID: response.versionID, requestID: response.requestID,
-      checksumWasEchoed: try isEchoed(checksumCRC32, in: response))
+      checksumWasEchoed: try isEchoed(checksumCRC32, in: response), serverDate: response.serverDate)
   }
 }

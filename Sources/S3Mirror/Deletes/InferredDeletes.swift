@@ -17,6 +17,8 @@ struct InferredDeletes: Sendable {
   /// Withholds everything, whatever the rest says.
   let blanket: WithheldReason?
   var hiddenPlaces: HiddenPlaces = { _ in TreeMounts.View() }
+  /// Of the objects without a file, those that another writer put there. No bound counts them.
+  var foreign = Extras()
 
   /// Objects looked at between two steps; as many as one request deletes.
   private static let batchSize = RemoteRemover.batchSize
@@ -26,7 +28,7 @@ struct InferredDeletes: Sendable {
   nonisolated(nonsending) func judge(
     _ extras: Extras, _ each: ([(RemoteEntry, Verdict)]) async throws -> Void
   ) async throws {
-    guard extras.count > 0 else { return }
+    guard extras.count + foreign.count > 0 else { return }
     let hidden = try hiddenPlaces(root).hidden
     let general = try await generalReason(extras, hidden)
     try await extras.entries.forEachBatch(of: Self.batchSize) { entries in
@@ -34,6 +36,12 @@ struct InferredDeletes: Sendable {
         entries.map { entry in
           let own = verdict(on: entry.path, hidden)
           return (entry, own == .delete ? general.map { .withheld($0) } ?? .delete : own)
+        })
+    }
+    try await foreign.entries.forEachBatch(of: Self.batchSize) { entries in
+      try await each(
+        entries.map { entry in
+          (entry, verdict(on: entry.path, hidden) == .keep ? .keep : .withheld(.foreign))
         })
     }
   }
@@ -48,7 +56,7 @@ struct InferredDeletes: Sendable {
       deletes += entries.count { verdict(on: $0.path, hidden) == .delete }
     }
     let judgement = DeleteGuard.judge(
-      deletes: deletes, of: max(survey.remoteObjects, deletes), bound: bound)
+      deletes: deletes, of: max(survey.remoteObjects - foreign.count, deletes), bound: bound)
     guard case .withheld(let reason) = judgement else { return nil }
     return reason
   }
@@ -83,16 +91,17 @@ struct InferredDeletes: Sendable {
     // root is the same and the path absent.
     var remover = remover
     remover.bound = .unlimited
+    remover.freshness = .listedBefore
     var outcome = Outcome()
     do {
       try await judge(extras) { [remover] verdicts in
         var candidates: [RelativePath] = []
-        var listed: [RelativePath: String] = [:]
+        var listed: [RelativePath: RemoteObject] = [:]
         for (entry, verdict) in verdicts {
           switch verdict {
           case .delete:
             candidates.append(entry.path)
-            listed[entry.path] = entry.object.etag
+            listed[entry.path] = entry.object
           case .withheld(let reason): outcome.withhold(entry.path, reason)
           case .keep: continue
           }

@@ -38,17 +38,28 @@ struct RemoteRemover: Sendable {
   /// for, so that no reader takes a half that is left for a whole.
   var commitOrder: CommitOrder?
   var hiddenPlaces: HiddenPlaces = { _ in TreeMounts.View() }
+  /// Finds out whose the objects are; nil where that does not matter.
+  var writers: WriterCheck?
+  var freshness = Freshness.listedNow
+
+  /// How old a listing is that the caller passes.
+  enum Freshness: Sendable {
+    /// Objects in it need not be looked at again.
+    case listedNow
+    /// Files were published since.
+    case listedBefore
+  }
 
   /// - Parameters:
   ///   - candidates: paths of files and directory markers whose objects are superfluous.
   ///   - objectCount: how many objects lie under the prefix.
   ///   - moved: paths whose content is on S3 under its new name: their deletes lose nothing, so the bound does not
   ///     count them.
-  ///   - listed: ETags that a listing told, for the condition.
+  ///   - listed: what a listing has just told.
   ///   - known: paths that are known to have objects.
   func remove(
     _ candidates: [RelativePath], of objectCount: Int, moved: Set<RelativePath> = [],
-    listed: [RelativePath: String] = [:], known: Set<RelativePath> = []
+    listed: [RelativePath: RemoteObject] = [:], known: Set<RelativePath> = []
   ) async -> Outcome {
     var outcome = Outcome()
     guard !candidates.isEmpty else { return outcome }
@@ -57,12 +68,18 @@ struct RemoteRemover: Sendable {
       return outcome
     }
     var absent = stillAbsent(candidates, noting: &outcome)
+    absent = await withoutForeign(absent, listed: listed, known: known, noting: &outcome)
     var lost = Set(absent.filter { !moved.contains($0) && !isFree($0) })
     if case .withheld = judge(lost.count, of: max(objectCount, absent.count)) {
       let needless = await withoutObject(lost, known: known.union(listed.keys))
       outcome.needless = Array(needless)
       absent.removeAll(where: needless.contains)
       lost.subtract(needless)
+      // Objects of another writer do not count.
+      let foreign = await foreign(among: lost.subtracting(known).subtracting(listed.keys))
+      for path in foreign { outcome.withheld[path] = .foreign }
+      absent.removeAll(where: foreign.contains)
+      lost.subtract(foreign)
       if case .withheld(let reason) = judge(lost.count, of: max(objectCount, absent.count)) {
         for path in lost { outcome.withheld[path] = reason }
         absent.removeAll(where: lost.contains)
@@ -72,7 +89,10 @@ struct RemoteRemover: Sendable {
     // From the top down: a marker further up speaks for those below it.
     await removeAll(
       markers.sorted { $0.ancestors.count < $1.ancestors.count }, listed: listed, noting: &outcome)
-    let left = markers.filter { outcome.failed[$0] != nil || outcome.withheld[$0] != nil }
+    // Another writer's marker holds nothing back: whose the data are is found out object by object.
+    let left = markers.filter { path in
+      outcome.failed[path] != nil || outcome.withheld[path].map { $0 != .foreign } ?? false
+    }
     let (marks, data) = others.partitioned { commitOrder?.marks.contains($0) ?? false }
     let (held, free) = data.partitioned { path in left.contains { path.isWithin($0.parent) } }
     for path in held {
@@ -84,16 +104,17 @@ struct RemoteRemover: Sendable {
         outcome.failed[path] = "a marker that names it could not be deleted first"
       }
     }
-    await removeAll(free, listed: listed, noting: &outcome)
+    // In the order of a listing, so that the objects of a batch lie together.
+    await removeAll(free.sorted(), listed: listed, noting: &outcome)
     await removeAll(
       marks.filter { !isLeft($0, noting: &outcome) }, listed: listed, noting: &outcome)
     return outcome
   }
 
-  /// Whether an in-progress mark stays because an object stays for which it speaks.
+  /// Whether an in-progress mark stays because an object stays for which it speaks. Another writer's objects do not count.
   private func isLeft(_ mark: RelativePath, noting outcome: inout Outcome) -> Bool {
     guard let marks = commitOrder?.marks else { return false }
-    if let (_, reason) = outcome.withheld.first(where: { marks.speaks(mark, for: $0.key) }) {
+    if let (_, reason) = outcome.withheld.first(where: { $1 != .foreign && marks.speaks(mark, for: $0) }) {
       outcome.withheld[mark] = reason
       return true
     }
@@ -135,8 +156,48 @@ struct RemoteRemover: Sendable {
     }
   }
 
+  // MARK: Other writers' objects
+
+  private func withoutForeign(
+    _ paths: [RelativePath], listed: [RelativePath: RemoteObject], known: Set<RelativePath>,
+    noting outcome: inout Outcome
+  ) async -> [RelativePath] {
+    guard let writers else { return paths }
+    var left = paths
+    // Nothing has happened under a name that an earlier pass withheld, so what was found then still holds.
+    left.removeAll { path in
+      guard known.contains(path), writers.foreign.contains(path) else { return false }
+      outcome.withheld[path] = .foreign
+      return true
+    }
+    guard freshness == .listedNow, !listed.isEmpty else { return left }
+    var doubts = WriterCheck.mostDoubts
+    let findings = await writers.judge(
+      left.compactMap { path in listed[path].map { (path, $0) } }, doubts: &doubts)
+    return left.filter { path in
+      switch findings[path] {
+      case .foreign(let object)?:
+        writers.foreign.note(path, object)
+        outcome.withheld[path] = .foreign
+        return false
+      case .unknown(let error)?:
+        note(error, on: Target(path: path, key: mapping.key(for: path)), in: &outcome)
+        return false
+      case .mayGo?, .absent?, nil: return true
+      }
+    }
+  }
+
+  private func foreign(among paths: Set<RelativePath>) async -> Set<RelativePath> {
+    guard let writers, !paths.isEmpty else { return [] }
+    return Set(
+      await writers.look(at: Array(paths)).compactMap { path, finding in
+        if case .foreign = finding { path } else { nil }
+      })
+  }
+
   private func removeAll(
-    _ paths: [RelativePath], listed: [RelativePath: String], noting outcome: inout Outcome
+    _ paths: [RelativePath], listed: [RelativePath: RemoteObject], noting outcome: inout Outcome
   ) async {
     for start in stride(from: 0, to: paths.count, by: Self.batchSize) {
       let batch = Array(paths[start..<min(start + Self.batchSize, paths.count)])
@@ -146,7 +207,7 @@ struct RemoteRemover: Sendable {
 
   /// - Parameter looks: at the most so many, while something is mounted or unmounted on the machine during each. It need not be
   ///   below the root.
-  private func stillAbsent(
+  func stillAbsent(
     _ candidates: [RelativePath], noting outcome: inout Outcome, looks: Int = 3
   ) -> [RelativePath] {
     do {
@@ -184,168 +245,6 @@ struct RemoteRemover: Sendable {
       }
     }
     return absent
-  }
-
-  private func remove(
-    batch: [RelativePath], listed: [RelativePath: String], noting outcome: inout Outcome
-  ) async {
-    let batch = await withoutForeignMarkers(batch, listed: listed, noting: &outcome)
-    let targets = await targets(of: batch, listed: listed, noting: &outcome)
-    // Immediately before the request: a file that came back in the meantime keeps its object.
-    let absent = Set(stillAbsent(targets.map(\.path), noting: &outcome))
-    let (plain, odd) = targets.filter { absent.contains($0.path) }.partitioned {
-      DeleteObjects.canCarry($0.key)
-    }
-    let left = await removeTogether(plain, noting: &outcome)
-    await removeAlone(odd + left, noting: &outcome)
-  }
-
-  /// Leaves out what only looks like a directory's marker. Those that this run wrote or listed are known to be empty; the others, whose
-  /// directory was seen to go, are looked at: one with content is another program's.
-  private func withoutForeignMarkers(
-    _ paths: [RelativePath], listed: [RelativePath: String], noting outcome: inout Outcome
-  ) async -> [RelativePath] {
-    let (unknown, others) = paths.partitioned {
-      DirectoryMarker($0) != nil && ledger.etag(of: $0) == nil && listed[$0] == nil
-    }
-    guard !unknown.isEmpty else { return paths }
-    let answers = await concurrentEach(unknown, width: Self.headsInFlight) { [store, mapping] path in
-      (path, await Self.head(of: mapping.key(for: path), in: store))
-    }
-    var left = others
-    for (path, answer) in answers {
-      switch answer {
-      case .success(let head) where head.byteCount > 0: outcome.withheld[path] = .markerWithContent
-      case .success: left.append(path)
-      case .failure(let error as S3Error) where error.isMissingKey:
-        // There is nothing to delete.
-        outcome.deleted.append(path)
-      case .failure(let error):
-        note(error, on: Target(path: path, key: mapping.key(for: path)), in: &outcome)
-      }
-    }
-    return left
-  }
-
-  /// One object on its way out.
-  private struct Target: Sendable {
-    var path: RelativePath
-    var key: String
-    /// What it must still be; nil where nothing is asked.
-    var etag: String?
-  }
-
-  /// What this run published speaks before what was listed: the listing may already show what somebody else wrote.
-  private func targets(
-    of paths: [RelativePath], listed: [RelativePath: String], noting outcome: inout Outcome
-  ) async -> [Target] {
-    if condition == .none { return paths.map { Target(path: $0, key: mapping.key(for: $0)) } }
-    let known = paths.map { path in
-      Target(path: path, key: mapping.key(for: path), etag: ledger.etag(of: path) ?? listed[path])
-    }
-    let (ready, unknown) = known.partitioned { $0.etag != nil }
-    let answers = await concurrentEach(unknown, width: Self.headsInFlight) { [store] target in
-      (target, await Self.head(of: target.key, in: store))
-    }
-    var targets = ready
-    for (target, answer) in answers {
-      switch answer {
-      case .success(let head): targets.append(Target(path: target.path, key: target.key, etag: head.etag))
-      case .failure(let error): note(error, on: target, in: &outcome)
-      }
-    }
-    return targets
-  }
-
-  private static func head(of key: String, in store: any ObjectStore) async -> Result<ObjectHead, any Error> {
-    do {
-      return .success(try await store.send(HeadObject(key: key)))
-    } catch {
-      return .failure(error)
-    }
-  }
-
-  /// For files that an earlier run published and whose directory was not listed.
-  private static let headsInFlight = 10
-
-  /// - Returns: what must go by single DELETE: all of it where the server takes no DeleteObjects, and each key of which its answer says
-  ///   nothing or something that is worth another try.
-  private func removeTogether(_ targets: [Target], noting outcome: inout Outcome) async -> [Target] {
-    guard !targets.isEmpty else { return [] }
-    guard deletes.takesMany else { return targets }
-    var left: [Target] = []
-    do {
-      let answer = try await store.send(
-        DeleteObjects(targets.map { .init(key: $0.key, ifMatch: $0.etag) }))
-      let errors = Dictionary(
-        answer.failures.map { (RelativePath($0.key ?? ""), $0) }, uniquingKeysWith: { $1 })
-      for target in targets {
-        if let error = errors[RelativePath(target.key)] {
-          if error.isRetryable { left.append(target) } else { note(error, on: target, in: &outcome) }
-        } else {
-          noteDeleted(target, in: &outcome)
-        }
-      }
-    } catch let error as S3Error where S3ErrorTriage.refusesOperation(error) {
-      deletes.noteRefusal()
-      return targets
-    } catch {
-      for target in targets { note(error, on: target, in: &outcome) }
-    }
-    return left
-  }
-
-  /// By single DELETE: keys with characters that XML 1.0 cannot carry, and what could not go with others.
-  ///
-  /// A few at a time, each few looked at just before: a file that came back in the meantime keeps its object.
-  private func removeAlone(_ targets: [Target], noting outcome: inout Outcome) async {
-    for start in stride(from: 0, to: targets.count, by: Self.headsInFlight) {
-      guard root.isUnchanged else {
-        for target in targets[start...] { outcome.withheld[target.path] = .rootUnavailable }
-        return
-      }
-      let few = targets[start..<min(start + Self.headsInFlight, targets.count)]
-      let absent = Set(stillAbsent(few.map(\.path), noting: &outcome))
-      let ready = few.filter { absent.contains($0.path) }
-      let answers = await concurrentEach(ready, width: Self.headsInFlight) { [store] target in
-        (target, await Self.delete(target, in: store))
-      }
-      for (target, answer) in answers {
-        switch answer {
-        case .success: noteDeleted(target, in: &outcome)
-        case .failure(let error): note(error, on: target, in: &outcome)
-        }
-      }
-    }
-  }
-
-  private static func delete(_ target: Target, in store: any ObjectStore) async -> Result<Void, any Error> {
-    do {
-      _ = try await store.send(DeleteObject(key: target.key, ifMatch: target.etag))
-      return .success(())
-    } catch {
-      return .failure(error)
-    }
-  }
-
-  private func note(_ error: any Error, on target: Target, in outcome: inout Outcome) {
-    if condition == .ifMatch, let error = error as? S3Error {
-      // An object that is gone cannot match: what was asked for is so.
-      if error.isMissingKey { return noteDeleted(target, in: &outcome) }
-      if error.isPreconditionFailed {
-        outcome.withheld[target.path] = .replaced
-        return
-      }
-    }
-    outcome.failed[target.path] = FailureReason(error)
-    if FailureScope(error) == .service { outcome.unreachable.insert(target.path) }
-    journal.failed(.delete, mirror: name, path: target.path, key: target.key, error: error)
-  }
-
-  private func noteDeleted(_ target: Target, in outcome: inout Outcome) {
-    outcome.deleted.append(target.path)
-    ledger.forget(target.path)
-    journal.deleted(mirror: name, path: target.path, key: target.key)
   }
 }
 

@@ -20,14 +20,25 @@ final class PublishedLedger: Sendable {
     /// Somebody had the file open for writing, so that its stamp vouches for nothing.
     var isSnapshot = false
     var source = Source.published
+    /// When the server answered that it had made the object, by its own clock: nanoseconds since 1970-01-01 UTC.
+    var answered: Int64?
+  }
+
+  /// What is known of a directory marker, which has neither a stamp nor content.
+  struct MarkerRecord: Sendable, Hashable {
+    var etag: String
+    var source: Record.Source
+    /// See `Record`.
+    var answered: Int64?
   }
 
   /// About 200 bytes a record: 20 MB at the most.
   private static let capacity = 100_000
 
   private let records = Mutex<[RelativePath: Record]>([:])
-  /// The ETags of directory markers that are on S3.
-  private let markers = Mutex<[DirectoryMarker: String]>([:])
+  /// Directory markers that are on S3.
+  private let markers = Mutex<[DirectoryMarker: MarkerRecord]>([:])
+  private let isPartial = Atomic<Bool>(false)
   /// What a later run may know of this; nil where nothing is written down.
   private let evidence: EvidenceJournal?
 
@@ -40,13 +51,26 @@ final class PublishedLedger: Sendable {
 
   func note(_ record: Record, for path: RelativePath) {
     evidence?.note(path, etag: record.etag)
-    records.withLock { $0.keep(record, for: path, amongAtMost: Self.capacity) }
+    keep(record, for: path, in: records)
   }
 
   /// Notes that a marker is on S3.
-  func note(_ marker: DirectoryMarker, etag: String) {
-    evidence?.note(marker.path, etag: etag)
-    markers.withLock { $0.keep(etag, for: marker, amongAtMost: Self.capacity) }
+  func note(_ record: MarkerRecord, for marker: DirectoryMarker) {
+    evidence?.note(marker.path, etag: record.etag)
+    keep(record, for: marker, in: markers)
+  }
+
+  /// Where that would be one too many, any other goes.
+  private func keep<Key: Sendable, Value: Sendable>(
+    _ value: Value, for key: Key, in table: borrowing Mutex<[Key: Value]>
+  ) {
+    table.withLock { known in
+      if known.count >= Self.capacity, known[key] == nil, let victim = known.keys.first {
+        known[victim] = nil
+        isPartial.store(true, ordering: .relaxed)
+      }
+      known[key] = value
+    }
   }
 
   /// Notes that the path's object was deleted.
@@ -61,7 +85,7 @@ final class PublishedLedger: Sendable {
 
   /// What this run last published there, whatever became of the file.
   func etag(of path: RelativePath) -> String? {
-    if let marker = DirectoryMarker(path) { return markers.withLock { $0[marker] } }
+    if let marker = DirectoryMarker(path) { return markers.withLock { $0[marker]?.etag } }
     return records.withLock { $0[path]?.etag }
   }
 
@@ -69,6 +93,19 @@ final class PublishedLedger: Sendable {
   func isPublished(_ path: RelativePath) -> Bool {
     if let marker = DirectoryMarker(path) { return holds(marker) }
     return records.withLock { $0[path]?.source == .published }
+  }
+
+  /// Whether some of what this run published is not recorded any more.
+  var hasForgotten: Bool { isPartial.load(ordering: .relaxed) }
+
+  /// What this run last published there; nil where it published nothing, or only found an object equal.
+  func publication(of path: RelativePath) -> Provenance.Publication? {
+    if let marker = DirectoryMarker(path) {
+      guard let record = markers.withLock({ $0[marker] }), record.source == .published else { return nil }
+      return Provenance.Publication(etag: record.etag, answered: record.answered)
+    }
+    guard let record = records.withLock({ $0[path] }), record.source == .published else { return nil }
+    return Provenance.Publication(etag: record.etag, answered: record.answered)
   }
 
   /// What lies on S3 under the path as far as this run knows.
@@ -109,13 +146,5 @@ final class PublishedLedger: Sendable {
   /// Markers of the directory and those below it. Looks through all: directories are renamed seldom.
   func directoryMarkers(within directory: RelativePath) -> [DirectoryMarker] {
     markers.withLock { markers in markers.keys.filter { $0.path.isWithin(directory) } }
-  }
-}
-
-extension Dictionary {
-  /// Sets a value. Where that would be one too many, any other goes.
-  fileprivate mutating func keep(_ value: Value, for key: Key, amongAtMost capacity: Int) {
-    if count >= capacity, self[key] == nil, let victim = keys.first { self[victim] = nil }
-    self[key] = value
   }
 }

@@ -58,7 +58,8 @@ extension FilePublisher {
       if isKnown || !isEmpty || filter.excludes(directory, .file) { return .unneeded }
       let start = ContinuousClock.now
       let answer = try await uploader.uploadDirectoryMarker(to: key)
-      ledger.note(marker, etag: answer.etag)
+      ledger.note(
+        .init(etag: answer.etag, source: .published, answered: answer.serverDate), for: marker)
       journal.markedDirectory(
         etag: answer.etag, requestID: answer.requestID, mirror: name, path: marker.path, key: key,
         took: .now - start)

@@ -214,7 +214,7 @@ struct FilePublisher: Sendable {
     ledger.note(
       .init(
         stamp: receipt.stamp, etag: receipt.etag, crc32: receipt.crc32,
-        isSnapshot: receipt.isSnapshot || receipt.isSuperseded),
+        isSnapshot: receipt.isSnapshot || receipt.isSuperseded, answered: receipt.answered),
       for: path)
     journal.uploaded(receipt, mirror: name, path: path, key: key, took: .now - start)
   }
@@ -253,7 +253,8 @@ struct FilePublisher: Sendable {
       let source = CopySource(bucket: store.bucket, key: mapping.key(for: origin), ifMatch: record.etag)
       let answer = try await uploader.copy(source, of: path, stamp: stamp, to: key)
       guard let after = try root.look(at: path), after.stamp.isSameVersion(as: stamp) else { return nil }
-      ledger.note(.init(stamp: stamp, etag: answer.etag, crc32: record.crc32), for: path)
+      ledger.note(
+        .init(stamp: stamp, etag: answer.etag, crc32: record.crc32, answered: answer.answered), for: path)
       journal.copied(
         bytes: stamp.size, etag: answer.etag, mirror: name, path: path, key: key, took: .now - start)
       return .published(bytes: stamp.size, by: .copy)

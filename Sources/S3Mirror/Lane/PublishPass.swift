@@ -119,15 +119,15 @@ struct PublishPass: Sendable {
   }
 
   /// The objects that were published below a directory which left the tree. The one listing a tick may need.
-  private func objects(below directory: RelativePath) async throws -> [(RelativePath, etag: String)] {
-    var found: [(RelativePath, etag: String)] = []
+  private func objects(below directory: RelativePath) async throws -> [(RelativePath, RemoteObject)] {
+    var found: [(RelativePath, RemoteObject)] = []
     let listing = Listing(store: publisher.store, prefix: publisher.mapping.key(for: directory) + "/")
     try await listing.forEachPage { page in
       for object in page.content.objects {
         guard let path = publisher.mapping.path(forKey: object.key), !filter.excludes(path, .file) else {
           continue
         }
-        found.append((path, object.etag))
+        found.append((path, object.remote))
       }
       return true
     }

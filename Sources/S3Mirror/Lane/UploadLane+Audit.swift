@@ -44,7 +44,7 @@ extension UploadLane {
     }
     note(survey, in: &outcome)
     if settings.delete, !mayHoldExtras {
-      try await extras.entries.forEachBatch(of: Self.driftLimit) { entries in
+      try await writers.partition(extras).ours.entries.forEachBatch(of: Self.driftLimit) { entries in
         let gone = entries.map(\.path).filter {
           DirectoryMarker($0) == nil && survey.reasonToKeep($0) == nil
         }

@@ -110,7 +110,10 @@ extension UploadLane {
       let pass = publishPass(openFiles: .snapshot, deletes: .none, markers: .stamp)
       do {
         let found = try await reconcileFinally(left, with: pass, deletes, heard, noting: &outcome)
-        if deletes == .inferred { await removeExtras(found, in: &outcome) }
+        switch deletes {
+        case .inferred: await removeExtras(found, in: &outcome)
+        case .none, .watched: try await noteForeignMoves(found, in: &outcome)
+        }
       } catch {
         outcome.summary.failures.append(.init(path: ".", FailureReason(error)))
         if Task.isCancelled {
@@ -140,11 +143,11 @@ extension UploadLane {
     let polled: [RelativePath] = place.isWatching ? [.root] : []
     await polledMarkers.look(at: left.entries.keys.filter(settings.commitOrder.isMarker), in: root)
     var last = left
-    let (found, differing) = try await reconcile(
+    var (found, drift) = try await reconcile(
       .root, with: pass, except: Set(left.entries.keys), polled: polled, markers: &last, noting: &outcome,
       isDrift: { [self] file in isDrift(file, heard: heard) })
-    var drift = differing
     if deletes == .inferred {
+      (found.extras, found.foreign) = try await writers.partition(found.extras)
       drift += try await driftingExtras(found, heard: heard, limit: Self.driftLimit - drift.count)
     }
     activity.note(drift: drift.count)
@@ -196,7 +199,17 @@ extension UploadLane {
     let blanket = place.isThatOfEntry ? general : .rootUnavailable
     let deletes = InferredDeletes(
       root: root, survey: found.survey, bound: settings.bound, blanket: blanket,
-      hiddenPlaces: place.hiddenPlaces)
+      hiddenPlaces: place.hiddenPlaces, foreign: found.foreign)
     outcome.take(await deletes.carryOut(found.extras, with: remover))
+  }
+
+  /// Reports the old objects of renamed files that stay because another writer has written over them.
+  private func noteForeignMoves(_ found: Reconciler.Findings, in outcome: inout PassOutcome) async throws {
+    guard !foreignObjects.isEmpty else { return }
+    try await found.extras.entries.forEachBatch(of: Self.driftLimit) { entries in
+      for entry in entries where foreignObjects.contains(entry.path, entry.object) {
+        outcome.withhold(entry.path, .foreign)
+      }
+    }
   }
 }

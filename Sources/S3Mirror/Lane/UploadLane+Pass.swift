@@ -244,6 +244,7 @@ extension UploadLane {
 
   func conclude(_ outcome: PassOutcome) {
     ledger.flush()
+    notices.sayForeign(outcome.withheld.filter { $0.value == .foreign }.keys.sorted())
     let before = activity.snapshot
     // Each name that cannot be a key is reported when it is met, and fails every flush from then on.
     for (path, reason) in outcome.refused where before.failures[path] == nil {

@@ -33,6 +33,8 @@ final class UploadLane: Sendable {
     /// Where it is written down what lies here and on S3; nil where it is not.
     var evidence: EvidencePlace?
     var clock: any LaneClock = SystemClock()
+    /// What lay under the prefix when a download began before this upload; nil where none did.
+    var entryObjects: EntryObjects?
     /// For tests: the watch limit of this upload.
     var maxWatches: Int?
 
@@ -75,6 +77,10 @@ final class UploadLane: Sendable {
   let ledger: PublishedLedger
   private let deleteSupport = DeleteSupport()
   let aliases: Aliases
+  /// Nil without `delete`: a run deletes only what it has published itself then.
+  private let entryObjects: EntryObjects?
+  let mark: WriterMark
+  let foreignObjects = ForeignObjects()
   let polledMarkers: PolledMarkers
   let schedule: LaneSchedule
   let flights = Flights()
@@ -95,6 +101,10 @@ final class UploadLane: Sendable {
     self.resources = resources
     self.journal = journal
     self.wallClock = wallClock
+    entryObjects = settings.delete ? settings.entryObjects ?? EntryObjects() : nil
+    mark = WriterMark(root: root.identity)
+    var uploadSettings = uploadSettings
+    uploadSettings.metadata[WriterMark.metadataName] = mark.text
     ledger = PublishedLedger(evidence: settings.evidence.map { EvidenceJournal($0, root: root.identity) })
     aliases = Aliases(symlinks: settings.symlinks, wallClock: wallClock)
     polledMarkers = PolledMarkers(wallClock: wallClock)
@@ -271,7 +281,13 @@ final class UploadLane: Sendable {
     RemoteRemover(
       name: settings.name, root: root, mapping: settings.mapping, store: store, bound: settings.bound,
       journal: journal, ledger: ledger, deletes: deleteSupport, condition: settings.deleteCondition,
-      commitOrder: settings.commitOrder, hiddenPlaces: place.hiddenPlaces)
+      commitOrder: settings.commitOrder, hiddenPlaces: place.hiddenPlaces, writers: writers)
+  }
+
+  var writers: WriterCheck {
+    WriterCheck(
+      mapping: settings.mapping, store: store, entry: entryObjects, ledger: ledger, mark: mark,
+      foreign: foreignObjects)
   }
 
   var reconciler: Reconciler {
@@ -280,7 +296,7 @@ final class UploadLane: Sendable {
         root: root, mapping: settings.mapping, filter: settings.filter, symlinks: settings.symlinks,
         comparison: settings.comparison, store: store, order: listingOrder,
         wallClock: wallClock, aliases: aliases,
-        emptyDirectories: settings.emptyDirectories, ledger: ledger),
+        emptyDirectories: settings.emptyDirectories, ledger: ledger, entryObjects: entryObjects),
       content: ContentComparison(
         root: root, mapping: settings.mapping, store: store, readers: resources.readers,
         policy: settings.comparison.policy, ledger: ledger),

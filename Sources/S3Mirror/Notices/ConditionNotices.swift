@@ -14,6 +14,7 @@ final class ConditionNotices: Sendable {
     var hasRootReturned = false
     /// What was said to be left out, by what it is.
     var leftOut: [EntryKind: Set<RelativePath>] = [:]
+    var hasSaidForeign = false
   }
 
   let name: String
@@ -113,6 +114,19 @@ final class ConditionNotices: Sendable {
         }
       journal.notice("\(name): left out: \(paths.map(\.string).joined(separator: ", ")): \(why)")
     }
+  }
+
+  // MARK: Other writers
+
+  /// Tells, once a run, that another writer uses the prefix, with the first of its objects that a delete would have taken.
+  func sayForeign(_ paths: [RelativePath]) {
+    guard !paths.isEmpty else { return }
+    let isNew = state.withLock { state in
+      defer { state.hasSaidForeign = true }
+      return !state.hasSaidForeign
+    }
+    guard isNew else { return }
+    journal.notice("\(name): not deleted: \(named(paths)): \(WithheldReason.foreign)")
   }
 
   // MARK: The root

@@ -32,9 +32,14 @@ extension ConditionNotices {
   }
 }
 
+/// The first three paths.
+func named(_ paths: [RelativePath]) -> String {
+  paths.prefix(3).map(\.string).joined(separator: ", ") + (paths.count > 3 ? ", …" : "")
+}
+
 extension ConditionNotices.DriftFinder {
   fileprivate func sentence(of paths: [RelativePath], _ cause: DriftCause) -> String {
-    let some = paths.prefix(3).map(\.string).joined(separator: ", ") + (paths.count > 3 ? ", …" : "")
+    let some = named(paths)
     let (who, when) =
       switch self {
       case .audit: ("an audit", "with the next pass")

@@ -64,6 +64,8 @@ struct DownloadJob: Sendable {
   let wallClock: @Sendable () -> Int64
   /// What earlier runs had here; nil where that does not matter.
   var evidence: EvidencePlace?
+  /// Told of every object, where an upload from the same path follows.
+  var entryObjects: EntryObjects?
 
   struct Wanted: Sendable {
     var path: RelativePath
@@ -94,9 +96,15 @@ struct DownloadJob: Sendable {
   /// - Throws: `S3Error`; `TreeError`; `MirrorError` when there is nothing under the remote.
   func run() async throws -> Outcome {
     switch try await RemoteKind.find(location, in: store) {
-    case .object(let object, let serverDate): try await fetchObject(object, serverSkew: skew(of: serverDate))
-    case .prefix where try await isFirstRunOfFile(): Outcome(local: local)
-    case .prefix: try await fetchPrefix()
+    case .object(let object, let serverDate):
+      return try await fetchObject(object, serverSkew: skew(of: serverDate))
+    case .prefix where try await isFirstRunOfFile():
+      entryObjects?.complete()
+      return Outcome(local: local)
+    case .prefix:
+      let outcome = try await fetchPrefix()
+      entryObjects?.complete()
+      return outcome
     }
   }
 
@@ -112,6 +120,8 @@ struct DownloadJob: Sendable {
     let (target, fileName) = try targetOfObject()
     let root = try await openRoot(target.removingLastComponent())
     let wanted = Wanted(path: fileName, key: location.key, object: object, serverSkew: serverSkew)
+    entryObjects?.note(fileName, object)
+    entryObjects?.complete()
     var outcome = Outcome(local: target)
     note(await fetch(wanted, to: root, mapping: .file(name: wanted.path, key: wanted.key)), in: &outcome)
     return outcome
@@ -295,7 +305,9 @@ struct DownloadJob: Sendable {
   {
     while let pairing = try await merge.next() {
       switch pairing {
-      case .remote(let entry), .both(_, let entry), .marker(_, let entry?): return entry
+      case .remote(let entry), .both(_, let entry), .marker(_, let entry?):
+        entryObjects?.note(entry.path, entry.object)
+        return entry
       case .marker(_, nil): continue
       case .local(let file): try extras.append(file)
       }

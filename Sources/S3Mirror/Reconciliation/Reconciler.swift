@@ -14,6 +14,8 @@ struct Reconciler: Sendable {
     var survey: Survey
     /// Objects without a local file.
     var extras: Extras
+    /// Those of them that another writer put there, once that was found out.
+    var foreign = Extras()
   }
 
   let surveyor: Surveyor

@@ -1,4 +1,5 @@
 import MirrorModel
+import S3Client
 
 /// An object that has a place below the root.
 struct RemoteEntry: Sendable {
@@ -39,4 +40,11 @@ struct RemotePage: Sendable {
   var unseen: Set<RelativePath> = []
   /// Nothing comes after this page, and all pages came in order.
   var isLast = false
+}
+
+extension ListedObject {
+  /// Without its key.
+  var remote: RemoteObject {
+    RemoteObject(byteCount: byteCount, etag: etag, lastModified: lastModified ?? 0)
+  }
 }

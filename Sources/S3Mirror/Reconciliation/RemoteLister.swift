@@ -127,9 +127,7 @@ struct RemoteLister: Sendable {
         page.refused.append(UnsafeKey(key: object.key, reason: reason))
         continue
       }
-      let remote = RemoteObject(
-        byteCount: object.byteCount, etag: object.etag, lastModified: object.lastModified ?? 0)
-      page.entries.append(RemoteEntry(path: path, object: remote))
+      page.entries.append(RemoteEntry(path: path, object: object.remote))
     }
     // One key was asked for; what else begins with it is nobody's business here.
     if case .file = mapping, !page.entries.isEmpty { page.isLast = true }

@@ -112,6 +112,19 @@ struct Extras: Sendable {
 
   var count: Int { entries.count }
 
+  /// - Parameter belongs: whether each of a batch belongs to the first part.
+  nonisolated(nonsending) func partitioned(_ belongs: ([RemoteEntry]) async throws -> [Bool]) async throws
+    -> (Extras, Extras)
+  {
+    var (first, second) = (Extras(), Extras())
+    try await entries.forEachBatch(of: 1_000) { batch in
+      for (entry, isFirst) in zip(batch, try await belongs(batch)) {
+        if isFirst { try first.entries.append(entry) } else { try second.entries.append(entry) }
+      }
+    }
+    return (first, second)
+  }
+
   /// Those of them that count.
   func filtered(_ counts: (RemoteEntry) -> Bool) async throws -> Extras {
     var kept = Extras()
@@ -141,6 +154,8 @@ struct Surveyor: Sendable {
   var emptyDirectories = Options.EmptyDirectories.skip
   /// Told of markers that are there, where somebody wants to know.
   var ledger: PublishedLedger?
+  /// Told of every object, where somebody wants to know what lay there when the mirror began.
+  var entryObjects: EntryObjects?
   /// Stands in for the walk in tests.
   var walk: (@Sendable (RelativePath) -> any WalkSource)?
 
@@ -181,6 +196,7 @@ struct Surveyor: Sendable {
       var batch: [Difference] = []
       while try await merge.refill() {
         while let pairing = merge.nextAtHand() {
+          if let entryObjects, let entry = pairing.remote { entryObjects.note(entry.path, entry.object) }
           if case .remote(let entry) = pairing {
             try extras.entries.append(entry)
             continue
@@ -205,6 +221,7 @@ struct Surveyor: Sendable {
         }
       }
       try await early.forEachBatch(of: Self.batchSize, each)
+      if directory.isRoot { entryObjects?.complete() }
       if !batch.isEmpty { try await each(batch) }
       return (merge.survey, extras)
     }
@@ -227,7 +244,7 @@ struct Surveyor: Sendable {
     case .remote: return nil
     case .local(let file): return .copy(file, .absent, nil)
     case .marker(let marker, let entry?):
-      ledger?.note(marker, etag: entry.object.etag)
+      ledger?.note(.init(etag: entry.object.etag, source: .compared), for: marker)
       return nil
     case .marker(let marker, nil): return .marker(marker)
     case .both(let file, let entry):

@@ -22,6 +22,14 @@ enum Pairing: Sendable {
     case .remote, .marker: nil
     }
   }
+
+  var remote: RemoteEntry? {
+    switch self {
+    case .remote(let entry), .both(_, let entry): entry
+    case .marker(_, let entry): entry
+    case .local: nil
+    }
+  }
 }
 
 /// A local tree and its listing, side by side in key order. What is held at a time are a few pages and a few chunks; more

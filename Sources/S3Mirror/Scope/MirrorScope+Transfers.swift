@@ -20,11 +20,14 @@ extension MirrorScope {
   private func fetch(_ registration: Registration, from place: ResolvedSpec) async throws {
     let location = place.location
     do {
-      let job = try DownloadJob(
+      var job = try DownloadJob(
         registration.spec, resolved: place, name: registration.name, options: options,
         store: MeteredStore(place.bucket.store, meter: meter), resources: resources,
         journal: journal(bucket: location.bucket))
+      if registration.spec.direction == .sync, registration.spec.delete { job.entryObjects = EntryObjects() }
       let outcome = try await job.run()
+      // What another writer puts there from now on is not taken for what lay there at entry.
+      state.withLock { [objects = job.entryObjects] in $0.entryObjects[registration.name] = objects }
       if outcome.deletedHere > 0 {
         tell(
           .notice(
@@ -77,6 +80,7 @@ extension MirrorScope {
     settings.renames = options.renames
     settings.auditInterval = options.auditInterval
     settings.emptyDirectories = upload.emptyDirectories
+    settings.entryObjects = state.withLock { $0.entryObjects.removeValue(forKey: registration.name) }
     if case .on = watching { settings.evidence = try place.evidence() }
     let lane = try UploadLane(
       settings: settings, root: try TreeRoot(path: upload.root, symlinks: upload.symlinks),

@@ -60,6 +60,8 @@ package final class MirrorScope: Sendable {
     /// A one-shot upload.
     var once: Task<MirrorReport.Upload, any Error>?
     var withheldLocalDeletes = 0
+    /// What lay under the prefix of a sync when its download began, until its upload takes it over.
+    var entryObjects: [String: EntryObjects] = [:]
     var isEnded = false
 
     mutating func noteEntryEnded(of lanes: [UploadLane]) {

@@ -15,6 +15,9 @@ extension ObjectProperties {
   private static let longestTagValue = 256
   /// Names and values together, in bytes.
   private static let mostMetadata = 2048
+  /// What each object has besides: the names, a time to the nanosecond, the writer's mark.
+  private static let ownMetadata =
+    "mtime".utf8.count + 21 + WriterMark.metadataName.utf8.count + WriterMark.digitCount
 
   /// - Throws: `MirrorError.invalid` that names the culprit and the cure.
   func check(for name: String) throws(MirrorError) {
@@ -43,16 +46,19 @@ extension ObjectProperties {
       guard
         isWord(key, of: { isLower($0) || isUpper($0) || isDigit($0) || "-_.".unicodeScalars.contains($0) })
       else { throw refuse("the metadata name \"\(key)\" may have letters, digits, -, _ and .") }
-      guard key.lowercased() != "mtime" else {
-        throw refuse("the metadata name mtime is the mirror's own; choose another")
+      guard !["mtime", WriterMark.metadataName].contains(key.lowercased()) else {
+        throw refuse("the metadata name \(key.lowercased()) is the mirror's own; choose another")
       }
       guard isPrintable(value) else {
         throw refuse("the metadata value of \"\(key)\" may have printable ASCII only; encode it")
       }
     }
     let size = metadata.reduce(0) { $0 + $1.key.utf8.count + $1.value.utf8.count }
-    guard size <= Self.mostMetadata else {
-      throw refuse("\(size) bytes of metadata; S3 takes \(Self.mostMetadata)")
+    let most = Self.mostMetadata - Self.ownMetadata
+    guard size <= most else {
+      throw refuse(
+        "\(size) bytes of metadata; S3 takes \(Self.mostMetadata), of which the mirror needs \(Self.ownMetadata)"
+      )
     }
   }
 
