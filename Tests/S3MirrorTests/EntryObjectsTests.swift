@@ -27,6 +27,17 @@ import Testing
     #expect(!objects.contains("d/7", other))
   }
 
+  @Test func `names are known whatever has become of their objects`() {
+    let objects = EntryObjects()
+    for index in 0..<5_000 { objects.note(RelativePath("d/\(index)"), object) }
+    // Before the listing's end nothing is known of any name.
+    #expect(objects.mayHaveHeld("d/5000"))
+    objects.complete()
+    for index in 0..<5_000 { #expect(objects.mayHaveHeld(RelativePath("d/\(index)"))) }
+    // 32 bits of each name: one of these in a million may be taken for one of those.
+    #expect((5_000..<6_000).count { objects.mayHaveHeld(RelativePath("d/\($0)")) } <= 1)
+  }
+
   @Test func `fractions of a second do not count, since heads have none`() {
     let objects = EntryObjects()
     objects.note("a", object)

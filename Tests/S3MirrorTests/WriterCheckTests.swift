@@ -32,6 +32,111 @@ import Testing
     }
   }
 
+  /// `step.tmp` comes before `step/…` in the order of bytes, and after it in a tree.
+  @Test(.promise("SRV-1"), arguments: [FakeBucket.ListingOrder.bytes, .tree], ["step", "step.tmp"])
+  func `a directory's files and a name beside it go together`(
+    order: FakeBucket.ListingOrder, beside: String
+  ) async throws {
+    try await Stage.play(behaviour: .init(order: order)) { stage async throws in
+      try await stage.mirror([
+        "out": .upload(stage.url("out"), local: stage.local("out"), interval: nil)
+      ]) { mirror async throws in
+        try stage.directory.write("out/" + beside, "x")
+        try stage.directory.write("out/z", "x")
+        try await mirror.flush()
+        if beside == "step" {
+          // Its delete waits, so that it goes with the directory's.
+          try stage.directory.remove("out/step")
+        }
+        for index in 0..<20 { try stage.directory.write("out/step/b\(index)", "x") }
+        await stage.fake.inject { call, _ in call.key?.hasSuffix("/z") == true ? call.refusal() : nil }
+        try stage.directory.write("out/z", "y")
+        await #expect(throws: MirrorError.self) { try await mirror.flush() }
+        await stage.fake.inject(nil)
+        #expect(try await stage.keys().count == 22)
+        for name in Set(["step", beside]) { try stage.directory.remove("out/" + name) }
+        await stage.fake.forgetCalls()
+        try await mirror.flush()
+        let calls = await stage.fake.calls.map(\.operation).sorted()
+        #expect(calls == [DeleteObjects.name, ListObjectsV2.name, PutObject.name])
+        #expect(try await stage.keys() == ["out/z"])
+      }
+      #expect(stage.events.report(of: "out")?.withheld == [])
+    }
+  }
+
+  @Test(.promise("SRV-4"), arguments: [1, 20])
+  func `what a listing hides below an object's name is asked for, and goes`(count: Int) async throws {
+    try await Stage.play(behaviour: .init(hidesBelowObjects: true)) { stage async throws in
+      try await stage.mirror([
+        "out": .upload(stage.url("out"), local: stage.local("out"), interval: nil)
+      ]) { mirror async throws in
+        try stage.directory.write("out/before", "x")
+        for index in 0..<count { try stage.directory.write("out/n3/b\(index)", "x") }
+        try await mirror.flush()
+        // The file is published first, and then no listing has what lies below its name.
+        for name in ["before", "n3"] { try stage.directory.remove("out/" + name) }
+        try stage.directory.write("out/n3", "x")
+        try await mirror.flush()
+        #expect(await stage.fake.keys == [stage.prefix + "out/n3"])
+      }
+      #expect(stage.events.report(of: "out")?.withheld == [])
+    }
+  }
+
+  @Test(.promise("SRV-4"))
+  func `what an earlier run published goes, though listings hide it`() async throws {
+    try await Stage.play(behaviour: .init(hidesBelowObjects: true)) { stage async throws in
+      let spec = MirrorSpec.upload(stage.url("out"), local: stage.local("out"), interval: nil)
+      for index in 0..<30 { try stage.directory.write("out/kept/\(index)", "x") }
+      for index in 0..<20 { try stage.directory.write("out/n3/b\(index)", "x") }
+      try await stage.mirror(["out": spec]) { _ in }
+      try await stage.mirror(["out": spec]) { mirror async throws in
+        try stage.directory.remove("out/n3")
+        try stage.directory.write("out/n3", "x")
+        try await mirror.flush()
+        #expect(await stage.fake.keys.filter { $0.contains("/n3") } == [stage.prefix + "out/n3"])
+      }
+    }
+  }
+
+  @Test(.promise("SRV-4"))
+  func `another writer's object that a listing hides stays`() async throws {
+    try await Stage.play(behaviour: .init(hidesBelowObjects: true)) { stage async throws in
+      try await stage.mirror([
+        "out": .upload(stage.url("out"), local: stage.local("out"), interval: nil)
+      ]) { mirror async throws in
+        for index in 0..<20 { try stage.directory.write("out/n3/b\(index)", "x") }
+        try await mirror.flush()
+        try await stage.put("out/n3/b7", "of another writer")
+        try stage.directory.remove("out/n3")
+        try stage.directory.write("out/n3", "x")
+        try await mirror.flush()
+        #expect(await stage.fake.keys == ["out/n3", "out/n3/b7"].map { stage.prefix + $0 })
+        #expect(mirror.status.first?.withheldDeletes == 1)
+      }
+      #expect(await stage.fake.bytes(stage.prefix + "out/n3/b7") == Array("of another writer".utf8))
+    }
+  }
+
+  @Test(.promise("DEL-6"))
+  func `the bound counts what a listing hides`() async throws {
+    try await Stage.play(behaviour: .init(hidesBelowObjects: true)) { stage async throws in
+      try await stage.mirror(
+        ["out": .upload(stage.url("out"), local: stage.local("out"), interval: nil)],
+        { $0.maxDelete = .limit(5) }
+      ) { mirror async throws in
+        for index in 0..<20 { try stage.directory.write("out/n3/b\(index)", "x") }
+        try await mirror.flush()
+        try stage.directory.remove("out/n3")
+        try stage.directory.write("out/n3", "x")
+        try await mirror.flush()
+        #expect(mirror.status.first?.withheldDeletes == 20)
+        #expect(await stage.fake.keys.count == 21)
+      }
+    }
+  }
+
   @Test(.promise("DEL-20"))
   func `without the permission to read objects a listing tells`() async throws {
     try await Stage.play { stage async throws in

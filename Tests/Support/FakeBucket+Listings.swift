@@ -26,7 +26,13 @@ extension FakeBucket {
       }
       start = lines.firstIndex { precedes(last, $0.key) } ?? lines.count
     } else if let last = request.parameter("start-after") {
-      start = lines.firstIndex { precedes(Array(last.utf8), $0.key) } ?? lines.count
+      let key = Array(last.utf8)
+      // In tree order a listing that begins after a directory's name leaves out what it holds, as SeaweedFS' do.
+      let held = behaviour.order == .tree ? key + [UInt8(ascii: "/")] : nil
+      start =
+        lines.firstIndex { line in
+          precedes(key, line.key) && !(held.map { line.key.starts(with: $0) } ?? false)
+        } ?? lines.count
     }
     let page = lines[start...].prefix(limit)
     var document = RequestDocument(root: "ListBucketResult")
@@ -63,7 +69,7 @@ extension FakeBucket {
   /// Objects and rolled-up prefixes in one order, as pages cut them.
   private func lines(prefix: Key, delimiter: Key?) -> [Line] {
     var lines: [Line] = []
-    for key in objects.keys.filter({ $0.starts(with: prefix) }).sorted(by: precedes) {
+    for key in objects.keys.filter({ $0.starts(with: prefix) && !isHidden($0) }).sorted(by: precedes) {
       if let delimiter, let end = Self.end(of: delimiter, in: key, from: prefix.count) {
         let common = Array(key[..<end])
         if lines.last?.key != common { lines.append(.prefix(common)) }
@@ -72,6 +78,11 @@ extension FakeBucket {
       }
     }
     return lines
+  }
+
+  private func isHidden(_ key: Key) -> Bool {
+    guard behaviour.hidesBelowObjects else { return false }
+    return key.indices.contains { key[$0] == UInt8(ascii: "/") && objects[Array(key[..<$0])] != nil }
   }
 
   private static func end(of delimiter: Key, in key: Key, from start: Int) -> Int? {

@@ -27,15 +27,18 @@ package struct FakeBucket: Sendable {
     package var pageLimit: Int
     /// Smallest part but the last. AWS: 5 MiB; a small number makes quick tests.
     package var minimumPartByteCount: Int
+    /// Whether listings leave out what lies below the name of an object, as MinIO's do.
+    package var hidesBelowObjects: Bool
 
     package init(
       order: ListingOrder = .bytes, checksums: Checksums = .verified, pageLimit: Int = 1_000,
-      minimumPartByteCount: Int = 5 << 20
+      minimumPartByteCount: Int = 5 << 20, hidesBelowObjects: Bool = false
     ) {
       self.order = order
       self.checksums = checksums
       self.pageLimit = pageLimit
       self.minimumPartByteCount = minimumPartByteCount
+      self.hidesBelowObjects = hidesBelowObjects
     }
   }
 

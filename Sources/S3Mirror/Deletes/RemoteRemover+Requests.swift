@@ -110,7 +110,7 @@ extension RemoteRemover {
     return targets
   }
 
-  private static func head(of key: String, in store: any ObjectStore) async -> Result<ObjectHead, any Error> {
+  static func head(of key: String, in store: any ObjectStore) async -> Result<ObjectHead, any Error> {
     do {
       return .success(try await store.send(HeadObject(key: key)))
     } catch {
@@ -119,7 +119,7 @@ extension RemoteRemover {
   }
 
   /// For files that an earlier run published and whose directory was not listed.
-  private static let headsInFlight = 10
+  static let headsInFlight = 10
 
   /// - Returns: what must go by single DELETE: all of it where the server takes no DeleteObjects, and each key of which its answer says
   ///   nothing or something that is worth another try.
@@ -199,5 +199,13 @@ extension RemoteRemover {
     outcome.deleted.append(target.path)
     ledger.forget(target.path)
     journal.deleted(mirror: name, path: target.path, key: target.key)
+  }
+}
+
+extension Result<ObjectHead, any Error> {
+  /// Whether the answer was that there is no such object.
+  var isMissingKey: Bool {
+    guard case .failure(let error as S3Error) = self else { return false }
+    return error.isMissingKey
   }
 }

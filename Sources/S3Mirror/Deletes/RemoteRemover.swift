@@ -134,7 +134,8 @@ struct RemoteRemover: Sendable {
   }
 
   /// The paths that have no object. Names that came and went before they were published count for nothing, and which
-  /// those are matters only where the bound would be exceeded: it costs a listing.
+  /// those are matters only where the bound would be exceeded: it costs a listing, and one HeadObject for each name that
+  /// the listing lacks although an object was there.
   private func withoutObject(_ paths: Set<RelativePath>, known: Set<RelativePath>) async -> Set<RelativePath>
   {
     var missing = paths.subtracting(known)
@@ -149,7 +150,11 @@ struct RemoteRemover: Sendable {
         }
         return !missing.isEmpty
       }
-      return missing
+      let (remembered, absent) = Array(missing).partitioned { writers?.remembers($0) ?? false }
+      let answers = await concurrentEach(remembered, width: Self.headsInFlight) { [store, mapping] path in
+        (path, await Self.head(of: mapping.key(for: path), in: store))
+      }
+      return Set(absent + answers.compactMap { path, answer in answer.isMissingKey ? path : nil })
     } catch {
       // What cannot be listed may be there.
       return []

@@ -96,33 +96,27 @@ struct WriterCheck: Sendable {
     return findings
   }
 
-  /// What a listing of the stretch between the first and the last key decides. It ends early where the keys lie far apart.
+  /// What a listing of the stretch in which the keys lie decides. It ends early where they lie far apart.
   private func lookInListing(for paths: [RelativePath]) async -> [RelativePath: Finding] {
-    let wanted = paths.sorted()
-    guard let first = wanted.first, let last = wanted.last else { return [:] }
-    var common = first.parent
-    while !last.isWithin(common) { common = common.parent }
-    let prefix = common.isRoot ? mapping.listingPrefix : mapping.key(for: common) + "/"
-    var missing = Set(wanted)
+    guard let stretch = ListingStretch(of: paths) else { return [:] }
+    let directory = stretch.directory
+    let prefix = directory.isRoot ? mapping.listingPrefix : mapping.key(for: directory) + "/"
+    var missing = Set(paths)
     var findings: [RelativePath: Finding] = [:]
-    var latest: RelativePath?
-    var isAscending = true
-    var isWhole = false
+    var order = ListingOrderSeen()
+    var isPassed = false
     do {
       let listing = Listing(store: store, prefix: prefix)
-      // The listing begins behind the first key, which is asked for by itself.
-      missing.remove(first)
-      var page = try await listing.page(after: mapping.key(for: first))
+      var page = try await listing.page(after: stretch.start.map(mapping.key(for:)))
       for pages in 1... {
         for listed in page.content.objects {
           guard let path = mapping.path(forKey: listed.key) else { continue }
-          if let latest, path <= latest { isAscending = false }
-          latest = path
+          order.note(path)
           guard missing.remove(path) != nil else { continue }
           if provenance(of: path, listed.remote).mayGo { findings[path] = .mayGo(listed.remote) }
         }
-        isWhole = page.next == nil || latest.map { last <= $0 } ?? false
-        guard !missing.isEmpty, !isWhole, pages < paths.count / Self.mostHeads, let next = page.next else {
+        isPassed = page.next == nil || order.latest.map(stretch.isPassed) ?? false
+        guard !missing.isEmpty, !isPassed, pages < paths.count / Self.mostHeads, let next = page.next else {
           break
         }
         page = try await listing.page(at: next)
@@ -131,8 +125,17 @@ struct WriterCheck: Sendable {
       // Each path is asked for by itself, and its own error is told.
       return findings
     }
-    if isWhole, isAscending { for path in missing { findings[path] = .absent } }
+    if isPassed, order.isKnown { for path in missing where !remembers(path) { findings[path] = .absent } }
     return findings
+  }
+
+  /// Whether an object was there as far as this mirror remembers, so that a listing without it is no proof that it is gone.
+  ///
+  /// MinIO keeps objects in a tree of files, and lists nothing below the name of an object: `x` hides `x/y`. HeadObject finds what is
+  /// hidden, and once `x` is gone listings have it again. So it is when a file takes a directory's name: the file is published before
+  /// the deletes.
+  func remembers(_ path: RelativePath) -> Bool {
+    ledger.etag(of: path) != nil || ledger.hasForgotten || entry?.mayHaveHeld(path) ?? false
   }
 
   /// - Parameter listed: what a listing said of the object; nil where it was not listed.
@@ -145,7 +148,11 @@ struct WriterCheck: Sendable {
         byteCount: head.byteCount, etag: head.etag, lastModified: head.lastModified ?? 0)
       if provenance(of: path, object, signature).mayGo { return .mayGo(object) }
       // What is known of the object came from a listing, and some servers word their heads in another way.
-      guard let listed = if let listed { listed } else { try await self.listed(key) } else { return .absent }
+      guard let listed = if let listed { listed } else { try await self.listed(key) } else {
+        // Gone since, or hidden from listings.
+        _ = try await store.send(HeadObject(key: key))
+        return .foreign(object)
+      }
       return provenance(of: path, listed, signature).mayGo ? .mayGo(listed) : .foreign(listed)
     } catch let error as S3Error where error.isMissingKey {
       return .absent

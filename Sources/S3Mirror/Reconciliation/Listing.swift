@@ -18,8 +18,8 @@ struct Listing: Sendable {
     try await page(ListObjectsV2(prefix: prefix, continuationToken: token))
   }
 
-  /// The page that begins after a key.
-  func page(after key: String) async throws -> Page {
+  /// The page that begins after a key; nil for the first.
+  func page(after key: String?) async throws -> Page {
     try await page(ListObjectsV2(prefix: prefix, startAfter: key))
   }
 
