@@ -240,6 +240,7 @@ FAULTS = {
     "kill": place("kill", 0.3, 2.0),
     "terminate": place("terminate", 0.3, 2.0),
     "stop": place("stop", 0.5, 2.5),
+    "two-mirrors": place("two-mirrors", 1.0, 2.5),
     "few-descriptors": place("few-descriptors", limit=[48, 64]),
     "little-memory": place("little-memory", limit=[320, 400]),
     "disk-full": place("disk-full"),

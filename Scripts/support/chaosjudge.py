@@ -50,6 +50,7 @@ class Judge:
         self.newest = {}  # key -> (generation, version), the newest ever seen
         self.listings = 0
         self.trouble = None
+        self.others = ()  # beginnings of keys that another writer may make
         self._listed = 0.0  # time.time() when the last listing began
         self._said = set()
         self._pause = threading.Event()
@@ -135,7 +136,7 @@ class Judge:
         reading = sight.reading
         names = self.ledger.name_of(key)
         if names is None:
-            if not reading.problem:  # a name that was never written here
+            if not reading.problem and not key.startswith(self.others):  # a name that was never written here
                 self.say("foreign", f"{key} is on S3 and was never written here: {describe(sight)}")
             return
         if reading.kind == "empty" and chaosledger.is_append(key):

@@ -105,15 +105,20 @@ class Round:
         if place == "unreadable":
             become_nobody(self.work)
 
-    def mirror(self, words, program, output):
+    def mirror(self, words, program, output, host=None):
+        """`host`: where logs, state, cache and locks are; without it those of this round's first mirror."""
         limits = []
         if self.fault.place == "few-descriptors":
             limits.append((resource.RLIMIT_NOFILE, self.fault.facts["limit"]))
         if self.fault.place == "little-memory":
             limits.append((resource.RLIMIT_DATA, self.fault.facts["limit"] * MIB))
-        command = [self.s3mirror, *words, "--log-dir", self.log, "--no-progress", *program]
+        small = host or self.small
+        command = [self.s3mirror, *words, "--log-dir", small / "log", "--no-progress", *program]
         aws = self.credentials()
-        aws |= {"XDG_STATE_HOME": str(self.small / "state"), "XDG_CACHE_HOME": str(self.small / "cache")}
+        aws |= {"XDG_STATE_HOME": str(small / "state"), "XDG_CACHE_HOME": str(small / "cache")}
+        if host:
+            (host / "run").mkdir(parents=True)
+            aws["XDG_RUNTIME_DIR"] = str(host / "run")
         aws |= sanitizers()
         self.journal.note(f"$ {' '.join(map(str, command))}")
         started = MirrorProcess(command, self.work, aws, self.work / output, limits)

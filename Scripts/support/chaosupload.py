@@ -9,12 +9,13 @@ from chaosjudge import Judge
 from chaosplaces import Places
 from chaosround import EXIT_SECONDS, GRACE_SECONDS, Round
 from chaoswriter import Writer
+from chaoswriters import SAYS, THEIRS, OtherMirror
 
 OPEN_SECONDS = 5  # `openFileGrace` by default
 HARM_SECONDS = 3  # longer than planned, until a fault has harmed something
 
 
-class UploadRound(Places, Round):
+class UploadRound(Places, OtherMirror, Round):
     """`watch` or `run` streams what the writer writes."""
 
     # Of the self-test: called with the round at named moments, and what the writer writes besides checkpoints.
@@ -40,6 +41,7 @@ class UploadRound(Places, Round):
         is_early, is_late = (each < 0.2 and self.fault.is_movable for each in (source.random(), source.random()))
         self.judge.start()
         try:
+            self.start_other()
             if source.random() < 0.5:
                 self.writer.start()
             if is_early:
@@ -175,6 +177,8 @@ class UploadRound(Places, Round):
         self.finish(EXIT_SECONDS + self.interval + GRACE_SECONDS, is_late=True)
 
     def finish(self, seconds, is_late=False):
+        if self.other and self.random.random() < 0.5:
+            self.leave_other()
         began = time.monotonic()
         status = self.process.await_end(seconds)
         if status is None:
@@ -197,6 +201,8 @@ class UploadRound(Places, Round):
             chaosend.last_states(self.judge, last_done)
         if lost := getattr(self, "kept", set()) - self.judge.current.keys():
             self.say("deleted", f"{len(lost)} objects below what was unmounted: {', '.join(sorted(lost)[:5])}")
+        self.leave_other()
+        self.judge_theirs()
         if missing := [each for each in self.must_be_named() if os.path.basename(each) not in said]:
             self.say("silent", f"{', '.join(missing)} was not published, and is not named")
 
@@ -210,15 +216,21 @@ class UploadRound(Places, Round):
             return (0, 1, 3, 128 + signal.SIGTERM) if self.program else (0, 1, 3)
         if self.fault.place == "unreadable" and self.fault.facts.get("stays"):
             return (1,)
+        if self.fault.place == "two-mirrors":
+            return (1,)
         # Superfluous objects stay below what was unmounted, and that is said.
         return (1,) if self.fault.place == "unmounted" and self.kept else (0,)
 
     def spared(self):
         if self.fault.place == "unmounted":
             return ("volume/",)
+        if self.fault.place == "two-mirrors":
+            return (THEIRS,)
         if self.fault.place == "unreadable" and self.fault.facts.get("stays"):
             return ("locked",)
         return ()
 
     def must_be_named(self):
+        if self.fault.place == "two-mirrors":
+            return [SAYS]
         return ["locked.bin"] if self.fault.place == "unreadable" and self.fault.facts.get("stays") else []
