@@ -89,7 +89,9 @@ def end_of_mirror(judge, tree, status, said, expected=(0,), spared=()):
         judge.say("status", f"exit status {status}, and {expected} was due: {last(said)}")
     if status == 1 and not troubles(said):
         judge.say("silent", "exit status 1, and standard error says nothing of why")
-    if status == 0 and (uploads := open_uploads(judge)):
+    # What a killed mirror had begun, of a file that is gone, may be another writer's for all that the next one knows.
+    left = {key for key in judge.left_by_kill if f"of {key} stays: it may be another writer's" in said}
+    if status == 0 and (uploads := [key for key in open_uploads(judge) if key not in left]):
         judge.say("uploads", f"exit status 0, and multipart uploads are open: {', '.join(uploads[:5])}")
     return differ
 

@@ -50,6 +50,7 @@ class Judge:
         self.newest = {}  # key -> (generation, version), the newest ever seen
         self.listings = 0
         self.trouble = None
+        self.left_by_kill = set()  # keys of multipart uploads that a killed mirror had begun
         self.others = ()  # beginnings of keys that another writer may make
         self._listed = 0.0  # time.time() when the last listing began
         self._said = set()

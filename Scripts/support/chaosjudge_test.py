@@ -229,6 +229,19 @@ class Ending(JudgeCase):
         self.server.uploads.append("a")
         self.assertEqual(self.end(0), ["uploads"])
 
+    def test_an_upload_that_a_kill_left_and_that_is_reported(self):
+        self.server.uploads.append("a")
+        (key,) = chaosend.open_uploads(self.judge)
+        said = f"s3mirror: watch: the multipart upload 1 of {key} stays: it may be another writer's. If it is not, …"
+        self.judge.left_by_kill.add(key)
+        self.assertEqual(self.end(0, said), [])
+        self.assertEqual(self.end(0), ["uploads"])
+
+    def test_an_upload_that_no_kill_left(self):
+        self.server.uploads.append("a")
+        (key,) = chaosend.open_uploads(self.judge)
+        self.assertEqual(self.end(0, f"the multipart upload 1 of {key} stays: it may be another writer's"), ["uploads"])
+
 
 class Log(JudgeCase):
     def judged(self, *records, raw=None, published=()):

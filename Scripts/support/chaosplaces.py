@@ -43,6 +43,7 @@ class Places:
 
     def begin_kill(self):
         self.process.kill()
+        self.judge.left_by_kill.update(chaosend.open_uploads(self.judge))
 
     def end_kill(self):
         self.process = self.mirror(self.words, self.program, f"mirror-{len(self.mirrors) + 1}.out")

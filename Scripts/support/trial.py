@@ -14,6 +14,7 @@ from seaweedfs import raise_on_signals
 from trialkill import Kill
 from trialmemory import Memory
 from trialpace import Pace
+from trialreaders import ROWS, Readers
 from trialsession import Sessions
 from trialtorn import Torn
 
@@ -54,15 +55,22 @@ def session(options, work):
     return Sessions(options.s3mirror, work, options.seed).run(options.trials or (5 if options.quick else 50))
 
 
+def readers(options, work):
+    seconds = options.trials or (6 if options.quick else 20)
+    rows = [row for row in ROWS if not options.only or row.save.__name__ in options.only]
+    return Readers(options.s3mirror, work, seconds, [1] if options.quick else [0, 1]).run(rows)
+
+
 def pace(options, work):
     return Pace(options.built / "sink", options.s3mirror, work).run([8] if options.quick else [1, 8, 64])
 
 
 def main():
     parser = argparse.ArgumentParser(prog="Scripts/trial", description=__doc__)
-    parser.add_argument("trial", choices=["torn", "kill", "memory", "session", "pace", "all"])
+    parser.add_argument("trial", choices=["torn", "kill", "memory", "session", "readers", "pace", "all"])
     parser.add_argument("--quick", action="store_true", help="a smaller number, and smaller files")
-    parser.add_argument("--trials", type=int, help="how many: 200 of torn, 5 of kill, 50 of session by default")
+    parser.add_argument("--trials", type=int, help="how many: 200 of torn, 5 of kill, 50 of session; 20 seconds of each of readers")
+    parser.add_argument("--only", nargs="+", help="the rows of readers, by the names of their functions")
     parser.add_argument("--seed", type=int, default=random.SystemRandom().randrange(1 << 32))
     parser.add_argument("--kinds", nargs="+", choices=pages.KINDS, default=pages.KINDS, help="the writers of torn")
     parser.add_argument("--no-control", action="store_true", help="torn: leave boto3's own uploads out")
@@ -75,7 +83,7 @@ def main():
     raise_on_signals()
     # Memory first: what getrusage(2) tells of a child is at least what this process had when it started it.
     trials = {"memory": memory, "torn": torn, "kill": kill, "session": session}
-    timed = {"pace": pace}
+    timed = {"pace": pace, "readers": readers}
     verdicts = []
     # A claim about seconds has no place among what a busy machine must pass.
     for name in trials if options.trial == "all" else [options.trial]:

@@ -3,6 +3,9 @@
 /// A checkpoint takes longer to write than a file. A tick in the middle would show a directory to readers that is not complete before the
 /// next tick. So a directory that came in this run, and of which nothing is on S3, waits until it has been quiet for `settle` and none of
 /// its files is being written.
+///
+/// Where a commit marker waits above it, readers follow the marker, and the directory goes at once: else a program that saves all the
+/// time would have no marker on S3. A marker in it that was closed last says that it is whole.
 struct UnitHold: Sendable {
   private struct Wait {
     /// Of the tick that left the directory first.
@@ -23,7 +26,11 @@ struct UnitHold: Sendable {
   /// - Parameter earlier: what the last look left.
   init(_ dirty: DirtySet, policy: UploadSchedule.Policy, after earlier: UnitHold, at now: Instant) {
     var waits: [RelativePath: Wait] = [:]
+    let markers = dirty.entries.filter { !$0.value.isGone && policy.commitOrder.isMarker($0.key) }
     for (unit, writing) in Self.writing(in: dirty, policy) {
+      if markers.keys.contains(where: { unit.isWithin($0.parent) && $0.parent != unit }) { continue }
+      let isMarked = markers.contains { $0.key.isWithin(unit) && $0.value.lastChange == writing.newest }
+      if isMarked, !writing.isOpen { continue }
       guard writing.isOpen || writing.newest + policy.unitPause > now else { continue }
       var wait = earlier.waits[unit] ?? Wait(since: now)
       if writing.isOpen { wait.wasOpen = true }

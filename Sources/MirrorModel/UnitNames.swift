@@ -10,38 +10,15 @@ package struct UnitNames: Sendable {
   package var appended: NamePatterns
 
   package init(
-    markers: [String] = Self.markerNames, marks: [String] = Self.markNames,
-    temporaries: [String] = Self.temporaryNames, appended: [String] = Self.appendedNames
+    markers: [String] = DefaultNames.markers, marks: [String] = DefaultNames.marks,
+    temporaries: [String] = DefaultNames.temporaries, appended: [String] = DefaultNames.appended
   ) throws {
     self.markers = try NamePatterns(markers)
     self.marks = try NamePatterns(marks)
-    self.temporaries = try NamePatterns(temporaries)
+    // Of names of files and directories alike.
+    self.temporaries = try NamePatterns(temporaries.map { $0.last == "/" ? String($0.dropLast()) : $0 })
     self.appended = try NamePatterns(appended)
   }
-
-  package static let markerNames = [
-    "latest", "latest_*", "*.index.json", ".metadata", "trainer_state.json", "checkpoint",
-    "commit_success.txt",
-    "_SUCCESS", "DONE", "latest_checkpointed_iteration.txt", "metadata.json", "meta.pt",
-    "training_metadata.json", "last_checkpoint", "last_checkpoint.*", "LATEST", "latest-*",
-    "_CHECKPOINT_METADATA", "checkpoint_manager_snapshot.json", "dlrover_latest.txt", "*.index",
-  ]
-
-  package static let markNames = ["*-unfinished"]
-
-  package static let temporaryNames =
-    [
-      "*.orbax-checkpoint-tmp*", "tmp-checkpoint-*", ".metadata.tmp", "*.dirty.pt", "._dlrover_ckpt_stage",
-      "checkpoint_tmp", ".tmp??????", "*.sagemaker-uploading", ".*.swp", "*~",
-    ]
-    + (0..<6).map { place in
-      ".?*." + (0..<6).map { $0 == place ? "[A-Z]" : "[A-Za-z0-9]" }.joined()
-    }
-
-  package static let appendedNames = [
-    "*.log", "*.jsonl", "*.out", "*.err", "*.csv", "*.tsv", "events.out.tfevents.*", "*.wandb", "stdout",
-    "stderr",
-  ]
 
   /// The part of a mark's name that all marks end in.
   package static let markSuffix = "-unfinished"

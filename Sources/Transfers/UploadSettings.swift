@@ -2,6 +2,8 @@
 package struct UploadSettings: Sendable {
   /// The largest file that goes in one PutObject, in bytes; default 16 MiB.
   package var singleThreshold: Int64 = 16 << 20
+  /// A file up to this size makes no unit wait for it, whatever the multipart threshold: it is sent in a moment. 5 MiB, S3's smallest part.
+  package var stagedThreshold: Int64 = 5 << 20
   /// The part size to start from, in bytes; default 16 MiB.
   package var partBytes: Int64 = 16 << 20
   /// The gap between the two reads of a reread.

@@ -80,6 +80,8 @@ final class LaneUnderTest: Sendable {
     var uploadSettings = UploadSettings()
     uploadSettings.settle = configuration.settle
     uploadSettings.singleThreshold = configuration.singleThreshold
+    // Small files stand for large ones.
+    uploadSettings.stagedThreshold = 0
     uploadSettings.partBytes = configuration.partBytes
     var order = try CommitOrder(commitLast: configuration.commitLast)
     order.marks = try ProgressMarks(configuration.inProgressNames)

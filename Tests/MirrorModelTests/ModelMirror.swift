@@ -250,7 +250,7 @@ struct ModelMirror {
     let left = Set(bucket.values.map(\.inode))
     for (path, file) in tree.files()
     where inodes.subtracting(left).subtracting(untraced).contains(file.inode)
-      && !filter.excludes(path, .file) && tree.name(at: path) != nil
+      && !filter.excludes(path, .file) && tree.name(at: path) != nil && !writers.foreign.contains(path)
     {
       faults.append("the last object of \(path) is deleted before it is published")
     }

@@ -63,18 +63,25 @@ import Testing
     #expect(run.tick(600) == ["Y"])
   }
 
-  @Test(.promise("UNIT-5")) func `a marker further up follows the directory`() throws {
+  @Test(.promise("UNIT-5")) func `a directory above which a marker waits goes at once`() throws {
     var run = try Run()
     run.note(299, .directoryAppeared("X"))
     run.write(299.5, "X/a")
     run.write(299.6, "latest")
-    let begun = run.schedule.begin(.tick, at: run.start + .seconds(300))
-    let pass = try #require(begun)
-    #expect(pass.batch.entries.keys.sorted() == ["latest"])
-    #expect(pass.deferred == ["X/a"])
-    run.schedule.finish(
-      unpublished: pass.batch, failed: [], at: run.start + .seconds(300))
-    #expect(run.tick(301) == ["X/a", "latest"])
+    run.write(299.9, "X/b")
+    #expect(run.tick(300) == ["X/a", "X/b", "latest"])
+  }
+
+  @Test(.promise("UNIT-5")) func `a marker that was closed last says that its directory is whole`() throws {
+    var run = try Run()
+    run.note(299, .directoryAppeared("X"))
+    run.write(299.5, "X/a")
+    run.write(299.9, "X/latest")
+    #expect(run.tick(300) == ["X/a", "X/latest"])
+    run.note(599, .directoryAppeared("Y"))
+    run.write(599.5, "Y/latest")
+    run.write(599.9, "Y/a")
+    #expect(run.tick(600) == [])
   }
 
   @Test(.promise("UNIT-5")) func `what readers see already waits for nothing`() throws {

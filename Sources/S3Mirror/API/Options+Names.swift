@@ -25,22 +25,14 @@ extension Options {
   /// - `checkpoint`, `*.index`: TensorFlow; `training_metadata.json`: Keras' BackupAndRestore.
   /// - `commit_success.txt`, `_CHECKPOINT_METADATA`: Orbax; `checkpoint_manager_snapshot.json`: Ray Train.
   /// - `_SUCCESS`, `DONE`: Hadoop's custom and its like.
-  public static let defaultCommitLast = [
-    "latest", "latest_*", "*.index.json", ".metadata", "trainer_state.json", "checkpoint",
-    "commit_success.txt", "_SUCCESS", "DONE", "latest_checkpointed_iteration.txt", "metadata.json", "meta.pt",
-    "training_metadata.json", "last_checkpoint", "last_checkpoint.*", "LATEST", "latest-*",
-    "_CHECKPOINT_METADATA", "checkpoint_manager_snapshot.json", "dlrover_latest.txt", "*.index",
-  ]
+  public static let defaultCommitLast = DefaultNames.markers
 
   /// NeMo's mark of a checkpoint that is being written or deleted.
-  public static let defaultInProgressNames = ["*-unfinished"]
+  public static let defaultInProgressNames = DefaultNames.marks
 
   /// What training programs and launchers append to: text logs and tables, TensorBoard's event files, W&B's run files, and the
   /// streams of launchers that name them so (Open MPI's `--output-filename`, torchrun's `--log-dir`).
-  public static let defaultAppendNames = [
-    "*.log", "*.jsonl", "*.out", "*.err", "*.csv", "*.tsv", "events.out.tfevents.*", "*.wandb", "stdout",
-    "stderr",
-  ]
+  public static let defaultAppendNames = DefaultNames.appended
 
   /// Names that a file or directory has only until it is whole.
   ///
@@ -50,14 +42,7 @@ extension Options {
   /// - `.*.swp` and `?*~`: editors.
   /// - `.NAME.XXXXXX` with an upper-case letter among the last six: rsync. A name that ends in six lower-case letters or digits
   ///   may be a hidden file with an extension, such as `.model.sha256`, so it is no temporary.
-  public static let defaultTemporaryNames =
-    [
-      "*.orbax-checkpoint-tmp*/", "tmp-checkpoint-*", ".metadata.tmp", "*.dirty.pt", "._dlrover_ckpt_stage/",
-      "checkpoint_tmp", ".tmp??????", "*.sagemaker-uploading", ".*.swp", "?*~",
-    ]
-    + (0..<6).map { place in
-      ".?*." + (0..<6).map { $0 == place ? "[A-Z]" : "[A-Za-z0-9]" }.joined()
-    }
+  public static let defaultTemporaryNames = DefaultNames.temporaries
 
   func commitOrder() throws -> CommitOrder {
     var order = try CommitOrder(commitLast: commitLast)

@@ -148,9 +148,9 @@ struct FilePublisher: Sendable {
     }
   }
 
-  /// Those of the paths whose files go in parts, as far as that can be seen now.
+  /// Those of the paths whose files go in parts and take long, as far as that can be seen now.
   func large(among paths: [RelativePath]) -> Set<RelativePath> {
-    let threshold = uploader.settings.singleThreshold
+    let threshold = max(uploader.settings.singleThreshold, uploader.settings.stagedThreshold)
     return Set(
       paths.filter { path in
         guard case .success(let found?) = Result(catching: { try root.look(at: path) }) else { return false }

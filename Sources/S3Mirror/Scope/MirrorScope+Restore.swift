@@ -51,12 +51,13 @@ extension MirrorScope {
     var job = try DownloadJob(
       registration.spec, resolved: place, name: registration.name, options: options, store: store,
       resources: resources, journal: journal(bucket: place.location.bucket))
-    let markers = options.commitLast + UnitNames.markerNames
+    let markers = options.commitLast + DefaultNames.markers
     job.commitOrder = try CommitOrder(commitLast: markers)
     let reader = UnitReader(
       location: place.location, filter: place.filter,
       names: try UnitNames(
-        markers: markers, appended: options.appendNames), store: store, resources: resources)
+        markers: markers, marks: options.inProgressNames, temporaries: options.temporaryNames,
+        appended: options.appendNames), store: store, resources: resources)
     return Restoration(reader: reader, job: job, width: options.maxWorkers)
   }
 }
