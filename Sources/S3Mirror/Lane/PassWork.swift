@@ -39,7 +39,9 @@ final class PassWork: Sendable {
     var idle: [Idle] = []
     var isCancelled = false
     /// The pass has ended, and what is under way goes on without it.
-    var isDetached = false
+    var isDetached: Bool { planOfPass != nil }
+    /// The plan as it was when the pass ended: what begins of units after that is none of the pass's.
+    var planOfPass: PassPlan?
     /// Whether the pass wants to know when everything has begun. It is not woken for each file: that would cost as much as a small file.
     var isAwaitingBeginnings = false
     /// Waits until everything is published, in a task that is cancelled.
@@ -133,7 +135,7 @@ final class PassWork: Sendable {
       }
       for place in places { place.cancel() }
     }
-    return state.withLock { ($0.plan, $0.outcome) }
+    return state.withLock { ($0.planOfPass ?? $0.plan, $0.outcome) }
   }
 
   private func waitForEnd() async {
@@ -185,7 +187,7 @@ final class PassWork: Sendable {
       }
       // Under the lock: a publication that ends now has to find itself in flight.
       detachment.depart(flights, tasks)
-      state.isDetached = true
+      state.planOfPass = state.plan
       state.outcome.departed.merge(flights) { $1 }
       defer { state.idle = [] }
       return (true, state.idle, state.takeOpened())
