@@ -17,6 +17,9 @@ struct UnitStages: Sendable {
   private var unitOf: [RelativePath: RelativePath] = [:]
   private(set) var large: Set<RelativePath> = []
 
+  /// Large files of all staged units of a pass: each keeps a file open while it waits. Further units appear file by file.
+  static let mostLarge = 128
+
   init() {}
 
   /// - Parameter members: data files of a batch.
@@ -34,9 +37,9 @@ struct UnitStages: Sendable {
 
   /// - Parameter large: the files whose bytes are sent before anything of their unit appears.
   init(_ units: [RelativePath: [RelativePath]], large: Set<RelativePath>) {
-    for (directory, members) in units {
+    for (directory, members) in units.sorted(by: { $0.key < $1.key }) {
       let (first, rest) = members.partitioned(by: large.contains)
-      guard !first.isEmpty else { continue }
+      guard !first.isEmpty, self.large.count + first.count <= Self.mostLarge else { continue }
       self.units[directory] = Unit(outstanding: Set(first), rest: rest)
       self.large.formUnion(first)
       for path in members { unitOf[path] = directory }

@@ -114,22 +114,6 @@ import Transfers
     }
   }
 
-  @Test(.promise("UNIT-4")) func `a unit of more large files than may be open at one time appears earlier`()
-    async throws
-  {
-    try await run(interval: nil) { mirror, store, release in
-      for number in 0..<300 { try mirror.write("X/\(number)", Self.large) }
-      try mirror.write("X/slow", Self.large)
-      async let flushed: Void = mirror.lane.flush()
-      try await eventually("it appears") { await store.count(of: "CompleteMultipartUpload") >= 257 }
-      #expect(await store.text("t/X/slow") == nil)
-      await release.open()
-      try await flushed
-      #expect(await store.keys.count == 301)
-      #expect(await mirror.finish().failures == [])
-    }
-  }
-
   @Test(.promise("UNIT-3")) func `the end waits for a unit on its way`() async throws {
     try await run { mirror, store, release in
       try await writeUnit(mirror, store)

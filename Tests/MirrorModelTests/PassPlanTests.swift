@@ -142,6 +142,16 @@ import Testing
     #expect(begin(&plan) == (fact == .absent ? ["X/latest"] : []))
   }
 
+  @Test(.promise("UNIT-4")) func `units of more large files than may be open at one time are not staged`()
+    throws
+  {
+    let many = (0..<129).map { RelativePath("X/\($0)") }
+    var plan = try plan(many + ["Y/a", "Y/b"])
+    plan.note(large: Set(many + ["Y/a"]))
+    #expect(!plan.isStaged("X/0") && plan.isStaged("Y/a"))
+    #expect(begin(&plan).count == 130)
+  }
+
   @Test(.promise("UNIT-2")) func `logs, markers and files of the root's own make no unit of what is below`()
     throws
   {
