@@ -17,7 +17,8 @@ struct UnitStages: Sendable {
   private var unitOf: [RelativePath: RelativePath] = [:]
   private(set) var large: Set<RelativePath> = []
 
-  /// Large files of all staged units of a pass: each keeps a file open while it waits. Further units appear file by file.
+  /// Large files of all staged units of a pass: each keeps a file open while it waits, of the 1,024 that a process may have open by
+  /// default (getrlimit(2), RLIMIT_NOFILE). Further units appear file by file.
   static let mostLarge = 128
 
   init() {}
@@ -66,12 +67,5 @@ struct UnitStages: Sendable {
       units[directory]?.outstanding.isEmpty == true
     else { return nil }
     return units.removeValue(forKey: directory)?.rest
-  }
-
-  /// Opens the unit of a path before all its bytes are on the server.
-  ///
-  /// - Returns: what begins now.
-  mutating func open(unitOf path: RelativePath) -> [RelativePath] {
-    unitOf[path].flatMap { units.removeValue(forKey: $0)?.rest } ?? []
   }
 }

@@ -213,9 +213,6 @@ package struct PassPlan: Sendable {
   /// Says that all bytes of a path are on the server.
   package mutating func note(staged path: RelativePath) { endStage(of: path) }
 
-  /// Lets a unit appear of which more files are large than may be open at one time.
-  package mutating func open(unitOf path: RelativePath) { offer(data: units.open(unitOf: path)) }
-
   /// Says that the publication of a path has ended which goes on without the pass.
   package mutating func noteEnded(_ path: RelativePath) {
     underWay.remove(path)

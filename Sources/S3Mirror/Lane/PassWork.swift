@@ -88,9 +88,6 @@ final class PassWork: Sendable {
   private static let longPublication: Duration = .seconds(2)
   /// Places made for publications that last long. Each keeps a file open.
   private static let mostFurtherPlaces = 48
-  /// Publications that wait for their units at one time. Each keeps a file open, of the 1,024 that a process may have open by default
-  /// (getrlimit(2), RLIMIT_NOFILE). A unit with more of them appears earlier.
-  private static let mostStaged = 256
 
   private let state: Mutex<State>
   private let width: Int
@@ -282,7 +279,6 @@ final class PassWork: Sendable {
     let now = clock.now
     let (woken, opened) = state.withLock { state -> ([Woken], [CheckedContinuation<Void, any Error>]) in
       state.plan.note(staged: path)
-      if state.staged.count >= Self.mostStaged { state.plan.open(unitOf: path) }
       return (state.wake(at: now), state.takeOpened())
     }
     resume(woken, opened)
