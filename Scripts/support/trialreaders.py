@@ -22,7 +22,7 @@ MIB = 1 << 20
 LARGE = 17 * MIB  # above the multipart threshold of 16 MiB
 SMALL = 4096
 KEPT = 2  # checkpoints that a trainer keeps
-START_SECONDS = 30
+END_SECONDS = 30  # for s3mirror to end
 
 
 class Save:
@@ -326,7 +326,7 @@ class Readers:
             reader.start()
             trainer.join()
             mirror.terminate()
-            status = mirror.wait(START_SECONDS)
+            status = mirror.wait(END_SECONDS)
             reader.is_ending.set()
             reader.join()
         halves = [last - first for first, last in reader.half.values()]

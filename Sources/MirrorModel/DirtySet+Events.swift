@@ -166,14 +166,8 @@ extension DirtySet {
       rescans[directory] = nil
       rescans[directory.moved(from: from, to: to)] = reason
     }
-    for directory in newDirectories where directory.isWithin(from) {
-      newDirectories.remove(directory)
-      newDirectories.insert(directory.moved(from: from, to: to))
-    }
-    for directory in unseenDirectories where directory.isWithin(from) {
-      unseenDirectories.remove(directory)
-      unseenDirectories.insert(directory.moved(from: from, to: to))
-    }
+    newDirectories.move(from: from, to: to)
+    unseenDirectories.move(from: from, to: to)
     if !isNew { aliases.note(from: from, to: to) }
   }
 
@@ -267,6 +261,16 @@ extension DirtySet {
     // The close of a file that was being written may be among the lost events.
     for (path, entry) in entries where path.isWithin(directory) && entry.isOpen {
       entries[path]?.writer = .unknown
+    }
+  }
+}
+
+extension Set<RelativePath> {
+  /// Renames what lies within a directory, and the directory itself.
+  fileprivate mutating func move(from: RelativePath, to: RelativePath) {
+    for path in self where path.isWithin(from) {
+      remove(path)
+      insert(path.moved(from: from, to: to))
     }
   }
 }

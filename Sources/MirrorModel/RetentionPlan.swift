@@ -76,10 +76,7 @@ package struct RetentionPlan: Sendable {
   /// What of a checkpoint goes in which order: its receipt, its markers from the uppermost down, its data. Stopped at any moment this
   /// leaves no marker whose data are gone.
   package static func batches(of candidate: Candidate, order: CommitOrder) -> [[RelativePath]] {
-    let (markers, data) = candidate.objects.sorted().partitioned(by: order.isMarker)
-    var depths: [Int: [RelativePath]] = [:]
-    for marker in markers { depths[marker.ancestors.count, default: []].append(marker) }
     let receipt = candidate.unit.hasReceipt ? [[UnitReceipt.path(of: candidate.unit.path)]] : []
-    return receipt + depths.sorted { $0.key < $1.key }.map(\.value) + (data.isEmpty ? [] : [data])
+    return receipt + order.groups(of: candidate.objects).reversed()
   }
 }

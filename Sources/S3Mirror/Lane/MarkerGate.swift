@@ -27,9 +27,15 @@ struct MarkerGate: Sendable {
 
   /// - Throws: `UploadAbandoned.heldBack` when the path has to wait: a marker for its data, data for an in-progress mark.
   func check(_ path: RelativePath) async throws {
-    if await isUnderNewMark(path) { throw UploadAbandoned.heldBack }
-    guard order.isMarker(path) else { return }
-    if await isHeldByEvents(path) || !polled.isUnchanged(path, in: root) { throw UploadAbandoned.heldBack }
+    let isMarker = order.isMarker(path)
+    let mayBeAnnounced = schedule.hasMetMarks && !order.marks.contains(path)
+    if strictness != .stamp, isMarker || mayBeAnnounced {
+      await fence()
+      // An in-progress mark has come since the batch was taken: the bytes in hand may be those that it announces.
+      if mayBeAnnounced, schedule.isUnderWaitingMark(path) { throw UploadAbandoned.heldBack }
+      if isMarker, isHeldByEvents(path) { throw UploadAbandoned.heldBack }
+    }
+    if isMarker, !polled.isUnchanged(path, in: root) { throw UploadAbandoned.heldBack }
   }
 
   /// Those of the markers that nothing has happened to since the batch was taken.
@@ -41,19 +47,9 @@ struct MarkerGate: Sendable {
     }
   }
 
-  /// Whether an in-progress mark has come since the batch was taken that speaks for the path: the bytes in hand may be those that the
-  /// mark announces.
-  private func isUnderNewMark(_ path: RelativePath) async -> Bool {
-    guard strictness != .stamp, schedule.hasMetMarks, !order.marks.contains(path) else { return false }
-    await fence()
-    return schedule.isUnderWaitingMark(path)
-  }
-
-  private func isHeldByEvents(_ path: RelativePath) async -> Bool {
-    if strictness == .stamp { return false }
-    await fence()
+  private func isHeldByEvents(_ path: RelativePath) -> Bool {
     // The table is asked for each path that is dirty, so it is taken once.
-    return aliases.withTable { table in
+    aliases.withTable { table in
       schedule.holdsBack(path, order: order, strictness) { table.others(of: $0) }
     }
   }

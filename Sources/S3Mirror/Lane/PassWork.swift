@@ -69,6 +69,10 @@ final class PassWork: Sendable {
     /// Places that work, or wait for a path.
     var activePlaces: Int { places.count - staged.count }
 
+    /// How many places to make, where paths are ready and fewer work than may: publications that wait for their units have theirs, and a
+    /// pass that has ended has none.
+    func missingPlaces(of width: Int) -> Int { plan.hasReady ? max(0, width - activePlaces) : 0 }
+
     /// The publications whose unit may appear now.
     mutating func takeOpened() -> [CheckedContinuation<Void, any Error>] {
       guard !staged.isEmpty else { return [] }
@@ -123,7 +127,7 @@ final class PassWork: Sendable {
   func carryOut() async -> (PassPlan, PassOutcome) {
     await withTaskCancellationHandler {
       let count = state.withLock { $0.plan.isPublished ? 0 : min(width, $0.plan.pathCount) }
-      for _ in 0..<count { addPlace() }
+      addPlaces(count)
       await waitForEnd()
     } onCancel: {
       let places = state.withLock { state in
@@ -196,6 +200,10 @@ final class PassWork: Sendable {
 
   // MARK: Places
 
+  private func addPlaces(_ count: Int) {
+    for _ in 0..<max(0, count) { addPlace() }
+  }
+
   private func addPlace() {
     state.withLock { state in
       state.lastPlace += 1
@@ -230,7 +238,7 @@ final class PassWork: Sendable {
       }
       return min(long, Self.mostFurtherPlaces) + width - state.activePlaces
     }
-    for _ in 0..<max(0, count) { addPlace() }
+    addPlaces(count)
   }
 
   /// Nil when the place is not needed any more.
@@ -277,20 +285,21 @@ final class PassWork: Sendable {
   /// - Throws: `CancellationError`.
   private func stage(_ path: RelativePath) async throws {
     let now = clock.now
-    let (woken, opened) = state.withLock { state -> ([Woken], [CheckedContinuation<Void, any Error>]) in
+    let (woken, opened, missing) = state.withLock {
+      state -> ([Woken], [CheckedContinuation<Void, any Error>], Int) in
       state.plan.note(staged: path)
-      return (state.wake(at: now), state.takeOpened())
+      return (state.wake(at: now), state.takeOpened(), state.missingPlaces(of: width))
     }
-    resume(woken, opened)
+    resume(woken, opened, adding: missing)
     try await withTaskCancellationHandler {
       try await withCheckedThrowingContinuation { continuation in
-        let isToWait = state.withLock { state in
+        let missing = state.withLock { state -> Int? in
           // Cancelled before this, its handler has found nothing to end.
-          guard !Task.isCancelled, !state.plan.mayAppear(path) else { return false }
+          guard !Task.isCancelled, !state.plan.mayAppear(path) else { return nil }
           state.staged[path] = continuation
-          return true
+          return state.missingPlaces(of: width)
         }
-        if isToWait { return addPlacesForReady() }
+        if let missing { return addPlaces(missing) }
         continuation.resume(with: Task.isCancelled ? .failure(CancellationError()) : .success(()))
       }
     } onCancel: {
@@ -298,17 +307,12 @@ final class PassWork: Sendable {
     }
   }
 
-  private func resume(_ woken: [Woken], _ opened: [CheckedContinuation<Void, any Error>]) {
+  private func resume(
+    _ woken: [Woken], _ opened: [CheckedContinuation<Void, any Error>], adding missing: Int
+  ) {
     for place in woken { place.continuation.resume(returning: place.job) }
     for publication in opened { publication.resume() }
-    addPlacesForReady()
-  }
-
-  /// Makes places where paths are ready and fewer places work than may: publications that wait for their units have theirs, and a pass
-  /// that has ended has none.
-  private func addPlacesForReady() {
-    let count = state.withLock { $0.plan.hasReady ? width - $0.activePlaces : 0 }
-    for _ in 0..<max(0, count) { addPlace() }
+    addPlaces(missing)
   }
 
   private enum Verdict {
@@ -324,8 +328,12 @@ final class PassWork: Sendable {
     var waiter: CheckedContinuation<Void, Never>?
     var isToRing = false
     var opened: [CheckedContinuation<Void, any Error>] = []
+    var missing = 0
     let verdict = state.withLock { state -> Verdict in
-      defer { opened = state.takeOpened() }
+      defer {
+        opened = state.takeOpened()
+        missing = state.missingPlaces(of: width)
+      }
       if state.isDetached {
         state.underWay[place] = nil
         state.plan.noteEnded(path)
@@ -345,7 +353,7 @@ final class PassWork: Sendable {
       state.waiter = nil
       return .taken
     }
-    resume(woken, opened)
+    resume(woken, opened, adding: missing)
     waiter?.resume()
     if isToRing { bell.ring() }
     return verdict

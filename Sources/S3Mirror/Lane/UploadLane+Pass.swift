@@ -159,15 +159,20 @@ extension UploadLane {
     }
   }
 
+  /// Which objects without a file a pass that deletes may delete.
+  private var removal: PassPlan.Removal {
+    if settings.delete { return .everything }
+    if settings.renames == .move { return .moves }
+    return settings.commitOrder.marks.isEmpty ? .never : .marks
+  }
+
   func publishPass(openFiles: FilePublisher.OpenFiles, deletes: Deletes, markers: MarkerStrictness)
     -> PublishPass
   {
-    let mayRemove = settings.delete || settings.renames == .move || !settings.commitOrder.marks.isEmpty
-    return PublishPass(
+    PublishPass(
       publisher: publisher(markers), commitOrder: settings.commitOrder,
-      remover: deletes == .watched && mayRemove && place.isThatOfEntry ? remover : nil,
-      removal: settings.delete ? .everything : settings.renames == .move ? .moves : .marks,
-      filter: settings.filter,
+      remover: deletes == .watched && removal != .never && place.isThatOfEntry ? remover : nil,
+      removal: removal, filter: settings.filter,
       openFiles: openFiles, width: settings.width, clock: schedule.clock,
       objectCount: state.withLock { $0.objectCount },
       originsElsewhere: { [place, schedule] in
