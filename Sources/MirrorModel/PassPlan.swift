@@ -10,31 +10,31 @@
 /// - the object under a name that a file has left stays until the file is published under its new name.
 package struct PassPlan: Sendable {
   package let order: CommitOrder
-  private let batch: DirtySet.Batch
-  private let surroundings: Surroundings
-  private let removal: Removal
+  let batch: DirtySet.Batch
+  let surroundings: Surroundings
+  let removal: Removal
   private let events: Events
-  package private(set) var result = PassResult()
+  package internal(set) var result = PassResult()
 
   private var queue: StartQueue
-  private var gates: MarkerGates
+  var gates: MarkerGates
   private var holds: MarkHolds
   private var units = UnitStages()
   /// Directories of units that outlive their pass.
   private let flyingUnits: Set<RelativePath>
   private var underWay: Set<RelativePath> = []
   /// Publications that go on without the pass.
-  private var detached: [RelativePath: DirtyEntry] = [:]
-  private var absent: [RelativePath] = []
+  var detached: [RelativePath: DirtyEntry] = [:]
+  var absent: [RelativePath] = []
   /// Files that vanished after the batch was taken: what a marker named then may be among them.
   private var vanished: [RelativePath] = []
   private var held: Set<RelativePath> = []
-  private var hasFailed: Bool
-  private var stage = Stage.publishing
+  var hasFailed: Bool
+  var stage = Stage.publishing
   /// Something has failed: in-progress marks are deleted, and nothing else.
-  private var isLimitedToMarks = false
+  var isLimitedToMarks = false
 
-  private enum Stage {
+  enum Stage {
     case publishing
     case origins
     case listing(DeleteStage)
@@ -316,154 +316,5 @@ package struct PassPlan: Sendable {
     detached[path] = batch.entries[path]
     detached[path]?.unit = units.unit(of: path)
     close(gates.block(path))
-  }
-
-  // MARK: Deletes, after everything else
-
-  private mutating func endPublishing() -> Action {
-    assert(gates.areDecided, "a marker was neither published nor left for a later pass")
-    stage = .over
-    let hasGone =
-      !absent.isEmpty || !batch.goneDirectories.isEmpty || !batch.withheldDeletes.isEmpty
-    switch removal {
-    case .never:
-      result.settled += absent
-      return .over
-    case .later:
-      postpone()
-      return .over
-    case .marks, .moves, .everything:
-      guard hasGone else { return .over }
-      if hasFailed {
-        // Whether a mark goes depends on what it speaks for, and on nothing else.
-        let marks = absent.filter(order.marks.contains)
-        absent.removeAll(where: order.marks.contains)
-        postpone()
-        guard !marks.isEmpty else { return .over }
-        absent = marks
-        isLimitedToMarks = true
-      }
-      stage = .origins
-      return .askForOrigins
-    }
-  }
-
-  /// - Parameters:
-  ///   - elsewhere: the names that files have left which wait outside of the pass.
-  ///   - isPublished: whether this run published what lies under a name.
-  package mutating func note(
-    origins elsewhere: Set<RelativePath>, isPublished: (RelativePath) -> Bool
-  ) {
-    // A renamed file's old object stays until the new one is there.
-    let kept = result.unpublished.entries.values.compactMap(\.origin?.path)
-    let origins = batch.origins(elsewhere.union(kept), absent: absent)
-    let published = Set(result.met)
-    let moved = Set(
-      batch.entries.compactMap { path, entry in published.contains(path) ? entry.origin?.path : nil })
-    var directories = isLimitedToMarks ? [:] : batch.goneDirectories
-    var withheld = isLimitedToMarks ? [] : batch.withheldDeletes
-    if removal != .everything {
-      let (left, gone) = absent.partitioned {
-        if order.marks.contains($0) { return true }
-        return removal == .moves && (moved.contains($0) || origins.contains($0)) && isPublished($0)
-      }
-      result.settled += gone
-      absent = left
-      directories = [:]
-      withheld = []
-    }
-    // What is on its way may replace what was deleted after it changed.
-    let flights = surroundings.inFlight.merging(detached) { $1 }
-    let oldestChange = flights.values.lazy.map(\.firstChange).min()
-    /// - Parameter deletion: nil where its time is not known.
-    func isAhead(of deletion: Instant?) -> Bool {
-      guard let oldestChange else { return false }
-      return deletion.map { oldestChange <= $0 } ?? true
-    }
-    let (early, due) = absent.partitioned { path in
-      isAhead(of: batch.entries[path].flatMap { $0.isGone ? $0.lastChange : nil })
-    }
-    for path in early { comeBack(path) }
-    for (directory, since) in directories where isAhead(of: surroundings.departures[directory]) {
-      result.unpublished.goneDirectories[directory] = since
-      directories[directory] = nil
-    }
-    // What an old marker on S3 may name stays until the marker's new version is there.
-    let later = surroundings.deferred.union(surroundings.stale).union(result.unpublished.entries.keys)
-      .union(flights.keys).union(result.superseded.subtracting(result.held))
-    let markers = later.filter(order.isMarker)
-    // And an in-progress mark stays until all that it speaks for is there.
-    let isNamed: @Sendable (RelativePath) -> Bool = { [marks = order.marks] path in
-      markers.contains { path.isWithin($0.parent) && path != $0 }
-        || marks.contains(path) && later.contains { marks.speaks(path, for: $0) }
-    }
-    for (directory, since) in directories where isNamed(directory) {
-      result.unpublished.goneDirectories[directory] = since
-      directories[directory] = nil
-    }
-    stage = .listing(
-      DeleteStage(
-        due: due, directories: directories, withheld: withheld, origins: origins, moved: moved,
-        gone: Set(absent), isNamed: isNamed))
-    settleDeletes()
-  }
-
-  /// - Parameter objects: those below the directory; nil where it could not be listed.
-  package mutating func note(listing objects: [(RelativePath, RemoteObject)]?, of directory: RelativePath) {
-    guard case .listing(var deletes) = stage, let since = deletes.directories[directory] else { return }
-    deletes.noteListed()
-    if let objects {
-      deletes.take(objects, since: since)
-    } else {
-      result.unpublished.goneDirectories[directory] = since
-    }
-    stage = .listing(deletes)
-    settleDeletes()
-  }
-
-  /// Once everything is listed, sends back what has to wait.
-  private mutating func settleDeletes() {
-    guard case .listing(var deletes) = stage, deletes.nextListing == nil else { return }
-    let (waiting, listed) = deletes.settle()
-    for path in waiting { comeBack(path) }
-    for (path, since) in listed where result.unpublished.entries[path] == nil {
-      result.unpublished.entries[path] = DirtyEntry(.keepForHeir, at: since)
-    }
-    result.unpublished.withheldDeletes.formUnion(deletes.heldBack)
-    stage = .listing(deletes)
-  }
-
-  /// - Parameters:
-  ///   - done: deleted, or without an object.
-  ///   - kept: there, after all.
-  ///   - withheld: of which the guard does not approve.
-  package mutating func note(
-    deleted done: [RelativePath], kept: [RelativePath], withheld: some Sequence<RelativePath>,
-    failed: some Sequence<RelativePath>
-  ) {
-    stage = .over
-    result.removed += done
-    result.met += kept
-    result.unpublished.withheldDeletes.formUnion(withheld)
-    for path in failed {
-      comeBack(path)
-      if batch.withheldDeletes.contains(path) { result.unpublished.withheldDeletes.insert(path) }
-      for (directory, since) in batch.goneDirectories where path.isWithin(directory) {
-        result.unpublished.goneDirectories[directory] = since
-      }
-    }
-  }
-
-  /// Brings back a path of which nothing is left to be done but the delete.
-  private mutating func comeBack(_ path: RelativePath) {
-    guard var entry = batch.entries[path] else { return }
-    entry.purpose.noteAbsence()
-    result.unpublished.entries[path] = entry
-  }
-
-  private mutating func postpone() {
-    for path in absent { comeBack(path) }
-    result.unpublished.goneDirectories = batch.goneDirectories
-    result.unpublished.withheldDeletes = batch.withheldDeletes
   }
 }

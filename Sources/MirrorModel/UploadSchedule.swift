@@ -13,7 +13,7 @@ package struct UploadSchedule: Sendable {
   package private(set) var isRunning = false
   /// Passes that were started.
   package private(set) var passCount = 0
-  private var nextTick: Instant?
+  var nextTick: Instant?
   /// Where the interval is zero: nothing is ready before. Kept, so that a storm of events does not look at every
   /// entry for each of them.
   private var nothingReadyBefore: Instant?
@@ -21,18 +21,18 @@ package struct UploadSchedule: Sendable {
   /// The service did not answer while it was last asked for anything. Whatever waits would fail as well, each file after attempts
   /// of its own. So one path is tried at this time, and the next later, until the service answers again; then everything is due at
   /// once, whatever back-off it had.
-  private var nextProbe: Instant?
+  var nextProbe: Instant?
   /// Paths that were begun to find out whether the service answers, and have not ended.
   private var probes: Set<RelativePath> = []
   /// Paths in flight that were not answered since anything was. One alone says nothing of the service: it may be the path's own.
   private var unanswered: Set<RelativePath> = []
   /// The new directories that the last tick has left because a program is writing them, and when to look at these again.
-  private var held = UnitHold()
-  private var unitLook: Instant?
+  var held = UnitHold()
+  var unitLook: Instant?
   /// The watch has told of an in-progress mark in this run: data are held against such marks from then on.
   package private(set) var hasMetMarks = false
   /// The service answers again, so what has waited is due before the interval's next tick.
-  private var isRecovered = false
+  var isRecovered = false
 
   /// The first back-off after a failed publication, doubled by each further one.
   package static let firstBackOff: Duration = .seconds(1)
@@ -142,22 +142,6 @@ package struct UploadSchedule: Sendable {
     let hasUnknownChanges =
       !batch.rescans.isEmpty || !batch.goneDirectories.isEmpty || !batch.withheldDeletes.isEmpty
     return started(trigger, batch, newest: hasUnknownChanges ? now : newest)
-  }
-
-  /// Whether a tick is due for nothing but the units that the last one has left.
-  private func isUnitLook(at now: Instant) -> Bool {
-    guard let interval = policy.interval, interval > .zero, !isRecovered, nextProbe == nil else {
-      return false
-    }
-    return nextTick.map { $0 > now } ?? false
-  }
-
-  /// - Returns: units that waited, and are whole now.
-  private mutating func lookAtUnits(for trigger: Trigger, at now: Instant) -> Set<RelativePath> {
-    let earlier = held.units
-    held = trigger == .tick ? UnitHold(dirty, policy: policy, after: held, at: now) : UnitHold()
-    unitLook = held.isEmpty ? nil : now + policy.unitPause
-    return earlier.subtracting(held.units)
   }
 
   private mutating func started(_ trigger: Trigger, _ batch: DirtySet.Batch, newest: Instant?) -> Pass? {
@@ -302,14 +286,6 @@ package struct UploadSchedule: Sendable {
   }
 
   // MARK: Out
-
-  /// Whether an in-progress mark that speaks for the path is not published.
-  package func isUnderWaitingMark(_ path: RelativePath) -> Bool {
-    let marks = policy.commitOrder.marks
-    return dirty.entries.contains { mark, entry in
-      !entry.isGone && marks.contains(mark) && marks.speaks(mark, for: path)
-    }
-  }
 
   /// When to call `begin(.tick)` next: the interval's tick, dirty or not, or where the interval is zero the moment
   /// the first change is ready. Nil while a pass runs, and when only exit publishes.

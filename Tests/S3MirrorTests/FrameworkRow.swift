@@ -2,6 +2,8 @@ import MirrorModel
 import Testing
 
 /// How one framework leaves its checkpoints on S3: the newest that is complete, and newer ones that are not.
+///
+/// The file is long because it is one table: a row for each framework.
 struct FrameworkRow: Sendable, CustomTestStringConvertible {
   typealias Files = KeyValuePairs<String, String>
 

@@ -1,0 +1,26 @@
+// New directories that wait until they are whole, and in-progress marks.
+extension UploadSchedule {
+  /// Whether a tick is due for nothing but the units that the last one has left.
+  func isUnitLook(at now: Instant) -> Bool {
+    guard let interval = policy.interval, interval > .zero, !isRecovered, nextProbe == nil else {
+      return false
+    }
+    return nextTick.map { $0 > now } ?? false
+  }
+
+  /// - Returns: units that waited, and are whole now.
+  mutating func lookAtUnits(for trigger: Trigger, at now: Instant) -> Set<RelativePath> {
+    let earlier = held.units
+    held = trigger == .tick ? UnitHold(dirty, policy: policy, after: held, at: now) : UnitHold()
+    unitLook = held.isEmpty ? nil : now + policy.unitPause
+    return earlier.subtracting(held.units)
+  }
+
+  /// Whether an in-progress mark that speaks for the path is not published.
+  package func isUnderWaitingMark(_ path: RelativePath) -> Bool {
+    let marks = policy.commitOrder.marks
+    return dirty.entries.contains { mark, entry in
+      !entry.isGone && marks.contains(mark) && marks.speaks(mark, for: path)
+    }
+  }
+}
