@@ -57,8 +57,8 @@ FOLDERS = {
         "Names",
         "Reconciliation",
         "Deletes",
+        "Restore",  # checkpoints: which there are, which are old, and their way here
         "Inspection",
-        "Restore",  # checkpoints: which there are, and their way here
         "Lane",
         "ControlSocket",
         "Progress",

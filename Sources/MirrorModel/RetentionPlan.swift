@@ -1,8 +1,9 @@
 /// Which checkpoints on S3 may go, so that a number of them is kept.
 ///
 /// Only what is known to be complete is counted, and only that goes: what nothing marks may be somebody's, and what is incomplete may
-/// be on its way. The newest two that are complete stay whatever is asked for, so that one is left if the other turns out to be
-/// damaged; so does what a file names.
+/// be on its way. Each series of names is counted by itself: `run-a/step-5` says nothing of `run-b/step-3`. The newest two of a series
+/// that are complete stay whatever is asked for, so that one is left if the other turns out to be damaged; so does what a file names. As
+/// many stay of those that were published last: a program that goes back to an earlier step saves lower steps again.
 package struct RetentionPlan: Sendable {
   package struct Policy: Sendable, Hashable {
     /// How many of the newest complete checkpoints stay; two at least.
@@ -49,12 +50,52 @@ package struct RetentionPlan: Sendable {
 
   /// - Parameter candidates: the newest first, as a catalog has them.
   package init(_ candidates: [Candidate], policy: Policy) {
-    let complete = candidates.filter(\.state.isComplete)
-    // With nothing newer that is complete a checkpoint is not old.
-    removed = complete.dropFirst(max(policy.keepLast, Self.leastKept)).filter { candidate in
-      !Self.isNamed(candidate.unit) && !Self.isKept(candidate.unit, by: policy)
-        && !Self.holdsOther(candidate.unit, than: candidates)
-    }.reversed()
+    var gone: Set<RelativePath> = []
+    for complete in Self.series(of: candidates).values {
+      // With nothing newer that is complete a checkpoint is not old.
+      let latest = Set(Self.publishedLast(policy.keepLast, of: complete).map(\.unit.path))
+      for candidate in complete.dropFirst(policy.keepLast)
+      where !latest.contains(candidate.unit.path) && !Self.isNamed(candidate.unit)
+        && !Self.isKept(candidate.unit, by: policy) && !Self.holdsOther(candidate.unit, than: candidates)
+      {
+        gone.insert(candidate.unit.path)
+      }
+    }
+    removed = candidates.filter { gone.contains($0.unit.path) }.reversed()
+  }
+
+  /// - Parameter complete: checkpoints of one series, those with the highest step first.
+  /// - Returns: those that were published last. Of what was published in one minute, as a tree that is uploaded at once, those with the
+  ///   highest steps.
+  private static func publishedLast(_ count: Int, of complete: [Candidate]) -> [Candidate] {
+    let minutes = complete.enumerated().map { place, candidate in
+      (place: place, minute: candidate.unit.sum.published / 60_000_000_000, candidate: candidate)
+    }
+    return minutes.sorted { ($1.minute, $0.place) < ($0.minute, $1.place) }.prefix(count).map(\.candidate)
+  }
+
+  /// The complete checkpoints of each series, the newest first. A name without a step is a series by itself.
+  static func series(of candidates: [Candidate]) -> [RelativePath: [Candidate]] {
+    Dictionary(grouping: candidates.filter(\.state.isComplete)) { series(of: $0.unit) }
+  }
+
+  package static func series(of unit: CheckpointUnit) -> RelativePath {
+    unit.path.parent.appending(StepName(unit.path.name).series)
+  }
+
+  /// Why nothing of it may go: the bound counts what this run did not publish itself, as in all deletes (DEL-6).
+  ///
+  /// - Parameter isOwn: whether this run published the object of a path.
+  package func reasonToWithhold(
+    of objectCount: Int, bound: DeleteBound, isOwn: (RelativePath) -> Bool
+  ) -> WithheldReason? {
+    let objects = removed.flatMap(\.objects)
+    let counted = bound == .standard ? objects.count { !isOwn($0) } : objects.count
+    guard
+      case .withheld(let reason) = DeleteGuard.judge(
+        deletes: counted, of: max(objectCount, objects.count), bound: bound)
+    else { return nil }
+    return reason
   }
 
   private static func isNamed(_ unit: CheckpointUnit) -> Bool {
@@ -76,7 +117,23 @@ package struct RetentionPlan: Sendable {
   /// What of a checkpoint goes in which order: its receipt, its markers from the uppermost down, its data. Stopped at any moment this
   /// leaves no marker whose data are gone.
   package static func batches(of candidate: Candidate, order: CommitOrder) -> [[RelativePath]] {
-    let receipt = candidate.unit.hasReceipt ? [[UnitReceipt.path(of: candidate.unit.path)]] : []
-    return receipt + order.groups(of: candidate.objects).reversed()
+    receipts(of: candidate) + order.groups(of: candidate.objects).reversed()
+  }
+
+  private static func receipts(of candidate: Candidate) -> [[RelativePath]] {
+    candidate.unit.hasReceipt ? [[UnitReceipt.path(of: candidate.unit.path)]] : []
+  }
+
+  /// All that goes, in this order. What one batch holds may go in one request.
+  package func batches(order: CommitOrder) -> [[RelativePath]] {
+    // The last first, so that the data of all checkpoints go together.
+    var batches: [[RelativePath]] = []
+    for candidate in removed {
+      for (place, batch) in Self.batches(of: candidate, order: order).reversed().enumerated() {
+        if place == batches.count { batches.append([]) }
+        batches[place] += batch
+      }
+    }
+    return batches.reversed()
   }
 }

@@ -51,6 +51,9 @@ extension UnitNames {
     var isNamedSo: Bool
   }
 
+  /// Whether a file may be a checkpoint of its own, by its name.
+  package static func isLooseFile(_ name: Substring) -> Bool { looseFile(name) != nil }
+
   /// - Returns: nil for a file that is no checkpoint by its ending.
   static func looseFile(_ name: Substring) -> LooseFile? {
     if let stem = tensorFlowStem(name) { return LooseFile(stem: stem, isNamedSo: true) }

@@ -83,6 +83,17 @@ struct MirrorOptions: ParsableArguments {
   var deleteIfMatch = false
 
   @Option(
+    help: ArgumentHelp(
+      "Keep this many of the newest complete checkpoints of each series on S3, two at least, and remove older ones from S3, whatever is kept here.",
+      valueName: "number"))
+  var keepLast: Int?
+
+  @Option(
+    help: ArgumentHelp(
+      "With --keep-last: keep checkpoints whose step is a multiple of this, too.", valueName: "steps"))
+  var keepEvery: Int64?
+
+  @Option(
     help:
       "What happens to the object under the old name of a renamed file: move (deleted if this run published it, even without --delete) or copy (kept)."
   )
@@ -181,6 +192,17 @@ struct MirrorOptions: ParsableArguments {
     guard Options.Symlinks(rawValue: symlinks) != nil else {
       throw ValidationError("--symlinks is skip or follow, not \"\(symlinks)\"")
     }
+    if let keepLast, keepLast < 2 {
+      throw ValidationError("--keep-last is 2 or more, not \(keepLast): the newest two always stay")
+    }
+    if let keepEvery {
+      guard keepEvery > 0 else {
+        throw ValidationError("--keep-every is a number of steps, not \(keepEvery)")
+      }
+      guard keepLast != nil else {
+        throw ValidationError("--keep-every keeps checkpoints besides those of --keep-last; give that too")
+      }
+    }
     if let maxDelete, maxDelete != "none", Int(maxDelete).map({ $0 < 0 }) ?? true {
       throw ValidationError("--max-delete is a number or none, not \"\(maxDelete)\"")
     }
@@ -210,6 +232,8 @@ struct MirrorOptions: ParsableArguments {
     options.symlinks = Options.Symlinks(rawValue: symlinks) ?? .skip
     options.emptyDirectories = emptyDirectories
     options.maxDelete = maxDelete.map { Int($0).map { .limit($0) } ?? .unlimited } ?? .standard
+    options.keepLast = keepLast
+    options.keepEvery = keepEvery
     options.renames = renames
     options.deleteCondition = deleteIfMatch ? .ifMatch : .none
     names.apply(to: &options)

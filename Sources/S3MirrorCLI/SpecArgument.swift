@@ -1,7 +1,8 @@
 import ArgumentParser
 import S3Mirror
 
-/// `name=remote[,local=PATH][,interval=SECONDS|none][,delete=true|false][,exclude=PATTERN][,include=PATTERN]`
+/// `name=remote[,local=PATH][,interval=SECONDS|none][,delete=true|false][,exclude=PATTERN][,include=PATTERN]`, and for a restore
+/// `name=remote[,local=PATH][,unit=NAME][,exclude=PATTERN][,include=PATTERN]`.
 ///
 /// A comma begins the next key; one that is text is written `\,` (see `SpecFields`). What follows a comma and is no key is a
 /// mistake: taken as part of the remote or of the path it would mirror something else without a word.
@@ -13,6 +14,8 @@ struct SpecArgument: Sendable, Hashable {
   var delete: Bool?
   var exclude: [String] = []
   var include: [String] = []
+  /// The checkpoint to restore; nil is the newest that is complete.
+  var unit: String?
 
   enum Interval: Sendable, Hashable {
     case unset
@@ -20,12 +23,25 @@ struct SpecArgument: Sendable, Hashable {
     case seconds(Double)
   }
 
-  private enum Key: String, CaseIterable {
-    case local, interval, delete, exclude, include
+  /// What the spec is for.
+  enum Use: Sendable, Hashable {
+    case mirror
+    case restore
+
+    fileprivate var keys: [Key] {
+      switch self {
+      case .mirror: [.local, .interval, .delete, .exclude, .include]
+      case .restore: [.local, .unit, .exclude, .include]
+      }
+    }
+  }
+
+  fileprivate enum Key: String {
+    case local, interval, delete, exclude, include, unit
   }
 
   /// - Throws: `ValidationError` that names the fault.
-  init(parsing text: String) throws {
+  init(parsing text: String, for use: Use = .mirror) throws {
     // Scalars, not characters: a combining mark after a sign would hide the sign.
     guard let equals = text.unicodeScalars.firstIndex(of: "="), equals != text.startIndex else {
       throw ValidationError("\"\(text)\" is no spec; write name=s3://bucket/key[,local=PATH]…")
@@ -42,7 +58,7 @@ struct SpecArgument: Sendable, Hashable {
     }
     var seen: Set<Key> = []
     for field in fields.dropFirst() {
-      let (key, value) = try Self.setting(field, in: text)
+      let (key, value) = try Self.setting(field, of: use.keys, in: text)
       guard seen.insert(key).inserted || key == .exclude || key == .include else {
         throw ValidationError("\"\(text)\" has \(key.rawValue)= twice; keep one")
       }
@@ -51,12 +67,12 @@ struct SpecArgument: Sendable, Hashable {
   }
 
   /// The key and the value of what stands after a comma.
-  private static func setting(_ field: String, in text: String) throws -> (Key, String) {
+  private static func setting(_ field: String, of keys: [Key], in text: String) throws -> (Key, String) {
     let scalars = field.unicodeScalars
     let equals = scalars.firstIndex(of: "=")
     let word = String(scalars[..<(equals ?? scalars.endIndex)])
-    guard let equals, let key = Key(rawValue: word) else {
-      let known = Key.allCases.map(\.rawValue)
+    guard let equals, let key = Key(rawValue: word), keys.contains(key) else {
+      let known = keys.map(\.rawValue)
       let cure =
         Suggestion.nearest(to: word.trimmingPrefix(while: \.isWhitespace).description, in: known).map {
           "did you mean \($0)=?"
@@ -77,6 +93,7 @@ struct SpecArgument: Sendable, Hashable {
     case .local: local = value
     case .exclude: exclude.append(value)
     case .include: include.append(value)
+    case .unit: unit = value
     case .interval:
       if value == "none" {
         interval = .none

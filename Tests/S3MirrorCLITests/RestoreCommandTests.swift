@@ -95,4 +95,37 @@ import Testing
         "step-2/__3_0.distcp",
       ])
   }
+
+  @Test(.promise("RST-7"))
+  func `run restores before its program starts, and starts it with nothing in a first run`() async throws {
+    let program = try Program()
+    let remote = program.url("run")
+    let script =
+      "printf '%s|%s' \"$S3MIRROR_FROM\" \"$1\"; mkdir -p out/step-2; echo new > out/step-2/late.bin"
+    func run(_ restore: String) async throws -> Program.Ending {
+      try await program.run(
+        "run", "--restore", restore, "--upload", "out=\(remote),local=out", "--", "sh", "-c",
+        script, "sh", "resume={from}")
+    }
+    let first = try await run("from=\(remote),local=out")
+    #expect(first.status == 0, "\(first.messages)")
+    #expect(first.output == "|resume=")
+    try await publish(program)
+    try FileManager.default.removeItem(atPath: program.directory["work/out"])
+    let later = try await run("from=\(remote),local=out")
+    #expect(later.status == 0, "\(later.messages)")
+    let path = program.directory["work/out/step-2"]
+    #expect(later.output == "\(path)|resume=\(path)")
+    #expect(later.messages.contains("step-3 is newer and is not restored: step-3/.metadata is missing"))
+    #expect(!program.directory.exists("work/out/step-1"))
+    // What was restored is published again only where the program changed it.
+    let listing = try await program.run("ls", "-r", remote)
+    #expect(listing.output.contains("step-2/late.bin"))
+    let chosen = try await run("from=\(remote),local=other,unit=step-1")
+    #expect(chosen.output.hasPrefix(program.directory["work/other/step-1"] + "|"))
+    let broken = try await run("from=\(remote),local=other,unit=step-3")
+    #expect(broken.status == 1)
+    #expect(broken.output.isEmpty, "the program does not start without what it was to have")
+    #expect(broken.messages.contains("step-3 is not complete"))
+  }
 }

@@ -49,6 +49,15 @@ import Testing
       part: "192.0.2.1"),
     Mistake(arguments: ["watch", "tree", "s3://bucket/x", "--interval=-1"], part: "--interval"),
     Mistake(arguments: ["watch", "tree", "s3://bucket/x", "--interval=1e300"], part: "--interval"),
+    Mistake(
+      arguments: ["run", "--restore", "a=s3://b/k,interval=5", "--", "true"],
+      part: "the keys are local=, unit=, exclude=, include="),
+    Mistake(
+      arguments: ["run", "--restore", "a=s3://b/k", "--upload", "a=s3://b/k", "--", "true"],
+      part: "\"a\" is given twice"),
+    Mistake(
+      arguments: ["upload", "tree", "s3://bucket/x", "--keep-last", "1"], part: "--keep-last is 2 or more"),
+    Mistake(arguments: ["upload", "tree", "s3://bucket/x", "--keep-every", "5"], part: "--keep-last"),
     Mistake(arguments: ["download"], part: "<remote>"),
     Mistake(arguments: ["download", "nothing"], part: "./nothing for a local path"),
     Mistake(arguments: ["download", "./nothing"], status: 3, part: "does not exist"),

@@ -36,6 +36,8 @@ class Options:
     compare: how a file and an object of equal size are compared: "size", "default" or "checksum".
     suspect_within: how much later than a file's change its object must be dated to be left uncompared.
     max_delete: the most deletes of one batch: a number, "none" for no bound, None for the standard bound.
+    keep_last: how many of the newest complete checkpoints of each series of names stay on S3, two at least; None removes none.
+    keep_every: with keep_last: checkpoints whose step is a multiple of this stay too.
     renames: what happens to the object under a renamed file's old name: "move" or "copy".
     delete_if_match: delete an object only if no other program has written it.
     commit_last: patterns of names that are published after everything else in their directory; None is the command's list.
@@ -77,6 +79,8 @@ class Options:
     compare: str = "default"
     suspect_within: float = 900
     max_delete: int | str | None = None
+    keep_last: int | None = None
+    keep_every: int | None = None
     renames: str = "move"
     delete_if_match: bool = False
     commit_last: Sequence[str] | None = None
@@ -115,6 +119,8 @@ class Options:
             "compare": self.compare,
             "suspectWithin": self.suspect_within,
             "maxDelete": self.max_delete,
+            "keepLast": self.keep_last,
+            "keepEvery": self.keep_every,
             "renames": self.renames,
             "deleteIfMatch": self.delete_if_match,
             "symlinks": self.symlinks,

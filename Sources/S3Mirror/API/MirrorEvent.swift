@@ -32,6 +32,8 @@ public struct PassSummary: Sendable, Hashable {
     case exit
     /// A comparison in between that should find nothing.
     case audit
+    /// Old checkpoints were removed, or are withheld.
+    case retention
   }
 
   /// The upload's name.

@@ -48,6 +48,11 @@ public struct Options: Sendable {
   public var suspectWithin: Duration
   /// How many objects one batch of deletes may remove. Default ``MaxDelete-swift.enum/standard``.
   public var maxDelete: MaxDelete
+  /// How many of the newest complete checkpoints of each series of names stay on S3; older ones are removed from S3, whatever is kept
+  /// here. Two at least; nil, the default, removes none.
+  public var keepLast: Int?
+  /// With ``keepLast``: checkpoints whose step is a multiple of this stay too. Default nil.
+  public var keepEvery: Int64?
   /// What happens to the object under the old name of a renamed file. Default ``Renames-swift.enum/move``.
   public var renames: Renames
   /// What an object must still be to be deleted. Default ``DeleteCondition-swift.enum/none``.
@@ -182,6 +187,8 @@ public struct Options: Sendable {
     compare = .standard
     suspectWithin = .nanoseconds(Comparison.defaultSuspicionWindow)
     maxDelete = .standard
+    keepLast = nil
+    keepEvery = nil
     renames = .move
     deleteCondition = .none
     commitLast = Self.defaultCommitLast
@@ -233,6 +240,7 @@ extension Options {
     if case .limit(let limit) = maxDelete, limit < 0 {
       throw MirrorError(.invalid, "maxDelete is \(limit); it cannot be negative")
     }
+    _ = try retentionPolicy()
     try access.check()
     let times: [(String, Duration?)] = [
       ("settle", settle), ("openFileGrace", openFileGrace), ("exitTimeout", exitTimeout),
@@ -252,6 +260,26 @@ extension Options {
   /// Files under way at one time: more than requests, so that the next ones are read, proved and signed while those are sent.
   /// Sixteen more suffice, for that takes microseconds; each costs a task and a buffer.
   var filesUnderWay: Int { maxWorkers + min(maxWorkers, 16) }
+}
+
+extension Options {
+  /// Nil where no checkpoint is removed.
+  ///
+  /// - Throws: `MirrorError.invalid` that says what the numbers may be.
+  func retentionPolicy() throws(MirrorError) -> RetentionPlan.Policy? {
+    guard let keepLast else {
+      if keepEvery == nil { return nil }
+      throw MirrorError(.invalid, "keepEvery keeps checkpoints besides those of keepLast; set keepLast too")
+    }
+    do {
+      return try RetentionPlan.Policy(keepLast: keepLast, keepEvery: keepEvery)
+    } catch {
+      throw MirrorError(.invalid, error.description)
+    }
+  }
+
+  /// What a checkpoint's readers take for a marker, whatever the uploads of this mirror publish last.
+  var restoreMarkers: [String] { commitLast + DefaultNames.markers }
 }
 
 extension Options.Symlinks {

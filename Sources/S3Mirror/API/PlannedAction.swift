@@ -24,7 +24,7 @@ public struct PlannedAction: Sendable, Hashable {
   public var path: String
   /// Bytes that would be transferred, or freed; nil where nobody knows.
   public var bytes: Int64?
-  /// `new`, `size` or `content` for transfers, `extra` for deletes, else a sentence.
+  /// `new`, `size` or `content` for transfers, `extra` or `retention` for deletes, else a sentence.
   public var reason: String
   /// What the name says of an upload; nil for plain data, and for everything but uploads.
   public var nameClass: NameClass?

@@ -41,6 +41,15 @@ struct RemoteRemover: Sendable {
   /// Finds out whose the objects are; nil where that does not matter.
   var writers: WriterCheck?
   var freshness = Freshness.listedNow
+  var grounds = Grounds.absence
+
+  /// Why the objects are superfluous.
+  enum Grounds: Sendable {
+    /// Their files are gone here, which is looked at again before each request.
+    case absence
+    /// They belong to an old checkpoint, whatever lies here.
+    case retention
+  }
 
   /// How old a listing is that the caller passes.
   enum Freshness: Sendable {
@@ -215,6 +224,7 @@ struct RemoteRemover: Sendable {
   func stillAbsent(
     _ candidates: [RelativePath], noting outcome: inout Outcome, looks: Int = 3
   ) -> [RelativePath] {
+    if grounds == .retention { return candidates }
     do {
       let before = try hiddenPlaces(root)
       var looked = outcome

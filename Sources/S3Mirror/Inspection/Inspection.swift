@@ -123,6 +123,15 @@ package final class Inspection: Sendable {
     } else if run != .uploadOnce {
       planner.context = .scope
     }
+    if case .tree = surveyor.mapping, let policy = try options.retentionPolicy() {
+      let inventory = try await Retention(
+        policy: policy,
+        reader: try UnitReader(place, options: options, store: place.bucket.store, resources: resources),
+        width: options.maxWorkers
+      ).inventory(.all)
+      planner.retention = (RetentionPlan(inventory.candidates, policy: policy), inventory)
+      planner.surveyor.retired.note(inventory.candidates, policy: policy)
+    }
     try await planner.plan(each)
   }
 

@@ -16,13 +16,15 @@ struct UploadPlanner: Sendable {
   }
 
   let name: String
-  let surveyor: Surveyor
+  var surveyor: Surveyor
   let content: ContentComparison
   let commitOrder: CommitOrder
   let width: Int
   let delete: Bool
   let bound: DeleteBound
   var context = Context.alone
+  /// What lies on S3 now, for retention; nil where that takes nothing. It is judged before anything is published.
+  var retention: (plan: RetentionPlan, inventory: Retention.Inventory)?
 
   /// What is known of the uploads as they are planned.
   private struct Progress {
@@ -57,8 +59,15 @@ struct UploadPlanner: Sendable {
     for failure in survey.localFailures {
       try each(.init(name: name, kind: .refuse, path: failure.path, bytes: nil, reason: failure.reason))
     }
-    guard delete else { return }
-    try await planDeletes(extras, survey, unpublished: areAllThere ? nil : .uploadsFailed, each)
+    let unpublished: WithheldReason? = areAllThere ? nil : .uploadsFailed
+    var retired = Set(retention?.plan.removed.flatMap(\.objects) ?? [])
+    if delete {
+      try await planDeletes(extras, survey, unpublished: unpublished) { action in
+        retired.remove(RelativePath(action.path))
+        try each(action)
+      }
+    }
+    try planRetention(retired, of: survey.remoteObjects, unpublished, each)
   }
 
   // MARK: Uploads
@@ -184,6 +193,21 @@ struct UploadPlanner: Sendable {
             action(.withhold, entry.path, bytes: entry.object.byteCount, reason: reason.description))
         }
       }
+    }
+  }
+
+  /// - Parameter objects: those that are not deleted anyway.
+  private func planRetention(
+    _ objects: Set<RelativePath>, of objectCount: Int, _ unpublished: WithheldReason?,
+    _ each: (PlannedAction) throws -> Void
+  ) throws {
+    guard let (plan, inventory) = retention else { return }
+    let withheld = unpublished ?? plan.reasonToWithhold(of: objectCount, bound: bound) { _ in false }
+    for path in plan.batches(order: commitOrder).joined() where objects.contains(path) {
+      let bytes = inventory.objects[path]?.byteCount
+      try each(
+        withheld.map { action(.withhold, path, bytes: bytes, reason: $0.description) }
+          ?? action(.delete, path, bytes: bytes, reason: "retention"))
     }
   }
 

@@ -35,8 +35,7 @@ extension UploadLane {
     if settings.policy.interval == .zero { await poll() }
     let drained = await drain(deletes: ending == .succeeded ? .watched : .none)
     let heard = await stopListening()
-    let last = await reconcileFinally(
-      deletes: ending == .succeeded && settings.delete ? .inferred : .none, heard: heard, after: drained)
+    let last = await reconcileFinally(ending, heard: heard, after: drained)
     conclude(last)
     await settleUnfinished(after: last)
     // Whoever still waits for a flush learns what the end came to.
@@ -96,9 +95,10 @@ extension UploadLane {
     try await place.injectOverflow(losing: change)
   }
 
-  private func reconcileFinally(deletes: Deletes, heard: Heard?, after drained: PassOutcome?) async
+  private func reconcileFinally(_ ending: Ending, heard: Heard?, after drained: PassOutcome?) async
     -> PassOutcome
   {
+    let deletes: Deletes = ending == .succeeded && settings.delete ? .inferred : .none
     let start = ContinuousClock.now
     let requestsBefore = requests.counts
     var outcome = PassOutcome(summary: summary(of: .exit))
@@ -114,6 +114,7 @@ extension UploadLane {
         case .inferred: await removeExtras(found, in: &outcome)
         case .none, .watched: try await noteForeignMoves(found, in: &outcome)
         }
+        if ending == .succeeded, outcome.failed.isEmpty { await retain(noting: &outcome) }
       } catch {
         outcome.summary.failures.append(.init(path: ".", FailureReason(error)))
         if Task.isCancelled {

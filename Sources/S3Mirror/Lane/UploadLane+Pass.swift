@@ -23,6 +23,7 @@ extension UploadLane {
     -> PassOutcome
   {
     var outcome = await carryOut(pass, deletes: deletes, patience)
+    noteForRetention(outcome)
     await takeNews(of: &outcome)
     schedule.finish(outcome)
     conclude(outcome)

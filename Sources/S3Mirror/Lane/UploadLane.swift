@@ -24,6 +24,8 @@ final class UploadLane: Sendable {
     var onError = Options.OnError.upload
     var renames = Options.Renames.move
     var emptyDirectories = Options.EmptyDirectories.skip
+    /// Takes old checkpoints from S3; nil takes none.
+    var retention: Retention?
     /// Files under way at one time.
     var width: Int
     /// Time from audit to audit, a comparison of everything that should find nothing; nil makes none.
@@ -65,6 +67,12 @@ final class UploadLane: Sendable {
     var isGuardedByEmptyEntry = false
     /// Objects without a file may lie on S3 by right: from before, withheld, or not inferred deleted before the exit.
     var mayHoldExtras = false
+    /// Checkpoints here that are not published, because retention would take them.
+    var retired = RetiredUnits()
+    /// Something was published since retention last looked that may have made a checkpoint complete.
+    var isRetentionDue = false
+    var hasUploadFailed = false
+    var nextRetention: Instant?
   }
 
   let settings: Settings
@@ -77,7 +85,7 @@ final class UploadLane: Sendable {
   let ledger: PublishedLedger
   private let deleteSupport = DeleteSupport()
   let aliases: Aliases
-  /// Nil without `delete`: a run deletes only what it has published itself then.
+  /// Nil without `delete` and retention: a run deletes only what it has published itself then.
   private let entryObjects: EntryObjects?
   let mark: WriterMark
   let foreignObjects = ForeignObjects()
@@ -101,7 +109,8 @@ final class UploadLane: Sendable {
     self.resources = resources
     self.journal = journal
     self.wallClock = wallClock
-    entryObjects = settings.delete ? settings.entryObjects ?? EntryObjects() : nil
+    entryObjects =
+      settings.delete || settings.retention != nil ? settings.entryObjects ?? EntryObjects() : nil
     mark = WriterMark(root: root.identity)
     var uploadSettings = uploadSettings
     uploadSettings.metadata[WriterMark.metadataName] = mark.text
@@ -195,6 +204,7 @@ final class UploadLane: Sendable {
           + "(s3:ListBucketMultipartUploads): \(error)")
     }
     await sweepStaleUploads()
+    await noteRetired()
   }
 
   private func sweepStaleUploads() async {
@@ -240,6 +250,7 @@ final class UploadLane: Sendable {
           continue
         }
         schedule.answer(flushes, with: outcome)
+        await retainIfDue()
       }
     }
   }
@@ -296,7 +307,8 @@ final class UploadLane: Sendable {
         root: root, mapping: settings.mapping, filter: settings.filter, symlinks: settings.symlinks,
         comparison: settings.comparison, store: store, order: listingOrder,
         wallClock: wallClock, aliases: aliases,
-        emptyDirectories: settings.emptyDirectories, ledger: ledger, entryObjects: entryObjects),
+        emptyDirectories: settings.emptyDirectories, ledger: ledger, entryObjects: entryObjects,
+        retired: state.withLock { $0.retired }),
       content: ContentComparison(
         root: root, mapping: settings.mapping, store: store, readers: resources.readers,
         policy: settings.comparison.policy, ledger: ledger),

@@ -156,6 +156,8 @@ struct Surveyor: Sendable {
   var ledger: PublishedLedger?
   /// Told of every object, where somebody wants to know what lay there when the mirror began.
   var entryObjects: EntryObjects?
+  /// Checkpoints here that are not to be published.
+  var retired = RetiredUnits()
   /// Stands in for the walk in tests.
   var walk: (@Sendable (RelativePath) -> any WalkSource)?
 
@@ -242,7 +244,8 @@ struct Surveyor: Sendable {
     comparison.serverSkew = serverSkew
     switch pairing {
     case .remote: return nil
-    case .local(let file): return .copy(file, .absent, nil)
+    case .local(let file):
+      return retired.contains(file.path, file.stamp, serverSkew: serverSkew) ? nil : .copy(file, .absent, nil)
     case .marker(let marker, let entry?):
       ledger?.note(.init(etag: entry.object.etag, source: .compared), for: marker)
       return nil

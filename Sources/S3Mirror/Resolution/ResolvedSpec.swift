@@ -23,6 +23,13 @@ struct ResolvedSpec: Sendable {
 }
 
 extension ResolvedSpec {
+  /// The location of what lies below the prefix, whether the URL says so or not.
+  var locationOfPrefix: S3Location {
+    var location = location
+    location.key = location.prefix
+    return location
+  }
+
   /// Where the evidence of this spec is kept; nil for a single file, of which there is none.
   ///
   /// - Throws: `TreeError` where the local side cannot be seen.

@@ -32,12 +32,38 @@ struct Restoration: Sendable {
   /// - Throws: `MirrorError`: `incomplete` where no checkpoint is complete, with the reason of each of the newest.
   func run(unit name: String?, tell: (String) -> Void) async throws -> RestoredCheckpoint {
     let (catalog, trackers, receipts) = try await reader.catalog()
-    let judged =
-      if let name {
-        try await choose(name, from: catalog, receipts)
-      } else {
-        try await newestComplete(of: catalog, receipts, tell)
-      }
+    if let name {
+      return try await fetch(try await choose(name, from: catalog, receipts), trackers, tell)
+    }
+    let search = try await newestComplete(of: catalog, receipts)
+    guard let judged = search.found else {
+      throw MirrorError(
+        .incomplete,
+        "no checkpoint under \(reader.location.url) is known to be complete; --unit NAME restores one that nothing marks",
+        failures: search.passedOver)
+    }
+    search.tell(tell)
+    return try await fetch(judged, trackers, tell)
+  }
+
+  /// Restores the newest checkpoint that is complete; nil where there is none.
+  func runIfAny(tell: (String) -> Void) async throws -> RestoredCheckpoint? {
+    guard let (catalog, trackers, receipts) = try await reader.catalogIfAny() else {
+      tell("there is nothing at \(reader.location.url), so nothing was restored")
+      return nil
+    }
+    let search = try await newestComplete(of: catalog, receipts)
+    search.tell(tell)
+    guard let judged = search.found else {
+      tell("no checkpoint under \(reader.location.url) is known to be complete, so nothing was restored")
+      return nil
+    }
+    return try await fetch(judged, trackers, tell)
+  }
+
+  private func fetch(
+    _ judged: UnitReader.Judged, _ trackers: [RelativePath: RemoteObject], _ tell: (String) -> Void
+  ) async throws -> RestoredCheckpoint {
     let restore = UnitRestore(
       job: job, judged: judged, trackers: trackers, copies: try await reader.copies(of: judged.unit))
     let outcome = try await restore.run()
@@ -76,24 +102,34 @@ struct Restoration: Sendable {
     return judged
   }
 
-  private func newestComplete(
-    of catalog: UnitCatalog, _ receipts: [RelativePath: RemoteObject], _ tell: (String) -> Void
-  ) async throws -> UnitReader.Judged {
+  /// The newest complete checkpoint, and those that are newer and not complete.
+  private struct Search {
+    var found: UnitReader.Judged?
     var passedOver: [MirrorError.Failure] = []
+
+    func tell(_ tell: (String) -> Void) {
+      for failure in passedOver {
+        let rank = found == nil ? "not restored" : "newer and is not restored"
+        tell("\(failure.path) is \(rank): \(failure.reason)")
+      }
+    }
+  }
+
+  private func newestComplete(
+    of catalog: UnitCatalog, _ receipts: [RelativePath: RemoteObject]
+  ) async throws -> Search {
+    var search = Search()
     for unit in catalog.units {
       let judged = try await reader.judge(unit, receipt: receipts[unit.path])
       switch judged.state {
       case .complete:
-        for failure in passedOver { tell("\(failure.path) is newer and is not restored: \(failure.reason)") }
-        return judged
+        search.found = judged
+        return search
       case .unproved(let reason), .incomplete(let reason):
-        passedOver.append(.init(path: unit.path.description, reason: reason))
+        search.passedOver.append(.init(path: unit.path.description, reason: reason))
       }
     }
-    throw MirrorError(
-      .incomplete,
-      "no checkpoint under \(reader.location.url) is known to be complete; --unit NAME restores one that nothing marks",
-      failures: passedOver)
+    return search
   }
 }
 

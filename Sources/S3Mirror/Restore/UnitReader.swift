@@ -22,21 +22,49 @@ struct UnitReader: Sendable {
   let store: any ObjectStore
   let resources: TransferResources
 
+  /// - Parameter place: what lies below its prefix is meant, whether the URL says so or not.
+  init(
+    _ place: ResolvedSpec, options: Options, store: any ObjectStore, resources: TransferResources
+  ) throws {
+    location = place.locationOfPrefix
+    filter = place.filter
+    names = try UnitNames(
+      markers: options.restoreMarkers, marks: options.inProgressNames, temporaries: options.temporaryNames,
+      appended: options.appendNames)
+    self.store = store
+    self.resources = resources
+  }
+
   private var mapping: KeyMapping { .tree(prefix: location.prefix) }
 
   // MARK: The catalog
 
-  /// The checkpoints, the newest first, and the files that may name one.
-  func catalog() async throws -> (
+  /// The checkpoints, the newest first, and the objects that may name one or are a receipt.
+  typealias Catalog = (
     UnitCatalog, trackers: [RelativePath: RemoteObject], receipts: [RelativePath: RemoteObject]
-  ) {
+  )
+
+  /// - Throws: `MirrorError` where there is nothing under the remote.
+  func catalog() async throws -> Catalog {
+    guard let catalog = try await catalogIfAny() else {
+      throw MirrorError(
+        .local, "there is nothing at \(location.url): neither an object nor a prefix; check the URL")
+    }
+    return catalog
+  }
+
+  /// Nil where there is nothing under the remote.
+  func catalogIfAny() async throws -> Catalog? {
     var scan = UnitScan(names: names)
     var isEmpty = true
     try await forEachObject(below: "") { path, object in
       isEmpty = false
       if DirectoryMarker(path) == nil { scan.add(path, object) }
     }
-    if isEmpty { throw try await nothingThere() }
+    if isEmpty {
+      try await checkNoObject()
+      return nil
+    }
     var trackers: [Tracker] = []
     for (path, object) in scan.trackers.sorted(by: { $0.key < $1.key }) {
       guard let content = try await content(of: path, object) else { continue }
@@ -45,16 +73,15 @@ struct UnitReader: Sendable {
     return (UnitCatalog(scan, trackers: trackers), scan.trackers, scan.receipts)
   }
 
-  private func nothingThere() async throws -> MirrorError {
+  /// - Throws: `MirrorError` where the remote is an object and no prefix.
+  private func checkNoObject() async throws {
     var object = location
     object.key = String(location.prefix.dropLast())
     if !object.key.isEmpty, case .object = try await RemoteKind.find(object, in: store) {
-      return MirrorError(
+      throw MirrorError(
         .invalid,
         "\(object.url) is one object; s3mirror download fetches it, and restore takes what it lies in")
     }
-    return MirrorError(
-      .local, "there is nothing at \(location.url): neither an object nor a prefix; check the URL")
   }
 
   /// Hands out what has a place here and is not left out.

@@ -2,8 +2,44 @@ import MirrorModel
 import S3Client
 import SystemPackage
 
+/// A checkpoint that a scope restores when it is entered.
+package struct CheckpointRequest: Sendable {
+  /// Under which the scope knows the checkpoint's path.
+  package var name: String
+  package var spec: MirrorSpec
+  /// Nil is the newest that is complete.
+  package var unit: String?
+
+  package init(name: String, spec: MirrorSpec, unit: String? = nil) {
+    self.name = name
+    self.spec = spec
+    self.unit = unit
+  }
+}
+
 /// Restoring checkpoints.
 extension MirrorScope {
+  /// Restores a checkpoint when the scope is entered.
+  ///
+  /// - Returns: its path; an empty one if the newest was asked for and none is complete, as before the first run.
+  /// - Throws: `MirrorError`.
+  func restore(_ request: CheckpointRequest) async throws -> FilePath {
+    let restored = try await withRestoration(of: request.spec, name: request.name, writingLog: true) {
+      restoration -> RestoredCheckpoint? in
+      let notice: (String) -> Void = { self.tell(.notice("\(request.name): \($0)")) }
+      if let unit = request.unit { return try await restoration.run(unit: unit, tell: notice) }
+      return try await restoration.runIfAny(tell: notice)
+    }
+    guard let restored else { return FilePath() }
+    tellRestored(restored, name: request.name)
+    return restored.path
+  }
+
+  private func tellRestored(_ restored: RestoredCheckpoint, name: String) {
+    tell(
+      .downloaded(name: name, files: restored.files, bytes: restored.bytes, unchanged: restored.unchanged))
+  }
+
   /// Restores a checkpoint: the one of that name, else the newest that is complete.
   ///
   /// - Parameters:
@@ -13,9 +49,7 @@ extension MirrorScope {
   package func restore(_ spec: MirrorSpec, unit: String?, name: String) async throws -> RestoredCheckpoint {
     try await withRestoration(of: spec, name: name, writingLog: true) { restoration in
       let restored = try await restoration.run(unit: unit) { tell(.notice("\(name): \($0)")) }
-      tell(
-        .downloaded(
-          name: name, files: restored.files, bytes: restored.bytes, unchanged: restored.unchanged))
+      tellRestored(restored, name: name)
       return restored
     }
   }
@@ -44,20 +78,14 @@ extension MirrorScope {
   }
 
   private func restoration(_ registration: Registration, at place: ResolvedSpec) throws -> Restoration {
-    // What lies below the prefix is meant, whether the URL says so or not.
     var place = place
-    place.location.key = place.location.prefix
+    place.location = place.locationOfPrefix
     let store = MeteredStore(place.bucket.store, meter: meter)
     var job = try DownloadJob(
       registration.spec, resolved: place, name: registration.name, options: options, store: store,
       resources: resources, journal: journal(bucket: place.location.bucket))
-    let markers = options.commitLast + DefaultNames.markers
-    job.commitOrder = try CommitOrder(commitLast: markers)
-    let reader = UnitReader(
-      location: place.location, filter: place.filter,
-      names: try UnitNames(
-        markers: markers, marks: options.inProgressNames, temporaries: options.temporaryNames,
-        appended: options.appendNames), store: store, resources: resources)
+    job.commitOrder = try CommitOrder(commitLast: options.restoreMarkers)
+    let reader = try UnitReader(place, options: options, store: store, resources: resources)
     return Restoration(reader: reader, job: job, width: options.maxWorkers)
   }
 }

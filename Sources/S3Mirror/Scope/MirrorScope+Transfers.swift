@@ -80,6 +80,11 @@ extension MirrorScope {
     settings.renames = options.renames
     settings.auditInterval = options.auditInterval
     settings.emptyDirectories = upload.emptyDirectories
+    if case .tree = upload.mapping, let policy = try options.retentionPolicy() {
+      settings.retention = Retention(
+        policy: policy, reader: try UnitReader(place, options: options, store: store, resources: resources),
+        width: options.maxWorkers)
+    }
     settings.entryObjects = state.withLock { $0.entryObjects.removeValue(forKey: registration.name) }
     if case .on = watching { settings.evidence = try place.evidence() }
     let lane = try UploadLane(

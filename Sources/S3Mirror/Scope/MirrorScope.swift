@@ -116,8 +116,12 @@ package final class MirrorScope: Sendable {
   // MARK: Entry
 
   /// Validates everything, then downloads, then watches and compares the uploads.
-  package func enter(_ specs: [(name: String, spec: MirrorSpec)]) async throws {
-    try await enter(specs, naming: .members)
+  ///
+  /// - Parameter requests: checkpoints to restore before anything else moves.
+  package func enter(
+    _ specs: [(name: String, spec: MirrorSpec)], restoring requests: [CheckpointRequest] = []
+  ) async throws {
+    try await enter(specs, restoring: requests, naming: .members)
   }
 
   /// The same with names that may be any text: they are only said in messages and logs.
@@ -126,10 +130,17 @@ package final class MirrorScope: Sendable {
   }
 
   private func enter(
-    _ specs: [(name: String, spec: MirrorSpec)], naming: RegistrationTable.Naming
+    _ specs: [(name: String, spec: MirrorSpec)], restoring requests: [CheckpointRequest] = [],
+    naming: RegistrationTable.Naming
   ) async throws {
     let registrations = try specs.map { try resolver.registration(name: $0.name, spec: $0.spec) }
     let new = try state.withLock { try $0.table.add(all: registrations, naming: naming) }
+    if !requests.isEmpty {
+      // What is wrong with an upload is found before a checkpoint of many GB has come.
+      for registration in new { try registration.checkLocal() }
+      for registration in new { try await registration.checkAccess() }
+      for request in requests { remember(try await restore(request), for: request.name) }
+    }
     try await begin(new)
     state.withLock { $0.isEntered = true }
   }

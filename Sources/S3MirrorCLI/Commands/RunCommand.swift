@@ -7,10 +7,15 @@ struct RunCommand: AsyncParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "run",
     abstract: "Run a program inside a mirror.",
-    usage: "s3mirror run [--download SPEC] [--upload SPEC] [--sync SPEC] [options] -- COMMAND [ARGUMENT ...]",
+    usage:
+      "s3mirror run [--download SPEC] [--upload SPEC] [--sync SPEC] [--restore SPEC] [options] -- COMMAND [ARGUMENT ...]",
     discussion: """
       SPEC is name=remote[,local=PATH][,interval=SECONDS|none][,delete=true|false][,exclude=PATTERN]\
       [,include=PATTERN]. A comma begins the next key; write \\, for a comma that is part of a name.
+
+      The SPEC of --restore is name=remote[,local=PATH][,unit=NAME][,exclude=PATTERN][,include=PATTERN]. The newest complete \
+      checkpoint, or the one that unit= names, is fetched before anything else. If there is none, as in a first run, the \
+      program starts with an empty path.
 
       The program gets each local path as S3MIRROR_<NAME> (upper case, other characters _) and as {name} in its \
       arguments. Signals are passed on to the program, and its exit status is the command's. If the program fails, \
@@ -32,6 +37,13 @@ struct RunCommand: AsyncParsableCommand {
     transform: { try SpecArgument(parsing: $0) })
   var sync: [SpecArgument] = []
 
+  @Option(
+    help: ArgumentHelp(
+      "Fetch the newest complete checkpoint before the program starts; the program gets the checkpoint's path.",
+      valueName: "spec"),
+    transform: { try SpecArgument(parsing: $0, for: .restore) })
+  var restore: [SpecArgument] = []
+
   @OptionGroup var properties: PropertyOptions
   @OptionGroup var control: ControlOptions
   @OptionGroup var mirror: MirrorOptions
@@ -39,12 +51,12 @@ struct RunCommand: AsyncParsableCommand {
   @Argument(parsing: .postTerminator, help: "The program and its arguments.")
   var command: [String] = []
 
-  private var names: [String] { (download + upload + sync).map(\.name) }
+  private var names: [String] { (download + upload + sync + restore).map(\.name) }
 
   mutating func validate() throws {
     guard !command.isEmpty else { throw ValidationError("there is no program to run; write -- COMMAND") }
     guard !names.isEmpty else {
-      throw ValidationError("there is nothing to mirror; give --download, --upload or --sync")
+      throw ValidationError("there is nothing to mirror; give --download, --upload, --sync or --restore")
     }
     var taken: [String: String] = [:]
     for name in names {
@@ -53,6 +65,13 @@ struct RunCommand: AsyncParsableCommand {
         throw ValidationError("the names \"\(other)\" and \"\(name)\" both become \(variable); rename one")
       }
       taken[variable] = name
+    }
+    let mirrored = Set((download + upload + sync).map(\.name))
+    var restored: Set<String> = []
+    for spec in restore where mirrored.contains(spec.name) || !restored.insert(spec.name).inserted {
+      throw ValidationError(
+        "the name \"\(spec.name)\" is given twice; the restored checkpoint has a path of its own, so give --restore another name"
+      )
     }
     for spec in download { _ = try spec.download() }
   }
@@ -77,7 +96,14 @@ struct RunCommand: AsyncParsableCommand {
       try download.map { (name: $0.name, spec: try $0.download()) }
       + upload.map { (name: $0.name, spec: $0.upload(published)) }
       + sync.map { (name: $0.name, spec: $0.sync(published)) }
-    try await scope.enter(under: supervisor, onFirst: .leave) { try await scope.enter(specs) }
+    let requests = restore.map {
+      CheckpointRequest(
+        name: $0.name,
+        spec: .download($0.remote, local: $0.local, exclude: $0.exclude, include: $0.include), unit: $0.unit)
+    }
+    try await scope.enter(under: supervisor, onFirst: .leave) {
+      try await scope.enter(specs, restoring: requests)
+    }
 
     let ending: ChildProcess.Ending
     do {

@@ -52,7 +52,8 @@ struct SessionOptions: Decodable {
     case cacheRoot, maxWorkers, profile, endpointURL, region, anonymous, allowInsecure, payloadSigning,
       requesterPays, expectedBucketOwner, onError, exitTimeout, settle, openFileGrace, appendNames,
       inProgressNames, temporaryNames, addAppendNames, addCommitLast, addInProgressNames, addTemporaryNames,
-      auditInterval, compare, suspectWithin, maxDelete, renames, deleteIfMatch, commitLast, symlinks,
+      auditInterval, compare, suspectWithin, maxDelete, keepLast, keepEvery, renames, deleteIfMatch,
+      commitLast, symlinks,
       emptyDirectories, multipartThreshold, partBytes, maxUploadBytesPerSecond, maxDownloadBytesPerSecond,
       lowPriority, staleUploadAge, maxAttempts, logDirectory, logKeepDays, name, controlSocket
   }
@@ -74,6 +75,8 @@ struct SessionOptions: Decodable {
     try take(.maxAttempts, into: \.maxAttempts, values)
     try takeNullable(.logDirectory, into: \.logDirectory, values)
     try take(.logKeepDays, into: \.logKeepDays, values)
+    try takeNullable(.keepLast, into: \.keepLast, values)
+    try takeNullable(.keepEvery, into: \.keepEvery, values)
     try take(.name, into: \.name, values)
     try take(.controlSocket, into: \.controlSocket, values)
     if let bound = try values.decodeIfPresent(DeleteBound.self, forKey: .maxDelete) {

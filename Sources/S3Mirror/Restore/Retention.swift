@@ -1,0 +1,81 @@
+import MirrorModel
+import S3Client
+import Transfers
+
+/// Which checkpoints under a prefix retention takes: reads and judges them for `RetentionPlan`.
+struct Retention: Sendable {
+  let policy: RetentionPlan.Policy
+  let reader: UnitReader
+  /// Judgements under way at one time.
+  let width: Int
+
+  /// What is there, judged.
+  struct Inventory: Sendable {
+    /// The newest first.
+    var candidates: [RetentionPlan.Candidate] = []
+    /// Objects of the checkpoints that were judged, and receipts, by their paths below the remote.
+    var objects: [RelativePath: RemoteObject] = [:]
+  }
+
+  enum Depth: Sendable {
+    /// Of each series the newest complete checkpoints that stay. The others count as not judged.
+    case newest
+    case all
+  }
+
+  /// Lists everything under the prefix once, and the objects of each checkpoint that is judged once more.
+  ///
+  /// - Throws: `S3Error`, `MirrorError`.
+  func inventory(_ depth: Depth) async throws -> Inventory {
+    guard let (catalog, _, receipts) = try await reader.catalogIfAny() else { return Inventory() }
+    let judged =
+      switch depth {
+      case .newest: try await judgeNewest(of: catalog.units, receipts)
+      case .all: try await judge(catalog.units, receipts)
+      }
+    var inventory = Inventory()
+    for unit in catalog.units {
+      guard let judged = judged[unit.path] else {
+        inventory.candidates.append(.init(unit: unit, state: .unproved("it was not judged"), objects: []))
+        continue
+      }
+      inventory.candidates.append(
+        .init(unit: unit, state: judged.state, objects: judged.objects.keys.sorted()))
+      inventory.objects.merge(judged.objects) { first, _ in first }
+    }
+    for (unit, receipt) in receipts { inventory.objects[UnitReceipt.path(of: unit)] = receipt }
+    return inventory
+  }
+
+  private typealias Judged = [RelativePath: UnitReader.Judged]
+
+  private func judge(
+    _ units: [CheckpointUnit], _ receipts: [RelativePath: RemoteObject]
+  ) async throws -> Judged {
+    let answers = await concurrentEach(units, width: width) { unit in
+      do {
+        return Result<UnitReader.Judged, any Error>.success(
+          try await reader.judge(unit, receipt: receipts[unit.path]))
+      } catch {
+        return .failure(error)
+      }
+    }
+    return Judged(
+      try answers.map { try $0.get() }.map { ($0.unit.path, $0) }, uniquingKeysWith: { first, _ in first })
+  }
+
+  private func judgeNewest(
+    of units: [CheckpointUnit], _ receipts: [RelativePath: RemoteObject]
+  ) async throws -> Judged {
+    var judged = Judged()
+    var complete: [RelativePath: Int] = [:]
+    for unit in units {
+      let series = RetentionPlan.series(of: unit)
+      guard complete[series, default: 0] < policy.keepLast else { continue }
+      let answer = try await reader.judge(unit, receipt: receipts[unit.path])
+      judged[unit.path] = answer
+      if answer.state.isComplete { complete[series, default: 0] += 1 }
+    }
+    return judged
+  }
+}
