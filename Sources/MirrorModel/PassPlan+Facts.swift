@@ -95,6 +95,8 @@ extension PassPlan {
     package var departures: [RelativePath: Instant] = [:]
     /// What earlier batches of the same pass have left unpublished.
     package var unpublished: Set<RelativePath> = []
+    /// Commit markers on S3, or on their way there, above data of the batch that are written over.
+    package var withdrawals = Withdrawals()
     /// Whether something failed in an earlier batch of the same pass.
     package var hasFailed = false
 

@@ -6,6 +6,7 @@
 /// - an in-progress mark goes before what it speaks for, and its removal after that;
 /// - the files of a unit appear together, when the bytes of all its large files are on the server;
 /// - a commit marker goes when all data under its directory are published, which were whole before it;
+/// - a commit marker that is on S3 is removed before data under it are written over, and goes again after them;
 /// - a delete goes when everything is published that changed before it, and nothing of the pass has failed;
 /// - the object under a name that a file has left stays until the file is published under its new name.
 package struct PassPlan: Sendable {
@@ -46,6 +47,8 @@ package struct PassPlan: Sendable {
     _ batch: DirtySet.Batch, order: CommitOrder, removal: Removal, events: Events = .complete,
     within surroundings: Surroundings = Surroundings()
   ) {
+    var batch = batch
+    batch.add(surroundings.withdrawals, inFlight: surroundings.inFlight)
     self.batch = batch
     self.order = order
     self.removal = removal
@@ -159,6 +162,11 @@ package struct PassPlan: Sendable {
   package var pathCount: Int { batch.entries.count }
 
   package func entry(of path: RelativePath) -> DirtyEntry? { batch.entries[path] }
+
+  /// The markers to remove from S3 before the object of a path appears.
+  package func markersToWithdraw(before path: RelativePath) -> [RelativePath] {
+    surroundings.withdrawals.markers(over: path)
+  }
 
   package mutating func next() -> Action {
     if let path = queue.popFirst() {

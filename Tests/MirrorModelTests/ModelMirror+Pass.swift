@@ -32,10 +32,23 @@ extension ModelMirror {
     for path in schedule.dirty.inFlight.keys { kept[path] = last.entries.removeValue(forKey: path) }
     var surroundings = next.surroundings
     withAliases { $0.addFurtherNames(to: &surroundings) }
+    surroundings.withdrawals = withdrawals(from: last, flying: surroundings.inFlight.keys)
     var plan = PassPlan(last, order: order, removal: .everything, within: surroundings)
     plan.note(large: Self.large(of: plan))
     pass = RunningPass(
       plan: plan, isFromComparison: !batch.rescans.isEmpty, takesSnapshots: trigger == .drain, kept: kept)
+  }
+
+  /// As `MarkerWithdrawal`, of markers that name no checkpoint.
+  func withdrawals(
+    from batch: DirtySet.Batch, flying: some Sequence<RelativePath>
+  ) -> Withdrawals {
+    let overwritten = batch.overwritten(order) { path, _ in ledger[path] != nil }
+    let known = overwritten.flatMap { $0.ancestors.map { $0.appending("latest") } }
+      .filter { bucket[$0] != nil && ledger[$0] != nil }
+    return Withdrawals(
+      of: overwritten,
+      under: Set((known + flying.filter(order.isMarker)).map { Withdrawals.Marker($0, .directory) }))
   }
 
   /// Files of these names go in parts.
@@ -83,9 +96,10 @@ extension ModelMirror {
     if running.underWay.count(where: { !isWaiting($0, for: running.plan) }) < 2, running.plan.hasReady,
       case .publish(let path) = running.plan.next()
     {
-      let publication = begin(
+      var publication = begin(
         path, knownAs: running.plan.entry(of: path), isFromComparison: running.isFromComparison,
         takesSnapshots: running.takesSnapshots, passing: running.absent)
+      publication.markersOver = running.plan.markersToWithdraw(before: path)
       running.underWay.append(publication)
     } else if let turn {
       if !failing, stages(&running.underWay[turn], of: &running.plan) {
@@ -129,6 +143,9 @@ extension ModelMirror {
     let mayKnowMarks = schedule.hasMetMarks
     let isHeld =
       file != nil && (isUnderNewMark(path) || (isMarker && isHeldByGate(path, isFromComparison)))
+    if let file, isMarker, entry?.purpose == .recheck, bucket[path]?.version == file.version {
+      return Publication(path: path, entry: entry, file: nil, isNeedless: true, gate: .passed)
+    }
     if isMarker, let file, !isHeld, !file.isOpen || takesSnapshots { checkMarker(path, file, passing: gone) }
     var publication = Publication(
       path: path, entry: entry, file: file,
@@ -163,6 +180,7 @@ extension ModelMirror {
     if failing {
       // The answer to a request may be lost after it was carried out.
       if file.version.isMultiple(of: 2) && !order.isMarker(path) {
+        withdraw(publication.markersOver, before: path, file)
         bucket[path] = file
         writers.publish(path, version: file.version, .lost)
       }
@@ -177,11 +195,53 @@ extension ModelMirror {
     where tree.file(at: mark)?.inode == inode && bucket[mark] == nil && !isForgetful {
       faults.append("\(path) changes ahead of \(mark)")
     }
+    let source = isCopy ? entry?.renamedFrom : nil
+    withdraw(publication.markersOver.filter { $0 != source }, before: path, file, copyOf: source)
     requests.append("\(isCopy ? "CopyObject" : "PutObject") \(path)")
     bucket[path] = isCopy ? entry?.renamedFrom.flatMap { bucket[$0] } : file
     writers.publish(path, version: file.version, .received)
     ledger[path] = Record(file: file, isSnapshot: isOpen)
     return .published(isOpen ? .snapshot : .latest)
+  }
+
+  private mutating func withdraw(
+    _ markers: [RelativePath], before path: RelativePath, _ file: ModelTree.File,
+    copyOf source: RelativePath? = nil
+  ) {
+    for marker in markers where bucket[marker] != nil && ledger[marker] != nil {
+      requests.append("DeleteObject \(marker)")
+      writers.forget(marker)
+      bucket[marker] = nil
+      ledger[marker] = nil
+      withdrawn.insert(marker)
+    }
+    checkNoMarker(over: path, file, copyOf: source)
+  }
+
+  /// As `UploadLane.takeWithdrawn`.
+  private mutating func takeWithdrawn() -> [RelativePath: DirtyEntry] {
+    withdrawn = withdrawn.filter { bucket[$0] == nil }
+    let missing = withdrawn.filter {
+      tree.file(at: $0) != nil && schedule.dirty.entries[$0] == nil && schedule.dirty.inFlight[$0] == nil
+    }
+    return Dictionary(uniqueKeysWithValues: missing.map { ($0, DirtyEntry(.recheck, at: now)) })
+  }
+
+  /// No marker that is here as it is on S3 stands over data that are written over.
+  private mutating func checkNoMarker(
+    over path: RelativePath, _ file: ModelTree.File, copyOf source: RelativePath?
+  ) {
+    guard !order.isMarker(path), !order.marks.contains(path), !isForgetful,
+      ledger[path] != nil, let old = bucket[path], old.inode != file.inode || old.version != file.version
+    else { return }
+    for place in path.ancestors {
+      let marker = place.appending("latest")
+      guard bucket[marker] != nil, ledger[marker] != nil, tree.file(at: marker) != nil, marker != path,
+        marker != source,
+        !writers.foreign.contains(marker), !writers.foreign.contains(path)
+      else { continue }
+      faults.append("\(path) is written over under \(marker)")
+    }
   }
 
   mutating func detach() {
@@ -199,10 +259,11 @@ extension ModelMirror {
     guard var flight = flights.first else { return }
     flights.removeFirst()
     if flight.plan.hasReady, case .publish(let path) = flight.plan.next() {
-      flight.underWay.append(
-        begin(
-          path, knownAs: flight.plan.entry(of: path), isFromComparison: false, takesSnapshots: false,
-          passing: []))
+      var publication = begin(
+        path, knownAs: flight.plan.entry(of: path), isFromComparison: false, takesSnapshots: false,
+        passing: [])
+      publication.markersOver = flight.plan.markersToWithdraw(before: path)
+      flight.underWay.append(publication)
     } else if let turn = flight.underWay.firstIndex(where: { !isWaiting($0, for: flight.plan) }) {
       if failing || !stages(&flight.underWay[turn], of: &flight.plan) {
         let publication = flight.underWay.remove(at: turn)
@@ -230,12 +291,14 @@ extension ModelMirror {
     schedule.land(
       path, back: plan.result.unpublished.entries[path], failure: fact == .failed ? .unknown : nil,
       isAnswered: fact != .failed, at: now)
+    schedule.adopt(DirtySet.Batch(entries: takeWithdrawn()), at: now)
   }
 
   mutating func finish(_ running: inout RunningPass, failing: Bool) {
     carryOutDeletes(of: &running, failing: failing)
     var result = running.plan.result
     result.unpublished.entries.merge(running.kept) { $1 }
+    result.unpublished.entries.merge(takeWithdrawn()) { earlier, _ in earlier }
     pass = nil
     left = [:]
     // The watch may be late, but not from one pass to the next.

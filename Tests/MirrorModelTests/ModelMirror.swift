@@ -15,6 +15,8 @@ struct ModelMirror {
     var gate: Gate
     /// In-progress marks that were there before the content.
     var marks: [RelativePath: ModelTree.ID] = [:]
+    /// Removed from S3 before the object appears.
+    var markersOver: [RelativePath] = []
     /// All bytes are on the server; it waits for its unit.
     var isStaged = false
   }
@@ -66,6 +68,8 @@ struct ModelMirror {
     return order
   }()
   var ledger: [RelativePath: Record] = [:]
+  /// Markers that were removed from S3 before data under them.
+  var withdrawn: Set<RelativePath> = []
   var aliases = AliasTable()
   var writers = ModelWriters()
   var pass: RunningPass?

@@ -38,12 +38,19 @@ final class PublishedLedger: Sendable {
   private let records = Mutex<[RelativePath: Record]>([:])
   /// Directory markers that are on S3.
   private let markers = Mutex<[DirectoryMarker: MarkerRecord]>([:])
+  private let isCommitMarker: @Sendable (RelativePath) -> Bool
+  /// Commit markers that are on S3, by their directories.
+  private let commitMarkers = Mutex<[RelativePath: Set<RelativePath>]>([:])
   private let isPartial = Atomic<Bool>(false)
   /// What a later run may know of this; nil where nothing is written down.
   private let evidence: EvidenceJournal?
 
-  init(evidence: EvidenceJournal? = nil) {
+  init(
+    evidence: EvidenceJournal? = nil,
+    isCommitMarker: @escaping @Sendable (RelativePath) -> Bool = { _ in false }
+  ) {
     self.evidence = evidence
+    self.isCommitMarker = isCommitMarker
   }
 
   /// Hands what was noted to those that come after this process.
@@ -52,6 +59,23 @@ final class PublishedLedger: Sendable {
   func note(_ record: Record, for path: RelativePath) {
     evidence?.note(path, etag: record.etag)
     keep(record, for: path, in: records)
+    if isCommitMarker(path) { commitMarkers.withLock { _ = $0[path.parent, default: []].insert(path) } }
+  }
+
+  /// Notes a commit marker that a comparison found to be on S3 as it is here.
+  func noteSame(_ path: RelativePath, _ stamp: FileStamp, etag: String) {
+    guard isCommitMarker(path), self.etag(of: path) == nil else { return }
+    note(Record(stamp: stamp, etag: etag, source: .compared), for: path)
+  }
+
+  var hasCommitMarkers: Bool { commitMarkers.withLock { !$0.isEmpty } }
+
+  /// Commit markers on S3 in the directories above a path.
+  func commitMarkers(above path: RelativePath) -> [RelativePath] {
+    commitMarkers.withLock { markers in
+      if markers.isEmpty { return [] }
+      return path.ancestors.flatMap { markers[$0] ?? [] }
+    }
   }
 
   /// Notes that a marker is on S3.
@@ -76,6 +100,7 @@ final class PublishedLedger: Sendable {
   /// Notes that the path's object was deleted.
   func forget(_ path: RelativePath) {
     evidence?.noteDeleted(path)
+    if isCommitMarker(path) { commitMarkers.withLock { _ = $0[path.parent]?.remove(path) } }
     if let marker = DirectoryMarker(path) {
       markers.withLock { $0[marker] = nil }
     } else {

@@ -79,6 +79,7 @@ struct FilePublisher: Sendable {
   let appendNames: NamePatterns
   /// Looks once more, with a marker's bytes in hand, whether it may speak for its directory now.
   let markerGate: MarkerGate
+  let withdrawal: MarkerWithdrawal
   /// Told of each symbolic link that is skipped: a path in the batch, or a directory above one.
   var linkMet: @Sendable (RelativePath) -> Void = { _ in }
 
@@ -94,8 +95,10 @@ struct FilePublisher: Sendable {
   ///   - openFiles: what to do with it while a program has it open for writing.
   ///   - whenStaged: called when all bytes of a multipart upload are on the server; the object appears after it returns. Nil where the
   ///     file has no unit to wait for.
+  ///   - markers: those to remove from S3 just before the object appears.
   func publish(
-    _ path: RelativePath, entry: DirtyEntry?, openFiles: OpenFiles, whenStaged: Uploader.WhenStaged? = nil
+    _ path: RelativePath, entry: DirtyEntry?, openFiles: OpenFiles, whenStaged: Uploader.WhenStaged? = nil,
+    withdrawing markers: [RelativePath] = []
   ) async -> Outcome {
     if let marker = DirectoryMarker(path) { return await publish(marker) }
     let refusal = mapping.refusal(of: path)
@@ -114,10 +117,16 @@ struct FilePublisher: Sendable {
       case .special: return .skipped(.special)
       case .file: break
       }
+      // A marker that was to be removed, had its data changed.
+      if entry?.purpose == .recheck, markerGate.isMarker(path),
+        ledger.record(of: path, matching: found.stamp, allowing: .none) != nil
+      {
+        return .unneeded
+      }
       activity.began(path, bytes: found.stamp.size)
       defer { activity.ended(path) }
       if let origin = entry?.renamedFrom, !markerGate.isMarker(path),
-        let outcome = await copy(path, from: origin, stamp: found.stamp)
+        let outcome = await copy(path, from: origin, stamp: found.stamp, withdrawing: markers)
       {
         return outcome
       }
@@ -133,7 +142,7 @@ struct FilePublisher: Sendable {
       {
         return .waiting(.openForWriting)
       }
-      return try await upload(path, entry: entry, openFiles: policy, whenStaged)
+      return try await upload(path, entry: entry, openFiles: policy, whenStaged, withdrawing: markers)
     } catch let abandoned as UploadAbandoned {
       if case .restless(let restlessness) = abandoned, uploader.restless.takeNews(of: path, restlessness) {
         journal.notice("\(name): \(path) waits: \(abandoned)")
@@ -193,15 +202,19 @@ struct FilePublisher: Sendable {
   }
 
   private func upload(
-    _ path: RelativePath, entry: DirtyEntry?, openFiles: OpenFilePolicy, _ whenStaged: Uploader.WhenStaged?
+    _ path: RelativePath, entry: DirtyEntry?, openFiles: OpenFilePolicy, _ whenStaged: Uploader.WhenStaged?,
+    withdrawing markers: [RelativePath]
   ) async throws -> Outcome {
     let start = ContinuousClock.now
     let key = mapping.key(for: path)
-    let gate = markerGate
+    let (gate, withdrawal) = (markerGate, withdrawal)
     let receipt = try await uploader.upload(
       path, of: root, to: key, isCloseSeen: entry?.writer == .closed, openFiles: openFiles,
       versions: gate.publishableVersions(of: path), whenStaged: whenStaged,
-      beforePublication: { try await gate.check(path) })
+      beforePublication: {
+        try await gate.check(path)
+        try await withdrawal.carryOut(markers)
+      })
     note(receipt, of: path, key: key, since: start)
     let way: Way = receipt.isSuperseded ? .superseded : receipt.isSnapshot ? .snapshot : .upload
     return .published(bytes: receipt.byteCount, by: way)
@@ -245,11 +258,15 @@ struct FilePublisher: Sendable {
 
   /// Copies on the server when the file is, but for its name, the version that this run published under `origin`.
   /// Nil when in doubt: then the bytes are sent.
-  private func copy(_ path: RelativePath, from origin: RelativePath, stamp: FileStamp) async -> Outcome? {
+  private func copy(
+    _ path: RelativePath, from origin: RelativePath, stamp: FileStamp, withdrawing markers: [RelativePath]
+  ) async -> Outcome? {
     guard let record = ledger.record(of: origin, matching: stamp, allowing: .renamed) else { return nil }
     let start = ContinuousClock.now
     let key = mapping.key(for: path)
     do {
+      // What is copied must be there.
+      try await withdrawal.carryOut(markers.filter { $0 != origin })
       let source = CopySource(bucket: store.bucket, key: mapping.key(for: origin), ifMatch: record.etag)
       let answer = try await uploader.copy(source, of: path, stamp: stamp, to: key)
       guard let after = try root.look(at: path), after.stamp.isSameVersion(as: stamp) else { return nil }

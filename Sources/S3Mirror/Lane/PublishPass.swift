@@ -41,21 +41,27 @@ struct PublishPass: Sendable {
       surroundings.unpublished.insert(path)
     }
     if events == .ended { surroundings.unpublished.formUnion(earlier.superseded) }
+    surroundings.withdrawals = publisher.withdrawal.withdrawals(
+      from: batch, flying: surroundings.inFlight, commitOrder, publisher.root,
+      deletesGone: remover != nil && removal == .everything)
     var plan = PassPlan(
       batch, order: commitOrder, removal: remover == nil ? .never : removal, events: events,
       within: surroundings)
     plan.note(large: publisher.large(among: plan.unmeasured))
     let versions = await publisher.hold(plan.markersToHold)
+    let withdrawals = surroundings.withdrawals
     plan.note(held: Set(versions.keys))
     let work = PassWork(
       plan, after: earlier, width: width, on: publisher.executors, clock: clock, until: detachment
     ) { path, entry, whenStaged in
-      let openFiles = policy(for: entry)
+      let (openFiles, markers) = (policy(for: entry), withdrawals.markers(over: path))
       guard entry?.wasTried == true else {
-        return await publisher.publish(path, entry: entry, openFiles: openFiles, whenStaged: whenStaged)
+        return await publisher.publish(
+          path, entry: entry, openFiles: openFiles, whenStaged: whenStaged, withdrawing: markers)
       }
       return await FairSemaphore.$firstUse.withValue(.part) {
-        await publisher.publish(path, entry: entry, openFiles: openFiles, whenStaged: whenStaged)
+        await publisher.publish(
+          path, entry: entry, openFiles: openFiles, whenStaged: whenStaged, withdrawing: markers)
       }
     } held: { path in
       guard let version = versions[path] else { return .waiting(.heldBack) }

@@ -154,6 +154,13 @@ extension UploadLane {
     activity.note(drift: drift.count)
     if !drift.isEmpty { notices.sayDrift(drift.sorted(), foundBy: .exit, in: root, ledger: ledger) }
     outcome = await pass.run(last, within: .init(), after: outcome)
+    let missing = withdrawal.missing(in: root)
+    if !missing.isEmpty {
+      let entry = DirtyEntry(.recheck, at: schedule.clock.now)
+      let markers = DirtySet.Batch(
+        entries: Dictionary(missing.map { ($0, entry) }, uniquingKeysWith: { first, _ in first }))
+      outcome = await pass.run(markers, within: .init(), after: outcome)
+    }
     note(found.survey, in: &outcome)
     return found
   }

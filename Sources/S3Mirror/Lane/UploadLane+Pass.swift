@@ -38,6 +38,15 @@ extension UploadLane {
     await place.fence()
     lookAgain(at: outcome.met, noting: &outcome)
     takeSuperseded(of: &outcome)
+    takeWithdrawn(of: &outcome)
+  }
+
+  /// Makes markers dirty that were removed before their data, and whose turn had passed.
+  func takeWithdrawn(of outcome: inout PassOutcome) {
+    for marker in withdrawal.missing(in: root)
+    where outcome.unpublished.entries[marker] == nil && !schedule.isWaiting(marker) {
+      outcome.unpublished.entries[marker] = DirtyEntry(.recheck, at: schedule.clock.now)
+    }
   }
 
   /// Takes over what a publication came to that has outlived its pass.
@@ -53,6 +62,10 @@ extension UploadLane {
     outcome.take(plan.result, events: .complete)
     await takeNews(of: &outcome)
     schedule.land(path, outcome)
+    outcome.unpublished.entries[path] = nil
+    if !outcome.unpublished.entries.isEmpty {
+      schedule.adopt(DirtySet.Batch(entries: outcome.unpublished.entries))
+    }
     conclude(outcome)
     flights.end(path)
   }

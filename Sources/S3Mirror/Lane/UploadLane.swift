@@ -87,9 +87,12 @@ final class UploadLane: Sendable {
   let aliases: Aliases
   /// Nil without `delete` and retention: a run deletes only what it has published itself then.
   private let entryObjects: EntryObjects?
+  /// The same, also for knowing what is written over.
+  private let objectsAtEntry: EntryObjects?
   let mark: WriterMark
   let foreignObjects = ForeignObjects()
   let polledMarkers: PolledMarkers
+  let withdrawal: MarkerWithdrawal
   let schedule: LaneSchedule
   let flights = Flights()
   private let listingOrder = ListingOrder()
@@ -109,12 +112,22 @@ final class UploadLane: Sendable {
     self.resources = resources
     self.journal = journal
     self.wallClock = wallClock
-    entryObjects =
-      settings.delete || settings.retention != nil ? settings.entryObjects ?? EntryObjects() : nil
+    let isRemoving = settings.delete || settings.retention != nil
+    if case .off = watching {
+      objectsAtEntry = isRemoving ? settings.entryObjects ?? EntryObjects() : nil
+    } else {
+      objectsAtEntry = settings.entryObjects ?? EntryObjects()
+    }
+    entryObjects = isRemoving ? objectsAtEntry : nil
     mark = WriterMark(root: root.identity)
     var uploadSettings = uploadSettings
     uploadSettings.metadata[WriterMark.metadataName] = mark.text
-    ledger = PublishedLedger(evidence: settings.evidence.map { EvidenceJournal($0, root: root.identity) })
+    ledger = PublishedLedger(
+      evidence: settings.evidence.map { EvidenceJournal($0, root: root.identity) },
+      isCommitMarker: settings.commitOrder.isMarker)
+    withdrawal = MarkerWithdrawal(
+      name: settings.name, mapping: settings.mapping, store: store, ledger: ledger,
+      objectsAtEntry: objectsAtEntry, journal: journal)
     aliases = Aliases(symlinks: settings.symlinks, wallClock: wallClock)
     polledMarkers = PolledMarkers(wallClock: wallClock)
     self.store = store
@@ -188,6 +201,7 @@ final class UploadLane: Sendable {
     // As after every pass.
     await place.fence()
     takeSuperseded(of: &outcome)
+    takeWithdrawn(of: &outcome)
     schedule.adopt(outcome.unpublished)
     tellOfFreshLinks()
   }
@@ -282,6 +296,7 @@ final class UploadLane: Sendable {
       markerGate: MarkerGate(
         order: settings.commitOrder, strictness: strictness, schedule: schedule,
         fence: { [place] in await place.fence() }, polled: polledMarkers, aliases: aliases, root: root),
+      withdrawal: withdrawal,
       linkMet: { [notices] in notices.saySkipped(link: $0) })
   }
 
@@ -307,7 +322,7 @@ final class UploadLane: Sendable {
         root: root, mapping: settings.mapping, filter: settings.filter, symlinks: settings.symlinks,
         comparison: settings.comparison, store: store, order: listingOrder,
         wallClock: wallClock, aliases: aliases,
-        emptyDirectories: settings.emptyDirectories, ledger: ledger, entryObjects: entryObjects,
+        emptyDirectories: settings.emptyDirectories, ledger: ledger, entryObjects: objectsAtEntry,
         retired: state.withLock { $0.retired }),
       content: ContentComparison(
         root: root, mapping: settings.mapping, store: store, readers: resources.readers,

@@ -252,7 +252,9 @@ struct Surveyor: Sendable {
     case .marker(let marker, nil): return .marker(marker)
     case .both(let file, let entry):
       switch comparison.upload(local: file.stamp, remote: entry.object) {
-      case .same: return nil
+      case .same:
+        ledger?.noteSame(file.path, file.stamp, etag: entry.object.etag)
+        return nil
       case .copy(let reason): return .copy(file, reason, entry.object)
       case .suspect: return .suspect(file, entry.object)
       }

@@ -1,0 +1,118 @@
+import LocalTree
+import MirrorModel
+import S3Client
+import Synchronization
+import Transfers
+
+/// Removes commit markers from S3 before data under them are written over.
+final class MarkerWithdrawal: Sendable {
+  private let name: String
+  private let mapping: KeyMapping
+  private let store: any ObjectStore
+  private let ledger: PublishedLedger
+  /// Nil where the mirror only compares: a comparison knows what has an object.
+  private let objectsAtEntry: EntryObjects?
+  private let journal: Journal
+  /// One at a time, so that no data appear while a marker over them is still being removed.
+  private let turn = FairSemaphore(capacity: 1)
+  private let isRefused = Atomic<Bool>(false)
+  private let removed = Mutex<Set<RelativePath>>([])
+
+  init(
+    name: String, mapping: KeyMapping, store: any ObjectStore, ledger: PublishedLedger,
+    objectsAtEntry: EntryObjects?, journal: Journal
+  ) {
+    self.name = name
+    self.mapping = mapping
+    self.store = store
+    self.ledger = ledger
+    self.objectsAtEntry = objectsAtEntry
+    self.journal = journal
+  }
+
+  /// Which markers to remove before data of a batch are written over.
+  ///
+  /// - Parameters:
+  ///   - flights: what will be on S3 when the data go.
+  ///   - deletesGone: whether the objects of markers that are gone here are deleted.
+  func withdrawals(
+    from batch: DirtySet.Batch, flying flights: [RelativePath: DirtyEntry], _ order: CommitOrder,
+    _ root: TreeRoot, deletesGone: Bool
+  ) -> Withdrawals {
+    let flying = flights.keys.filter(order.isMarker)
+    if flying.isEmpty, !ledger.hasCommitMarkers { return Withdrawals() }
+    let data = batch.overwritten(order) { path, entry in
+      // Of a later change of what lay there at entry the ledger knows nothing.
+      ledger.etag(of: path) != nil || (!entry.isNew && (objectsAtEntry?.mayHaveHeld(path) ?? true))
+    }
+    var markers = Set(flying.map { Withdrawals.Marker(unread: $0) })
+    var seen = Set(flying)
+    for path in data {
+      for marker in ledger.commitMarkers(above: path) where seen.insert(marker).inserted {
+        if let stamp = root.stamp(ofFileAt: marker) {
+          markers.insert(Withdrawals.Marker(marker, reach(of: marker, stamp, over: data, in: batch, root)))
+        } else if deletesGone {
+          markers.insert(Withdrawals.Marker(unread: marker))
+        }
+      }
+    }
+    return Withdrawals(of: data, under: markers)
+  }
+
+  private func reach(
+    of marker: RelativePath, _ stamp: FileStamp, over data: [RelativePath], in batch: DirtySet.Batch,
+    _ root: TreeRoot
+  ) -> Withdrawals.Reach {
+    guard Tracker.mayBe(marker, byteCount: stamp.size) else { return .directory }
+    // The one on S3 may name another checkpoint than the one here.
+    if batch.entries[marker] != nil { return Withdrawals.Marker(unread: marker).reach }
+    let read = Result { () throws(TreeError) -> [RelativePath]? in
+      guard let content = try root.content(of: marker, limit: Int(Tracker.longest)),
+        let tracker = Tracker(marker, content: content)
+      else { return nil }
+      return tracker.places(among: data.flatMap { [$0] + $0.ancestors })
+    }
+    guard case .success(let places?) = read else { return .below }
+    return .places(places)
+  }
+
+  /// Returns when none of the markers is on S3.
+  ///
+  /// - Throws: `S3Error`. Without the right to delete objects the markers stay, and that is reported once.
+  func carryOut(_ markers: [RelativePath]) async throws {
+    guard !markers.isEmpty, markers.contains(where: isOnS3), !isRefused.load(ordering: .relaxed) else {
+      return
+    }
+    try await turn.withPermit {
+      for marker in markers where isOnS3(marker) {
+        let key = mapping.key(for: marker)
+        do {
+          _ = try await store.send(DeleteObject(key: key))
+        } catch let error as S3Error where error.isMissingKey {
+          // Another program was faster.
+        } catch let error as S3Error where error.isAccessDenied {
+          if !isRefused.exchange(true, ordering: .relaxed) {
+            journal.notice(
+              "\(name): commit markers stay on S3 while data under them are written over, since these may not be deleted (s3:DeleteObject): \(error)"
+            )
+          }
+          return
+        }
+        ledger.forget(marker)
+        removed.withLock { _ = $0.insert(marker) }
+        journal.deleted(mirror: name, path: marker, key: key)
+      }
+    }
+  }
+
+  /// Markers that were removed and are not on S3 again: those whose turn had passed when the data went.
+  func missing(in root: TreeRoot) -> [RelativePath] {
+    removed.withLock { removed in
+      if removed.isEmpty { return [] }
+      removed = removed.filter { !isOnS3($0) }
+      return removed.filter { root.stamp(ofFileAt: $0) != nil }
+    }
+  }
+
+  private func isOnS3(_ marker: RelativePath) -> Bool { ledger.etag(of: marker) != nil }
+}
