@@ -12,7 +12,7 @@ import CLinux
 import Glibc
 import SystemPackage
 
-/// A directory that only this user can enter, in which sockets have their names.
+/// A directory in which only this user can make and change names, such as those of sockets and locks.
 ///
 /// It is held open and names are resolved from there, by `/proc/self/fd`: so what was checked is what is used, and the
 /// 107 bytes that a socket's address may have (unix(7)) are enough whatever the directory's path.
@@ -48,8 +48,8 @@ package final class SocketDirectory: Sendable {
     _ = close(descriptor.rawValue)
   }
 
-  /// The path by which a name in it is bound, connected to, renamed and removed.
-  func address(of name: String) -> String { "/proc/self/fd/\(descriptor.rawValue)/\(name)" }
+  /// The path by which a name in it is opened, bound, connected to, renamed and removed.
+  package func address(of name: String) -> String { "/proc/self/fd/\(descriptor.rawValue)/\(name)" }
 
   /// The names of the sockets in it, by bytes.
   package func names() throws(SocketError) -> [String] {

@@ -11,7 +11,7 @@ package struct CheckpointUnit: Sendable, Hashable {
   package var shape: Shape
   package var sum: UnitScan.Sum
   package var hasReceipt = false
-  /// An in-progress mark speaks of it.
+  /// The in-progress mark that speaks for it.
   package var mark: RelativePath?
   /// Trackers that name it.
   package var trackers: [Tracker] = []
@@ -261,18 +261,9 @@ private struct UnitCatalogBuilder {
     for tracker in trackers {
       for path in tracker.named(among: found.keys) { found[path]?.trackers.append(tracker) }
     }
-    for path in found.keys {
-      let place = path.isRoot ? nil : scan.marked.first { Self.speaks($0, of: path) }
-      found[path]?.mark = place
-    }
-  }
-
-  /// A mark names a checkpoint without its ending, and without the one of its averaged weights (NeMo).
-  private static func speaks(_ marked: RelativePath, of path: RelativePath) -> Bool {
-    if marked == path || path.isWithin(marked) { return true }
-    guard marked.parent == path.parent, path.name.hasPrefix(marked.name) else { return false }
-    return ["", "-EMA"].contains { middle in
-      [".ckpt", ".nemo", ""].contains { path.name.elementsEqual(marked.name + middle + $0) }
+    if scan.marks.isEmpty { return }
+    for path in found.keys where !path.isRoot {
+      found[path]?.mark = scan.marks.first { scan.names.marks.speaks($0, for: path) }
     }
   }
 }

@@ -138,6 +138,12 @@ struct StartQueue: Sendable {
     data += more.sorted()
   }
 
+  /// Takes out all data, but for what goes as snapshots.
+  mutating func takeData() -> [RelativePath] {
+    defer { data = [] }
+    return Array(data)
+  }
+
   /// Takes data out that have not begun.
   mutating func remove(_ held: Set<RelativePath>) {
     guard !held.isEmpty else { return }

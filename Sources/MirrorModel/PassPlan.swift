@@ -21,6 +21,8 @@ package struct PassPlan: Sendable {
   var gates: MarkerGates
   private var holds: MarkHolds
   private var units = UnitStages()
+  /// Nil where the time is not short.
+  private var deadline: DeadlineOrder?
   /// Directories of units that outlive their pass.
   private let flyingUnits: Set<RelativePath>
   private var underWay: Set<RelativePath> = []
@@ -101,6 +103,7 @@ package struct PassPlan: Sendable {
   }
 
   private mutating func takesItsTurn(_ path: RelativePath) -> Bool {
+    if deadline?.admits(path) == false { return false }
     if units.isHeld(path) { return false }
     switch hold(of: path) {
     case .none: return true
@@ -119,6 +122,7 @@ package struct PassPlan: Sendable {
     result.blocked[path] = obstacle
     close(gates.block(path))
     endStage(of: path)
+    endTurn(of: path)
   }
 
   /// Lets what waited for a path begin, or leaves it with that path.
@@ -135,6 +139,11 @@ package struct PassPlan: Sendable {
   /// Says that no bytes of a path are to be waited for any more.
   private mutating func endStage(of path: RelativePath) {
     if let rest = units.pass(path) { offer(data: rest) }
+  }
+
+  /// Says that nothing of a path is to be published any more in this pass.
+  private mutating func endTurn(of path: RelativePath) {
+    if let next = deadline?.end(path), !next.isEmpty { offer(data: next) }
   }
 
   /// Snapshots begin when no marker waits for its data any more: a snapshot takes two readings, a while apart, and would keep a place
@@ -212,6 +221,21 @@ package struct PassPlan: Sendable {
     queue.remove(Set(units.held))
   }
 
+  /// Says that the pass may have to end before everything is published. To be called after `note(large:)`, before anything begins.
+  ///
+  /// - Parameter sizes: of `dataOfBatch`.
+  package mutating func note(sizes: [RelativePath: Int64], budget: DeadlineOrder.Budget) {
+    var data: [RelativePath: (byteCount: Int64, lastChange: Instant)] = [:]
+    for path in dataOfBatch {
+      guard let entry = batch.entries[path] else { continue }
+      data[path] = (sizes[path] ?? 0, entry.lastChange)
+    }
+    deadline = DeadlineOrder(
+      data, rest: Set(data.keys.filter(order.appended.contains)), budget: budget)
+    let begun = queue.takeData()
+    offer(data: begun)
+  }
+
   /// Whether the bytes of a path are sent before its object may appear (`note(staged:)`).
   package func isStaged(_ path: RelativePath) -> Bool { units.large.contains(path) }
 
@@ -253,6 +277,7 @@ package struct PassPlan: Sendable {
     }
     endHold(by: path)
     endStage(of: path)
+    endTurn(of: path)
     noteMarkersDecided()
     return .nothing
   }

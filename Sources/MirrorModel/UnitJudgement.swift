@@ -55,7 +55,7 @@ package struct UnitJudgement: Sendable {
     receipt: Result<UnitReceipt, UnreadableReceipt>?, contents: [RelativePath: [UInt8]]
   ) -> UnitState {
     if let mark = unit.mark {
-      return .incomplete("\(mark)\(UnitNames.markSuffix) says that it is being written or deleted")
+      return .incomplete("\(mark) says that it is being written or deleted")
     }
     switch receipt {
     case .success(let receipt)?:

@@ -2,8 +2,8 @@
 package struct UnitNames: Sendable {
   /// Commit markers.
   package var markers: NamePatterns
-  /// Of `X-unfinished`: X is being written or deleted.
-  package var marks: NamePatterns
+  /// What a mark speaks for is being written or deleted.
+  package var marks: ProgressMarks
   /// Names that a file or a directory has only until it is whole.
   package var temporaries: NamePatterns
   /// Files that are only appended to.
@@ -14,14 +14,11 @@ package struct UnitNames: Sendable {
     temporaries: [String] = DefaultNames.temporaries, appended: [String] = DefaultNames.appended
   ) throws {
     self.markers = try NamePatterns(markers)
-    self.marks = try NamePatterns(marks)
+    self.marks = try ProgressMarks(marks)
     // Of names of files and directories alike.
     self.temporaries = try NamePatterns(temporaries.map { $0.last == "/" ? String($0.dropLast()) : $0 })
     self.appended = try NamePatterns(appended)
   }
-
-  /// The part of a mark's name that all marks end in.
-  package static let markSuffix = "-unfinished"
 
   /// Markers that only a unit's own directory has, never a directory of units: what lies around one of them is one unit.
   static let ofOneUnit: Set<String> = [

@@ -46,8 +46,8 @@ package struct UnitScan: Sendable {
   private(set) var directories: [RelativePath: Directory] = [:]
   /// Directories with the name of a step, the uppermost on their path.
   private(set) var steps: [RelativePath: Sum] = [:]
-  /// What in-progress marks speak of: X of `X-unfinished`.
-  private(set) var marked: Set<RelativePath> = []
+  /// In-progress marks.
+  private(set) var marks: Set<RelativePath> = []
   /// Files that may name a checkpoint; see `Tracker`.
   package private(set) var trackers: [RelativePath: RemoteObject] = [:]
   /// Units of which there is a receipt.
@@ -73,8 +73,8 @@ package struct UnitScan: Sendable {
       note(temporary: temporary)
       return
     }
-    if names.marks.contains(path), path.name.hasSuffix(UnitNames.markSuffix) {
-      marked.insert(path.parent.appending(path.name.dropLast(UnitNames.markSuffix.count)))
+    if names.marks.contains(path) {
+      marks.insert(path)
       return
     }
     for directory in way.dropLast() {

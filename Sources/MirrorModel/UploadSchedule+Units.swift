@@ -10,10 +10,26 @@ extension UploadSchedule {
 
   /// - Returns: units that waited, and are whole now.
   mutating func lookAtUnits(for trigger: Trigger, at now: Instant) -> Set<RelativePath> {
+    let landed = landedUnits
+    landedUnits = []
     let earlier = held.units
     held = trigger == .tick ? UnitHold(dirty, policy: policy, after: held, at: now) : UnitHold()
     unitLook = held.isEmpty ? nil : now + policy.unitPause
-    return earlier.subtracting(held.units)
+    return earlier.subtracting(held.units).union(landed)
+  }
+
+  /// Has what waited for a flight go at once, not at the next tick: until its marker comes, a unit is there by half.
+  mutating func noteLanded(_ path: RelativePath, of unit: RelativePath?, at now: Instant) {
+    guard let interval = policy.interval, interval > .zero else { return }
+    if let unit, !dirty.inFlight.values.contains(where: { $0.unit == unit }) { landedUnits.insert(unit) }
+    let order = policy.commitOrder
+    let isFreed = dirty.entries.contains { waiting, _ in
+      guard waiting != path else { return false }
+      if landedUnits.contains(where: { waiting.isWithin($0) }) { return true }
+      return order.isMarker(waiting) && path.isWithin(waiting.parent)
+        && order.obstacle(to: waiting, among: dirty.inFlight.filter(\.value.holdsMarkers).keys) == nil
+    }
+    if isFreed { unitLook = now }
   }
 
   /// Whether an in-progress mark that speaks for the path is not published.

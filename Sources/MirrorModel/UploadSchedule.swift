@@ -29,6 +29,8 @@ package struct UploadSchedule: Sendable {
   /// The new directories that the last tick has left because a program is writing them, and when to look at these again.
   var held = UnitHold()
   var unitLook: Instant?
+  /// Units of which the last flight has ended since a pass began: what waited for these goes at the next look.
+  var landedUnits: Set<RelativePath> = []
   /// The watch has told of an in-progress mark in this run: data are held against such marks from then on.
   package private(set) var hasMetMarks = false
   /// The service answers again, so what has waited is due before the interval's next tick.
@@ -257,7 +259,9 @@ package struct UploadSchedule: Sendable {
   package mutating func land(
     _ path: RelativePath, back: DirtyEntry?, failure: ServiceState? = nil, isAnswered: Bool, at now: Instant
   ) {
+    let unit = dirty.inFlight[path]?.unit
     dirty.land(path, back: back, at: now)
+    if failure == nil { noteLanded(path, of: unit, at: now) }
     probes.remove(path)
     failures[path] = failure == nil ? nil : failures[path]
     if let failure {

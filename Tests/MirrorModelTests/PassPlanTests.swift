@@ -190,4 +190,68 @@ import Testing
     plan.noteEnded("X/model")
     #expect(begin(&plan) == ["X/config"])
   }
+
+  // MARK: A deadline
+
+  /// - Parameter sizes: of checkpoints, in bytes a file.
+  private func plan(
+    _ changed: [RelativePath], bytesEach sizes: [RelativePath: Int64], seconds: Double, rate: Double?
+  ) throws -> PassPlan {
+    var plan = try plan(changed)
+    var sizesOfFiles: [RelativePath: Int64] = [:]
+    for path in changed { sizesOfFiles[path] = path.ancestors.lazy.compactMap { sizes[$0] }.first ?? 1 }
+    plan.note(large: [])
+    plan.note(sizes: sizesOfFiles, budget: .init(seconds: seconds, bytesPerSecond: rate))
+    return plan
+  }
+
+  @Test(.promise("END-10"))
+  func `with little time one checkpoint follows the other, the newest that fits first`() throws {
+    let files: [RelativePath] = [
+      "step-1/a", "step-1/b", "step-2/a", "step-2/b", "step-3/a", "step-3/b", "step-2/latest", "train.log",
+      "notes.txt", "latest",
+    ]
+    var plan = try plan(
+      files, bytesEach: ["step-3": 1_000, "step-2": 100, "step-1": 100], seconds: 10, rate: 50)
+    #expect(begin(&plan) == ["step-2/a", "step-2/b"])
+    end("step-2/a", &plan)
+    #expect(begin(&plan) == [], "nothing else begins before it has ended")
+    end("step-2/b", &plan)
+    #expect(begin(&plan) == ["step-2/latest", "notes.txt", "train.log"])
+    for path: RelativePath in ["step-2/latest", "notes.txt", "train.log"] { end(path, &plan) }
+    #expect(begin(&plan) == ["step-3/a", "step-3/b"])
+    end("step-3/a", as: .failed, &plan)
+    end("step-3/b", &plan)
+    #expect(begin(&plan) == ["step-1/a", "step-1/b"])
+    for path: RelativePath in ["step-1/a", "step-1/b"] { end(path, &plan) }
+    #expect(plan.isPublished)
+    #expect(Set(plan.result.unpublished.entries.keys) == ["step-3/a", "latest"])
+  }
+
+  @Test(.promise("END-10")) func `where no rate is known, or nothing fits, the newest goes first`() throws {
+    for (seconds, rate) in [(10.0, nil), (1.0, 1.0)] as [(Double, Double?)] {
+      var plan = try plan(
+        ["step-9/a", "step-10/a"], bytesEach: ["step-9": 500, "step-10": 500], seconds: seconds, rate: rate)
+      #expect(begin(&plan) == ["step-10/a"])
+    }
+  }
+
+  @Test(.promise("END-10")) func `files that appear together have their turn together`() throws {
+    // One unit: its own files and those in the steps below it.
+    var plan = try plan(["out/config", "out/step-1/a", "out/step-2/a", "other/step-5/a"])
+    plan.note(large: ["out/step-1/a", "out/step-2/a"])
+    plan.note(sizes: [:], budget: .init(seconds: 1, bytesPerSecond: nil))
+    var begun: [RelativePath] = []
+    var rounds = 0
+    while !plan.isPublished, rounds < 20 {
+      rounds += 1
+      for path in begin(&plan) {
+        begun.append(path)
+        if plan.isStaged(path) { plan.note(staged: path) }
+        end(path, &plan)
+      }
+    }
+    #expect(Set(begun) == ["out/config", "out/step-1/a", "out/step-2/a", "other/step-5/a"])
+    #expect(plan.result.unpublished.entries.isEmpty)
+  }
 }

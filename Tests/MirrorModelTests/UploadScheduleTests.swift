@@ -131,6 +131,32 @@ import Testing
     }
   }
 
+  /// With an interval of minutes a checkpoint would be there without its marker for as long.
+  @Test(.promise("UNIT-3")) func `a marker that waited for a flight goes at once, not at the next tick`() {
+    var now = ContinuousClock.now
+    var schedule = UploadSchedule(
+      policy: .init(interval: .seconds(300), commitOrder: CommitOrder { $0.name == "latest" }),
+      startingAt: now)
+    schedule.adopt(.init(), at: now)
+    schedule.note(
+      ["X/a", "X/b", "X/latest", "other"].flatMap { [.created($0), .closed($0)] as [WatchEvent] }, at: now)
+    now += .seconds(300)
+    guard let pass = schedule.begin(.tick, at: now) else { return }
+    let entries = pass.batch.entries
+    schedule.depart(entries.filter { ["X/a", "X/b"].contains($0.key) })
+    schedule.finish(
+      unpublished: DirtySet.Batch(entries: entries.filter { $0.key == "X/latest" }), failed: [], at: now)
+    now += .seconds(1)
+    schedule.note([.created("Y/a"), .closed("Y/a")], at: now)
+    schedule.land("X/a", back: nil, isAnswered: true, at: now)
+    #expect(schedule.wakeTime(at: now).map { $0 > now } == true, "the other is still on its way")
+    schedule.land("X/b", back: nil, isAnswered: true, at: now)
+    #expect(schedule.wakeTime(at: now) == now)
+    expect(schedule.begin(.tick, at: now), ["X/latest"])
+    schedule.finish(unpublished: .init(), failed: [], at: now)
+    #expect(schedule.wakeTime(at: now).map { $0 > now } == true)
+  }
+
   @Test(.promise("PUB-16")) func `no pass takes the path of a flight`() {
     var (schedule, now) = flights(of: ["sick"])
     schedule.note([.modified("sick"), .closed("sick")], at: now)

@@ -1,3 +1,4 @@
+import Glibc
 import TestSupport
 import Testing
 
@@ -19,6 +20,17 @@ import Testing
     other.release()
     lock.release()
     try HostLock(identity: "aws/b/x/", remote: "s3://b/x", environment: environment).release()
+  }
+
+  /// Below /tmp another user could have made the directory first.
+  @Test func `a directory in which others may write holds no lock`() throws {
+    let directory = try TemporaryDirectory()
+    try directory.makeDirectory("s3mirror")
+    #expect(chmod(directory["s3mirror"], 0o777) == 0)
+    let error = #expect(throws: MirrorError.self) {
+      _ = try HostLock(identity: "x", remote: "s3://b/x", environment: ["XDG_RUNTIME_DIR": directory.path])
+    }
+    #expect(error?.message.contains("chmod 700") == true)
   }
 
   @Test func `a runtime directory that cannot be used is named with the cure`() throws {

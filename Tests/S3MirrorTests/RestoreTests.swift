@@ -213,6 +213,24 @@ import Testing
     }
   }
 
+  /// NeMo takes `-EMA` off a checkpoint's name, too, to make that of its mark.
+  @Test(.promise("RST-2", "RST-4"))
+  func `a mark speaks for averaged weights, and may have a pattern of its own`() async throws {
+    try await Stage.play { stage async throws in
+      var second: Int64 = 1_700_000_000
+      await put(
+        stage, ["m-step=5-EMA.ckpt": "5", "m-step=6.ckpt": "6", "m-step=6.writing": ""], from: &second)
+      try stage.directory.write("out/m-step=5-unfinished")
+      let scope = try stage.scope { $0.inProgressNames.append("*.writing") }
+      let restored = try await scope.restore(
+        .download(stage.url("run"), local: stage.local("out")), unit: nil, name: "restore")
+      await scope.close()
+      #expect(restored.checkpoint.name == "m-step=5-EMA.ckpt")
+      #expect(files(stage) == ["m-step=5-EMA.ckpt": "5"])
+      #expect(stage.events.notices.contains { $0.contains("m-step=6.writing says") })
+    }
+  }
+
   @Test func `empty directories of a checkpoint come too`() async throws {
     try await Stage.play { stage async throws in
       try await stage.put("run/step_5/.metadata", "x")

@@ -167,6 +167,13 @@ struct FilePublisher: Sendable {
       })
   }
 
+  /// The sizes of files, as far as these can be seen now.
+  func sizes(of paths: [RelativePath]) -> [RelativePath: Int64] {
+    var sizes: [RelativePath: Int64] = [:]
+    for path in paths { sizes[path] = root.stamp(ofFileAt: path)?.size }
+    return sizes
+  }
+
   /// Reads the markers of a pass before their data go, so that each can go in this version though it is rewritten meanwhile.
   ///
   /// Such a version names data that were closed before the pass began, and the pass publishes those. Without it a program

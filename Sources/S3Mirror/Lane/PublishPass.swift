@@ -20,6 +20,8 @@ struct PublishPass: Sendable {
   /// The names that files have left which wait outside of this pass; asked for before anything is deleted.
   let originsElsewhere: @Sendable () async -> Set<RelativePath>
   var snapshots = Snapshots.ofAll
+  /// How much can be published before the end is cut short; nil where the time is not bounded.
+  var budget: DeadlineOrder.Budget?
   /// Nil where the pass has to wait for all its publications.
   var detachment: Detachment?
 
@@ -48,6 +50,9 @@ struct PublishPass: Sendable {
       batch, order: commitOrder, removal: remover == nil ? .never : removal, events: events,
       within: surroundings)
     plan.note(large: publisher.large(among: plan.unmeasured))
+    if let budget {
+      plan.note(sizes: publisher.sizes(of: plan.dataOfBatch), budget: budget)
+    }
     let versions = await publisher.hold(plan.markersToHold)
     let withdrawals = surroundings.withdrawals
     plan.note(held: Set(versions.keys))

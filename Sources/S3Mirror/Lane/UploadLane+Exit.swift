@@ -29,6 +29,10 @@ extension UploadLane {
         return state.report
       }
     }
+    if let timeout = settings.exitTimeout {
+      let end = schedule.clock.now + timeout
+      state.withLock { $0.end = end }
+    }
     await place.fence()
     if schedule.isRootLost || !root.isUnchanged { _ = await recoverRoot() }
     await place.noteMounts()

@@ -113,6 +113,7 @@ extension UploadLane {
       openFiles: pass.trigger == .flush ? .wait : .snapshot, deletes: deletes,
       markers: batch.rescans.isEmpty ? .marker : .directory)
     if kind == .tick { publication.snapshots = .afterGrace }
+    publication.budget = budget()
     if patience == .untilNeeded { publication.detachment = detachment(.whenNeeded) }
     notices.say(
       batch.rescans, in: root, filter: settings.filter, isComplete: settings.policy.interval != .zero)
@@ -164,6 +165,16 @@ extension UploadLane {
     tellOfFreshLinks()
     finish(&outcome, since: start, requestsBefore)
     return outcome
+  }
+
+  /// How much can be published in what is left of `exitTimeout`; nil before the end, and without a bound.
+  private func budget() -> DeadlineOrder.Budget? {
+    state.withLock { state in
+      guard let end = state.end else { return nil }
+      let rate = state.busySeconds > 0 ? Double(state.report.publishedBytes) / state.busySeconds : 0
+      return DeadlineOrder.Budget(
+        seconds: max(0, (end - schedule.clock.now).seconds), bytesPerSecond: rate > 0 ? rate : nil)
+    }
   }
 
   /// How a pass ends before its last publications.
@@ -276,6 +287,7 @@ extension UploadLane {
       state.objectCount = max(0, state.objectCount + outcome.created - outcome.summary.deleted)
       state.report.published += outcome.summary.published
       state.report.publishedBytes += outcome.summary.publishedBytes
+      if outcome.summary.publishedBytes > 0 { state.busySeconds += outcome.summary.seconds }
       state.report.deleted += outcome.summary.deleted
       state.report.skipped = max(state.report.skipped, outcome.skipped)
     }

@@ -24,6 +24,8 @@ final class UploadLane: Sendable {
     var onError = Options.OnError.upload
     var renames = Options.Renames.move
     var emptyDirectories = Options.EmptyDirectories.skip
+    /// How long the end may take; nil for as long as it needs.
+    var exitTimeout: Duration?
     /// Takes old checkpoints from S3; nil takes none.
     var retention: Retention?
     /// Files under way at one time.
@@ -67,6 +69,10 @@ final class UploadLane: Sendable {
     var isGuardedByEmptyEntry = false
     /// Objects without a file may lie on S3 by right: from before, withheld, or not inferred deleted before the exit.
     var mayHoldExtras = false
+    /// When the end is cut short; nil before the end, and where nothing bounds it.
+    var end: Instant?
+    /// How long the passes took that published something.
+    var busySeconds = 0.0
     /// Checkpoints here that are not published, because retention would take them.
     var retired = RetiredUnits()
     /// Something was published since retention last looked that may have made a checkpoint complete.

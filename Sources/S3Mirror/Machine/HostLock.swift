@@ -1,5 +1,6 @@
 import Digests
 import Glibc
+import LocalSocket
 import SystemPackage
 
 /// Keeps a second mirror on this host from uploading to the same remote: an flock(2) on a file named by the remote,
@@ -12,10 +13,11 @@ final class HostLock: Sendable {
   init(identity: String, remote: String, environment: [String: String]) throws {
     let directory = Self.directory(environment: environment)
     do {
-      if mkdir(directory.string, 0o700) != 0, errno != EEXIST { throw Errno(rawValue: errno) }
+      // Below /tmp another user may have made it first.
+      let own = try SocketDirectory(path: directory, absence: .isMade)
       let name = String(hexadecimal(sha256(Array(identity.utf8))).prefix(32)) + ".lock"
       descriptor = try FileDescriptor.open(
-        directory.appending(name), .readWrite, options: [.create, .closeOnExec, .noFollow],
+        FilePath(own.address(of: name)), .readWrite, options: [.create, .closeOnExec, .noFollow],
         permissions: [.ownerReadWrite])
     } catch {
       throw MirrorError(

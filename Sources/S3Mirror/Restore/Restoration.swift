@@ -65,7 +65,8 @@ struct Restoration: Sendable {
     _ judged: UnitReader.Judged, _ trackers: [RelativePath: RemoteObject], _ tell: (String) -> Void
   ) async throws -> RestoredCheckpoint {
     let restore = UnitRestore(
-      job: job, judged: judged, trackers: trackers, copies: try await reader.copies(of: judged.unit))
+      job: job, judged: judged, trackers: trackers, copies: try await reader.copies(of: judged.unit),
+      marks: reader.names.marks)
     let outcome = try await restore.run()
     outcome.notices.forEach(tell)
     guard outcome.download.failures.isEmpty else {

@@ -15,6 +15,7 @@ struct UnitRestore: Sendable {
   let trackers: [RelativePath: RemoteObject]
   /// Objects with the checkpoint's content under another name.
   let copies: [RelativePath: RemoteObject]
+  let marks: ProgressMarks
 
   private var unit: CheckpointUnit { judged.unit }
 
@@ -34,7 +35,7 @@ struct UnitRestore: Sendable {
     try await job.resources.writers.run { for path in lying { try root.remove(path) } }
     var outcome = Outcome(download: try await fetchUnit(into: root, isWhole: isWhole), notices: notices)
     guard outcome.download.failures.isEmpty else { return outcome }
-    try await job.resources.writers.run { try removeMark(in: root) }
+    try await job.resources.writers.run { try removeMarks(in: root) }
     let last = try await fetch(pointers, into: root, prefix: job.location.prefix)
     outcome.download.add(last)
     return outcome
@@ -163,12 +164,11 @@ struct UnitRestore: Sendable {
   }
 
   /// NeMo deletes a checkpoint that has a mark here.
-  private func removeMark(in root: TreeRoot) throws {
+  private func removeMarks(in root: TreeRoot) throws {
     guard !unit.path.isRoot else { return }
-    let name =
-      [".ckpt", ".nemo"].first { unit.path.string.hasSuffix($0) }
-      .map { String(unit.path.string.dropLast($0.count)) } ?? unit.path.string
-    let mark = RelativePath(name + UnitNames.markSuffix)
-    if root.stamp(ofFileAt: mark) != nil { try root.remove(mark) }
+    for mark in try root.files(in: unit.path.parent, where: marks.contains)
+    where marks.speaks(mark, for: unit.path) {
+      try root.remove(mark)
+    }
   }
 }

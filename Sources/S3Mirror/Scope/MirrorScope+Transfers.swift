@@ -78,6 +78,7 @@ extension MirrorScope {
       deleteCondition: options.deleteCondition, width: options.filesUnderWay)
     settings.onError = spec.onError ?? options.onError
     settings.renames = options.renames
+    settings.exitTimeout = options.exitTimeout
     settings.auditInterval = options.auditInterval
     settings.emptyDirectories = upload.emptyDirectories
     if case .tree = upload.mapping, let policy = try options.retentionPolicy() {
