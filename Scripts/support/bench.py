@@ -14,10 +14,13 @@ import benchpeers
 import benchprofile
 import benchrun
 import benchstuck
+import benchunit
 
 TREE_DIRECTORIES = 1000
 SMALL_EACH = 100
 SMALL_BYTES = 4096
+LARGE_MEBIBYTES = 4096
+UNIT_MEBIBYTES = 7630  # 8.0 GB
 LARGE_WIDTH = 8
 # The last threads of the entry may still be ending when the looking begins; a timer wakes more often in any minute.
 WAKEUPS_BY_CHANCE = 3
@@ -45,7 +48,7 @@ def arguments():
     parser.add_argument("--peers", type=Path, required=True, help=argparse.SUPPRESS)
     parser.add_argument("--s3mirror", type=Path, required=True, help=argparse.SUPPRESS)
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--size", type=int, default=4096, help="of the large file, in MiB; 0 leaves it out")
+    parser.add_argument("--size", type=int, help="of the large file (unit: of the unit), in MiB; 0 leaves it out")
     parser.add_argument("--files", type=int, default=10_000, help="small files, in hundreds; 0 leaves them out")
     parser.add_argument("--latency", type=int, default=30, help="milliseconds of the slow table; 0 leaves it out")
     parser.add_argument("--million", action="store_true", help="reconcile: a million files too")
@@ -59,7 +62,10 @@ def arguments():
     parser.add_argument("--end-cap", type=float, default=300, help="stuck: seconds after which an end is given up")
     parser.add_argument("--dir", help="where the files lie; by default a RAM disk if there is one")
     parser.add_argument("--json", help="a file for the figures")
-    return parser.parse_args()
+    options = parser.parse_args()
+    if options.size is None:
+        options.size = UNIT_MEBIBYTES if options.measure == "unit" else LARGE_MEBIBYTES
+    return options
 
 
 def prepare(options, work, buckets):
@@ -371,9 +377,12 @@ def wait_for_put(sink, seen, watch):
         add(seen, sink.counts())
 
 
-PROMISES = {"tick": tick_promise, "idle": idle_promise, "stuck": benchstuck.stuck_promise}
+PROMISES = {
+    "tick": tick_promise, "idle": idle_promise, "stuck": benchstuck.stuck_promise, "unit": benchunit.unit_promise,
+}
 MEASURES = {
     "transfer": transfer, "reconcile": reconcile, "tick": tick, "idle": idle, "stuck": benchstuck.stuck, "profile": profile,
+    "unit": benchunit.unit,
 }
 
 main()
