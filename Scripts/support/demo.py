@@ -1,7 +1,8 @@
 """The demo: tells what it does, and judges it. Started by Scripts/demo, which builds first.
 
 A training program runs under `s3mirror run`. A proxy counts every request. In the middle of a multipart upload
-both are killed with SIGKILL, as if the machine had gone, and started again. boto3 has the last word.
+both are killed with SIGKILL, as if the machine had gone, and started again. boto3 has the last word. Then programs
+save as three frameworks do, and readers follow each framework's rule (demoframeworks.py).
 """
 
 import argparse
@@ -16,6 +17,7 @@ import threading
 import time
 
 import transferlog
+from demoframeworks import FrameworksAct
 from independent import MarkerFollower, Prefix
 from mirrorrun import Failed, MirrorRun
 from proxy import CountingProxy
@@ -40,6 +42,7 @@ class Demo:
     def __init__(self, s3mirror, work):
         self.s3mirror, self.work = s3mirror, work
         self.began = time.monotonic()
+        self.deadline = self.began + SECONDS
         self.verdicts = []
         self.data, self.outputs = work / "dataset", work / "outputs"
         self.doomed = None  # (key, upload ID) of the upload in which the mirror is killed
@@ -65,6 +68,8 @@ class Demo:
                 self.first_run()
                 self.second_run()
             self.proof(follower)
+            self.say()
+            FrameworksAct(self, BUCKET).run()
         return all(held for held, _ in self.verdicts)
 
     def put_dataset(self, prefix):
@@ -111,7 +116,7 @@ class Demo:
             kind, f"checkpoints=s3://{BUCKET}/{RUN},local={self.outputs},interval={INTERVAL},delete=true",
         ]  # fmt: skip
         aws = self.server.environment(self.proxy.endpoint)
-        started = MirrorRun(command, STEPS, self.work, aws, self.began + SECONDS)
+        started = MirrorRun(command, STEPS, self.work, aws, self.deadline)
         self.say("$ " + " ".join(started.command).replace(str(self.work), "$WORK"))
         return started
 

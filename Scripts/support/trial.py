@@ -14,7 +14,7 @@ from seaweedfs import raise_on_signals
 from trialkill import Kill
 from trialmemory import Memory
 from trialpace import Pace
-from trialreaders import ROWS, Readers
+from trialreaders import ROWS, Readers, lightning_row
 from trialsession import Sessions
 from trialtorn import Torn
 
@@ -57,7 +57,8 @@ def session(options, work):
 
 def readers(options, work):
     seconds = options.trials or (6 if options.quick else 20)
-    rows = [row for row in ROWS if not options.only or row.save.__name__ in options.only]
+    rows = [*ROWS, lightning_row(options.s3mirror)]
+    rows = [row for row in rows if not options.only or row.save.__name__ in options.only]
     return Readers(options.s3mirror, work, seconds, [1] if options.quick else [0, 1]).run(rows)
 
 

@@ -23,13 +23,15 @@ LARGE = 17 * MIB  # above the multipart threshold of 16 MiB
 SMALL = 4096
 KEPT = 2  # checkpoints that a trainer keeps
 END_SECONDS = 30  # for s3mirror to end
+PAUSE_SECONDS = 0.03  # between two pieces of a file
+REST_SECONDS = 1.5  # between two checkpoints
 
 
 class Save:
     """One checkpoint as it is written: every file has a size of its own, so that a listing tells which checkpoint it belongs to."""
 
-    def __init__(self, tree, step):
-        self.tree, self.step = tree, step
+    def __init__(self, tree, step, pause=PAUSE_SECONDS):
+        self.tree, self.step, self.pause = tree, step, pause
         self.sizes = {}  # by name below the tree, as the reader will find it
 
     def write(self, name, size, final=None):
@@ -41,7 +43,7 @@ class Save:
             for start in range(0, size, 4 * MIB):
                 file.write(os.urandom(min(4 * MIB, size - start)))
                 file.flush()
-                time.sleep(0.03)
+                time.sleep(self.pause)
         self.sizes[final or name] = size
 
     def text(self, name, text, final=None):
@@ -49,6 +51,11 @@ class Save:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text)
         self.sizes[final or name] = len(text)
+
+    def link(self, name, target):
+        """Made anew each time, as Lightning and Composer do."""
+        (self.tree / name).unlink(missing_ok=True)
+        (self.tree / name).symlink_to(target)
 
     def rename(self, old, new):
         os.rename(self.tree / old, self.tree / new)
@@ -99,9 +106,11 @@ def nemo(save, old):
     save.text(f"{at}-unfinished", "")
     del save.sizes[f"{at}-unfinished"]
     for name, size in [
+        ("context/io.json", SMALL),
         ("weights/__0_0.distcp", LARGE),
         ("weights/__0_1.distcp", LARGE),
-        ("context/io.json", SMALL),
+        ("weights/.metadata", SMALL),
+        ("weights/metadata.json", SMALL),
     ]:
         save.write(f"{at}/{name}", size)
     save.remove(f"{at}-unfinished")
@@ -165,6 +174,15 @@ def mmengine(save, old):
         save.remove(f"epoch_{old}.pth")
 
 
+def lightning(save, old):
+    """`save_last="link"`: one file a checkpoint, and a link to the newest."""
+    name = f"epoch=0-step={save.step}.ckpt"
+    save.write(name, LARGE)
+    save.link("last.ckpt", name)
+    if old:
+        save.remove(f"epoch=0-step={old}.ckpt")
+
+
 def newest(pattern, names, having=None):
     """The newest step of a pattern with one group, by its number; of those only that have a file, if one is named."""
     found = {}
@@ -187,6 +205,17 @@ def by_tracker(name, pattern):
 def unmarked(names, _):
     steps = {int(match[1]) for name in names if (match := re.match(r"step=(\d+)-last/", name))}
     return max((step for step in steps if f"step={step}-last-unfinished" not in names), default=None)
+
+
+def by_link(names, _):
+    """The step that the link's object holds: the size tells."""
+    return names["last.ckpt"] - LARGE if "last.ckpt" in names else None
+
+
+def offers_pointers(s3mirror):
+    """Whether this build makes an object of a symbolic link."""
+    text = subprocess.run([str(s3mirror), "watch", "--help"], check=True, capture_output=True, text=True).stdout
+    return "pointer" in text.partition("--symlinks <")[2].partition(" --")[0]
 
 
 Row = collections.namedtuple("Row", "title save rule is_marked")
@@ -213,12 +242,18 @@ ROWS = [
 ]
 
 
+def lightning_row(s3mirror):
+    if offers_pointers(s3mirror):
+        return Row("Lightning: last.ckpt, a link", lightning, by_link, True)
+    return Row("Lightning: largest step", lightning, lambda n, _: newest(r"epoch=0-step=(\d+)\.ckpt", n), True)
+
+
 class Trainer(threading.Thread):
     """Saves one checkpoint after the other, and removes old ones."""
 
-    def __init__(self, row, tree, seconds):
+    def __init__(self, row, tree, seconds, pause=PAUSE_SECONDS, rest=REST_SECONDS):
         super().__init__(daemon=True)
-        self.row, self.tree, self.seconds = row, tree, seconds
+        self.row, self.tree, self.seconds, self.pause, self.rest = row, tree, seconds, pause, rest
         self.saves = {}  # by step; complete only when `save` has returned
 
     def run(self):
@@ -226,18 +261,18 @@ class Trainer(threading.Thread):
         step = 0
         while time.monotonic() < until:
             step += 1
-            save = Save(self.tree, step)
+            save = Save(self.tree, step, self.pause)
             self.saves[step] = save
             self.row.save(save, step - KEPT if step > KEPT else None)
-            time.sleep(1.5)
+            time.sleep(self.rest)
 
 
 class Reader(threading.Thread):
     """Lists, and follows the rule, as fast as it can."""
 
-    def __init__(self, row, prefix, client, trainer):
+    def __init__(self, row, prefix, client, trainer, bucket=BUCKET):
         super().__init__(daemon=True)
-        self.row, self.prefix, self.client, self.trainer = row, prefix, client, trainer
+        self.row, self.prefix, self.client, self.trainer, self.bucket = row, prefix, client, trainer, bucket
         self.looks = 0
         self.complete = set()
         self.half = {}  # step: when it was first and last seen incomplete
@@ -272,13 +307,13 @@ class Reader(threading.Thread):
         return [name for name, size in sorted(save.sizes.items()) if names.get(name) != size]
 
     def list(self):
-        pages = self.client.get_paginator("list_objects_v2").paginate(Bucket=BUCKET, Prefix=self.prefix)
+        pages = self.client.get_paginator("list_objects_v2").paginate(Bucket=self.bucket, Prefix=self.prefix)
         objects = [each for page in pages for each in page.get("Contents", ())]
         return {each["Key"][len(self.prefix) :]: each["Size"] for each in objects}
 
     def read(self, name):
         try:
-            return self.client.get_object(Bucket=BUCKET, Key=self.prefix + name)["Body"].read().decode()
+            return self.client.get_object(Bucket=self.bucket, Key=self.prefix + name)["Body"].read().decode()
         except self.client.exceptions.NoSuchKey:
             return None
 
