@@ -1,8 +1,8 @@
 """How long a checkpoint is half visible: `Scripts/bench unit`.
 
-A program writes a directory of 20 files while `s3mirror watch` runs. The other clients copy the same directory when it is whole, which is
-the best that they can do. The sink says when it answered what made each object: the first of the 20 is the moment from which a reader
-finds the checkpoint, and the last the one from which it is complete. Nothing is polled for.
+A program writes a directory of 20 files while `s3mirror watch` runs. The other clients copy the same directory when it is whole,
+which is the best that they can do. The sink says when it answered what made each object: the first of the 20 is the moment from
+which a reader finds the checkpoint, and the last the one from which it is complete. Nothing is polled for.
 """
 
 import contextlib
