@@ -55,6 +55,7 @@ def arguments():
     parser.add_argument("--tree", type=int, default=100_000, help="reconcile, tick, idle: files, in thousands")
     parser.add_argument("--changes", type=int, default=20, help="tick: changes that are averaged")
     parser.add_argument("--seconds", type=int, default=60, help="idle: how long it is looked at")
+    parser.add_argument("--interval", type=int, default=1, help="unit: seconds, of the watch")
     parser.add_argument("--only", help="clients (stuck: hang, complete, busy, slow, many), with commas between")
     parser.add_argument("--sick-size", type=float, default=10, help="stuck: of the file that is read slowly, in GB")
     parser.add_argument("--many", type=int, default=20, help="stuck: files that hang together; more than 10 fill the slots")

@@ -9,7 +9,6 @@ import contextlib
 import dataclasses
 import random
 import shutil
-import signal
 import statistics
 import subprocess
 import time
@@ -19,7 +18,6 @@ from typing import Callable
 import benchpeers
 import benchrun
 
-INTERVAL = 1  # seconds, of the watch
 GOAL = 1  # seconds for which a unit of s3mirror may be half visible
 MODEL_SHARDS, OPTIMIZER_SHARDS = 12, 4  # one of the optimizer has twice the bytes
 SMALL_BYTES = {"config.json": 1000, "scheduler.pt": 1500, "rng_state.pth": 15_000, "trainer_state.json": 40_000}
@@ -39,6 +37,7 @@ class Sample:
     half: float  # seconds from the first object of the unit to the last
     whole: float  # seconds until the last, from the end of the writing or the start of the command
     counts: dict  # requests by kind
+    appeared: dict  # file -> seconds after the first one of the unit
 
 
 def file_sizes(total):
@@ -116,7 +115,7 @@ class Unit:
 
     def watched(self, root, prefix):
         """`s3mirror watch`, with the program that writes the unit beside it."""
-        command = [self.options.s3mirror, "watch", root, f"s3://{BUCKET}/{prefix}", "--interval", str(INTERVAL)]
+        command = [self.options.s3mirror, "watch", root, f"s3://{BUCKET}/{prefix}", "--interval", str(self.options.interval)]
         with open(self.log_path, "ab") as log, ended(subprocess.Popen(
             command, env=self.environment, stdin=subprocess.DEVNULL, stdout=log, stderr=log,
         )) as watch:  # fmt: skip
@@ -128,10 +127,8 @@ class Unit:
             written = time.monotonic()
             self.wait(watch, lambda: self.paths(prefix) <= self.events.keys(), "the unit")
             benchrun.settle(watch.pid)
+            # Killed then: its comparison would send all of it again, since the sink lists nothing.
             sample = self.sample(prefix, written)
-            watch.send_signal(signal.SIGTERM)
-            if status := watch.wait(WAIT_SECONDS):
-                raise Failed(f"status {status}, see {self.log_path}")
         (root / "first").unlink()
         return sample
 
@@ -164,15 +161,17 @@ class Unit:
         paths = self.paths(prefix)
         if missing := paths - self.events.keys():
             raise Failed(f"it did not send {len(missing)} files, see {self.log_path}")
-        moments = [self.events[path] for path in paths]
-        return Sample(max(moments) - min(moments), max(moments) - start, counts)
+        moments = {path.rpartition("/")[2]: self.events[path] for path in paths}
+        first, last = min(moments.values()), max(moments.values())
+        appeared = {name: round(moment - first, 6) for name, moment in sorted(moments.items(), key=lambda each: each[1])}
+        return Sample(last - first, last - start, counts, appeared)
 
     # MARK: rounds
 
     def run(self):
         contestants = self.contestants()
         print("\nclients:")
-        print(f"- s3mirror watch: --interval {INTERVAL}; a program writes the unit meanwhile")
+        print(f"- s3mirror watch: --interval {self.options.interval}; a program writes the unit meanwhile")
         print("- s3mirror upload, and all that follow: as they come, when the unit is whole")
         for client in (self.tools.aws(), self.tools.s5cmd(), self.tools.rclone()):
             print(f"- {client.name}: {client.setting.split(';')[0]}")
@@ -226,6 +225,7 @@ class Unit:
             total = statistics.median(sum(sample.counts.values()) for sample in taken)
             clients[contestant.name] = {
                 "half": half, "longest": longest, "whole": whole, "requests": total, "kinds": counts, "rounds": len(taken),
+                "appeared": taken[-1].appeared,
             }  # fmt: skip
             print(f"| {contestant.name} | {half:.3f} | {longest:.3f} | {whole:.2f} | {total:g} | {kinds} |", flush=True)
         return {"latency": latency, "bytes": sum(self.sizes.values()), "clients": clients}
