@@ -160,7 +160,7 @@ class Memory:
 
 
 class Sample:
-    def __init__(self, wall, usage, memory, counts, sink_cpu):
+    def __init__(self, wall, usage, memory, counts, sink_cpu, read):
         self.wall = wall
         self.cpu = usage.ru_utime + usage.ru_stime
         # getrusage(2) counts what a process was before execve(2) too, which is this one: less than that says nothing.
@@ -169,6 +169,7 @@ class Sample:
         self.private = memory.private / 1024
         self.requests = counts
         self.sink = sink_cpu
+        self.read = read
 
 
 def weigh(command, environment, sink, log, limit=LIMIT_SECONDS):
@@ -185,6 +186,9 @@ def weigh(command, environment, sink, log, limit=LIMIT_SECONDS):
         alarm = threading.Timer(limit, os.killpg, (process.pid, signal.SIGKILL))
         alarm.start()
         memory = Memory(process.pid)
+        # It has ended and is still there to be looked at.
+        os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)
+        read = bytes_read(process.pid)
         # wait4(2) adds what the process itself has waited for: its whole tree.
         _, status, usage = os.wait4(process.pid, 0)
         wall = time.monotonic() - start
@@ -197,7 +201,12 @@ def weigh(command, environment, sink, log, limit=LIMIT_SECONDS):
         with open(log, "ab") as output:
             output.write(f"ended with status {process.returncode}\n".encode())
         return None
-    return Sample(wall, usage, memory, counts, cpu)
+    return Sample(wall, usage, memory, counts, cpu, read)
+
+
+def bytes_read(pid):
+    """What a process took by read(2) and its like, from whatever file (proc_pid_io(5), rchar); sockets are read otherwise."""
+    return int(re.search(r"rchar: (\d+)", Path(f"/proc/{pid}/io").read_text())[1])
 
 
 class Measure:

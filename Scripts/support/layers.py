@@ -49,6 +49,7 @@ FOLDERS = {
         "API",  # nouns of the interface: options, specs, errors, events, reports
         "Machine",
         "Tasks",
+        "Scratch",  # temporary files without a name
         "Evidence",
         "Notices",
         "Placement",

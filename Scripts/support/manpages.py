@@ -10,7 +10,7 @@ SECTION = "1"
 FILES = [
     ("~/.aws/config, ~/.aws/credentials", "Profiles, as for AWS's own tools."),
     ("$XDG_STATE_HOME/s3mirror/log", "Transfer logs; without the variable below ~/.local/state. See s3mirror\\-log(1)."),
-    ("$XDG_CACHE_HOME/s3mirror", "Evidence of what earlier runs had; may be deleted at any time."),
+    ("$XDG_CACHE_HOME/s3mirror", "What earlier runs published and need not read again; may be deleted at any time."),
     ("$XDG_RUNTIME_DIR/s3mirror", "Locks and control sockets of running mirrors."),
 ]
 ENVIRONMENT = [

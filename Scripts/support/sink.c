@@ -1,6 +1,6 @@
 // An S3 server that keeps nothing, to measure clients against: what they cost, not what a store costs.
 //
-//   sink PORT-FILE BUCKET:DIRECTORIES:FILES-EACH:BYTES...
+//   sink PORT-FILE BUCKET:DIRECTORIES:FILES-EACH:BYTES[:md5|:opaque]...
 //
 // It listens on 127.0.0.1 only, writes its port to PORT-FILE and ends with its parent. One thread, epoll(7), HTTP/1.1 with
 // keep-alive, no TLS; signatures are not looked at. Bodies of PUT are dropped inside the kernel (MSG_TRUNC, tcp(7)), bodies
@@ -9,6 +9,9 @@
 // A bucket holds generated objects `data/dNNNN/fNNNNNN` of equal size (with 0 directories: the one object `data/file.bin`),
 // in every one the pattern, so sizes, MD5 ETags and CRC-32 are known without storing anything. What is PUT is remembered
 // by size only: HEAD finds it, listings do not, so each upload round meets an empty prefix.
+//
+// With `md5` or `opaque` a bucket is empty at first, and its objects are there, listed and dated, once they have been PUT under
+// these names. The ETags are the MD5 of the pattern, or (as with SSE-KMS) no MD5 of anything.
 //
 // GET /-/counts gives the requests since the last such question as JSON, and this process's CPU time.
 // GET /-/latency/N makes every later request wait N milliseconds before its answer.
@@ -49,7 +52,9 @@ enum {
   MTIME = 1700000000,         // the x-amz-meta-mtime of every generated object, seconds since 1970
 };
 
-typedef struct { char name[64]; long directories, each, bytes; } bucket_t;
+// Of an object that was PUT; `dated` is 0 before.
+typedef struct { time_t dated; char etag[44]; } stored_t;
+typedef struct { char name[64]; long directories, each, bytes; char tags[16]; stored_t *stored; } bucket_t;
 typedef struct { char *bytes; size_t count, room; } text_t;
 typedef struct conn {
   int fd;
@@ -238,17 +243,30 @@ static bucket_t *bucket_of(const char *path, const char **key) {
   return NULL;
 }
 
+// The index of a key; -1 where the bucket has no such name.
+static long index_of(const bucket_t *b, const char *key) {
+  char found[64];
+  long index = lower_bound(b, key, false);
+  if (index == object_count(b)) return -1;
+  key_of(b, index, found);
+  return strcmp(found, key) ? -1 : index;
+}
+
+// Notes that an object is there, in a bucket that is empty at first, and gives it the tag that its bucket's objects have.
+static void note_stored(bucket_t *b, const char *key, char *etag) {
+  long index = b->stored ? index_of(b, key) : -1;
+  if (index < 0) return;
+  stored_t *stored = &b->stored[index];
+  stored->dated = time(NULL);
+  snprintf(stored->etag, sizeof stored->etag, "%s%s", etag, !strcmp(b->tags, "opaque") && !strchr(etag, '-') ? "-1" : "");
+  strcpy(etag, stored->etag);
+}
+
 // The size of an object, generated or PUT; -1 when there is none.
 static long size_of(const bucket_t *b, const char *key, const char *path) {
-  char found[64];
   put_t *put = place(path);
   if (put->bytes) return put->bytes - 1;
-  long index = lower_bound(b, key, false);
-  if (index < object_count(b)) {
-    key_of(b, index, found);
-    if (!strcmp(found, key)) return b->bytes;
-  }
-  return -1;
+  return b->stored || index_of(b, key) < 0 ? -1 : b->bytes;
 }
 
 // An hour ahead: files made for a measurement must look older than their objects, as they do in a long run, and a
@@ -312,6 +330,7 @@ static void list(conn_t *c, bucket_t *b) {
   char iso[64];
   date_of_objects(c, "%Y-%m-%dT%H:%M:%S.000Z", iso);
   for (; index < object_count(b); index++) {
+    if (b->stored && !b->stored[index].dated) continue;
     key_of(b, index, key);
     if (strncmp(key, prefix, length)) break;
     if (found == most) { truncated = true; break; }
@@ -325,6 +344,10 @@ static void list(conn_t *c, bucket_t *b) {
       index = lower_bound(b, key, false) - 1;
     } else {
       strcpy(last, key);
+      if (b->stored) {
+        strcpy(etag, b->stored[index].etag);
+        strftime(iso, sizeof iso, "%Y-%m-%dT%H:%M:%S.000Z", gmtime(&b->stored[index].dated));
+      }
       add(&items, "<Contents><Key>%s</Key><LastModified>%s</LastModified><ETag>&quot;%s&quot;</ETag><Size>%ld</Size>"
         "<StorageClass>STANDARD</StorageClass></Contents>", key, iso, etag, b->bytes);
     }
@@ -349,6 +372,11 @@ static void get(conn_t *c, bucket_t *b, const char *key, bool is_head) {
   char headers[1024], etag[64], crc[16], modified[64];
   date_of_objects(c, "%a, %d %b %Y %H:%M:%S GMT", modified);
   etag_of(size, etag);
+  long index = b->stored ? index_of(b, key) : -1;
+  if (index >= 0) {
+    strcpy(etag, b->stored[index].etag);
+    strftime(modified, sizeof modified, "%a, %d %b %Y %H:%M:%S GMT", gmtime(&b->stored[index].dated));
+  }
   unsigned long sum = content(size)->crc;
   unsigned char big[4] = {sum >> 24, sum >> 16, sum >> 8, sum};
   base64(big, 4, crc);
@@ -379,24 +407,27 @@ static void complete(conn_t *c, bucket_t *b, const char *key) {
     EVP_DigestUpdate(md5, digest, 16);
   }
   unsigned char digest[16];
-  char text[33];
+  char text[64];
   EVP_DigestFinal_ex(md5, digest, NULL);
   EVP_MD_CTX_free(md5);
   for (int i = 0; i < 16; i++) sprintf(text + 2 * i, "%02x", digest[i]);
+  sprintf(text + 32, "-%d", parts);
+  note_stored(b, key, text);
   static text_t xml;
   xml.count = 0;
-  add(&xml, "<CompleteMultipartUploadResult><Bucket>%s</Bucket><Key>%s</Key><ETag>\"%s-%d\"</ETag></CompleteMultipartUploadResult>",
-    b->name, key, text, parts);
+  add(&xml, "<CompleteMultipartUploadResult><Bucket>%s</Bucket><Key>%s</Key><ETag>\"%s\"</ETag></CompleteMultipartUploadResult>",
+    b->name, key, text);
   answer_xml(c, 200, &xml);
 }
 
-static void stored(conn_t *c, bool is_part) {
+static void stored(conn_t *c, bucket_t *b, const char *key, bool is_part) {
   char headers[256], etag[64];
   long size = c->decoded >= 0 ? c->decoded : c->length;
   unsigned char digest[48];
   if (strlen(c->content_md5) == 24 && EVP_DecodeBlock(digest, (unsigned char *)c->content_md5, 24) == 18)
     for (int i = 0; i < 16; i++) sprintf(etag + 2 * i, "%02x", digest[i]);
   else strcpy(etag, content(size)->md5);
+  if (!is_part) note_stored(b, key, etag);
   int at = snprintf(headers, sizeof headers, "ETag: \"%s\"\r\n", etag);
   // S3 answers with the checksum that it was sent and has compared; the sink takes the client's word for it. Without
   // the echo a careful client falls back to MD5, which S3 never makes it do.
@@ -474,7 +505,7 @@ static void serve(conn_t *c) {
     answer_xml(c, 200, &xml);
   } else if (put) {
     counts[upload ? PART : PUT]++;
-    stored(c, upload != NULL);
+    stored(c, b, key, upload != NULL);
     note(upload ? "part" : "put", c);
   } else if (post && parameter(c, "uploads")) {
     counts[CREATE]++;
@@ -700,7 +731,9 @@ int main(int count, char **arguments) {
   signal(SIGPIPE, SIG_IGN);
   for (int i = 2; i < count && bucket_count < 16; i++) {
     bucket_t *b = &buckets[bucket_count++];
-    if (sscanf(arguments[i], "%63[^:]:%ld:%ld:%ld", b->name, &b->directories, &b->each, &b->bytes) != 4) return 2;
+    int fields = sscanf(arguments[i], "%63[^:]:%ld:%ld:%ld:%15s", b->name, &b->directories, &b->each, &b->bytes, b->tags);
+    if (fields < 4) return 2;
+    if (fields == 5 && !(b->stored = calloc(object_count(b), sizeof *b->stored))) return 1;
   }
   // xorshift64, the same in bench.py: content that does not compress.
   uint64_t x = 88172645463325252;

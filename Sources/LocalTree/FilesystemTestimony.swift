@@ -1,5 +1,6 @@
 import CLinux
 import Glibc
+import MirrorModel
 import SystemPackage
 
 /// What a read lease says of writers on a filesystem.
@@ -12,7 +13,7 @@ enum LeaseTestimony {
   case worthless
 
   /// Only filesystems known to keep all writers in this kernel are trusted; statfs(2) and linux/magic.h have the numbers.
-  private static let local: Set<UInt32> = StampTestimony.inMemory.union([
+  fileprivate static let local: Set<UInt32> = StampTestimony.inMemory.union([
     0xEF53,  // ext2, ext3, ext4
     0x5846_5342,  // xfs
     0x9123_683E,  // btrfs
@@ -49,6 +50,31 @@ enum StampTestimony {
 
   init(magic: UInt32) {
     self = Self.inMemory.contains(magic) ? .notEveryStore : .everyStore
+  }
+}
+
+extension StampedReading.Keeping {
+  /// Filesystems that other machines write to and whose servers move ctime with each write; linux/magic.h and GNU coreutils' stat.c
+  /// have the numbers. Of FUSE nothing is known: sshfs, for one, gives mtime for ctime, and programs set that.
+  private static let shared: Set<UInt32> = [
+    0x6969,  // nfs
+    0x0BD0_0BD0,  // lustre
+    0x00C3_6400,  // ceph
+    0x4750_4653,  // gpfs
+    0x1983_0326,  // beegfs
+    0x7461_636F,  // ocfs2
+    0x0116_1970,  // gfs2
+    UInt32(OVERLAYFS_SUPER_MAGIC),
+  ]
+
+  init(magic: UInt32) {
+    if StampTestimony.inMemory.contains(magic) {
+      self = .none
+    } else if LeaseTestimony.local.contains(magic) {
+      self = .certain
+    } else {
+      self = Self.shared.contains(magic) ? .unseenWriters : .none
+    }
   }
 }
 

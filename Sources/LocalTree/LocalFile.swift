@@ -148,6 +148,18 @@ package final class LocalFile: Sendable {
     return WriterVigil(of: self, by: means, root.closeWatch, stamps: testimony)
   }
 
+  /// What the file's stamp says of later writes.
+  package var stampKeeping: StampedReading.Keeping {
+    do throws(Errno) {
+      return try filesystem.withLock { (known) throws(Errno) in
+        StampedReading.Keeping(magic: try magic(known: &known))
+      }
+    } catch {
+      // A filesystem that cannot be named promises nothing.
+      return .none
+    }
+  }
+
   private func stampTestimony() throws(Errno) -> StampTestimony {
     try filesystem.withLock { (known) throws(Errno) in StampTestimony(magic: try magic(known: &known)) }
   }

@@ -83,6 +83,7 @@ struct MultipartUpload: Sendable {
           guard let publication else { preconditionFailure("a success without an object") }
           var receipt = receipt(parts, publication, proof)
           receipt.isSuperseded = isSuperseded
+          receipt.stampLasts = uploader.stampLasts(of: source, in: receipt)
           return receipt
         case .fail(let error):
           throw Failure(error)

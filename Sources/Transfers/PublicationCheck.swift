@@ -90,13 +90,14 @@ package struct PublicationCheck: Sendable {
     }
   }
 
-  /// Whether, after the last byte was read, the file's stamp may stand for its content from now on. Where the kernel
-  /// cannot tell of writers, stamps are all there is.
-  package func stampStandsForContent() throws(TreeError) -> Bool {
-    guard stamps == .trusted, vigil.isSpared else { return false }
+  /// What was learnt of writers, if, after the last byte was read, the file's stamp may stand for its content while this run lasts.
+  /// Nil if it may not. Where the kernel cannot tell of writers, stamps are all there is.
+  package func writersIfStampStandsForContent() throws(TreeError) -> StampedReading.Writers? {
+    guard stamps == .trusted, vigil.isSpared else { return nil }
     switch try verdict() {
-    case .proved, .untold: return !hasWriter
-    case .changed, .writerPresent: return false
+    case .proved: return .absent
+    case .untold: return hasWriter ? nil : .untold
+    case .changed, .writerPresent: return nil
     }
   }
 

@@ -21,6 +21,8 @@ package struct UploadReceipt: Sendable, Hashable {
   package var isSnapshot: Bool
   /// A later version had the file's name when this one was published, so the path is still to be published.
   package var isSuperseded = false
+  /// The stamp stands for the object's content from now on, in later runs too (see `StampedReading`).
+  package var stampLasts = false
 }
 
 /// Why a file was not published, though nothing is wrong with the network.

@@ -113,6 +113,8 @@ package struct Uploader: Sendable {
     /// Of the file, not of the copy.
     let check: PublicationCheck
     let original: LocalFile
+    /// When the file had been opened: nanoseconds since 1970-01-01 UTC.
+    let opened: Int64
     /// Of a copy, which was proved when it was made.
     var proof: PublicationProof?
 
@@ -121,12 +123,13 @@ package struct Uploader: Sendable {
 
   func openSource(_ wanted: Wanted) async throws -> Source {
     let file = try await openTrusted(wanted)
-    let stamps: StampTrust =
-      file.stamp.timeUntilTrusted(at: wallClock()) > .zero ? .tooFresh : .trusted
+    let opened = wallClock()
+    let stamps: StampTrust = file.stamp.timeUntilTrusted(at: opened) > .zero ? .tooFresh : .trusted
     let check = PublicationCheck(
       root: wanted.root, path: wanted.path, file: file, isCloseSeen: wanted.isCloseSeen, stamps: stamps,
       vigil: file.stamp.size <= PartRead.pieceBytes ? .content : .closes)
-    return Source(root: wanted.root, path: wanted.path, file: file, check: check, original: file)
+    return Source(
+      root: wanted.root, path: wanted.path, file: file, check: check, original: file, opened: opened)
   }
 
   /// The newest version whose stamp would show the next write, or else the newest.
@@ -172,8 +175,19 @@ package struct Uploader: Sendable {
       var receipt = try await put(source, read, provedBy: proof, to: wanted.key)
       receipt.isSnapshot = proof == .reread && source.check.hasWriter
       receipt.isSuperseded = isSuperseded
+      receipt.stampLasts = stampLasts(of: source, in: receipt)
       return receipt
     }
+  }
+
+  /// Whether the stamp of what was published may stand for its content in later runs. That of a copy says when the copy was made,
+  /// and the file may have been written to during that.
+  func stampLasts(of source: Source, in receipt: UploadReceipt) -> Bool {
+    if source.isCopy || receipt.isSnapshot || receipt.isSuperseded { return false }
+    return StampedReading(
+      stamp: source.file.stamp, began: source.opened, keeping: source.file.stampKeeping,
+      writers: receipt.proof == .reread ? .untold : .absent
+    ).lasts
   }
 
   func readWhole(_ file: LocalFile, holding: PartRead.Holding) async throws -> PartRead {

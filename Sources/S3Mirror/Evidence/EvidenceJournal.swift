@@ -1,128 +1,163 @@
-import FoundationEssentials
+import Digests
 import Glibc
-import LocalTree
 import MirrorModel
-import Synchronization
 import SystemPackage
 
-/// Writes evidence down while a run goes on, so that a killed one leaves it too. See `Evidence`.
+/// What was noted since the layers were written, in the order of time: a head, and chunks that each can be checked by itself.
 ///
-/// The file is a header that names the root directory's inode, and entries of 16 bytes, the latest last. It is appended to, and
-/// written anew when it has grown past 64 MiB. Nobody waits for a disk: after a power failure some of the last entries may be
-/// missing. A file that cannot be read or written costs the evidence and nothing else, so errors end the journal in silence.
-final class EvidenceJournal: Sendable {
-  private struct State {
-    var descriptor: FileDescriptor?
-    var pending: [UInt8] = []
-  }
+/// A chunk is its number of bytes, their CRC-32, the time, and records: the path's length, the path, the body's length, the body. It
+/// is handed to the kernel whole, where it outlives this process. A chunk that a kill or a full disk has cut ends the journal.
+struct EvidenceJournal {
+  private static let chunkHead = 16
+  /// Of a chunk. One is written at 64 KiB, and a record more may be in it.
+  private static let longestChunk = 1 << 20
 
-  private static let magic = Array("s3mirror-evid-01".utf8)
-  private static let headerBytes = 32
-  /// 4 million entries.
-  private static let longestBytes: Int64 = 64 << 20
-  private static let bufferBytes = 64 << 10
+  let file: EvidenceFile
+  /// Where the next chunk goes: what comes after this makes no sense.
+  private(set) var end: Int64
 
-  private let state: Mutex<State>
-
-  /// - Parameter root: evidence of another directory at the same path is dropped: what is missing in a new one was never
-  ///   deleted there.
-  init(_ place: EvidencePlace, root: TreeRoot.Identity) {
-    state = Mutex(State())
-    guard case .success = Result(catching: { try createDirectories(place.directory) }) else { return }
-    let known = Self.evidence(at: place, of: root)
-    // Entries must stand at multiples of their size, so one that a kill has cut has the file written anew.
-    let byteCount = Self.byteCount(of: place.file)
-    let isKept =
-      known != nil && byteCount <= Self.longestBytes && byteCount % Int64(Evidence.Entry.byteCount) == 0
-    let options: FileDescriptor.OpenOptions =
-      isKept
-      ? [.create, .closeOnExec, .noFollow, .append] : [.create, .closeOnExec, .noFollow, .append, .truncate]
-    let opened = Result {
-      try FileDescriptor.open(place.file, .writeOnly, options: options, permissions: .ownerReadWrite)
-    }
-    guard case .success(let descriptor) = opened else { return }
-    state.withLock { state in
-      state.descriptor = descriptor
-      if isKept { return }
-      state.pending = Self.header(of: root)
-      for entry in known.map({ Array($0.entries) }) ?? [] { Self.append(entry, to: &state.pending) }
-      Self.flush(&state)
+  /// Goes through the chunks of a journal.
+  ///
+  /// - Parameters:
+  ///   - start: behind a chunk, or behind the head.
+  ///   - each: is given a chunk's records and when they were noted.
+  init(
+    _ file: EvidenceFile, from start: Int64 = Int64(EvidenceHeader.byteCount),
+    _ each: (_ records: [UInt8], _ noted: Int64) throws -> Void
+  ) rethrows {
+    self.file = file
+    end = start
+    while let (records, noted) = chunk(at: end) {
+      try each(records, noted)
+      end += Int64(Self.chunkHead + records.count)
     }
   }
 
-  deinit { close() }
-
-  /// Notes that the path's file and its object are the same.
-  func note(_ path: RelativePath, etag: String) { append(Evidence.Entry(path, etag: etag)) }
-
-  /// Notes that the path's object was deleted because its file was.
-  func noteDeleted(_ path: RelativePath) { append(Evidence.Entry(path, etag: nil)) }
-
-  private func append(_ entry: Evidence.Entry) {
-    state.withLock { state in
-      guard state.descriptor != nil else { return }
-      Self.append(entry, to: &state.pending)
-      if state.pending.count >= Self.bufferBytes { Self.flush(&state) }
-    }
-  }
-
-  /// Hands what was noted to the kernel, where it outlives this process.
-  func flush() { state.withLock { Self.flush(&$0) } }
-
-  func close() {
-    state.withLock { state in
-      Self.flush(&state)
-      if let descriptor = state.descriptor { _ = Glibc.close(descriptor.rawValue) }
-      state.descriptor = nil
-    }
-  }
-
-  private static func flush(_ state: inout State) {
-    guard let descriptor = state.descriptor, !state.pending.isEmpty else { return }
-    defer { state.pending = [] }
-    guard case .failure = Result(catching: { try descriptor.writeAll(state.pending) }) else { return }
-    _ = Glibc.close(descriptor.rawValue)
-    state.descriptor = nil
-  }
-
-  // MARK: Reading
-
-  /// What earlier runs noted of this root; nil where there is nothing of it, or it is damaged at its beginning.
-  static func evidence(at place: EvidencePlace, of root: TreeRoot.Identity) -> Evidence? {
-    guard
-      case .success(let data) = Result(catching: { try Data(contentsOf: URL(filePath: place.file.string)) })
+  private func chunk(at offset: Int64) -> (records: [UInt8], noted: Int64)? {
+    let head = Result { try file.read(offset..<offset + Int64(Self.chunkHead)) }
+    guard case .success(let bytes) = head, bytes.count == Self.chunkHead else { return nil }
+    let field = bytes.fixed(at: 0)
+    let (count, crc) = (Int(field >> 32), UInt32(truncatingIfNeeded: field))
+    let start = offset + Int64(Self.chunkHead)
+    guard count > 0, count <= Self.longestChunk,
+      case .success(let records) = Result(catching: { try file.read(start..<start + Int64(count)) }),
+      records.count == count, Self.checksum(of: records, bytes.fixed(at: 8)) == crc
     else { return nil }
-    let bytes = Array(data)
-    guard bytes.count >= headerBytes, bytes.starts(with: header(of: root)) else { return nil }
-    var evidence = Evidence()
-    let size = Evidence.Entry.byteCount
-    // A last entry that was cut is none.
-    for start in stride(from: headerBytes, through: bytes.count - size, by: size) {
-      evidence.note(
-        Evidence.Entry(
-          path: number(bytes[start..<start + 8]), etag: number(bytes[start + 8..<start + size])))
+    return (records, Int64(bitPattern: bytes.fixed(at: 8)))
+  }
+
+  private static func checksum(of records: [UInt8], _ noted: UInt64) -> UInt32 {
+    var head: [UInt8] = []
+    head.append(fixed: noted)
+    var crc = CRC32(head)
+    crc.update(records)
+    return crc.value
+  }
+
+  /// - Throws: `Errno`.
+  mutating func append(_ records: [UInt8], noted: Int64) throws {
+    let time = UInt64(bitPattern: noted)
+    var chunk: [UInt8] = []
+    chunk.append(fixed: UInt64(records.count) << 32 | UInt64(Self.checksum(of: records, time)))
+    chunk.append(fixed: time)
+    chunk += records
+    end += Int64(try file.descriptor.writeAll(toAbsoluteOffset: end, chunk))
+  }
+
+  static func add(_ path: RelativePath, _ body: [UInt8], to records: inout [UInt8]) {
+    guard path.string.utf8.count + body.count <= EvidenceLayer.Writer.longestRecord else { return }
+    records.append(varint: UInt64(path.string.utf8.count))
+    records += path.string.utf8
+    records.append(varint: UInt64(body.count))
+    records += body
+  }
+}
+
+/// Brings a journal into key order with bounded memory: stretches of it are sorted, and each becomes a layer.
+struct EvidenceSorter {
+  /// Bytes sorted at one go: some 80,000 records.
+  static let standardLength = 8 << 20
+
+  private struct Place {
+    var path: Int
+    var pathCount: Int32
+    var bodyCount: Int32
+    /// From the path's end to the body.
+    var gap: Int32
+  }
+
+  private let origin: EvidenceOrigin
+  private let length: Int
+  private var records: [UInt8] = []
+  private var places: [Place] = []
+  private var noted = Int64.min
+  /// The newest first.
+  private(set) var layers: [EvidenceLayer] = []
+
+  init(origin: EvidenceOrigin, length: Int = Self.standardLength) {
+    self.origin = origin
+    self.length = length
+  }
+
+  /// - Throws: `MirrorError` where there is no place for a temporary file.
+  mutating func add(_ chunk: [UInt8], noted: Int64) throws {
+    self.noted = max(self.noted, noted)
+    var reader = ByteReader(bytes: chunk, position: 0, end: chunk.count)
+    let start = records.count
+    while let pathCount = reader.count() {
+      let path = reader.position
+      guard reader.take(pathCount) != nil, let bodyCount = reader.count() else { break }
+      let body = reader.position
+      guard reader.take(bodyCount) != nil else { break }
+      places.append(
+        Place(
+          path: start + path, pathCount: Int32(pathCount), bodyCount: Int32(bodyCount),
+          gap: Int32(body - path - pathCount)))
     }
-    return evidence
+    records += chunk
+    if records.count >= length { try flush() }
   }
 
-  private static func header(of root: TreeRoot.Identity) -> [UInt8] {
-    magic + bytes(root.device) + bytes(root.inode)
+  mutating func finish() throws {
+    if !places.isEmpty { try flush() }
   }
 
-  private static func byteCount(of file: FilePath) -> Int64 {
-    var status = stat()
-    return lstat(file.string, &status) == 0 ? Int64(status.st_size) : 0
+  private mutating func flush() throws {
+    let records = records
+    self.records = []
+    // The last word about a path stands before the others.
+    let sorted = places.sorted { left, right in
+      switch Self.order(left, right, in: records) {
+      case .before: true
+      case .same: left.path > right.path
+      case .after: false
+      }
+    }
+    places = []
+    let file = try ScratchFile()
+    var byteCount: Int64 = 0
+    let header = EvidenceHeader(origin: origin, noted: noted)
+    noted = .min
+    var writer = try EvidenceLayer.Writer(header) { byteCount += Int64(try file.append($0).count) }
+    var last: Place?
+    for place in sorted {
+      if let last, Self.order(last, place, in: records) == .same { continue }
+      last = place
+      let end = place.path + Int(place.pathCount)
+      let body = end + Int(place.gap)
+      try writer.add(records[place.path..<end], records[body..<body + Int(place.bodyCount)])
+    }
+    try writer.finish()
+    layers.insert(EvidenceLayer(file, header: header, byteCount: byteCount), at: 0)
   }
 
-  private static func append(_ entry: Evidence.Entry, to bytes: inout [UInt8]) {
-    bytes += self.bytes(entry.path) + self.bytes(entry.etag)
-  }
-
-  private static func bytes(_ number: UInt64) -> [UInt8] {
-    (0..<8).map { UInt8(truncatingIfNeeded: number >> (56 - 8 * $0)) }
-  }
-
-  private static func number(_ bytes: ArraySlice<UInt8>) -> UInt64 {
-    bytes.reduce(0) { $0 << 8 | UInt64($1) }
+  private static func order(_ left: Place, _ right: Place, in records: [UInt8]) -> RelativePath.Order {
+    let common = Int(min(left.pathCount, right.pathCount))
+    for offset in 0..<common {
+      let (mine, theirs) = (records[left.path + offset], records[right.path + offset])
+      if mine != theirs { return mine < theirs ? .before : .after }
+    }
+    if left.pathCount == right.pathCount { return .same }
+    return left.pathCount < right.pathCount ? .before : .after
   }
 }

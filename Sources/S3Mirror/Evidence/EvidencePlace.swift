@@ -1,19 +1,31 @@
 import Digests
 import LocalTree
+import LoopThread
 import SystemPackage
 
-/// Where the evidence of one upload is kept: a file in `$XDG_CACHE_HOME/s3mirror/evidence`, named by remote and local root.
+/// Where the evidence of one upload is kept: two files in `$XDG_CACHE_HOME/s3mirror/evidence`, named by remote, local root and machine.
 struct EvidencePlace: Sendable {
   let directory: FilePath
+  /// What earlier runs noted, in key order.
   let file: FilePath
+  /// What was noted since, in the order of time.
+  let journal: FilePath
+  let machine: String
 
   /// - Parameters:
   ///   - cache: `$XDG_CACHE_HOME/s3mirror`.
   ///   - bucket: the identity of endpoint and bucket.
-  init(cache: FilePath, bucket: String, prefix: String, local: FilePath) {
+  ///   - machine: keeps the machines apart that share a home directory.
+  init(
+    cache: FilePath, bucket: String, prefix: String, local: FilePath,
+    machine: String = EvidencePlace.thisMachine
+  ) {
     directory = cache.appending("evidence")
-    let name = hexadecimal(sha256([bucket, prefix, local.string].joined(separator: "\0"))).prefix(32)
-    file = directory.appending(String(name))
+    let parts = [bucket, prefix, local.string, machine]
+    let name = String(hexadecimal(sha256(parts.joined(separator: "\0"))).prefix(32))
+    file = directory.appending(name)
+    journal = directory.appending(name + ".journal")
+    self.machine = machine
   }
 
   /// `$XDG_CACHE_HOME/s3mirror`, or `~/.cache/s3mirror` without that variable (XDG Base Directory Specification).
@@ -21,4 +33,11 @@ struct EvidencePlace: Sendable {
     let named = environment["XDG_CACHE_HOME"].map { FilePath($0) }.flatMap { $0.isAbsolute ? $0 : nil }
     return (named ?? home.appending(".cache")).appending("s3mirror")
   }
+
+  /// The host's name and machine-id(5). An image may give its containers one ID, and their host names differ.
+  static let thisMachine: String = ["/proc/sys/kernel/hostname", "/etc/machine-id"].map { file in
+    let read = Result { try FileDescriptor.contents(ofFileAt: file) }
+    guard case .success(let bytes) = read else { return "" }
+    return String(decoding: bytes, as: UTF8.self)
+  }.joined()
 }

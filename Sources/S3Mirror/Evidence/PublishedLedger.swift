@@ -1,3 +1,4 @@
+import Digests
 import MirrorModel
 import Synchronization
 import Transfers
@@ -19,6 +20,8 @@ final class PublishedLedger: Sendable {
     var crc32: String?
     /// Somebody had the file open for writing, so that its stamp vouches for nothing.
     var isSnapshot = false
+    /// The stamp stands for the object's content in later runs too (see `StampedReading`).
+    var stampLasts = false
     var source = Source.published
     /// When the server answered that it had made the object, by its own clock: nanoseconds since 1970-01-01 UTC.
     var answered: Int64?
@@ -33,7 +36,7 @@ final class PublishedLedger: Sendable {
   }
 
   /// About 200 bytes a record: 20 MB at the most.
-  private static let capacity = 100_000
+  static let standardCapacity = 100_000
 
   private let records = Mutex<[RelativePath: Record]>([:])
   /// Directory markers that are on S3.
@@ -43,13 +46,15 @@ final class PublishedLedger: Sendable {
   private let commitMarkers = Mutex<[RelativePath: Set<RelativePath>]>([:])
   private let isPartial = Atomic<Bool>(false)
   /// What a later run may know of this; nil where nothing is written down.
-  private let evidence: EvidenceJournal?
+  let evidence: EvidenceStore?
+  private let capacity: Int
 
   init(
-    evidence: EvidenceJournal? = nil,
+    evidence: EvidenceStore? = nil, capacity: Int = PublishedLedger.standardCapacity,
     isCommitMarker: @escaping @Sendable (RelativePath) -> Bool = { _ in false }
   ) {
     self.evidence = evidence
+    self.capacity = capacity
     self.isCommitMarker = isCommitMarker
   }
 
@@ -57,7 +62,7 @@ final class PublishedLedger: Sendable {
   func flush() { evidence?.flush() }
 
   func note(_ record: Record, for path: RelativePath) {
-    evidence?.note(path, etag: record.etag)
+    evidence?.note(path, record.evidence)
     keep(record, for: path, in: records)
     if isCommitMarker(path) { commitMarkers.withLock { _ = $0[path.parent, default: []].insert(path) } }
   }
@@ -80,7 +85,7 @@ final class PublishedLedger: Sendable {
 
   /// Notes that a marker is on S3.
   func note(_ record: MarkerRecord, for marker: DirectoryMarker) {
-    evidence?.note(marker.path, etag: record.etag)
+    evidence?.note(marker.path, EvidenceEntry(etag: record.etag))
     keep(record, for: marker, in: markers)
   }
 
@@ -89,7 +94,7 @@ final class PublishedLedger: Sendable {
     _ value: Value, for key: Key, in table: borrowing Mutex<[Key: Value]>
   ) {
     table.withLock { known in
-      if known.count >= Self.capacity, known[key] == nil, let victim = known.keys.first {
+      if known.count >= capacity, known[key] == nil, let victim = known.keys.first {
         known[victim] = nil
         isPartial.store(true, ordering: .relaxed)
       }
@@ -171,5 +176,14 @@ final class PublishedLedger: Sendable {
   /// Markers of the directory and those below it. Looks through all: directories are renamed seldom.
   func directoryMarkers(within directory: RelativePath) -> [DirectoryMarker] {
     markers.withLock { markers in markers.keys.filter { $0.path.isWithin(directory) } }
+  }
+}
+
+extension PublishedLedger.Record {
+  /// What a later run may know of it.
+  var evidence: EvidenceEntry {
+    EvidenceEntry(
+      etag: etag, stamp: stampLasts && !isSnapshot ? .init(stamp) : nil,
+      crc32: crc32.flatMap { CRC32(base64: $0)?.value })
   }
 }

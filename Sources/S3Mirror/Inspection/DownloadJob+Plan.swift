@@ -9,7 +9,7 @@ extension DownloadJob {
     /// The server's clock minus ours, in nanoseconds.
     var serverSkew: Int64 = 0
     /// What an earlier run had here.
-    var known: Evidence?
+    var known: EvidenceIndex?
     /// Files that are here then and are not yet.
     var newFiles = 0
     /// Nothing is refused.
@@ -95,13 +95,19 @@ extension DownloadJob {
       throw nothingThere
     }
     let root = try await existingRoot()
-    let known = try await knownHere()
+    let known = try await evidenceForPlan(in: root)
     forecast.known = known
     let mapping = KeyMapping.tree(prefix: location.prefix)
     var conflicts = NameConflicts()
     var markers = PlannedMarkers()
     nonisolated(nonsending) func tell(_ verdicts: [NameConflicts.Verdict]) async throws {
-      let steps = await concurrentEach(verdicts, width: width) { verdict -> PlannedAction? in
+      // In the order of keys, which evidence is asked in.
+      let verdictsAndEvidence = verdicts.map { verdict -> (NameConflicts.Verdict, EvidenceEntry?) in
+        guard case .file(let entry) = verdict else { return (verdict, nil) }
+        return (verdict, known?.entry(of: entry.path))
+      }
+      let steps = await concurrentEach(verdictsAndEvidence, width: width) {
+        (verdict, known) -> PlannedAction? in
         switch verdict {
         case .marker(let directory): obstacle(to: directory, in: root).map { refusal(directory.string, $0) }
         case .conflict(let path): refusal(path.string, Self.conflictReason)
@@ -111,11 +117,11 @@ extension DownloadJob {
           await action(
             for: Wanted(
               path: entry.path, key: mapping.key(for: entry.path), object: entry.object,
-              serverSkew: survey.serverSkew), in: root,
+              serverSkew: survey.serverSkew, known: known), in: root,
             mapping: mapping)
         }
       }
-      for case .file(let entry) in verdicts where commitOrder.isMarker(entry.path) {
+      for case (.file(let entry), let known) in verdictsAndEvidence where commitOrder.isMarker(entry.path) {
         if !isDeletedHere(entry, known, in: root) { markers.held.hold(entry.path, entry.object) }
       }
       for action in steps.compactMap(\.self).sorted(by: { RelativePath($0.path) < RelativePath($1.path) }) {
@@ -133,7 +139,9 @@ extension DownloadJob {
       try each(refusal(failure.path, failure.reason))
     }
     for path in survey.refusedPaths(mapping) { markers.held.noteMissing(path) }
-    for action in await actions(for: &markers, in: root, mapping: mapping, serverSkew: survey.serverSkew) {
+    for action in await actions(
+      for: &markers, in: root, mapping: mapping, serverSkew: survey.serverSkew, known: known)
+    {
       forecast.note(action)
       try each(action)
     }
@@ -163,14 +171,16 @@ extension DownloadJob {
 
   /// What becomes of the markers, as `PrefixFetch` would have it: one that is the same is fetched too where it is withdrawn.
   private func actions(
-    for markers: inout PlannedMarkers, in root: TreeRoot?, mapping: KeyMapping, serverSkew: Int64
+    for markers: inout PlannedMarkers, in root: TreeRoot?, mapping: KeyMapping, serverSkew: Int64,
+    known: EvidenceIndex?
   ) async -> [PlannedAction] {
     var actions: [PlannedAction] = []
     for turn in markers.held.groups.flatMap(\.self) {
       for marker in turn.markers {
         let wanted = Wanted(
-          path: marker.path, key: mapping.key(for: marker.path), object: marker.object, serverSkew: serverSkew
-        )
+          path: marker.path, key: mapping.key(for: marker.path), object: marker.object,
+          serverSkew: serverSkew,
+          known: known?.entry(of: marker.path))
         let isWithdrawn = markers.changed.contains(turn.directory)
         guard
           let action = await action(
@@ -209,9 +219,17 @@ extension DownloadJob {
       reason: reason.rawValue)
   }
 
-  private func isDeletedHere(_ entry: RemoteEntry, _ known: Evidence?, in root: TreeRoot?) -> Bool {
-    guard let known, let root, known.holds(entry.path, etag: entry.object.etag) else { return false }
+  private func isDeletedHere(_ entry: RemoteEntry, _ known: EvidenceEntry?, in root: TreeRoot?) -> Bool {
+    guard let known, let root, known.isOf(entry.object) else { return false }
     return Self.isAbsent(entry.path, in: root)
+  }
+
+  /// What an earlier run had here.
+  private func evidenceForPlan(in root: TreeRoot?) async throws -> EvidenceIndex? {
+    guard let evidence, let root else { return nil }
+    return try await resources.readers.run {
+      try knownHere(in: root) { EvidenceStore(evidence, root: root.identity, for: .reading) }
+    }
   }
 
   /// Why a directory cannot be made; nil if it can, or is there.

@@ -113,7 +113,8 @@ package final class Inspection: Sendable {
         bound: options.maxDelete.bound
       ).plan(each)
     }
-    let (surveyor, content) = try surveyor(at: place, comparing: options.comparison)
+    var (surveyor, content) = try surveyor(at: place, comparing: options.comparison)
+    surveyor.evidence = EvidenceStore(place.evidence, root: surveyor.root.identity, for: .reading)
     var planner = UploadPlanner(
       name: name, surveyor: surveyor, content: content,
       commitOrder: try options.commitOrder(),

@@ -47,7 +47,7 @@ struct UploadPlanner: Sendable {
       survey.localFiles += forecast.newFiles
       extras = try await extras.filtered { entry in
         if !forecast.isOfPrefix { return true }
-        if forecast.known?.holds(entry.path, etag: entry.object.etag) == true { return true }
+        if forecast.known?.entry(of: entry.path)?.isOf(entry.object) == true { return true }
         // The download makes a file or a directory of it: what is above it is not empty then.
         for directory in entry.path.ancestors { progress.directories[DirectoryMarker(of: directory)] = nil }
         return false

@@ -234,7 +234,8 @@ struct FilePublisher: Sendable {
     ledger.note(
       .init(
         stamp: receipt.stamp, etag: receipt.etag, crc32: receipt.crc32,
-        isSnapshot: receipt.isSnapshot || receipt.isSuperseded, answered: receipt.answered),
+        isSnapshot: receipt.isSnapshot || receipt.isSuperseded, stampLasts: receipt.stampLasts,
+        answered: receipt.answered),
       for: path)
     journal.uploaded(receipt, mirror: name, path: path, key: key, took: .now - start)
   }
@@ -278,7 +279,11 @@ struct FilePublisher: Sendable {
       let answer = try await uploader.copy(source, of: path, stamp: stamp, to: key)
       guard let after = try root.look(at: path), after.stamp.isSameVersion(as: stamp) else { return nil }
       ledger.note(
-        .init(stamp: stamp, etag: answer.etag, crc32: record.crc32, answered: answer.answered), for: path)
+        .init(
+          stamp: stamp, etag: answer.etag, crc32: record.crc32,
+          // A rename of the file itself moves ctime, and would hide a write before it.
+          stampLasts: record.stampLasts && record.stamp.isSameVersion(as: stamp), answered: answer.answered),
+        for: path)
       journal.copied(
         bytes: stamp.size, etag: answer.etag, mirror: name, path: path, key: key, took: .now - start)
       return .published(bytes: stamp.size, by: .copy)

@@ -129,7 +129,9 @@ final class UploadLane: Sendable {
     var uploadSettings = uploadSettings
     uploadSettings.metadata[WriterMark.metadataName] = mark.text
     ledger = PublishedLedger(
-      evidence: settings.evidence.map { EvidenceJournal($0, root: root.identity) },
+      evidence: settings.evidence.map {
+        EvidenceStore($0, root: root.identity, for: .writing, wallClock: wallClock)
+      },
       isCommitMarker: settings.commitOrder.isMarker)
     withdrawal = MarkerWithdrawal(
       name: settings.name, mapping: settings.mapping, store: store, ledger: ledger,
@@ -328,8 +330,8 @@ final class UploadLane: Sendable {
         root: root, mapping: settings.mapping, filter: settings.filter, symlinks: settings.symlinks,
         comparison: settings.comparison, store: store, order: listingOrder,
         wallClock: wallClock, aliases: aliases,
-        emptyDirectories: settings.emptyDirectories, ledger: ledger, entryObjects: objectsAtEntry,
-        retired: state.withLock { $0.retired }),
+        emptyDirectories: settings.emptyDirectories, ledger: ledger, evidence: ledger.evidence,
+        entryObjects: objectsAtEntry, retired: state.withLock { $0.retired }),
       content: ContentComparison(
         root: root, mapping: settings.mapping, store: store, readers: resources.readers,
         policy: settings.comparison.policy, ledger: ledger),

@@ -14,6 +14,8 @@ struct ContentComparison: Sendable {
   let policy: ComparePolicy
   /// What this run published or found to be equal; nil for downloads.
   let ledger: PublishedLedger?
+  /// Where a download, which has no ledger, notes what it found equal.
+  var evidence: EvidenceStore?
   /// Nanoseconds since 1970-01-01 UTC.
   var wallClock: @Sendable () -> Int64 = wallClockNanoseconds
 
@@ -32,27 +34,44 @@ struct ContentComparison: Sendable {
     else {
       return false
     }
-    guard let ledger else { return try await isSame(file, as: remote) }
-    let stamps: StampTrust = stamp.timeUntilTrusted(at: wallClock()) > .zero ? .tooFresh : .trusted
+    guard ledger != nil || evidence != nil else { return try await equality(file, remote) != nil }
+    let began = wallClock()
+    let stamps: StampTrust = stamp.timeUntilTrusted(at: began) > .zero ? .tooFresh : .trusted
     let check = PublicationCheck(root: root, path: path, file: file, isCloseSeen: false, stamps: stamps)
-    guard try await isSame(file, as: remote) else { return false }
-    if policy != .checksum, try check.stampStandsForContent() {
-      ledger.note(.init(stamp: stamp, etag: remote.etag, source: .compared), for: path)
-    }
+    guard let equality = try await equality(file, remote) else { return false }
+    guard policy != .checksum, equality.isOfListed, let writers = try check.writersIfStampStandsForContent()
+    else { return true }
+    let reading = StampedReading(
+      stamp: stamp, began: began, keeping: file.stampKeeping, writers: writers)
+    let record = PublishedLedger.Record(
+      stamp: stamp, etag: remote.etag, crc32: equality.crc32?.base64, stampLasts: reading.lasts,
+      source: .compared)
+    if let ledger { ledger.note(record, for: path) } else { evidence?.note(path, record.evidence) }
     return true
   }
 
-  private func isSame(_ file: LocalFile, as remote: RemoteObject) async throws -> Bool {
+  /// How a file and an object were found equal.
+  private struct Equality {
+    /// Of both, where it was computed.
+    var crc32: CRC32?
+    /// The object is still the one that was listed.
+    var isOfListed = true
+  }
+
+  /// Nil where they are not, or not known to be.
+  private func equality(_ file: LocalFile, _ remote: RemoteObject) async throws -> Equality? {
     let stamp = file.stamp
-    if let md5 = remote.possibleMD5, try await digest(of: file) == md5 { return true }
+    if let md5 = remote.possibleMD5, try await digest(of: file) == md5 { return Equality() }
     let head = try await store.send(HeadObject(key: mapping.key(for: file.path)))
-    guard head.byteCount == stamp.size else { return false }
+    guard head.byteCount == stamp.size else { return nil }
+    let isOfListed = head.etag == remote.etag
     if let stored = head.fullObjectCRC32 {
       let crc = try await readers.run { try checksum(of: file, from: 0, byteCount: stamp.size) }
-      return stored == crc
+      return stored == crc ? Equality(crc32: crc, isOfListed: isOfListed) : nil
     }
-    guard policy != .checksum, let text = head.metadata[ModificationTime.metadataName] else { return false }
+    guard policy != .checksum, let text = head.metadata[ModificationTime.metadataName] else { return nil }
     return ModificationTime.nanoseconds(from: text) == stamp.modified
+      ? Equality(isOfListed: isOfListed) : nil
   }
 
   private func digest(of file: LocalFile) async throws -> String {

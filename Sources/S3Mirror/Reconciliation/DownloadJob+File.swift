@@ -32,7 +32,12 @@ extension DownloadJob {
   /// Whether a look at the file's stamp is enough to leave it alone: most are, and need no task of their own.
   func isSeenUnchanged(_ wanted: Wanted, in root: TreeRoot) throws -> Bool {
     guard let stamp = root.stamp(ofFileAt: wanted.path) else { return false }
-    return Comparison(policy: compare).download(local: stamp, remote: wanted.object) == .same
+    let comparison = Comparison(policy: compare)
+    switch comparison.download(local: stamp, remote: wanted.object) {
+    case .same: return true
+    case .suspect: return comparison.isSettled(stamp, wanted.object, by: wanted.known)
+    case .copy: return false
+    }
   }
 
   /// How the place of an object is taken here.
@@ -62,12 +67,15 @@ extension DownloadJob {
       throw MirrorError(.local, "something that is no file has its name here")
     }
     let reason: CopyReason
-    switch Comparison(policy: compare).download(local: entry.stamp, remote: wanted.object) {
+    let comparison = Comparison(policy: compare)
+    switch comparison.download(local: entry.stamp, remote: wanted.object) {
     case .same: return .same
     case .copy(let found): reason = found
+    case .suspect where comparison.isSettled(entry.stamp, wanted.object, by: wanted.known): return .same
     case .suspect:
       let content = ContentComparison(
-        root: root, mapping: mapping, store: store, readers: resources.readers, policy: compare, ledger: nil)
+        root: root, mapping: mapping, store: store, readers: resources.readers, policy: compare, ledger: nil,
+        evidence: notes)
       if try await content.isSame(wanted.path, stamp: entry.stamp, remote: wanted.object) { return .same }
       reason = .content
     }

@@ -20,6 +20,6 @@ extension DownloadJob {
       bound: options.maxDelete.bound, commitOrder: try CommitOrder(commitLast: options.commitLast),
       compare: options.compare.policy, width: options.filesUnderWay,
       store: store, resources: resources, journal: journal, wallClock: wallClockNanoseconds,
-      evidence: spec.direction == .sync ? try place.evidence() : nil)
+      evidence: spec.direction == .sync ? place.evidence : nil)
   }
 }

@@ -64,6 +64,8 @@ struct DownloadJob: Sendable {
   let wallClock: @Sendable () -> Int64
   /// What earlier runs had here; nil where that does not matter.
   var evidence: EvidencePlace?
+  /// Where what is found equal is noted; nil where it is not.
+  var notes: EvidenceStore?
   /// Told of every object, where an upload from the same path follows.
   var entryObjects: EntryObjects?
 
@@ -73,6 +75,8 @@ struct DownloadJob: Sendable {
     var object: RemoteObject
     /// The server's clock minus ours, in nanoseconds, as far as it is known.
     var serverSkew: Int64 = 0
+    /// What an earlier run knew of the path.
+    var known: EvidenceEntry?
   }
 
   /// What came of one file.
@@ -189,13 +193,9 @@ struct DownloadJob: Sendable {
     }
   }
 
-  /// What an earlier run had here. Nil where no directory is, or nothing in it: then somebody wants all of it back.
-  func knownHere() async throws -> Evidence? {
-    guard let evidence, let root = try await existingRoot() else { return nil }
-    return try await resources.readers.run {
-      try root.isEmptyDirectory(.root, filter: filter) == true
-        ? nil : EvidenceJournal.evidence(at: evidence, of: root.identity)
-    }
+  /// What an earlier run had here. Nil where nothing is: then somebody wants all of it back.
+  func knownHere(in root: TreeRoot, _ store: () -> EvidenceStore) throws -> EvidenceIndex? {
+    try root.isEmptyDirectory(.root, filter: filter) == true ? nil : EvidenceIndex(store())
   }
 
   static func isAbsent(_ path: RelativePath, in root: TreeRoot) -> Bool {
@@ -229,9 +229,12 @@ struct DownloadJob: Sendable {
     {
       throw nothingThere
     }
-    let known = try await knownHere()
     let root = try await openRoot(local)
-    let evidence = evidence.map { EvidenceJournal($0, root: root.identity) }
+    let (known, evidence) = try await resources.readers.run { () -> (EvidenceIndex?, EvidenceStore?) in
+      guard let place = self.evidence else { return (nil, nil) }
+      let store = EvidenceStore(place, root: root.identity, for: .writing, wallClock: wallClock)
+      return (try knownHere(in: root) { store }, store)
+    }
     defer { evidence?.close() }
     let prefix = PrefixFetch(self, into: root, mapping: mapping, known: known, evidence: evidence)
     var standing = try await resources.readers.run { try prefix.standingPath() }

@@ -8,14 +8,17 @@ struct PrefixFetch: Sendable {
   let root: TreeRoot
   let mapping: KeyMapping
   /// What an earlier run had here.
-  let known: Evidence?
-  let evidence: EvidenceJournal?
+  let known: EvidenceIndex?
+  let evidence: EvidenceStore?
   /// Markers that were removed here and are to come again.
   private let withdrawn = Tally<Set<RelativePath>>([])
 
   init(
-    _ job: DownloadJob, into root: TreeRoot, mapping: KeyMapping, known: Evidence?, evidence: EvidenceJournal?
+    _ job: DownloadJob, into root: TreeRoot, mapping: KeyMapping, known: EvidenceIndex?,
+    evidence: EvidenceStore?
   ) {
+    var job = job
+    job.notes = evidence
     self.job = job
     self.root = root
     self.mapping = mapping
@@ -24,26 +27,28 @@ struct PrefixFetch: Sendable {
   }
 
   func wanted(_ path: RelativePath, _ object: RemoteObject, serverSkew: Int64) -> DownloadJob.Wanted {
-    DownloadJob.Wanted(path: path, key: mapping.key(for: path), object: object, serverSkew: serverSkew)
+    DownloadJob.Wanted(
+      path: path, key: mapping.key(for: path), object: object, serverSkew: serverSkew,
+      known: known?.entry(of: path))
   }
 
   /// Whether a look at the stamp is enough; notes what is here.
   func isSeenUnchanged(_ wanted: DownloadJob.Wanted) throws -> Bool {
     guard try job.isSeenUnchanged(wanted, in: root) else { return false }
-    if !isNoted(wanted) { evidence?.note(wanted.path, etag: wanted.object.etag) }
+    if !isNoted(wanted) { note(wanted) }
     return true
   }
 
-  private func isNoted(_ wanted: DownloadJob.Wanted) -> Bool {
-    known?.holds(wanted.path, etag: wanted.object.etag) == true
+  private func isNoted(_ wanted: DownloadJob.Wanted) -> Bool { wanted.known?.isOf(wanted.object) == true }
+
+  private func note(_ wanted: DownloadJob.Wanted) {
+    evidence?.note(wanted.path, EvidenceEntry(etag: wanted.object.etag))
   }
 
   func fetch(_ wanted: DownloadJob.Wanted, under standing: StandingMarkers?) async -> DownloadJob.Step {
     if isDeletedHere(wanted) { return .deletedHere }
     let step = await job.fetch(wanted, to: root, mapping: mapping, under: standing)
-    if step.isSettled, !isNoted(wanted) || withdrawn.sum.contains(wanted.path) {
-      evidence?.note(wanted.path, etag: wanted.object.etag)
-    }
+    if step.isSettled, !isNoted(wanted) || withdrawn.sum.contains(wanted.path) { note(wanted) }
     return step
   }
 

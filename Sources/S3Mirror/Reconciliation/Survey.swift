@@ -154,6 +154,8 @@ struct Surveyor: Sendable {
   var emptyDirectories = Options.EmptyDirectories.skip
   /// Told of markers that are there, where somebody wants to know.
   var ledger: PublishedLedger?
+  /// What earlier runs knew; nil where nothing is trusted but content.
+  var evidence: EvidenceStore?
   /// Told of every object, where somebody wants to know what lay there when the mirror began.
   var entryObjects: EntryObjects?
   /// Checkpoints here that are not to be published.
@@ -192,13 +194,16 @@ struct Surveyor: Sendable {
     if emptyDirectories == .marker, case .tree = mapping {
       source = MarkerWalk(source, from: directory, filter: filter)
     }
+    let known = known(below: directory)
     return try await TreeMerge.run(lister, source) { merge in
+      var known = known
       var extras = Extras()
       var early = Spool<Difference>()
       var batch: [Difference] = []
       while try await merge.refill() {
         while let pairing = merge.nextAtHand() {
           if let entryObjects, let entry = pairing.remote { entryObjects.note(entry.path, entry.object) }
+          known?.meet(pairing.path)
           if case .remote(let entry) = pairing {
             try extras.entries.append(entry)
             continue
@@ -207,6 +212,12 @@ struct Surveyor: Sendable {
             aliases?.note(file.path, file.stamp, metBy: directory.isRoot ? .comparisonOfEverything : .other)
           }
           guard let difference = difference(pairing, serverSkew: merge.serverSkew) else { continue }
+          if known?.settles(difference) == true {
+            if case .suspect(let file, let object) = difference {
+              ledger?.noteSame(file.path, file.stamp, etag: object.etag)
+            }
+            continue
+          }
           if merge.isListingComplete {
             if !early.isEmpty {
               try await early.forEachBatch(of: Self.batchSize, each)
@@ -225,8 +236,20 @@ struct Surveyor: Sendable {
       try await early.forEachBatch(of: Self.batchSize, each)
       if directory.isRoot { entryObjects?.complete() }
       if !batch.isEmpty { try await each(batch) }
+      if merge.survey.unreadable.isEmpty { known?.finish { filter.excludes($0, .file) } }
       return (merge.survey, extras)
     }
+  }
+
+  private func known(below directory: RelativePath) -> KnownEquals? {
+    guard let evidence, comparison.policy == .standard else { return nil }
+    // What this run has published is in the ledger, as far as that reaches.
+    let stream =
+      ledger?.hasForgotten == true
+      ? evidence.streamToNow(from: directory) : evidence.stream(from: directory)
+    let isTree = if case .tree = mapping { true } else { false }
+    return KnownEquals(
+      evidence, stream, for: comparison, seesEverything: isTree && directory.isRoot)
   }
 
   private func source(_ directory: RelativePath) -> any WalkSource {

@@ -23,6 +23,14 @@ enum Pairing: Sendable {
     }
   }
 
+  var path: RelativePath {
+    switch self {
+    case .local(let file), .both(let file, _): file.path
+    case .remote(let entry): entry.path
+    case .marker(let marker, _): marker.path
+    }
+  }
+
   var remote: RemoteEntry? {
     switch self {
     case .remote(let entry), .both(_, let entry): entry

@@ -30,12 +30,8 @@ extension ResolvedSpec {
     return location
   }
 
-  /// Where the evidence of this spec is kept; nil for a single file, of which there is none.
-  ///
-  /// - Throws: `TreeError` where the local side cannot be seen.
-  func evidence() throws -> EvidencePlace? {
-    guard try kind(at: local) != .file else { return nil }
-    return EvidencePlace(
-      cache: cacheDirectory, bucket: bucket.identity, prefix: location.prefix, local: local)
+  /// Where the evidence of this spec is kept.
+  var evidence: EvidencePlace {
+    EvidencePlace(cache: cacheDirectory, bucket: bucket.identity, prefix: location.prefix, local: local)
   }
 }

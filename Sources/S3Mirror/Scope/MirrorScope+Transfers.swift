@@ -87,7 +87,7 @@ extension MirrorScope {
         width: options.maxWorkers)
     }
     settings.entryObjects = state.withLock { $0.entryObjects.removeValue(forKey: registration.name) }
-    if case .on = watching { settings.evidence = try place.evidence() }
+    settings.evidence = place.evidence
     let lane = try UploadLane(
       settings: settings, root: try TreeRoot(path: upload.root, symlinks: upload.symlinks),
       store: MeteredStore(store, meter: meter), requests: requests,

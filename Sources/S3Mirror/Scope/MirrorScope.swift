@@ -21,7 +21,8 @@
 // polled part     a part of the tree whose events may be missing, so that it is compared at each tick
 // marker gate     the last check before a commit marker is sent
 // held version    the content of a marker as it was when the pass began
-// evidence        the file that records which objects earlier runs had in the local directory
+// evidence        what earlier runs published, fetched or found equal, by the files' stamps: a cache on disk
+// layer           evidence in key order
 // ledger          the stamp and ETag of what this run published or found equal
 // journal         what a lane tells the transfer log, the observer and the program's log
 // linked names    the names of files that have several (hard links)
