@@ -2,24 +2,26 @@
 package struct CheckpointUnit: Sendable, Hashable {
   package enum Shape: Sendable, Hashable {
     case directory
-    /// Files whose names have the path's last name in common, such as `ckpt-5.index` and `ckpt-5.data-00000-of-00001`.
+    /// Files whose names begin alike, such as `ckpt-5.index` and `ckpt-5.data-00000-of-00001`. The path's
+    /// last name is what their names share.
     case files
   }
 
-  /// Below the remote; empty where everything under the remote is one checkpoint.
+  /// Below the remote. Empty if everything under the remote is one checkpoint.
   package var path: RelativePath
   package var shape: Shape
   package var sum: UnitScan.Sum
   package var hasReceipt = false
   /// The in-progress mark that speaks for it.
   package var mark: RelativePath?
-  /// Trackers that name it.
+  /// Trackers that name this unit.
   package var trackers: [Tracker] = []
-  /// A tracker that names an older checkpoint of its directory: the writer has not come to this one.
+  /// A tracker that names an older checkpoint of the same directory. The writer has not yet recorded this
+  /// unit as its newest.
   package var aheadOf: RelativePath?
-  /// Files with its content under a name that stands for the latest or the best.
+  /// Files with the same content under names such as `last` or `best`.
   package var copies: [RelativePath] = []
-  /// Only files that are appended to: each of them is good as it is.
+  /// The unit has only files that are appended to, so none of them can be incomplete.
   package var isAppendedOnly = false
 
   package init(_ path: RelativePath, _ shape: Shape, _ sum: UnitScan.Sum = .init()) {
@@ -41,12 +43,13 @@ package struct CheckpointUnit: Sendable, Hashable {
     }
   }
 
-  /// What a listing of the unit's objects begins with, below the remote. It may bring others, too.
+  /// The prefix with which the unit's objects are listed, below the remote. A listing with this prefix may
+  /// hold other objects too.
   package var listingPrefix: String {
     switch shape {
     case .directory: path.isRoot ? "" : path.string + "/"
     case .files:
-      // Of files whose names differ before their endings the beginning that they share.
+      // The part that the names of one checkpoint's files share, before their endings.
       path.string.hasSuffix(Self.ending(of: path.name))
         ? String(path.string.dropLast(Self.ending(of: path.name).count)) : path.string
     }
@@ -59,11 +62,12 @@ package struct CheckpointUnit: Sendable, Hashable {
 
 /// The checkpoints under a remote, the newest first.
 ///
-/// Newest is what the trainer would take for it: of one series the highest step, and of two series the one that was published last.
+/// "Newest" follows the trainer's order: within one series, the unit with the highest step; between two
+/// series, the unit that was published last.
 package struct UnitCatalog: Sendable {
   package private(set) var units: [CheckpointUnit]
 
-  /// - Parameter trackers: those of the scan that could be read.
+  /// - Parameter trackers: the trackers of the scan that could be read.
   package init(_ scan: UnitScan, trackers: [Tracker]) {
     var builder = UnitCatalogBuilder(scan: scan, trackers: trackers)
     units = Self.newestFirst(builder.units())
@@ -87,8 +91,8 @@ package struct UnitCatalog: Sendable {
   private struct Rank {
     var unit: CheckpointUnit
     var step: Int64
-    /// When the unit, or one of its series with a lower step, was published: a series that was sent out of order, after an outage or
-    /// by a copy of the bucket, keeps its order.
+    /// When the unit, or a unit of its series with a lower step, was published. So a series keeps its order
+    /// of steps even if its units were uploaded out of order, as after an outage or by a copy of the bucket.
     var published: Int64
   }
 
@@ -115,7 +119,7 @@ package struct UnitCatalog: Sendable {
   }
 }
 
-/// Finds the units in what a scan holds.
+/// Builds the list of units from a scan.
 private struct UnitCatalogBuilder {
   let scan: UnitScan
   let trackers: [Tracker]
@@ -140,7 +144,7 @@ private struct UnitCatalogBuilder {
     return Array(found.values)
   }
 
-  /// Whether a path lies in a unit that was found.
+  /// Whether a path is a directory unit that was already found, or lies below one.
   private func isTaken(_ path: RelativePath) -> Bool {
     ([path] + path.ancestors).contains { found[$0]?.shape == .directory }
   }
@@ -154,10 +158,11 @@ private struct UnitCatalogBuilder {
     return sum
   }
 
-  /// Directories with a marker that only a unit has. Directories with the names of steps in one of them are parts of it.
+  /// Adds directories with a marker that only a unit has. Step directories inside such a directory are parts
+  /// of that unit.
   private mutating func addSingleDirectories() {
     for (path, directory) in scan.directories.sorted(by: { $0.key < $1.key }) where directory.isOneUnit {
-      // A parent sorts before what is in it.
+      // The sort visits a directory before the directories below it.
       if !isTaken(path) { add(CheckpointUnit(path, .directory, everything(below: path))) }
     }
   }
@@ -166,7 +171,7 @@ private struct UnitCatalogBuilder {
     for (path, sum) in scan.steps where !isTaken(path) { add(CheckpointUnit(path, .directory, sum)) }
   }
 
-  /// Directories and files that a tracker names and that have no name of a step.
+  /// Adds directories and files that a tracker names although their names hold no step.
   private mutating func addNamed() {
     let places = scan.directories.keys.filter { !isTaken($0) } + scan.directories.values.flatMap(\.loose.keys)
     for tracker in trackers {
@@ -184,12 +189,12 @@ private struct UnitCatalogBuilder {
     Set(found.values.lazy.filter { $0.shape == .directory }.flatMap(\.path.ancestors))
   }
 
-  /// Files that are checkpoints by their names, in directories that are none.
+  /// Adds files that are checkpoints by their names. Directories that are units themselves are left out.
   private mutating func addLoose() {
     let around = hasDirectoryUnit
     for (directory, content) in scan.directories where !isTaken(directory) {
       if content.hasMarker && !around.contains(directory) { continue }
-      // Whatever is one file beside configurations and other data is a part of them.
+      // A single file beside configuration files or other data is a part of that data, not a checkpoint.
       let isAlone = content.loose.count == 1 && content.others == 0
       for (path, loose) in content.loose where found[path] == nil {
         let isStep = StepName(path.name).number != nil && loose.isNamedSo
@@ -201,7 +206,8 @@ private struct UnitCatalogBuilder {
     for directory in scan.directories.keys { mergeCopies(in: directory) }
   }
 
-  /// `last.ckpt` with the content of `epoch=3.ckpt` is a name for it and no checkpoint of its own.
+  /// Merges copies into their originals. `last.ckpt` with the content of `epoch=3.ckpt` is another name of
+  /// that checkpoint, not a second checkpoint.
   private mutating func mergeCopies(in directory: RelativePath) {
     guard let loose = scan.directories[directory]?.loose else { return }
     var originals: [RemoteContent: RelativePath] = [:]
@@ -226,11 +232,11 @@ private struct UnitCatalogBuilder {
       return add(CheckpointUnit(path, .files, loose.sum))
     }
     let sum = everything(below: path)
-    // A receipt outlives what it names by a moment, when that is deleted.
+    // While a checkpoint is being deleted, its receipt may exist for a moment after its last object.
     if sum.objects > 0 { add(CheckpointUnit(path, .directory, sum)) }
   }
 
-  /// The uppermost directories that hold data and neither are nor hold a unit.
+  /// Adds the uppermost directories that hold data, are no unit, and hold no unit.
   private mutating func addRemaining() {
     let around = Set(found.keys.flatMap(\.ancestors))
     for (path, directory) in scan.directories.sorted(by: { $0.key < $1.key }) {
@@ -239,7 +245,7 @@ private struct UnitCatalogBuilder {
         add(CheckpointUnit(path, .directory, everything(below: path)))
       }
     }
-    // Logs are data only where there is nothing else.
+    // A directory that holds only logs becomes a unit only if the remote holds no other data.
     guard found.values.allSatisfy({ $0.shape == .directory && holdsOnlyLogs($0.path) }) else { return }
     for (path, directory) in scan.directories.sorted(by: { $0.key < $1.key }) where directory.appended > 0 {
       guard !isTaken(path) else { continue }
@@ -273,7 +279,7 @@ private struct RemoteContent: Hashable {
   var byteCount: Int64
   var etag: String
 
-  /// Nil where nothing says what the content is.
+  /// Nil if the listing does not identify the content.
   init?(_ object: RemoteObject) {
     guard object.byteCount > 0, !object.etag.isEmpty else { return nil }
     byteCount = object.byteCount

@@ -1,11 +1,13 @@
-/// The order of a pass: in-progress marks, data, then commit markers from the deepest directory up; deletes last.
+/// The order of a pass: in-progress marks, data, then commit markers from the deepest directory up; deletes
+/// last.
 ///
-/// A marker tells readers that what it names is complete, so it goes only when everything under its directory that
-/// was closed before it is published (PUB-12). An in-progress mark tells them that it is not complete (CLS-2).
+/// A marker tells readers that the files it names are complete. So a marker is published only after
+/// everything under its directory that was closed before the marker (PUB-12). An in-progress mark tells
+/// readers that the files are incomplete (CLS-2).
 package struct CommitOrder: Sendable {
   private let isMarkerName: @Sendable (RelativePath) -> Bool
   package var marks = ProgressMarks.none
-  /// Names that are only appended to: these belong to no unit.
+  /// Names that are only appended to. Such files belong to no unit.
   package var appended = NamePatterns.none
 
   /// - Parameter isMarker: whether a path is a commit marker (`commitLast` patterns).
@@ -22,8 +24,9 @@ package struct CommitOrder: Sendable {
 
   package func isMarker(_ path: RelativePath) -> Bool { isMarkerName(path) }
 
-  /// Groups of paths to publish one group after the other: first all data, then markers, deepest directories first,
-  /// because a marker further up (`latest`) speaks for the markers below it (`checkpoint-5/.metadata`).
+  /// Groups of paths to publish one group after the other: first all data, then the markers from the deepest
+  /// directories up. A marker further up (`latest`) refers to the markers below it
+  /// (`checkpoint-5/.metadata`).
   package func groups(of paths: some Sequence<RelativePath>) -> [[RelativePath]] {
     var data: [RelativePath] = []
     var markers: [Int: [RelativePath]] = [:]
@@ -38,8 +41,9 @@ package struct CommitOrder: Sendable {
     return data.isEmpty ? ordered : [data.sorted()] + ordered
   }
 
-  /// The first unpublished path that keeps a marker back, if there is one: one below the marker's directory, or a
-  /// directory above it that could not be compared. A marker never holds back another marker of its own directory.
+  /// The first unpublished path that a marker has to wait for, if there is one: a path below the marker's
+  /// directory, or a directory above the marker that could not be compared. A marker never waits for another
+  /// marker of its own directory.
   package func obstacle(to marker: RelativePath, among unpublished: some Sequence<RelativePath>)
     -> RelativePath?
   {

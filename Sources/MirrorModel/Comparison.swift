@@ -1,9 +1,9 @@
-/// What a listing tells of one object.
+/// One object, as a listing reports it.
 package struct RemoteObject: Sendable, Hashable {
   package var byteCount: Int64
   /// Without quotes.
   package var etag: String
-  /// Nanoseconds since 1970-01-01 UTC, as the server dates it.
+  /// The server's `LastModified`, in nanoseconds since 1970-01-01 UTC.
   package var lastModified: Int64
 
   package init(byteCount: Int64, etag: String, lastModified: Int64) {
@@ -12,7 +12,8 @@ package struct RemoteObject: Sendable, Hashable {
     self.lastModified = lastModified
   }
 
-  /// The MD5 that the ETag may be: 32 hex digits. Multipart and encrypted objects have others, which prove nothing.
+  /// The ETag as an MD5, if it has 32 hex digits. ETags of multipart and encrypted objects are no MD5 and
+  /// prove nothing.
   package var possibleMD5: String? {
     guard etag.utf8.count == 32 else { return nil }
     let isHex = etag.utf8.allSatisfy { byte in
@@ -23,7 +24,7 @@ package struct RemoteObject: Sendable, Hashable {
   }
 }
 
-/// How reconciliation tells that two files of equal size are the same.
+/// How reconciliation decides whether two files of equal size are the same.
 package enum ComparePolicy: String, Sendable, Hashable, CaseIterable {
   /// Sizes alone.
   case size
@@ -33,18 +34,19 @@ package enum ComparePolicy: String, Sendable, Hashable, CaseIterable {
   case checksum
 }
 
-/// Local against remote, as a decision without I/O.
+/// Compares a local file with an object, without I/O.
 package struct Comparison: Sendable {
   package enum Verdict: Sendable, Hashable {
     case same
     case copy(CopyReason)
-    /// Equal size, but the content must settle it.
+    /// The sizes are equal; only the contents can decide.
     case suspect
   }
 
   package var policy: ComparePolicy
-  /// How much later than a file's last change an object must be dated to be trusted, in nanoseconds. AWS dates a
-  /// multipart object by its start, so the default is 15 minutes.
+  /// The safety margin between a file's last change and its object's date, in nanoseconds. A file that
+  /// changed later than the object's date minus this margin is a suspect. AWS dates a multipart object by the
+  /// start of its upload, so the default is 15 minutes.
   package var suspicionWindow: Int64
   /// The server's clock minus ours, in nanoseconds.
   package var serverSkew: Int64
@@ -60,7 +62,7 @@ package struct Comparison: Sendable {
     self.serverSkew = serverSkew
   }
 
-  /// What an upload owes: the local file is the truth.
+  /// What an upload has to do. The local file counts as right.
   package func upload(local: FileStamp, remote: RemoteObject?) -> Verdict {
     guard let remote else { return .copy(.absent) }
     guard local.size == remote.byteCount else { return .copy(.size) }
@@ -69,13 +71,14 @@ package struct Comparison: Sendable {
     case .checksum: return .suspect
     case .standard:
       if Self.isPulled(local, from: remote) { return .same }
-      // Stamps and dates are anybody's: files of the year 2446 are on disks, and servers date as they like.
+      // File times and object dates can be any number: disks hold files of the year 2446, and servers choose
+      // their own dates.
       let latestChange = max(local.modified, local.changed).addingSaturated(serverSkew)
       return latestChange > remote.lastModified.subtractingSaturated(suspicionWindow) ? .suspect : .same
     }
   }
 
-  /// What a download owes: the object is the truth.
+  /// What a download has to do. The object counts as right.
   package func download(local: FileStamp?, remote: RemoteObject) -> Verdict {
     guard let local else { return .copy(.absent) }
     guard local.size == remote.byteCount else { return .copy(.size) }
@@ -86,18 +89,19 @@ package struct Comparison: Sendable {
     }
   }
 
-  /// How far apart two events on different clocks must be to be told apart, in nanoseconds: `Date` and
-  /// `LastModified` come in whole seconds, and file times lag by a step of the kernel's clock.
+  /// The smallest difference between two times of different clocks that shows their order, in nanoseconds:
+  /// `Date` and `LastModified` have whole seconds, and file times lag by a step of the kernel's clock.
   package static let clockUncertainty: Int64 = 2_000_000_000
 
-  /// Whether the local file changed after the object was published; in doubt it did, so that nothing unpublished is
-  /// ever written over.
+  /// Whether the local file may have changed after the object was published. A doubtful file counts as
+  /// changed, so that a download never overwrites unpublished content.
   package func isLater(_ local: FileStamp, than remote: RemoteObject) -> Bool {
     max(local.modified, local.changed).addingSaturated(serverSkew)
       > remote.lastModified.subtractingSaturated(Self.clockUncertainty)
   }
 
-  /// Whether the file's mtime is exactly the one our download set. Filesystems with coarser stamps keep whole seconds.
+  /// Whether the file's mtime is exactly the object's date, which our downloads set. Filesystems with coarser
+  /// stamps keep whole seconds.
   package static func isPulled(_ local: FileStamp, from remote: RemoteObject) -> Bool {
     local.modified == remote.lastModified
   }
@@ -108,6 +112,6 @@ package enum CopyReason: String, Sendable, Hashable {
   case absent = "new"
   case size
   case content
-  /// The watch saw it change.
+  /// The watch reported a change.
   case changed
 }

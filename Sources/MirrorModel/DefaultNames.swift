@@ -1,7 +1,9 @@
-/// The names that common training frameworks give their files, as gitignore-style patterns, read from the frameworks' sources in
-/// November 2026. The options of the library say which framework each is from.
+/// The names that common training frameworks give their files, as gitignore-style patterns. They were read
+/// from the frameworks' sources in November 2026. The documentation of the library's options names the
+/// framework of each pattern.
 package enum DefaultNames {
-  /// What says that other files are complete, and what names the newest checkpoint.
+  /// Commit markers and trackers: files that show that other files are complete, or that name the newest
+  /// checkpoint.
   package static let markers = [
     "latest", "latest_*", "*.index.json", ".metadata", "trainer_state.json", "checkpoint",
     "commit_success.txt", "_SUCCESS", "DONE", "latest_checkpointed_iteration.txt", "metadata.json", "meta.pt",
@@ -12,13 +14,13 @@ package enum DefaultNames {
   /// Marks of checkpoints that are being written or deleted.
   package static let marks = ["*-unfinished"]
 
-  /// What is only appended to.
+  /// Files that are only appended to.
   package static let appended = [
     "*.log", "*.jsonl", "*.out", "*.err", "*.csv", "*.tsv", "events.out.tfevents.*", "*.wandb", "stdout",
     "stderr",
   ]
 
-  /// What a file or directory is called until it is whole.
+  /// Names that a file or directory has only until it is complete.
   package static let temporaries =
     [
       "*.orbax-checkpoint-tmp*/", "tmp-checkpoint-*", ".metadata.tmp", "*.dirty.pt", "._dlrover_ckpt_stage/",

@@ -1,29 +1,29 @@
-/// How many objects one batch of deletes may take before it is withheld.
+/// How many objects one batch of deletes may remove before the batch is withheld.
 package enum DeleteBound: Sendable, Hashable {
-  /// Withheld (DEL-6) when the deletes exceed both half of the objects under the prefix and 10 objects.
+  /// The batch is withheld (DEL-6) if it exceeds both half of the objects under the prefix and 10 objects.
   case standard
-  /// At most this many.
+  /// The batch is withheld if it has more deletes than this.
   case limit(Int)
   case unlimited
 }
 
-/// The rule that keeps a wrong picture of the local side from wiping the remote one.
+/// The rule that keeps a wrong view of the local tree from emptying the remote.
 package enum DeleteGuard {
   package enum Verdict: Sendable, Hashable {
     case allowed
     case withheld(WithheldReason)
   }
 
-  /// What is deleted, by the word that a message has for it.
+  /// What is deleted; messages use this word.
   package enum Kind: String, Sendable, Hashable {
     case objects
-    /// Local ones.
+    /// Local files.
     case files
   }
 
   /// - Parameters:
   ///   - deletes: how many objects, or local files, the batch would remove.
-  ///   - count: how many of them there are before the batch.
+  ///   - count: how many objects or files there are before the batch.
   package static func judge(
     deletes: Int, of count: Int, _ kind: Kind = .objects, bound: DeleteBound
   ) -> Verdict {
@@ -40,7 +40,7 @@ package enum DeleteGuard {
   }
 }
 
-/// Why what looks superfluous was left: objects on S3, or with a download's `delete` local files.
+/// Why objects on S3, or local files of a download with `delete`, were kept although they look superfluous.
 package enum WithheldReason: Sendable, Hashable {
   case overBound(deletes: Int, of: Int, DeleteGuard.Kind = .objects)
   /// The root is missing, replaced, unmounted or cannot be read.
@@ -48,23 +48,26 @@ package enum WithheldReason: Sendable, Hashable {
   case rootEmpty
   /// The root was empty or absent at entry while the prefix was not.
   case rootEmptyAtEntry
-  /// A part of the tree or of the listing could not be seen in full.
+  /// A part of the tree or of the listing could not be read completely.
   case unseen(RelativePath)
-  /// At this place another filesystem is mounted than when the files below it were published, or none is.
+  /// Another filesystem is mounted at this place than when the files below it were published, or no
+  /// filesystem is mounted there.
   case remounted(RelativePath)
-  /// The local file is no longer the one that was compared.
+  /// The local file has changed since it was compared.
   case rewritten
-  /// The server may keep this local file's object under the key: some write a backslash as a slash.
+  /// The object may belong to this local file: some servers store a backslash in a key as a slash.
   case alias(of: RelativePath)
-  /// The object is no longer the one that was published here or listed: somebody else wrote it.
+  /// The object has changed since it was published here or listed: another program wrote it.
   case replaced
   /// Another writer put the object there since the mirror began (DEL-18).
   case foreign
-  /// The object of a directory's key has content: no directory marker, and not written here.
+  /// The object under a directory's key has content. So it is no directory marker, and this program did not
+  /// write it.
   case markerWithContent
-  /// Uploads come before deletes, and some failed: an object may be the last copy of what was renamed.
+  /// Deletes come after uploads, and some uploads failed. The object may be the last copy of a renamed file.
   case uploadsFailed
-  /// Nothing failed, but some files could not be published whole; what was renamed or is named by an old marker stays.
+  /// No upload failed, but some files could not be published completely. The objects of renamed files, and
+  /// those that an old marker names, are kept.
   case uploadsWait
 }
 

@@ -1,26 +1,27 @@
 /// The earlier names of directories that were renamed lately.
 ///
-/// A rename of a directory names no file. The watch lists the directory afterwards and tells of the files that are
-/// there by then; a file that was deleted or moved on meanwhile is told of under its new name only, and its object
-/// under the old name would stay. So what goes from below a renamed directory is looked at under its old name too.
+/// A rename of a directory reports no file names. The watch then lists the directory and reports the files
+/// that it still finds there. If a file was deleted or renamed in the meantime, the watch reports only its
+/// new name, and the object under the old name would stay. So a path that leaves a renamed directory is
+/// rechecked under its earlier names too.
 struct DirectoryAliases: Sendable {
-  /// The name that a directory had before one rename, and when that was, as a number that grows.
+  /// A directory's name before one rename, and the rename's number; later renames have higher numbers.
   private struct Origin: Sendable {
     var old: RelativePath
     var number: Int
   }
 
-  /// By the new name, the latest last, of renames since the dirty set was last taken. A name may be given more than
-  /// once: to one directory, and when that has moved on, to another.
+  /// Origins by new name, oldest first, of the renames since the dirty set was last taken. One name may have
+  /// several origins: first one directory had the name, and after that directory was renamed again, another.
   private var recent: [RelativePath: [Origin]] = [:]
   private var recentCount = 0
-  /// The same of the interval before: the watch may be as late as one take.
+  /// The same for the interval before. The watch may report a change one `take` late.
   private var older: [RelativePath: [Origin]] = [:]
   private var lastNumber = 0
 
-  /// Renames kept of one interval. What is forgotten beyond is found by the exit's comparison.
+  /// Renames that are kept of one interval. Further renames are left to the comparison at exit.
   static let capacity = 1000
-  /// A chain of renames longer than this within two intervals is not followed to its end.
+  /// The longest chain of renames within two intervals that is followed.
   private static let longestChain = 8
 
   var isEmpty: Bool { recent.isEmpty && older.isEmpty }
@@ -32,19 +33,19 @@ struct DirectoryAliases: Sendable {
     recent[new, default: []].append(Origin(old: old, number: lastNumber))
   }
 
-  /// Forgets the renames of the interval before last.
+  /// Forgets the renames of the older interval.
   mutating func age() {
     older = recent
     recent = [:]
     recentCount = 0
   }
 
-  /// The names that a path had before directories above it, or it, were renamed, latest first.
+  /// A path's earlier names, from renames of the path or of directories above it, latest first.
   func earlierNames(of path: RelativePath) -> [RelativePath] {
     isEmpty ? [] : names(of: path, in: [recent, older])
   }
 
-  /// The names that directories below this one had before they were renamed to there.
+  /// The earlier names of the directories below this one.
   func origins(below directory: RelativePath) -> [RelativePath] {
     Set(recent.keys).union(older.keys).filter { $0.isWithin(directory) && $0 != directory }
       .flatMap { earlierNames(of: $0) }
@@ -55,7 +56,7 @@ struct DirectoryAliases: Sendable {
     recent.isEmpty ? nil : names(of: path, in: [recent]).last
   }
 
-  /// Follows the renames back in time: each step takes the latest one before the step that led to it.
+  /// Follows the renames back in time. Each step takes the latest rename that is older than the one before.
   private func names(of path: RelativePath, in tables: [[RelativePath: [Origin]]]) -> [RelativePath] {
     var names: [RelativePath] = []
     var current = path

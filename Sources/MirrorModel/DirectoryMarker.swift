@@ -1,9 +1,11 @@
-/// The path of a directory marker: a zero-byte object that stands for an empty directory. Its key, and so its path, is the directory's with a slash at its end.
+/// The path of a directory marker: a zero-byte object that stands for an empty directory. The marker's key is
+/// the directory's key with a slash at its end.
 ///
-/// Markers go the ways of files: dirty, published, compared, deleted. Where the two differ, code asks for this type; nothing else looks at
-/// the end of a path. To ask costs the look at one byte, and no memory.
+/// Markers are handled like files: dirty, published, compared, deleted. Code that must treat a marker
+/// differently asks for this type; no other code looks at the end of a path. The test reads one byte and
+/// takes no memory.
 package struct DirectoryMarker: Sendable, Hashable {
-  /// With the slash.
+  /// With the slash at its end.
   package let path: RelativePath
 
   /// Nil for the path of a file.
@@ -12,7 +14,7 @@ package struct DirectoryMarker: Sendable, Hashable {
     self.path = path
   }
 
-  /// The marker of a directory, which has one unless it is the root: that has no key.
+  /// The marker of a directory. The root has no marker, because it has no key.
   package init(of directory: RelativePath) {
     path = RelativePath(directory.string + "/")
   }

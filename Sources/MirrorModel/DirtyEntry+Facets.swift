@@ -1,31 +1,32 @@
 extension DirtyEntry {
-  /// What is known of a process that writes to the file.
+  /// What is known of the processes that write to the file.
   package enum Writer: Sendable, Hashable {
-    /// Created, found, renamed or gone: no write was seen.
+    /// No write was reported: the file was created, found, renamed or deleted.
     case unknown
     /// Written, and not closed since `since`.
     case open(since: Instant, Evidence)
     /// The last write was closed.
     case closed
 
-    /// Why a file counts as open, and when a writer was last looked for.
+    /// Why a file counts as open, and when the last check for a writer took place.
     package enum Evidence: Sendable, Hashable {
-      /// The watch reported a write, so it reports that writer's close too.
+      /// The watch reported a write, so it will report that writer's close too.
       case reported(probed: Instant?)
-      /// A pass found a writer. The watch may report no close under this name: events bear the name that the writer used, which is
-      /// another one for links and for files that were made without a name. So the writer is looked for again and again.
+      /// A pass found a writer. The watch may report no close under this name, because an event bears the
+      /// name that the writer used. That name differs for links and for files that were created without a
+      /// name (O_TMPFILE). So the check is repeated.
       case found(probed: Instant)
     }
 
-    /// A file that a pass found open.
+    /// The state of a file that a pass found open.
     static func found(at now: Instant) -> Writer { .open(since: now, .found(probed: now)) }
 
-    /// What it says of another name of the file: no writer was looked for under that name.
+    /// The same state for another name of the file. No check for a writer has taken place under that name.
     package var underAnotherName: Writer {
       if case .open(let since, _) = self { .open(since: since, .reported(probed: nil)) } else { self }
     }
 
-    /// Notes that a writer was looked for.
+    /// Records a check for a writer.
     mutating func noteProbe(at now: Instant) {
       switch self {
       case .unknown, .closed: break
@@ -34,7 +35,7 @@ extension DirtyEntry {
       }
     }
 
-    /// Notes a write that the watch reported.
+    /// Records a write that the watch reported.
     mutating func noteWrite(at now: Instant) {
       switch self {
       case .unknown, .closed: self = .open(since: now, .reported(probed: nil))
@@ -44,13 +45,14 @@ extension DirtyEntry {
     }
   }
 
-  /// The name that a renamed file had when it was last published. The object there is the last whole version that S3 has of the file,
-  /// and is kept until the new name is published.
+  /// The name under which a renamed file was last published. The object there is the last complete version of
+  /// the file on S3. It is kept until the new name is published.
   package struct Origin: Sendable, Hashable {
     package var path: RelativePath
-    /// Nothing was written since the file left the name, so its object can be copied.
+    /// Nothing was written since the file left the name, so the object can be copied.
     package var isUnchanged: Bool
-    /// A pass had the name in hand when the file left it, so it is yet to be seen whether the file was published there.
+    /// A pass was publishing the old name when the file left it. Whether the file was published there is
+    /// known only when that pass ends.
     var isInHand = false
 
     package init(_ path: RelativePath, isUnchanged: Bool) {
@@ -59,28 +61,29 @@ extension DirtyEntry {
     }
   }
 
-  /// What is to be done with the path.
+  /// What has to be done with the path.
   package enum Purpose: Sendable, Hashable {
-    /// It changed: its file is published.
+    /// The path changed: publish its file.
     case change
     /// Nothing is known to have changed here; it is only looked at.
     case recheck
-    /// The name is gone: nothing is left to be done but the delete of its object.
+    /// The name is gone: delete its object.
     case delete(Ground)
-    /// Nothing is published: the object is kept for a file that left the name and is yet to be published.
+    /// Publish nothing. Keep the object for a renamed file that is not yet published under its new name.
     case keepForHeir
-    /// The name is not UTF-8, and the path only stands for it: its refusal is reported.
+    /// The name is not UTF-8, and the path only represents it: report that the file cannot be published.
     case undecodable
 
-    /// Why a name counts as gone.
+    /// Why a name counts as deleted.
     package enum Ground: Sendable, Hashable {
-      /// An event reported it, or a file that had changed was not there any more.
+      /// An event reported it, or a file that had changed no longer existed.
       case change
-      /// A recheck found nothing. An event that is late may still report a rename of the file, which is unchanged as far as is known.
+      /// A recheck found no file. A late event may still report a rename of that file, which has not changed
+      /// as far as is known.
       case recheck
     }
 
-    /// Whether nothing is known to have changed, but for what a look has shown.
+    /// Whether no change is known other than what a recheck found.
     var isRecheck: Bool { self == .recheck || self == .delete(.recheck) }
 
     /// Notes that no file has the name.
@@ -88,7 +91,8 @@ extension DirtyEntry {
       switch self {
       case .change, .keepForHeir: self = .delete(.change)
       case .recheck: self = .delete(.recheck)
-      // The path is no name of a file. Whether one is there that it stands for is seen at the next look.
+      // An undecodable path is no file's name. The next check finds out whether the file that it represents
+      // still exists.
       case .delete, .undecodable: break
       }
     }

@@ -1,28 +1,29 @@
-/// Instants are passed in, so that everything here can be run by a test's own clock.
+/// Callers pass in every instant, so a test can run everything here with its own clock.
 package typealias Instant = ContinuousClock.Instant
 
 /// What is known of one path that changed since it was last published.
 package struct DirtyEntry: Sendable, Hashable {
   package var purpose: Purpose
   package var writer: Writer
-  /// When the oldest change that is not yet published happened; the recovery point is its age.
+  /// When the oldest unpublished change happened. The recovery point is the age of this change.
   package var firstChange: Instant
   package var lastChange: Instant
-  /// When the first version that is not yet published was whole: closed, found or renamed to here.
+  /// When the first unpublished version was complete: closed, found, or renamed to this path.
   package var wholeSince: Instant?
-  /// Nil where the file was last published under this path, or never.
+  /// Nil if the file was last published under this path, or never published.
   package internal(set) var origin: Origin?
 
-  /// The name came into being after the set was last taken, so nothing of this run lies under its key.
+  /// The name was created after the set was last taken, so this run has published nothing under its key.
   package var isNew: Bool
-  /// It was met as one of several names of its file.
+  /// The watch reported that this file has several names.
   var isLinked = false
-  /// It is another name of a file that changed: events of its writer bear that name, or none at all when the name is gone
-  /// or has no watch. So it is not done with before a pass finds no writer.
+  /// This is another name of a file that changed. The writer's events bear the other name; if the other name
+  /// was deleted or has no watch, there are no events. So the entry stays until a pass finds no writer.
   package var isWrittenElsewhere = false
-  /// The directory in whose burst the publication goes, where it has outlived its pass: no other pass publishes data below it.
+  /// The directory whose unit includes this publication, if the publication has outlived its pass. No other
+  /// pass publishes data below that directory.
   package internal(set) var unit: RelativePath?
-  /// A pass brought it back unpublished, so it is older than any instant here may tell.
+  /// A pass could not publish the path. The entry is older than its instants may show.
   package internal(set) var wasTried = false
 
   package init(
@@ -36,17 +37,17 @@ package struct DirtyEntry: Sendable, Hashable {
     self.isNew = isNew
   }
 
-  /// Of a path of which nothing was known before.
+  /// Creates the entry of a path of which nothing was known.
   package init(_ purpose: Purpose = .change, at now: Instant, isNew: Bool = false) {
     self.init(purpose, firstChange: now, lastChange: now, isNew: isNew)
   }
 
-  /// Of a file that a comparison finds to differ.
+  /// Creates the entry of a file that differs in a comparison.
   ///
   /// - Parameter reason: why a part of the tree was compared; nil for a comparison of everything.
   package init(foundBecauseOf reason: RescanReason?, at now: Instant, isNew: Bool = false) {
     self.init(at: now, isNew: isNew)
-    // The events that were lost may have reported the close of a version, and a marker may name it.
+    // Lost events may include the close of a version that a marker names.
     if let reason, !reason.isStanding { wholeSince = now }
   }
 
@@ -54,22 +55,23 @@ package struct DirtyEntry: Sendable, Hashable {
 
   package var isGone: Bool { if case .delete = purpose { true } else { false } }
 
-  /// The name that this content was published under, when a rename alone made the path dirty. Without it, what was kept
-  /// under the origin is kept still.
+  /// The name under which this content was published, if only a rename made the path dirty. If the content
+  /// changed since, this is nil, and the object under the origin is still kept.
   package var renamedFrom: RelativePath? {
     guard let origin, origin.isUnchanged else { return nil }
     return origin.path
   }
 
-  /// Notes that this content is published under another name, and can be copied from there.
+  /// Records that this content is published under another name and can be copied from there.
   package mutating func noteCopy(of path: RelativePath) { origin = Origin(path, isUnchanged: true) }
 
-  /// Notes that a pass found a writer; what the watch reported of one stands.
+  /// Records that a pass found a writer. If the watch had already reported one, that report stays.
   package mutating func noteFoundOpen(at now: Instant) {
     if !isOpen { writer = .found(at: now) }
   }
 
-  /// Notes that what lay there was published while a writer was at it.
+  /// Records that the current content was published as a snapshot while a process had the file open for
+  /// writing.
   package mutating func noteSnapshot(at now: Instant) {
     writer = .found(at: now)
     firstChange = now
@@ -79,22 +81,23 @@ package struct DirtyEntry: Sendable, Hashable {
     wholeSince = nil
   }
 
-  /// Notes that nobody has it open for writing, though no close was reported: it is whole since its last change.
+  /// Records that no process has the file open for writing although no close was reported. The file is
+  /// complete since its last change.
   mutating func noteWriterGone() {
     writer = .unknown
     wholeSince = wholeSince ?? lastChange
   }
 
-  /// Forgets the file that had the name. Whatever was known of it is not known of the next one.
+  /// Forgets the file that had the name, because the next file with this name is another one.
   mutating func forgetFile() {
     writer = .unknown
     origin = nil
     wholeSince = nil
   }
 
-  /// Whether a version that was once whole is not published. Markers that came after it wait for it. A file that is still in
-  /// its first writing holds nothing back, and neither does a name whose object is only to be deleted: its delete waits
-  /// for the markers.
+  /// Whether a complete version is unpublished. Markers that changed later wait for such a path. A file that
+  /// is still being written for the first time holds no marker back. Neither does a name whose object only
+  /// has to be deleted: deletes wait for markers.
   package var holdsMarkers: Bool {
     switch purpose {
     case .delete, .keepForHeir: false
@@ -107,13 +110,13 @@ package struct DirtyEntry: Sendable, Hashable {
     holdsMarkers && (wasTried || (wholeSince ?? firstChange) <= instant)
   }
 
-  /// Joins what an abandoned publication brought back with what happened since.
+  /// Joins an entry that an abandoned publication returned with later changes of the same path.
   func merged(withLater later: DirtyEntry) -> DirtyEntry {
     var joined = later
     joined.firstChange = min(firstChange, later.firstChange)
     joined.isWrittenElsewhere = isWrittenElsewhere || later.isWrittenElsewhere
     joined.wholeSince = [wholeSince, later.wholeSince].compactMap { $0 }.min()
-    // What happened since may have changed the file.
+    // A later change may have changed the content.
     joined.origin = later.origin ?? origin.map { Origin($0.path, isUnchanged: false) }
     return joined
   }

@@ -1,6 +1,7 @@
-// How the set stays small.
+// Bounds the memory of the set.
 extension DirtySet {
-  /// Directories held one by one, to compare or gone. Each costs a pass a listing, so more are cheaper as one.
+  /// The most directories that are held one by one, to be compared or as deleted. Each costs a listing, so
+  /// beyond this number their parents are compared instead.
   static let directoryCapacity = 1000
 
   mutating func keepWithinCapacity() {
@@ -9,8 +10,9 @@ extension DirtySet {
 
   /// Replaces entries by comparisons of their directories until half of the capacity is free.
   ///
-  /// It looks at every entry, so it must free many: that makes a storm cost a constant share for each event. The
-  /// fullest directories go first; where all have few, their parents are taken instead, in the end the root.
+  /// The function reads every entry, so each call must free many entries. Then a storm of events costs a
+  /// constant time per event. The directories with most entries are replaced first. If all directories have
+  /// few entries, their parents are replaced instead, in the end the root.
   mutating func collapse() {
     let enough = entries.count - capacity / 2
     let mostDirectories = max(1, min(capacity / 8, Self.directoryCapacity / 8))
@@ -25,7 +27,7 @@ extension DirtySet {
     if rescans.count > Self.directoryCapacity { joinRescans() }
   }
 
-  /// The directories that hold most, or nil when so few do not hold enough.
+  /// The directories with most entries; nil if the allowed number of directories holds too few entries.
   private static func fullest(
     _ counts: [RelativePath: Int], until enough: Int, atMost most: Int
   ) -> Set<RelativePath>? {
@@ -41,7 +43,7 @@ extension DirtySet {
     return nil
   }
 
-  /// Counts the deepest directories with their parents.
+  /// Adds the counts of the deepest directories to their parents.
   private static func joinDeepest<Value>(
     _ table: [RelativePath: Value], _ join: (Value, Value) -> Value
   ) -> [RelativePath: Value] {
@@ -59,14 +61,14 @@ extension DirtySet {
       oldestRescan = min(oldestRescan ?? entry.firstChange, entry.firstChange)
       entries[path] = nil
     }
-    // One comparison covers all below it.
+    // One comparison covers everything below its directory.
     rescans = rescans.filter { directory, reason in
       reason != .collapsed || !directory.ancestors.contains(where: chosen.contains)
     }
     for directory in chosen where rescans[directory] == nil { rescans[directory] = .collapsed }
   }
 
-  /// Has parents compared in place of too many directories.
+  /// Replaces comparisons of too many directories by comparisons of their parents.
   mutating func joinRescans() {
     while rescans.count > Self.directoryCapacity / 2 {
       rescans = Self.joinDeepest(rescans) { first, _ in first }

@@ -1,4 +1,4 @@
-// How events change the set.
+// Applies events to the set.
 extension DirtySet {
   package mutating func note(_ event: WatchEvent, at now: Instant) {
     switch event {
@@ -8,8 +8,8 @@ extension DirtySet {
       touch(path, at: now) { $0.isLinked = true }
     case .found(let path):
       touch(path, at: now, isNew: newDirectories.contains(path.parent)) { entry in
-        // What is met by listing may be another file than the one that was written under this name: where two files
-        // exchanged names, no close would ever come. If it is open, the publication finds out.
+        // A file found by a listing may differ from the file that was written under this name. If two files
+        // exchanged names, no close would ever be reported. If the file is open, the publication detects it.
         if entry.isOpen { entry.writer = .unknown }
         entry.wholeSince = entry.wholeSince ?? now
       }
@@ -25,7 +25,7 @@ extension DirtySet {
         entry.wholeSince = entry.wholeSince ?? now
       }
     case .attributes:
-      // IN_ATTRIB alone leaves the content as it is (CHG-1); the exit's reconciliation sees the later ctime.
+      // IN_ATTRIB alone reports no change of content (CHG-1). The comparison at exit sees the later ctime.
       break
     case .deleted(let path):
       noteGone(path, at: now)
@@ -55,13 +55,14 @@ extension DirtySet {
     }
   }
 
-  /// The root is there again: what it holds now must be compared.
+  /// Records that the root exists again. Its whole content must be compared.
   package mutating func noteRootReturned(at now: Instant) {
     isRootLost = false
     noteRescan(.root, .collapsed, at: now)
   }
 
-  /// Notes that nobody has a file open for writing that counted as open, unless something happened to it since.
+  /// Records that no process has an open file open for writing any more. Nothing changes if an event came
+  /// since.
   mutating func noteWriterGone(_ path: RelativePath, knownAs known: DirtyEntry) {
     guard known.isOpen, entries[path] == known else { return }
     entries[path]?.noteWriterGone()
@@ -83,12 +84,12 @@ extension DirtySet {
 
   private func fresh(_ path: RelativePath, at now: Instant, isNew: Bool) -> DirtyEntry {
     var entry = DirtyEntry(at: now, isNew: isNew && !mayBePublished(path))
-    // What is forgotten in favour of a comparison may have been whole before.
+    // A rescan may have replaced an earlier entry whose version was complete.
     if isForgetful(of: path) { entry.wholeSince = now }
     return entry
   }
 
-  /// Names a path to be looked at, without saying that it changed.
+  /// Marks a path for a recheck, without reporting a change.
   mutating func recheck(_ path: RelativePath, at now: Instant) {
     let isKnown = changed(path) != nil
     touch(path, at: now) { entry in
@@ -97,8 +98,9 @@ extension DirtySet {
     }
   }
 
-  /// A name that came and went between two ticks was never published and asks for nothing, unless it was one of several:
-  /// what was written under it is the others' content too.
+  /// Records that a name was deleted. A name that was created and deleted between two ticks was never
+  /// published, so its entry is dropped. The entry stays if the file had several names: what was written
+  /// under this name changed the content of the others.
   private mutating func noteGone(_ path: RelativePath, at now: Instant) {
     if let entry = entries[path], entry.isNew, !entry.isLinked {
       entries[path] = nil
@@ -108,7 +110,7 @@ extension DirtySet {
         entry.purpose = .delete(.change)
       }
     }
-    // Under its earlier names something else may be by now, so nothing but the need to look is noted.
+    // Other files may have the earlier names by now, so these names are only rechecked.
     for name in aliases.earlierNames(of: path) { recheck(name, at: now) }
   }
 
@@ -119,7 +121,8 @@ extension DirtySet {
 
   private mutating func noteRename(from: RelativePath, to: RelativePath, at now: Instant) {
     let moved = changed(from)
-    // A directory that had the file's own name is none of it.
+    // The parent is looked up, not the file: a directory that once had the file's own path is unrelated to
+    // the file.
     let earlier = aliases.nameWhenTaken(of: from.parent)?.appending(from.name) ?? from
     let known = moved ?? changed(earlier)
     noteGone(from, at: now)
@@ -132,14 +135,17 @@ extension DirtySet {
       entry.origin = .init(earlier, isUnchanged: known == nil)
       entry.origin?.isInHand = (isRunning && underWay.entries[earlier] != nil) || inFlight[earlier] != nil
     }
-    // A file in its first writing was never whole; any other was, and under this name that is not published.
+    // A file in its first writing was never complete. Any other file was complete, and is not yet published
+    // under the new name.
     if !entry.isOpen || !entry.isNew { entry.wholeSince = entry.wholeSince ?? now }
-    // The target may replace a published file: then it is not "new", since its later deletion must reach S3.
+    // The target may replace a published file. Then the target is not "new": a later delete of it must reach
+    // S3.
     let replaced = entries[to]
     entry.isNew = newDirectories.contains(to.parent) && replaced?.isNew != false && !mayBePublished(to)
     if let replaced {
       entry.firstChange = min(entry.firstChange, replaced.firstChange)
-      // A version that was whole before is not published either, and markers that came after it wait.
+      // The replaced file had a complete version that is not published either. Markers that changed after it
+      // wait.
       if replaced.holdsMarkers, let since = entry.wholeSince {
         entry.wholeSince = min(since, replaced.wholeSince ?? replaced.firstChange)
       }
@@ -152,10 +158,10 @@ extension DirtySet {
   // MARK: Directories
 
   private mutating func noteNewDirectory(_ directory: RelativePath) {
-    // To forget newness costs a needless delete at the most.
+    // If new directories are forgotten, the cost is at most a needless delete.
     if newDirectories.count >= capacity { newDirectories = [] }
     newDirectories.insert(directory)
-    // To forget one shows it earlier.
+    // If unseen directories are forgotten, a tick may publish them earlier.
     if unseenDirectories.count >= capacity { unseenDirectories = [] }
     unseenDirectories.insert(directory)
   }
@@ -174,10 +180,11 @@ extension DirtySet {
   private mutating func noteDirectoryGone(_ directory: RelativePath, at now: Instant) {
     var isNew = newDirectories.contains(directory) && !mayBePublished(directory)
     var oldest = now
-    // An entry of the directory's own name is a file's that had it before: no object below the directory.
+    // An entry with the directory's own path belongs to a file that had the name before. Its object does not
+    // lie below the directory.
     for (path, entry) in entries where path.isWithin(directory) && path != directory {
       oldest = min(oldest, entry.firstChange)
-      // What lay here before the directory was made anew.
+      // This path existed below an earlier directory of the same name.
       if !entry.isNew { isNew = false }
       entries[path] = nil
     }
@@ -188,7 +195,7 @@ extension DirtySet {
     newDirectories = newDirectories.filter { !$0.isWithin(directory) }
     unseenDirectories = unseenDirectories.filter { !$0.isWithin(directory) }
     if isNew { lookAgain(below: directory, at: now) }
-    // What a rename brought into a new directory may have objects under its earlier name.
+    // A directory that was renamed into a new directory may have objects under its earlier name.
     let names = isNew ? [] : [directory] + aliases.earlierNames(of: directory)
     for gone in names + aliases.origins(below: directory) { noteDeparture(of: gone, since: oldest, at: now) }
     joinGoneDirectories(since: oldest)
@@ -196,13 +203,13 @@ extension DirtySet {
 
   /// - Parameters:
   ///   - oldest: when the oldest change below it happened.
-  ///   - now: when the watch told of it.
+  ///   - now: when the watch reported the removal.
   private mutating func noteDeparture(of directory: RelativePath, since oldest: Instant, at now: Instant) {
     goneDirectories[directory] = min(oldest, goneDirectories[directory] ?? oldest)
     departures[directory] = now
   }
 
-  /// Has everything compared in place of too many directories that are gone.
+  /// Compares the whole tree if too many directories are gone.
   private mutating func joinGoneDirectories(since instant: Instant) {
     guard goneDirectories.count > Self.directoryCapacity else { return }
     let oldest = goneDirectories.values.reduce(instant, min)
@@ -211,10 +218,10 @@ extension DirtySet {
     noteRescan(.root, .collapsed, at: oldest)
   }
 
-  /// Looks again at what a pass has in hand below a directory that is gone from its place.
+  /// Rechecks what a pass is publishing below a directory that was removed or renamed.
   ///
-  /// The directory may have come and gone before the watch could list it. Then no event names its files, yet a pass may
-  /// have met and published them.
+  /// If the directory was created and removed before the watch could list it, no event names its files. A
+  /// pass may have found and published them all the same.
   private mutating func lookAgain(below directory: RelativePath, at now: Instant) {
     if !underWay.rescans.isEmpty,
       ([directory] + directory.ancestors).contains(where: { underWay.rescans[$0] != nil })
@@ -230,7 +237,7 @@ extension DirtySet {
     guard !underWay.entries.isEmpty else { return }
     let paths = sortedUnderWay ?? underWay.entries.keys.sorted()
     sortedUnderWay = paths
-    // In the order of bytes, all that begins with `directory/` stands together.
+    // In byte order, all paths that begin with `directory/` are adjacent.
     var index = paths.firstIndexNotBefore(directory.appending(""))
     while index < paths.count, paths[index].isWithin(directory) {
       recheck(paths[index], at: now)
@@ -238,10 +245,10 @@ extension DirtySet {
     }
   }
 
-  /// Forgets the comparisons below a directory that is gone.
+  /// Forgets the comparisons below a directory that was removed.
   ///
-  /// - Returns: since when they waited, where one of them stood for entries, of whose deletes nothing is known now, or has
-  ///   begun; nil otherwise.
+  /// - Returns: when the oldest comparison was requested, if one of the forgotten comparisons replaced
+  ///   entries (their deletes are then unknown) or is being worked on; nil otherwise.
   private mutating func dropRescans(within directory: RelativePath, at now: Instant) -> Instant? {
     if rescans.isEmpty && underWay.rescans.isEmpty { return nil }
     let stoodForEntries = [rescans, underWay.rescans].contains {
@@ -258,7 +265,7 @@ extension DirtySet {
     oldestRescan = min(oldestRescan ?? now, now)
     if rescans.count > Self.directoryCapacity { joinRescans() }
     guard reason == .queueOverflow else { return }
-    // The close of a file that was being written may be among the lost events.
+    // The lost events may include the close of a file that was being written.
     for (path, entry) in entries where path.isWithin(directory) && entry.isOpen {
       entries[path]?.writer = .unknown
     }
@@ -276,7 +283,7 @@ extension Set<RelativePath> {
 }
 
 extension [RelativePath] {
-  /// Where, in a sorted list, the first path that is not before this one stands.
+  /// The index of the first path that is not less than this one, in a sorted list.
   fileprivate func firstIndexNotBefore(_ path: RelativePath) -> Int {
     var (low, high) = (0, count)
     while low < high {

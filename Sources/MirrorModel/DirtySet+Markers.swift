@@ -1,46 +1,50 @@
-/// What must not be dirty when a commit marker goes.
+/// Which dirty paths hold a commit marker back.
 package enum MarkerStrictness: Sendable, Hashable {
-  /// The batch held all data closed before the marker: nothing if the marker is rewritten, or a directory to compare above it.
+  /// The batch holds all data that were closed before the marker. So the marker waits for dirty paths only if
+  /// it was rewritten since, or if a directory above it must be compared.
   case marker
-  /// The batch comes from a comparison, which saw the tree at no single moment: nothing under its directory.
+  /// The batch comes from a comparison, which does not see the tree at one moment. The marker waits for every
+  /// dirty path under its directory.
   case directory
-  /// The watch has ended, and the batch holds what it had told of: only the marker's stamp can speak against it.
+  /// The watch has ended, and the batch holds everything that the watch reported. Only the marker's stamp can
+  /// show a later change.
   case stamp
 }
 
-// Which markers wait for what is dirty.
+// Decides which markers wait for dirty paths.
 extension DirtySet {
-  /// Whether a marker whose bytes are in hand has to wait for what has happened since its batch was taken: they may name data that
-  /// came after it.
+  /// Whether a marker whose bytes were already read has to wait for changes since its batch was taken. The
+  /// bytes may name data that changed after the batch was taken.
   ///
-  /// - Parameter otherNames: the other names of the file that a path leads to.
+  /// - Parameter otherNames: returns the other names of the file at a path.
   package func holdsBack(
     _ marker: RelativePath, order: CommitOrder, _ strictness: MarkerStrictness,
     otherNames: (RelativePath) -> Set<RelativePath>
   ) -> Bool {
     if strictness == .stamp { return false }
-    // Written under another name of its file.
+    // The marker was written under another name of its file.
     if otherNames(marker).contains(where: { entries[$0] != nil }) { return true }
     var dirty = paths(around: marker.parent)
-    // Data are dirty too where their file changed under a name elsewhere.
+    // A file below the marker's directory is dirty too if it changed under a name elsewhere.
     for (path, entry) in entries where entry.holdsMarkers {
       dirty += otherNames(path).filter { $0 != marker && $0.isWithin(marker.parent) }
     }
     if dirty.contains(where: { $0 != marker && marker.isWithin($0) }) { return true }
     switch strictness {
     case .marker:
-      // Every change of data is told of, so the bytes in hand name nothing that is not published or dirty; a directory that has
-      // come since the batch was taken may have got no watch.
+      // The watch reports every change of data, so whatever the bytes name is published or dirty. But a
+      // directory that was created since the batch was taken may have no watch.
       guard dirty.contains(marker) else { return false }
       return order.obstacle(to: marker, among: dirty + polled.keys) != nil
     case .directory, .stamp:
-      // Data in a directory without a watch may have changed with the marker, and no event says so.
+      // Data in a directory without a watch may have changed together with the marker, and no event reports
+      // that.
       return dirty.contains(marker) || order.obstacle(to: marker, among: dirty) != nil
     }
   }
 
-  /// What changed below a directory since the last batch was taken, as far as it was ever whole; a directory that
-  /// must be compared stands for itself, unless it must be at every tick.
+  /// The paths below a directory that changed since the last batch was taken and had a complete version. A
+  /// directory that must be compared is one of these paths, unless it is compared at every tick.
   package func paths(around directory: RelativePath) -> [RelativePath] {
     let changed = entries.filter { $0.value.holdsMarkers && $0.key.isWithin(directory) }
     let rescans = rescans.filter { rescan, reason in
@@ -49,6 +53,6 @@ extension DirtySet {
     return Array(changed.keys) + rescans.keys
   }
 
-  /// Directories that wait to be compared because no event tells of their changes, and why.
+  /// Directories that are compared at every tick because no event reports their changes, with the reason.
   package var polled: [RelativePath: RescanReason] { rescans.filter(\.value.isStanding) }
 }

@@ -1,37 +1,38 @@
-/// The paths that changed since they were last published, kept small: many changes to one path are one entry, and
-/// directories with too many become one "compare this directory" each.
+/// The paths that changed since they were last published. The set stays small: many changes to one path are
+/// one entry, and a directory with too many entries becomes one comparison.
 ///
-/// The set names paths, not states: whether a path is there, and what, is asked of the filesystem when it is taken.
-/// So naming a path once too often costs a look; forgetting one leaves S3 wrong until the exit's comparison.
+/// The set holds paths, not states. A pass reads the filesystem when it takes a path. So a superfluous path
+/// costs one stat, while a missing path leaves S3 wrong until the comparison at exit.
 package struct DirtySet: Sendable {
   package internal(set) var entries: [RelativePath: DirtyEntry] = [:]
-  /// Directories to compare, because their events were lost, cannot be had or were too many.
+  /// Directories to compare, because their events were lost, are not available or were too many.
   package internal(set) var rescans: [RelativePath: RescanReason] = [:]
-  /// Directories that left the tree with everything below them.
+  /// Directories that left the tree together with everything below them.
   package internal(set) var goneDirectories: [RelativePath: Instant] = [:]
   package internal(set) var isRootLost = false
-  /// Names whose deletes a pass has withheld: their objects are there, and each pass looks at them again.
+  /// Names whose deletes a pass withheld. Their objects exist, and each pass decides again.
   package internal(set) var withheldDeletes: Set<RelativePath> = []
 
-  /// Directories that appeared since the set was last taken: nothing of this run was published below them.
+  /// Directories that appeared since the set was last taken. This run has published nothing below them.
   var newDirectories: Set<RelativePath> = []
-  /// Directories that appeared in this run, and below which nothing was published.
+  /// Directories that appeared in this run and below which nothing was published yet.
   var unseenDirectories: Set<RelativePath> = []
-  /// The earlier names of directories that were renamed lately.
+  /// Earlier names of directories that were renamed lately.
   var aliases = DirectoryAliases()
-  /// How many entries may be held one by one before directories collapse.
+  /// How many entries are held one by one before directories collapse.
   let capacity: Int
   var oldestRescan: Instant?
-  /// What the latest pass took: a name of it may have been published. Its comparisons end when it gives back.
+  /// The batch of the latest pass. Each of its names may have been published. Its comparisons end when the
+  /// pass returns its rest.
   var underWay = Batch()
-  /// Publications that have outlived their pass, with what was known of their paths. What happens to such a path waits in `entries`
-  /// until the publication has ended.
+  /// Publications that have outlived their pass, with the entries of their paths. Changes of such a path wait
+  /// in `entries` until the publication ends.
   package private(set) var inFlight: [RelativePath: DirtyEntry] = [:]
-  /// Publications that ended while the pass runs which they had outlived, or a later one.
+  /// Publications in flight that ended since the latest pass took its batch.
   private var landed: Set<RelativePath> = []
-  /// When a directory was last told to have left the tree.
+  /// When the watch last reported that a directory had left the tree.
   var departures: [RelativePath: Instant] = [:]
-  /// The names of `underWay` in their order, made when they are first asked for.
+  /// The sorted names of `underWay`, made at the first use.
   var sortedUnderWay: [RelativePath]?
   private var oldestUnderWay: Instant?
   private var oldestRescanUnderWay: Instant?
@@ -44,14 +45,15 @@ package struct DirtySet: Sendable {
 
   package var isEmpty: Bool { entries.isEmpty && rescans.isEmpty && goneDirectories.isEmpty }
 
-  /// The names whose objects are kept until the files that left them are published.
+  /// The names whose objects are kept until the renamed files are published.
   package var origins: Set<RelativePath> {
     Set([entries, inFlight].joined().lazy.compactMap(\.value.origin?.path))
   }
 
   var isRunning: Bool { oldestUnderWay != nil }
 
-  /// When the oldest change happened that is not published: what waits here, what a pass has in hand, and what is in flight.
+  /// When the oldest unpublished change happened, among waiting entries, the running pass, and publications
+  /// in flight.
   package var oldestChange: Instant? {
     [oldestWaiting, oldestUnderWay, inFlight.values.lazy.map(\.firstChange).min()].compactMap { $0 }.min()
   }
@@ -84,8 +86,8 @@ package struct DirtySet: Sendable {
       entries.isEmpty && rescans.isEmpty && goneDirectories.isEmpty && withheldDeletes.isEmpty
     }
 
-    /// The names to keep for these, joined by those that the gone ones among them would need themselves: who left a name
-    /// before he was published there has his object where he came from.
+    /// The given names to keep, and the origins of those among them that are gone. A file may leave a name
+    /// before it was published there; then its object is still under the name before that.
     package func origins(_ origins: Set<RelativePath>, absent: [RelativePath]) -> Set<RelativePath> {
       let absent = Set(absent)
       var kept = origins
@@ -105,7 +107,8 @@ package struct DirtySet: Sendable {
     var paths: [RelativePath] { Array(entries.keys) + rescans.keys + goneDirectories.keys }
   }
 
-  /// Takes the entries that `isReady`, and the rescans and gone directories that are due; the rest waits here.
+  /// Takes the entries for which `isReady` is true, and the rescans and deleted directories for which `isDue`
+  /// is true. The rest stays here.
   package mutating func take(
     where isReady: (RelativePath, DirtyEntry) -> Bool,
     directories isDue: (RelativePath) -> Bool = { _ in true }
@@ -114,7 +117,7 @@ package struct DirtySet: Sendable {
     let batch = Batch(
       entries: entries.filter { !isInFlight($0.key, $0.value) && isReady($0.key, $0.value) },
       rescans: rescans.filter { isDue($0.key) },
-      // A publication that is on its way may make an object below a directory that is gone.
+      // A publication in flight may create an object below a deleted directory.
       goneDirectories: goneDirectories.filter { isDue($0.key) && !hasFlights(below: $0.key) },
       withheldDeletes: withheldDeletes)
     guard !batch.isEmpty else { return batch }
@@ -134,41 +137,41 @@ package struct DirtySet: Sendable {
     oldestUnderWay = oldest
     oldestRescanUnderWay = oldestRescan
     if rescans.isEmpty { oldestRescan = nil }
-    // The comparison may publish what stays, and what is listed of a gone directory is kept where its name is in use again. So the
-    // names are new no more.
+    // A comparison may publish the entries that stay here. A pass that lists a deleted directory keeps the
+    // objects whose names are in use again. So these names are no longer new.
     if !batch.rescans.isEmpty || !batch.goneDirectories.isEmpty {
       for path in entries.keys where entries[path]?.isNew == true { entries[path]?.isNew = false }
     }
     return batch
   }
 
-  /// Says that the pass in hand publishes these too.
+  /// Records that the running pass publishes these paths too.
   package mutating func noteTaken(_ more: [RelativePath: DirtyEntry]) {
     guard !more.isEmpty else { return }
     underWay.entries.merge(more) { taken, _ in taken }
     sortedUnderWay = nil
-    // Told between the taking and now.
+    // The watch reported them after the batch was taken.
     for path in more.keys { entries[path]?.isNew = false }
   }
 
-  /// Says that a comparison outside of any batch may publish what lies below a directory, until something is given back.
+  /// Records that a comparison outside of any batch may publish paths below a directory, until `giveBack`.
   package mutating func noteComparing(_ directory: RelativePath) {
     underWay.rescans = [directory: .collapsed]
   }
 
-  /// Joins what could not be published with what happened in the meantime.
+  /// Joins an unpublished entry with later changes of the path.
   private mutating func bringBack(_ path: RelativePath, _ given: DirtyEntry) {
     var earlier = given
     if given.holdsMarkers { earlier.wholeSince = given.wholeSince ?? given.firstChange }
     var entry = entries[path].map(earlier.merged) ?? earlier
-    // A request whose answer was lost may have been carried out.
+    // A request whose answer was lost may have succeeded.
     entry.isNew = false
     entry.unit = nil
     entry.wasTried = true
     entries[path] = entry
   }
 
-  /// The directory nearest to the root, above a path, that readers of S3 do not see yet.
+  /// The directory nearest to the root, above a path, of which nothing is on S3 yet.
   func unseenDirectory(above path: RelativePath) -> RelativePath? {
     if unseenDirectories.isEmpty { return nil }
     return path.ancestors.reversed().first(where: unseenDirectories.contains)
@@ -178,14 +181,14 @@ package struct DirtySet: Sendable {
     for directory in path.ancestors { unseenDirectories.remove(directory) }
   }
 
-  /// Ends a pass, and brings back what it could not publish, joined with what happened in the meantime.
+  /// Ends a pass. Takes back what the pass could not publish, joined with later changes.
   package mutating func giveBack(_ batch: Batch, at now: Instant) {
     if !unseenDirectories.isEmpty {
       for (path, entry) in underWay.entries
       where !entry.isGone && batch.entries[path] == nil && inFlight[path] == nil { noteSeen(path) }
     }
     for (path, given) in batch.entries { bringBack(path, given) }
-    // What was found outside of any pass says nothing of what became of a pass's names.
+    // A comparison outside of any pass does not show what became of a pass's names.
     if isRunning {
       let (names, flights, landed) = (underWay.entries, inFlight, landed)
       settleOrigins(
@@ -197,7 +200,7 @@ package struct DirtySet: Sendable {
     }
     goneDirectories.merge(batch.goneDirectories) { min($0, $1) }
     withheldDeletes.formUnion(batch.withheldDeletes.filter { entries[$0] == nil })
-    // The exit's comparison finds those that are forgotten.
+    // The comparison at exit finds the forgotten ones.
     if withheldDeletes.count > capacity { withheldDeletes = [] }
     underWay.rescans = [:]
     underWay.withheldDeletes = []
@@ -209,12 +212,13 @@ package struct DirtySet: Sendable {
 
   // MARK: Publications that outlive their pass
 
-  /// Lets publications of the pass in hand go on after it.
+  /// Records publications of the running pass that go on after its end.
   package mutating func depart(_ flights: [RelativePath: DirtyEntry]) {
     inFlight.merge(flights) { $1 }
   }
 
-  /// Has what is in flight looked at once more where a comparison stands for events that were lost: the comparison leaves it out.
+  /// Rechecks paths in flight below a directory whose events were lost, because the comparison leaves these
+  /// paths out.
   mutating func recheckFlights(comparedBy rescans: [RelativePath: RescanReason], at now: Instant) {
     for (directory, reason) in rescans where !reason.isStanding {
       for path in inFlight.keys where path.isWithin(directory) { recheck(path, at: now) }
@@ -223,12 +227,12 @@ package struct DirtySet: Sendable {
 
   /// Ends a publication that has outlived its pass.
   ///
-  /// - Parameter back: what is still to be done; nil where it was published.
+  /// - Parameter back: the entry that remains to be done; nil if the path was published.
   package mutating func land(_ path: RelativePath, back: DirtyEntry?, at now: Instant) {
     guard let entry = inFlight.removeValue(forKey: path) else { return }
     landed.insert(path)
     if back == nil { noteSeen(path) }
-    // Published under this name, so it is not new to whatever is told of it from now on.
+    // This run has published the name, so events from now on are not about a new name.
     if underWay.entries.updateValue(entry, forKey: path) == nil { sortedUnderWay = nil }
     entries[path]?.isNew = false
     if let back { bringBack(path, back) }
@@ -236,14 +240,15 @@ package struct DirtySet: Sendable {
     keepWithinCapacity()
   }
 
-  /// Whether a pass has to leave out a path, or a directory, for what is in flight.
+  /// Whether a pass has to leave a path out because of a publication in flight.
   func isInFlight(_ path: RelativePath, _ entry: DirtyEntry) -> Bool {
     if inFlight.isEmpty { return false }
-    // A file that left the name of another one in flight may be that file: it is copied on the server when that has ended.
+    // The path's file may be the very file that is in flight under its old name. When that publication has
+    // ended, the server can copy the object.
     return inFlight[path] != nil || entry.origin.map { inFlight[$0.path] != nil } ?? false
   }
 
-  /// Whether a path waits for a publication in flight, of itself or of the name that its file left.
+  /// Whether a path waits for a publication in flight: its own, or that of the name that its file left.
   package func isKeptByFlight(_ path: RelativePath) -> Bool {
     entries[path].map { isInFlight(path, $0) } ?? false
   }
@@ -254,7 +259,7 @@ package struct DirtySet: Sendable {
 
   // MARK: Origins
 
-  /// Brings origins up to date with what came of their names.
+  /// Updates origins after the outcome of their names is known.
   private mutating func settleOrigins(
     where isSettled: (RelativePath) -> Bool, back: (RelativePath) -> DirtyEntry?
   ) {
@@ -262,18 +267,18 @@ package struct DirtySet: Sendable {
       guard var origin = entry.origin, isSettled(origin.path) else { continue }
       let back = back(origin.path)
       if origin.isInHand {
-        // Not published before the file left it, so what S3 has lies where it lay before.
+        // The file was not published under that name, so its last object is still under the name before.
         if let earlier = back?.origin { origin.path = earlier.path }
         origin.isInHand = false
         entries[path]?.origin = origin
       } else if back == nil {
-        // Another file was published under the name, or nothing is to be deleted.
+        // Another file was published under the name, or its object was deleted.
         entries[path]?.origin = nil
       }
     }
   }
 
-  /// Whether entries of this path may have been dropped, or their events lost, since a pass last published all.
+  /// Whether entries of this path may have been dropped, or their events lost, since the last complete pass.
   func isForgetful(of path: RelativePath) -> Bool {
     if rescans.isEmpty && underWay.rescans.isEmpty { return false }
     return ([path] + path.ancestors).contains { directory in
@@ -281,8 +286,9 @@ package struct DirtySet: Sendable {
     }
   }
 
-  /// Whether something of this run may lie under a path that has no entry: a pass has it in hand, a comparison covers
-  /// it, or it came back before the pass could remove what lay below a gone directory.
+  /// Whether this run may have an object under a path that has no entry: a pass works on the path, a
+  /// comparison covers it, or it was created again before a pass could delete the objects below a deleted
+  /// directory.
   func mayBePublished(_ path: RelativePath) -> Bool {
     if underWay.entries[path] != nil || inFlight[path] != nil { return true }
     if withheldDeletes.contains(path) || underWay.withheldDeletes.contains(path) { return true }

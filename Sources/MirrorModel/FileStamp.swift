@@ -1,7 +1,8 @@
-/// A file's identity and version as stat(2) tells it, taken at one moment.
+/// A file's identity and version at one moment, as stat(2) reports it.
 ///
-/// Equal stamps before and after a read are needed before publication, but prove nothing while a writer is
-/// there: one large write(2), or a store to an already dirty mapped page, moves none of these (PUB-4).
+/// Equal stamps before and after a read are necessary for publication. They prove nothing while a process
+/// writes: one large write(2), or a store to a mapped page that is already dirty, changes none of these
+/// fields (PUB-4).
 package struct FileStamp: Sendable, Hashable {
   package var device: UInt64
   package var inode: UInt64
@@ -30,10 +31,11 @@ package struct FileStamp: Sendable, Hashable {
       && changed == other.changed
   }
 
-  /// How long until a further write is sure to move the stamp, by a clock of nanoseconds since 1970-01-01 UTC.
+  /// How long until a further write is sure to change the stamp. `wallClock` is in nanoseconds since
+  /// 1970-01-01 UTC.
   ///
-  /// Stamps move in steps of the kernel's tick (up to 10 ms at HZ=100), so that two writes within one step leave one
-  /// stamp. A stamp is trusted only when it is older than two such steps.
+  /// File times advance with the kernel's tick (up to 10 ms at HZ=100), so two writes within one tick leave
+  /// the same stamp. A stamp is trusted when it is older than two ticks.
   package func timeUntilTrusted(at wallClock: Int64) -> Duration {
     let age = wallClock.subtractingSaturated(max(modified, changed))
     let steps: Int64 = 20_000_000
@@ -41,11 +43,11 @@ package struct FileStamp: Sendable, Hashable {
   }
 }
 
-/// What lies at a path, as lstat(2) tells it.
+/// What exists at a path, as lstat(2) reports it.
 package enum EntryKind: Sendable, Hashable {
   case file
   case directory
   case symbolicLink
-  /// A socket, FIFO or device: always skipped, and counted.
+  /// A socket, FIFO or device. Always skipped and counted.
   case special
 }

@@ -27,9 +27,9 @@ struct ByteSet: Hashable, Sendable {
   mutating func complement() { words = ~words }
 }
 
-/// Cuts a gitignore pattern into names and these into tokens, as Git's wildmatch reads them.
+/// Splits a gitignore pattern into names, and each name into tokens, as Git's wildmatch does.
 ///
-/// A slash inside `[…]` belongs to the class, so the cut into names cannot be made before the tokens are known.
+/// A slash inside `[…]` belongs to the class, so the split into names needs the tokens.
 struct GlobParser {
   let pattern: String
   var rest: ArraySlice<UInt8>
@@ -65,7 +65,7 @@ struct GlobParser {
     var set = ByteSet()
     let isNegated = rest.first == UInt8(ascii: "!") || rest.first == UInt8(ascii: "^")
     if isNegated { rest.removeFirst() }
-    /// The member that a following `-` would make the lower end of a range.
+    /// The last member. A following `-` makes it the lower end of a range.
     var lower: UInt8?
     var isFirst = true
     while true {
@@ -90,12 +90,12 @@ struct GlobParser {
       }
     }
     if isNegated { set.complement() }
-    // A name holds no slash; a class that names one, or that is negated, must not begin to match it.
+    // No name holds a slash, so no class may match one, even a class that names it or that is negated.
     set.remove(.slash)
     return set
   }
 
-  /// Takes `:name:]` when it stands next. A `[:` that is not closed by `:]` is two plain members.
+  /// Takes `:name:]` if it comes next. A `[:` that is not closed by `:]` counts as two plain members.
   private mutating func takeClassName() throws(PatternError) -> String? {
     guard rest.first == UInt8(ascii: ":") else { return nil }
     let inside = rest.dropFirst()
@@ -113,7 +113,7 @@ struct GlobParser {
     return byte
   }
 
-  /// The POSIX classes in the C locale, as Git reads them whatever the user's locale is.
+  /// The POSIX classes in the C locale, which Git uses in every locale.
   private static let namedClasses: [String: @Sendable (UInt8) -> Bool] = [
     "alpha": { isLower($0) || isUpper($0) },
     "digit": { isDigit($0) },

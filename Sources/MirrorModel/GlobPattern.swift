@@ -1,18 +1,19 @@
 /// One pattern in the language of gitignore(5), matched against the bytes of a path.
 ///
-/// Like gitignore's, a pattern with a slash at its start or middle is anchored at the root, and one without
-/// matches the last name at any depth; `*`, `?` and `[…]` never match a slash; `**` as a whole name stands for
-/// directories. Matching is case-sensitive and by bytes, so that `?` is one byte and not one letter, as in Git.
+/// As in gitignore, a pattern with a slash at its start or in its middle is anchored at the root. A pattern
+/// without such a slash matches the last name at any depth. `*`, `?` and `[…]` never match a slash; `**` as a
+/// whole name matches directories. Matching is case-sensitive and by bytes, as in Git, so `?` is one byte and
+/// not one letter.
 ///
-/// Where Git lets a malformed pattern match nothing in silence, this type throws: an exclusion that excludes
-/// nothing publishes what its author meant to keep.
+/// Git silently lets a malformed pattern match nothing. This type throws instead, because an exclusion that
+/// excludes nothing publishes files that the user meant to keep private.
 ///
-/// The work is bounded by the product of pattern and path: only the last `*` of a name and the last `**` of a
-/// path are ever tried again, so no pattern makes the matcher run exponentially.
+/// The work is bounded by the product of the lengths of pattern and path. Only the last `*` of a name and the
+/// last `**` of a path are tried again, so no pattern takes exponential time.
 package struct GlobPattern: Sendable, Hashable, CustomStringConvertible {
   /// The pattern as it was written.
   package let text: String
-  /// A trailing slash: the pattern is meant for directories.
+  /// The pattern has a trailing slash and matches only directories.
   package let matchesOnlyDirectories: Bool
 
   private let place: Place
@@ -39,13 +40,13 @@ package struct GlobPattern: Sendable, Hashable, CustomStringConvertible {
     self.segments = segments
   }
 
-  /// Whether the path itself matches; its directories are not asked.
+  /// Whether the path itself matches. The directories above it are not tested.
   package func matches(_ path: RelativePath, _ kind: EntryKind = .file) -> Bool {
     let bytes = path.string.utf8.span
     return matches(bytes, upTo: bytes.count, kind)
   }
 
-  /// Whether the first `end` bytes of a path match, which name one of its directories or the path itself.
+  /// Whether the first `end` bytes of a path match. These bytes are the path itself or a directory above it.
   func matches(_ path: borrowing Span<UInt8>, upTo end: Int, _ kind: EntryKind) -> Bool {
     if matchesOnlyDirectories && kind != .directory { return false }
     if end == 0 { return false }
@@ -60,9 +61,11 @@ package struct GlobPattern: Sendable, Hashable, CustomStringConvertible {
 
   package var description: String { text }
 
-  /// What the bytes at both ends of a name must be for a pattern to match: a quick look before the whole comparison.
+  /// The bytes that a name must have at its two ends for a pattern to match. They are compared before the
+  /// whole pattern, because that is cheap.
   struct Edges: Sendable, Hashable {
-    /// The pattern matches the last name of a path, so the byte before the name is a slash or none.
+    /// Set only if the pattern matches the last name of a path. The byte before that name is a slash, or
+    /// there is none.
     fileprivate var first: UInt8?
     fileprivate var last: UInt8?
     fileprivate var isOfDirectories: Bool
@@ -87,16 +90,16 @@ package struct GlobPattern: Sendable, Hashable, CustomStringConvertible {
   private enum Place { case lastName, wholePath }
 
   private enum Segment: Hashable {
-    /// `**`: any number of directories; at the pattern's end, anything below, but at least one name.
+    /// `**`: any number of directories. At the end of the pattern: at least one name, at any depth.
     case directories
     case name([GlobToken])
   }
 
   private func matchesSegments(_ path: borrowing Span<UInt8>, upTo end: Int) -> Bool {
     var segment = 0
-    /// Where the next name of the path begins; past `end` when none is left.
+    /// Where the next name of the path begins; past `end` if no name is left.
     var start = 0
-    /// Where to go on when a name does not match: after the last `**`, one directory further down.
+    /// Where to continue if a name does not match: after the last `**`, one directory further down.
     var retry: (segment: Int, start: Int)?
     while true {
       if segment < segments.count {
@@ -154,7 +157,7 @@ package struct GlobPattern: Sendable, Hashable, CustomStringConvertible {
   }
 }
 
-/// Why a pattern was refused.
+/// Why a pattern is invalid.
 package struct PatternError: Error, Sendable, Hashable, CustomStringConvertible {
   package enum Fault: Sendable, Hashable {
     case empty
@@ -208,7 +211,7 @@ extension Span<UInt8> {
 extension GlobPattern {
   /// The pattern text that matches exactly this name.
   package static func escaped(_ name: some StringProtocol) -> String {
-    // By scalars: a combining mark makes one Character of itself and the star before it.
+    // The loop visits scalars, because a combining mark joins the `*` before it into one Character.
     let special: Set<Unicode.Scalar> = ["*", "?", "[", "]", "\\", "!", "#", " "]
     var escaped = String.UnicodeScalarView()
     for scalar in name.unicodeScalars {

@@ -1,33 +1,33 @@
-// What a member is told.
+// Facts that a member receives.
 extension GroupMember {
   package enum WriteAnswer: Hashable, Sendable {
     case accepted(SlotVersion)
-    /// The slot has another version (412), or is there although there should be none.
+    /// The slot has another version (412), or exists although it should not.
     case refused
-    /// Nobody knows whether it was carried out.
+    /// The answer is missing, so the write may or may not have succeeded.
     case missing
   }
 
   package enum PassAnswer: Hashable, Sendable {
-    /// Everything that was closed when the pass began is on S3.
+    /// Everything that was closed before the pass began is on S3.
     case published
-    /// Something is left, of which S3 has answered.
+    /// Some files are unpublished, and S3 has answered every request.
     case unfinished
     /// A change may still arrive.
     case inDoubt
   }
 
-  /// Something was closed here.
+  /// Records that a file was closed here.
   package mutating func noteChange() { isDirty = true }
 
-  /// A marker was closed here. An earlier version that still waits is replaced.
+  /// Records that a marker was closed here. It replaces an earlier version that still waits.
   package mutating func note(_ marker: GroupMarker, at now: Now) {
     markers.removeAll { $0.marker.path == marker.path }
     markers.append(WaitingMarker(marker: marker, since: now.steady))
     isDirty = true
   }
 
-  /// Everything is to be published, and then the slot given up.
+  /// Requests the end: publish everything, then give up the slot.
   package mutating func requestEnd() {
     isEnding = true
     isDirty = true
@@ -35,7 +35,7 @@ extension GroupMember {
 
   // MARK: Slots
 
-  /// - Parameter slots: as they were read; nil where the reading failed.
+  /// - Parameter slots: the slots that were read; nil if the read failed.
   package mutating func note(slots: [Int: (slot: GroupSlot, version: SlotVersion)]?, at now: Now) {
     guard case .reading(let since) = current else { return }
     current = .none
@@ -56,10 +56,10 @@ extension GroupMember {
   ) {
     isUnsure = false
     if let own, own.slot.claim.attempt == attempt {
-      // The claim was carried out, and its answer lost.
+      // The claim succeeded, but its answer was lost.
       (written, version) = (own.slot, own.version)
       stand(at: now)
-      // A reading of the past does not show who has claimed the slot since.
+      // A read of an old state does not show later claims of the slot.
       confirmed = settings.visibility == .immediate ? since.steady : nil
       return
     }
@@ -73,7 +73,7 @@ extension GroupMember {
         generation: (own?.slot.claim.generation ?? 0) + 1, attempt: attempt, order: order, tree: tree))
     settlement = 0
     guard let earlier = own?.slot else { return }
-    // What lay on another disk and was not published by then is lost.
+    // If the earlier attempt had another disk, what it had not yet published is lost.
     let isWhole = earlier.state == .ended || earlier.claim.tree == tree
     slot?.speaksSince = isWhole ? earlier.speaksSince : since.server
     if earlier.state != .ended {
@@ -81,19 +81,21 @@ extension GroupMember {
     }
   }
 
-  /// The claim stands. What it replaces may have been confirmed just before, and still have changes under way.
+  /// Records that the claim succeeded. The earlier attempt may have confirmed its claim shortly before, and
+  /// its changes may still arrive.
   private mutating func stand(at now: Now) {
     phase = settlement == 0 ? .running : .settling(until: now.steady + settlement)
   }
 
   private mutating func confirm(_ own: (slot: GroupSlot, version: SlotVersion), since: Now) {
     guard own.slot.claim.attempt == attempt else {
-      // A reading of the past may show whom this attempt has replaced.
+      // A read of an old state may show the attempt that this one replaced.
       if let claim, own.slot.claim.generation >= claim.generation { phase = .left(.fenced(own.slot.claim)) }
       return
     }
     if isUnsure {
-      // Where readings are of the past, the next write tells whether this is the version that is there.
+      // If reads may show an old state, the next conditional write shows whether this version is the current
+      // one.
       isUnsure = false
       (written, version) = (own.slot, own.version)
     }
@@ -129,7 +131,8 @@ extension GroupMember {
     }
   }
 
-  /// Where readings may be of the past: whether everything that the pass published can be seen by now.
+  /// Records whether everything that the pass published is visible by now. Used where reads may show an old
+  /// state.
   package mutating func note(visible isVisible: Bool) {
     guard case .looking(let pass) = current, isVisible else { return }
     current = .none

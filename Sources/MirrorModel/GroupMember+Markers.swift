@@ -1,18 +1,19 @@
-// When a commit marker may go.
+// Decides when a commit marker may be published.
 extension GroupMember {
-  /// What keeps a marker from S3.
+  /// What holds a marker back.
   package enum Obstacle: Hashable, Sendable {
     /// This member's own data.
     case ownData
     /// The member has no slot yet.
     case absent(Int)
-    /// The member has not said that what it closed before the marker is published.
+    /// The member has not confirmed that everything it closed before the marker is published.
     case behind(Int)
-    /// Data that the marker speaks for may have been lost with the disk of an earlier attempt. The marker never goes; a later version of it may.
+    /// Data that the marker names may have been lost with the disk of an earlier attempt. This version of the
+    /// marker is never published; a later version may be.
     case lost(Int)
   }
 
-  /// Markers that wait, and for what.
+  /// The waiting markers, and what each waits for.
   package var waiting: [RelativePath: Obstacle] {
     Dictionary(
       markers.compactMap { waiting in obstacle(to: waiting).map { (waiting.marker.path, $0) } },
@@ -30,20 +31,22 @@ extension GroupMember {
   private func obstacle(to waiting: WaitingMarker, of member: Int) -> Obstacle? {
     let marker = waiting.marker
     guard let slot = others[member] else { return .absent(member) }
-    // Two members' ideas of the time are compared.
+    // The comparison involves the clocks of two members.
     let doubt = 2 * settings.uncertainty
     if let since = slot.speaksSince, marker.earliestClose <= since + doubt { return .lost(member) }
-    // Whoever acted for the member at the marker's close held the claim then, so no earlier attempt has written to the slot since.
+    // The attempt that acted for the member when the marker was closed held the claim then. So no earlier
+    // attempt has written to the slot since.
     if let watermark = slot.watermark, watermark > marker.latestClose + doubt { return nil }
     if let question = waiting.question, let answer = slot.answers[settings.index], answer >= question {
       return nil
     }
-    // That holds for the end of an attempt only if it was read after the marker's close, and read as it is.
+    // An ended attempt counts only if the slot was read after the marker's close, and if that read shows the
+    // current state.
     let isFresh = settings.visibility == .immediate && waiting.reading == .done
     return slot.state == .ended && isFresh ? nil : .behind(member)
   }
 
-  /// Puts a question to the others, where a marker waits for them and they have not been asked since its close.
+  /// Asks the other members a question if a marker waits for them and they were not asked since its close.
   ///
   /// - Returns: whether the slot has a new question.
   mutating func ask() -> Bool {

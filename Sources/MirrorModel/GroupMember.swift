@@ -1,30 +1,34 @@
-/// One attempt of a group's member, as a value: what it may change on S3, and when. Nothing drives it yet.
+/// One attempt of a group's member, as a value: which changes it may make on S3, and when. No driver uses it
+/// yet.
 ///
-/// Facts go in (`note`), actions come out (`next`), one at a time. The rules:
-/// - An attempt claims its slot by a write under a condition, and begins a change only as long as its lease runs. Whoever finds a later
-///   claim changes nothing more.
-/// - A claim over one that has not ended waits until no change of the other can arrive any more: the other's lease, and the time for
-///   which the server takes a request that was signed in it.
-/// - A marker goes when every other member has said, since the marker's close, that everything is published which it had closed by then;
-///   and never if a member's data may have been lost with another disk.
+/// Facts go in (`note`) and actions come out (`next`), one at a time. The rules:
+/// - An attempt claims its slot by a conditional write. It begins changes only while its lease runs. An
+///   attempt that finds a later claim makes no further changes.
+/// - A claim over an attempt that has not ended waits until no change of that attempt can arrive any more.
+///   This takes the attempt's lease plus the time for which the server accepts a request that was signed
+///   during the lease.
+/// - A marker is published when every other member has confirmed, after the marker's close, that everything
+///   it had closed by then is published. The marker is never published if a member's data may have been lost
+///   with another disk.
 package struct GroupMember: Hashable, Sendable {
   package struct Settings: Hashable, Sendable {
     /// From 0.
     package var index: Int
     package var count: Int
-    /// How far a member's idea of the server's time may be off, in nanoseconds.
+    /// The largest error of a member's estimate of the server's time, in nanoseconds.
     package var uncertainty: Int64
     /// In nanoseconds.
     package var lease: Int64
-    /// For how long after its signature the server begins a request, in nanoseconds.
+    /// How long after its signature the server accepts a request, in nanoseconds.
     package var validity: Int64
-    /// From one look at the others to the next, where a marker waits here or may wait elsewhere, in nanoseconds.
+    /// The time between two reads of the other slots while a marker waits here or may wait elsewhere, in
+    /// nanoseconds.
     package var readInterval: Int64
-    /// The same for a member at rest.
+    /// The time between two reads for an idle member, in nanoseconds.
     package var restInterval: Int64
-    /// For how long after a pass another member's marker is expected, in nanoseconds.
+    /// How long after a pass a marker of another member is expected, in nanoseconds.
     package var attention: Int64
-    /// How long a marker waits for silent members until the end gives it up, in nanoseconds.
+    /// How long a marker waits for silent members before the end gives it up, in nanoseconds.
     package var timeout: Int64
     package var visibility = Visibility.immediate
 
@@ -44,17 +48,18 @@ package struct GroupMember: Hashable, Sendable {
     }
   }
 
-  /// When what was written can be read. Conditions are always judged by what is there.
+  /// When a written object becomes visible to reads. Conditional writes always compare with the current
+  /// state.
   package enum Visibility: Hashable, Sendable {
     /// At once, as S3 promises (AWS, "Amazon S3 data consistency model").
     case immediate
-    /// Some time later: readings may be of the past.
+    /// Some time later. A read may show an old state.
     case delayed
   }
 
   /// The clocks of the machine at one moment, in nanoseconds.
   package struct Now: Hashable, Sendable {
-    /// A clock that is never set.
+    /// A monotonic clock.
     package var steady: Int64
     package var server: ServerTime
 
@@ -67,11 +72,12 @@ package struct GroupMember: Hashable, Sendable {
   package enum Action: Hashable, Sendable {
     /// Read all slots of the group.
     case read
-    /// Write the member's slot, if it still has this version; nil if there must be none.
+    /// Write the member's slot under the condition that it still has this version, or that it does not exist
+    /// if nil.
     case write(GroupSlot, over: SlotVersion?)
-    /// Publish everything that is closed. No change is begun after this moment of the steady clock.
+    /// Publish everything that is closed. Begin no change after this moment of the steady clock.
     case pass(until: Int64)
-    /// Read whether what the pass published can be seen.
+    /// Read whether the objects that the pass published are visible.
     case look
     case publish(RelativePath, until: Int64)
     case rest
@@ -80,13 +86,13 @@ package struct GroupMember: Hashable, Sendable {
 
   package enum Departure: Hashable, Sendable {
     case ended
-    /// Another attempt acts for the member.
+    /// Another attempt has claimed the slot.
     case fenced(GroupClaim)
   }
 
   enum Phase: Hashable {
     case entering
-    /// The claim of another attempt may still have changes under way, until this moment of the steady clock.
+    /// Changes of the replaced attempt may still arrive, until this moment of the steady clock.
     case settling(until: Int64)
     case running
     case left(Departure)
@@ -101,13 +107,14 @@ package struct GroupMember: Hashable, Sendable {
     case publishing(RelativePath)
   }
 
-  /// What a pass will have said when everything is published.
+  /// What a pass confirms once everything is published.
   struct Pass: Hashable {
     var start: Now
     var answers: [Int: GroupQuestion]
   }
 
-  /// How far something is that has to begin after a marker's close. Clocks do not tell: two things may fall into one of their steps.
+  /// The progress of a step that must begin after a marker's close. Times cannot show this order, because two
+  /// events may fall into one step of a clock.
   enum Progress: Hashable {
     case owed
     case begun
@@ -117,7 +124,7 @@ package struct GroupMember: Hashable, Sendable {
   struct WaitingMarker: Hashable {
     var marker: GroupMarker
     var since: Int64
-    /// A reading of the others' slots.
+    /// A read of the others' slots.
     var reading = Progress.owed
     /// A pass over this member's own data.
     var pass = Progress.owed
@@ -132,26 +139,26 @@ package struct GroupMember: Hashable, Sendable {
 
   var phase = Phase.entering
   var current = Current.none
-  /// As it is to be on S3.
+  /// The slot as it should be on S3.
   var slot: GroupSlot?
-  /// As it is there, as far as is known.
+  /// The slot as it is on S3, as far as is known.
   var written: GroupSlot?
   var version: SlotVersion?
-  /// A write's answer is missing, or the slot has another version than was thought: it has to be read.
+  /// The answer of a write is missing, or the slot has another version than expected. The slot must be read.
   var isUnsure = false
-  /// How long to settle once the claim stands.
+  /// How long to wait after the claim succeeded.
   var settlement: Int64 = 0
-  /// When the request was sent that last confirmed the claim, by the steady clock.
+  /// When the request that last confirmed the claim was sent, by the steady clock.
   var confirmed: Int64?
 
-  /// The others' slots, and when the request was sent that read them.
+  /// The others' slots, and when the request that read them was sent.
   var others: [Int: GroupSlot] = [:]
   var readSince: Int64?
 
   var isDirty = true
-  /// When the last pass began that published everything.
+  /// When the last pass that published everything began.
   var passedSince: Int64?
-  /// Until when a change may still arrive whose answer is missing.
+  /// Until when a change whose answer is missing may still arrive.
   var doubtUntil: Int64?
   var markers: [WaitingMarker] = []
   var lastQuestion = 0
@@ -160,7 +167,7 @@ package struct GroupMember: Hashable, Sendable {
   /// - Parameters:
   ///   - attempt: a random number.
   ///   - order: see `GroupClaim`.
-  ///   - tree: names the mirrored directory, on whatever machine.
+  ///   - tree: the name of the mirrored directory, the same on every machine.
   package init(_ settings: Settings, attempt: UInt64, order: Int64, tree: String) {
     self.settings = settings
     self.attempt = attempt
@@ -168,10 +175,10 @@ package struct GroupMember: Hashable, Sendable {
     self.tree = tree
   }
 
-  /// Whether changes may begin, as far as the claim goes.
+  /// Whether the claim allows changes to begin.
   package var isActive: Bool { phase == .running }
 
-  /// Why the attempt changes nothing more; nil as long as it may.
+  /// Why the attempt makes no further changes; nil while it may make changes.
   package var departure: Departure? {
     if case .left(let departure) = phase { departure } else { nil }
   }
@@ -186,12 +193,14 @@ package struct GroupMember: Hashable, Sendable {
 
   var claim: GroupClaim? { slot?.claim }
 
-  /// Of the claim; 0 before one was tried.
+  /// The generation of the claim; 0 before the first claim.
   package var generation: Int { claim?.generation ?? 0 }
 
-  /// Whether a delete may take an object, under the condition that it is still the version that was looked at.
+  /// Whether this member may delete an object, under the condition that the object still has the version that
+  /// was read.
   ///
-  /// - Parameter member: for whom the object was written, in whatever attempt; nil for an object from outside of the group.
+  /// - Parameter member: the member for which the object was written, by any of its attempts; nil for an
+  ///   object from outside the group.
   package func mayDelete(objectOf member: Int?) -> Bool { member == settings.index }
 
   // MARK: Out
@@ -206,7 +215,7 @@ package struct GroupMember: Hashable, Sendable {
       guard let slot, !isUnsure else { return read(at: now) }
       return write(slot, at: now)
     case .settling:
-      // A claim that nobody contests needs no more than to be remembered.
+      // The claim can wait without any request.
       return isUnsure ? read(at: now) : .rest
     case .running: return nextWhileRunning(at: now)
     }
@@ -238,7 +247,7 @@ package struct GroupMember: Hashable, Sendable {
     return readNow(at: now, after: isAttentive ? settings.readInterval : settings.restInterval)
   }
 
-  /// Until when changes may begin; nil if the claim has to be confirmed first.
+  /// Until when changes may begin; nil if the claim must be confirmed first.
   private func leaseEnd(at now: Now) -> Int64? {
     guard let confirmed, now.steady - confirmed <= settings.lease else { return nil }
     return confirmed + settings.lease
@@ -261,13 +270,13 @@ package struct GroupMember: Hashable, Sendable {
     }
   }
 
-  /// - Parameter interval: from the last reading.
+  /// - Parameter interval: the time since the last read.
   private mutating func readNow(at now: Now, after interval: Int64) -> Action {
     if let readSince, now.steady - readSince < interval { return .rest }
     return read(at: now)
   }
 
-  /// A pass is due for changes here, for a marker's own data, and for the question of another member.
+  /// A pass is due after changes here, for the data of a waiting marker, and for another member's question.
   private var needsPass: Bool {
     if isDirty || markers.contains(where: { $0.pass == .owed }) { return true }
     return others.contains { member, other in

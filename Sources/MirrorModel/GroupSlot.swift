@@ -1,32 +1,35 @@
 // Words of groups: several hosts that write shards of one checkpoint under one prefix.
 //
 //   group       the members; each has a disk and a mirror of its own
-//   member      the K-th of N; what it is does not change when another process or machine takes its place
+//   member      the K-th of N; it stays the same member when another process or machine takes its place
 //   attempt     one process that acts for a member, from its entry to its end
-//   slot        the member's object on S3: who acts for the member, and what the member has published
-//   claim       the right to act for a member. A later claim has a higher generation and ends all earlier ones
-//   tree        the directory that an attempt mirrors. An attempt on the same tree publishes what the one before it left
-//   watermark   an instant: everything that was closed on the member's disk before it is published
-//   question    what the holder of a marker asks the others: to publish what they have, and to say so
-//   lease       how long after a claim was last confirmed an attempt may begin changes
-//   zombie      an attempt whose claim has ended, and which does not know it yet
+//   slot        the member's object on S3: which attempt acts for the member, and what the member has
+//                published
+//   claim       the right to act for a member. A later claim has a higher generation and ends all earlier
+//                claims
+//   tree        the directory that an attempt mirrors. The next attempt on the same tree publishes its
+//                unpublished files
+//   watermark   an instant: everything that was closed on the member's disk before this instant is published
+//   question    a request of a marker's holder to the other members: publish what you have, and confirm it
+//   lease       how long after the last confirmation of its claim an attempt may begin changes
+//   zombie      an attempt whose claim has ended without its knowledge
 //
-// S3 is the engine: slots are written under conditions only, so of two attempts one is refused.
+// S3 decides: every write of a slot is conditional, so of two attempts S3 refuses one.
 
-/// Nanoseconds since 1970-01-01 UTC by the server's clock, as far as a member can tell.
+/// Nanoseconds since 1970-01-01 UTC by the server's clock, as the member estimates it.
 package typealias ServerTime = Int64
 
-/// An object's version, as the server names it: its ETag.
+/// The version of an object: its ETag.
 package typealias SlotVersion = String
 
 /// The right to act for a member.
 package struct GroupClaim: Hashable, Sendable {
   /// Higher with each claim.
   package var generation: Int
-  /// Random: two attempts that claim at one moment differ in it.
+  /// A random number. It distinguishes two attempts that claim at the same moment.
   package var attempt: UInt64
-  /// Higher for an attempt that was started later: the launcher's restart count, else the time of the start. So an attempt that sleeps
-  /// before its claim takes no slot from the one that was started in its place.
+  /// Higher for an attempt that was started later: the launcher's restart count, else the start time. So an
+  /// attempt that pauses before its claim cannot take the slot from the attempt that replaced it.
   package var order: Int64
   /// The directory that the attempt mirrors.
   package var tree: String
@@ -39,7 +42,7 @@ package struct GroupClaim: Hashable, Sendable {
   }
 }
 
-/// What a marker's holder asks. A later one of the same attempt has a higher number.
+/// A question of a marker's holder. Later questions of one attempt have higher numbers.
 package struct GroupQuestion: Hashable, Comparable, Sendable {
   package var generation: Int
   package var number: Int
@@ -54,24 +57,24 @@ package struct GroupQuestion: Hashable, Comparable, Sendable {
   }
 }
 
-/// What a member's object says.
+/// The content of a member's object.
 package struct GroupSlot: Hashable, Sendable {
   package enum State: Hashable, Sendable {
     case running
-    /// Everything is published, and nothing more will be: the next attempt need not wait.
+    /// Everything is published, and the attempt makes no further changes. The next attempt need not wait.
     case ended
   }
 
   package var claim: GroupClaim
   package var state = State.running
-  /// Of what was closed on the member's disk before this instant the slot says nothing: it lay on another disk. Nil where the slot speaks
-  /// for everything.
+  /// The slot makes no statement about files that were closed before this instant, because they were on
+  /// another disk. Nil if the slot covers everything.
   package var speaksSince: ServerTime?
   /// Nil before the first pass of an attempt.
   package var watermark: ServerTime?
-  /// Nil where nothing was asked.
+  /// Nil if nothing was asked.
   package var question: GroupQuestion?
-  /// The latest question of each other member that a whole pass has followed.
+  /// For each other member, its latest question that a complete pass has answered.
   package var answers: [Int: GroupQuestion] = [:]
 
   package init(claim: GroupClaim, speaksSince: ServerTime? = nil) {
@@ -83,8 +86,9 @@ package struct GroupSlot: Hashable, Sendable {
 /// A commit marker that waits for the group.
 package struct GroupMarker: Hashable, Sendable {
   package var path: RelativePath
-  /// Its data were closed before its own close. The close lies between these two: they are one if the watch has seen it, and the file's
-  /// mtime and the moment when the file was found if not.
+  /// The marker's data were closed before the marker. The marker's close lies between these two instants. If
+  /// the watch reported the close, they are equal; otherwise they are the file's mtime and the moment at
+  /// which the file was found.
   package var earliestClose: ServerTime
   package var latestClose: ServerTime
 

@@ -1,23 +1,23 @@
-/// The commit markers of a download, held until their data are here (DOWN-14).
+/// The commit markers of a download, held until their data have arrived (DOWN-14).
 ///
-/// A listing names markers and data as their keys come, and data arrive in no order. So a download holds back each marker that it
-/// meets, and fetches the markers when all data have ended: from the deepest directory up, because a marker further up (`latest`)
-/// speaks for the markers below it (`checkpoint-5/.metadata`).
+/// A listing names markers and data in the order of their keys, and data arrive in any order. So a download
+/// holds each marker back until all data have ended. Then it fetches the markers from the deepest directory
+/// up, because a marker further up (`latest`) refers to the markers below it (`checkpoint-5/.metadata`).
 package struct HeldMarkers: Sendable {
   package struct Marker: Sendable, Hashable {
     package var path: RelativePath
     package var object: RemoteObject
   }
 
-  /// The markers of one directory, in the order in which they were published: one of them may speak for another
-  /// (`meta.pt` for `.metadata`).
+  /// The markers of one directory, in the order in which they were published. One marker may refer to another
+  /// (`meta.pt` to `.metadata`).
   package struct Turn: Sendable, Hashable {
     package var directory: RelativePath
     package var markers: [Marker]
   }
 
   private var markers: [RelativePath: [Marker]] = [:]
-  /// For a directory: the first path below it that did not arrive.
+  /// For each directory, the first path below it that did not arrive.
   private var obstacles: [RelativePath: RelativePath] = [:]
 
   package init() {}
@@ -28,15 +28,16 @@ package struct HeldMarkers: Sendable {
     markers[path.parent, default: []].append(Marker(path: path, object: object))
   }
 
-  /// Notes that a path did not arrive: the markers of its directory and of the directories above it stay away.
+  /// Records that a path did not arrive. The markers of its directory and of the directories above it are not
+  /// fetched.
   package mutating func noteMissing(_ path: RelativePath) {
     for directory in path.ancestors where obstacles[directory] == nil { obstacles[directory] = path }
   }
 
-  /// What keeps a directory's markers back: a path below it that did not arrive.
+  /// The path below a directory that holds its markers back because the path did not arrive.
   package func obstacle(toMarkersOf directory: RelativePath) -> RelativePath? { obstacles[directory] }
 
-  /// All turns: one group after the other, the turns of a group at the same time.
+  /// All turns in groups. The groups follow one another; the turns of one group run at the same time.
   package var groups: [[Turn]] {
     var groups: [Int: [Turn]] = [:]
     for (directory, markers) in markers {

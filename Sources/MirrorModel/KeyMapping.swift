@@ -19,7 +19,7 @@ package enum KeyMapping: Sendable, Hashable {
     }
   }
 
-  /// The prefix that a listing of everything mapped needs.
+  /// The prefix of a listing that covers every mapped key.
   package var listingPrefix: String {
     switch self {
     case .tree(let prefix): prefix
@@ -27,7 +27,7 @@ package enum KeyMapping: Sendable, Hashable {
     }
   }
 
-  /// The path that a listed key belongs to; nil for keys that only share the beginning (`x` lists `xy` too).
+  /// The path of a listed key. Nil for a key that only shares the prefix (a listing of `x` includes `xy`).
   package func path(forKey key: String) -> RelativePath? {
     switch self {
     case .tree(let prefix):
@@ -39,7 +39,7 @@ package enum KeyMapping: Sendable, Hashable {
     }
   }
 
-  /// Why a file cannot be published whose name is no text.
+  /// Why a file whose name is not UTF-8 cannot be published.
   package static let undecodableName = "its name is not UTF-8, so it cannot be a key"
 
   /// Why a path cannot be published, or nil if it can.

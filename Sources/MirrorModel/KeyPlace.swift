@@ -1,10 +1,10 @@
-/// The place below a local root that stands for a key, if one can hold it safely (DOWN-3).
+/// The local path of a key, if the key can be stored safely below the root (DOWN-3).
 ///
-/// A bucket's keys are anybody's text. A key that would climb out of the root, or that no directory entry can
-/// carry, is refused by name; nothing is repaired, since two keys could then meet in one file.
+/// A bucket's keys can be any text. A key that would leave the root, or that no directory entry can have, is
+/// refused with a message. No key is changed to make it fit, because two keys could then have the same file.
 package struct KeyPlace: Sendable, Hashable {
   package let path: RelativePath
-  /// A key that ends in `/` stands for a directory.
+  /// A key that ends in `/` represents a directory.
   package let isDirectoryMarker: Bool
 
   /// - Parameter key: the key without the prefix of its remote.
@@ -28,13 +28,13 @@ package struct UnsafeKey: Error, Sendable, Hashable, CustomStringConvertible {
     case nameTooLong(bytes: Int)
     /// PATH_MAX of limits.h: 4,096 bytes with the closing NUL.
     case pathTooLong(bytes: Int)
-    /// A key that ends in `/` is a directory here only when it has no bytes; a file cannot have such a name.
+    /// A key that ends in `/` is a directory only if its object is empty. No file can have such a name.
     case directoryWithContent(bytes: Int64)
 
     package static let longestName = 255
     package static let longestPath = 4095
 
-    /// What is wrong with a path, nil when it can be used below a root.
+    /// Why a path cannot be used below a root; nil if it can.
     package init?(_ path: RelativePath) {
       let bytes = path.string.utf8.span
       if bytes.isEmpty {

@@ -1,12 +1,15 @@
-/// The stretch of a listing in which some names lie, for servers that list in the order of bytes and for those that list a tree.
+/// The part of a listing that holds some names, for servers that list in byte order and for servers that list
+/// a tree.
 ///
-/// AWS lists in the order of bytes: `a.tmp`, `a/b`. SeaweedFS lists a directory's names in that order, and at each directory what it
-/// holds: `a/b`, `a.tmp`. So a listing that begins after `a.tmp` has `a/b` on one server and lacks it on the other. Which of them a
-/// server is need not be known: a stretch begins before its names in either order, and ends behind them in either order.
+/// AWS lists in byte order: `a.tmp`, `a/b`. SeaweedFS lists a tree: after a directory's name come the names
+/// in that directory, so `a/b`, `a.tmp`. A listing that begins after `a.tmp` includes `a/b` on the first
+/// server and lacks it on the second. A stretch begins before its names and ends after its names in both
+/// orders, so the server's order need not be known.
 package struct ListingStretch: Sendable {
   /// The deepest directory that holds all names.
   package let directory: RelativePath
-  /// The listing may begin after this name, which need not exist. Nil: at the directory's first.
+  /// The listing may begin after this name, which need not exist. Nil if it has to begin at the first name of
+  /// the directory.
   package let start: RelativePath?
   private let last: RelativePath
   private let lastInTree: RelativePath
@@ -25,14 +28,15 @@ package struct ListingStretch: Sendable {
     start = Self.start(before: first, and: firstInTree, in: directory)
   }
 
-  /// Whether a listing that has come to this name has passed all names of the stretch.
+  /// Whether a listing that has reached this name has passed all names of the stretch.
   package func isPassed(at latest: RelativePath) -> Bool {
     last <= latest && !latest.precedesInTree(lastInTree)
   }
 
-  /// What two names begin with, but for its last character: it comes before both in either order.
+  /// The common beginning of two names, without its last character. It precedes both names in either order.
   ///
-  /// It never ends before a slash: a listing of SeaweedFS that begins after `a` lacks what is in `a`.
+  /// The result never ends just before a slash: a listing of SeaweedFS that begins after `a` lacks the names
+  /// in `a`.
   private static func start(
     before first: RelativePath, and other: RelativePath, in directory: RelativePath
   ) -> RelativePath? {
@@ -47,7 +51,7 @@ package struct ListingStretch: Sendable {
   }
 }
 
-/// In which order a server lists, as far as its names show.
+/// The order in which a server lists, as the names so far show it.
 package struct ListingOrderSeen: Sendable {
   package private(set) var latest: RelativePath?
   private var isOfBytes = true
@@ -70,7 +74,7 @@ package struct ListingOrderSeen: Sendable {
 extension RelativePath {
   /// Whether this path comes before another in a listing of a tree: `a/b` before `a.tmp`.
   package func precedesInTree(_ other: RelativePath) -> Bool {
-    /// A slash before every other byte keeps together what a directory holds.
+    /// A slash sorts before every other byte, so the names of one directory stay together.
     func rank(_ byte: UInt8) -> Int { byte == UInt8(ascii: "/") ? 0 : Int(byte) + 1 }
     return string.utf8.lexicographicallyPrecedes(other.string.utf8) { rank($0) < rank($1) }
   }

@@ -1,4 +1,5 @@
-/// Paths that are told by gitignore-style patterns, relative to the root: what is only appended to, or what is a commit marker.
+/// Paths that match gitignore-style patterns relative to the root, such as commit markers or files that are
+/// only appended to.
 package struct NamePatterns: Sendable {
   package static let none = NamePatterns()
 

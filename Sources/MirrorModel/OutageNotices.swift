@@ -1,12 +1,12 @@
-// Failures of one cause come in thousands, and say one thing. Words:
+// Failures of one cause can come in thousands and deserve few lines. Words:
 //
-// cause: what failures have in common, without the path
-// outage: from the first failure of a cause until every path that failed by it has succeeded
+// cause   what failures have in common, without the path
+// outage  the time from the first failure of a cause until every path that failed has succeeded
 
-/// Decides what is said of failures: of each cause the first few by name, then one line when the outage is known to be more, one
-/// a minute with a count, and one when it is over. Causes are never merged.
+/// Decides what is reported of failures. For each cause: the first few failures by name, then one line when
+/// there are more, then one line a minute with a count, and one line at the end. Causes are never merged.
 ///
-/// Nothing here wakes: lines come with the next failure, success or pass after they are due.
+/// This type has no timer. A line that is due is returned by the next failure, success or pass.
 package struct OutageNotices: Sendable {
   /// A path of one mirror.
   package struct Subject: Sendable, Hashable {
@@ -20,9 +20,9 @@ package struct OutageNotices: Sendable {
   }
 
   package enum Notice: Sendable, Hashable {
-    /// This failure is one of the first of its cause: it is said by name.
+    /// This failure is one of the first of its cause and is reported by name.
     case single
-    /// There are more than are named; from now on they are counted.
+    /// There are more failures than are named. From now on they are counted.
     case began(Outage)
     case lasts(Outage)
     case ended(Outage)
@@ -30,33 +30,34 @@ package struct OutageNotices: Sendable {
 
   package struct Outage: Sendable, Hashable {
     package var cause: String
-    /// The mirrors concerned, in order.
+    /// The affected mirrors, sorted.
     package var mirrors: [String]
-    /// Paths that failed by it so far.
+    /// How many paths have failed so far.
     package var paths: Int
-    /// Of those, the ones that have not succeeded since.
+    /// How many of these paths have not succeeded since.
     package var failing: Int
     package var lasted: Duration
   }
 
-  /// Failures of one cause that are named, until there has been none for a minute.
+  /// How many failures of one cause are named, until a minute passes without a failure.
   package static let namedFailures = 10
-  /// A line of each cause at most so often, but for the one that it is over.
+  /// The shortest time between two lines of one cause. The line that reports the end may come earlier.
   static let period: Duration = .seconds(60)
-  /// Without a failure for so long a cause is taken to be over: its paths are gone, or fail by another. Longer than the longest
-  /// pause before a path is tried again, two minutes.
+  /// After this time without a failure a cause is over: its paths were deleted, or fail for another cause.
+  /// The time is longer than the longest back-off of a path, two minutes.
   static let silence: Duration = .seconds(300)
-  /// Paths of one cause that are told apart, as many as a dirty set holds one by one.
+  /// How many paths of one cause are counted one by one; the same as the capacity of a dirty set.
   package static let capacity = 100_000
-  /// Causes that are told apart; what comes beyond them counts as one.
+  /// How many causes are distinguished. All further causes count as one.
   static let causeCapacity = 64
 
   private enum Line: Hashable {
-    /// Only names so far.
+    /// Only single failures were reported so far.
     case unsaid
     case open
     case over
-    /// It has begun again within a minute of the last line. What comes and goes each second is no news.
+    /// It began again within a minute of the last line. Failures that come and go every second are not
+    /// reported each time.
     case reopened
   }
 
@@ -77,13 +78,13 @@ package struct OutageNotices: Sendable {
 
   /// Notes a failure.
   ///
-  /// - Returns: whether the path is new to the outage, for a record of it; and what to say.
+  /// - Returns: whether the path is new to the outage and so has to be recorded; and the notices to report.
   package mutating func failed(_ subject: Subject, because cause: String, at now: Instant) -> (
     isNew: Bool, notices: [Notice]
   ) {
     var notices: [Notice] = []
     let cause = states[cause] != nil || states.count < Self.causeCapacity ? cause : "other causes"
-    // Taken out, here and below, so that the set in it is not copied.
+    // The state is removed here and below, so that its set is changed in place and not copied.
     var state = states.removeValue(forKey: cause) ?? State(began: now, lastFailure: now)
     let quiet = now - state.lastFailure
     if state.failing.isEmpty ? quiet >= Self.period : quiet >= Self.silence {
@@ -108,7 +109,7 @@ package struct OutageNotices: Sendable {
     return (isNew, notices)
   }
 
-  /// Notes that a path arrived, or went as it should.
+  /// Records that a path was published or deleted.
   package mutating func succeeded(_ subject: Subject, at now: Instant) -> [Notice] {
     guard !states.isEmpty else { return [] }
     var notices: [Notice] = []
@@ -128,7 +129,7 @@ package struct OutageNotices: Sendable {
     return notices
   }
 
-  /// Looks what has become due, as each pass ends.
+  /// Returns the lines that are due. Called at the end of each pass.
   package mutating func passed(at now: Instant) -> [Notice] {
     var notices: [Notice] = []
     for cause in states.keys.sorted() {
@@ -138,7 +139,7 @@ package struct OutageNotices: Sendable {
         if state.line == .open { notices.append(.ended(outage(state, of: cause, at: state.lastFailure))) }
         continue
       }
-      // A minute without a failure is no minute to tell of.
+      // No line is reported for a minute without a failure.
       if state.line != .unsaid, !state.failing.isEmpty, state.lastFailure > state.lastLine ?? state.began,
         let line = due(&state, of: cause, at: now)
       {

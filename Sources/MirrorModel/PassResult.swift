@@ -1,19 +1,19 @@
-/// What one plan came to.
+/// The result of one plan.
 package struct PassResult: Sendable {
-  /// Published, or gone for good: whatever was held against them is over.
+  /// Published, or deleted for good. Earlier failures of these paths no longer count.
   package var settled: [RelativePath] = []
-  /// Deleted at the end, or found to have no object.
+  /// Deleted in the last phase, or found to have no object.
   package var removed: [RelativePath] = []
-  /// Files that were there: published, or kept from being deleted.
+  /// Files that exist: published, or protected from deletion.
   package var met: [RelativePath] = []
-  /// Published in a version that another one has replaced.
+  /// Published, but a newer version exists already.
   package var superseded: Set<RelativePath> = []
-  /// Those of them that went in the version with which the pass began.
+  /// Those of `superseded` that were published in the version with which the pass began.
   package var held: Set<RelativePath> = []
-  /// Markers and other paths that wait, and what each waits for.
+  /// Markers and other paths that wait, and the path that each waits for.
   package var blocked: [RelativePath: RelativePath] = [:]
-  /// Comes back dirty: what failed, what was open or changing, and deletes that wait.
+  /// Paths that stay dirty: failed, open or changing files, and deletes that wait.
   package var unpublished = DirtySet.Batch()
-  /// Objects under keys that had none, as far as that is sure.
+  /// How many keys were created that had no object before, as far as this is certain.
   package var created = 0
 }

@@ -1,17 +1,19 @@
-/// Which paths of a tree belong to a mirror: `exclude` and `include` patterns in the language of gitignore(5).
+/// Which paths of a tree belong to a mirror: `exclude` and `include` patterns in the language of
+/// gitignore(5).
 ///
-/// As in Git, the last pattern that matches a path decides, `!` takes an exclusion back, and nothing below an
-/// excluded directory can be taken back: such a directory is never read, so what is in it is unknown.
-/// `include`, when it is not empty, then keeps only the files that match or lie within a matching directory.
-/// Directories are never dropped by `include`, since a file below may match.
+/// As in Git, the last pattern that matches a path decides, and `!` takes an exclusion back. Nothing below an
+/// excluded directory can be taken back, because such a directory is never read. If `include` is not empty,
+/// only files that match it or lie within a matching directory are kept. `include` never drops a directory,
+/// because a file below may match.
 ///
-/// An upload leaves out temporary names besides (CLS-1): a program renames them when their content is whole.
+/// An upload also leaves out temporary names (CLS-1). A program renames such a file when its content is
+/// complete.
 package struct PathFilter: Sendable, Hashable {
   private let exclude: PatternList
   private let include: PatternList
   private let temporaries: PatternList
 
-  /// - Parameter temporaries: patterns of temporary names. `exclude` cannot take these back.
+  /// - Parameter temporaries: patterns of temporary names. `exclude` cannot take them back.
   package init(exclude: [String], include: [String] = [], temporaries: [String] = [])
     throws(PatternError)
   {
@@ -32,7 +34,7 @@ package struct PathFilter: Sendable, Hashable {
     self.temporaries = temporaries
   }
 
-  /// The same filter, which leaves out temporary names besides.
+  /// The same filter, but it also leaves out temporary names.
   package func leavingOut(temporaries: [String]) throws(PatternError) -> PathFilter {
     PathFilter(self, temporaries: try PatternList(temporaries))
   }
@@ -54,17 +56,17 @@ package struct PathFilter: Sendable, Hashable {
       || isLeftOutByInclude(bytes, kind)
   }
 
-  /// Whether a path that the filter leaves out is left out for its temporary name alone, or for that of a directory above it.
+  /// Whether a path is left out only because of a temporary name: its own, or that of a directory above it.
   package func isTemporary(_ path: RelativePath, _ kind: EntryKind) -> Bool {
     if temporaries.isEmpty { return false }
     return temporaries.matchesPathOrParent(path.string.utf8.span, kind)
       && !keepingTemporaries.excludes(path, kind)
   }
 
-  /// The same filter, which keeps temporary names.
+  /// The same filter, but it keeps temporary names.
   package var keepingTemporaries: PathFilter { PathFilter(self, temporaries: .empty) }
 
-  /// The same, for a walk that has asked about every directory on its way and went into kept ones only.
+  /// The same test for a walk that enters only directories that the filter keeps.
   package func excludes(_ path: RelativePath, _ kind: EntryKind, belowKept parent: RelativePath) -> Bool {
     let bytes = path.string.utf8.span
     let start = parent.isRoot ? 0 : parent.string.utf8.count + 1
@@ -81,13 +83,13 @@ package struct PathFilter: Sendable, Hashable {
   /// A download's temporary file is `.s3mirror-<hash>.part`, beside its target.
   package static let partialPrefix = ".s3mirror-"
   package static let partialSuffix = ".part"
-  /// Holds what the tool keeps on S3 of its own, below a remote.
+  /// The folder below a remote that holds the tool's own objects.
   package static let ownFolder = ".s3mirror"
 
   private static func isOwnName(_ path: borrowing Span<UInt8>, from start: Int, to end: Int) -> Bool {
     let prefix = partialPrefix.utf8
     let suffix = partialSuffix.utf8
-    // Most names end the test here.
+    // This test ends the function for most names.
     if start == end || path[start] != UInt8(ascii: ".") { return false }
     if end - start == ownFolder.utf8.count {
       for (offset, byte) in ownFolder.utf8.enumerated() where path[start + offset] != byte { return false }
@@ -100,16 +102,16 @@ package struct PathFilter: Sendable, Hashable {
   }
 }
 
-/// Patterns in order, of which the last match decides.
+/// Patterns in order. The last match decides.
 private struct PatternList: Sendable, Hashable {
   private struct Rule: Sendable, Hashable {
     let pattern: GlobPattern
     let verdict: Bool
   }
 
-  /// The last one first: the first that matches decides.
+  /// In reverse order, so the first match decides.
   private let rules: [Rule]
-  /// What a name needs for each rule, so that most names of most trees are turned down by a few comparisons of bytes.
+  /// The first and last bytes that each rule needs. So most names are rejected by comparing a few bytes.
   private let edges: [GlobPattern.Edges]
 
   static let empty = PatternList(rules: [])

@@ -1,12 +1,13 @@
-/// In-progress marks, such as NeMo's `X-unfinished`: while the mark is there, readers take X for incomplete.
+/// In-progress marks, such as NeMo's `X-unfinished`. While the mark exists, readers treat X as incomplete.
 ///
-/// A mark goes before any change of what it speaks for, and its own removal goes after all of them (CLS-2).
+/// A mark is published before any change of the paths that it names, and deleted after all of these changes
+/// (CLS-2).
 package struct ProgressMarks: Sendable {
   package static let none = ProgressMarks()
 
   private struct Rule: Sendable {
     let pattern: GlobPattern
-    /// What stands after the last `*` of the pattern; nil where the pattern has none.
+    /// The text after the last `*` of the pattern; nil if the pattern has no `*`.
     let suffix: String?
   }
 
@@ -14,8 +15,9 @@ package struct ProgressMarks: Sendable {
 
   private init() { rules = [] }
 
-  /// - Parameter patterns: gitignore-style patterns, relative to the root. What `*` stands for in `*-unfinished` is the name of what
-  ///   the mark speaks for. A mark of a pattern without `*` speaks for everything in its directory.
+  /// - Parameter patterns: gitignore-style patterns relative to the root. In `*-unfinished` the text that `*`
+  ///   matches is the name of the checkpoint that the mark names. A mark of a pattern without `*` names
+  ///   everything in its directory.
   /// - Throws: `PatternError` for a pattern that cannot be read.
   package init(_ patterns: [String]) throws(PatternError) {
     var rules: [Rule] = []
@@ -30,11 +32,12 @@ package struct ProgressMarks: Sendable {
 
   package func contains(_ path: RelativePath) -> Bool { rules.contains { $0.pattern.matches(path) } }
 
-  /// Whether a mark speaks for a path.
+  /// Whether a mark names a path.
   ///
-  /// For a mark `d/X-unfinished` these are `d/X`, what lies below it, and names below `d` that add an extension or `-EMA` to X: NeMo
-  /// takes `.nemo`, `.ckpt`, `-EMA` and the directories of model-parallel ranks off a checkpoint's name to make that of its mark
-  /// (NeMo, `NeMoModelCheckpoint.format_checkpoint_unfinished_marker_path`).
+  /// A mark `d/X-unfinished` names `d/X`, everything below `d/X`, and names below `d` that add an extension
+  /// or `-EMA` to X. NeMo forms the name of a mark by removing `.nemo`, `.ckpt`, `-EMA` and the directories
+  /// of model-parallel ranks from a checkpoint's name
+  /// (`NeMoModelCheckpoint.format_checkpoint_unfinished_marker_path`).
   package func speaks(_ mark: RelativePath, for path: RelativePath) -> Bool {
     let directory = mark.parent
     guard path != mark, path.isWithin(directory), path != directory, !contains(path) else { return false }
@@ -45,7 +48,7 @@ package struct ProgressMarks: Sendable {
     }
   }
 
-  /// The name that a mark speaks for; nil where it speaks for its whole directory.
+  /// The name in a mark; nil if the mark names its whole directory.
   private func stem(of mark: RelativePath) -> String? {
     let name = mark.name
     for rule in rules where rule.pattern.matches(mark) {

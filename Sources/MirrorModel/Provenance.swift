@@ -1,24 +1,25 @@
-/// Whose an object is that a delete is about to remove, as far as this mirror can know.
+/// Which writer an object comes from that a delete is about to remove, as far as this mirror can know.
 ///
-/// An object may go if nobody has written it since the mirror began, or if this mirror wrote it. Another writer put everything else
-/// there, and only that writer knows whether the object is superfluous.
+/// A delete may remove an object that was there when the mirror began and has not been written since, or that
+/// this mirror wrote. Every other object comes from another writer, and only that writer knows whether the
+/// object is superfluous.
 ///
-/// Clocks are compared only where both are the server's. This machine's own clock decides nothing.
+/// Only times of the server are compared with each other. This machine's clock decides nothing.
 package enum Provenance: Sendable, Hashable {
-  /// The object lay there when the mirror began, and nobody has written it since.
+  /// The object was there when the mirror began and has not been written since.
   case entry
   /// This mirror wrote it: this run, or an earlier run on the same tree whose last request arrived late.
   case own
   /// Another writer put it there since the mirror began.
   case foreign
-  /// What a listing tells does not decide it; the object's metadata do.
+  /// The listing does not decide it. The object's metadata must be read.
   case unsettled
 
-  /// Whom an object's metadata name as its writer.
+  /// The writer that an object's metadata name.
   package enum Signature: Sendable, Hashable {
-    /// Nobody has read the metadata.
+    /// The metadata have not been read.
     case unread
-    /// Another program, or a server that keeps no metadata.
+    /// The metadata name no writer: another program wrote the object, or the server stores no metadata.
     case none
     case own
     case other
@@ -27,7 +28,8 @@ package enum Provenance: Sendable, Hashable {
   /// What this run last published under a name.
   package struct Publication: Sendable, Hashable {
     package var etag: String
-    /// When the server answered, by the server's clock: nanoseconds since 1970-01-01 UTC. Nil where it did not say.
+    /// When the server answered, by the server's clock: nanoseconds since 1970-01-01 UTC. Nil if the answer
+    /// had no date.
     package var answered: Int64?
 
     package init(etag: String, answered: Int64?) {
@@ -35,10 +37,11 @@ package enum Provenance: Sendable, Hashable {
       self.answered = answered
     }
 
-    /// `Date` has whole seconds (RFC 9110 §5.6.7), and so has AWS' `LastModified`; other servers give fractions.
+    /// `Date` has whole seconds (RFC 9110 §5.6.7), and so has AWS' `LastModified`. Other servers give
+    /// fractions.
     private static let dateStep: Int64 = 1_000_000_000
 
-    /// Whether the object is this very publication, and not the same content written by somebody else later.
+    /// Whether the object is this publication, and not equal content that another writer put there later.
     func isThat(of object: RemoteObject, _ signature: Signature) -> Bool {
       guard object.etag == etag else { return false }
       guard let answered else { return signature == .none }
@@ -47,8 +50,8 @@ package enum Provenance: Sendable, Hashable {
   }
 
   /// - Parameters:
-  ///   - isOfEntry: whether the object is, unchanged, one of those that lay there when the mirror began.
-  ///   - published: nil where this run published nothing there, or remembers it no more.
+  ///   - isOfEntry: whether the object was there when the mirror began and is unchanged.
+  ///   - published: nil if this run published nothing there, or no longer remembers it.
   package init(
     of object: RemoteObject, isOfEntry: Bool, published: Publication?, signature: Signature = .unread
   ) {
@@ -66,6 +69,6 @@ package enum Provenance: Sendable, Hashable {
     }
   }
 
-  /// Whether a delete may take the object.
+  /// Whether a delete may remove the object.
   package var mayGo: Bool { self == .entry || self == .own }
 }

@@ -1,9 +1,9 @@
-/// When what waits may be tried.
+/// Decides when a waiting path may be tried.
 struct Readiness {
   let policy: UploadSchedule.Policy
   let failures: [RelativePath: UploadSchedule.Failure]
 
-  /// The longest pause between two looks for the writer of a file that a pass found open, where no tick paces them.
+  /// The longest pause between two checks for the writer of a file that a pass found open, with interval 0.
   private static let longestProbePause: Duration = .seconds(10)
 
   func isReady(
@@ -18,11 +18,12 @@ struct Readiness {
     }
   }
 
-  /// When to look at a path: at what counts as open before it is ready, since perhaps no writer is there who could close
-  /// it. Nil where only an event can change anything.
+  /// When to check a path again; nil if only an event can change its state. A path that counts as open is
+  /// checked before it is ready, because it may have no writer whose close would be reported.
   ///
-  /// One look is enough where the watch told of the write, because it tells of that writer's close too. The close of what
-  /// a pass found open may bear another name of the file, so its writer is looked for again and again.
+  /// If the watch reported the write, one check is enough, because the watch also reports that writer's
+  /// close. If a pass found the file open, the close may be reported under another name of the file, so the
+  /// check is repeated.
   func lookTime(_ path: RelativePath, _ entry: DirtyEntry) -> Instant? {
     let ready = readyTime(path, entry)
     switch entry.writer {
@@ -35,7 +36,7 @@ struct Readiness {
     }
   }
 
-  /// Whether a version waits that nobody is writing, and for nothing but to settle.
+  /// Whether a version has no writer and waits only for `settle`.
   func isWhole(_ path: RelativePath, _ entry: DirtyEntry, at now: Instant) -> Bool {
     if entry.isOpen { return false }
     return endOfBackOff(path).map { $0 <= now } ?? true
@@ -46,7 +47,7 @@ struct Readiness {
     return min(entry.lastChange + policy.settle, entry.firstChange + policy.longestUnsettled)
   }
 
-  /// When a tick takes the path; nil where it waits for its close.
+  /// When a tick takes the path; nil if the path waits for its close.
   private func readyTime(_ path: RelativePath, _ entry: DirtyEntry) -> Instant? {
     var ready = settledTime(entry)
     if case .open(let since, _) = entry.writer {

@@ -1,21 +1,23 @@
-/// A file's place below a mirror's root: `/`-separated names, no leading slash, empty for the root itself.
+/// A file's path below a mirror's root: names separated by `/`, without a leading slash. The root itself is
+/// the empty path.
 ///
-/// Two paths are equal when their bytes are. Swift's `String` calls NFC and NFD spellings of one name equal;
-/// the kernel and S3 do not, so comparison, order and hash here work on UTF-8 bytes.
+/// Two paths are equal if their bytes are equal. Swift's `String` treats NFC and NFD spellings of one name as
+/// equal; the kernel and S3 do not. So comparison, order and hash use UTF-8 bytes.
 package struct RelativePath: Sendable {
-  /// The path as text. Compare paths, never this.
+  /// The path as text. Compare paths, not their text.
   package let string: String
 
   package init(_ string: String) {
     self.string = string
   }
 
-  /// Nil for bytes that are not UTF-8, since no key can have them (PUB-11).
+  /// Nil for bytes that are not UTF-8, because no key can hold them (PUB-11).
   package init?(utf8 bytes: [UInt8]) {
     do { string = String(copying: try UTF8Span(validating: bytes.span)) } catch { return nil }
   }
 
-  /// A name that is not UTF-8 as text: `\xHH` for each byte that belongs to no character. No file is found by it.
+  /// A name that is not UTF-8, as text: each byte that belongs to no character becomes `\xHH`. The text is
+  /// for messages; no file can be opened by it.
   package static func escaping(_ name: some Sequence<UInt8>) -> RelativePath {
     var text = ""
     var decoder = UTF8()

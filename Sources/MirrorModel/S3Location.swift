@@ -1,4 +1,5 @@
-/// An `s3://[profile@]bucket/key` URL, taken apart. The key's bytes are as written: nothing is decoded or normalised.
+/// The parts of an `s3://[profile@]bucket/key` URL. The key keeps its bytes as written, without decoding or
+/// normalisation.
 package struct S3Location: Sendable, Hashable {
   package var profile: String?
   package var bucket: String
@@ -11,7 +12,8 @@ package struct S3Location: Sendable, Hashable {
     self.key = key
   }
 
-  /// Whether text begins as a URL does: a scheme and a colon (RFC 3986, 3.1), also where a slash or two are missing.
+  /// Whether text begins with a scheme and a colon, as a URL does (RFC 3986, 3.1). The slashes after the
+  /// colon may be missing.
   package static func hasScheme(_ text: String) -> Bool {
     let bytes = text.utf8
     guard let colon = bytes.firstIndex(of: UInt8(ascii: ":")), let first = bytes.first, isLetter(first) else {
@@ -23,7 +25,7 @@ package struct S3Location: Sendable, Hashable {
     }
   }
 
-  /// Whether text is a URL and no file's name: `a:b` may be a name, `s3://a` and `s3:/a` are none that anybody means.
+  /// Whether text is a URL and not a file name. `a:b` may be a file name; `s3://a` and `s3:/a` are URLs.
   package static func hasURLForm(_ text: String) -> Bool {
     guard hasScheme(text) else { return false }
     return text.utf8.starts(with: "s3:/".utf8) || text.firstRange(of: "://") != nil
@@ -62,7 +64,7 @@ package struct S3Location: Sendable, Hashable {
     }
   }
 
-  /// What is wrong with text that does not begin with `s3://`.
+  /// Describes what is wrong with text that does not begin with `s3://`.
   private static func error(withoutPrefix text: String) -> S3LocationError {
     if text.isEmpty { return S3LocationError(url: text, reason: "it is empty; write s3://bucket/key") }
     if text.utf8.starts(with: "s3:".utf8) {
@@ -82,7 +84,8 @@ package struct S3Location: Sendable, Hashable {
   /// "Creating object key names", Amazon S3 user guide: at most 1,024 bytes of UTF-8.
   package static let maximumKeyBytes = 1024
 
-  /// "General purpose bucket naming rules", Amazon S3 user guide; old upper-case and underscored names are let through.
+  /// "General purpose bucket naming rules", Amazon S3 user guide. Old names with upper-case letters and
+  /// underscores are allowed too.
   private static func isBucketName(_ name: Substring) -> Bool {
     (3...255).contains(name.utf8.count)
       && name.utf8.allSatisfy { byte in
@@ -95,16 +98,16 @@ package struct S3Location: Sendable, Hashable {
       }
   }
 
-  /// Whether the URL says "this is a directory".
+  /// Whether the URL names a directory: its key is empty or ends in a slash.
   package var isExplicitPrefix: Bool { key.isEmpty || key.utf8.last == UInt8(ascii: "/") }
 
-  /// The key as a prefix: empty for the whole bucket, else ending in one slash.
+  /// The key as a prefix: empty for the whole bucket, otherwise with one slash at its end.
   package var prefix: String { isExplicitPrefix ? key : key + "/" }
 
   /// The URL without the profile.
   package var url: String { "s3://\(bucket)/\(key)" }
 
-  /// Whether one location lies within the other: `b/a` and `b/a/x` do, `b/a` and `b/ab` do not.
+  /// Whether one location contains the other: `b/a` and `b/a/x` overlap, `b/a` and `b/ab` do not.
   package func overlaps(_ other: S3Location) -> Bool {
     guard bucket == other.bucket else { return false }
     let (left, right) = (prefix.utf8, other.prefix.utf8)
@@ -112,11 +115,11 @@ package struct S3Location: Sendable, Hashable {
   }
 }
 
-/// A URL that is not an `s3://` location, with the reason and the cure.
+/// Text that is no usable `s3://` location, with the reason and the remedy.
 package struct S3LocationError: Error, Sendable, Hashable, CustomStringConvertible {
   package var url: String
   package var reason: String
-  /// The text is a bare name such as `bucket/key`.
+  /// The text is a name without a scheme, such as `bucket/key`.
   var isWithoutScheme = false
 
   package var description: String { "\"\(url)\" is not a usable remote: \(reason)" }

@@ -1,9 +1,9 @@
-/// What a pass learned of the service.
+/// What a pass learned about the service.
 package enum ServiceState: Sendable, Hashable {
-  /// Nothing was asked, or the answers concern single paths.
+  /// No request was sent, or every answer concerned a single path.
   case unknown
   /// Something was published or deleted.
   case answering
-  /// Nothing was, and requests failed for reasons that would fail any other.
+  /// Nothing was published or deleted, and requests failed for reasons that affect every path.
   case unreachable
 }

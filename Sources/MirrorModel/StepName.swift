@@ -1,14 +1,16 @@
-/// What a name says of the moment of training at which it was written.
+/// What a name shows about the training step at which it was written.
 package struct StepName: Sendable, Hashable {
-  /// The step, iteration or epoch; nil where the name has none, or several numbers and none of them with such a word before it.
+  /// The step, iteration or epoch. Nil if the name has no number, or several numbers and none after such a
+  /// word.
   package let number: Int64?
-  /// The name with its numbers taken out: checkpoints of one series have one.
+  /// The name without its numbers. The checkpoints of one series have the same.
   package let series: String
-  /// The name is that of a step's directory in some framework: `checkpoint-500`, `global_step20`, `iter_0000010`, or a number alone.
+  /// Whether the name is that of a step's directory in some framework: `checkpoint-500`, `global_step20`,
+  /// `iter_0000010`, or a number alone.
   package let isStep: Bool
 
   private struct Run {
-    /// The letters before the number, in lower case, whatever is between: `step` in `step=20`.
+    /// The last letters before the number, in lower case: `step` in `step=20`.
     var word: String
     var digits = ""
   }
@@ -40,7 +42,7 @@ package struct StepName: Sendable, Hashable {
     isStep = series == "#" || runs.contains { Self.stepWords.contains($0.word) }
   }
 
-  /// A number after one of these words is the one that counts, the first of them before the others.
+  /// The number after one of these words is the step. Earlier words of the list take precedence.
   private static let words = ["step", "iter", "iteration", "ba", "batch", "epoch", "ep"]
   private static let stepWords = Set(words + ["checkpoint", "ckpt"])
 

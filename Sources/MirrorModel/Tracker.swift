@@ -1,9 +1,10 @@
-/// A small file that names a checkpoint: `latest`, `last_checkpoint`, `latest_checkpointed_iteration.txt` and others.
+/// A small file that names a checkpoint: `latest`, `last_checkpoint`, `latest_checkpointed_iteration.txt` and
+/// others.
 ///
-/// A trainer resumes from what it names. So it proves that the writer took that checkpoint for complete, and it is fetched with
-/// that one checkpoint only.
+/// A trainer resumes from the checkpoint that the tracker names. So a tracker proves that its writer took
+/// this checkpoint for complete. A restore fetches the tracker only together with this checkpoint.
 package struct Tracker: Sendable, Hashable {
-  /// How the file is read.
+  /// How the file's content is read.
   enum Form: Sendable {
     /// A name or a path, alone in the file.
     case name
@@ -11,15 +12,15 @@ package struct Tracker: Sendable, Hashable {
     case number
     /// TensorFlow's `model_checkpoint_path: "ckpt-5"`, else a name.
     case checkpointState
-    /// Ray's snapshot: every text in it that is a checkpoint's name.
+    /// Ray's snapshot: every quoted text that is the name of a checkpoint.
     case everyName
   }
 
   package let path: RelativePath
-  /// Names of checkpoints, each as the end of a path below the tracker's directory.
+  /// Names of checkpoints. Each is the end of a path below the tracker's directory.
   package let names: [String]
   package let number: Int64?
-  /// It leads to all of them, so it is wrong beside one alone.
+  /// The tracker names all checkpoints, so it would be wrong beside a single restored one.
   package let needsAll: Bool
 
   private static let forms: [(pattern: String, form: Form)] = [
@@ -28,7 +29,7 @@ package struct Tracker: Sendable, Hashable {
     ("checkpoint", .checkpointState), ("checkpoint_manager_snapshot.json", .everyName),
   ]
 
-  /// No such file is larger; a copy of a checkpoint under such a name is.
+  /// The largest size of a tracker. A larger file with such a name is a copy of a checkpoint.
   package static let longest: Int64 = 64 << 10
 
   private static func form(of path: RelativePath) -> Form? {
@@ -38,7 +39,7 @@ package struct Tracker: Sendable, Hashable {
     }?.form
   }
 
-  /// Whether a file may be one, by its name and size.
+  /// Whether a file may be a tracker, by its name and size.
   package static func mayBe(_ path: RelativePath, byteCount: Int64) -> Bool {
     byteCount <= longest && form(of: path) != nil
   }
@@ -80,13 +81,13 @@ package struct Tracker: Sendable, Hashable {
     return nil
   }
 
-  /// What stands between quotation marks, with backslashes as they are: no checkpoint has one in its name.
+  /// The texts between quotation marks. Backslashes are kept, because no checkpoint's name holds one.
   private static func allQuoted(in text: String) -> [String] {
     let pieces = text.split(separator: "\"", omittingEmptySubsequences: false)
     return stride(from: 1, to: pieces.count, by: 2).map { String(pieces[$0]) }
   }
 
-  /// Which of some checkpoints it names.
+  /// Returns those of some checkpoints that the tracker names.
   package func named(among units: some Sequence<RelativePath>) -> [RelativePath] {
     units.filter { unit in
       guard unit.isWithin(path.parent), unit != path.parent else { return false }
@@ -95,7 +96,8 @@ package struct Tracker: Sendable, Hashable {
     }
   }
 
-  /// Which checkpoints among the names of its own directory it leads to.
+  /// Returns the checkpoints in the tracker's directory that the tracker names, given that directory's
+  /// entries.
   package func places(among entries: [RelativePath]) -> [RelativePath] {
     let stems = entries.compactMap { entry in
       UnitNames.looseFile(entry.name).map { entry.parent.appending($0.stem) }
@@ -103,7 +105,8 @@ package struct Tracker: Sendable, Hashable {
     return named(among: Set(entries + stems)).sorted()
   }
 
-  /// Whether what it names is this checkpoint in every case. A list of results that are no names does not count.
+  /// Whether every checkpoint that the tracker names is this one. Entries that are no checkpoint names are
+  /// ignored.
   package func names(only unit: RelativePath) -> Bool {
     names.filter { StepName($0.split(separator: "/").last ?? "").isStep }.allSatisfy { isName($0, of: unit) }
   }
@@ -115,7 +118,8 @@ package struct Tracker: Sendable, Hashable {
     let own = (unit.ancestors.dropLast().reversed() + [unit]).map { $0.name.utf8 }
     let depth = path.parent.isRoot ? 0 : path.parent.ancestors.count
     let below = own.dropFirst(depth)
-    // As the trainer saw it: an absolute path, a path from somewhere above, or from the tracker's directory.
+    // The name is as the trainer wrote it: an absolute path, a path from some directory above, or a path from
+    // the tracker's directory.
     return names.count >= below.count
       && zip(names.suffix(below.count), below).allSatisfy { $0.elementsEqual($1) }
   }

@@ -1,16 +1,18 @@
-/// New directories that a program is still writing: a tick leaves them until they are whole, as far as that can be seen (UNIT-5).
+/// New directories that a program is still writing. A tick leaves such a directory until it seems complete
+/// (UNIT-5).
 ///
-/// A checkpoint takes longer to write than a file. A tick in the middle would show a directory to readers that is not complete before the
-/// next tick. So a directory that came in this run, and of which nothing is on S3, waits until it has been quiet for `settle` and none of
-/// its files is being written.
+/// A checkpoint takes longer to write than a file. A tick in the middle would publish a directory that stays
+/// incomplete until the next tick. So a directory that appeared in this run, and of which nothing is on S3,
+/// waits until it has been quiet for `settle` and none of its files is open for writing.
 ///
-/// Where a commit marker waits above it, readers follow the marker, and the directory goes at once: else a program that saves all the
-/// time would have no marker on S3. A marker in it that was closed last says that it is whole.
+/// If a commit marker waits above the directory, the directory is published at once. Readers follow the
+/// marker, and a program that saves continuously would otherwise never get a marker to S3. If the newest file
+/// in the directory is a closed marker, the directory is complete.
 struct UnitHold: Sendable {
   private struct Wait {
-    /// Of the tick that left the directory first.
+    /// The time of the tick that first left the directory.
     var since: Instant
-    /// A file of it was seen open while it waited.
+    /// A file of the directory was seen open while the directory waited.
     var wasOpen = false
   }
 
@@ -23,7 +25,7 @@ struct UnitHold: Sendable {
 
   init() { waits = [:] }
 
-  /// - Parameter earlier: what the last look left.
+  /// - Parameter earlier: the result of the last look.
   init(_ dirty: DirtySet, policy: UploadSchedule.Policy, after earlier: UnitHold, at now: Instant) {
     var waits: [RelativePath: Wait] = [:]
     let markers = dirty.entries.filter { !$0.value.isGone && policy.commitOrder.isMarker($0.key) }

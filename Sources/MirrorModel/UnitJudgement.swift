@@ -8,7 +8,7 @@ package struct UnitJudgement: Sendable {
   private let names: UnitNames
   private let directories: [RelativePath: [RelativePath]]
 
-  /// - Parameter objects: what a listing brings of the unit; others in it do not count.
+  /// - Parameter objects: the listed objects of the unit. Objects of other units in the listing are ignored.
   package init(_ unit: CheckpointUnit, _ objects: [RelativePath: RemoteObject], names: UnitNames) {
     self.unit = unit
     self.names = names
@@ -21,10 +21,10 @@ package struct UnitJudgement: Sendable {
 
   // MARK: Content
 
-  /// An index or a record that is longer is believed without being read.
+  /// An index or record above this size is accepted without being read.
   package static let longestContent: Int64 = 64 << 20
 
-  /// Files whose content is needed.
+  /// The files whose content the judgement needs.
   package var contentsNeeded: [RelativePath] {
     objects.filter { path, object in
       object.byteCount <= Self.longestContent && Self.reading(of: path, in: objects) != nil
@@ -49,8 +49,8 @@ package struct UnitJudgement: Sendable {
   // MARK: The verdict
 
   /// - Parameters:
-  ///   - receipt: nil where there is none.
-  ///   - contents: of `contentsNeeded`, as far as they could be read.
+  ///   - receipt: nil if the unit has no receipt.
+  ///   - contents: the contents of `contentsNeeded` that could be read.
   package func state(
     receipt: Result<UnitReceipt, UnreadableReceipt>?, contents: [RelativePath: [UInt8]]
   ) -> UnitState {
@@ -76,7 +76,7 @@ package struct UnitJudgement: Sendable {
     return .unproved("nothing says that it is complete: no marker, no receipt, and no pointer names it")
   }
 
-  /// Of the files 1 to M of M one is missing.
+  /// Reports missing files of a numbered set `K-of-M`.
   private var faultOfNumberedFiles: String? {
     var families: [RelativePath: (indices: Set<Int>, count: Int)] = [:]
     for path in objects.keys {
@@ -114,7 +114,7 @@ package struct UnitJudgement: Sendable {
     return glob.matches(path)
   }
 
-  /// What a unit of files lacks.
+  /// Reports what a unit of shape `files` lacks.
   private var faultOfFiles: String? {
     guard unit.shape == .files else { return nil }
     let names = objects.keys.map { $0.name }
@@ -158,11 +158,11 @@ package struct UnitJudgement: Sendable {
     return nil
   }
 
-  /// What says that nothing is missing.
+  /// What shows that the unit is complete.
   private var proof: String? {
     if unit.isAppendedOnly { return "each of its files is good as it is" }
     if unit.shape == .files { return unit.aheadOf == nil ? "it is whole files" : nil }
-    // The writer's own last file, directly in the unit or beside the shards.
+    // The file that the writer writes last, directly in the unit or beside the shards.
     let marker = objects.keys.filter { names.markers.contains($0) }.sorted().first { marker in
       marker.parent == unit.path || marker.name == ".metadata"
     }
@@ -170,7 +170,7 @@ package struct UnitJudgement: Sendable {
   }
 }
 
-/// The files that safetensors' `*.index.json` names.
+/// The files that a `*.index.json` of safetensors names.
 enum WeightIndex {
   private struct Index: Decodable {
     var weight_map: [String: String]
@@ -185,7 +185,7 @@ enum WeightIndex {
   }
 }
 
-/// The shards that torch's `.metadata` names. It is a pickle; the names stand in it as they are.
+/// The shards that torch's `.metadata` names. The file is a pickle that holds the names as plain text.
 enum DistributedMetadata {
   static func files(namedIn content: [UInt8]) -> [String] {
     let ending = Array(".distcp".utf8)
@@ -214,7 +214,7 @@ enum DistributedMetadata {
   }
 }
 
-/// Orbax writes `_CHECKPOINT_METADATA` when it begins, and again when it commits.
+/// Orbax writes `_CHECKPOINT_METADATA` at its start, and again at its commit.
 enum OrbaxMetadata {
   private struct Times: Decodable {
     var init_timestamp_nsecs: Int64?

@@ -1,10 +1,10 @@
-/// The names by which units are told from what lies around them, as data.
+/// The names that distinguish units from other files, as data.
 package struct UnitNames: Sendable {
   /// Commit markers.
   package var markers: NamePatterns
   /// What a mark speaks for is being written or deleted.
   package var marks: ProgressMarks
-  /// Names that a file or a directory has only until it is whole.
+  /// Names that a file or directory has only until it is complete.
   package var temporaries: NamePatterns
   /// Files that are only appended to.
   package var appended: NamePatterns
@@ -15,24 +15,25 @@ package struct UnitNames: Sendable {
   ) throws {
     self.markers = try NamePatterns(markers)
     self.marks = try ProgressMarks(marks)
-    // Of names of files and directories alike.
+    // These patterns apply to files and directories alike.
     self.temporaries = try NamePatterns(temporaries.map { $0.last == "/" ? String($0.dropLast()) : $0 })
     self.appended = try NamePatterns(appended)
   }
 
-  /// Markers that only a unit's own directory has, never a directory of units: what lies around one of them is one unit.
+  /// Markers that occur only in a unit's own directory, never in a directory of several units.
   static let ofOneUnit: Set<String> = [
     ".metadata", "_CHECKPOINT_METADATA", "_METADATA", "commit_success.txt", "meta.pt", "manifest.ocdbt",
   ]
 
-  /// Endings of files that are a whole checkpoint each.
+  /// Endings of files that each hold a whole checkpoint.
   static let wholeFiles = [
     ".pth.tar", ".weights.h5", ".ckpt", ".pth", ".pt", ".keras", ".h5", ".nemo", ".safetensors", ".npz",
     ".msgpack",
     ".pkl", ".joblib", ".model", ".ubj", ".bin", ".tar",
   ]
 
-  /// What a file's name begins with that is a checkpoint of its own without a number: a copy of the latest, or of the best.
+  /// Beginnings of names that have no number and still name a checkpoint: a copy of the latest or of the
+  /// best.
   static let standing = ["last", "latest", "best", "final"]
 
   /// Flax keeps the arrays of `checkpoint_5` in `checkpoint_5_gda/`.
@@ -40,23 +41,23 @@ package struct UnitNames: Sendable {
 }
 
 extension UnitNames {
-  /// A file that can be a checkpoint beside others in one directory.
+  /// A file that may be a checkpoint beside others in one directory.
   struct LooseFile: Hashable {
-    /// What the files of one checkpoint have in common.
+    /// The part of the name that the files of one checkpoint share.
     var stem: String
-    /// Its name says that it is a checkpoint: by a number, or as one that stands for the latest.
+    /// The name itself shows that the file is a checkpoint: by a number, or by a word such as `last`.
     var isNamedSo: Bool
   }
 
   /// Whether a file may be a checkpoint of its own, by its name.
   package static func isLooseFile(_ name: Substring) -> Bool { looseFile(name) != nil }
 
-  /// - Returns: nil for a file that is no checkpoint by its ending.
+  /// - Returns: nil if the file's ending is not that of a checkpoint.
   static func looseFile(_ name: Substring) -> LooseFile? {
     if let stem = tensorFlowStem(name) { return LooseFile(stem: stem, isNamedSo: true) }
     guard let ending = wholeFiles.first(where: { name.utf8.count > $0.utf8.count && name.hasSuffix($0) })
     else {
-      // Flax, LightGBM: a number, and no ending.
+      // Flax and LightGBM: a number, and no ending.
       let step = StepName(name)
       guard step.isStep, step.number != nil, isBare(name) else { return nil }
       return LooseFile(stem: String(name), isNamedSo: true)
@@ -75,23 +76,23 @@ extension UnitNames {
     return data.lowerBound == name.startIndex ? nil : String(name[..<data.lowerBound])
   }
 
-  /// `ep1-ba20` of `ep1-ba20-rank3`: one of the files that a checkpoint has for each rank.
+  /// `ep1-ba20` of `ep1-ba20-rank3`, one of a checkpoint's files per rank.
   private static func rankless(_ name: Substring) -> String? {
     guard let rank = name.ranges(of: "-rank").last, rank.lowerBound > name.startIndex else { return nil }
     let digits = name[rank.upperBound...]
     return digits.isEmpty || !digits.allSatisfy(\.isWholeNumber) ? nil : String(name[..<rank.lowerBound])
   }
 
-  /// No extension, or a number as its last part.
+  /// Whether the name has no extension, or a number as its last part.
   private static func isBare(_ name: Substring) -> Bool {
     guard let dot = name.lastIndex(of: ".") else { return true }
     return StepName(name[dot...]).number != nil
   }
 }
 
-/// A name with `K-of-M` in it: the K-th of M files.
+/// A name that contains `K-of-M`: the K-th of M files.
 package struct Numbered: Sendable, Hashable {
-  /// The name with K taken out.
+  /// The name without K.
   package var family: String
   package var index: Int
   package var count: Int
@@ -111,7 +112,7 @@ package struct Numbered: Sendable, Hashable {
 }
 
 extension StringProtocol {
-  /// The longest end of which every character meets a condition.
+  /// The longest suffix whose characters all satisfy a condition.
   fileprivate func suffix(while isMet: (Character) -> Bool) -> SubSequence {
     var start = endIndex
     while start > startIndex, isMet(self[index(before: start)]) { start = index(before: start) }

@@ -1,4 +1,4 @@
-/// What a framework's reader needs of a checkpoint, as data.
+/// What a framework's reader needs in a checkpoint, as data.
 package struct UnitRule: Sendable, Hashable {
   package enum Place: Sendable, Hashable {
     /// Directly in the unit's directory.
@@ -10,12 +10,12 @@ package struct UnitRule: Sendable, Hashable {
   package var framework: String
   /// Gitignore-style pattern of the unit's own name; nil for every name.
   package var name: String?
-  /// The rule is for units that hold a file like one of these.
+  /// The rule applies to units that hold a file that matches one of these patterns.
   package var holding: [String]
-  /// The file that must be there too.
+  /// The file that must exist too.
   package var needs: String
   package var place: Place
-  /// A tracker that names the unit is as good: the framework writes it later.
+  /// A tracker that names the unit is enough, because the framework writes the tracker later.
   package var isReplacedByTracker: Bool
 
   package static let all: [UnitRule] = [
@@ -44,7 +44,7 @@ package struct UnitRule: Sendable, Hashable {
 package enum UnitState: Sendable, Hashable {
   /// - Parameter proof: what shows it, such as `latest names it`.
   case complete(proof: String)
-  /// Nothing is known to be missing, and nothing says that it is complete.
+  /// Nothing is known to be missing, but nothing shows that the checkpoint is complete.
   case unproved(String)
   case incomplete(String)
 

@@ -1,12 +1,13 @@
-/// What a listing says of the checkpoints under a prefix, added up object by object.
+/// What a listing shows about the checkpoints under a prefix, collected object by object.
 ///
-/// What is held grows with the checkpoints and with the directories around them, not with the objects in them.
+/// The memory grows with the number of checkpoints and of the directories around them, not with the number of
+/// objects.
 package struct UnitScan: Sendable {
-  /// Objects that belong together.
+  /// The sum of some objects.
   package struct Sum: Sendable, Hashable {
     package private(set) var objects = 0
     package private(set) var byteCount: Int64 = 0
-    /// When the last of them was published: nanoseconds since 1970-01-01 UTC.
+    /// When the latest of these objects was published: nanoseconds since 1970-01-01 UTC.
     package private(set) var published = Int64.min
 
     mutating func add(_ object: RemoteObject) {
@@ -26,14 +27,14 @@ package struct UnitScan: Sendable {
   struct Loose: Sendable {
     var sum = Sum()
     var isNamedSo: Bool
-    /// The object, where there is just one: another name may have the same content.
+    /// The object, if there is only one. Another name may have the same content.
     var single: RemoteObject?
   }
 
-  /// What lies directly in a directory that is no step's.
+  /// The objects directly in a directory that is not the directory of a step.
   struct Directory: Sendable {
     var sum = Sum()
-    /// Files that are neither markers nor appended to nor a checkpoint of their own.
+    /// Files that are no markers, are not appended to, and are no checkpoints of their own.
     var others = 0
     var appended = 0
     var hasMarker = false
@@ -44,15 +45,15 @@ package struct UnitScan: Sendable {
 
   let names: UnitNames
   private(set) var directories: [RelativePath: Directory] = [:]
-  /// Directories with the name of a step, the uppermost on their path.
+  /// The uppermost directory on each path that has the name of a step.
   private(set) var steps: [RelativePath: Sum] = [:]
   /// In-progress marks.
   private(set) var marks: Set<RelativePath> = []
   /// Files that may name a checkpoint; see `Tracker`.
   package private(set) var trackers: [RelativePath: RemoteObject] = [:]
-  /// Units of which there is a receipt.
+  /// Units that have a receipt.
   package private(set) var receipts: [RelativePath: RemoteObject] = [:]
-  /// The first places of things that have no final name yet.
+  /// The first paths with a temporary name.
   private(set) var temporaries: [RelativePath] = []
 
   private static let temporaryLimit = 100

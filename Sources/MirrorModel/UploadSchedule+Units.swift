@@ -1,6 +1,6 @@
-// New directories that wait until they are whole, and in-progress marks.
+// New directories that wait until they are complete, and in-progress marks.
 extension UploadSchedule {
-  /// Whether a tick is due for nothing but the units that the last one has left.
+  /// Whether a tick is due only for the units that the last tick left.
   func isUnitLook(at now: Instant) -> Bool {
     guard let interval = policy.interval, interval > .zero, !isRecovered, nextProbe == nil else {
       return false
@@ -8,7 +8,7 @@ extension UploadSchedule {
     return nextTick.map { $0 > now } ?? false
   }
 
-  /// - Returns: units that waited, and are whole now.
+  /// - Returns: units that waited until now and are complete.
   mutating func lookAtUnits(for trigger: Trigger, at now: Instant) -> Set<RelativePath> {
     let landed = landedUnits
     landedUnits = []
@@ -32,7 +32,7 @@ extension UploadSchedule {
     if isFreed { unitLook = now }
   }
 
-  /// Whether an in-progress mark that speaks for the path is not published.
+  /// Whether a dirty in-progress mark names the path.
   package func isUnderWaitingMark(_ path: RelativePath) -> Bool {
     let marks = policy.commitOrder.marks
     return dirty.entries.contains { mark, entry in

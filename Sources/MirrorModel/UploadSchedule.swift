@@ -1,10 +1,10 @@
-/// When one upload publishes, and what: the whole scheduling logic as a value. Events, clock readings and outcomes
-/// go in; passes and wake-up times come out.
+/// When one upload publishes, and what: the whole scheduling logic as a value. Events, clock readings and
+/// outcomes go in; passes and wake-up times come out.
 package struct UploadSchedule: Sendable {
   struct Failure: Sendable {
     var count: Int
     var notBefore: Instant
-    /// The service did not answer; nothing is wrong with the path.
+    /// The service did not answer. The path itself has no fault.
     var isOfService = false
   }
 
@@ -14,43 +14,47 @@ package struct UploadSchedule: Sendable {
   /// Passes that were started.
   package private(set) var passCount = 0
   var nextTick: Instant?
-  /// Where the interval is zero: nothing is ready before. Kept, so that a storm of events does not look at every
-  /// entry for each of them.
+  /// With interval 0: no path is ready before this instant. The value is kept so that a storm of events does
+  /// not read every entry for each event.
   private var nothingReadyBefore: Instant?
   private var failures: [RelativePath: Failure] = [:]
-  /// The service did not answer while it was last asked for anything. Whatever waits would fail as well, each file after attempts
-  /// of its own. So one path is tried at this time, and the next later, until the service answers again; then everything is due at
-  /// once, whatever back-off it had.
+  /// The service did not answer the last requests. Every waiting file would fail too, each after several
+  /// attempts. So one path is tried at this time, and the next later, until the service answers. Then
+  /// everything is due at once, whatever its back-off.
   var nextProbe: Instant?
-  /// Paths that were begun to find out whether the service answers, and have not ended.
+  /// Paths that were tried to find out whether the service answers, and have not ended.
   private var probes: Set<RelativePath> = []
-  /// Paths in flight that were not answered since anything was. One alone says nothing of the service: it may be the path's own.
+  /// Paths in flight that have had no answer since the last answer of the service. A single one may have a
+  /// fault of its own, so it shows nothing about the service.
   private var unanswered: Set<RelativePath> = []
-  /// The new directories that the last tick has left because a program is writing them, and when to look at these again.
+  /// The new directories that the last tick left because a program is writing them, and when to check them
+  /// again.
   var held = UnitHold()
   var unitLook: Instant?
   /// Units of which the last flight has ended since a pass began: what waited for these goes at the next look.
   var landedUnits: Set<RelativePath> = []
-  /// The watch has told of an in-progress mark in this run: data are held against such marks from then on.
+  /// Whether the watch has reported an in-progress mark in this run. From then on, data may wait for such
+  /// marks.
   package private(set) var hasMetMarks = false
-  /// The service answers again, so what has waited is due before the interval's next tick.
+  /// The service answers again. So waiting paths are due before the next tick.
   var isRecovered = false
 
-  /// The first back-off after a failed publication, doubled by each further one.
+  /// The back-off after a path's first failure. Each further failure doubles it.
   package static let firstBackOff: Duration = .seconds(1)
-  /// The longest back-off of a path. The end of an outage ends those that it began.
+  /// The longest back-off of a path. The end of an outage ends the back-offs that the outage caused.
   package static let longestBackOff: Duration = .seconds(120)
-  /// Time between two tries of a service that does not answer. The attempts of each take some seconds besides, so an end is
-  /// noticed within about twice this.
+  /// The time between two tries while the service does not answer. The attempts of each try add some seconds,
+  /// so the end of an outage is noticed within about twice this time.
   private static let probePause: Duration = .seconds(5)
-  /// Probes under way at one time. More than one, because a path may stay unanswered while the service answers others.
+  /// How many probes run at one time. More than one, because a path may have no answer while the service
+  /// answers others.
   private static let mostProbes = 4
 
   package init(policy: Policy, dirty: DirtySet = DirtySet(), startingAt now: Instant) {
     self.policy = policy
     self.dirty = dirty
     if let interval = policy.interval, interval > .zero { nextTick = now + interval }
-    // The entry's comparison publishes what it finds; its end is `adopt`.
+    // The comparison at entry publishes what it finds. It ends with `adopt`.
     self.dirty.noteComparing(.root)
     noteReadiness()
   }
@@ -59,8 +63,8 @@ package struct UploadSchedule: Sendable {
 
   package mutating func note(_ events: some Sequence<WatchEvent>, at now: Instant) {
     let directoriesBefore = dirty.rescans.count + dirty.goneDirectories.count
-    // The kernel keeps the order of events (inotify(7)), and a delete waits for what changed before it, but for nothing that changed
-    // after it. So events that were read at once have instants of their own.
+    // The kernel keeps the order of events (inotify(7)). A delete waits for earlier changes, but not for
+    // later ones. So events that were read together get different instants.
     var instant = now
     for event in events {
       dirty.note(event, at: instant)
@@ -78,14 +82,15 @@ package struct UploadSchedule: Sendable {
     noteReadiness()
   }
 
-  /// Makes dirty what the entry's comparison could not publish.
+  /// Makes dirty the paths that the comparison at entry could not publish.
   package mutating func adopt(_ unpublished: DirtySet.Batch, at now: Instant) {
     dirty.giveBack(unpublished, at: now)
     noteReadiness()
   }
 
-  /// What counts as open and would be left out of a pass that is about to begin. truncate(2) by name writes and leaves
-  /// nobody who will close, so a writer is to be looked for, and `noteWritersGone` told.
+  /// The paths that count as open and that a pass would leave out. The caller checks whether they have
+  /// writers, and reports those without one to `noteWritersGone`. The check is needed because truncate(2) by
+  /// path writes without an open descriptor, so no close follows.
   package mutating func unclosed(for trigger: Trigger, at now: Instant) -> [RelativePath: DirtyEntry] {
     guard !isRunning, !dirty.isRootLost, trigger != .tick || isTickDue(at: now) else { return [:] }
     let readiness = Readiness(policy: policy, failures: failures)
@@ -101,14 +106,14 @@ package struct UploadSchedule: Sendable {
     return found
   }
 
-  /// Takes what counted as open for closed where no writer was found, unless something happened to it since.
+  /// Treats open files as closed if no writer was found and no event came since.
   package mutating func noteWritersGone(_ gone: [RelativePath: DirtyEntry]) {
     guard !gone.isEmpty else { return }
     for (path, entry) in gone { dirty.noteWriterGone(path, knownAs: entry) }
     noteReadiness()
   }
 
-  /// Starts a pass if one is due: the batch is the caller's until `finish`.
+  /// Starts a pass if one is due. The caller owns the batch until `finish`.
   package mutating func begin(_ trigger: Trigger, at now: Instant) -> Pass? {
     guard !isRunning else { return nil }
     var isOfUnits = false
@@ -140,7 +145,8 @@ package struct UploadSchedule: Sendable {
     }
     if !dirty.inFlight.isEmpty { dirty.recheckFlights(comparedBy: batch.rescans, at: now) }
     noteReadiness()
-    // When what lies in a directory last changed is not known. What goes with it may be named by a marker that is not ready yet.
+    // The time of the last change in a directory is unknown. A marker that is not ready yet may name the
+    // files that the pass takes from it.
     let hasUnknownChanges =
       !batch.rescans.isEmpty || !batch.goneDirectories.isEmpty || !batch.withheldDeletes.isEmpty
     return started(trigger, batch, newest: hasUnknownChanges ? now : newest)
@@ -155,10 +161,11 @@ package struct UploadSchedule: Sendable {
       inFlight: dirty.inFlight, departures: dirty.departures.filter { batch.goneDirectories[$0.key] != nil })
   }
 
-  /// Tries one path, to find out whether the service answers again; directories where no path would send anything.
+  /// Tries one path, to find out whether the service answers again. If no path would send a request, tries
+  /// the directories.
   ///
-  /// The path is the one that failed least, and of those the one that has waited longest: the service may be well, and
-  /// refuse some.
+  /// The path with the fewest failures is chosen, and of those the path that has waited longest: the service
+  /// may work and still refuse some paths.
   private mutating func beginProbe(at now: Instant) -> Pass? {
     var chosen: (path: RelativePath, entry: DirtyEntry, failures: Int)?
     for (path, entry) in dirty.entries where mayProbe(path, entry) {
@@ -185,14 +192,14 @@ package struct UploadSchedule: Sendable {
     return pass
   }
 
-  /// Whether a path would send something.
+  /// Whether a publication of the path would send a request.
   private func mayProbe(_ path: RelativePath, _ entry: DirtyEntry) -> Bool {
     if entry.isOpen || entry.isGone || entry.purpose == .undecodable { return false }
     return !dirty.isInFlight(path, entry)
   }
 
-  /// When a path is due that has not failed. It is tried even while the service seems not to answer: perhaps some paths alone are not
-  /// answered.
+  /// When a path that has not failed is due. Such a path is tried even while the service seems not to answer,
+  /// because the lack of answers may concern some paths only.
   private var freshTime: Instant? {
     guard probes.count < Self.mostProbes else { return nil }
     let fresh = dirty.entries.lazy.filter { failures[$0.key] == nil && mayProbe($0.key, $0.value) }
@@ -201,17 +208,17 @@ package struct UploadSchedule: Sendable {
     return fresh.compactMap { readiness.lookTime($0.key, $0.value) }.min()
   }
 
-  /// Says that the pass in hand publishes these besides its batch.
+  /// Records that the running pass publishes these paths besides its batch.
   package mutating func noteTaken(_ more: [RelativePath: DirtyEntry]) {
     dirty.noteTaken(more)
   }
 
-  /// Ends a pass. `unpublished` comes back dirty; of these, `failed` paths back off, the others were only caught in
-  /// the middle of a change and are tried at the next tick.
+  /// Ends a pass. The paths of `unpublished` stay dirty. Those in `failed` get a back-off; the others only
+  /// changed during their publication and are tried again at the next tick.
   ///
   /// - Parameters:
-  ///   - unreachable: those of the failed paths whose requests were not answered.
-  ///   - service: what the pass learned of the service.
+  ///   - unreachable: the failed paths whose requests had no answer.
+  ///   - service: what the pass learned about the service.
   package mutating func finish(
     unpublished: DirtySet.Batch, failed: Set<RelativePath>, unreachable: Set<RelativePath> = [],
     service: ServiceState = .unknown, at now: Instant
@@ -222,15 +229,16 @@ package struct UploadSchedule: Sendable {
     dirty.giveBack(unpublished, at: now)
     failures = failures.filter { path, _ in
       if failed.contains(path) || dirty.inFlight[path] != nil { return true }
-      // What was tried and did not come back is over, whatever happened to it since.
+      // A path that was tried and published has no failure any more, whatever changed since.
       if tried.contains(path) { return unpublished.contains(path) }
       return dirty.entries[path] != nil || dirty.goneDirectories[path] != nil || dirty.rescans[path] != nil
     }
     for path in failed { noteFailure(of: path, isOfService: unreachable.contains(path), at: now) }
     probes.formIntersection(dirty.inFlight.keys)
-    // A probe that is still on its way has not said anything.
+    // A probe that is still in flight shows nothing yet.
     if service != .unknown || probes.isEmpty { note(service, besides: failed, at: now) }
-    // Where no tick paces them, what was caught in the middle of a change would be tried without pause.
+    // With interval 0 no tick spaces the tries, so a path that changes during its publication would be tried
+    // without pause.
     if policy.interval == .zero {
       for path in unpublished.paths where !failed.contains(path) {
         failures[path] = Failure(count: failures[path]?.count ?? 0, notBefore: now + policy.settle)
@@ -245,7 +253,7 @@ package struct UploadSchedule: Sendable {
     failures[path] = Failure(count: count, notBefore: now + backOff, isOfService: isOfService)
   }
 
-  /// Lets publications go on that would keep the pass in hand from its end. Until `land` no pass takes their paths.
+  /// Lets long publications continue after their pass ends. No pass takes their paths until `land`.
   package mutating func depart(_ flights: [RelativePath: DirtyEntry]) {
     dirty.depart(flights)
   }
@@ -253,9 +261,9 @@ package struct UploadSchedule: Sendable {
   /// Ends a publication that has outlived its pass.
   ///
   /// - Parameters:
-  ///   - back: what is still to be done; nil where it was published.
-  ///   - failure: what its failure says of the service; nil where it did not fail.
-  ///   - isAnswered: whether the service carried something out.
+  ///   - back: the entry that remains to be done; nil if the path was published.
+  ///   - failure: what the failure shows about the service; nil if the publication did not fail.
+  ///   - isAnswered: whether the service carried out a request.
   package mutating func land(
     _ path: RelativePath, back: DirtyEntry?, failure: ServiceState? = nil, isAnswered: Bool, at now: Instant
   ) {
@@ -291,8 +299,8 @@ package struct UploadSchedule: Sendable {
 
   // MARK: Out
 
-  /// When to call `begin(.tick)` next: the interval's tick, dirty or not, or where the interval is zero the moment
-  /// the first change is ready. Nil while a pass runs, and when only exit publishes.
+  /// When to call `begin(.tick)` next: at the interval's tick, dirty or not, or with interval 0 when the
+  /// first change is ready. Nil while a pass runs, and if only the exit publishes.
   package func wakeTime(at now: Instant) -> Instant? {
     guard !isRunning, let interval = policy.interval else { return nil }
     if let nextProbe, !dirty.isRootLost { return freshTime.map { min($0, nextProbe) } ?? nextProbe }
@@ -302,7 +310,7 @@ package struct UploadSchedule: Sendable {
     return dirty.isRootLost ? nil : nothingReadyBefore
   }
 
-  /// When something becomes due that a pass in hand keeps from being published; nil where nothing does.
+  /// When a path becomes due that the running pass does not take; nil if there is none.
   package mutating func dueTime(at now: Instant) -> Instant? {
     guard isRunning, !dirty.isRootLost, let interval = policy.interval else { return nil }
     if nextProbe != nil { return freshTime }
@@ -320,12 +328,12 @@ package struct UploadSchedule: Sendable {
     return nextTick + interval * (((now - nextTick) / interval).rounded(.down) + 1)
   }
 
-  /// The age of the oldest unpublished change: what a crash now would cost.
+  /// The age of the oldest unpublished change: the work that a crash now would lose.
   package func recoveryPoint(at now: Instant) -> Duration? {
     dirty.oldestChange.map { now - $0 }
   }
 
-  /// The paths that changed and are not known to be published, those that a pass has in hand among them.
+  /// The changed paths that are not known to be published, including those of the running pass.
   package var waiting: [RelativePath] {
     let inHand = isRunning ? dirty.underWay.entries.keys.filter { dirty.entries[$0] == nil } : []
     let known = Set(inHand)
@@ -333,8 +341,9 @@ package struct UploadSchedule: Sendable {
     return dirty.entries.keys + inHand + inFlight
   }
 
-  /// Whether a tick would take a marker where changes have to settle. Then what is whole goes with it unsettled: where data come
-  /// all the time, some of them would always be left out, and the marker would wait for those.
+  /// Whether a tick would take a marker, with interval 0. The pass then takes complete files with the marker
+  /// even if they have not settled. Otherwise, with a constant stream of data, some files would always be
+  /// left out and the marker would wait for them.
   package func hasReadyMarker(at now: Instant) -> Bool {
     guard policy.interval == .zero, let wake = wakeTime(at: now), wake <= now else { return false }
     let readiness = Readiness(policy: policy, failures: failures)
@@ -344,8 +353,8 @@ package struct UploadSchedule: Sendable {
     }
   }
 
-  /// The names that ready files have left: taken with them, though each settles by itself, for a delete alone would
-  /// count as a loss.
+  /// The names that ready files have left. A pass takes these names together with the files, although each
+  /// settles by itself, because a delete alone would count as a loss.
   private func namesLeft(by trigger: Trigger, _ readiness: Readiness, at now: Instant) -> Set<RelativePath> {
     guard trigger == .tick, policy.interval == .zero else { return [] }
     return Set(
@@ -358,12 +367,13 @@ package struct UploadSchedule: Sendable {
   private mutating func isTickDue(at now: Instant) -> Bool {
     guard let wake = wakeTime(at: now), wake <= now else { return false }
     guard policy.interval == .zero, nextProbe == nil else { return true }
-    // The bound was kept cheaply; now that it is reached, look.
+    // `nothingReadyBefore` is only a lower bound. It is reached, so compute the exact time.
     noteReadiness()
     return nothingReadyBefore.map { $0 <= now } ?? false
   }
 
-  /// What a pass left behind that was whole when the newest change it took happened.
+  /// The paths that a pass left behind although they were complete when the newest change of the pass
+  /// happened.
   private func deferred(before newest: Instant?) -> Set<RelativePath> {
     guard let newest else { return [] }
     var deferred = Set(dirty.rescans.keys)
@@ -387,14 +397,14 @@ package struct UploadSchedule: Sendable {
         guard held.contains(path), let unitLook else { return look }
         return look.map { max($0, unitLook) } ?? unitLook
       }.min()
-    // A directory without a back-off is due at once; the past is as good as now.
+    // A directory without a back-off is due at once. Any time in the past means now.
     let gone = dirty.goneDirectories.keys.filter { !dirty.hasFlights(below: $0) }
     let directories = [Array(dirty.rescans.keys), gone].joined()
       .map { readiness.endOfBackOff($0) ?? dirty.oldestChange }
     nothingReadyBefore = ([entries] + directories).compactMap { $0 }.min()
   }
 
-  /// Ticks keep their rhythm; those that a long pass swallowed are left out.
+  /// Keeps the rhythm of the ticks. Ticks that a long pass has missed are skipped.
   private mutating func advanceTick(past now: Instant, by interval: Duration) {
     guard var tick = nextTick, tick <= now else { return }
     let missed = max(0, ((now - tick) / interval).rounded(.down))

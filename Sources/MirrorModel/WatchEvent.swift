@@ -6,86 +6,107 @@
 // dirty path     a path that changed, or may have changed, since it was last published
 // dirty set      all dirty paths of one upload, and the directories to be compared
 // pass           one round of publishing; it takes a batch of dirty paths
-// tick           a pass that the interval starts; `flush`: one that a caller waits for; `drain`: one at the end of a run
+// tick           a pass that the interval starts; `flush`: one that a caller waits for; `drain`: one at the
+//                end of a run
+// whole          said of a version that counts as complete: closed, found, or renamed to its path
+// in flight      said of a publication that goes on after its pass has ended
+// back-off       the time for which a path is not tried again after a failure
+// probe          a try of one path, to find out whether the service answers; also a check whether a file has
+//                a writer
 // stamp          a file's version as lstat(2) shows it: device, inode, size, mtime, ctime
 // proof          why bytes that were read are one whole version of the file: closed, leased, reread
-// snapshot       a version of an open file of `appendNames`, proved by two equal readings
-// grace          how long an open file of `appendNames` waits for its close before a snapshot of it is published
-// settle         how long a change must have been quiet with interval 0, and the time between two readings
-// commit marker  a file that tells readers that other files are complete: `latest`, an index. It is published after them
-// in-progress mark  a file such as `X-unfinished` that tells readers that X is incomplete. It is published before X changes
-// unit           a directory whose files appear on S3 together
+// snapshot       a version of an open file of `appendNames`, proved by two equal reads
+// grace          how long an open file of `appendNames` waits for its close before a snapshot of it is
+//                published
+// settle         how long a change must have been quiet with interval 0, and the time between two reads
+// commit marker  a file that tells readers that other files are complete: `latest`, an index. It is published
+//                after these files
+// in-progress mark  a file such as `X-unfinished` that tells readers that X is incomplete. It is published
+//                   before X changes
+// temporary name a name that a program gives a file until the file is whole; it is never published
+// unit           a directory whose files appear on S3 together; in a restore also the files of one checkpoint
+// tracker        a small file that names the newest checkpoint: `latest`, `last_checkpoint`
+// receipt        an object that lists the objects of one published unit
 // staged         said of a large file whose bytes are on the server, as an upload that waits to be completed
-// collapse       to replace the dirty paths of one directory by a comparison of the directory, where they are too many
+// collapse       to replace the dirty paths of one directory by a comparison of the directory, where they are
+//                too many
 // rescan         a comparison of a part of the tree, because events of it may be missing
-// origin         the name under which a renamed file was last published; its object stays until the new name is published
+// origin         the name under which a renamed file was last published; its object stays until the new name
+//                is published
 // heir           the new name of such a file
-// further name   a name of a file that has others (hard links)
-// followed link  a symbolic link that is followed; what it leads to has no watch
-// alias          a further name or a followed link: its content may change without an event that bears it
+// further name   a name of a file that has other names too (hard links)
+// followed link  a symbolic link that is followed; its target has no watch
+// alias          a further name or a followed link: its content may change without an event that bears this
+//                name
 // directory marker  a zero-byte object that stands for an empty directory; its path is a `DirectoryMarker`
-// recheck        a path that is only looked at again; nothing is known to have changed
-// suspect        a file and an object of equal size whose times leave it open whether their contents are equal
+// recheck        to compare a path with its file again although no change of it is known
+// suspect        a file and an object of equal size whose times do not show whether their contents are equal
 // withheld       said of a delete that the guard does not allow now
 // drift          a difference that a comparison found and no event had reported
 // recovery point the age of the oldest change that is not on S3
 
 /// One change in a watched tree, decoded from the kernel's record and named by its path below the root.
 package enum WatchEvent: Sendable, Hashable {
-  /// A file appeared under this name; nothing tells yet whether it is being written (IN_CREATE).
+  /// A file appeared under this name. Nothing shows yet whether a process is writing it (IN_CREATE).
   case created(RelativePath)
-  /// The name belongs to a file that has others (link(2)). It follows the event by which the name was met.
+  /// The file has further names (link(2)). This event follows the first event of the name.
   case linked(RelativePath)
   /// A file was written or truncated, and that writer has not closed it yet (IN_MODIFY).
   case modified(RelativePath)
   /// A descriptor that was open for writing was closed (IN_CLOSE_WRITE).
   case closed(RelativePath)
-  /// Metadata changed (IN_ATTRIB): a suspect, not a push.
+  /// Metadata changed (IN_ATTRIB). Nothing is published for it.
   case attributes(RelativePath)
   /// A file was unlinked, or renamed to a place outside the root (IN_DELETE, unpaired IN_MOVED_FROM).
   case deleted(RelativePath)
-  /// A file was renamed within the root (IN_MOVED_FROM and IN_MOVED_TO of one cookie), or came along with its
-  /// directory: the watcher reports every file below a renamed directory so.
+  /// A file was renamed within the root (IN_MOVED_FROM and IN_MOVED_TO with one cookie), or was below a
+  /// renamed directory: the watcher reports every file below a renamed directory in this way.
   case renamed(from: RelativePath, to: RelativePath)
-  /// A file was met while scanning a directory that is new, moved in or newly watched; events of its past may be missing.
+  /// A file was found by scanning a directory that is new, moved in or newly watched. Earlier events of the
+  /// file may be missing.
   case found(RelativePath)
-  /// Something has, or had, a name that is not UTF-8 and so cannot be a key. The path's last name is that name's
-  /// `RelativePath.escaping`.
+  /// A file or directory has, or had, a name that is not UTF-8 and so cannot be a key. The last name of the
+  /// path is the `RelativePath.escaping` of that name.
   case undecodable(RelativePath)
-  /// A directory was created, moved in or found, and is watched now; its files follow as `found`.
+  /// A directory was created, moved in or found, and is watched now. Its files follow as `found`.
   case directoryAppeared(RelativePath)
-  /// A directory was removed; its children's own events came before.
+  /// A directory was removed. The events of its children came before.
   case directoryDeleted(RelativePath)
-  /// A directory was renamed within the root; its files follow as `renamed`.
+  /// A directory was renamed within the root. Its files follow as `renamed`.
   case directoryRenamed(from: RelativePath, to: RelativePath)
-  /// A directory was moved out of the root: everything published below it is gone from here, unnamed.
+  /// A directory was moved out of the root. Everything published below it has left the tree; no event names
+  /// the files.
   case directoryMovedAway(RelativePath)
-  /// Events about this directory and all below it were lost or cannot be had: compare it.
+  /// Events of this directory and of everything below it were lost or are not available. The directory must
+  /// be compared.
   case rescan(RelativePath, RescanReason)
-  /// The root itself was deleted, moved away or unmounted. Never "everything was deleted".
+  /// The root itself was deleted, moved away or unmounted. This never means that every file was deleted.
   case rootLost
 }
 
-/// Why a part of the tree must be compared instead of being trusted to its events.
+/// Why a part of the tree must be compared although it has a watch, or because it has none.
 package enum RescanReason: Sendable, Hashable {
   /// IN_Q_OVERFLOW: the kernel dropped events (`fs.inotify.max_queued_events`).
   case queueOverflow
-  /// ENOSPC from inotify_add_watch(2): `fs.inotify.max_user_watches`, or `user.max_inotify_watches` in a user namespace.
+  /// ENOSPC from inotify_add_watch(2): `fs.inotify.max_user_watches`, or `user.max_inotify_watches` in a user
+  /// namespace.
   case watchLimit
   /// EMFILE from inotify_init1(2): `fs.inotify.max_user_instances`.
   case instanceLimit
-  /// The filesystem does not tell of remote writers (NFS, Lustre, FUSE, 9p, SMB …). The name is the kernel's.
+  /// The filesystem does not report changes by remote writers (NFS, Lustre, FUSE, 9p, SMB …). The name is the
+  /// kernel's.
   case unwatchedFilesystem(String)
-  /// A directory that cannot be read or watched, with its errno.
+  /// A directory cannot be read or watched, with its errno.
   case unreadable(Int32)
-  /// A symbolic link that is followed: what it leads to has no watch.
+  /// A symbolic link is followed. Its target has no watch.
   case followedLink
-  /// A filesystem was mounted or unmounted there: what is in sight is other than before, and no event told of each file.
+  /// A filesystem was mounted or unmounted there. Other files are visible than before, and no events reported
+  /// them.
   case remounted
-  /// So many paths changed that the directory is cheaper to compare than to list.
+  /// So many paths changed that one comparison of the directory costs less than the list of paths.
   case collapsed
 
-  /// Whether it lasts until somebody mends it, so that the directory is to be compared at every tick.
+  /// Whether the reason lasts until a user removes it. If so, the directory is compared at every tick.
   package var isStanding: Bool {
     switch self {
     case .watchLimit, .instanceLimit, .unwatchedFilesystem, .unreadable, .followedLink: true
