@@ -1,4 +1,4 @@
-/// A number of bytes for people, in decimal units.
+/// A number of bytes as text for users, in decimal units.
 package struct ByteCount: CustomStringConvertible {
   let bytes: Int64
 

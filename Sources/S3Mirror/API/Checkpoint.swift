@@ -2,34 +2,35 @@
 public struct Checkpoint: Sendable, Hashable {
   /// Whether it may be restored.
   public enum State: String, Sendable, Hashable, CaseIterable {
-    /// A receipt, a marker of its framework, or a file that names it says that nothing is missing.
+    /// A receipt, its framework's marker, or a file that names the checkpoint shows that nothing is missing.
     case complete
-    /// Nothing is known to be missing, and nothing says that it is complete.
+    /// Nothing is known to be missing, but nothing shows that the checkpoint is complete.
     case unproved
     case incomplete
   }
 
-  /// Its path below the remote: a directory, or what the names of its files have in common. `.` is the remote itself.
+  /// The checkpoint's path below the remote: a directory, or the part that the names of its files share. `.`
+  /// is the remote itself.
   public var name: String
   public var files: Int
   public var bytes: Int64
-  /// When its last object was published, as the server dates it: nanoseconds since 1970-01-01 UTC.
+  /// When its last object was published, by the server's clock: nanoseconds since 1970-01-01 UTC.
   public var published: Int64
   public var state: State
-  /// What shows that it is complete, or why it is not.
+  /// What shows that the checkpoint is complete, or why it is not complete.
   public var reason: String
-  /// Paths below the remote of the files that name it, such as `latest`.
+  /// The files that name the checkpoint, such as `latest`, as paths below the remote.
   public var namedBy: [String]
 }
 
-/// What ``restore(_:local:unit:exclude:include:options:)`` brought.
+/// The result of ``restore(_:local:unit:exclude:include:options:)``.
 public struct RestoredCheckpoint: Sendable, Hashable {
   public var checkpoint: Checkpoint
   /// The local path of the checkpoint: its directory, or its file if it is one.
   public var path: FilePath
-  /// Files that were fetched.
+  /// How many files were fetched.
   public var files: Int
   public var bytes: Int64
-  /// Files that were here already.
+  /// How many files existed locally and were not fetched.
   public var unchanged: Int
 }

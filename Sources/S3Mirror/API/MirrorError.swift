@@ -1,17 +1,17 @@
 import S3Client
 
-/// What a scope, or a call on its session, throws.
+/// The error of a scope, or of a call on its session.
 public struct MirrorError: Error, Sendable, Hashable {
   public enum Kind: Sendable, Hashable {
-    /// A spec, a name or an option is wrong. Found before anything was transferred.
+    /// A spec, a name or an option is wrong. Reported before any transfer.
     case invalid
-    /// Credentials, profile, endpoint, bucket or access. Found before anything was transferred.
+    /// Credentials, profile, endpoint, bucket or access are wrong. Reported before any transfer.
     case configuration
-    /// A local path that must exist does not, or cannot be used.
+    /// A local path does not exist or cannot be used.
     case local
-    /// Some files did not arrive: ``failures`` lists them.
+    /// Some files were not transferred. ``failures`` lists them.
     case incomplete
-    /// The scope ended, or was told to stop, before the work was done.
+    /// The scope ended or was cancelled before the work was complete.
     case interrupted
   }
 
@@ -20,7 +20,7 @@ public struct MirrorError: Error, Sendable, Hashable {
     /// Relative to the upload's or download's root.
     public var path: String
     public var reason: String
-    /// S3's answer, if that was the cause.
+    /// S3's answer, if it was the cause.
     public var fault: ServiceFault?
 
     public init(path: String, reason: String, fault: ServiceFault? = nil) {
@@ -33,10 +33,10 @@ public struct MirrorError: Error, Sendable, Hashable {
   }
 
   public var kind: Kind
-  /// One sentence that names the culprit and the cure.
+  /// One sentence with the cause and the remedy.
   public var message: String
   public var failures: [Failure]
-  /// S3's answer, if one answer was the cause.
+  /// S3's answer, if a single answer was the cause.
   public var fault: ServiceFault?
 
   public init(_ kind: Kind, _ message: String, failures: [Failure] = [], fault: ServiceFault? = nil) {
@@ -47,12 +47,13 @@ public struct MirrorError: Error, Sendable, Hashable {
   }
 }
 
-/// An error in words. A cancellation is one only in code: to people, the end of the mirror cut the transfer short.
+/// The text of an error. For a cancellation, the text says that the end of the mirror interrupted the
+/// transfer.
 func cause(of error: any Error) -> String {
   error is CancellationError ? "it was cut short by the end of the mirror" : String(describing: error)
 }
 
-/// An error as the caller of a mirror is given it: with its kind, and with what it was about.
+/// Turns an error into one for the caller of a mirror, with its kind and its subject.
 func describe(_ error: any Error, of subject: String? = nil) -> any Error {
   if error is CancellationError || error is MirrorError { return error }
   let text = subject.map { "\($0): \(error)" } ?? "\(error)"
@@ -60,13 +61,13 @@ func describe(_ error: any Error, of subject: String? = nil) -> any Error {
 }
 
 extension MirrorError: CustomStringConvertible {
-  /// Failures that a description names, and a command's last words: after an outage there are thousands.
+  /// How many failures a description and a command's last message name; an outage can cause thousands.
   package static let namedFailures = 20
 
-  /// The message, and a line for each of the first failures; ``failures`` has them all.
+  /// The message, and one line for each of the first failures. ``failures`` holds all of them.
   public var description: String { lines.map { visible($0) }.joined(separator: "\n") }
 
-  /// The same, line by line as they are.
+  /// The same as separate lines, without escaping.
   package var lines: [String] {
     let more = failures.count - Self.namedFailures
     return [message] + failures.prefix(Self.namedFailures).map { "  \($0)" }

@@ -1,17 +1,18 @@
-/// What an observer is told while a mirror works.
+/// What a mirror reports to its observer.
 public enum MirrorEvent: Sendable {
-  /// A file arrived: on S3, or here.
+  /// A file was published, or downloaded.
   case transferred(Transfer)
-  /// A file did not arrive; it is tried again unless this was the end. Of one cause only the first ten are told, then a notice
-  /// that they are more, one a minute with a count, and one when that is over. ``PassSummary/failures`` has all.
+  /// A file could not be transferred. It is tried again, except at the end of the mirror. For one cause only
+  /// the first ten failures are reported, then a notice that there are more, one notice a minute with a
+  /// count, and one when the outage is over. ``PassSummary/failures`` holds all of them.
   case failed(mirror: String, operation: String, path: String, reason: String)
-  /// A pass over one upload ended.
+  /// A pass of one upload ended.
   case pass(PassSummary)
   /// A download ended.
   case downloaded(name: String, files: Int, bytes: Int64, unchanged: Int)
   /// The scope ended.
   case ended(MirrorReport)
-  /// Something that the user should know and need not act on at once.
+  /// Information for the user that requires no immediate action.
   case notice(String)
 
   public struct Transfer: Sendable {
@@ -23,14 +24,14 @@ public enum MirrorEvent: Sendable {
   }
 }
 
-/// What one pass over an upload did.
+/// What one pass of an upload did.
 public struct PassSummary: Sendable, Hashable {
   public enum Kind: String, Sendable, Hashable {
     case entry
     case tick
     case flush
     case exit
-    /// A comparison in between that should find nothing.
+    /// An audit: a comparison during the run that should find no difference.
     case audit
     /// Old checkpoints were removed, or are withheld.
     case retention
@@ -39,20 +40,20 @@ public struct PassSummary: Sendable, Hashable {
   /// The upload's name.
   public var name: String
   public var kind: Kind
-  /// Ticks of this upload so far.
+  /// How many ticks this upload has had so far.
   public var number: Int
   public var published = 0
   public var publishedBytes: Int64 = 0
-  /// Objects made by a copy on the server, for a rename; among `published`.
+  /// How many of `published` are server-side copies for renamed files.
   public var copied = 0
   public var deleted = 0
   public var withheldDeletes = 0
-  /// Files left dirty because they were open or changing.
+  /// Files that stay unpublished because they are open or changing.
   public var waiting = 0
-  /// Symbolic links, sockets, FIFOs and devices that were met and left out.
+  /// Symbolic links, sockets, FIFOs and devices that were left out.
   public var skipped = 0
   public var failures: [MirrorError.Failure] = []
-  /// Requests by S3 operation, retries included.
+  /// Requests by S3 operation, including retries.
   public var requests: [String: Int] = [:]
   public var seconds: Double = 0
 
@@ -62,12 +63,12 @@ public struct PassSummary: Sendable, Hashable {
     self.number = number
   }
 
-  /// Whether it did nothing and left nothing to be done but deletes that are withheld.
+  /// Whether the pass did nothing and left nothing to do except withheld deletes.
   var isIdle: Bool {
     published == 0 && deleted == 0 && waiting == 0 && failures.isEmpty && requests.isEmpty
   }
 
-  /// All requests of the pass.
+  /// How many requests the pass sent.
   public var requestCount: Int { requests.values.reduce(0, +) }
 }
 
@@ -97,24 +98,26 @@ public struct UploadStatus: Sendable, Hashable {
   public var inFlightBytes: Int64
   public var publishedFiles: Int
   public var publishedBytes: Int64
-  /// Paths whose last attempt failed, with the reason.
+  /// Paths whose last attempt failed, with the reasons.
   public var failures: [MirrorError.Failure]
-  /// Files that wait because a program has them open for writing, those that have waited longest first.
+  /// Files that wait because a program has them open for writing, longest wait first.
   public var openFiles: [OpenFile] = []
-  /// What was found under temporary names and is still there: it is published when it is renamed. At most 1,000, in order.
+  /// Paths with temporary names that still exist, sorted, at most 1,000. A path is published when it is
+  /// renamed to another name.
   public var temporaries: [String] = []
   public var withheldDeletes: Int
-  /// The age of the oldest change that is not published: what a crash now would cost. Nil when everything is.
+  /// The age of the oldest unpublished change: the work that a crash now would lose. Nil if everything is
+  /// published.
   public var recoveryPoint: Duration?
-  /// Paths that audits, and the exit's comparison, found different from S3 though no event had told so. Above zero it
-  /// is a bug, or somebody else writes under the prefix.
+  /// How many paths audits and the comparison at exit found different from S3 although no event had reported
+  /// a change. A number above zero means a bug, or another writer under the prefix.
   public var drift = 0
 
-  /// A file that is not published before it is closed.
+  /// A file that waits for its close.
   public struct OpenFile: Sendable, Hashable {
     /// Relative to the upload's root.
     public var path: String
-    /// How long it has been open for writing, as far as it was seen.
+    /// How long the file has been open for writing, since the mirror noticed it.
     public var age: Duration
   }
 }

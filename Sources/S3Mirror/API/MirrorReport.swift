@@ -1,4 +1,4 @@
-/// What a scope did, upload by upload.
+/// What a scope did, for each upload.
 public struct MirrorReport: Sendable, Hashable {
   /// One upload from entry to exit.
   public struct Upload: Sendable, Hashable {
@@ -6,16 +6,16 @@ public struct MirrorReport: Sendable, Hashable {
     public var published = 0
     public var publishedBytes: Int64 = 0
     public var deleted = 0
-    /// How many deletes the guard withheld. No error.
+    /// How many deletes the guard withheld. Withheld deletes are no error.
     public var withheldDeletes = 0
-    /// The first thousand of them, and why.
+    /// The first thousand withheld deletes, with the reasons.
     public var withheld: [MirrorError.Failure] = []
-    /// What is not on S3 though it should be.
+    /// Paths that should be on S3 and are not.
     public var failures: [MirrorError.Failure] = []
     /// Symbolic links, sockets, FIFOs and devices that were left out.
     public var skipped = 0
-    /// Paths that audits, and the exit's comparison, found different from S3 though no event had told so. Above zero
-    /// it is a bug, or somebody else writes under the prefix.
+    /// How many paths audits and the comparison at exit found different from S3 although no event had
+    /// reported a change. A number above zero means a bug, or another writer under the prefix.
     public var drift = 0
     public var ticks = 0
     /// Requests by S3 operation.
@@ -33,7 +33,7 @@ public struct MirrorReport: Sendable, Hashable {
 }
 
 extension MirrorReport {
-  /// What `withMirror` throws for a body that succeeded; nil when everything is published.
+  /// The error that `withMirror` throws if its body succeeded; nil if everything is published.
   var error: MirrorError? {
     let failures = uploads.flatMap { upload in
       upload.failures.map { failure in

@@ -3,12 +3,12 @@ import SystemPackage
 
 public typealias FilePath = SystemPackage.FilePath
 
-/// One named line of a mirror: a download, an upload, or both.
+/// One part of a mirror: a download, an upload, or both.
 ///
 /// Made with ``download(_:local:delete:exclude:include:access:)``,
 /// ``upload(_:local:interval:delete:exclude:include:properties:access:)`` and
-/// ``sync(_:local:interval:delete:exclude:include:properties:access:)``; what is wrong with one is said when the scope is entered, before
-/// the first byte moves.
+/// ``sync(_:local:interval:delete:exclude:include:properties:access:)``. Errors in a spec are reported when
+/// the scope is entered, before any transfer.
 public struct MirrorSpec: Sendable, Hashable {
   enum Direction: Sendable, Hashable {
     case download
@@ -23,26 +23,27 @@ public struct MirrorSpec: Sendable, Hashable {
   var delete: Bool
   var exclude: [String]
   var include: [String]
-  /// Of what is published.
+  /// Properties of published objects.
   var properties = ObjectProperties()
-  /// Nil is the options'.
+  /// Nil takes ``Options/access``.
   var access: BucketAccess?
-  /// What happens to this upload when the body throws; nil is the options'.
+  /// What happens to this upload if the body throws. Nil takes ``Options/onError``.
   package var onError: Options.OnError?
 
   /// Whether the remote is a local path, so that nothing is transferred.
   package var isPassThrough: Bool { RemoteReference.isPath(remote) }
 
-  /// Fetches `remote` on entry.
+  /// Fetches `remote` at entry.
   ///
   /// - Parameters:
-  ///   - remote: `s3://[profile@]bucket/key`: that object if it exists, else the prefix `key/`; with a trailing slash
-  ///     always the prefix. A local path (absolute, or from `.`, `..` or `~`) passes through, and must exist.
-  ///   - local: where it goes; by default below ``Options/cacheRoot``.
-  ///   - delete: remove local files that are not on S3, under the guard that the semantics page describes.
+  ///   - remote: `s3://[profile@]bucket/key`: the object of that key if it exists, otherwise the prefix
+  ///     `key/`. With a trailing slash always the prefix. A local path (absolute, or beginning with `.`, `..`
+  ///     or `~`) is used unchanged and must exist.
+  ///   - local: the local path; by default below ``Options/cacheRoot``.
+  ///   - delete: remove local files that are not on S3, within the guard that the semantics page describes.
   ///   - exclude: gitignore-style patterns, relative to the root.
-  ///   - include: if not empty, only what matches is fetched.
-  ///   - access: how the bucket is asked; nil is ``Options/access``.
+  ///   - include: gitignore-style patterns; if not empty, only matching files are fetched.
+  ///   - access: how requests to the bucket are sent; nil takes ``Options/access``.
   public static func download(
     _ remote: String, local: String? = nil, delete: Bool = false, exclude: [String] = [],
     include: [String] = [], access: BucketAccess? = nil
@@ -55,16 +56,16 @@ public struct MirrorSpec: Sendable, Hashable {
   /// Publishes a local tree, or one file, while the scope runs and when it ends.
   ///
   /// - Parameters:
-  ///   - remote: `s3://[profile@]bucket/key`. A local path (absolute, or from `.`, `..` or `~`) passes through: its
-  ///     directory is created, nothing is sent.
-  ///   - local: the tree; by default below ``Options/cacheRoot``. Created if it is absent.
-  ///   - interval: the time from tick to tick, by default 300 seconds; nil publishes at exit only, zero as soon as a
-  ///     change is closed and has been quiet for a second.
-  ///   - delete: remove objects whose file is gone, under the guard that the semantics page describes.
-  ///   - exclude: gitignore-style patterns; what they match is neither pushed nor deleted.
-  ///   - include: if not empty, only what matches is pushed.
-  ///   - properties: storage class, encryption and the like of what is published.
-  ///   - access: how the bucket is asked; nil is ``Options/access``.
+  ///   - remote: `s3://[profile@]bucket/key`. A local path (absolute, or beginning with `.`, `..` or `~`) is
+  ///     used unchanged: its directory is created and nothing is uploaded.
+  ///   - local: the tree or file; by default below ``Options/cacheRoot``. An absent tree is created.
+  ///   - interval: the time between two ticks, by default 300 seconds. Nil publishes at exit only. Zero
+  ///     publishes a change once it is closed and has been quiet for ``Options/settle``.
+  ///   - delete: remove objects whose file is gone, within the guard that the semantics page describes.
+  ///   - exclude: gitignore-style patterns; matching paths are neither uploaded nor deleted.
+  ///   - include: gitignore-style patterns; if not empty, only matching files are uploaded.
+  ///   - properties: storage class, encryption and other properties of the published objects.
+  ///   - access: how requests to the bucket are sent; nil takes ``Options/access``.
   public static func upload(
     _ remote: String, local: String? = nil, interval: Duration? = .seconds(300), delete: Bool = true,
     exclude: [String] = [], include: [String] = [], properties: ObjectProperties = .init(),
@@ -75,8 +76,9 @@ public struct MirrorSpec: Sendable, Hashable {
       exclude: exclude, include: include, properties: properties, access: access)
   }
 
-  /// Downloads first, then uploads from the same path: resumes a run. The download takes what is absent here or
-  /// older here, never what is later here, and never deletes locally. Parameters are those of an upload.
+  /// Downloads first, then uploads from the same path, to resume a run. The download fetches objects whose
+  /// files are absent or older here. It never overwrites a newer local file and never deletes a local file.
+  /// The parameters are those of an upload.
   public static func sync(
     _ remote: String, local: String? = nil, interval: Duration? = .seconds(300), delete: Bool = true,
     exclude: [String] = [], include: [String] = [], properties: ObjectProperties = .init(),

@@ -1,30 +1,32 @@
-/// What the objects of an upload are like, besides their bytes.
+/// Properties of an upload's objects besides their content.
 ///
-/// They hold for what is published from now on, copies on the server for renames included: a comparison does not look at
-/// them, so an object that is equal already stays as it is, and a multipart upload that is resumed keeps those it was begun with.
+/// The properties apply to everything that is published from now on, including server-side copies for renamed
+/// files. A comparison ignores the properties, so an object with equal content keeps its old ones. A resumed
+/// multipart upload keeps the properties with which it began.
 public struct ObjectProperties: Sendable, Hashable {
-  /// `STANDARD_IA`, `INTELLIGENT_TIERING` and the like; nil leaves it to the bucket.
+  /// Such as `STANDARD_IA` or `INTELLIGENT_TIERING`. Nil takes the bucket's default.
   public var storageClass: String?
-  /// Nil leaves it to the bucket.
+  /// Nil takes the bucket's default.
   public var encryption: Encryption?
-  /// A canned ACL such as `bucket-owner-full-control`; nil leaves it to the bucket.
+  /// A canned ACL such as `bucket-owner-full-control`. Nil takes the bucket's default.
   public var acl: String?
-  /// Up to ten.
+  /// At most ten tags.
   public var tags: [String: String]
-  /// `x-amz-meta-*` by name, without that prefix. `mtime` is the mirror's own.
+  /// Values of `x-amz-meta-*` headers by name, without that prefix. The name `mtime` is reserved for the
+  /// mirror.
   public var metadata: [String: String]
-  /// Where content types come from. Default ``ContentType/byExtension``.
+  /// How the content type is chosen. Default ``ContentType/byExtension``.
   public var contentType: ContentType
 
   public enum Encryption: Sendable, Hashable {
-    /// SSE-S3: keys of S3's own.
+    /// SSE-S3: keys that S3 manages.
     case s3
-    /// SSE-KMS; without a key's ID the account's default key for S3.
+    /// SSE-KMS. Without a key ID, the account's default key for S3.
     case kms(keyID: String? = nil)
   }
 
   public enum ContentType: String, Sendable, Hashable, CaseIterable {
-    /// By the name's extension.
+    /// By the extension of the file's name.
     case byExtension = "by-extension"
     /// The server's default.
     case none
@@ -43,11 +45,11 @@ public struct ObjectProperties: Sendable, Hashable {
   }
 }
 
-/// How a bucket is asked. It goes with every request.
+/// Settings for all requests to a bucket.
 public struct BucketAccess: Sendable, Hashable {
-  /// Pay for requests and transfers where the bucket's owner does not (Requester Pays). Default false.
+  /// Pay for requests and transfers in place of the bucket's owner (Requester Pays). Default false.
   public var requesterPays: Bool
-  /// The account that the bucket must belong to: where it does not, everything is refused. Default nil.
+  /// The ID of the account that must own the bucket. Otherwise S3 refuses every request. Default nil.
   public var expectedOwner: String?
 
   public init(requesterPays: Bool = false, expectedOwner: String? = nil) {

@@ -4,47 +4,52 @@ import MirrorModel
 import S3Client
 import Transfers
 
-/// What holds for a whole mirror.
+/// The settings of a whole mirror.
 public struct Options: Sendable {
-  /// Where paths without `local` lie; `~` is the home directory. Default `~/.cache/positronic/s3/`.
+  /// The folder for paths without `local`; `~` is the home directory. Default `~/.cache/positronic/s3/`.
   public var cacheRoot: String
   /// Print progress to standard error. Default true.
   public var showProgress: Bool
-  /// The most requests with a payload at one time, over all downloads and uploads. Default 10.
+  /// The largest number of concurrent requests with a payload, over all downloads and uploads. Default 10.
   public var maxWorkers: Int
-  /// The AWS profile for URLs that name none; nil leaves it to `AWS_PROFILE` and the default profile.
+  /// The AWS profile for URLs without one. Nil takes `AWS_PROFILE` or the default profile.
   public var profile: String?
-  /// The service's URL; nil leaves it to `AWS_ENDPOINT_URL_S3`, `AWS_ENDPOINT_URL` and the profile.
+  /// The service's URL. Nil takes `AWS_ENDPOINT_URL_S3`, `AWS_ENDPOINT_URL` or the profile.
   public var endpointURL: String?
-  /// The bucket's region; nil leaves it to the environment and the profile.
+  /// The bucket's region. Nil takes the environment or the profile.
   public var region: String?
   /// Send requests without a signature. Default false.
   public var anonymous: Bool
-  /// Let plain http go to hosts other than this one. Default false.
+  /// Allow plain http to other hosts. Default false.
   public var allowInsecure: Bool
-  /// Whether signatures cover what is uploaded. Default ``PayloadSigning-swift.enum/automatic``.
+  /// Whether signatures cover the uploaded content. Default ``PayloadSigning-swift.enum/automatic``.
   public var payloadSigning: PayloadSigning
-  /// The access to buckets for which a spec names none.
+  /// The access to buckets for specs without their own.
   public var access: BucketAccess
-  /// What happens to uploads when the body throws. Default ``OnError-swift.enum/upload``.
+  /// What happens to uploads if the body throws. Default ``OnError-swift.enum/upload``.
   public var onError: OnError
-  /// How long the drain at exit may take; nil, the default, sets no bound.
+  /// How long the final publication may take. Nil, the default, sets no limit.
   public var exitTimeout: Duration?
-  /// With interval zero: how long a file must be unchanged before it is published. Also the time between the two readings of a
-  /// snapshot. Default 1 second.
+  /// With interval zero: how long a file must be unchanged before it is published. Also the time between the
+  /// two reads of a snapshot. Default 1 second.
   public var settle: Duration
-  /// How long an open file of ``appendNames`` waits for its close before a snapshot of it is published. Default: one interval.
+  /// How long an open file of ``appendNames`` waits for its close before a snapshot of it is published.
+  /// Default: one interval.
   public var openFileGrace: Duration?
-  /// Names of files that are only appended to. Such a file may be published while a program has it open for writing, and
-  /// only with more at its end than S3 has. Every other file waits for its close, however long, because a prefix of a
-  /// checkpoint is half a checkpoint. Default ``defaultAppendNames``.
+  /// Names of files that are only appended to. Such a file may be published while a program has it open for
+  /// writing, but only if it adds bytes to the published ones. Every other file waits for its close, however
+  /// long that takes, because a prefix of a checkpoint is an incomplete checkpoint. Default
+  /// ``defaultAppendNames``.
   public var appendNames: [String]
-  /// Time from audit to audit: a comparison of everything that should find nothing. Default one day; nil makes none.
+  /// The time between two audits. An audit compares everything and should find no difference. Default one
+  /// day; nil turns audits off.
   public var auditInterval: Duration?
-  /// How a reconciliation compares a file and an object of equal size. Default ``Compare-swift.enum/standard``.
+  /// How a reconciliation compares a file and an object of equal size. Default
+  /// ``Compare-swift.enum/standard``.
   public var compare: Compare
-  /// With ``Compare-swift.enum/standard``: how much later than a file's last change its object must be dated, so
-  /// that the contents need not be compared. Default 15 minutes, because AWS dates a multipart object by the start of its upload.
+  /// With ``Compare-swift.enum/standard``: how much later than a file's last change its object must be dated,
+  /// so that the contents need not be compared. Default 15 minutes, because AWS dates a multipart object by
+  /// the start of its upload.
   public var suspectWithin: Duration
   /// How many objects one batch of deletes may remove. Default ``MaxDelete-swift.enum/standard``.
   public var maxDelete: MaxDelete
@@ -55,65 +60,67 @@ public struct Options: Sendable {
   public var keepEvery: Int64?
   /// What happens to the object under the old name of a renamed file. Default ``Renames-swift.enum/move``.
   public var renames: Renames
-  /// What an object must still be to be deleted. Default ``DeleteCondition-swift.enum/none``.
+  /// The condition under which an object is deleted. Default ``DeleteCondition-swift.enum/none``.
   public var deleteCondition: DeleteCondition
-  /// Names published only after everything else in their directory. Default ``defaultCommitLast``.
+  /// Names of commit markers, which are published after everything else in their directory. Default
+  /// ``defaultCommitLast``.
   public var commitLast: [String]
-  /// Names of in-progress marks: while a mark such as `X-unfinished` is there, readers take X for incomplete. A mark is published
-  /// before any change of what it speaks for, and removed after all of them, whatever `delete` says. Default
-  /// ``defaultInProgressNames``.
+  /// Names of in-progress marks. While a mark such as `X-unfinished` exists, readers treat X as incomplete. A
+  /// mark is published before any change of the paths that it names, and removed after all of these changes,
+  /// whatever `delete` is. Default ``defaultInProgressNames``.
   public var inProgressNames: [String]
-  /// Temporary names of files and directories: these are never published under such a name. What has one is published when it is
-  /// renamed to a name that is none. Default ``defaultTemporaryNames``.
+  /// Temporary names of files and directories. Nothing is published under such a name. A file is published
+  /// when it is renamed to a name that is not temporary. Default ``defaultTemporaryNames``.
   public var temporaryNames: [String]
   /// What to do with symbolic links. Default ``Symlinks-swift.enum/skip``.
   public var symlinks: Symlinks
-  /// What to do with directories in which nothing has a key. Default ``EmptyDirectories-swift.enum/skip``.
+  /// What to do with directories that hold no published file. Default ``EmptyDirectories-swift.enum/skip``.
   public var emptyDirectories: EmptyDirectories
   /// The largest file that is sent in one request, in bytes. Default 16 MiB.
   public var multipartThreshold: Int64
-  /// The part size to start from, in bytes; grown so that S3's 10,000 parts suffice. Default 16 MiB.
+  /// The smallest part size, in bytes. It grows so that S3's 10,000 parts suffice. Default 16 MiB.
   public var partBytes: Int64
-  /// The most bytes per second of all uploads together; nil, the default, sets no bound.
+  /// The limit for all uploads together, in bytes per second. Nil, the default, sets no limit.
   public var maxUploadBytesPerSecond: Int64?
-  /// The most bytes per second of all downloads together; nil, the default, sets no bound.
+  /// The limit for all downloads together, in bytes per second. Nil, the default, sets no limit.
   public var maxDownloadBytesPerSecond: Int64?
-  /// Give other programs priority on the processor and on the disk. Default false.
+  /// Run with low priority for processor and disk. Default false.
   public var lowPriority: Bool
-  /// Multipart uploads under an upload's prefix, whoever began them, that got no part for this long are aborted at entry, because
-  /// they are billed; nil leaves them. Default 7 days.
+  /// Age, since its last part, at which an unfinished multipart upload under an upload's prefix is aborted at
+  /// entry, whichever program began it. Unfinished uploads are billed. Nil aborts none. Default 7 days.
   public var staleUploadAge: Duration?
-  /// How often a request is sent before its operation fails. Default 5.
+  /// How often a request is sent before the operation fails. Default 5.
   public var maxAttempts: Int
-  /// The folder of the transfer logs; nil is `$XDG_STATE_HOME/s3mirror/log`.
+  /// The folder of the transfer logs. Nil takes `$XDG_STATE_HOME/s3mirror/log`.
   public var logDirectory: String?
-  /// Days that transfer logs are kept. Default 30.
+  /// How many days transfer logs are kept. Default 30.
   public var logKeepDays: Int
   /// The mirror's name in the transfer log. Default `mirror`.
   public var name: String
-  /// Let `s3mirror status` and `s3mirror flush` of the same user find this mirror, by a socket in `$XDG_RUNTIME_DIR/s3mirror`
-  /// or, without that variable, in `$XDG_STATE_HOME/s3mirror/run`. Default false.
+  /// Open a socket by which `s3mirror status` and `s3mirror flush` of the same user find this mirror. The
+  /// socket is in `$XDG_RUNTIME_DIR/s3mirror` or, without that variable, in `$XDG_STATE_HOME/s3mirror/run`.
+  /// Default false.
   public var controlSocket: Bool
-  /// Where the library logs. Default: swift-log's `s3mirror` label.
+  /// The library's logger. Default: swift-log with the label `s3mirror`.
   public var logger: Logger
-  /// Gets every event, from the task that caused it; must not block.
+  /// Receives every event, in the task that caused it. It must not block.
   public var observer: (@Sendable (MirrorEvent) -> Void)?
-  /// The environment that credentials and endpoints come from; nil is the process's own.
+  /// The environment for credentials and endpoints. Nil takes the process's own.
   public var environment: [String: String]?
 
   public enum PayloadSigning: String, Sendable, Hashable, CaseIterable {
-    /// Not where TLS protects the bytes, or where they do not leave this host: there a SHA-256 of everything would only cost
-    /// processor time. Small bodies are covered always.
+    /// Large bodies are not signed if TLS protects them or if they stay on this host, because a SHA-256 of
+    /// all content costs processor time. Small bodies are always signed.
     case automatic = "auto"
-    /// For services that take no unsigned payload (`UNSIGNED-PAYLOAD`; Amazon S3 API Reference, "Signature Calculations for
-    /// the Authorization Header").
+    /// For services that reject unsigned payloads (`UNSIGNED-PAYLOAD`; Amazon S3 API Reference, "Signature
+    /// Calculations for the Authorization Header").
     case always
-    /// For services behind something that changes bodies on their way.
+    /// For services behind a proxy that changes bodies.
     case never
   }
 
   public enum OnError: String, Sendable, Hashable, CaseIterable {
-    /// Publish what there is, delete nothing.
+    /// Publish what exists and delete nothing.
     case upload
     /// Leave S3 as it is.
     case skip
@@ -122,46 +129,48 @@ public struct Options: Sendable {
   public enum Compare: String, Sendable, Hashable, CaseIterable {
     /// Sizes alone.
     case size
-    /// Sizes, and content where times leave a doubt.
+    /// Sizes, and contents if the times are inconclusive.
     case standard = "default"
-    /// Content always.
+    /// Contents always.
     case checksum
   }
 
   public enum MaxDelete: Sendable, Hashable {
-    /// Withheld above both half of the objects under the prefix and 10 objects.
+    /// Deletes are withheld if they exceed both half of the objects under the prefix and 10 objects.
     case standard
     case limit(Int)
     case unlimited
   }
 
   public enum DeleteCondition: Sendable, Hashable {
-    /// Whoever wrote it last.
+    /// No condition: the object is deleted whichever program wrote it last.
     case none
-    /// Only while its ETag is the one that this mirror published or, where it did not, listed. What somebody else wrote since
-    /// stays, and is reported as withheld. A server that does not know conditional deletes deletes all the same.
+    /// The object is deleted only while it has the ETag that this mirror published or, without a publication,
+    /// listed. An object that another program has written since is kept and reported as withheld. A server
+    /// without conditional deletes deletes the object all the same.
     case ifMatch
   }
 
   public enum Renames: String, Sendable, Hashable, CaseIterable {
-    /// What this run published there goes once the new name is there, whatever `delete` says: otherwise every temporary
-    /// name that a program renames would stay beside the final one.
+    /// The object that this run published under the old name is deleted once the new name is published,
+    /// whatever `delete` is. Otherwise every temporary name would stay beside the final one.
     case move
-    /// It stays, unless `delete` removes it.
+    /// The object stays, unless `delete` removes it.
     case copy
   }
 
   public enum Symlinks: String, Sendable, Hashable, CaseIterable {
     /// Left out and counted.
     case skip
-    /// What they point to is uploaded; loops are detected.
+    /// Their targets are uploaded. Loops are detected.
     case follow
   }
 
   public enum EmptyDirectories: String, Sendable, Hashable, CaseIterable {
-    /// S3 has no directories: left out.
+    /// Left out, because S3 has no directories.
     case skip
-    /// Each has a zero-byte object whose key ends in a slash, removed with `delete` only when the directory is gone.
+    /// Each directory has a zero-byte object whose key ends in a slash. With `delete`, the object is removed
+    /// once the directory is gone.
     case marker
   }
 
@@ -214,10 +223,10 @@ public struct Options: Sendable {
 }
 
 extension Options {
-  /// No time in them is longer: ten years, in seconds.
+  /// The longest time of any option: ten years, in seconds.
   static let longestSeconds: Int64 = 10 * 365 * 86_400
 
-  /// - Throws: `MirrorError.invalid` that names the option and what it may be.
+  /// - Throws: `MirrorError.invalid` that names the option and its valid values.
   func check() throws(MirrorError) {
     guard (1...10_000).contains(maxWorkers) else {
       throw MirrorError(.invalid, "maxWorkers is \(maxWorkers); it may be from 1 to 10,000")
@@ -257,8 +266,9 @@ extension Options {
 }
 
 extension Options {
-  /// Files under way at one time: more than requests, so that the next ones are read, proved and signed while those are sent.
-  /// Sixteen more suffice, for that takes microseconds; each costs a task and a buffer.
+  /// How many files are in work at one time. This exceeds the number of requests, so that the next files are
+  /// read, proved and signed while requests run. Sixteen more suffice, because these steps take microseconds.
+  /// Each file costs a task and a buffer.
   var filesUnderWay: Int { maxWorkers + min(maxWorkers, 16) }
 }
 
@@ -292,7 +302,7 @@ extension Options.Symlinks {
 }
 
 extension Options {
-  /// How a reconciliation compares. The server's clock is found out by the listing.
+  /// How a reconciliation compares. The listing measures the server's clock.
   var comparison: Comparison {
     let (seconds, attoseconds) = suspectWithin.components
     return Comparison(

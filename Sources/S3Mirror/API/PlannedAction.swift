@@ -1,37 +1,38 @@
 import MirrorModel
 
-/// One thing that a transfer would do, or would not, and why.
+/// One action that a transfer would take, or would refuse, with the reason.
 public struct PlannedAction: Sendable, Hashable {
   public enum Kind: String, Sendable, Hashable, CaseIterable {
     case upload
     case download
-    /// An object goes.
+    /// Delete an object.
     case delete
-    /// A local file goes.
+    /// Delete a local file.
     case deleteLocal = "delete-local"
     /// A delete that the guard would withhold.
     case withhold
-    /// Something that could not be transferred.
+    /// A path that cannot be transferred.
     case refuse
-    /// A file or directory with a temporary name, which is left alone.
+    /// A file or directory that would be ignored because of its temporary name.
     case leave
   }
 
   /// The name of the upload or download.
   public var name: String
   public var kind: Kind
-  /// Relative to the root; a trailing slash names a directory marker.
+  /// Relative to the root. A trailing slash means a directory marker.
   public var path: String
-  /// Bytes that would be transferred, or freed; nil where nobody knows.
+  /// Bytes that would be transferred or freed; nil if unknown.
   public var bytes: Int64?
   /// `new`, `size` or `content` for transfers, `extra` or `retention` for deletes, else a sentence.
   public var reason: String
-  /// What the name says of an upload; nil for plain data, and for everything but uploads.
+  /// The name's class, for uploads only; nil for plain data.
   public var nameClass: NameClass?
 }
 
 extension PlannedAction: CustomStringConvertible {
-  /// `upload new a/b`, `upload new latest (marker)`, `delete extra c`, `withhold d: the local root is empty; …`.
+  /// `upload new a/b`, `upload new latest (marker)`, `delete extra c`, `withhold d: the local root is empty;
+  /// …`.
   public var description: String {
     switch kind {
     case .upload, .download, .delete, .deleteLocal:
@@ -41,7 +42,7 @@ extension PlannedAction: CustomStringConvertible {
   }
 }
 
-/// What a plan adds up to.
+/// The totals of a plan.
 public struct PlanSummary: Sendable, Hashable {
   /// Actions by kind.
   public var counts: [PlannedAction.Kind: Int] = [:]
@@ -57,7 +58,7 @@ public struct PlanSummary: Sendable, Hashable {
 
   public func count(of kind: PlannedAction.Kind) -> Int { counts[kind, default: 0] }
 
-  /// Whether everything asked for would be done.
+  /// Whether nothing would be withheld or refused.
   public var isComplete: Bool { count(of: .withhold) == 0 && count(of: .refuse) == 0 }
 }
 

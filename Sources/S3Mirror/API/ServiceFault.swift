@@ -1,19 +1,19 @@
 import S3Client
 
-/// What S3 answered instead of a result, or what broke on the way to S3: the fields of an error, for programs.
+/// An error answer of S3, or an error on the way to S3, as fields for programs.
 public struct ServiceFault: Sendable, Hashable, Codable {
   /// AWS's operation name, such as `PutObject`.
   public var operation: String
   public var bucket: String
   /// Nil for an operation on the bucket.
   public var key: String?
-  /// S3's error code, such as `AccessDenied`; for errors of the network our own, such as `Connect`.
+  /// S3's error code, such as `AccessDenied`. For network errors a code of this library, such as `Connect`.
   public var code: String
-  /// The HTTP status; nil when no response came.
+  /// The HTTP status; nil if no response came.
   public var status: Int?
-  /// S3's number of the request, which its support asks for.
+  /// S3's request ID, which AWS Support asks for.
   public var requestID: String?
-  /// What the user can do about it, where that is known.
+  /// What the user can do about the error, if that is known.
   public var remedy: String?
 
   public init(
@@ -31,7 +31,7 @@ public struct ServiceFault: Sendable, Hashable, Codable {
 }
 
 extension ServiceFault {
-  /// Nil for an error that is not S3's.
+  /// Nil for an error that does not come from S3.
   init?(_ error: any Error) {
     guard let error = error as? S3Error else { return nil }
     self.init(
@@ -40,7 +40,7 @@ extension ServiceFault {
   }
 }
 
-/// Why a path failed: in words, and by S3's fields if S3 was the cause.
+/// Why a path failed: as text, and as S3's fields if S3 was the cause.
 struct FailureReason: Sendable, Hashable, CustomStringConvertible, ExpressibleByStringInterpolation {
   var description: String
   var fault: ServiceFault?

@@ -1,2 +1,2 @@
-/// The version that is told to servers and by `--version`.
+/// The version in `--version` and in the user agent.
 public let s3MirrorVersion = "0.2.0"
