@@ -2,7 +2,8 @@ import FoundationEssentials
 import Glibc
 
 extension MirrorScope {
-  /// Opens the control socket, if there is to be one, once. Without it a mirror only cannot be asked.
+  /// Opens the control socket once, if the options ask for it. Without the socket, only `status` and `flush`
+  /// commands do not work.
   func openControl() {
     guard options.controlSocket, state.withLock({ $0.control == nil && !$0.isEnding }) else { return }
     do {
@@ -15,7 +16,7 @@ extension MirrorScope {
     }
   }
 
-  /// Answers one line of the protocol, whatever it is.
+  /// Answers one line of the protocol, valid or not.
   func control(_ line: [UInt8]) async -> ControlAnswer {
     let request: ControlRequest
     do {

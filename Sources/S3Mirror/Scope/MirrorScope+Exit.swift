@@ -3,13 +3,14 @@ import Transfers
 
 /// The end of a scope.
 extension MirrorScope {
-  /// How the body ended.
+  /// How the body of the scope ended.
   package enum BodyEnd: Sendable {
     case returned
     case threw
   }
 
-  /// Publishes what is left, and ends everything that was started. Cancelling the caller does not cut it short.
+  /// Publishes the remaining changes and ends all tasks. A cancellation of the calling task does not
+  /// interrupt this.
   package func exit(_ end: BodyEnd) async -> MirrorReport {
     let beginnings = state.withLock { state in
       state.isEnding = true
@@ -17,7 +18,7 @@ extension MirrorScope {
     }
     for beginning in beginnings {
       beginning.cancel()
-      // Whoever asked for it is told; here it only has to be over.
+      // The caller of `add` receives any error. Here the task only has to end.
       _ = await beginning.result
     }
     let (lanes, runs) = state.withLock { ($0.lanes, $0.runs) }
@@ -41,7 +42,7 @@ extension MirrorScope {
           try await TaskThreads.pause(for: timeout)
           self.stopWork(unfinished: .leave)
         } catch {
-          // The work was done in time.
+          // The work ended in time.
         }
       }
     }
@@ -51,12 +52,12 @@ extension MirrorScope {
     return MirrorReport(uploads: uploads.sorted { $0.name < $1.name })
   }
 
-  /// Shows no progress while another program has the terminal.
+  /// Hides the progress line while another program uses the terminal.
   package func pauseProgress() { progress?.pause() }
 
   package func resumeProgress() { progress?.resume() }
 
-  /// Cuts everything short: multipart uploads under way are aborted. `exit` returns soon after.
+  /// Ends all work at once and aborts running multipart uploads. `exit` returns soon after.
   package func abandon() {
     stopWork(unfinished: .abort)
   }
@@ -72,7 +73,7 @@ extension MirrorScope {
     once?.cancel()
   }
 
-  /// Ends what a failed entry started.
+  /// Ends everything that a failed entry started.
   package func close() async {
     let (isFirst, locks, log, progress, control) = state.withLock { state in
       defer {

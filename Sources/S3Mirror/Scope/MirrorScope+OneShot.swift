@@ -37,7 +37,7 @@ extension MirrorScope {
       state.lanes.append(lane)
       return state.cut
     }
-    // Who cut it short until now knew of no lane to tell.
+    // A `stopWork` before this moment did not know the lane.
     if let cut { lane.cancelled(leaving: cut) }
     try Task.checkCancellation()
     return try await lane.publishOnce()

@@ -1,7 +1,8 @@
 extension MirrorScope {
-  /// Tells how far transfers are, while there are any, until the task is cancelled. For scopes that show no progress themselves.
+  /// Reports progress at each interval while transfers run, until the task is cancelled. For scopes that show
+  /// no progress themselves.
   ///
-  /// - Parameter show: is given a reading at each interval, and the last one when nothing moves any more.
+  /// - Parameter show: receives a reading at each interval, and a last one when the transfers have ended.
   package func followProgress(
     every interval: Duration, _ show: @escaping @Sendable (TransferProgress) -> Void
   ) async {

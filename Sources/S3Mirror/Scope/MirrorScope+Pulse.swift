@@ -1,20 +1,20 @@
 import MirrorModel
 import Transfers
 
-/// Whether the mirror moves, for a watchdog.
+/// Whether the mirror makes progress, for a watchdog.
 extension MirrorScope {
   /// Signs of life at one moment.
   struct VitalSigns: Sendable, Hashable {
-    /// Something is in hand or due: the entry, the end, a pass, a change whose time has come.
+    /// The mirror has work: its entry or end, a pass, or a change that is due.
     var hasWork: Bool
-    /// An operation of S3, whose own time limits end it, or a read or write of a file.
+    /// An S3 operation, which has its own time limits, or a read or write of a file is running.
     var isWaitingForOthers: Bool
-    /// Operations that have ended, and what lanes have taken up: it only grows.
+    /// How many operations have ended and how many turns lanes have taken. The number only grows.
     var progress: Int
   }
 
-  /// Returns when every loop of this mirror has come round: those that carry requests and those that watch. Where one is stuck
-  /// it does not return.
+  /// Returns once every loop of this mirror has answered: the loops of requests and those of watches. If a
+  /// loop is stuck, the call does not return.
   func loopsAnswer() async {
     await resolver.buckets.answer()
     for lane in state.withLock({ $0.lanes + $0.entering }) { await lane.place.answer() }
@@ -36,10 +36,10 @@ extension MirrorScope {
   }
 }
 
-/// Decides from signs of life whether a mirror moves.
+/// Decides from vital signs whether a mirror makes progress.
 ///
-/// A mirror with nothing to do moves as long as its loops answer. One that has work moves while an operation of S3 or a file's read
-/// is under way, or something came of its work within `patience`.
+/// A mirror without work only has to answer. A mirror with work makes progress while an S3 operation or a
+/// read of a file runs, or if its counters moved within `patience`.
 struct Stillness: Sendable {
   private let patience: Duration
   private var lastProgress: Int?
@@ -50,7 +50,7 @@ struct Stillness: Sendable {
     since = now
   }
 
-  /// - Returns: whether the mirror moves.
+  /// - Returns: whether the mirror makes progress.
   mutating func note(_ signs: MirrorScope.VitalSigns, at now: ContinuousClock.Instant) -> Bool {
     if !signs.hasWork || signs.isWaitingForOthers || signs.progress != lastProgress {
       lastProgress = signs.progress
@@ -60,19 +60,19 @@ struct Stillness: Sendable {
   }
 }
 
-/// Feels a mirror's pulse from time to time.
+/// Checks from time to time whether a mirror makes progress.
 package struct MirrorPulse: Sendable {
   private let scope: MirrorScope
   private var stillness: Stillness
 
-  /// - Parameter patience: how long a mirror that has work may show no sign of life. Waiting for a file to be quiet
-  ///   (``Options/settle``) shows none, and is allowed for in addition.
+  /// - Parameter patience: how long a mirror with work may show no progress. ``Options/settle`` is added
+  ///   twice, because a file that settles causes no activity.
   package init(of scope: MirrorScope, patience: Duration) {
     self.scope = scope
     stillness = Stillness(patience: patience + scope.options.settle * 2, startingAt: .now)
   }
 
-  /// Whether the mirror moves. Where one of its loops is stuck this does not return.
+  /// Whether the mirror makes progress. If one of its loops is stuck, the call does not return.
   package mutating func isMoving() async -> Bool {
     await scope.loopsAnswer()
     return stillness.note(scope.vitalSigns(), at: .now)

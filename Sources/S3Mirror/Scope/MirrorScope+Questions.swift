@@ -1,9 +1,9 @@
 import MirrorModel
 import S3Client
 
-/// What can be asked of a scope while it runs.
+/// Questions to a running scope.
 extension MirrorScope {
-  /// The local path of a name.
+  /// The local path of a registration.
   package func path(of name: String) throws -> FilePath {
     let (path, known) = state.withLock { state in
       (state.paths[state.table.owner(of: name)], state.table.all.map(\.name))
@@ -13,12 +13,12 @@ extension MirrorScope {
     throw MirrorError(.invalid, "this mirror has no \"\(name)\"; it has \(names.isEmpty ? "nothing" : names)")
   }
 
-  /// The local path of each registration, by the name it was made under.
+  /// The local paths of all registrations, by name.
   package var paths: [String: FilePath] { state.withLock { $0.paths } }
 
-  /// Flushes one upload, or all; one that fails does not keep the others from being published.
+  /// Flushes one upload, or all uploads. If one fails, the others are published all the same.
   ///
-  /// - Returns: the names of those flushed.
+  /// - Returns: the names of the flushed uploads.
   @discardableResult
   package func flush(_ name: String?) async throws -> [String] {
     let (lanes, owner, isEnding) = state.withLock { state in
@@ -47,7 +47,7 @@ extension MirrorScope {
       failures: errors.flatMap(\.failures))
   }
 
-  /// Lists a remote, line by line.
+  /// Lists a remote line by line.
   package func list(
     _ remote: String, depth: MirrorSession.Depth, _ each: (RemoteLine) -> Void
   ) async throws {
@@ -58,7 +58,7 @@ extension MirrorScope {
     }
   }
 
-  /// Local files that a download with `delete` would have removed.
+  /// How many local files a download with `delete` would have removed.
   package var withheldLocalDeletes: Int { state.withLock { $0.withheldLocalDeletes } }
 
   var status: [UploadStatus] { state.withLock { $0.lanes }.map(\.status) }

@@ -17,7 +17,7 @@ package struct CheckpointRequest: Sendable {
   }
 }
 
-/// Restoring checkpoints.
+/// Restores checkpoints.
 extension MirrorScope {
   /// Restores a checkpoint when the scope is entered.
   ///
@@ -40,11 +40,11 @@ extension MirrorScope {
       .downloaded(name: name, files: restored.files, bytes: restored.bytes, unchanged: restored.unchanged))
   }
 
-  /// Restores a checkpoint: the one of that name, else the newest that is complete.
+  /// Restores the checkpoint with the given name, or the newest complete one.
   ///
   /// - Parameters:
-  ///   - spec: a download of what holds the checkpoints.
-  ///   - name: names it in messages and in the transfer log.
+  ///   - spec: a download of the directory that holds the checkpoints.
+  ///   - name: the name in messages and in the transfer log.
   /// - Throws: `MirrorError`.
   package func restore(_ spec: MirrorSpec, unit: String?, name: String) async throws -> RestoredCheckpoint {
     try await withRestoration(of: spec, name: name, writingLog: true) { restoration in

@@ -2,7 +2,7 @@ import LocalTree
 import MirrorModel
 import Transfers
 
-/// What carries registrations out: jobs that fetch, lanes that publish.
+/// Makes the jobs and lanes of registrations.
 extension MirrorScope {
   // MARK: Downloads
 
@@ -26,7 +26,7 @@ extension MirrorScope {
         journal: journal(bucket: location.bucket))
       if registration.spec.direction == .sync, registration.spec.delete { job.entryObjects = EntryObjects() }
       let outcome = try await job.run()
-      // What another writer puts there from now on is not taken for what lay there at entry.
+      // An object that another writer adds from now on does not count as one that was there at entry.
       state.withLock { [objects = job.entryObjects] in $0.entryObjects[registration.name] = objects }
       if outcome.deletedHere > 0 {
         tell(

@@ -4,10 +4,11 @@
 //
 // mirror          all downloads and uploads of one scope
 // scope           a mirror from entry to exit
-// session         what the scope's body gets: paths, `flush`, `status`, further downloads and uploads
-// spec            what one download, upload or sync is to do, as the caller wrote it
+// session         the interface that the scope's body gets: paths, `flush`, `status`, further downloads and
+//                 uploads
+// spec            the caller's description of one download, upload or sync
 // registration    a spec under its name, with its places resolved
-// entry, exit     what happens before the body begins, and after it has ended
+// entry, exit     the work before the body begins, and the work after the body has ended
 // lane            one upload from entry to exit: its watch, its schedule, its passes
 // root            the local directory of a lane, held open from entry to exit
 // reconciliation  the comparison of a tree with the listing of its prefix
@@ -23,9 +24,11 @@
 // held version    the content of a marker as it was when the pass began
 // evidence        what earlier runs published, fetched or found equal, by the files' stamps: a cache on disk
 // layer           evidence in key order
-// ledger          the stamp and ETag of what this run published or found equal
-// journal         what a lane tells the transfer log, the observer and the program's log
-// linked names    the names of files that have several (hard links)
+// ledger          the stamp and ETag of each path that this run published or found equal
+// journal         writes a lane's actions to the transfer log, the observer and the program's log
+// linked names    the names of a file that has several names (hard links)
+// writer          a program that puts objects under the prefix; another writer is any program but this mirror
+// outage          the time from the first failure of one cause until every path that failed has succeeded
 
 import Logging
 import LoopThread
@@ -35,18 +38,18 @@ import SystemPackage
 import TransferLog
 import Transfers
 
-/// A mirror from entry to exit: what `withMirror` and the commands run.
+/// A mirror from entry to exit. `withMirror` and the commands run it.
 ///
-/// The lanes run in tasks of their own, because the end of the scope must publish even when the surrounding task was
-/// cancelled; `exit` awaits every one of them.
+/// The lanes run in unstructured tasks, because the end of the scope must publish even if the surrounding
+/// task was cancelled. `exit` awaits every task.
 package final class MirrorScope: Sendable {
   struct State {
     var table = RegistrationTable()
     var paths: [String: FilePath] = [:]
-    /// Registrations that were made while the scope runs, until they are ready.
+    /// Registrations made while the scope runs, until they are ready.
     var beginnings: [String: Task<Void, any Error>] = [:]
     var lanes: [UploadLane] = []
-    /// Lanes whose entry is under way: they can be asked, and flushed when they have entered.
+    /// Lanes whose entry is running. They have a status, and a flush waits until they have entered.
     var entering: [UploadLane] = []
     var isEntered = false
     var runs: [Task<Void, Never>] = []
@@ -55,13 +58,13 @@ package final class MirrorScope: Sendable {
     var control: ControlSocket?
     var progress: Task<Void, Never>?
     var isEnding = false
-    /// What becomes of uploads under way, once everything is to be cut short; it holds for what begins later too.
+    /// Set once all work is cut short: what happens to unfinished multipart uploads, including later ones.
     var cut: UnfinishedUploads?
     var ending: Task<[MirrorReport.Upload], Never>?
     /// A one-shot upload.
     var once: Task<MirrorReport.Upload, any Error>?
     var withheldLocalDeletes = 0
-    /// What lay under the prefix of a sync when its download began, until its upload takes it over.
+    /// The objects under the prefix of each sync when its download began, until the sync's upload takes them.
     var entryObjects: [String: EntryObjects] = [:]
     var isEnded = false
 
@@ -81,20 +84,20 @@ package final class MirrorScope: Sendable {
   let controlPlaces: ControlPlaces
   let resources: TransferResources
   let meter: TransferMeter
-  /// Nil where none is to be shown.
+  /// Nil if no progress is shown.
   let progress: Progress?
-  /// Told of everything, and tells the user's own.
+  /// Receives every event and passes it to the meter and to the user's observer.
   private let observer: @Sendable (MirrorEvent) -> Void
-  /// One for all uploads and downloads: an outage concerns them together.
+  /// Shared by all uploads and downloads, because an outage affects all of them.
   private let failures = FailureReporter()
   let state = Mutex(State())
 
-  /// - Throws: `MirrorError.invalid` for options that make no sense.
+  /// - Throws: `MirrorError.invalid` for invalid options.
   package convenience init(options: Options) throws {
     try self.init(options: options, open: Connections.init)
   }
 
-  /// - Parameter open: makes the source of buckets once the options are known to make sense.
+  /// - Parameter open: makes the source of buckets after the options are checked.
   init(options: Options, open: (Options, ProcessEnvironment, TransferResources) -> any BucketSource) throws {
     try options.check()
     let process = ProcessEnvironment(overriding: options.environment)
@@ -125,7 +128,7 @@ package final class MirrorScope: Sendable {
     try await enter(specs, restoring: requests, naming: .members)
   }
 
-  /// The same with names that may be any text: they are only said in messages and logs.
+  /// The same with names that may be any text, because they appear in messages and logs only.
   package func enter(labelled specs: [(name: String, spec: MirrorSpec)]) async throws {
     try await enter(specs, naming: .labels)
   }
@@ -146,8 +149,8 @@ package final class MirrorScope: Sendable {
     state.withLock { $0.isEntered = true }
   }
 
-  /// Registers one more while the scope runs; the same registration twice is one, and who asks for it while the
-  /// first is still on its way waits for that.
+  /// Adds a registration to the running scope. If the same registration exists, no second one is made; if it
+  /// is not ready yet, the caller waits for it.
   package func add(_ spec: MirrorSpec, name: String) async throws -> FilePath {
     let registration = try resolver.registration(name: name, spec: spec)
     let beginning: Task<Void, any Error>? = try state.withLock { state in
@@ -169,7 +172,7 @@ package final class MirrorScope: Sendable {
     return try path(of: name)
   }
 
-  /// Begins what was registered; what fails is as if it had never been registered.
+  /// Starts registrations. If the start fails, the registrations are removed again.
   private func begin(_ registrations: [Registration]) async throws {
     do {
       try await carryOut(registrations)
@@ -216,7 +219,7 @@ package final class MirrorScope: Sendable {
         for lane in lanes { group.addTask { try await lane.enter() } }
         try await group.waitForAll()
       }
-      // A lane that was cut short only has more to do later; here there is no later.
+      // An interrupted lane leaves the rest of its work for later. Here nothing comes later.
       try Task.checkCancellation()
     } catch {
       for lane in lanes { await lane.discard() }
@@ -233,9 +236,10 @@ package final class MirrorScope: Sendable {
     state.withLock { $0.paths[name] = path }
   }
 
-  // MARK: Telling
+  // MARK: Reports
 
-  /// Opens the transfer log and begins to show progress, once: not before everything is validated, so that bad input leaves no trace.
+  /// Opens the transfer log and begins to show progress, once. This happens after validation, so invalid
+  /// input leaves no trace.
   func openLog() {
     let (directory, options, tell) = (resolver.folders.log, options, observer)
     state.withLock { state in
@@ -263,7 +267,7 @@ package final class MirrorScope: Sendable {
 
   func tell(_ event: MirrorEvent) { observer(event) }
 
-  /// Keeps a second mirror on this host from the same remote.
+  /// Prevents a second mirror on this host with the same remote.
   func lock(_ registrations: [Registration]) throws {
     for registration in registrations where registration.spec.direction != .download {
       guard let place = registration.place else { continue }

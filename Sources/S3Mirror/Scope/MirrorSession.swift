@@ -1,4 +1,4 @@
-/// A running mirror: local paths by name, and everything that can be asked of it while the body runs.
+/// A running mirror: local paths by name, and the operations that are available while the body runs.
 ///
 /// ```swift
 /// try await withMirror(["data": .download("s3://bucket/data")]) { mirror in
@@ -15,17 +15,17 @@ public final class MirrorSession: Sendable {
 
   /// The local path of a download, upload or sync.
   ///
-  /// - Throws: ``MirrorError`` of kind `invalid` for a name that the mirror does not have; it lists those that it has.
+  /// - Throws: ``MirrorError`` of kind `invalid` for an unknown name; the message lists the known ones.
   public subscript(dynamicMember name: String) -> FilePath {
     get throws { try scope.path(of: name) }
   }
 
-  /// The local path of a name that is no Swift identifier.
+  /// The local path of a name that is not a Swift identifier.
   public subscript(name: String) -> FilePath {
     get throws { try scope.path(of: name) }
   }
 
-  /// Fetches one more remote now; see ``MirrorSpec/download(_:local:delete:exclude:include:access:)``.
+  /// Fetches one more remote now. See ``MirrorSpec/download(_:local:delete:exclude:include:access:)``.
   ///
   /// - Returns: its local path.
   @discardableResult
@@ -38,7 +38,8 @@ public final class MirrorSession: Sendable {
       name: name ?? remote)
   }
 
-  /// Publishes one more tree from now on; see ``MirrorSpec/upload(_:local:interval:delete:exclude:include:properties:access:)``.
+  /// Publishes one more tree from now on. See
+  /// ``MirrorSpec/upload(_:local:interval:delete:exclude:include:properties:access:)``.
   ///
   /// - Returns: its local path.
   @discardableResult
@@ -54,7 +55,8 @@ public final class MirrorSession: Sendable {
       name: name ?? remote)
   }
 
-  /// Downloads and then publishes one more tree; see ``MirrorSpec/sync(_:local:interval:delete:exclude:include:properties:access:)``.
+  /// Downloads and then publishes one more tree. See
+  /// ``MirrorSpec/sync(_:local:interval:delete:exclude:include:properties:access:)``.
   ///
   /// - Returns: its local path.
   @discardableResult
@@ -70,14 +72,14 @@ public final class MirrorSession: Sendable {
       name: name ?? remote)
   }
 
-  /// How deep a listing goes.
+  /// The depth of a listing.
   public enum Depth: Sendable, Hashable {
-    /// One level: what lies deeper is named by its next directory, with a slash at its end.
+    /// One level. A deeper object is represented by its next directory, with a slash at its end.
     case level
     case recursive
   }
 
-  /// The full URLs of what lies under a remote, in the server's order.
+  /// The full URLs of the objects under a remote, in the server's order.
   public func ls(_ remote: String, depth: Depth = .level) async throws -> [String] {
     var urls: [String] = []
     try await scope.list(remote, depth: depth) { urls.append($0.url) }

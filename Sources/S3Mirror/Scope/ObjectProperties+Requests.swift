@@ -1,11 +1,11 @@
 import HTTPTransport
 import S3Client
 
-// What S3 takes, and how it is written. The names and limits are those of the Amazon S3 API reference (PutObject) and user
-// guide ("Object tagging", "Working with object metadata").
+// The limits and the notation of S3's headers. Names and limits are those of the Amazon S3 API reference
+// (PutObject) and user guide ("Object tagging", "Working with object metadata").
 
 extension ObjectProperties {
-  /// S3's own, of which a mirror's word is not taken.
+  /// S3's canned ACLs.
   private static let cannedACLs: Set<String> = [
     "private", "public-read", "public-read-write", "authenticated-read", "aws-exec-read", "bucket-owner-read",
     "bucket-owner-full-control",
@@ -13,13 +13,13 @@ extension ObjectProperties {
   private static let mostTags = 10
   private static let longestTagKey = 128
   private static let longestTagValue = 256
-  /// Names and values together, in bytes.
+  /// The limit for names and values together, in bytes.
   private static let mostMetadata = 2048
-  /// What each object has besides: the names, a time to the nanosecond, the writer's mark.
+  /// The bytes that the mirror adds to each object: the names, an mtime in nanoseconds, the writer's mark.
   private static let ownMetadata =
     "mtime".utf8.count + 21 + WriterMark.metadataName.utf8.count + WriterMark.digitCount
 
-  /// - Throws: `MirrorError.invalid` that names the culprit and the cure.
+  /// - Throws: `MirrorError.invalid` with the cause and the remedy.
   func check(for name: String) throws(MirrorError) {
     func refuse(_ text: String) -> MirrorError { MirrorError(.invalid, "\(name): \(text)") }
     if let storageClass, !isWord(storageClass, of: { isUpper($0) || isDigit($0) || $0 == "_" }) {
@@ -62,7 +62,7 @@ extension ObjectProperties {
     }
   }
 
-  /// Of requests that make an object.
+  /// Headers of requests that create an object.
   var headers: [String: String] {
     var headers: [String: String] = [:]
     headers["x-amz-storage-class"] = storageClass
@@ -92,7 +92,7 @@ extension BucketAccess {
     }
   }
 
-  /// Of every request.
+  /// Headers of every request.
   var headers: HTTPHeaders {
     var headers = HTTPHeaders()
     if requesterPays { headers["x-amz-request-payer"] = "requester" }
@@ -105,7 +105,7 @@ private func isWord(_ text: String, of isKnown: (Unicode.Scalar) -> Bool) -> Boo
   !text.isEmpty && text.unicodeScalars.allSatisfy(isKnown)
 }
 
-/// Without a space at either end, which HTTP would strip (RFC 9110 §5.5).
+/// Whether text is printable ASCII without a space at either end, which HTTP would strip (RFC 9110 §5.5).
 private func isPrintable(_ text: String) -> Bool {
   text.unicodeScalars.allSatisfy { (" "..."~").contains($0) } && text.first != " " && text.last != " "
 }

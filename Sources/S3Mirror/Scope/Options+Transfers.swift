@@ -1,7 +1,7 @@
 import Transfers
 
 extension Options {
-  /// What uploads are made with.
+  /// The settings of an upload.
   func uploadSettings(for properties: ObjectProperties) -> UploadSettings {
     var settings = UploadSettings()
     settings.extraHeaders = properties.headers

@@ -3,7 +3,7 @@ import S3Client
 
 /// One line of a listing.
 package struct RemoteLine: Sendable {
-  /// `s3://bucket/key`; a directory ends in a slash.
+  /// `s3://bucket/key`. The URL of a directory ends in a slash.
   package var url: String
   /// Nil for directories.
   package var byteCount: Int64?
@@ -11,8 +11,8 @@ package struct RemoteLine: Sendable {
   package var lastModified: Int64?
 }
 
-/// Lists a remote: what lies under the prefix, or the object of that name if there is one. Where both exist, one level
-/// is the object and the prefix by name, as in a listing of what is above them.
+/// Lists a remote: the objects under the prefix, or the object of that name. If both exist, one level gives
+/// the object and the prefix as two lines, as a listing one level further up would.
 ///
 /// - Throws: `MirrorError`; `S3Error`.
 func listRemote(

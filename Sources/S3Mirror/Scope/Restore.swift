@@ -1,18 +1,21 @@
-/// Fetches a checkpoint from S3: the newest that is complete, or the one that is named.
+/// Fetches a checkpoint from S3: the newest complete one, or the named one.
 ///
-/// A checkpoint is complete if its receipt says so, or what its framework writes last, or a file that names it; the semantics page has
-/// the rules. Readers of the local directory find a checkpoint when everything of it is there: a restore that is killed leaves none.
-/// Files that name the checkpoint, such as `latest`, come last and only if they name this one.
+/// A checkpoint is complete if its receipt shows it, or if the last file that its framework writes exists, or
+/// if another file names it; the semantics page has the rules. The local directory of a checkpoint appears
+/// only when all of its files are there, so a killed restore leaves none. Files that name the checkpoint,
+/// such as `latest`, are written last, and only if they name this checkpoint.
 ///
 /// - Parameters:
 ///   - remote: `s3://[profile@]bucket/key`, the directory that holds the checkpoints.
-///   - local: where the remote's tree lies here; by default below ``Options/cacheRoot``. The checkpoint lies below it as it does below the
-///     remote.
-///   - unit: the checkpoint's path below the remote, as ``checkpoints(at:exclude:include:options:)`` names it, or the end of that path. It
-///     may be one that nothing marks as complete, but none that is known to be incomplete.
-///   - exclude: gitignore-style patterns of what does not count.
-///   - include: if not empty, only what matches counts.
-/// - Throws: ``MirrorError``: of kind `incomplete` with a reason for each of the newest checkpoints if none is complete.
+///   - local: the local directory that corresponds to the remote; by default below ``Options/cacheRoot``. The
+///     checkpoint has the same path below this directory as below the remote.
+///   - unit: the checkpoint's path below the remote, as ``checkpoints(at:exclude:include:options:)`` returns
+///     it, or the end of that path. The checkpoint may be one that nothing shows to be complete, but not one
+///     that is known to be incomplete.
+///   - exclude: gitignore-style patterns; matching objects are ignored.
+///   - include: gitignore-style patterns; if not empty, all other objects are ignored.
+/// - Throws: ``MirrorError``; of kind `incomplete`, with a reason for each of the newest checkpoints, if none
+///   is complete.
 public func restore(
   _ remote: String, local: String? = nil, unit: String? = nil, exclude: [String] = [], include: [String] = [],
   options: Options = Options()
@@ -23,9 +26,10 @@ public func restore(
   }
 }
 
-/// The checkpoints under a remote, the newest first, each with what shows that it is complete, or why it is not.
+/// The checkpoints under a remote, newest first, each with the reason why it is complete or not.
 ///
-/// Newest is the highest step of a series of names, and of several series the one that was published last.
+/// "Newest" means the highest step within one series of names, and the latest publication among several
+/// series.
 ///
 /// - Throws: ``MirrorError``.
 public func checkpoints(

@@ -1,17 +1,18 @@
-/// Runs `body` inside a mirror: downloads are there when it starts, uploads are published while it runs and when it ends.
+/// Runs `body` inside a mirror. Downloads are complete when `body` starts. Uploads are published while `body`
+/// runs and when it ends.
 ///
-/// Everything is validated before the first byte moves. On entry all downloads run, and every upload is watched and
-/// then compared; entry never deletes. When the body returns, what is left is published, everything is compared once
-/// more, and superfluous objects are removed. When it throws, uploads still run (``Options/onError``) but delete
-/// nothing. Nothing is left running afterwards. Cancelling the surrounding task does not cut the final publication
-/// short; ``Options/exitTimeout`` bounds it.
+/// Everything is validated before the first transfer. At entry all downloads run; every upload is watched and
+/// then compared; nothing is deleted. When the body returns, the remaining changes are published, everything
+/// is compared once more, and superfluous objects are removed. When the body throws, uploads still run
+/// (``Options/onError``) but delete nothing. All tasks end with the call. A cancellation of the surrounding
+/// task does not interrupt the final publication; ``Options/exitTimeout`` limits it.
 ///
 /// - Parameters:
-///   - specs: each name with its download, upload or sync; the names are the session's members.
-///   - body: is given the session, which ends with it.
-/// - Returns: what `body` returns.
-/// - Throws: the body's own error; or ``MirrorError`` for what was wrong at entry, or, when the body succeeded, for
-///   what could not be published.
+///   - specs: the downloads, uploads and syncs by name. The names are members of the session.
+///   - body: receives the session, which ends with the body.
+/// - Returns: the result of `body`.
+/// - Throws: the body's error; or ``MirrorError`` for an error at entry or, if the body succeeded, for files
+///   that could not be published.
 public func withMirror<Result>(
   _ specs: KeyValuePairs<String, MirrorSpec>, options: Options = Options(),
   isolation: isolated (any Actor)? = #isolation,
@@ -21,7 +22,7 @@ public func withMirror<Result>(
     specs, in: try MirrorScope(options: options), options: options, isolation: isolation, body)
 }
 
-/// The same in a scope that was made before.
+/// The same in an existing scope.
 func withMirror<Result>(
   _ specs: KeyValuePairs<String, MirrorSpec>, in scope: MirrorScope, options: Options,
   isolation: isolated (any Actor)? = #isolation,
