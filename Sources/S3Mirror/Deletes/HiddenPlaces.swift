@@ -1,4 +1,5 @@
 import LocalTree
 
-/// Tells below which places of a root files may be out of sight now, since a filesystem was mounted or unmounted there.
+/// Returns the places below a root where files may be invisible, because a filesystem was mounted or
+/// unmounted there.
 typealias HiddenPlaces = @Sendable (TreeRoot) throws(TreeError) -> TreeMounts.View

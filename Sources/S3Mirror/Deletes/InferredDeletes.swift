@@ -1,30 +1,30 @@
 import LocalTree
 import MirrorModel
 
-/// Deletes that a comparison asks for, as far as the guard allows them (DEL-6): no event told that the files went.
+/// Deletes that a comparison found, within the guard (DEL-6). No event reported that the files were deleted.
 struct InferredDeletes: Sendable {
-  /// What becomes of one object without a local file.
+  /// What happens to one object without a local file.
   enum Verdict: Sendable, Hashable {
     case delete
     case withheld(WithheldReason)
-    /// A file or directory is there now; nothing was superfluous.
+    /// A file or directory exists now, so the object is not superfluous.
     case keep
   }
 
   let root: TreeRoot
   let survey: Survey
   let bound: DeleteBound
-  /// Withholds everything, whatever the rest says.
+  /// If set, all deletes are withheld for this reason.
   let blanket: WithheldReason?
   var hiddenPlaces: HiddenPlaces = { _ in TreeMounts.View() }
-  /// Of the objects without a file, those that another writer put there. No bound counts them.
+  /// Objects without a file that another writer put there. The bound does not count them.
   var foreign = Extras()
 
-  /// Objects looked at between two steps; as many as one request deletes.
+  /// How many objects are checked between two steps; as many as one request deletes.
   private static let batchSize = RemoteRemover.batchSize
 
-  /// Judges every object, in batches. The bound holds for all of them together, so they are counted before the first
-  /// is decided.
+  /// Judges every object, in batches. The bound applies to all objects together, so they are counted before
+  /// the first decision.
   nonisolated(nonsending) func judge(
     _ extras: Extras, _ each: ([(RemoteEntry, Verdict)]) async throws -> Void
   ) async throws {
@@ -71,11 +71,11 @@ struct InferredDeletes: Sendable {
     }
   }
 
-  /// What the deletes came to.
+  /// The result of the deletes.
   struct Outcome: Sendable {
     var deleted = 0
     private(set) var withheldCount = 0
-    /// The first thousand of the withheld paths.
+    /// The first thousand withheld paths.
     private(set) var withheld: [RelativePath: WithheldReason] = [:]
     var failures: [MirrorError.Failure] = []
 
@@ -85,10 +85,10 @@ struct InferredDeletes: Sendable {
     }
   }
 
-  /// Deletes what may go.
+  /// Deletes the objects that may be deleted.
   func carryOut(_ extras: Extras, with remover: RemoteRemover) async -> Outcome {
-    // The bound was judged for all of them; what the remover still checks, immediately before each request, is that the
-    // root is the same and the path absent.
+    // The bound was already judged for all objects together. Immediately before each request the remover
+    // still checks that the root is the same and the path is absent.
     var remover = remover
     remover.bound = .unlimited
     remover.freshness = .listedBefore

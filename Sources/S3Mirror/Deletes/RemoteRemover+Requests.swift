@@ -2,7 +2,7 @@ import LocalTree
 import MirrorModel
 import S3Client
 
-// The requests, and what is looked at just before each.
+// The requests, and the checks just before each of them.
 extension RemoteRemover {
   func remove(
     batch: [RelativePath], listed: [RelativePath: RemoteObject], noting outcome: inout Outcome
@@ -11,7 +11,7 @@ extension RemoteRemover {
     let looked = await looked(at: batch, listed: &listed, noting: &outcome)
     let batch = await withoutForeignMarkers(looked, listed: listed, noting: &outcome)
     let targets = await targets(of: batch, listed: listed, noting: &outcome)
-    // Immediately before the request: a file that came back in the meantime keeps its object.
+    // This check comes immediately before the request, so a file that came back keeps its object.
     let absent = Set(stillAbsent(targets.map(\.path), noting: &outcome))
     let (plain, odd) = targets.filter { absent.contains($0.path) }.partitioned {
       DeleteObjects.canCarry($0.key)
@@ -20,7 +20,8 @@ extension RemoteRemover {
     await removeAlone(odd + left, noting: &outcome)
   }
 
-  /// Leaves out what is another writer's, or is not there. What was listed just now is known already.
+  /// Leaves out objects of other writers and keys without an object. A fresh listing already answers for its
+  /// objects.
   private func looked(
     at paths: [RelativePath], listed: inout [RelativePath: RemoteObject], noting outcome: inout Outcome
   ) async -> [RelativePath] {
@@ -46,15 +47,16 @@ extension RemoteRemover {
     }
   }
 
-  /// What was just seen to be ours speaks first. Without that look, what this run published speaks before what was listed, which may
-  /// be another writer's.
+  /// The ETag that the object must have. If the writer check has just found the object to be ours, its
+  /// listing counts first. Otherwise the published ETag counts first, because a listing may show another
+  /// writer's object.
   private func etag(of path: RelativePath, _ listed: [RelativePath: RemoteObject]) -> String? {
     let published = ledger.etag(of: path)
     return writers == nil ? published ?? listed[path]?.etag : listed[path]?.etag ?? published
   }
 
-  /// Leaves out what only looks like a directory's marker. Those that this run wrote or listed are known to be empty; the others, whose
-  /// directory was seen to go, are looked at: one with content is another program's.
+  /// Leaves out objects with content under a directory marker's key: another program wrote them. Markers that
+  /// this run wrote or listed are known to be empty; the others are checked with HeadObject.
   private func withoutForeignMarkers(
     _ paths: [RelativePath], listed: [RelativePath: RemoteObject], noting outcome: inout Outcome
   ) async -> [RelativePath] {
@@ -71,7 +73,7 @@ extension RemoteRemover {
       case .success(let head) where head.byteCount > 0: outcome.withheld[path] = .markerWithContent
       case .success: left.append(path)
       case .failure(let error as S3Error) where error.isMissingKey:
-        // There is nothing to delete.
+        // There is no object to delete.
         outcome.deleted.append(path)
       case .failure(let error):
         note(error, on: Target(path: path, key: mapping.key(for: path)), in: &outcome)
@@ -80,15 +82,16 @@ extension RemoteRemover {
     return left
   }
 
-  /// One object on its way out.
+  /// One object to delete.
   struct Target: Sendable {
     var path: RelativePath
     var key: String
-    /// What it must still be; nil where nothing is asked.
+    /// The ETag that the object must have; nil for an unconditional delete.
     var etag: String?
   }
 
-  /// What this run published speaks before what was listed: the listing may already show what somebody else wrote.
+  /// The published ETag counts before a listed one, because a listing may already show another program's
+  /// object.
   private func targets(
     of paths: [RelativePath], listed: [RelativePath: RemoteObject], noting outcome: inout Outcome
   ) async -> [Target] {
@@ -118,11 +121,12 @@ extension RemoteRemover {
     }
   }
 
-  /// For files that an earlier run published and whose directory was not listed.
+  /// HeadObject requests at one time, for files that an earlier run published and whose directory was not
+  /// listed.
   static let headsInFlight = 10
 
-  /// - Returns: what must go by single DELETE: all of it where the server takes no DeleteObjects, and each key of which its answer says
-  ///   nothing or something that is worth another try.
+  /// - Returns: the objects that need single deletes: all of them if the server does not support
+  ///   DeleteObjects, otherwise those whose error can be retried.
   private func removeTogether(_ targets: [Target], noting outcome: inout Outcome) async -> [Target] {
     guard !targets.isEmpty else { return [] }
     guard deletes.takesMany else { return targets }
@@ -148,9 +152,11 @@ extension RemoteRemover {
     return left
   }
 
-  /// By single DELETE: keys with characters that XML 1.0 cannot carry, and what could not go with others.
+  /// Deletes one by one: keys with characters that XML 1.0 cannot represent, and objects that a common
+  /// request did not delete.
   ///
-  /// A few at a time, each few looked at just before: a file that came back in the meantime keeps its object.
+  /// The deletes go in small groups with a check just before each group, so a file that came back keeps its
+  /// object.
   private func removeAlone(_ targets: [Target], noting outcome: inout Outcome) async {
     for start in stride(from: 0, to: targets.count, by: Self.headsInFlight) {
       guard root.isUnchanged else {
@@ -183,7 +189,7 @@ extension RemoteRemover {
 
   func note(_ error: any Error, on target: Target, in outcome: inout Outcome) {
     if condition == .ifMatch, let error = error as? S3Error {
-      // An object that is gone cannot match: what was asked for is so.
+      // An object that is gone cannot match its ETag. The delete has its result all the same.
       if error.isMissingKey { return noteDeleted(target, in: &outcome) }
       if error.isPreconditionFailed {
         outcome.withheld[target.path] = .replaced
@@ -203,7 +209,7 @@ extension RemoteRemover {
 }
 
 extension Result<ObjectHead, any Error> {
-  /// Whether the answer was that there is no such object.
+  /// Whether the key has no object.
   var isMissingKey: Bool {
     guard case .failure(let error as S3Error) = self else { return false }
     return error.isMissingKey

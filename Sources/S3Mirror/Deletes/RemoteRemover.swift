@@ -2,27 +2,27 @@ import LocalTree
 import MirrorModel
 import S3Client
 
-/// Removes objects whose file is gone, as far as the guard allows it (DEL-3, DEL-6).
+/// Removes objects whose file is gone, within the guard (DEL-3, DEL-6).
 ///
-/// Before a batch the root must be the directory that it was at entry, and each path is looked at again: only ENOENT
-/// or ENOTDIR below the root is absence, or a directory that has taken a file's name; and neither is where a filesystem was
-/// unmounted, or mounted over the files.
+/// Before each batch, the root must be the same directory as at entry, and each path is checked again. A path
+/// counts as absent only after ENOENT or ENOTDIR below the root, or if a directory has taken a file's name. A
+/// path where a filesystem was unmounted, or mounted over the files, does not count as absent.
 struct RemoteRemover: Sendable {
   struct Outcome: Sendable {
     var deleted: [RelativePath] = []
-    /// What is there, after all.
+    /// Paths whose file exists after all.
     var kept: [RelativePath] = []
-    /// What has no object, so that nothing was to be deleted.
+    /// Paths without an object, so there was nothing to delete.
     var needless: [RelativePath] = []
     var withheld: [RelativePath: WithheldReason] = [:]
     var failed: [RelativePath: FailureReason] = [:]
-    /// Those of the failed paths whose requests the service did not answer.
+    /// The failed paths whose requests had no answer.
     var unreachable: Set<RelativePath> = []
   }
 
   /// DeleteObjects takes at most this many keys (Amazon S3 API reference, DeleteObjects).
   static let batchSize = 1000
-  /// Withheld deletes of a pass that are named; the others are counted only.
+  /// How many withheld deletes of a pass are named. The others are only counted.
   static let namedWithheld = 1_000
 
   let name: String
@@ -34,11 +34,12 @@ struct RemoteRemover: Sendable {
   let ledger: PublishedLedger
   var deletes = DeleteSupport()
   var condition = Options.DeleteCondition.none
-  /// Markers go before what they name, so that no reader follows one to a file that is gone; in-progress marks go after what they speak
-  /// for, so that no reader takes a half that is left for a whole.
+  /// Markers are deleted before the files that they name, so that a reader of a marker finds all files.
+  /// In-progress marks are deleted after the files that they name, so that no reader takes the remaining
+  /// files for complete.
   var commitOrder: CommitOrder?
   var hiddenPlaces: HiddenPlaces = { _ in TreeMounts.View() }
-  /// Finds out whose the objects are; nil where that does not matter.
+  /// Finds the writers of objects; nil if any object may be deleted.
   var writers: WriterCheck?
   var freshness = Freshness.listedNow
   var grounds = Grounds.absence
@@ -51,20 +52,20 @@ struct RemoteRemover: Sendable {
     case retention
   }
 
-  /// How old a listing is that the caller passes.
+  /// The age of the listing that the caller passes.
   enum Freshness: Sendable {
-    /// Objects in it need not be looked at again.
+    /// The listing is fresh, so its objects need no further check.
     case listedNow
-    /// Files were published since.
+    /// Files were published after the listing.
     case listedBefore
   }
 
   /// - Parameters:
   ///   - candidates: paths of files and directory markers whose objects are superfluous.
-  ///   - objectCount: how many objects lie under the prefix.
-  ///   - moved: paths whose content is on S3 under its new name: their deletes lose nothing, so the bound does not
-  ///     count them.
-  ///   - listed: what a listing has just told.
+  ///   - objectCount: the number of objects under the prefix.
+  ///   - moved: paths whose content is on S3 under its new name. Their deletes lose nothing, so the bound
+  ///     does not count them.
+  ///   - listed: objects from the caller's listing.
   ///   - known: paths that are known to have objects.
   func remove(
     _ candidates: [RelativePath], of objectCount: Int, moved: Set<RelativePath> = [],
@@ -84,7 +85,7 @@ struct RemoteRemover: Sendable {
       outcome.needless = Array(needless)
       absent.removeAll(where: needless.contains)
       lost.subtract(needless)
-      // Objects of another writer do not count.
+      // The bound does not count objects of other writers.
       let foreign = await foreign(among: lost.subtracting(known).subtracting(listed.keys))
       for path in foreign { outcome.withheld[path] = .foreign }
       absent.removeAll(where: foreign.contains)
@@ -95,17 +96,17 @@ struct RemoteRemover: Sendable {
       }
     }
     let (markers, others) = absent.partitioned { commitOrder?.isMarker($0) ?? false }
-    // From the top down: a marker further up speaks for those below it.
+    // From the root down: a marker further up refers to the markers below it.
     await removeAll(
       markers.sorted { $0.ancestors.count < $1.ancestors.count }, listed: listed, noting: &outcome)
-    // Another writer's marker holds nothing back: whose the data are is found out object by object.
+    // Another writer's marker holds no data back. Each data object is checked for its own writer.
     let left = markers.filter { path in
       outcome.failed[path] != nil || outcome.withheld[path].map { $0 != .foreign } ?? false
     }
     let (marks, data) = others.partitioned { commitOrder?.marks.contains($0) ?? false }
     let (held, free) = data.partitioned { path in left.contains { path.isWithin($0.parent) } }
     for path in held {
-      // Somebody else's marker may name what somebody else has put here.
+      // Another writer's marker may name objects of that writer.
       let reasons = left.lazy.filter { path.isWithin($0.parent) }.compactMap { outcome.withheld[$0] }
       if let reason = reasons.first {
         outcome.withheld[path] = reason
@@ -113,14 +114,15 @@ struct RemoteRemover: Sendable {
         outcome.failed[path] = "a marker that names it could not be deleted first"
       }
     }
-    // In the order of a listing, so that the objects of a batch lie together.
+    // In the order of a listing, so that a batch holds neighbouring objects.
     await removeAll(free.sorted(), listed: listed, noting: &outcome)
     await removeAll(
       marks.filter { !isLeft($0, noting: &outcome) }, listed: listed, noting: &outcome)
     return outcome
   }
 
-  /// Whether an in-progress mark stays because an object stays for which it speaks. Another writer's objects do not count.
+  /// Whether an in-progress mark has to stay because an object that it names stays. Objects of other writers
+  /// do not count.
   private func isLeft(_ mark: RelativePath, noting outcome: inout Outcome) -> Bool {
     guard let marks = commitOrder?.marks else { return false }
     if let (_, reason) = outcome.withheld.first(where: { $1 != .foreign && marks.speaks(mark, for: $0) }) {
@@ -136,15 +138,15 @@ struct RemoteRemover: Sendable {
     DeleteGuard.judge(deletes: deletes, of: objectCount, bound: bound)
   }
 
-  /// Whether the standard bound says nothing of the path: while the root stands, a run may delete what it has published
-  /// itself. A number that the user gave holds for everything.
+  /// Whether the standard bound does not count the path. While the root is unchanged, a run may delete the
+  /// objects that it published itself. A number that the user set counts every path.
   private func isFree(_ path: RelativePath) -> Bool {
     bound == .standard && ledger.isPublished(path)
   }
 
-  /// The paths that have no object. Names that came and went before they were published count for nothing, and which
-  /// those are matters only where the bound would be exceeded: it costs a listing, and one HeadObject for each name that
-  /// the listing lacks although an object was there.
+  /// The paths without an object. A name that was deleted before it was published must not count. These names
+  /// matter only if the bound would be exceeded, because finding them costs a listing, plus one HeadObject
+  /// for each unlisted name that once had an object.
   private func withoutObject(_ paths: Set<RelativePath>, known: Set<RelativePath>) async -> Set<RelativePath>
   {
     var missing = paths.subtracting(known)
@@ -165,7 +167,7 @@ struct RemoteRemover: Sendable {
       }
       return Set(absent + answers.compactMap { path, answer in answer.isMissingKey ? path : nil })
     } catch {
-      // What cannot be listed may be there.
+      // If the listing fails, every object may exist.
       return []
     }
   }
@@ -178,7 +180,7 @@ struct RemoteRemover: Sendable {
   ) async -> [RelativePath] {
     guard let writers else { return paths }
     var left = paths
-    // Nothing has happened under a name that an earlier pass withheld, so what was found then still holds.
+    // An earlier pass withheld these names, and nothing changed under them since. So its finding still holds.
     left.removeAll { path in
       guard known.contains(path), writers.foreign.contains(path) else { return false }
       outcome.withheld[path] = .foreign
@@ -219,8 +221,8 @@ struct RemoteRemover: Sendable {
     }
   }
 
-  /// - Parameter looks: at the most so many, while something is mounted or unmounted on the machine during each. It need not be
-  ///   below the root.
+  /// - Parameter looks: the largest number of tries. A try is repeated if a filesystem was mounted or
+  ///   unmounted during it, anywhere on the machine.
   func stillAbsent(
     _ candidates: [RelativePath], noting outcome: inout Outcome, looks: Int = 3
   ) -> [RelativePath] {
@@ -229,7 +231,7 @@ struct RemoteRemover: Sendable {
       let before = try hiddenPlaces(root)
       var looked = outcome
       let absent = look(at: candidates, noting: &looked)
-      // A path may have been looked at while something was mounted there that is gone again.
+      // A filesystem may have been mounted over a path and unmounted again during the check.
       let after = try hiddenPlaces(root)
       if before.changes != after.changes, looks > 1 {
         return stillAbsent(candidates, noting: &outcome, looks: looks - 1)
@@ -264,9 +266,10 @@ struct RemoteRemover: Sendable {
 }
 
 extension TreeRoot {
-  /// Whether nothing here stands for the object of this path, which may be a directory marker's: only ENOENT
-  /// or ENOTDIR is absence, or a directory that has taken a file's name, whose own files are published by then; or a file
-  /// that has taken a directory's. A link that is not followed stands for all objects below its name.
+  /// Whether no local file or directory corresponds to the object of this path. The object may be a directory
+  /// marker. Absence means ENOENT or ENOTDIR, or a directory under a file's name (its own files are published
+  /// by then), or a file under a directory's name. A symbolic link that is not followed protects all objects
+  /// below its name.
   func isAbsent(forObjectAt path: RelativePath) throws(TreeError) -> Bool {
     let marker = DirectoryMarker(path)
     let found: TreeRoot.Entry?
@@ -282,10 +285,11 @@ extension TreeRoot {
 }
 
 extension TreeRoot {
-  /// Whether a followed link above the path leads nowhere: what it led to was lost, not deleted here.
+  /// Whether a followed link above the path has lost its target. Then the target's files were not deleted
+  /// here.
   private func isBehindLostTarget(_ path: RelativePath) throws(TreeError) -> Bool {
     for directory in path.ancestors where !directory.isRoot {
-      // The nearest that is there tells.
+      // The nearest existing directory decides.
       if let entry = try look(at: directory) { return entry.kind == .symbolicLink }
     }
     return false

@@ -2,36 +2,39 @@ import MirrorModel
 import S3Client
 import Synchronization
 
-/// Finds out whose the objects are that are to be deleted, so that none of another writer's is (DEL-18).
+/// Finds the writers of the objects that are to be deleted, so that no other writer's object is deleted
+/// (DEL-18).
 ///
-/// Most are known by what a listing says of them: they lay there at entry, or this run published them. For the others the metadata
-/// are read, which costs one HeadObject each.
+/// A listing decides most cases: the object was there at entry, or this run published it. For the other
+/// objects the metadata are read, with one HeadObject each.
 struct WriterCheck: Sendable {
   enum Finding: Sendable {
-    /// The object, which a delete may take.
+    /// A delete may remove this object.
     case mayGo(RemoteObject)
     case foreign(RemoteObject)
     case absent
-    /// S3 did not say.
+    /// S3 gave no answer.
     case unknown(any Error)
   }
 
   let mapping: KeyMapping
   let store: any ObjectStore
-  /// Nil where nothing that lay there at entry is ever deleted.
+  /// Nil if objects that were there at entry are never deleted.
   let entry: EntryObjects?
   let ledger: PublishedLedger
   let mark: WriterMark
   let foreign: ForeignObjects
 
-  /// More paths are looked for in a listing first, whose page has a thousand. AWS asks as much for one page as for 12 heads.
+  /// For more paths than this a listing is read first; its page has a thousand keys. AWS charges for one page
+  /// as much as for 12 HeadObject requests.
   private static let mostHeads = 10
   private static let headsInFlight = 10
-  /// Heads for one comparison, as long as the ledger holds everything that this run published: what is in doubt then is another
-  /// writer's, but for requests whose answers were lost.
+  /// The limit of HeadObject requests for one comparison, while the ledger holds everything that this run
+  /// published. A doubtful object then belongs to another writer, except after a request whose answer was
+  /// lost.
   static let mostDoubts = 1_000
 
-  /// What a listing alone says.
+  /// The provenance that a listing alone shows.
   func provenance(of path: RelativePath, _ object: RemoteObject, _ signature: Provenance.Signature = .unread)
     -> Provenance
   {
@@ -42,7 +45,8 @@ struct WriterCheck: Sendable {
 
   // MARK: Objects that were listed
 
-  /// - Parameter doubts: how many objects may still be asked for; what is in doubt beyond that counts as another writer's.
+  /// - Parameter doubts: how many objects may still be checked with HeadObject. Further doubtful objects
+  ///   count as another writer's.
   func judge(_ listed: [(RelativePath, RemoteObject)], doubts: inout Int) async -> [RelativePath: Finding] {
     var findings: [RelativePath: Finding] = [:]
     var doubtful: [(RelativePath, RemoteObject)] = []
@@ -66,12 +70,12 @@ struct WriterCheck: Sendable {
     return findings
   }
 
-  /// Parts what a comparison found superfluous.
+  /// Splits the objects that a comparison found superfluous.
   func partition(_ extras: Extras) async throws -> (ours: Extras, foreign: Extras) {
     var doubts = Self.mostDoubts
     return try await extras.partitioned { entries in
       let findings = await judge(entries.map { ($0.path, $0.object) }, doubts: &doubts)
-      // What S3 does not say now it is asked once more just before the delete.
+      // An object without an answer now is checked again just before its delete.
       return entries.map { entry in
         guard case .foreign(let object)? = findings[entry.path] else { return true }
         foreign.note(entry.path, object)
@@ -82,7 +86,7 @@ struct WriterCheck: Sendable {
 
   // MARK: Objects that were not listed
 
-  /// Looks at the objects of these paths as they are now.
+  /// Checks the current objects of these paths.
   func look(at paths: [RelativePath]) async -> [RelativePath: Finding] {
     var findings = paths.count > Self.mostHeads ? await lookInListing(for: paths) : [:]
     let left = paths.filter { findings[$0] == nil }
@@ -96,7 +100,8 @@ struct WriterCheck: Sendable {
     return findings
   }
 
-  /// What a listing of the stretch in which the keys lie decides. It ends early where they lie far apart.
+  /// Decides by a listing of the stretch that holds the keys. The listing stops early if the keys lie far
+  /// apart.
   private func lookInListing(for paths: [RelativePath]) async -> [RelativePath: Finding] {
     guard let stretch = ListingStretch(of: paths) else { return [:] }
     let directory = stretch.directory
@@ -122,23 +127,24 @@ struct WriterCheck: Sendable {
         page = try await listing.page(at: next)
       }
     } catch {
-      // Each path is asked for by itself, and its own error is told.
+      // Each path is then checked by itself and reports its own error.
       return findings
     }
     if isPassed, order.isKnown { for path in missing where !remembers(path) { findings[path] = .absent } }
     return findings
   }
 
-  /// Whether an object was there as far as this mirror remembers, so that a listing without it is no proof that it is gone.
+  /// Whether this mirror remembers an object under the path. Then a listing without the object does not prove
+  /// that the object is gone.
   ///
-  /// MinIO keeps objects in a tree of files, and lists nothing below the name of an object: `x` hides `x/y`. HeadObject finds what is
-  /// hidden, and once `x` is gone listings have it again. So it is when a file takes a directory's name: the file is published before
-  /// the deletes.
+  /// MinIO keeps objects in a tree of files and lists no key below the name of an object: `x` hides `x/y`.
+  /// HeadObject finds hidden objects, and listings include them once `x` is gone. This happens when a file
+  /// takes a directory's name, because the file is published before the deletes.
   func remembers(_ path: RelativePath) -> Bool {
     ledger.etag(of: path) != nil || ledger.hasForgotten || entry?.mayHaveHeld(path) ?? false
   }
 
-  /// - Parameter listed: what a listing said of the object; nil where it was not listed.
+  /// - Parameter listed: the object as a listing showed it; nil if it was not listed.
   private func ask(_ path: RelativePath, listed: RemoteObject?) async -> Finding {
     let key = mapping.key(for: path)
     do {
@@ -147,9 +153,9 @@ struct WriterCheck: Sendable {
       let object = RemoteObject(
         byteCount: head.byteCount, etag: head.etag, lastModified: head.lastModified ?? 0)
       if provenance(of: path, object, signature).mayGo { return .mayGo(object) }
-      // What is known of the object came from a listing, and some servers word their heads in another way.
+      // The known ETags and dates come from listings, and some servers format them differently in HeadObject.
       guard let listed = if let listed { listed } else { try await self.listed(key) } else {
-        // Gone since, or hidden from listings.
+        // The object is gone by now, or listings do not show it.
         _ = try await store.send(HeadObject(key: key))
         return .foreign(object)
       }
@@ -157,7 +163,7 @@ struct WriterCheck: Sendable {
     } catch let error as S3Error where error.isMissingKey {
       return .absent
     } catch let error as S3Error where error.isAccessDenied {
-      // Without s3:GetObject only the listing tells.
+      // Without the permission s3:GetObject only the listing can decide.
       return await askListing(of: key, for: path, listed: listed)
     } catch {
       return .unknown(error)
@@ -173,16 +179,16 @@ struct WriterCheck: Sendable {
     }
   }
 
-  /// The object as a listing has it; nil where there is none.
+  /// The object as a listing shows it; nil if there is none.
   private func listed(_ key: String) async throws -> RemoteObject? {
     let page = try await store.send(ListObjectsV2(prefix: key, limit: 2))
     return page.objects.first { RelativePath($0.key) == RelativePath(key) }?.remote
   }
 }
 
-/// Objects that were found to be another writer's, so that nobody asks for them again.
+/// Objects that were found to be another writer's, so that they are not checked again.
 final class ForeignObjects: Sendable {
-  /// About 200 bytes each: 2 MB. What is not kept in mind is asked for again.
+  /// About 200 bytes each, 2 MB in all. Objects beyond the capacity are checked again.
   private static let capacity = 10_000
 
   private let objects = Mutex<[RelativePath: RemoteObject]>([:])
