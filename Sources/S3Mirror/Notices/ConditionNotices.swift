@@ -4,15 +4,15 @@ import MirrorModel
 import Synchronization
 import SystemPackage
 
-/// Says of each lasting condition when it begins and when it is over, and nothing in between.
+/// Reports each lasting condition when it begins and when it ends.
 final class ConditionNotices: Sendable {
   private struct State {
-    /// Reasons why some part is compared at every tick.
+    /// Reasons why some part of the tree is compared at every tick.
     var standing: Set<RescanReason> = []
     var isRootLost = false
-    /// The comparison after a root's return needs no notice of its own.
+    /// The comparison after the root's return is not reported again.
     var hasRootReturned = false
-    /// What was said to be left out, by what it is.
+    /// Links and special files that were already reported as left out, by kind.
     var leftOut: [EntryKind: Set<RelativePath>] = [:]
     var hasSaidForeign = false
   }
@@ -31,9 +31,9 @@ final class ConditionNotices: Sendable {
 
   // MARK: Comparisons in ticks
 
-  /// Tells which parts of the tree this pass compares, and why, unless that was said and lasts.
+  /// Reports which parts of the tree this pass compares, and why. A lasting condition is reported once.
   ///
-  /// - Parameter isComplete: whether what is not compared in this pass needs no comparing any more.
+  /// - Parameter isComplete: whether this pass compares every part that needs a comparison.
   func say(
     _ rescans: [RelativePath: RescanReason], in root: TreeRoot, filter: PathFilter, isComplete: Bool = true
   ) {
@@ -59,9 +59,9 @@ final class ConditionNotices: Sendable {
     sayOver(ended)
   }
 
-  /// Tells which conditions are over, when nothing changed that a pass would be for.
+  /// Reports the conditions that have ended. Used when no pass runs.
   ///
-  /// - Parameter standing: the reasons why parts wait to be compared.
+  /// - Parameter standing: the reasons that still hold.
   func sayOver(besides standing: Set<RescanReason>) {
     sayOver(
       state.withLock { state in
@@ -76,7 +76,7 @@ final class ConditionNotices: Sendable {
     }
   }
 
-  /// Which limit to raise, and to what: at least to the number of directories here, one watch each.
+  /// Which limit to raise and to which value: at least the number of directories, because each needs a watch.
   private func advice(for reason: RescanReason, _ root: TreeRoot, _ filter: PathFilter) -> String? {
     var directories = 0
     if reason == .watchLimit {
@@ -89,10 +89,10 @@ final class ConditionNotices: Sendable {
 
   // MARK: What is left out
 
-  /// Names that are said of each kind, in a run. The passes and the report count all.
+  /// How many names of each kind are reported in a run. Passes and the report count all of them.
   static let namedSkips = 10
 
-  /// Tells which links and special files are left out, each once.
+  /// Reports which links and special files are left out, each once.
   func saySkipped(_ found: [SkippedName], symlinks: SymlinkPolicy) {
     guard !found.isEmpty else { return }
     let new: [EntryKind: [RelativePath]] = state.withLock { state in
@@ -118,7 +118,8 @@ final class ConditionNotices: Sendable {
 
   // MARK: Other writers
 
-  /// Tells, once a run, that another writer uses the prefix, with the first of its objects that a delete would have taken.
+  /// Reports once in a run that another writer uses the prefix, with the first of its objects that a delete
+  /// would have removed.
   func sayForeign(_ paths: [RelativePath]) {
     guard !paths.isEmpty else { return }
     let isNew = state.withLock { state in
@@ -156,7 +157,7 @@ final class ConditionNotices: Sendable {
     )
   }
 
-  /// Names a symbolic link that is skipped.
+  /// Reports a symbolic link that is skipped.
   func saySkipped(link: RelativePath) {
     saySkipped([SkippedName(path: link, kind: .symbolicLink)], symlinks: .skip)
   }
@@ -177,7 +178,7 @@ extension RescanReason {
     }
   }
 
-  /// What happened, what it costs until it is mended, and how to mend it.
+  /// What happened, what it costs while it lasts, and what the user can do.
   func explanation(of directories: [RelativePath], upload: String, advice: String?) -> String {
     let first = directories.first.map { $0.isRoot ? "the tree" : "\($0)" } ?? "nothing"
     let part =

@@ -1,21 +1,22 @@
 import LocalTree
 import MirrorModel
 
-/// A name that is no file to S3.
+/// A name that is not published because it is no regular file.
 struct SkippedName: Sendable, Hashable {
   var path: RelativePath
   var kind: EntryKind
 }
 
-// What comparisons find though no event told. Only where the watch missed a change it is a fault of this program.
+// Differences that no event had reported. Only a change that the watch missed is a fault of this program.
 extension ConditionNotices {
-  /// Who compared, and when what was found is published.
+  /// Which comparison found the difference, and so when the difference is corrected.
   enum DriftFinder {
     case audit
     case exit
   }
 
-  /// What stands before and after the paths of a change that the watch missed. The soak looks for such notices by it.
+  /// The text before and after the paths of a change that the watch missed. The soak searches notices for
+  /// this text.
   static let missedChange = (before: "no event had reported it (", after: "); this is corrected")
 
   func sayDrift(
@@ -64,7 +65,7 @@ extension ConditionNotices.DriftFinder {
 }
 
 extension TreeRoot {
-  /// The filesystem of the nearest directory above a path that is there.
+  /// The filesystem of the nearest existing directory above a path.
   fileprivate func device(above path: RelativePath) -> UInt64? {
     for directory in path.ancestors {
       if case .success(let entry?) = Result(catching: { try look(at: directory) }) {

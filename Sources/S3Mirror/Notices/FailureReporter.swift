@@ -4,7 +4,7 @@ import S3Client
 import Synchronization
 import Transfers
 
-/// What a mirror says of failures, however many there are: `OutageNotices` behind a lock, with a clock.
+/// Decides which failures a mirror reports: `OutageNotices` with a lock and a clock.
 final class FailureReporter: Sendable {
   private let notices = Mutex(OutageNotices())
   private let now: @Sendable () -> Instant
@@ -32,7 +32,7 @@ final class FailureReporter: Sendable {
 }
 
 extension OutageNotices.Notice {
-  /// Nil for a single failure, which has words of its own.
+  /// Nil for a single failure, which has its own text.
   var text: String? {
     switch self {
     case .single: nil
@@ -61,7 +61,7 @@ extension OutageNotices.Outage {
   }
 }
 
-/// What failures have in common: their error without the path, so that an outage's thousands have one cause.
+/// The text that failures of one cause share: their error without the path.
 enum FailureCause {
   static func text(of error: any Error, operation: String, path: String, key: String) -> String {
     switch error {
@@ -73,7 +73,7 @@ enum FailureCause {
     }
   }
 
-  /// The text without a name, where it stands as a word: a file may be called `a`.
+  /// Removes a name from the text, but only where the name is a whole word, because a file may be called `a`.
   private static func without(_ name: String, in text: String) -> String {
     guard !name.isEmpty else { return text }
     var shown = ""
@@ -88,14 +88,14 @@ enum FailureCause {
     return shown + rest
   }
 
-  /// How many bytes are missing differs from file to file.
+  /// The number of missing bytes is left out, because it differs between files.
   private static func text(of error: TreeError) -> String {
     if case .diskFull = error.detail { return "the disk is full; free space on that filesystem" }
     return without(error.path, in: error.description)
   }
 
-  /// Libcurl's words have milliseconds in them, the server's have request IDs and keys: the code says enough. A permission is
-  /// one of an operation, anything else concerns them all.
+  /// Only S3's code is kept, because libcurl's texts contain milliseconds and the server's contain request
+  /// IDs and keys. A lack of permission concerns one operation; other errors concern all operations.
   static func text(of error: S3Error) -> String {
     let subject = error.isAccessDenied ? "\(error.operation) on s3://\(error.bucket)" : "s3://\(error.bucket)"
     let status = error.status == 0 ? "" : " (HTTP \(error.status))"

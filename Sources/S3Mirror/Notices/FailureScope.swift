@@ -1,10 +1,10 @@
 import S3Client
 
-/// What a failure says of other paths.
+/// Whether a failure concerns other paths too.
 enum FailureScope: Sendable, Hashable {
-  /// Nothing: the file cannot be read, or the service refused this one.
+  /// No: the file cannot be read, or the service refused this path.
   case path
-  /// Any other request would have failed too: the service did not answer, or not as a service does.
+  /// Yes: the service gave no proper answer, so any other request would have failed too.
   case service
 
   init(_ error: any Error) {

@@ -4,7 +4,7 @@ import Synchronization
 import TransferLog
 import Transfers
 
-/// Where a mirror writes down what it does: the transfer log, the program's log and the observer.
+/// Writes a mirror's actions to the transfer log, the program's log and the observer.
 struct Journal: Sendable {
   private let log: TransferLogWriter?
   private let logger: Logger
@@ -12,7 +12,7 @@ struct Journal: Sendable {
   private let bucketURL: String
   private let failures: FailureReporter
 
-  /// - Parameter failures: one for all that may fail together.
+  /// - Parameter failures: shared by all mirrors that an outage affects together.
   init(
     log: TransferLogWriter?, logger: Logger, observer: (@Sendable (MirrorEvent) -> Void)?, bucket: String,
     failures: FailureReporter = FailureReporter()
@@ -38,7 +38,7 @@ struct Journal: Sendable {
     noteSuccess(of: path, mirror)
   }
 
-  /// The check and the value that was compared; nothing was where there was no check.
+  /// The check and the value that it compared.
   private static func text(_ receipt: UploadReceipt) -> String {
     switch receipt.checksum {
     case .crc32, .crc32Parts: "\(receipt.checksum.rawValue):\(receipt.crc32)"
@@ -80,7 +80,7 @@ struct Journal: Sendable {
     noteSuccess(of: path, mirror)
   }
 
-  /// Notes that a multipart upload is no more that nobody would have finished.
+  /// Records that a multipart upload was aborted because no run would finish it.
   func aborted(_ uploadID: String, mirror: String, key: String, because reason: AbortReason) {
     log?.append(
       TransferRecord(
@@ -94,7 +94,7 @@ struct Journal: Sendable {
   }
 
   enum AbortReason: Sendable {
-    /// An earlier run left it, longer ago than `staleUploadAge`.
+    /// An earlier run left it unfinished for longer than `staleUploadAge`.
     case stale
     /// This run began it.
     case unfinished
@@ -114,10 +114,10 @@ struct Journal: Sendable {
         time: .now(), mirror: mirror, operation: .deleteLocal, path: path.string, outcome: .done))
   }
 
-  /// Notes that a path failed.
+  /// Records that a path failed.
   ///
-  /// A path has one record in the transfer log for each outage, however often it is tried; what is said besides is bounded by
-  /// `OutageNotices`.
+  /// In each outage a path has one record in the transfer log, however often it is tried. `OutageNotices`
+  /// limits the other reports.
   func failed(
     _ operation: TransferOperation, mirror: String, path: RelativePath, key: String, error: any Error
   ) {
@@ -125,7 +125,7 @@ struct Journal: Sendable {
     let record = TransferRecord(
       time: .now(), mirror: mirror, operation: operation, path: path.string, url: bucketURL + key,
       outcome: .failed, error: reason)
-    // What was cut short is no fault of the file's: the report at the end names it once.
+    // A cancelled transfer is not the file's fault. The report at the end names it once.
     guard !(error is CancellationError) else {
       log?.append(record)
       return
@@ -144,7 +144,8 @@ struct Journal: Sendable {
     }
   }
 
-  /// Notes that a stale multipart upload stays. Of one cause, as with files, the first are named.
+  /// Records that a stale multipart upload could not be aborted. As with files, only the first failures of
+  /// one cause are named.
   func failedToAbort(mirror: String, key: String, error: any Error) {
     let why = FailureCause.text(of: error, operation: "abort", path: key, key: key)
     for said in failures.failed(.init(mirror: mirror, path: "abort " + key), because: "abort: " + why).notices
@@ -190,7 +191,7 @@ struct Journal: Sendable {
 }
 
 extension Duration {
-  /// Seconds as a fraction, for logs and reports.
+  /// The duration in seconds, for logs and reports.
   var seconds: Double {
     Double(components.seconds) + Double(components.attoseconds) / 1e18
   }
