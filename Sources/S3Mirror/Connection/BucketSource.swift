@@ -2,39 +2,40 @@ import MirrorModel
 import S3Client
 import Transfers
 
-/// One bucket as one profile sees it.
+/// One bucket as a profile accesses it.
 struct OpenBucket: Sendable {
-  /// Sends each operation once.
+  /// Sends each operation once, without retries.
   let service: any ObjectStore
   let retrying: @Sendable (any ObjectStore) -> any ObjectStore
-  /// Endpoint and bucket: equal for one place, whatever the profile.
+  /// Endpoint and bucket. Equal for the same bucket under different profiles.
   let identity: String
-  /// What uploads found out of the server.
+  /// Which checksums the server supports, as uploads have found out.
   let checksums = ChecksumSupport()
 
-  /// With retries.
+  /// The store with retries.
   var store: any ObjectStore { retrying(service) }
 
-  /// With retries, and counting every request that leaves, repeated ones too.
+  /// The store with retries, and a tally of every request that is sent, including retries.
   func counted() -> (store: any ObjectStore, tally: RequestTally) {
     let counter = CountingStore(service)
     return (retrying(counter), counter.tally)
   }
 }
 
-/// Where a scope has its buckets from: the network, or a test.
+/// The source of a scope's buckets: the network, or a test.
 protocol BucketSource: Sendable {
-  /// - Parameter access: nil is the options'.
-  /// - Throws: `MirrorError.configuration` that names the culprit and the cure.
+  /// - Parameter access: nil takes the options' access.
+  /// - Throws: `MirrorError.configuration` with the cause and the remedy.
   func bucket(of location: S3Location, access: BucketAccess?) throws -> OpenBucket
 
-  /// Says that the run ends: from now on a service that is silent is not waited for as long as before.
+  /// Begins the end of the run. From now on, requests wait less long for a silent service.
   func beginEnd() async
 
-  /// Returns when every thread that carries requests has come round: never, where one is stuck.
+  /// Returns once every thread that carries requests has answered. If a thread is stuck, the call does not
+  /// return.
   func answer() async
 
-  /// Ends what was opened.
+  /// Closes everything that was opened.
   func close() async
 }
 

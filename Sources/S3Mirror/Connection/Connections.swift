@@ -7,7 +7,8 @@ import S3Client
 import Synchronization
 import Transfers
 
-/// Opens what a mirror needs of the network, once each: credentials a profile, HTTP clients, stores a bucket.
+/// Opens a mirror's network resources, once each: credentials for each profile, HTTP clients, stores for each
+/// bucket.
 final class Connections: BucketSource {
   private struct ClientKey: Hashable {
     var caBundlePath: String?
@@ -37,7 +38,8 @@ final class Connections: BucketSource {
   private let uploadLimit: RateLimit?
   private let downloadLimit: RateLimit?
 
-  /// - Parameter slots: of all transfers; a server that asks for less finds fewer of them.
+  /// - Parameter slots: the request slots of all transfers. When a server asks for fewer requests, there are
+  ///   fewer slots.
   init(options: Options, environment: [String: String], homeDirectory: String, slots: FairSemaphore) {
     self.options = options
     self.slots = slots
@@ -55,7 +57,7 @@ final class Connections: BucketSource {
 
   /// The bucket of a location.
   ///
-  /// - Throws: `MirrorError.configuration` that names the profile, file or variable at fault, and the cure.
+  /// - Throws: `MirrorError.configuration` that names the profile, file or variable at fault, and the remedy.
   func bucket(of location: S3Location, access: BucketAccess?) throws -> OpenBucket {
     let access = access ?? options.access
     do {
@@ -86,7 +88,7 @@ final class Connections: BucketSource {
     for client in clients { await client.answer() }
   }
 
-  /// Ends every connection and joins the loops' threads.
+  /// Closes every connection and joins the loop threads.
   func close() async {
     let clients = state.withLock { state in
       defer { state = State() }
@@ -109,8 +111,8 @@ final class Connections: BucketSource {
     return resolved
   }
 
-  /// One a processor, at most four. A second one takes a fifth off a large upload and a quarter off a large download
-  /// (`Scripts/bench transfer`); what more than two bring has not been measured.
+  /// One loop per processor, at most four. A second loop takes a fifth off a large upload's time and a
+  /// quarter off a large download's (`Scripts/bench transfer`). More than two loops were not measured.
   private static let loopCount = min(4, max(1, sysconf(CInt(_SC_NPROCESSORS_ONLN))))
 
   private func client(_ key: ClientKey, in state: inout State) throws -> BalancedClient {
@@ -123,7 +125,7 @@ final class Connections: BucketSource {
     configuration.priority = options.lowPriority ? .low : .normal
     configuration.onLateMovement = { [patience] in patience.noteMovement() }
     configuration.userAgent = "s3mirror/\(s3MirrorVersion)"
-    // Every transfer has a connection, and requests without a payload need not wait for one.
+    // Every transfer has a connection, and requests without a payload do not wait for one.
     configuration.maxConnections = max(configuration.maxConnections, options.maxWorkers + 16)
     let client = try BalancedClient(configuration, loops: Self.loopCount)
     state.clients[key] = client
@@ -154,12 +156,12 @@ final class Connections: BucketSource {
         RetryingStore(
           PressureSensingStore(service, slots: slots, clock: RateLimit.monotonicClock), policy: policy,
           budget: budget, patience: patience,
-          // A request that waits to be sent again is none under way: its slot goes to one that is.
+          // A request that waits for its retry gives its slot to another request.
           pause: { delay in
             try await FairSemaphore.yieldingPermit { try await ServiceRecovery.pause(for: delay) }
           },
           onRetry: { retry in
-            // An outage makes thousands of them, too.
+            // An outage causes thousands of retries too, so they are limited like failures.
             let subject = OutageNotices.Subject(mirror: retry.error.bucket, path: retry.error.key ?? "")
             for notice in retries.failed(subject, because: FailureCause.text(of: retry.error)).notices {
               let text = notice.text ?? "\(retry.error), sent again in \(retry.delaySeconds) s"
@@ -171,11 +173,11 @@ final class Connections: BucketSource {
 }
 
 extension Connections {
-  /// Directory buckets (S3 Express One Zone) have hosts of their own and sessions that sign their requests (S3 User Guide,
-  /// "Directory bucket naming rules" and "Authenticating and authorizing requests", CreateSession). S3's own hosts know
-  /// nothing of them, and would say "no such bucket".
+  /// Directory buckets (S3 Express One Zone) have hosts of their own and sign requests with sessions (S3 User
+  /// Guide, "Directory bucket naming rules" and "Authenticating and authorizing requests", CreateSession).
+  /// S3's regular hosts do not know these buckets and would answer "no such bucket".
   ///
-  /// Elsewhere a name is only a name.
+  /// On other services such a name has no special meaning.
   private static func checkKind(of name: String, at endpoint: S3Endpoint) throws {
     guard case .aws = endpoint.host, name.hasSuffix("--x-s3") || name.hasSuffix("--xa-s3") else { return }
     throw ConfigurationError(
@@ -201,7 +203,7 @@ extension S3Endpoint {
     }
   }
 
-  /// Scheme, host, port and path, for telling one service from another.
+  /// Scheme, host, port and path. They identify the service.
   fileprivate var identity: String {
     let name =
       switch host {

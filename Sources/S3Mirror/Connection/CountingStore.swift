@@ -1,7 +1,7 @@
 import S3Client
 import Synchronization
 
-/// How many requests were sent, by S3 operation.
+/// Counts sent requests by S3 operation.
 final class RequestTally: Sendable {
   private let sent = Mutex<[String: Int]>([:])
 
@@ -12,7 +12,8 @@ final class RequestTally: Sendable {
   }
 }
 
-/// Counts what passes through it. It stands below the retries, so that every request counts.
+/// Counts every request that passes through. It is placed below the retries, so every repeated request
+/// counts.
 struct CountingStore: ObjectStore {
   let tally = RequestTally()
   private let base: any ObjectStore
@@ -32,7 +33,7 @@ struct CountingStore: ObjectStore {
 }
 
 extension [String: Int] {
-  /// What was added since `earlier`, without the zeros.
+  /// The increase since `earlier`, without zeros.
   func subtracting(_ earlier: [String: Int]) -> [String: Int] {
     var difference: [String: Int] = [:]
     for (name, count) in self where count > earlier[name, default: 0] {

@@ -1,4 +1,4 @@
-/// What a control socket is asked: one JSON object, on one line.
+/// A request to a control socket: one JSON object on one line.
 package struct ControlRequest: Codable, Sendable, Hashable {
   package enum Kind: String, Codable, Sendable, Hashable {
     case status
@@ -6,7 +6,7 @@ package struct ControlRequest: Codable, Sendable, Hashable {
   }
 
   package var request: Kind
-  /// Of a flush: the upload; nil is all of them.
+  /// The upload to flush; nil flushes all uploads.
   package var upload: String?
 
   package init(_ request: Kind, upload: String? = nil) {
@@ -15,16 +15,16 @@ package struct ControlRequest: Codable, Sendable, Hashable {
   }
 }
 
-/// What it answers: one JSON object, on one line, with one of these members.
+/// The answer to a request: one JSON object on one line, with one of these members.
 package struct ControlAnswer: Codable, Sendable, Hashable {
   package var status: MirrorState?
-  /// The uploads of which everything closed before the request is published.
+  /// The flushed uploads: everything closed before the request is published.
   package var flushed: [String]?
   package var error: Fault?
 
   package struct Fault: Codable, Sendable, Hashable {
     package enum Kind: String, Codable, Sendable, Hashable {
-      /// The request is none that this mirror knows, or names no upload of it.
+      /// The mirror does not know the request, or has no upload of that name.
       case request
       /// Some paths are not published.
       case incomplete
@@ -52,7 +52,7 @@ package struct ControlAnswer: Codable, Sendable, Hashable {
   package struct PathFailure: Codable, Sendable, Hashable {
     package var path: String
     package var reason: String
-    /// S3's answer, if that was the cause; nil from a mirror that does not say so.
+    /// S3's answer, if it was the cause; nil from a version without this field.
     package var fault: ServiceFault?
 
     package init(_ failure: MirrorError.Failure) {
@@ -63,13 +63,13 @@ package struct ControlAnswer: Codable, Sendable, Hashable {
   }
 }
 
-/// A running mirror at one moment.
+/// The state of a running mirror at one moment.
 package struct MirrorState: Codable, Sendable, Hashable {
   package enum Phase: String, Codable, Sendable, Hashable {
     /// Downloads run, or uploads are compared.
     case entering
     case running
-    /// What is left is being published.
+    /// The remaining changes are being published.
     case ending
   }
 
@@ -90,18 +90,21 @@ package struct MirrorState: Codable, Sendable, Hashable {
     package var publishedFiles: Int
     package var publishedBytes: Int64
     package var failedFiles: Int
-    /// The first of them.
+    /// The first failures.
     package var failures: [ControlAnswer.PathFailure]
-    /// How many files wait because a program has them open for writing; nil from a mirror that does not say so.
+    /// How many files wait because a program has them open for writing; nil from a version without this
+    /// field.
     package var openFiles: Int?
-    /// Those of them that have waited longest.
+    /// The open files that have waited longest.
     package var longestOpen: [OpenFile]?
-    /// How many temporary names were found whose files are published when they are renamed; nil from a mirror that does not say so.
+    /// How many temporary names exist whose files will be published after a rename; nil from a version
+    /// without this field.
     package var temporaryNames: Int?
-    /// The first of them.
+    /// The first temporary names.
     package var temporaries: [String]?
     package var withheldDeletes: Int
-    /// Seconds; nil when everything is published, and while nobody knows: until the entry is over.
+    /// In seconds. Nil if everything is published, and until the entry is over, because the value is unknown
+    /// then.
     package var recoveryPoint: Double?
     package var drift: Int
 
@@ -111,10 +114,10 @@ package struct MirrorState: Codable, Sendable, Hashable {
     }
   }
 
-  /// How many failed paths are named: an outage fails everything, and the answer stays bounded.
+  /// How many failed paths an answer names. An outage fails every path, so the answer must be bounded.
   static let namedFailures = 100
-  /// How many files that wait for their close are named.
+  /// How many open files an answer names.
   static let namedOpenFiles = 10
-  /// How many temporary names are given.
+  /// How many temporary names an answer has.
   static let namedTemporaries = 10
 }

@@ -3,15 +3,16 @@ import Glibc
 import LocalSocket
 import Synchronization
 
-/// Lets other processes of this user ask a scope, and have it flush: what `s3mirror status` and `flush` talk to.
+/// Lets other processes of this user read a scope's status and flush it. `s3mirror status` and `s3mirror
+/// flush` use this socket.
 final class ControlSocket: Sendable {
   private let server: LineServer
 
-  /// Counts the scopes of this process: each has a socket of its own.
+  /// Numbers the scopes of this process, because each has its own socket.
   private static let opened = Atomic<Int>(0)
 
-  /// - Parameter answering: answers one line of the protocol, whatever it is.
-  /// - Throws: `SocketError`, `ThreadError`: a mirror works without one too.
+  /// - Parameter answering: answers one line of the protocol, valid or not.
+  /// - Throws: `SocketError`, `ThreadError`. A mirror also works without a control socket.
   init(places: ControlPlaces, answering: @escaping @Sendable ([UInt8]) async -> ControlAnswer) throws {
     let directory = try SocketDirectory(path: places.preferred, absence: .isMade)
     let number = Self.opened.add(1, ordering: .relaxed).newValue
@@ -25,7 +26,7 @@ final class ControlSocket: Sendable {
   }
 }
 
-/// JSON on one line: no newline is ever inside, for JSON escapes it in strings.
+/// JSON on one line. It holds no newline, because JSON escapes newlines in strings.
 func encodedLine(_ value: some Encodable) -> [UInt8] {
   let encoder = JSONEncoder()
   encoder.outputFormatting = [.sortedKeys, .withoutEscapingSlashes]

@@ -2,20 +2,21 @@ import FoundationEssentials
 import LocalSocket
 import SystemPackage
 
-/// A mirror of this user on this host, as its control socket leads to it. Calls block.
+/// A mirror of this user on this host, reached by its control socket. Calls block.
 package struct RunningMirror {
   package var pid: Int32
   private let name: String
   private let directory: SocketDirectory
 
-  /// How long a mirror may take to say what it is doing: it answers from memory.
+  /// How long a mirror may take to answer a status request, which it answers from memory.
   private static let patience: Duration = .seconds(10)
 
-  /// Every mirror that has a socket, in the order of their processes. Names that killed ones left are taken away.
+  /// All mirrors that have a socket, sorted by process ID. The function removes the sockets of killed
+  /// processes.
   ///
   /// - Parameters:
-  ///   - variables: stands in for the process's own environment.
-  ///   - complaint: told of what cannot be trusted or used; the search goes on.
+  ///   - variables: replaces the process's own environment if not nil.
+  ///   - complaint: receives a message for each socket that cannot be trusted or used. The search continues.
   package static func all(
     overriding variables: [String: String]? = nil, complaint: (String) -> Void
   ) throws -> [RunningMirror] {
@@ -53,7 +54,7 @@ package struct RunningMirror {
     }
   }
 
-  /// - Throws: `SocketError`, or `MirrorError` for an answer that is none.
+  /// - Throws: `SocketError`, or `MirrorError` for an answer without a status.
   package func state() throws -> MirrorState {
     let answer = try ask(ControlRequest(.status)).answer(within: Self.patience)
     guard let state = answer.status else {
@@ -62,11 +63,11 @@ package struct RunningMirror {
     return state
   }
 
-  /// A request that is under way.
+  /// A request that waits for its answer.
   package struct Question {
     fileprivate let client: LineClient
 
-    /// - Parameter patience: how long a silence may be; nil waits for ever.
+    /// - Parameter patience: the longest silence; nil waits without limit.
     package func answer(within patience: Duration?) throws -> ControlAnswer {
       try JSONDecoder().decode(ControlAnswer.self, from: Data(try client.receive(patience: patience)))
     }

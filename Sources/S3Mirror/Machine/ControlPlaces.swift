@@ -2,15 +2,15 @@ import Glibc
 import LoopThread
 import SystemPackage
 
-/// Where control sockets have their names.
+/// The directories of control sockets.
 ///
-/// The runtime directory of the XDG base directory specification is the place for them; where a session has none (cron, a
-/// container, a batch job) it is the state directory. Whoever looks for mirrors looks in both: a shell and a job
-/// of the same user need not have the same environment.
+/// The XDG base directory specification names the runtime directory for sockets. Sessions without one (cron,
+/// a container, a batch job) use the state directory. A search for mirrors reads both, because a shell and a
+/// job of the same user may have different environments.
 struct ControlPlaces: Sendable {
-  /// Where a new mirror makes its socket.
+  /// The directory in which a new mirror makes its socket.
   let preferred: FilePath
-  /// Where mirrors are looked for.
+  /// The directories in which mirrors are searched.
   let all: [FilePath]
 
   init(environment: [String: String], home: FilePath) {
@@ -28,10 +28,10 @@ struct ControlPlaces: Sendable {
 
   static let suffix = ".sock"
 
-  /// The first of a name: the kernel that it lives in. A home directory may be shared by hosts, to each of which the others'
-  /// sockets look stale; and after a reboot all are.
+  /// The first part of a socket's name: the kernel that it belongs to. Hosts may share a home directory, and
+  /// each host sees the other hosts' sockets as stale. After a reboot all older sockets are stale.
   ///
-  /// - Throws: `Errno` where /proc cannot be read.
+  /// - Throws: `Errno` if /proc cannot be read.
   static func kernelName() throws -> String {
     let bootID = try FileDescriptor.contents(ofFileAt: "/proc/sys/kernel/random/boot_id")
     return String(decoding: bootID.prefix { $0 != UInt8(ascii: "-") }, as: UTF8.self)
@@ -41,7 +41,7 @@ struct ControlPlaces: Sendable {
     "\(try kernelName())-\(pid)-\(number)\(suffix)"
   }
 
-  /// The process of a socket's name; nil for names of other kernels, and for what is none of ours.
+  /// The process ID in a socket's name; nil for sockets of other kernels and for foreign names.
   static func pid(of name: String, kernel: String) -> Int32? {
     guard name.hasSuffix(suffix), name.hasPrefix(kernel + "-") else { return nil }
     let numbers = name.dropFirst(kernel.count + 1).dropLast(suffix.count).split(separator: "-")

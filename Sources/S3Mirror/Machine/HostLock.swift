@@ -3,13 +3,13 @@ import Glibc
 import LocalSocket
 import SystemPackage
 
-/// Keeps a second mirror on this host from uploading to the same remote: an flock(2) on a file named by the remote,
-/// which the kernel releases when the process ends, however it ends.
+/// Prevents a second mirror on this host from uploading to the same remote. It holds an flock(2) on a file
+/// that is named after the remote. The kernel releases the lock when the process ends, in whatever way.
 final class HostLock: Sendable {
   private let descriptor: FileDescriptor
 
   /// - Parameter identity: endpoint, bucket and prefix.
-  /// - Throws: `MirrorError.configuration` when another process holds it.
+  /// - Throws: `MirrorError.configuration` if another process holds the lock.
   init(identity: String, remote: String, environment: [String: String]) throws {
     let directory = Self.directory(environment: environment)
     do {
@@ -25,7 +25,7 @@ final class HostLock: Sendable {
         "the lock in \(directory) cannot be made: \(error); set XDG_RUNTIME_DIR to a directory of yours")
     }
     guard flock(descriptor.rawValue, LOCK_EX | LOCK_NB) == 0 else {
-      // The descriptor was just opened; closing it cannot lose anything.
+      // The descriptor was just opened, so its close cannot lose data.
       _ = close(descriptor.rawValue)
       throw MirrorError(
         .configuration,
@@ -37,7 +37,8 @@ final class HostLock: Sendable {
     _ = close(descriptor.rawValue)
   }
 
-  /// The runtime directory of the XDG base directory specification, else one of the user's own below /tmp.
+  /// The runtime directory of the XDG base directory specification, otherwise a directory of the user's own
+  /// below /tmp.
   static func directory(environment: [String: String]) -> FilePath {
     if let runtime = environment["XDG_RUNTIME_DIR"], FilePath(runtime).isAbsolute,
       access(runtime, W_OK) == 0

@@ -4,13 +4,13 @@ import LocalTree
 import MirrorModel
 import SystemPackage
 
-/// What a process knows of its surroundings.
+/// A process's environment variables and directories.
 struct ProcessEnvironment: Sendable {
   let variables: [String: String]
   let homeDirectory: String
   let workingDirectory: String
 
-  /// - Parameter variables: stands in for the process's own environment.
+  /// - Parameter variables: replaces the process's own environment if not nil.
   init(overriding variables: [String: String]?) {
     let variables = variables ?? ProcessInfo.processInfo.environment
     self.variables = variables
@@ -19,9 +19,9 @@ struct ProcessEnvironment: Sendable {
   }
 }
 
-/// What lies at a path given by the user; links are followed. Nil when there is nothing.
+/// What exists at a path that the user gave, with links followed. Nil if nothing exists.
 ///
-/// - Throws: `TreeError` when that cannot be told.
+/// - Throws: `TreeError` if this cannot be determined.
 func kind(at path: FilePath) throws -> EntryKind? {
   guard let name = path.lastComponent else { return .directory }
   do throws(TreeError) {
@@ -33,9 +33,9 @@ func kind(at path: FilePath) throws -> EntryKind? {
   }
 }
 
-/// Whether a symbolic link lies at a path, wherever it leads.
+/// Whether the path is a symbolic link, with any target.
 ///
-/// - Throws: `TreeError` when that cannot be told.
+/// - Throws: `TreeError` if this cannot be determined.
 func isLink(_ path: FilePath) throws(TreeError) -> Bool {
   guard let name = path.lastComponent else { return false }
   do throws(TreeError) {
@@ -47,7 +47,7 @@ func isLink(_ path: FilePath) throws(TreeError) -> Bool {
   }
 }
 
-/// Makes a directory and those above it, as far as they are missing.
+/// Creates a directory and its missing parents.
 ///
 /// - Throws: `MirrorError.local` that names the path.
 func createDirectories(_ path: FilePath) throws {
@@ -58,7 +58,8 @@ func createDirectories(_ path: FilePath) throws {
     if mkdir(path.string, 0o777) == 0 { return }
     code = Errno(rawValue: errno)
   }
-  // Other errors than EEXIST may be said of one that is there: on read-only mounts, by NFS.
+  // For an existing directory, mkdir(2) may fail with an error other than EEXIST: on read-only mounts, or
+  // over NFS.
   var status = stat()
   if stat(path.string, &status) == 0, status.st_mode & S_IFMT == S_IFDIR { return }
   throw MirrorError(.local, "\(path) cannot be made a directory: \(code)")

@@ -2,16 +2,16 @@ import LoopThread
 import MirrorModel
 import Synchronization
 
-/// Shows how far transfers are, while there are any: five times a second on a terminal, every five seconds elsewhere.
-/// While nothing moves nothing wakes.
+/// Shows the progress of transfers while there are any: five times a second on a terminal, every five seconds
+/// elsewhere. While there are no transfers, nothing wakes.
 final class Progress: Sendable {
-  /// Where it is shown.
+  /// How progress is shown.
   struct Display: Sendable {
-    /// From one reading to the next.
+    /// The time between two readings.
     var interval: Duration
-    /// Is given the reading, the reading when things began to move, and the seconds since then.
+    /// Receives the reading, the reading at the start of the transfers, and the seconds since then.
     var show: @Sendable (TransferProgress, TransferProgress, Double) -> Void
-    /// Nothing moves any more.
+    /// The transfers have ended.
     var clear: @Sendable () -> Void
   }
 
@@ -32,7 +32,7 @@ final class Progress: Sendable {
         show: { line.show(Self.text($0, since: $1, seconds: $2)) }, clear: { line.clear() }))
   }
 
-  /// Says nothing from now on, because another program has the terminal.
+  /// Hides the progress from now on, because another program uses the terminal.
   func pause() {
     isPaused.withLock { $0 = true }
     display.clear()
@@ -42,7 +42,7 @@ final class Progress: Sendable {
     isPaused.withLock { $0 = false }
   }
 
-  /// Until the task is cancelled.
+  /// Runs until the task is cancelled.
   func run() async {
     while !Task.isCancelled {
       await meter.bell.wait(until: nil)
@@ -51,7 +51,7 @@ final class Progress: Sendable {
     display.clear()
   }
 
-  /// From the first byte to a whole interval without any.
+  /// Follows the transfers from their start to the first interval without any.
   private func follow() async {
     let start = ContinuousClock.now
     let first = meter.reading
@@ -75,8 +75,8 @@ final class Progress: Sendable {
   /// `s3mirror: 12 files, 345.2 MB sent, 56.1 MB/s`
   ///
   /// - Parameters:
-  ///   - first: the reading when things began to move, which the rate counts from.
-  ///   - seconds: the time since then.
+  ///   - first: the reading at the start of the transfers, from which the rate is computed.
+  ///   - seconds: the time since that reading.
   static func text(_ reading: TransferMeter.Reading, since first: TransferMeter.Reading, seconds: Double)
     -> String
   {

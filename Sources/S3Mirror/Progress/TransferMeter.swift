@@ -2,21 +2,22 @@ import MirrorModel
 import S3Client
 import Synchronization
 
-/// How far the transfers of a mirror are.
+/// The progress of a mirror's transfers.
 package struct TransferProgress: Sendable, Hashable, Encodable {
-  /// Files that have arrived.
+  /// Files that were transferred completely.
   package var files = 0
   package var sentBytes: Int64 = 0
   package var fetchedBytes: Int64 = 0
-  /// Requests with a payload that are under way.
+  /// Requests with a payload that are running.
   package var inFlight = 0
 }
 
-/// Counts what moves, for people who watch it move: payload bytes as requests succeed, files as they arrive.
+/// Counts transfers for the progress display: payload bytes when requests succeed, files when they are
+/// complete.
 final class TransferMeter: Sendable {
   typealias Reading = TransferProgress
 
-  /// What was asked of S3, retries and their pauses included.
+  /// The operations that were sent to S3, including retries and their pauses.
   struct Operations: Sendable, Hashable {
     var underWay = 0
     var ended = 0
@@ -24,14 +25,14 @@ final class TransferMeter: Sendable {
 
   private let state = Mutex(Reading())
   private let asked = Mutex(Operations())
-  /// Rings when something begins to move, so that nobody has to look while nothing does.
+  /// Rings when the first transfer begins, so that no task has to poll.
   let bell = Doorbell()
 
   var reading: Reading { state.withLock { $0 } }
 
   var operations: Operations { asked.withLock { $0 } }
 
-  /// Counts an operation while it is under way.
+  /// Counts an operation while it runs.
   nonisolated(nonsending) func counting<Output>(_ operation: () async throws -> Output) async throws -> Output
   {
     asked.withLock { $0.underWay += 1 }
@@ -66,11 +67,11 @@ final class TransferMeter: Sendable {
   }
 }
 
-/// Tells a meter of every operation and every payload that passes through.
+/// Reports every operation and every payload that passes through to a meter.
 struct MeteredStore: ObjectStore {
   private enum Payload {
     case sent(Int64)
-    /// Bytes of a range; nil for the whole object, whose size the answer tells.
+    /// The bytes of a range; nil for a whole object, whose size the answer holds.
     case fetched(Int64?)
   }
 

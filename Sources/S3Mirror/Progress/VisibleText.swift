@@ -1,9 +1,9 @@
-/// Text as a line of a terminal or a log shows it: one line, whose characters are what they look like.
+/// Text for a line of a terminal or log: one line in which every character is visible.
 ///
-/// File names, keys and servers' messages hold whatever others put there. Control characters (ECMA-48: C0, DEL and C1) drive
-/// terminals, line feeds make lines that nobody wrote, and bidirectional controls (Unicode Standard Annex 9) show text in another
-/// order than it has. They become `\n`, `\r`, `\t`, `\x1b` and `\u202e`. A backslash stays as it is, so that ordinary names are
-/// shown as they are; who needs to tell them apart asks for JSON.
+/// File names, keys and servers' messages can hold any characters. Control characters (ECMA-48: C0, DEL and
+/// C1) control terminals, line feeds begin false lines, and bidirectional controls (Unicode Standard Annex 9)
+/// reorder the displayed text. They become `\n`, `\r`, `\t`, `\x1b` and `\u202e`. A backslash stays as it is,
+/// so that ordinary names look as usual. For unambiguous names there is JSON output.
 package func visible(_ text: String) -> String {
   guard text.unicodeScalars.contains(where: \.isUnseen) else { return text }
   return text.unicodeScalars.reduce(into: "") { shown, scalar in
@@ -21,8 +21,9 @@ package func visible(_ text: String) -> String {
   }
 }
 
-/// JSON in which nothing commands a terminal or ends a line: what `visible` hides is escaped as JSON does it (RFC 8259, 7), which
-/// changes no value. Outside of strings JSON has no such characters but those between its tokens.
+/// JSON that cannot control a terminal or end a line. The characters that `visible` replaces become JSON
+/// escapes (RFC 8259, 7), which changes no value. Outside of strings JSON has such characters only as
+/// whitespace between tokens.
 package func visible(json: String) -> String {
   guard json.unicodeScalars.contains(where: \.isUnseen) else { return json }
   return json.unicodeScalars.reduce(into: "") { shown, scalar in
@@ -43,7 +44,7 @@ extension Unicode.Scalar {
   fileprivate var isUnseen: Bool {
     switch value {
     case 0..<0x20, 0x7F...0x9F: true
-    // Bidirectional marks, embeddings, overrides and isolates; the separators of lines and paragraphs.
+    // Bidirectional marks, embeddings, overrides and isolates; line and paragraph separators.
     case 0x061C, 0x200E, 0x200F, 0x2028...0x202E, 0x2066...0x2069: true
     default: false
     }

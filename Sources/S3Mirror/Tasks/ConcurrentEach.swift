@@ -1,6 +1,7 @@
 import Synchronization
 
-/// Runs `body` for every element, at most `width` at a time, and returns the results in the order they came.
+/// Runs `body` for every element, at most `width` at a time. Returns the results in the order in which they
+/// were completed.
 ///
 /// - Parameter executors: see `WorkQueue.workOff`.
 func concurrentEach<Element: Sendable, Result: Sendable>(
@@ -16,7 +17,7 @@ func concurrentEach<Element: Sendable, Result: Sendable>(
   return results.sum
 }
 
-/// What several tasks add to.
+/// A sum to which several tasks add.
 final class Tally<Sum: Sendable>: Sendable {
   private let state: Mutex<Sum>
 

@@ -2,7 +2,7 @@ import LoopThread
 import MirrorModel
 import Synchronization
 
-/// Wakes one waiting task: a ring while nobody waits is kept, further ones are the same ring.
+/// Wakes one waiting task. A ring without a waiting task is kept; further rings add nothing to it.
 final class Doorbell: Sendable {
   private enum State {
     case quiet
@@ -24,7 +24,8 @@ final class Doorbell: Sendable {
     waiter?.resume()
   }
 
-  /// Returns at the next ring, at the deadline or when the task is cancelled. One task at a time may wait.
+  /// Returns at the next ring, at the deadline, or when the task is cancelled. Only one task may wait at a
+  /// time.
   func wait(until deadline: Instant?) async {
     guard let deadline else { return await waitForRing() }
     await withTaskGroup(of: Void.self) { group in
@@ -33,7 +34,7 @@ final class Doorbell: Sendable {
         do {
           try await TaskThreads.pause(until: deadline)
         } catch {
-          // Cancelled because the bell rang first: there is nothing left to wait for.
+          // The bell rang first, so this wait was cancelled.
         }
       }
       await group.next()

@@ -1,9 +1,9 @@
 import MirrorModel
 
-/// By what a lane tells the time of its ticks, its settling and its back-off. Times that are only reported come from the system.
+/// The clock of a lane's ticks, settling and back-off. Times that are only reported come from the system.
 protocol LaneClock: Sendable {
   var now: Instant { get }
-  /// Returns at the next ring of the bell, when the time has come, or when the task is cancelled.
+  /// Returns at the bell's next ring, at the deadline, or when the task is cancelled.
   func wait(for bell: Doorbell, until deadline: Instant?) async
 }
 

@@ -1,15 +1,16 @@
 import DequeModule
 import Synchronization
 
-/// Hands elements from one producing task to one consuming task, a few ahead, so that the two overlap and memory stays bounded.
+/// Passes elements from one producing task to one consuming task. The producer may be a few elements ahead,
+/// so both tasks overlap and memory stays bounded.
 ///
-/// The producer must end with `finish`, whatever happens: that is what wakes a consumer whose task was cancelled.
+/// The producer must always end with `finish`, because `finish` wakes a consumer whose task was cancelled.
 final class Relay<Element: Sendable>: Sendable {
   private struct State {
     var waiting: Deque<Element> = []
-    /// Set once the producer has ended.
+    /// Set when the producer has ended.
     var ending: Result<Void, any Error>?
-    /// The consumer takes no more.
+    /// Set when the consumer takes no more elements.
     var isClosed = false
     var consumer: CheckedContinuation<Void, Never>?
     var producer: CheckedContinuation<Void, Never>?
@@ -26,7 +27,7 @@ final class Relay<Element: Sendable>: Sendable {
 
   /// Waits until there is room.
   ///
-  /// - Returns: false when the consumer takes no more.
+  /// - Returns: false if the consumer takes no more elements.
   func send(_ element: Element) async -> Bool {
     while true {
       let (isDone, answer, sleeper) = state.withLock { state in
@@ -60,7 +61,7 @@ final class Relay<Element: Sendable>: Sendable {
 
   /// The next element, nil at the end.
   ///
-  /// - Throws: what the producer ended with.
+  /// - Throws: the error with which the producer ended.
   func next() async throws -> Element? {
     while true {
       let (element, ending, sleeper) = state.withLock { state in
@@ -86,7 +87,7 @@ final class Relay<Element: Sendable>: Sendable {
     }
   }
 
-  /// Lets the producer go: it is told that nothing more is taken.
+  /// Ends the relay for the consumer. The producer's next `send` returns false.
   func close() {
     let sleeper = state.withLock { state in
       state.isClosed = true

@@ -1,15 +1,15 @@
 import DequeModule
 import Synchronization
 
-/// Elements that several tasks work off while one adds to them, a bounded number ahead.
+/// A queue that several tasks work on while one task adds elements, a bounded number ahead.
 ///
-/// A task a place, not a task an element: each takes the next element itself. Nobody is made and nobody is woken for it, which
-/// for a file of a few KiB would cost as much as the file.
+/// There is one task per place, not one per element: each task takes the next element itself. So no element
+/// creates or wakes a task, which would cost as much as a file of a few KiB.
 final class WorkQueue<Element: Sendable>: Sendable {
   private struct State {
     var waiting: Deque<Element>
     var isFinished = false
-    /// Workers that found nothing.
+    /// Workers that wait for an element.
     var idle: [CheckedContinuation<Element?, Never>] = []
     var feeder: CheckedContinuation<Void, Never>?
   }
@@ -17,20 +17,20 @@ final class WorkQueue<Element: Sendable>: Sendable {
   private let capacity: Int
   private let state: Mutex<State>
 
-  /// - Parameter capacity: elements that wait, at the most. The feeder is let go on when half of them are gone, so that it
-  ///   wakes once for many.
+  /// - Parameter capacity: the largest number of waiting elements. The feeder resumes when half of them are
+  ///   taken, so one wake-up serves many elements.
   init(capacity: Int) {
     self.capacity = max(1, capacity)
     state = Mutex(State(waiting: []))
   }
 
-  /// A queue that nothing more comes to.
+  /// A queue that receives no further elements.
   init(of elements: [Element]) {
     capacity = elements.count
     state = Mutex(State(waiting: Deque(elements), isFinished: true))
   }
 
-  // MARK: Feeding, by one task
+  // MARK: Adding, by one task
 
   /// Waits until there is room.
   func add(_ element: Element) async {
@@ -53,7 +53,7 @@ final class WorkQueue<Element: Sendable>: Sendable {
     }
   }
 
-  /// Nothing more comes: `workOff` returns when everything is done.
+  /// Declares that no more elements come. `workOff` returns when everything is done.
   func finish() {
     let idle = state.withLock { state in
       state.isFinished = true
@@ -65,10 +65,11 @@ final class WorkQueue<Element: Sendable>: Sendable {
 
   // MARK: Working
 
-  /// Runs `body` for every element, at most `width` at a time, until `finish` was called and nothing waits.
+  /// Runs `body` for every element, at most `width` at a time, until `finish` was called and no element
+  /// waits.
   ///
-  /// - Parameter executors: what the tasks run on, in turn, such as the threads that their requests leave by; empty leaves
-  ///   them where the caller runs.
+  /// - Parameter executors: executors for the tasks, in turn, such as the threads that send their requests.
+  ///   If empty, the tasks run where the caller runs.
   func workOff(
     width: Int, on executors: [any TaskExecutor] = [], _ body: @escaping @Sendable (Element) async -> Void
   ) async {
@@ -77,14 +78,14 @@ final class WorkQueue<Element: Sendable>: Sendable {
       while let element = await self.next() {
         await body(element)
         count += 1
-        // Bodies that never wait are not to keep the thread from everybody else who runs on it.
+        // Bodies that never suspend would keep other tasks from this thread.
         if count % 16 == 0 { await Task.yield() }
       }
     }
     await withTaskGroup(of: Void.self) { group in
       for place in 0..<max(1, width) {
         if executors.isEmpty {
-          // A preference of nil would be one for the runtime's pool.
+          // A preference of nil would mean the runtime's thread pool.
           group.addTask(operation: work)
         } else {
           group.addTask(executorPreference: executors[place % executors.count], operation: work)
@@ -114,7 +115,7 @@ final class WorkQueue<Element: Sendable>: Sendable {
     case nothing
   }
 
-  /// What is at hand; where there is nothing, `worker` is called with the next element, or at the end.
+  /// Takes the next element. If there is none, `worker` is resumed with the next element, or at the end.
   private func take(orLeave worker: CheckedContinuation<Element?, Never>?) -> Taken {
     let (taken, feeder) = state.withLock { state -> (Taken, CheckedContinuation<Void, Never>?) in
       guard let element = state.waiting.popFirst() else {
