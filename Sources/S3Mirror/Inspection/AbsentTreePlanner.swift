@@ -1,7 +1,8 @@
 import MirrorModel
 import S3Client
 
-/// Plans the upload of a directory that a scope would make: nothing is there to publish, and every object is superfluous.
+/// Plans the upload of a directory that does not exist yet. A run would create it, so nothing is published
+/// and every object is superfluous.
 struct AbsentTreePlanner: Sendable {
   let name: String
   let prefix: String
@@ -24,7 +25,7 @@ struct AbsentTreePlanner: Sendable {
     let lister = RemoteLister(
       listing: Listing(store: store, prefix: prefix), mapping: .tree(prefix: prefix), filter: filter,
       order: order, wallClock: wallClockNanoseconds)
-    // Nothing is handed out before the listing's end: until then it may turn out to be unordered.
+    // No action is reported before the end of the listing, because the listing may turn out to be unordered.
     let (survey, objects) = try await TreeMerge.run(lister, EmptyWalk()) { merge in
       var objects = Spool<RemoteEntry>()
       while case .remote(let entry)? = try await merge.next() { try objects.append(entry) }

@@ -2,19 +2,19 @@ import LocalTree
 import MirrorModel
 import S3Client
 
-/// What a download would do.
+/// Plans a download.
 extension DownloadJob {
-  /// What the upload of a sync finds when the download is over.
+  /// The state that the upload of a sync finds after the download.
   struct Forecast: Sendable {
     /// The server's clock minus ours, in nanoseconds.
     var serverSkew: Int64 = 0
-    /// What an earlier run had here.
+    /// The evidence of an earlier run.
     var known: EvidenceIndex?
-    /// Files that are here then and are not yet.
+    /// How many files the download will add.
     var newFiles = 0
-    /// Nothing is refused.
+    /// Whether no download is refused.
     var isComplete = true
-    /// Everything under the prefix is here then, but for what is known.
+    /// Whether the download covers the whole prefix, except for objects in the evidence.
     var isOfPrefix = false
 
     mutating func note(_ action: PlannedAction) {
@@ -23,7 +23,7 @@ extension DownloadJob {
     }
   }
 
-  /// - Throws: what `run` would throw before it fetches anything; what `each` throws.
+  /// - Throws: the errors that `run` would throw before its first fetch, and those of `each`.
   nonisolated(nonsending) func plan(
     _ each: (PlannedAction) throws -> Void
   ) async throws -> Forecast {
@@ -41,7 +41,8 @@ extension DownloadJob {
       try await planObject(object, in: &forecast, each)
     case .prefix where try await isFirstRunOfFile(): return
     case .prefix:
-      // Nothing may be told twice, so the order of the listing is found out first where it is not S3's.
+      // No action may be reported twice. So a listing that is not in S3's order is read once to find this
+      // out, and then again.
       let order = ListingOrder()
       var held = Spool<RemoteEntry>()
       var extras = Spool<LocalEntry>()
@@ -157,10 +158,10 @@ extension DownloadJob {
     }
   }
 
-  /// Commit markers of a plan, until everything else is planned.
+  /// The commit markers of a plan, held until everything else is planned.
   private struct PlannedMarkers {
     var held = HeldMarkers()
-    /// Directories in which, or below which, something is fetched.
+    /// Directories that will have a changed file in them or below them.
     var changed: Set<RelativePath> = []
 
     mutating func note(_ action: PlannedAction) {
@@ -169,7 +170,8 @@ extension DownloadJob {
     }
   }
 
-  /// What becomes of the markers, as `PrefixFetch` would have it: one that is the same is fetched too where it is withdrawn.
+  /// Plans the markers as `PrefixFetch` would fetch them. An equal marker is fetched too if the download
+  /// withdraws it first.
   private func actions(
     for markers: inout PlannedMarkers, in root: TreeRoot?, mapping: KeyMapping, serverSkew: Int64,
     known: EvidenceIndex?
@@ -188,7 +190,7 @@ extension DownloadJob {
             obstacle: markers.held.obstacle(toMarkersOf: turn.directory))
         else { continue }
         if action.kind == .refuse {
-          // It keeps back what comes after it in its directory too.
+          // A refused marker also holds back the later markers of its directory.
           markers.held.noteMissing(marker.path)
         } else {
           markers.changed.formUnion(turn.directory.ancestors)
@@ -232,7 +234,7 @@ extension DownloadJob {
     }
   }
 
-  /// Why a directory cannot be made; nil if it can, or is there.
+  /// Why a directory cannot be created; nil if it can be, or exists.
   private func obstacle(to directory: RelativePath, in root: TreeRoot?) -> String? {
     do {
       guard let entry = try root?.lookForPlace(at: directory), entry.kind != .directory else { return nil }

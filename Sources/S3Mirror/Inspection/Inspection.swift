@@ -5,18 +5,19 @@ import S3Client
 import SystemPackage
 import Transfers
 
-/// Compares local sides with remotes and changes neither: plans and verifications. Takes no lock and writes no log.
+/// Compares local trees with remotes without changing either: plans and verifications. Takes no lock and
+/// writes no log.
 package final class Inspection: Sendable {
   let options: Options
   private let resolver: SpecResolver
   private let resources: TransferResources
 
-  /// - Throws: `MirrorError.invalid` for options that make no sense.
+  /// - Throws: `MirrorError.invalid` for invalid options.
   package convenience init(options: Options) throws {
     try self.init(options: options, open: Connections.init)
   }
 
-  /// - Parameter open: makes the source of buckets once the options are known to make sense.
+  /// - Parameter open: makes the source of buckets after the options are checked.
   init(options: Options, open: (Options, ProcessEnvironment, TransferResources) -> any BucketSource) throws {
     try options.check()
     self.options = options
@@ -34,9 +35,9 @@ package final class Inspection: Sendable {
 
   // MARK: Plans
 
-  /// What is planned.
+  /// The kind of run that is planned.
   package enum PlannedRun: Sendable {
-    /// A scope from its entry to its exit; names are members of its session.
+    /// A scope from its entry to its exit. The names are members of its session.
     case scope
     /// The same with names that may be any text.
     case labelledScope
@@ -44,9 +45,9 @@ package final class Inspection: Sendable {
     case uploadOnce
   }
 
-  /// Validates everything as the run would, then plans its downloads, then its uploads.
+  /// Validates everything as the run would, then plans the downloads, then the uploads.
   ///
-  /// - Throws: `MirrorError`; what `each` throws.
+  /// - Throws: `MirrorError`, and the errors of `each`.
   nonisolated(nonsending) package func plan(
     _ specs: [(name: String, spec: MirrorSpec)], of run: PlannedRun, _ each: (PlannedAction) throws -> Void
   ) async throws {
@@ -61,7 +62,7 @@ package final class Inspection: Sendable {
     }
     for registration in registrations where registration.spec.direction != .download {
       guard let place = registration.place else { continue }
-      // A scope whose downloads are not complete ends there.
+      // A scope ends if its downloads are incomplete.
       guard forecasts.values.allSatisfy(\.isComplete) else {
         try each(
           PlannedAction(
@@ -104,7 +105,7 @@ package final class Inspection: Sendable {
   ) async throws {
     let (name, spec) = (registration.name, registration.spec)
     guard try kind(at: place.local) != nil else {
-      // A sync would have downloaded first: what is there then is what is on S3.
+      // The download of a sync would come first, so the tree would then equal the remote.
       guard download == nil else { return }
       guard spec.delete else { return }
       return try await AbsentTreePlanner(
@@ -140,7 +141,7 @@ package final class Inspection: Sendable {
 
   /// Compares a local tree or file with a remote, by size and then by content.
   ///
-  /// - Parameter each: is given every difference.
+  /// - Parameter each: receives every difference.
   /// - Throws: `MirrorError`.
   nonisolated(nonsending) package func verify(
     _ local: String, against remote: String, exclude: [String], include: [String], reading: Verifier.Reading,
@@ -150,7 +151,7 @@ package final class Inspection: Sendable {
     let (registration, place) = try resolver.registration(once: .verify, name: local, spec: spec)
     try await registration.checkAccess()
     return try await described(registration) {
-      // Every file of equal size is a suspect to a verification.
+      // A verification compares the contents of all files of equal size.
       let (surveyor, _) = try surveyor(at: place, comparing: Comparison(policy: .checksum))
       let verifier = Verifier(
         surveyor: surveyor, readers: resources.readers, reading: reading, width: options.maxWorkers)
@@ -176,7 +177,8 @@ package final class Inspection: Sendable {
     return (surveyor, content)
   }
 
-  /// Gives an error of S3 or of the tree its kind and its subject. What the caller's own closure throws leaves as it is.
+  /// Adds the kind and the subject to errors of S3 and of the tree. Errors of the caller's closure pass
+  /// unchanged.
   nonisolated(nonsending) private func described<Result>(
     _ registration: Registration, _ body: () async throws -> Result
   ) async throws -> Result {

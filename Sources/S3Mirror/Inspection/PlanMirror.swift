@@ -1,11 +1,13 @@
-/// Plans what a mirror of these specs would do now, and why, and touches nothing: no byte, no directory, no log.
+/// Plans what a mirror of these specs would do now, with reasons. The plan changes nothing: no file, no
+/// directory, no log.
 ///
-/// The specs are validated as ``withMirror(_:options:isolation:_:)`` validates them. Downloads come first. An upload is planned
-/// as a whole, from its entry to its exit: what would be published, and then what would be deleted. Actions come as they are
-/// found, data before commit markers before deletes.
+/// The specs are validated as in ``withMirror(_:options:isolation:_:)``. Downloads come first. An upload is
+/// planned from its entry to its exit: first the publications, then the deletes. Actions are reported as they
+/// are found: data before commit markers before deletes.
 ///
-/// - Parameter each: is given every action; throwing ends the plan.
-/// - Throws: ``MirrorError`` for what is wrong with a spec, or where a tree or prefix cannot be read; what `each` throws.
+/// - Parameter each: receives every action. An error that `each` throws ends the plan.
+/// - Throws: ``MirrorError`` if a spec is invalid, or if a tree or prefix cannot be read; and the errors of
+///   `each`.
 public func planMirror(
   _ specs: KeyValuePairs<String, MirrorSpec>, options: Options = Options(),
   isolation: isolated (any Actor)? = #isolation,
@@ -15,7 +17,7 @@ public func planMirror(
     specs.map { (name: $0.key, spec: $0.value) }, of: .scope, in: try Inspection(options: options), each)
 }
 
-/// The same for a command, which names its specs as it likes.
+/// The same for a command, with any text as name.
 package func planMirror(
   _ spec: MirrorSpec, name: String, of run: Inspection.PlannedRun, options: Options,
   isolation: isolated (any Actor)? = #isolation,
@@ -24,7 +26,7 @@ package func planMirror(
   try await plan([(name: name, spec: spec)], of: run, in: try Inspection(options: options), each)
 }
 
-/// The same by an inspection that was made before, which ends with it.
+/// The same with an existing inspection, which is closed at the end.
 func plan(
   _ specs: [(name: String, spec: MirrorSpec)], of run: Inspection.PlannedRun, in inspection: Inspection,
   isolation: isolated (any Actor)? = #isolation,

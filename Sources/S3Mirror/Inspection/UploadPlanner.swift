@@ -3,15 +3,16 @@ import MirrorModel
 import S3Client
 import Transfers
 
-/// Plans what an upload would publish and delete.
+/// Plans the publications and deletes of an upload.
 struct UploadPlanner: Sendable {
-  /// What the upload is part of.
+  /// The run that the upload belongs to.
   enum Context: Sendable {
-    /// One comparison and no more.
+    /// A single comparison.
     case alone
     /// A scope, from its entry to its exit.
     case scope
-    /// The upload of a sync: what its download would fetch first is neither published nor superfluous.
+    /// The upload of a sync. Objects that its download would fetch first are neither published nor
+    /// superfluous.
     case afterDownload(DownloadJob.Forecast)
   }
 
@@ -26,12 +27,12 @@ struct UploadPlanner: Sendable {
   /// What lies on S3 now, for retention; nil where that takes nothing. It is judged before anything is published.
   var retention: (plan: RetentionPlan, inventory: Retention.Inventory)?
 
-  /// What is known of the uploads as they are planned.
+  /// The state of the plan so far.
   private struct Progress {
     var markers: [RelativePath: PlannedAction] = [:]
-    /// Markers of directories, where the download may yet fill the directory.
+    /// Directory markers of directories that the download may still fill.
     var directories: [DirectoryMarker: PlannedAction] = [:]
-    /// What a run would fail to publish, not counting what can never have a key.
+    /// Paths that a run would fail to publish, without those that can never have a key.
     var failed: Set<RelativePath> = []
   }
 
@@ -48,7 +49,8 @@ struct UploadPlanner: Sendable {
       extras = try await extras.filtered { entry in
         if !forecast.isOfPrefix { return true }
         if forecast.known?.entry(of: entry.path)?.isOf(entry.object) == true { return true }
-        // The download makes a file or a directory of it: what is above it is not empty then.
+        // The download will create a file or directory for this object, so the directories above it will not
+        // be empty.
         for directory in entry.path.ancestors { progress.directories[DirectoryMarker(of: directory)] = nil }
         return false
       }
@@ -72,17 +74,18 @@ struct UploadPlanner: Sendable {
 
   // MARK: Uploads
 
-  /// What would become of a file that differs.
+  /// What a run would do with a file that differs.
   private enum Prospect: Sendable {
     case published
-    /// It has no key, now or ever.
+    /// The path cannot have a key.
     case refused(String)
     case failed(String)
-    /// It went meanwhile.
+    /// The file was deleted in the meantime.
     case gone
   }
 
-  /// A sync's download takes the objects that are later than the files here.
+  /// Whether the upload publishes the file. A sync's download takes the objects that are newer than the local
+  /// files.
   private func isPublished(_ copy: ContentComparison.Copy) -> Bool {
     guard case .afterDownload(let forecast) = context, case .file(let file, _, let object?) = copy else {
       return true
@@ -90,7 +93,7 @@ struct UploadPlanner: Sendable {
     return Comparison(serverSkew: forecast.serverSkew).isLater(file.stamp, than: object)
   }
 
-  /// Opens each file as a run would: that fails for what may not be read.
+  /// Opens each file as a run would, to find files that cannot be read.
   private func prospects(of copies: [ContentComparison.Copy]) async throws -> [Prospect] {
     try await content.readers.run { [surveyor] in
       copies.map { copy in
@@ -154,7 +157,8 @@ struct UploadPlanner: Sendable {
     return unpublished.isEmpty
   }
 
-  /// Names what is left alone for its temporary name: a directory stands for all that is in it.
+  /// Reports paths that are ignored because of their temporary name. A directory represents everything below
+  /// it.
   private func tellTemporaries(_ each: (PlannedAction) throws -> Void) throws {
     guard case .tree = surveyor.mapping else { return }
     let filter = surveyor.filter

@@ -4,16 +4,17 @@ import MirrorModel
 import S3Client
 import Transfers
 
-/// One path that is not the same on both sides, or not known to be.
+/// One path that differs between the two sides, or may differ.
 package struct VerifiedDifference: Sendable, Hashable {
   package enum Kind: String, Sendable, Hashable {
-    /// Here, and not on S3.
+    /// The file has no object.
     case missing
-    /// On S3, and not here.
+    /// The object has no file.
     case extra
     case size
     case content
-    /// Equal size, and S3 keeps nothing to compare the content with; or one side could not be read.
+    /// The sizes are equal, but S3 stores nothing to compare the contents with, or one side could not be
+    /// read.
     case unproved
   }
 
@@ -21,7 +22,7 @@ package struct VerifiedDifference: Sendable, Hashable {
   package var path: String
 }
 
-/// What a verification came to.
+/// The result of a verification.
 package struct VerifySummary: Sendable, Hashable {
   package var files = 0
   package var differences = 0
@@ -31,12 +32,13 @@ package struct VerifySummary: Sendable, Hashable {
   package var isEqual: Bool { differences == 0 && failures.isEmpty }
 }
 
-/// Compares every file with its object: by size, then by what S3 knows of the content, then, if asked, by reading it.
+/// Compares every file with its object: first the sizes, then the checksums that S3 stores, then, if asked,
+/// the contents.
 package struct Verifier: Sendable {
   package enum Reading: Sendable, Hashable {
-    /// Only checksums that S3 keeps.
+    /// Compare only checksums that S3 stores.
     case never
-    /// Objects without one are read, range by range.
+    /// Read the objects without a checksum, range by range.
     case whereNeeded
   }
 
@@ -45,7 +47,7 @@ package struct Verifier: Sendable {
   let reading: Reading
   let width: Int
 
-  /// Bytes of one ranged read: as much as a download takes at once.
+  /// The size of one ranged read in bytes; the same as in a download.
   private static let rangeBytes: Int64 = 16 << 20
 
   nonisolated(nonsending) func verify(
@@ -66,7 +68,7 @@ package struct Verifier: Sendable {
     }
     try await extras.entries.forEachBatch(of: 1_000) { entries in
       for entry in entries where DirectoryMarker(entry.path) == nil {
-        // What lies under a part that could not be read may well be here.
+        // The file of this object may exist in a part of the tree that could not be read.
         if case .unseen = survey.reasonToKeep(entry.path) {
           try tell(.unproved, entry.path)
         } else {
@@ -93,7 +95,7 @@ package struct Verifier: Sendable {
     }
   }
 
-  /// Nil when the contents are the same.
+  /// Nil if the contents are the same.
   private func compare(_ local: LocalEntry, with object: RemoteObject) async throws -> VerifiedDifference
     .Kind?
   {

@@ -2,13 +2,13 @@ import LocalTree
 import MirrorModel
 import SystemPackage
 
-/// Where remotes lie on this machine.
+/// The local paths of remotes.
 struct LocalPlacement: Sendable {
   let cacheRoot: String
   let homeDirectory: String
   let workingDirectory: String
 
-  /// The local path of a spec: the one it names, or `<cacheRoot>/[<profile>@]<bucket>/<key>`.
+  /// The local path of a spec: its own, or `<cacheRoot>/[<profile>@]<bucket>/<key>`.
   ///
   /// - Throws: `MirrorError.invalid` for keys that no path can hold.
   func path(for location: S3Location, local: String?) throws(MirrorError) -> FilePath {
@@ -16,7 +16,7 @@ struct LocalPlacement: Sendable {
     return absolute(cacheRoot).appending(try cached(location)).lexicallyNormalized()
   }
 
-  /// The same with its symbolic links.
+  /// The same path with its symbolic links.
   ///
   /// - Throws: `MirrorError.invalid` for keys that no path can hold.
   func named(for location: S3Location, local: String?) throws(MirrorError) -> FilePath {
@@ -38,9 +38,10 @@ struct LocalPlacement: Sendable {
     return owner + "/" + key
   }
 
-  /// What is no path of anybody's: nothing, which would be the working directory, and a URL, which stands where the remote belongs.
+  /// Rejects texts that are no local paths: an empty text, which would mean the working directory, and a URL,
+  /// which belongs in the remote.
   ///
-  /// - Throws: `MirrorError.invalid` with the cure.
+  /// - Throws: `MirrorError.invalid` with the remedy.
   func check(local: String?, of name: String) throws(MirrorError) {
     guard let local else { return }
     if local.isEmpty {
@@ -55,11 +56,11 @@ struct LocalPlacement: Sendable {
     }
   }
 
-  /// Absolute and without `.` and `..`; `~` is the home directory; links of what exists are resolved, so that two
-  /// names of one place are seen to be one.
+  /// Makes a path absolute, without `.` and `..`; `~` is the home directory. Links in existing parts are
+  /// resolved, so that two names of one place give the same path.
   func absolute(_ text: String) -> FilePath { canonicalPath(named(text)) }
 
-  /// The same with its symbolic links.
+  /// The same path with its symbolic links.
   func named(_ text: String) -> FilePath {
     var path = FilePath(text)
     if text == "~" {

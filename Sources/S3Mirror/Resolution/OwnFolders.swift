@@ -2,13 +2,14 @@ import LocalTree
 import SystemPackage
 import TransferLog
 
-/// The folders in which a mirror keeps files of its own while it runs. Where one lies below a root it is not part of the mirror.
+/// The folders in which a mirror keeps files of its own while it runs. If such a folder lies below a root, it
+/// is not part of the mirror.
 struct OwnFolders: Sendable {
-  /// Of the transfer logs.
+  /// The folder of the transfer logs.
   let log: FilePath
-  /// `$XDG_CACHE_HOME/s3mirror`, of evidence.
+  /// `$XDG_CACHE_HOME/s3mirror`, the folder of evidence.
   let cache: FilePath
-  /// Of host locks and control sockets.
+  /// The folders of host locks and control sockets.
   private let runtime: [FilePath]
 
   init(options: Options, process: ProcessEnvironment, placement: LocalPlacement) {
@@ -22,9 +23,10 @@ struct OwnFolders: Sendable {
       + ControlPlaces(environment: process.variables, home: home).all
   }
 
-  /// Those below a root, relative to it. The root itself is never one: a folder that is named counts.
+  /// The folders below a root, relative to it. The root itself is never one of them: if a user mirrors such a
+  /// folder, it counts.
   ///
-  /// - Parameter root: without symbolic links.
+  /// - Parameter root: a path without symbolic links.
   func below(_ root: FilePath) -> [FilePath] {
     ([log, cache] + runtime).compactMap { folder in
       var path = canonicalPath(folder)

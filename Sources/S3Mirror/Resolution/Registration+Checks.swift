@@ -2,11 +2,11 @@ import LocalTree
 import S3Client
 import SystemPackage
 
-/// What must hold before the first byte moves, or is planned to move.
+/// Checks before the first transfer, or before a plan.
 extension Registration {
-  /// Looks at the local side before anything is transferred or made.
+  /// Checks the local side before anything is transferred or created.
   ///
-  /// - Throws: `MirrorError` that names the culprit and the cure.
+  /// - Throws: `MirrorError` with the cause and the remedy.
   func checkLocal() throws {
     do {
       try lookAtLocal()
@@ -34,7 +34,8 @@ extension Registration {
     }
   }
 
-  /// One listing of one key tells whether the bucket is there and may be listed: HeadBucket would not say why not.
+  /// Lists one key, to find out whether the bucket exists and may be listed. A HeadBucket answer would not
+  /// include the reason of an error.
   func checkAccess() async throws {
     guard let place else { return }
     do {

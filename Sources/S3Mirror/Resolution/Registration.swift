@@ -1,19 +1,19 @@
 import MirrorModel
 import SystemPackage
 
-/// A name, what it asks for, and where that is.
+/// A spec with its name and its places.
 struct Registration: Sendable {
   var name: String
   var spec: MirrorSpec
   var resolution: SpecResolver.Resolution
 
-  /// Nil where nothing is transferred.
+  /// Nil if nothing is transferred.
   var place: ResolvedSpec? {
     guard case .s3(let place) = resolution else { return nil }
     return place
   }
 
-  /// Absolute, without `.` and `..`.
+  /// An absolute path without `.` and `..`.
   var local: FilePath {
     switch resolution {
     case .passThrough(let path): path
@@ -36,24 +36,24 @@ extension Registration: Hashable {
   }
 }
 
-/// The registrations of one mirror, and the rules between them: no two may write to one place.
+/// The registrations of one mirror. No two of them may write to the same place.
 struct RegistrationTable: Sendable {
   /// The session's own method names.
   static let reservedNames: Set<String> = ["download", "upload", "sync", "ls", "flush", "status"]
 
   private(set) var all: [Registration] = []
-  /// Further names of registrations, by the name they are kept under.
+  /// Further names of registrations, with the name under which each registration is stored.
   private var aliases: [String: String] = [:]
 
   enum Addition: Sendable, Hashable {
     case new
-    /// The very same registration was there: one is enough.
+    /// An equal registration exists already.
     case known(Registration)
   }
 
-  /// What names mean to the caller.
+  /// What the caller uses names for.
   enum Naming: Sendable {
-    /// Members of the session, beside its own methods.
+    /// As members of the session, beside its own methods.
     case members
     /// Only for messages and logs.
     case labels
@@ -64,10 +64,12 @@ struct RegistrationTable: Sendable {
     all.first { $0.name == name }
   }
 
-  /// Takes in what a scope is entered with: here a name given twice is an error even if both mean the same.
+  /// Adds the registrations with which a scope is entered. Here a repeated name is an error even if both
+  /// registrations are equal.
   ///
-  /// - Returns: those that have to be begun.
-  /// - Throws: `MirrorError.invalid` that names both culprits and the cure; the table is then as it was.
+  /// - Returns: the registrations that have to be started.
+  /// - Throws: `MirrorError.invalid` that names both registrations and the remedy. The table is then
+  ///   unchanged.
   mutating func add(all registrations: [Registration], naming: Naming = .members) throws(MirrorError)
     -> [Registration]
   {
@@ -82,7 +84,7 @@ struct RegistrationTable: Sendable {
     return new
   }
 
-  /// - Throws: `MirrorError.invalid` that names both culprits and the cure.
+  /// - Throws: `MirrorError.invalid` that names both registrations and the remedy.
   mutating func add(_ registration: Registration, naming: Naming = .members) throws(MirrorError) -> Addition {
     try checkName(registration.name, naming: naming)
     for other in all {
@@ -102,13 +104,13 @@ struct RegistrationTable: Sendable {
     return .new
   }
 
-  /// Takes out a registration that could not be begun, so that it can be tried again.
+  /// Removes a registration whose start failed, so that it can be added again.
   mutating func remove(_ name: String) {
     all.removeAll { $0.name == name }
     aliases = aliases.filter { $0.value != name }
   }
 
-  /// The name under which a name's registration is kept: the same remote may have been given several.
+  /// The name under which a registration is stored, because one remote may have several names.
   func owner(of name: String) -> String { aliases[name] ?? name }
 
   private mutating func alias(_ name: String, _ known: Registration) throws(MirrorError) {
@@ -128,7 +130,7 @@ struct RegistrationTable: Sendable {
     }
   }
 
-  /// The same registration twice is one; a different one under the same remote is an error.
+  /// Finds an equal registration of the same remote. A different registration of the same remote is an error.
   private func sameRemote(_ new: Registration, _ other: Registration) throws(MirrorError) -> Registration? {
     guard let place = new.place, let otherPlace = other.place else {
       guard new.place == nil, other.place == nil else { return nil }

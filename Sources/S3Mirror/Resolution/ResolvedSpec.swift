@@ -3,20 +3,19 @@ import MirrorModel
 import S3Client
 import SystemPackage
 
-/// A spec whose remote is on S3 and whose two sides are known.
+/// A spec whose remote is on S3, with both of its places.
 ///
-/// A run, a plan, a verification and a one-shot command all take their places from this value, so that a plan says what a
-/// run does.
+/// A run, a plan, a verification and a one-shot command all use this value, so that a plan matches the run.
 struct ResolvedSpec: Sendable {
   var location: S3Location
   var bucket: OpenBucket
-  /// Absolute, without `.` and `..`, and without symbolic links: two names of one place are one path.
+  /// Absolute, without `.`, `..` and symbolic links, so that two names of one place are the same path.
   var local: FilePath
-  /// The same as the user named it, with its symbolic links: where they lead may change.
+  /// The same path as the user named it, with its symbolic links, because their targets may change.
   var named: FilePath
-  /// What counts below the root: what the spec's patterns keep, without the tool's own folders.
+  /// Selects the paths below the root: the spec's patterns, without the tool's own folders.
   var filter: PathFilter
-  /// The local path was written with a trailing slash: a single object goes into that directory.
+  /// Whether the local path was written with a trailing slash. Then a single object goes into that directory.
   var isNamedAsDirectory: Bool
   /// `$XDG_CACHE_HOME/s3mirror`.
   var cacheDirectory: FilePath

@@ -4,14 +4,15 @@ import S3Client
 import SystemPackage
 import TransferLog
 
-/// Resolves specs: which bucket, which local path, and what counts below it.
+/// Resolves specs to a bucket, a local path and a filter.
 ///
-/// This is the only way from a spec to its places. Nothing is asked of S3 and nothing is made; the network is opened as far as
-/// credentials and endpoints go.
+/// Every command resolves its specs here. The resolver sends nothing to S3 and creates nothing; it only loads
+/// credentials and endpoints.
 struct SpecResolver: Sendable {
-  /// What a spec comes to.
+  /// The result of resolving a spec.
   enum Resolution: Sendable {
-    /// The remote is a local path, absolute and without `.` and `..`: it is used as it is, and nothing is transferred.
+    /// The remote is a local path, absolute and without `.` and `..`. It is used unchanged, and nothing is
+    /// transferred.
     case passThrough(FilePath)
     case s3(ResolvedSpec)
   }
@@ -28,7 +29,7 @@ struct SpecResolver: Sendable {
     folders = OwnFolders(options: options, process: process, placement: placement)
   }
 
-  /// - Throws: `MirrorError` that names the culprit and the cure.
+  /// - Throws: `MirrorError` with the cause and the remedy.
   func resolve(_ spec: MirrorSpec, name: String) throws -> Resolution {
     try check(spec, name: name)
     let location: S3Location
@@ -51,7 +52,7 @@ struct SpecResolver: Sendable {
         cacheDirectory: folders.cache))
   }
 
-  /// What is wrong with a spec wherever its remote is.
+  /// Checks the parts of a spec that do not depend on its remote.
   private func check(_ spec: MirrorSpec, name: String) throws {
     _ = try filter(of: spec, name: name, below: nil)
     if let interval = spec.interval, interval < .zero || interval > .seconds(Options.longestSeconds) {
@@ -63,8 +64,8 @@ struct SpecResolver: Sendable {
     try placement.check(local: spec.local, of: name)
   }
 
-  /// - Parameter root: leaves out the tool's own folders below it. A run writes there, so a mirror that counted them would never
-  ///   rest.
+  /// - Parameter root: the tool's own folders below it are excluded. A run writes to these folders, so a
+  ///   mirror that included them would never come to rest.
   private func filter(of spec: MirrorSpec, name: String, below root: FilePath?) throws -> PathFilter {
     var exclude = spec.exclude
     if let root { exclude += folders.below(root).map { "/" + GlobPattern.escaped($0.string) + "/" } }
@@ -81,15 +82,15 @@ extension SpecResolver {
     Registration(name: name, spec: spec, resolution: try resolve(spec, name: name))
   }
 
-  /// What is done once, to a local side that must be there.
+  /// A one-shot task, which needs an existing local side.
   enum OneShot: String, Sendable {
     case upload
     case verify
   }
 
-  /// Resolves the spec of a one-shot command, and looks at its local side.
+  /// Resolves the spec of a one-shot command and checks its local side.
   ///
-  /// - Throws: `MirrorError` where the remote is a local path, or nothing lies at the local one.
+  /// - Throws: `MirrorError` if the remote is a local path, or if the local path does not exist.
   func registration(once task: OneShot, name: String, spec: MirrorSpec) throws -> (Registration, ResolvedSpec)
   {
     let registration = try registration(name: name, spec: spec)

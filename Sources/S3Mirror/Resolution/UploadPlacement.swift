@@ -3,18 +3,18 @@ import MirrorModel
 import S3Client
 import SystemPackage
 
-/// How a local side stands for its remote: a directory under the prefix; a file under the key, or in a prefix that is
-/// written with a slash.
+/// How a local path corresponds to its remote: a directory to a prefix; a file to a key, or to a key in a
+/// prefix that ends in a slash.
 struct UploadPlacement: Sendable {
-  /// The directory that is walked and watched. As it was named: where a link on the way leads elsewhere one day, that is
-  /// another root.
+  /// The directory that is walked and watched, as the user named it. If a link in the path later leads
+  /// elsewhere, the root is another one.
   var root: FilePath
   var mapping: KeyMapping
   var filter: PathFilter
   var symlinks: SymlinkPolicy
   var emptyDirectories: Options.EmptyDirectories
 
-  /// - Throws: `TreeError` where the local side cannot be seen.
+  /// - Throws: `TreeError` if the local side cannot be read.
   init(_ place: ResolvedSpec, options: Options) throws {
     symlinks = options.symlinks.policy
     guard try kind(at: place.named) == .file, let name = place.named.lastComponent?.string else {
@@ -28,11 +28,12 @@ struct UploadPlacement: Sendable {
     let location = place.location
     mapping = .file(
       name: RelativePath(name), key: location.isExplicitPrefix ? location.prefix + name : location.key)
-    // A file that is named counts, whatever is excluded. Everything beside it is excluded, so that only its own events are seen.
+    // A file that the user names is uploaded whatever is excluded. Everything beside the file is excluded, so
+    // that only its own events are reported.
     filter = try PathFilter(exclude: [], include: ["/" + GlobPattern.escaped(name)])
-    // A link that is named counts too, under its own name.
+    // A link that the user names is uploaded too, under its own name.
     if try isLink(place.named) { symlinks = .follow }
-    // The key of one file is no directory's.
+    // A single file has no directory markers.
     emptyDirectories = .skip
   }
 }

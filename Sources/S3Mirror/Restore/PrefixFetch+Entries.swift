@@ -2,9 +2,10 @@ import LocalTree
 import MirrorModel
 
 extension PrefixFetch {
-  /// Fetches objects that are known beforehand: data, then their markers.
+  /// Fetches a known set of objects: first the data, then their markers.
   ///
-  /// Where data change, the markers among them go first of all: no marker of an earlier version outlives the data that it spoke for.
+  /// If data change, the local markers are removed first, so that no marker of an earlier version stays
+  /// beside new data.
   func fetch(_ objects: [RelativePath: RemoteObject], serverSkew: Int64) async throws -> DownloadJob.Outcome {
     var outcome = DownloadJob.Outcome(local: job.local)
     let (markers, data) = objects.sorted { $0.key < $1.key }
@@ -31,7 +32,7 @@ extension PrefixFetch {
     return outcome
   }
 
-  /// Those that are not here as they are on S3.
+  /// Those of the objects whose local files differ or are absent.
   func differing(_ wanted: [DownloadJob.Wanted]) async throws -> [DownloadJob.Wanted] {
     let judged = await concurrentEach(wanted, width: job.width) {
       wanted -> Result<DownloadJob.Wanted?, any Error> in

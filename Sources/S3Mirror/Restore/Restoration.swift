@@ -4,11 +4,11 @@ import S3Client
 import SystemPackage
 import Transfers
 
-/// The restore of one remote: which checkpoint, and its way here.
+/// Restores from one remote: chooses the checkpoint and fetches it.
 struct Restoration: Sendable {
   let reader: UnitReader
   let job: DownloadJob
-  /// Judgements under way at one time.
+  /// How many checkpoints are judged at one time.
   let width: Int
 
   /// All checkpoints, the newest first.
@@ -26,10 +26,11 @@ struct Restoration: Sendable {
     return try judged.sorted { $0.place < $1.place }.map { try $0.1.get() }
   }
 
-  /// Restores one checkpoint: by its name, else the newest that is complete.
+  /// Restores one checkpoint: the named one, or the newest complete one.
   ///
-  /// - Parameter tell: is given what the user should know.
-  /// - Throws: `MirrorError`: `incomplete` where no checkpoint is complete, with the reason of each of the newest.
+  /// - Parameter tell: receives notices for the user.
+  /// - Throws: `MirrorError`; `incomplete` if no checkpoint is complete, with the reason for each of the
+  ///   newest.
   func run(unit name: String?, tell: (String) -> Void) async throws -> RestoredCheckpoint {
     let (catalog, trackers, receipts) = try await reader.catalog()
     if let name {
@@ -80,7 +81,8 @@ struct Restoration: Sendable {
       bytes: outcome.download.bytes, unchanged: outcome.download.unchanged)
   }
 
-  /// Of a checkpoint of several files the directory that they lie in and what their names have in common.
+  /// The local path of the checkpoint. For a checkpoint of several files this is their directory with the
+  /// common part of their names.
   private func path(of judged: UnitReader.Judged) -> FilePath {
     judged.unit.path.isRoot ? job.local : job.local.appending(judged.unit.path.string)
   }

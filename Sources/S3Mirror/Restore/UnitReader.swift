@@ -3,16 +3,16 @@ import MirrorModel
 import S3Client
 import Transfers
 
-/// Finds the checkpoints under a remote and judges them: one listing of everything, and for each checkpoint that is judged one more
-/// of its own objects and a few small ones.
+/// Finds the checkpoints under a remote and judges them. This takes one listing of the whole remote and, for
+/// each judged checkpoint, one listing of its objects and reads of a few small ones.
 struct UnitReader: Sendable {
-  /// One checkpoint and what it consists of.
+  /// One checkpoint, its state and its content.
   struct Judged: Sendable {
     var unit: CheckpointUnit
     var state: UnitState
     /// By their paths below the remote.
     var objects: [RelativePath: RemoteObject]
-    /// What the markers of directories stand for.
+    /// The directories of the checkpoint's directory markers.
     var emptyDirectories: [RelativePath]
   }
 
@@ -84,7 +84,7 @@ struct UnitReader: Sendable {
     }
   }
 
-  /// Hands out what has a place here and is not left out.
+  /// Calls `body` for every object that has a valid local path and is not excluded.
   private func forEachObject(below prefix: String, _ body: (RelativePath, RemoteObject) -> Void) async throws
   {
     for try await page in store.listing(prefix: location.prefix + prefix) {
@@ -102,7 +102,7 @@ struct UnitReader: Sendable {
     }
   }
 
-  /// Nil for an object that has gone or changed since it was listed.
+  /// Nil for an object that was deleted or changed since it was listed.
   private func content(of path: RelativePath, _ object: RemoteObject) async throws -> [UInt8]? {
     do {
       let get = GetObject(key: mapping.key(for: path), ifMatch: object.etag.isEmpty ? nil : object.etag)
@@ -114,7 +114,7 @@ struct UnitReader: Sendable {
 
   // MARK: One checkpoint
 
-  /// - Parameter receipt: the object of its receipt, as it was listed.
+  /// - Parameter receipt: the listed object of the unit's receipt.
   func judge(_ unit: CheckpointUnit, receipt: RemoteObject?) async throws -> Judged {
     var objects: [RelativePath: RemoteObject] = [:]
     var directories: [RelativePath] = []
@@ -135,7 +135,7 @@ struct UnitReader: Sendable {
     }
     let state = judgement.state(receipt: found, contents: contents)
     var kept = judgement.objects
-    // What came later than the receipt is of another version.
+    // Objects that the receipt does not name belong to another version.
     if case .success(let receipt)? = found {
       let named = Set(receipt.objects.map { RelativePath($0.key) })
       kept = kept.filter { named.contains($0.key) }
@@ -156,7 +156,7 @@ struct UnitReader: Sendable {
     return Result { () throws(UnreadableReceipt) in try UnitReceipt(json: bytes) }
   }
 
-  /// The objects that have a unit's content under other names.
+  /// Objects with the unit's content under other names.
   func copies(of unit: CheckpointUnit) async throws -> [RelativePath: RemoteObject] {
     var found: [RelativePath: RemoteObject] = [:]
     for path in unit.copies {

@@ -3,23 +3,24 @@ import LocalTree
 import MirrorModel
 import SystemPackage
 
-/// Brings one checkpoint here, so that no reader finds it before it is whole (RST-2).
+/// Fetches one checkpoint, so that no reader finds it before it is complete (RST-2).
 ///
-/// A directory is put together under a name of the tool's own beside its place, and renamed when everything is there: readers that
-/// take the largest number for the newest see all of it or nothing. Files, and a remote that is one checkpoint, come in place, data
-/// before markers. What names the checkpoint comes last.
+/// A directory is built under a temporary name of the tool beside its final place, and renamed when it is
+/// complete. So readers that take the largest number for the newest checkpoint see all of it or nothing.
+/// Single files, and a remote that is one checkpoint, are written in place, data before markers. Files that
+/// name the checkpoint come last.
 struct UnitRestore: Sendable {
   let job: DownloadJob
   let judged: UnitReader.Judged
-  /// The objects of the files that name a checkpoint.
+  /// The objects of the trackers.
   let trackers: [RelativePath: RemoteObject]
-  /// Objects with the checkpoint's content under another name.
+  /// Objects with the checkpoint's content under other names.
   let copies: [RelativePath: RemoteObject]
   let marks: ProgressMarks
 
   private var unit: CheckpointUnit { judged.unit }
 
-  /// What came of it, and what the user should know of trackers here.
+  /// The result of the download, and notices about local trackers.
   struct Outcome: Sendable {
     var download: DownloadJob.Outcome
     var notices: [String] = []
@@ -47,7 +48,7 @@ struct UnitRestore: Sendable {
     if isWhole {
       var outcome = DownloadJob.Outcome(local: job.local)
       outcome.unchanged = judged.objects.count
-      // What a killed restore left is of no use any more.
+      // The rest of a killed restore is no longer needed.
       if !unit.path.isRoot {
         try await job.resources.writers.run { try root.removeTree(Self.staging(for: unit.path)) }
       }
@@ -76,7 +77,7 @@ struct UnitRestore: Sendable {
     if objects.isEmpty { return DownloadJob.Outcome(local: job.local) }
     var job = job
     if unit.shape == .files {
-      // A file beside a directory of its arrays is read by its name alone.
+      // A file beside a directory of its arrays is found by its name alone, so it is written last.
       let (order, path) = (job.commitOrder, unit.path)
       job.commitOrder = CommitOrder { order.isMarker($0) || $0 == path }
     }
@@ -84,7 +85,7 @@ struct UnitRestore: Sendable {
       .fetch(objects, serverSkew: 0)
   }
 
-  /// Whether the whole checkpoint is in its place already: then its name is not taken away.
+  /// Whether the complete checkpoint is in its place already. Then it keeps its name.
   private func isWhole(in root: TreeRoot) async throws -> Bool {
     if unit.shape == .directory, !unit.path.isRoot {
       guard let entry = try root.lookForPlace(at: unit.path) else { return false }
@@ -100,8 +101,9 @@ struct UnitRestore: Sendable {
       .isEmpty
   }
 
-  /// The directory in which the checkpoint is put together. What lies under its name here goes there first, out of readers' sight, and
-  /// what of it is right is not fetched again. A killed restore left one, which the next goes on with.
+  /// Prepares the directory in which the checkpoint is built. An existing directory with the checkpoint's
+  /// name is moved there first, so that readers no longer see it and its correct files are not fetched again.
+  /// If a killed restore left a staging directory, the next restore continues with it.
   private func prepareStaging(in root: TreeRoot) throws -> RelativePath {
     let staging = Self.staging(for: unit.path)
     if try root.look(at: unit.path) != nil {
@@ -112,7 +114,7 @@ struct UnitRestore: Sendable {
     return staging
   }
 
-  /// One of the names that every walk, upload and download leaves out.
+  /// The staging directory's name, which every walk, upload and download ignores.
   static func staging(for path: RelativePath) -> RelativePath {
     let digest = hexadecimal(sha256(path.string + "/")).prefix(16)
     return path.parent.appending(PathFilter.partialPrefix + digest + PathFilter.partialSuffix)
@@ -123,19 +125,19 @@ struct UnitRestore: Sendable {
     try await job.resources.writers.run { for directory in directories { try root.makeDirectory(directory) } }
   }
 
-  // MARK: What speaks of it
+  // MARK: Files that name the checkpoint
 
-  /// Files that name this checkpoint and no other, and copies of it under other names.
+  /// The trackers that name this checkpoint and no other, and copies of the checkpoint under other names.
   private var pointers: [RelativePath: RemoteObject] {
     let own = unit.trackers.filter { tracker in !tracker.needsAll || tracker.names(only: unit.path) }
     let named = own.compactMap { tracker in trackers[tracker.path].map { (tracker.path, $0) } }
     return Dictionary(named) { first, _ in first }.merging(copies) { first, _ in first }
   }
 
-  /// Trackers here that would lead to something that is not here, the checkpoint itself until it has come; and what to say of
-  /// those that lead elsewhere and stay.
+  /// Finds local trackers that name only checkpoints that do not exist here, including this one until it is
+  /// complete. Returns notices about trackers that name another checkpoint and stay.
   ///
-  /// - Parameter whole: the checkpoint's path if all of it is here.
+  /// - Parameter whole: the checkpoint's path if the whole checkpoint exists here.
   private func localTrackers(
     in root: TreeRoot, leadingTo whole: RelativePath?
   ) throws -> (lying: [RelativePath], notices: [String]) {
@@ -163,7 +165,7 @@ struct UnitRestore: Sendable {
     return (lying, notices)
   }
 
-  /// NeMo deletes a checkpoint that has a mark here.
+  /// NeMo deletes a checkpoint that has an in-progress mark.
   private func removeMarks(in root: TreeRoot) throws {
     guard !unit.path.isRoot else { return }
     for mark in try root.files(in: unit.path.parent, where: marks.contains)
