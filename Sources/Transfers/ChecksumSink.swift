@@ -2,7 +2,7 @@ import Digests
 import HTTPTransport
 import Synchronization
 
-/// Takes the checksum of a response's body and keeps nothing of it: a comparison without a download.
+/// Computes the checksum of a response's body without keeping the body, for a comparison without a download.
 package final class ChecksumSink: ResponseSink {
   package struct Received: Sendable {
     package var byteCount: Int64 = 0

@@ -1,22 +1,22 @@
 import S3Client
 import Synchronization
 
-/// Which check the bytes of a transfer passed on the other side. The transfer log names it.
+/// The integrity check that the bytes of a transfer passed on the other side. The transfer log names it.
 package enum IntegrityCheck: String, Sendable, Hashable {
-  /// The whole object's CRC-32, compared by the server on an upload and by us on a download.
+  /// The whole object's CRC-32. The server compares it on an upload, this program on a download.
   case crc32
-  /// Each part's CRC-32, compared by the server; it keeps none of the whole.
+  /// Each part's CRC-32, compared by the server. The server stores no CRC-32 of the whole object.
   case crc32Parts = "crc32-parts"
   /// The ETag is the MD5 of the bytes.
   case md5
-  /// Each part's ETag is the MD5 of its bytes, or its CRC-32 was compared.
+  /// For each part, either its ETag is the MD5 of its bytes or its CRC-32 was compared.
   case md5Parts = "md5-parts"
-  /// The size alone: of a download that has nothing else to be held against.
+  /// Only the size: for a download without any digest to compare.
   case size
-  /// The server takes no checksum and its ETag is no digest that we know.
+  /// No check: the server ignores checksums, and its ETag is no known digest.
   case none
 
-  /// Of a whole whose parts passed these.
+  /// The check of a whole whose parts passed these checks.
   init(parts: some Sequence<IntegrityCheck>) {
     var weakest = IntegrityCheck.crc32Parts
     for part in parts {
@@ -31,7 +31,7 @@ package enum IntegrityCheck: String, Sendable, Hashable {
     self = weakest
   }
 
-  /// Of bytes in one request.
+  /// The check of bytes that were sent in one request.
   init(isEchoed: Bool, etag: String, md5: () async throws -> String) async throws {
     if isEchoed {
       self = .crc32
@@ -43,10 +43,12 @@ package enum IntegrityCheck: String, Sendable, Hashable {
   }
 }
 
-/// What a bucket's server was found to make of checksum header fields; one value for all uploads to it.
+/// What is known of a bucket server's support for checksum headers. All uploads to the bucket share one
+/// value.
 ///
-/// Some servers refuse the fields (400 or 501 that names them), others take and ignore them. The first are sent none from
-/// then on. Where no server compares a CRC-32, the ETag is held against the MD5 of what was sent.
+/// Some servers refuse the headers (400 or 501 that names them); these servers receive none from then on.
+/// Other servers accept and ignore the headers. If a server does not compare the CRC-32, the ETag is compared
+/// with the MD5 of the sent bytes.
 package final class ChecksumSupport: Sendable {
   package enum Use: Sendable, Hashable {
     case object
@@ -63,14 +65,14 @@ package final class ChecksumSupport: Sendable {
 
   package init() {}
 
-  /// Whether the fields are sent.
+  /// Whether uploads send the headers.
   package var isSent: Bool { state.withLock { !$0.isRefused } }
 
-  /// Whether a completion carries the CRC-32 of the whole object.
+  /// Whether completions send the CRC-32 of the whole object.
   package var isWholeSent: Bool { state.withLock { !$0.isRefused && !$0.isWholeRefused } }
 
-  /// The server compares each part's CRC-32, and takes that of the whole for something else: a checksum of the
-  /// parts' checksums, as S3 itself had it before FULL_OBJECT.
+  /// Records that the server compares each part's CRC-32 but misunderstands the whole object's. It expects a
+  /// checksum of the parts' checksums, as S3 did before FULL_OBJECT.
   package func noteWholeRefusal() { state.withLock { $0.isWholeRefused = true } }
 
   package func noteRefusal() { state.withLock { $0.isRefused = true } }
@@ -81,6 +83,6 @@ package final class ChecksumSupport: Sendable {
     }
   }
 
-  /// Whether the server has shown that it compares; false also while nothing is known.
+  /// Whether the server has shown that it compares checksums; false while this is unknown.
   package func isCompared(for use: Use) -> Bool { state.withLock { $0.compared.contains(use) } }
 }

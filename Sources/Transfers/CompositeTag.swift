@@ -4,22 +4,27 @@ import LocalTree
 import MirrorModel
 import S3Client
 
-/// What S3 keeps of a multipart object whose digest is that of its parts' digests: to compare it, the parts' sizes must be known.
+/// The digest of a multipart object, computed over the digests of its parts. A comparison needs the sizes of
+/// the parts.
 ///
-/// They are not kept with it (GetObjectAttributes lists those of objects with checksums only). But uploaders cut all parts but
-/// the last alike, the number of parts stands behind the digest, and round sizes are few: all that give that number are tried.
+/// S3 does not store the sizes with the object (GetObjectAttributes lists them only for objects with
+/// checksums). But uploaders give all parts except the last the same size, the digest ends with the number of
+/// parts, and round sizes are few. So all sizes that give this number are tried.
 package struct CompositeTag: Sendable, Hashable {
   package enum Digest: Sendable, Hashable {
-    /// Of the parts' CRC-32s, four bytes each, most significant first (AWS, "Checking object integrity": COMPOSITE).
+    /// Over the parts' CRC-32s, four bytes each, most significant first (AWS, "Checking object integrity":
+    /// COMPOSITE).
     case crc32(CRC32)
-    /// Of the parts' MD5s, 16 bytes each, in lower-case hex: the ETag of an object that is not encrypted with SSE-KMS or SSE-C.
+    /// Over the parts' MD5s, 16 bytes each, in lower-case hex: the ETag of an object that is not encrypted
+    /// with SSE-KMS or SSE-C.
     case md5(String)
   }
 
   package var digest: Digest
   package var partCount: Int
 
-  /// From the checksum if there is one, for a CRC-32 is ten times as fast as an MD5; else from the ETag.
+  /// From the checksum if there is one, because a CRC-32 is ten times as fast as an MD5; otherwise from the
+  /// ETag.
   package init?(_ head: ObjectHead) {
     if let checksum = head.checksumCRC32, head.fullObjectCRC32 == nil,
       let tag = CompositeTag(checksum: checksum, etag: head.etag)
@@ -31,7 +36,7 @@ package struct CompositeTag: Sendable, Hashable {
     }
   }
 
-  /// - Parameter etag: bare.
+  /// - Parameter etag: without quotes.
   package init?(etag: String) {
     guard let (text, count) = Self.split(etag), let md5 = ETag.md5(text) else { return nil }
     digest = .md5(md5)
@@ -39,14 +44,14 @@ package struct CompositeTag: Sendable, Hashable {
   }
 
   private init?(checksum: String, etag: String) {
-    // Some servers leave the number to the ETag.
+    // Some servers give the number of parts only in the ETag.
     let (text, count) = Self.split(checksum) ?? (checksum, Self.split(etag)?.partCount ?? 0)
     guard count > 0, let crc = CRC32(base64: text) else { return nil }
     digest = .crc32(crc)
     partCount = count
   }
 
-  /// `digest-N`.
+  /// Splits `digest-N`.
   private static func split(_ text: String) -> (digest: String, partCount: Int)? {
     let halves = text.split(separator: "-", omittingEmptySubsequences: false)
     guard halves.count == 2, let count = Int(halves[1]), (1...UploadPlan.Limit.parts).contains(count) else {
@@ -57,7 +62,7 @@ package struct CompositeTag: Sendable, Hashable {
 
   var isMD5: Bool { if case .md5 = digest { true } else { false } }
 
-  /// Which check it is when a size fits.
+  /// The check that a matching part size means.
   var check: IntegrityCheck {
     switch digest {
     case .crc32: .crc32Parts
@@ -69,8 +74,8 @@ package struct CompositeTag: Sendable, Hashable {
 
   private static let mebibyte: Int64 = 1 << 20
 
-  /// What uploaders start from. The AWS tools 8 MiB; rclone, restic and Hadoop's S3 clients 5, 16, 64, 100 and 128; s3cmd 15;
-  /// s3fs 10; s5cmd 50; this one 16.
+  /// Default part sizes of uploaders. The AWS tools: 8 MiB; rclone, restic and Hadoop's S3 clients: 5, 16,
+  /// 64, 100 and 128; s3cmd: 15; s3fs: 10; s5cmd: 50; this program: 16.
   private static let mebibytes: [Int64] = [
     8, 5, 16, 64, 15, 10, 50, 100, 128, 32, 20, 25, 6, 7, 12, 24, 40, 48, 256, 512, 1024,
   ]
@@ -78,10 +83,10 @@ package struct CompositeTag: Sendable, Hashable {
     5, 8, 10, 15, 16, 20, 25, 32, 50, 64, 100, 128, 250, 256, 500, 512, 1000,
   ]
 
-  /// Sizes tried in one reading. Each costs an MD5 of everything, some 600 MB/s.
+  /// How many sizes are tried in one read. Each costs an MD5 of all bytes, at about 600 MB/s.
   private static let largestTrial = 10
 
-  /// The sizes of parts that give so many, the likeliest first.
+  /// Part sizes that give this number of parts, the most likely first.
   package func partSizes(of byteCount: Int64) -> [Int64] {
     guard byteCount > 0 else { return partCount == 1 ? [1] : [] }
     let count = Int64(partCount)
@@ -91,7 +96,7 @@ package struct CompositeTag: Sendable, Hashable {
     guard smallest <= largest else { return [] }
     func roundedUp(to unit: Int64) -> Int64 { smallest.pieces(of: unit) * unit }
     var sizes = Self.mebibytes.map { $0 * Self.mebibyte }
-    // Tools that grow the part until 10,000 suffice: doubled, or to whole units.
+    // Some tools grow the part until 10,000 parts suffice, by doubling or in whole units.
     var doubled = 8 * Self.mebibyte
     while doubled < smallest { doubled *= 2 }
     sizes += [doubled, roundedUp(to: Self.mebibyte), smallest, roundedUp(to: 5 * Self.mebibyte)]
@@ -102,13 +107,13 @@ package struct CompositeTag: Sendable, Hashable {
     return Array(fitting.prefix(Self.largestTrial))
   }
 
-  /// Whether parts of such a size would be as many.
+  /// Whether parts of this size would have the right number.
   func gives(_ partBytes: Int64, of byteCount: Int64) -> Bool {
     partBytes > 0 && byteCount.pieces(of: partBytes) == Int64(partCount)
   }
 }
 
-/// Holds bytes against a composite tag, by several part sizes in one reading.
+/// Compares bytes with a composite tag, for several part sizes in one read.
 struct CompositeCheck {
   private struct Trial {
     let partBytes: Int64
@@ -118,7 +123,7 @@ struct CompositeCheck {
     let hasher: MD5Hasher?
     let hashers: MD5Hasher?
 
-    /// - Parameter feed: hands a stretch of the bytes to the digest of a part.
+    /// - Parameter feed: adds a stretch of the bytes to the digest of a part.
     mutating func update(_ count: Int, _ feed: (Range<Int>, inout CRC32, MD5Hasher?) -> Void) {
       var start = 0
       while start < count {
@@ -162,7 +167,7 @@ struct CompositeCheck {
     }
   }
 
-  /// The same, of bytes in an array.
+  /// The same for bytes in an array.
   mutating func update(_ bytes: [UInt8]) {
     for index in trials.indices {
       trials[index].update(bytes.count) { range, crc, hasher in
@@ -172,11 +177,11 @@ struct CompositeCheck {
     }
   }
 
-  /// Whether the bytes are those of the tag, by one of the sizes.
+  /// Whether the bytes match the tag for one of the sizes.
   mutating func finish() -> Bool {
     var fits = false
     for index in trials.indices {
-      // The last part, or the only one of an empty object.
+      // The last part, or the only part of an empty object.
       if trials[index].filled > 0 || byteCount == 0 { trials[index].endPart() }
       switch tag.digest {
       case .crc32(let crc): fits = fits || trials[index].crcs == crc
@@ -187,10 +192,10 @@ struct CompositeCheck {
   }
 }
 
-/// Whether a local file has the bytes that the tag was made of; false also where they were cut in another way than those that
-/// are tried. Blocks: for a reader thread.
+/// Whether a local file has the content of the tag. False also if the parts have a size that is not tried.
+/// Blocks: call it on a reader thread.
 ///
-/// - Throws: `UploadAbandoned.changed` when the file is shorter than its stamp says; `TreeError`.
+/// - Throws: `UploadAbandoned.changed` if the file is shorter than its stamp shows; `TreeError`.
 package func isContent(_ file: LocalFile, of tag: CompositeTag) throws -> Bool {
   let byteCount = file.stamp.size
   let sizes = tag.partSizes(of: byteCount)

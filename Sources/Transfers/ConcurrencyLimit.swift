@@ -1,9 +1,10 @@
-/// How many requests may be in flight: all that the user allows, until the server asks for less.
+/// How many requests may be in flight: as many as the user allows, until the server asks for fewer.
 ///
-/// Additive increase, multiplicative decrease, as TCP shares a link (RFC 5681 §3.1): a `SlowDown` halves, and each round of
-/// successes adds one. Pure; the instants are the caller's, in nanoseconds.
+/// Additive increase, multiplicative decrease, as in TCP's congestion control (RFC 5681 §3.1): a `SlowDown`
+/// halves the number, and each round of successes adds one. A pure value; the caller passes instants in
+/// nanoseconds.
 struct ConcurrencyLimit: Sendable {
-  /// Requests that were in flight together are refused together: that is one sign, not ten.
+  /// Requests that are in flight together are refused together. That counts as one signal, not ten.
   static let cutIntervalNanoseconds: Int64 = 1_000_000_000
 
   let maximum: Int64

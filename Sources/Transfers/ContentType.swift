@@ -1,9 +1,9 @@
 import MirrorModel
 
-/// Media types by extension, for the names that training jobs write and readers open in a browser. What is not
-/// listed goes without one, and S3 calls it `binary/octet-stream`.
+/// Media types by extension, for files that training jobs write and users open in a browser. Other files have
+/// no type; S3 then reports `binary/octet-stream`.
 package enum ContentType {
-  /// IANA media types, in lower-case extension order of use.
+  /// IANA media types by lower-case extension.
   private static let byExtension: [String: String] = [
     "json": "application/json", "jsonl": "application/x-ndjson", "ndjson": "application/x-ndjson",
     "yaml": "application/yaml", "yml": "application/yaml", "xml": "application/xml",

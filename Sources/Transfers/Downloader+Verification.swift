@@ -3,13 +3,13 @@ import LocalTree
 import MirrorModel
 import S3Client
 
-/// What arrived is held against the best that S3 keeps of it.
+/// Compares a download with the best digest that S3 stores for it.
 extension Downloader {
   /// - Parameters:
-  ///   - damaged: the CRC-32 of a body that came before and seemed damaged.
-  ///   - md5: asked for only where S3 keeps no CRC-32 and the ETag may be an MD5.
-  ///   - fits: whether the content is that of a tag, by one of some part sizes.
-  /// - Throws: `DownloadMismatch` when the content is another one.
+  ///   - damaged: the CRC-32 of an earlier body that seemed damaged.
+  ///   - md5: used only if S3 stores no CRC-32 and the ETag may be an MD5.
+  ///   - fits: returns whether the content matches a tag for one of some part sizes.
+  /// - Throws: `DownloadMismatch` if the content differs.
   func verify(
     _ key: String, crc: CRC32, head: ObjectHead, object: RemoteObject, after damaged: CRC32?,
     md5: @autoclosure () -> String?, fits: (CompositeTag, [Int64]) async throws -> Bool
@@ -28,10 +28,11 @@ extension Downloader {
     }
     let tried = tag.partSizes(of: object.byteCount)
     if !tried.isEmpty, try await fits(tag, tried) { return tag.check }
-    // The body is damaged, or its parts have another size, which the server may know.
+    // Either the body is damaged, or the parts have another size. The server may know the size.
     guard let first = try await sizeOfFirstPart(key, of: object, tag) else { return .size }
     if !tried.contains(first), try await fits(tag, [first]) { return tag.check }
-    // Twice the same bytes are not damaged on their way: the parts after the first differ in size, or the tag is no digest.
+    // Two equal bodies were not damaged in transit. Either the later parts differ in size from the first, or
+    // the tag is no digest.
     if crc == damaged {
       if tag.isMD5 { resources.opaqueTags.insert(store.bucket) }
       return .size
@@ -51,14 +52,14 @@ extension Downloader {
     } catch let error as S3Error
       where error.code == S3ErrorTriage.malformedAnswer || !error.isRetryable && error.status != 412
     {
-      // A server that does not know parts.
+      // The server does not support part numbers.
       return nil
     }
     guard let first = head.contentLength, tag.gives(first, of: object.byteCount) else { return nil }
     return first
   }
 
-  /// Whether a download whose bytes have all arrived is the content of a tag.
+  /// Whether a complete download matches a tag for one of some part sizes.
   func isContent(_ file: PartialFile, of tag: CompositeTag, by partSizes: [Int64]) async throws -> Bool {
     try await resources.readers.run {
       var check = CompositeCheck(tag, byteCount: file.byteCount, partSizes: partSizes)

@@ -3,53 +3,54 @@ import LocalTree
 import MirrorModel
 import S3Client
 
-/// Sizes for what is downloaded.
+/// Sizes for downloads.
 package struct DownloadSettings: Sendable {
-  /// The largest object that comes in one response, and the length of the ranges of larger ones, in bytes.
+  /// The largest object that is fetched in one response, and the length of the ranges of larger objects, in
+  /// bytes.
   package var rangeBytes: Int64 = 16 << 20
 
   package init() {}
 
-  /// - Throws: `TransferSettingsError`, which names the value and what is possible.
+  /// - Throws: `TransferSettingsError`, which names the value and the valid range.
   package func validate() throws(TransferSettingsError) {
-    // Smaller ones would be mostly requests, and their responses' heads larger than what they bring.
+    // Smaller ranges would send mostly requests, with response heads larger than the content.
     try TransferSettingsError.check(
       rangeBytes, "the range size", in: 1 << 16...UploadPlan.Limit.largestPart,
       meaning: "ranges are from 64 KiB to 5 GiB")
   }
 }
 
-/// A download that took place.
+/// The result of a successful download.
 package struct DownloadReceipt: Sendable, Hashable {
   package var byteCount: Int64
   package var parts: Int
-  /// Ranges that an earlier attempt had brought over.
+  /// Ranges that an earlier attempt had fetched.
   package var partsReused = 0
   package var etag: String
   package var requestID: String?
-  /// Requests sent for the range that took the most.
+  /// The largest number of requests for one range.
   package var attempts: Int
-  /// What the content was held against: `crc32`, `md5`, the digest of the parts' CRC-32s or MD5s, or `size` where the server
-  /// gives nothing else, or cut the parts in a way that is not found out.
+  /// The check that the content passed: `crc32`, `md5`, the digest of the parts' CRC-32s or MD5s, or `size`
+  /// if the server gives nothing else or its part sizes cannot be found.
   package var checksum: IntegrityCheck
 }
 
-/// The object is not what was asked for or announced.
+/// The object differs from the requested or listed one.
 package struct DownloadMismatch: Error, Sendable, Hashable, CustomStringConvertible {
   package var key: String
   package var reason: String
-  /// The CRC-32 of a body of the right size that is not the object's: another one may be.
+  /// The CRC-32 of a body of the right size with wrong content. Another attempt may get the right content.
   var damaged: CRC32?
 
   package var description: String { "\(key): \(reason)" }
 }
 
-/// Fetches one object at a time into a temporary file, verifies it and gives it its name.
+/// Fetches one object at a time into a temporary file, verifies it and renames it to its target.
 package struct Downloader: Sendable {
   package let store: any ObjectStore
   package let resources: TransferResources
   package let settings: DownloadSettings
-  /// Called when a file is here whole and verified, just before it gets its name. What it throws ends the download.
+  /// Called when a file is complete and verified, just before its rename. An error ends the download.
   package var beforePublication: (@Sendable () async throws -> Void)?
 
   package init(store: any ObjectStore, resources: TransferResources, settings: DownloadSettings = .init()) {
@@ -58,13 +59,14 @@ package struct Downloader: Sendable {
     self.settings = settings
   }
 
-  /// Fetches the version of `key` that was listed as `object` to `path`, and dates the file by the object.
+  /// Fetches the version of `key` that was listed as `object` to `path`. The file gets the object's date as
+  /// its mtime.
   ///
-  /// A large object that could not be fetched whole leaves what has arrived beside the target, for the next attempt. A body that
-  /// was damaged on its way is fetched again, twice at most.
+  /// If a large object cannot be fetched completely, the ranges that arrived stay beside the target for the
+  /// next attempt. A body that was damaged in transit is fetched again, at most twice.
   ///
-  /// - Throws: `DownloadMismatch` when the content is not the object's; `TreeError`; `S3Error` (412 when the object was
-  ///   replaced since it was listed); `CancellationError`.
+  /// - Throws: `DownloadMismatch` if the content is not the object's; `TreeError`; `S3Error` (412 if the
+  ///   object was replaced since it was listed); `CancellationError`.
   package func download(
     _ key: String, object: RemoteObject, to path: RelativePath, of root: TreeRoot
   ) async throws -> DownloadReceipt {
@@ -82,10 +84,10 @@ package struct Downloader: Sendable {
     }
   }
 
-  /// Two: what is damaged three times in a row is so where it lies, or by this machine.
+  /// Two: a body that is damaged three times in a row is damaged in the store, or by this machine.
   private static let refetches = 2
 
-  /// - Parameter damaged: the CRC-32 of a body that came before and seemed damaged.
+  /// - Parameter damaged: the CRC-32 of an earlier body that seemed damaged.
   private func fetch(
     _ key: String, object: RemoteObject, to path: RelativePath, of root: TreeRoot, after damaged: CRC32?
   ) async throws -> DownloadReceipt {
@@ -106,13 +108,13 @@ package struct Downloader: Sendable {
       try await resources.writers.run { try file.publish(modified: object.lastModified) }
       return receipt
     } catch {
-      // Ranges that arrived are worth keeping, unless they are not of the object as it is now.
+      // Ranges that arrived are kept, unless the object has changed since.
       if isWhole || !canResume(after: error) { discard(file) } else { file.release() }
       throw error
     }
   }
 
-  /// 64 KiB: an object that comes into memory and is verified there, before there is a file.
+  /// 64 KiB. An object up to this size is received in memory and verified before a file is made.
   private static let smallBytes: Int64 = 64 << 10
 
   private func downloadSmall(
@@ -145,8 +147,8 @@ package struct Downloader: Sendable {
       attempts: attempts, checksum: checksum)
   }
 
-  /// Should it fail, the temporary file stays behind, under a name that every walk leaves out; what failed before is what
-  /// matters.
+  /// If the removal fails, the temporary file stays under a name that every walk ignores. The earlier error
+  /// is the one to report.
   private func discard(_ file: PartialFile) {
     do { try file.discard() } catch {}
   }
@@ -202,7 +204,7 @@ package struct Downloader: Sendable {
 
   // MARK: Verification
 
-  /// If-Match pins the version that was listed. Some servers list no ETag.
+  /// If-Match selects the version that was listed. Some servers list no ETag.
   func ifMatch(_ object: RemoteObject) -> String? {
     object.etag.isEmpty ? nil : object.etag
   }

@@ -1,24 +1,24 @@
 import DequeModule
 import Synchronization
 
-/// A counted resource that tasks wait for in the order they came: request slots, or bytes of memory.
+/// A counted resource that tasks wait for in order of arrival: request slots, or bytes of memory.
 ///
-/// A large request is never overtaken by smaller ones of its kind behind it, so it cannot starve.
+/// Smaller requests of the same use never overtake a large request, so a large request cannot starve.
 ///
-/// A share is kept for what is asked for the first time: neither the parts of large files nor what has failed before may have all of it,
-/// so a small file finds a slot however many of those there are.
+/// A share is kept for first attempts of whole requests. Neither the parts of large files nor retries can
+/// take this share, so a small file always finds a slot.
 package final class FairSemaphore: Sendable {
   /// What a permit is for.
   package enum Use: Sendable, CaseIterable {
-    /// Something whole, for the first time.
+    /// The first attempt of a request for a whole file.
     case whole
-    /// One of many requests for one file, or a request that may stay unanswered for minutes.
+    /// One of many requests for one file, or a request whose answer may take minutes.
     case part
-    /// What has failed before.
+    /// A retry after a failure.
     case retry
   }
 
-  /// What whole requests of this task count as: what failed in an earlier pass is not asked for the first time.
+  /// How whole requests of this task count. A path that failed in an earlier pass counts as a retry.
   @TaskLocal package static var firstUse = Use.whole
 
   private struct Waiter {
@@ -28,7 +28,7 @@ package final class FairSemaphore: Sendable {
     let continuation: CheckedContinuation<Bool, Never>
   }
 
-  /// A value for each use.
+  /// One value for each use.
   private struct ByUse<Value> {
     var whole: Value
     var part: Value
@@ -57,19 +57,19 @@ package final class FairSemaphore: Sendable {
   private struct State {
     var held = ByUse<Int64>(0)
     var limit: ConcurrencyLimit
-    /// Each in the order of their coming.
+    /// In order of arrival.
     var waiters = ByUse<Deque<Waiter>>([])
     var waiterCount = 0
     var nextID: UInt64 = 0
-    /// Waiters that were cancelled before they began to wait.
+    /// Waiters that were cancelled before their wait began.
     var cancelled: Set<UInt64> = []
 
     var heldInAll: Int64 { held.whole + held.part + held.retry }
 
-    /// A fifth, at least one, of what may be held at the moment; nothing where only one may.
+    /// The share of whole requests: a fifth of the current limit, at least one; zero if the limit is one.
     var share: Int64 { limit.current > 1 ? max(1, limit.current / 5) : 0 }
 
-    /// What is more than the limit of the moment goes alone.
+    /// An amount above the current limit is granted only when nothing else is held.
     func hasRoom(for amount: Int64, _ use: Use) -> Bool {
       let all = heldInAll
       guard all == 0 || all + amount <= limit.current else { return false }
@@ -80,7 +80,7 @@ package final class FairSemaphore: Sendable {
       return use == .part || retries == 0 || retries + amount <= limit.current / 2
     }
 
-    /// What nobody has to wait for.
+    /// Takes an amount if it is available without waiting.
     mutating func take(_ amount: Int64, _ use: Use) -> Bool {
       guard waiters[use].isEmpty, hasRoom(for: amount, use) else { return false }
       held[use] += amount
@@ -98,7 +98,7 @@ package final class FairSemaphore: Sendable {
       return ready
     }
 
-    /// Who came first of those for whom there is room.
+    /// The earliest waiter for which there is room.
     private func nextReady() -> Waiter? {
       var next: Waiter?
       for use in Use.allCases {
@@ -121,11 +121,11 @@ package final class FairSemaphore: Sendable {
     }
   }
 
-  /// What becomes of a permit while its holder waits before it tries again.
+  /// What happens to a permit while its holder pauses before a retry.
   package enum Pauses: Sendable {
-    /// The resource is in use all the while: memory that is filled.
+    /// The holder keeps the permit, as for memory that stays filled.
     case holding
-    /// Others may have it: a slot for requests, when none is sent.
+    /// Others may use the permit, as for a request slot while no request is sent.
     case yielding
   }
 
@@ -139,18 +139,18 @@ package final class FairSemaphore: Sendable {
     state = Mutex(State(limit: ConcurrencyLimit(maximum: max(1, capacity))))
   }
 
-  /// What is not held now; for tests and status.
+  /// The amount that is not held now. For tests and status.
   package var available: Int64 { state.withLock { capacity - $0.heldInAll } }
 
-  /// What may be held at the moment; less than the capacity after `slowDown`.
+  /// The current limit; less than the capacity after `slowDown`.
   package var limit: Int64 { state.withLock { $0.limit.current } }
 
-  /// Tasks that wait now; for tests and status.
+  /// How many tasks wait now. For tests and status.
   package var waiterCount: Int { state.withLock { $0.waiterCount } }
 
   /// Runs `body` while holding `amount` (at most the capacity).
   ///
-  /// - Throws: `CancellationError` when cancelled while waiting; what `body` throws.
+  /// - Throws: `CancellationError` if cancelled during the wait; the errors of `body`.
   package func withPermit<Result: Sendable>(
     _ amount: Int64 = 1, for use: Use = .whole, _ body: () async throws -> Result
   ) async throws -> Result {
@@ -164,9 +164,9 @@ package final class FairSemaphore: Sendable {
     return try await Permit.$current.withValue(permit) { try await body() }
   }
 
-  /// What a task holds.
+  /// The amount that a task holds.
   private final class Permit: Sendable {
-    /// The permit of the innermost `withPermit` around the task, of a semaphore that yields.
+    /// The permit of the innermost `withPermit` around the task, for a semaphore with `yielding` pauses.
     @TaskLocal static var current: Permit?
 
     private let semaphore: FairSemaphore
@@ -182,7 +182,8 @@ package final class FairSemaphore: Sendable {
       isRetry = Atomic(use == .retry)
     }
 
-    /// - Returns: whether there was something to give back: of tasks that pause under one permit the first one gives it back.
+    /// - Returns: whether there was an amount to give back. If several tasks pause under one permit, only the
+    ///   first gives it back.
     @discardableResult
     func giveBack() -> Bool {
       guard isHeld.exchange(false, ordering: .relaxed) else { return false }
@@ -199,9 +200,9 @@ package final class FairSemaphore: Sendable {
     }
   }
 
-  /// Runs a pause while the caller's permit is free for others, and takes it again afterwards, as one for what has failed before.
+  /// Gives the caller's permit to others during a pause, and takes it again afterwards as a retry.
   ///
-  /// - Throws: what `pause` throws; `CancellationError` when cancelled while waiting for the permit.
+  /// - Throws: the errors of `pause`; `CancellationError` if cancelled while waiting for the permit.
   package static func yieldingPermit(_ pause: () async throws -> Void) async throws {
     guard let permit = Permit.current, permit.giveBack() else { return try await pause() }
     try await pause()
@@ -210,14 +211,14 @@ package final class FairSemaphore: Sendable {
 
   // MARK: Pressure
 
-  /// The server asks for less: halves what may be held. What is held now stays held.
+  /// Halves the limit, because the server asked for fewer requests. Amounts held now stay held.
   ///
-  /// - Parameter now: nanoseconds of a clock that never goes back.
+  /// - Parameter now: nanoseconds of a monotonic clock.
   package func slowDown(at now: Int64) {
     change { $0.limit.slowDown(at: now) }
   }
 
-  /// A request that worked: after as many as may be held, one more may.
+  /// Records a successful request. A full round of successes raises the limit by one.
   package func succeed() {
     change { $0.limit.succeed() }
   }
@@ -246,7 +247,7 @@ package final class FairSemaphore: Sendable {
         return waiter
       }
       waiter?.continuation.resume(returning: false)
-      // What the one who left was in the way of may fit now.
+      // If the waiter left, a later waiter may fit now.
       change { _ in }
     }
     state.withLock { _ = $0.cancelled.remove(id) }

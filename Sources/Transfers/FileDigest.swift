@@ -1,32 +1,32 @@
 import Digests
 import LocalTree
 
-/// The CRC-32 of a stretch of a file. Blocks: for a reader thread.
+/// The CRC-32 of a stretch of a file. Blocks: call it on a reader thread.
 ///
-/// - Throws: `UploadAbandoned.changed` when the file is shorter; `TreeError`.
+/// - Throws: `UploadAbandoned.changed` if the file is shorter; `TreeError`.
 package func checksum(of file: LocalFile, from offset: Int64, byteCount: Int64) throws -> CRC32 {
   var crc = CRC32()
   try forEachPiece(of: file, from: offset, byteCount: byteCount) { crc.update($0) }
   return crc
 }
 
-/// The CRC-32 of a stretch of a download on its way. Blocks: for a reader thread.
+/// The CRC-32 of a stretch of an unfinished download. Blocks: call it on a reader thread.
 ///
-/// Bytes that are not there count as another checksum than any: the stretch is to be fetched again.
+/// Nil if bytes are missing; the stretch must then be fetched again.
 func checksum(of file: PartialFile, from offset: Int64, byteCount: Int64) throws -> CRC32? {
   var crc = CRC32()
   return try forEachPiece(of: file, from: offset, byteCount: byteCount) { crc.update($0) } ? crc : nil
 }
 
-/// Lower-case hex of the MD5 of a download whose ranges have all arrived; nil when bytes are missing all the same. Blocks:
-/// for a reader thread.
+/// The MD5, in lower-case hex, of a download whose ranges have all arrived; nil if bytes are missing. Blocks:
+/// call it on a reader thread.
 func md5Hexadecimal(of file: PartialFile) throws -> String? {
   let hasher = MD5Hasher()
   let isWhole = try forEachPiece(of: file, from: 0, byteCount: file.byteCount) { hasher.update($0) }
   return isWhole ? hexadecimal(hasher.finish()) : nil
 }
 
-/// - Returns: false when the file ends before.
+/// - Returns: false if the file ends earlier.
 func forEachPiece(
   of file: PartialFile, from offset: Int64, byteCount: Int64, _ body: (UnsafeRawBufferPointer) -> Void
 ) throws -> Bool {
@@ -42,24 +42,25 @@ func forEachPiece(
   return true
 }
 
-/// Lower-case hex of the MD5 of a whole file, as large as its stamp says. Blocks: for a reader thread.
+/// The MD5, in lower-case hex, of a whole file with the size in its stamp. Blocks: call it on a reader
+/// thread.
 ///
-/// - Throws: `UploadAbandoned.changed` when the file is shorter; `TreeError`.
+/// - Throws: `UploadAbandoned.changed` if the file is shorter; `TreeError`.
 package func md5Hexadecimal(of file: LocalFile) throws -> String {
   try md5Hexadecimal(of: file, from: 0, byteCount: file.stamp.size)
 }
 
-/// Lower-case hex of the MD5 of a stretch of a file. Blocks: for a reader thread.
+/// The MD5, in lower-case hex, of a stretch of a file. Blocks: call it on a reader thread.
 ///
-/// Two readings are compared by it. The CRC-32 would not do: it is the same for all contents whose records each end
-/// in their own CRC-32, since that cancels out what came before it.
+/// It compares two reads of a file. A CRC-32 would not suffice: it is the same for all contents whose records
+/// each end in their own CRC-32, because such a CRC-32 cancels the effect of the record.
 func md5Hexadecimal(of file: LocalFile, from offset: Int64, byteCount: Int64) throws -> String {
   let hasher = MD5Hasher()
   try forEachPiece(of: file, from: offset, byteCount: byteCount) { hasher.update($0) }
   return hexadecimal(hasher.finish())
 }
 
-/// Hands out the bytes piece by piece, so that a file of any size needs one small buffer.
+/// Calls `body` with the bytes piece by piece, so that a file of any size needs only one small buffer.
 func forEachPiece(
   of file: LocalFile, from offset: Int64, byteCount: Int64, _ body: (UnsafeRawBufferPointer) -> Void
 ) throws {

@@ -2,19 +2,20 @@ import Digests
 import HTTPTransport
 import LocalTree
 
-/// Writes a response's body into a stretch of a temporary file, hashing what passes by.
+/// Writes a response's body into a stretch of a temporary file and computes its digests.
 ///
-/// A retried request begins anew at the same stretch, so that bytes of a broken response are written over.
+/// A retried request starts again at the beginning of the stretch and overwrites the bytes of the broken
+/// response.
 ///
-/// `@unchecked Sendable`: the loop's thread alone changes it, while the request runs; the task that sent the request
-/// reads it after the request has ended.
+/// `@unchecked Sendable`: only the loop's thread changes it, while the request runs. The task that sent the
+/// request reads it after the request has ended.
 final class FileSink: ResponseSink, @unchecked Sendable {
   struct Received: Sendable {
     var byteCount: Int64 = 0
     var crc = CRC32()
   }
 
-  /// The server answered with other bytes than were asked for.
+  /// The server sent other bytes than were requested.
   struct WrongRange: Error, CustomStringConvertible {
     let description: String
   }
@@ -27,10 +28,10 @@ final class FileSink: ResponseSink, @unchecked Sendable {
   private var hasher: MD5Hasher?
 
   enum Content: Sendable, Hashable {
-    /// A part of the object, so that only 206 will do.
+    /// A part of the object. Only status 206 is correct.
     case range
     case whole
-    /// Hashed with MD5 as well, should the server give no CRC-32 with it.
+    /// The MD5 is computed too if the server sends no CRC-32.
     case wholeWithMD5
   }
 
@@ -41,7 +42,7 @@ final class FileSink: ResponseSink, @unchecked Sendable {
     self.content = content
   }
 
-  /// Lower-case hex, of what was received; nil where it was not hashed.
+  /// The MD5 of the received bytes in lower-case hex; nil if it was not computed.
   func md5() -> String? { hasher.map { hexadecimal($0.finish()) } }
 
   func begin(_ head: HTTPResponse) throws {

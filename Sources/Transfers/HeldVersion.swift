@@ -2,7 +2,8 @@ import LocalTree
 import MirrorModel
 import S3Client
 
-/// A whole version of a small file, held in memory so that it can still go when the file has been rewritten.
+/// A whole version of a small file, held in memory. It can be published even if the file has been rewritten
+/// since.
 package struct HeldVersion: Sendable {
   fileprivate let source: Uploader.Source
   fileprivate let read: PartRead
@@ -10,12 +11,12 @@ package struct HeldVersion: Sendable {
 
   package var path: RelativePath { source.path }
 
-  /// 64 KiB: a commit marker is a name or a list of names.
+  /// 64 KiB. A commit marker is a name or a list of names.
   static let largestByteCount: Int64 = 64 << 10
 }
 
 extension Uploader {
-  /// Reads a small file and proves that what was read is one whole version; nil where that cannot be had now.
+  /// Reads a small file and proves that the bytes are one whole version; nil if this is impossible now.
   package func hold(_ path: RelativePath, of root: TreeRoot, isCloseSeen: Bool) async -> HeldVersion? {
     let wanted = Wanted(
       path: path, root: root, key: "", isCloseSeen: isCloseSeen, openFiles: .wait, versions: .current)
@@ -26,12 +27,12 @@ extension Uploader {
       guard case .proved(let proof) = try source.check.verdict(on: read.buffer) else { return nil }
       return HeldVersion(source: source, read: read, proof: proof)
     } catch {
-      // The publication itself meets the same, and reports it.
+      // The publication itself will fail in the same way and report the error.
       return nil
     }
   }
 
-  /// Publishes a version that the file may no longer have.
+  /// Publishes a held version, even if the file has a newer one by now.
   ///
   /// - Throws: `S3Error`; `CancellationError`.
   package func upload(_ held: HeldVersion, to key: String) async throws -> UploadReceipt {

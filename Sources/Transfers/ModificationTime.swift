@@ -1,5 +1,5 @@
-/// The file's mtime as object metadata: seconds since 1970 with nanoseconds as a decimal fraction, as rclone writes
-/// `x-amz-meta-mtime` (rclone docs, S3, "Modification times").
+/// A file's mtime as object metadata: seconds since 1970 with nanoseconds as a decimal fraction, in rclone's
+/// format of `x-amz-meta-mtime` (rclone docs, S3, "Modification times").
 package enum ModificationTime {
   package static let metadataName = "mtime"
 
@@ -11,12 +11,12 @@ package enum ModificationTime {
     return "\(sign)\(magnitude / UInt64(billion)).\(padded)"
   }
 
-  /// Nil for text that is no such number, or one that 64 bits do not hold.
+  /// Nil for text that is no such number, or whose value does not fit into 64 bits.
   package static func nanoseconds(from text: String) -> Int64? {
     let isNegative = text.utf8.first == UInt8(ascii: "-")
     let parts = text.utf8.dropFirst(isNegative ? 1 : 0).split(
       separator: UInt8(ascii: "."), maxSplits: 1, omittingEmptySubsequences: false)
-    // Int64's own parsing takes a sign, in the fraction too.
+    // Int64's own parser would accept a sign, even in the fraction.
     let areDigits = parts.allSatisfy { $0.allSatisfy((UInt8(ascii: "0")...UInt8(ascii: "9")).contains) }
     guard areDigits, let whole = parts.first.flatMap({ Int64(Substring($0)) }) else { return nil }
     var fraction: Int64 = 0

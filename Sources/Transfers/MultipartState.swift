@@ -2,14 +2,15 @@ import Digests
 import MirrorModel
 import S3Client
 
-/// What becomes of one multipart upload: a value that takes what happened and answers what to do next. It does no I/O, so
-/// every race can be tested by calling it in that order; `MultipartUpload` carries its steps out.
+/// The progress of one multipart upload, as a value: events go in, the next step comes out. It does no I/O,
+/// so a test can produce every race by the order of its calls. `MultipartUpload` carries the steps out.
 ///
-/// An upload that fails because of the network or the end of the run stays on S3 and is resumed from its parts. One whose file
-/// changed is aborted at once, for its parts are of no version any more. One that S3 lost, or that it refuses to complete, is
-/// begun anew, once: a server that does it twice would do it for ever.
+/// An upload that fails because of the network or the end of the run stays on S3, and the next attempt
+/// resumes it from its parts. An upload whose file changed is aborted at once, because its parts belong to no
+/// version any more. An upload that S3 lost, or refuses to complete, is restarted once; a server that fails
+/// twice would fail for ever.
 struct MultipartState: Sendable {
-  /// A part that S3 has.
+  /// A part that S3 has received.
   struct Part: Sendable, Hashable {
     var number: Int
     var etag: String
@@ -17,23 +18,25 @@ struct MultipartState: Sendable {
     var byteCount: Int64
     var check: IntegrityCheck
     var attempts: Int
-    /// An earlier upload had brought it over.
+    /// Whether an earlier attempt had sent the part.
     var isReused: Bool
   }
 
-  /// Why something did not work, as far as it makes a difference. Graver ones later: of two the graver decides.
+  /// Why a step failed, as far as this affects the next step. The cases are ordered: if two occur, the later
+  /// case decides.
   enum Trouble: Sendable {
-    /// By the user, or by `WaveStep.cancel`.
+    /// Cancelled by the user, or by `WaveStep.cancel`.
     case cancelled(UnfinishedUploads)
     case failed(any Error)
     case checksumRefused(any Error)
-    /// 404: somebody aborted or completed it, or the answer to our own completion was lost.
+    /// 404: another program aborted or completed the upload, or the answer to this program's completion was
+    /// lost.
     case uploadGone(any Error)
-    /// Another write was under way when this one was to become visible.
+    /// Another write of the key was in progress at the completion.
     case conflict(any Error)
-    /// S3 has parts, but no object can be made of them.
+    /// S3 has the parts but cannot make an object of them.
     case unusable(any Error)
-    /// The bytes that were sent are of no version of the file.
+    /// The sent bytes belong to no version of the file.
     case abandoned(UploadAbandoned)
   }
 
@@ -44,11 +47,11 @@ struct MultipartState: Sendable {
 
   enum Step: Sendable {
     case open(Opening)
-    /// Begin with these parts and follow the wave.
+    /// Send these parts and follow the wave.
     case send([Int])
     case prove
     case complete(uploadID: String, parts: [Part])
-    /// The upload is gone: look whether the object is what was to be made.
+    /// The upload is gone. Check whether the object has the expected content.
     case settle(parts: [Part])
     case abort(uploadID: String)
     case leave(uploadID: String)
@@ -56,11 +59,11 @@ struct MultipartState: Sendable {
     case fail(any Error)
   }
 
-  /// What to do while parts are in flight.
+  /// The next step while parts are in flight.
   enum WaveStep: Sendable {
     case send([Int])
     case wait
-    /// End the parts in flight; each must still be told of.
+    /// Cancel the parts in flight. The result of each must still be reported.
     case cancel
     case over(Step)
   }
@@ -79,10 +82,10 @@ struct MultipartState: Sendable {
   private var sent: [Int: Part] = [:]
   private var trouble: Trouble?
   private var restartsLeft = 1
-  /// Follows an abort or a leave.
+  /// What follows an abort or a leave.
   private var ending = Ending.restart
 
-  /// - Parameter width: parts in flight at one time.
+  /// - Parameter width: how many parts are in flight at one time.
   init(partCount: Int, width: Int) {
     precondition(partCount > 0 && width > 0, "a multipart upload has parts")
     self.partCount = partCount
@@ -143,19 +146,19 @@ struct MultipartState: Sendable {
     return .settle(parts: parts)
   }
 
-  /// - Parameter isPublished: whether the object that is there now has exactly the bytes of the parts.
+  /// - Parameter isPublished: whether the current object has exactly the bytes of the parts.
   mutating func settled(isPublished: Bool) -> Step {
     if isPublished { return .succeed(parts: parts) }
     guard let trouble else { preconditionFailure("nothing was to be settled") }
     return resolve(trouble)
   }
 
-  /// Nothing is left on S3 that could be aborted or resumed.
+  /// S3 has no upload that could be aborted or resumed.
   func settlingFailed(_ error: any Error) -> Step { .fail(error) }
 
   // MARK: Ending
 
-  /// The abort or the leave that was asked for has been carried out, as far as that was possible.
+  /// Records that the abort or leave has been carried out, successfully or not.
   func ended() -> Step {
     switch ending {
     case .restart: .open(.created)
@@ -177,7 +180,7 @@ struct MultipartState: Sendable {
     }
   }
 
-  /// Beginning anew instead of resuming is no repetition: the fault was the old upload's.
+  /// A new start after a resumed upload is no repetition, because the fault lay in the old upload.
   private mutating func takeRestart() -> Bool {
     if isResumed { return true }
     guard restartsLeft > 0 else { return false }

@@ -8,7 +8,7 @@ import S3Client
 extension MultipartUpload {
   // MARK: Opening
 
-  /// Takes up what an earlier run left of this key, or creates a new upload.
+  /// Resumes an upload that an earlier run left for this key, or creates a new one.
   func open(_ opening: MultipartState.Opening) async throws -> Opened {
     if opening == .resumedOrCreated, let resumed = try await resume() { return resumed }
     do {
@@ -30,14 +30,16 @@ extension MultipartUpload {
     return Opened(uploadID: uploadID, isChecked: isChecked)
   }
 
-  /// - Throws: `CancellationError`. Whatever else happens to the list of parts costs resuming and no more.
+  /// - Throws: `CancellationError`. Any other error only prevents the resumption.
   private func resume() async throws -> Opened? {
-    // What cannot be taken up now stays known: another attempt may succeed, and the end of the run has to name it.
+    // Uploads that cannot be resumed now stay known: another attempt may succeed, and the end of the run has
+    // to report them.
     var others: [PendingUploads.Entry] = []
     defer { for other in others { uploader.pending.add(other, for: key) } }
     while let left = uploader.pending.takeNewest(for: key) {
       do {
-        // Nil: another tool began it with checksums that we do not compute, so we could not complete it.
+        // Nil means that another tool began the upload with checksums that this program does not compute, so
+        // it could not complete the upload.
         guard let (parts, skew) = try await listParts(of: left.uploadID) else {
           others.append(left)
           continue
@@ -58,7 +60,7 @@ extension MultipartUpload {
     return nil
   }
 
-  /// The parts, and how far the server's clock is ahead of this machine's, in nanoseconds.
+  /// The parts, and the server's clock minus this machine's, in nanoseconds.
   private func listParts(of uploadID: String) async throws -> (parts: [Int: ListParts.Part], skew: Int64?)? {
     var parts: [Int: ListParts.Part] = [:]
     var skew: Int64?
@@ -81,7 +83,7 @@ extension MultipartUpload {
     return (offset, min(partBytes, byteCount - offset))
   }
 
-  /// - Parameter expected: the MD5 of the part's first reading, where there was one.
+  /// - Parameter expected: the MD5 of the part's first read, if there was one.
   func send(_ number: Int, to opened: Opened, expected: String?) async throws -> Part {
     let (offset, count) = extent(of: number)
     let existing = opened.existing[number].flatMap { $0.byteCount == count ? $0 : nil }
@@ -118,18 +120,18 @@ extension MultipartUpload {
     }
   }
 
-  /// Whether the page cache did not have the part before it was read. Only such a part is dropped when it is sent: what the
-  /// trainer has there, such as a checkpoint it has just written, is the trainer's. The beginning is not asked, for reading the
-  /// part before it has read ahead.
+  /// Whether the page cache did not hold the part before its read. Only such a part is dropped from the cache
+  /// after it is sent: pages that were cached before, such as those of a new checkpoint, belong to the
+  /// trainer. The beginning of the part is not checked, because reading the part before it causes read-ahead.
   private func isCold(_ offset: Int64, _ byteCount: Int64) -> Bool {
     ![offset + byteCount / 2, offset + byteCount - 1].contains { source.file.isCached(at: $0) }
   }
 
-  /// How a part that S3 holds is known to be these bytes; nil when it is not.
+  /// How a part on S3 is known to have these bytes; nil if this is unknown.
   ///
-  /// The CRC-32 is enough where the file has not changed since the upload was begun. Else the part may be an older version's, and
-  /// versions whose records each end in their own CRC-32 have one CRC-32: then the ETag must be the bytes' MD5 as well. Where
-  /// it never is (SSE-KMS), such a part is sent again.
+  /// The CRC-32 is enough if the file has not changed since the upload began. Otherwise the part may belong
+  /// to an older version, and versions whose records each end in their own CRC-32 share one CRC-32. So the
+  /// ETag must also be the bytes' MD5. Where it never is (SSE-KMS), such a part is sent again.
   private func sameness(_ part: ListParts.Part, _ read: PartRead, in opened: Opened) async throws
     -> IntegrityCheck?
   {
@@ -145,9 +147,11 @@ extension MultipartUpload {
     return part.checksumCRC32 == nil ? .md5 : .crc32
   }
 
-  /// Parts are sent out of the page cache, which the first reading has filled, rather than out of memory of ours. Not from
-  /// another machine's disk, whose pages may have to be fetched again while the network waits; nor in a reread, whose second
-  /// reading is held against the first by more than its checksum, and so is what is sent. Those are in memory where it may hold them.
+  /// Parts are sent from the page cache, which the first read has filled, and not from buffers in memory.
+  /// There are two exceptions. On another machine's disk, pages may have to be fetched again while the
+  /// network waits. In a reread, the second read is compared with the first by more than its checksum, and
+  /// the sent bytes must be compared in the same way. In these cases the parts are held in memory if they
+  /// fit.
   private func holding(of byteCount: Int64, in opened: Opened, expected: String?) -> PartRead.Holding {
     if expected == nil, source.isCopy || source.root.isLocal {
       return .streamed(opened.isChecked && checksums.isCompared(for: .part) ? .byServer : .here)
@@ -172,7 +176,8 @@ extension MultipartUpload {
     } catch let error as S3Error
       where error.code == "BadDigest" && whole != nil && parts.allSatisfy({ $0.check == .crc32 })
     {
-      // The server has compared every part, and finds their sum wrong: it does not know that kind of checksum.
+      // The server has compared every part but refuses the checksum of the whole, so it does not support this
+      // kind of checksum.
       checksums.noteWholeRefusal()
       complete.fullObjectCRC32 = nil
       return try await send(complete)
@@ -186,7 +191,8 @@ extension MultipartUpload {
       answered: answer.serverDate)
   }
 
-  /// The object, if it is what the parts make: the answer to a completion that worked may have been lost.
+  /// The object, if it has the content of the parts. The answer of a successful completion may have been
+  /// lost.
   func find(_ parts: [Part]) async throws -> Publication? {
     let head: ObjectHead
     do {
@@ -195,7 +201,7 @@ extension MultipartUpload {
       return nil
     }
     guard head.byteCount == byteCount else { return nil }
-    // The CRC-32 may be that of an older version too, which has another mtime with it.
+    // An older version may have the same CRC-32, but then its mtime differs.
     let isSame =
       head.etag == Self.etag(of: parts)
       || head.fullObjectCRC32 == Self.wholeChecksum(of: parts)
@@ -211,14 +217,16 @@ extension MultipartUpload {
     parts.reduce(CRC32()) { crc, part in crc.combined(with: part.crc, byteCount: part.byteCount) }
   }
 
-  /// S3's own tag of a multipart object: the MD5 of the parts' MD5s and their number; nil where a part's tag is no MD5.
+  /// S3's ETag of a multipart object: the MD5 of the parts' MD5s, and their number; nil if a part's ETag is
+  /// no MD5.
   private static func etag(of parts: [Part]) -> String? {
     let digests = parts.compactMap { ETag.md5($0.etag).flatMap(decodeHexadecimal) }
     guard digests.count == parts.count else { return nil }
     return "\(hexadecimal(md5(digests.flatMap(\.self))))-\(parts.count)"
   }
 
-  /// A cancelled task's requests fail at once; the abort is a task of its own, awaited here.
+  /// Requests of a cancelled task fail at once, so the abort runs in a task of its own, which is awaited
+  /// here.
   func abort(_ uploadID: String) async {
     let abort = AbortMultipartUpload(key: key, uploadID: uploadID)
     let store = store
@@ -227,7 +235,7 @@ extension MultipartUpload {
     } catch let failure as S3Error where failure.isNotFound {
       return
     } catch {
-      // Not aborted: the end of the run tries once more.
+      // The abort failed. The end of the run tries it again.
       leave(uploadID)
     }
   }

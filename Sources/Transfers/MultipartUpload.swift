@@ -4,7 +4,7 @@ import LoopThread
 import MirrorModel
 import S3Client
 
-/// One file on its way up in parts: carries out what `MultipartState` decides.
+/// The upload of one file in parts. Carries out what `MultipartState` decides.
 struct MultipartUpload: Sendable {
   let uploader: Uploader
   let source: Uploader.Source
@@ -13,25 +13,26 @@ struct MultipartUpload: Sendable {
   let partCount: Int
   let beforePublication: @Sendable () async throws -> Void
 
-  /// An upload under way on S3.
+  /// A multipart upload that S3 has begun.
   struct Opened: Sendable {
     var uploadID = ""
-    /// What an earlier run brought over.
+    /// Parts that an earlier run has sent.
     var existing: [Int: ListParts.Part] = [:]
     var isResumed = false
-    /// When an earlier run began it, by this machine's clock: nanoseconds since 1970-01-01 UTC. Nil where that is not known.
+    /// When an earlier run began the upload, by this machine's clock: nanoseconds since 1970-01-01 UTC. Nil
+    /// if unknown.
     var begun: Int64?
-    /// Whether parts and completion name checksums.
+    /// Whether the requests for parts and completion have checksums.
     var isChecked = true
   }
 
-  /// The object that was made, or found to have been made.
+  /// The object that was made by this or by an earlier completion.
   struct Publication {
     var etag: String
     var requestID: String?
     var isEchoed: Bool
     var attempts: Int
-    /// By the server's clock: nanoseconds since 1970-01-01 UTC.
+    /// When the server answered, by the server's clock: nanoseconds since 1970-01-01 UTC.
     var answered: Int64?
   }
 
@@ -62,7 +63,7 @@ struct MultipartUpload: Sendable {
           (step, state) = await send(numbers, to: opened, expected: firstRead, state: state)
         case .prove:
           proof = try prove(isReread: firstRead != nil)
-          // A private copy keeps disk space from other copies, which the rest of its unit may need, so it waits for nothing.
+          // A private copy occupies disk space that other copies of its unit may need, so it does not wait.
           if let whenStaged = wanted.whenStaged, !source.isCopy { try await whenStaged() }
           try await beforePublication()
           isSuperseded = try uploader.isSuperseded(source, wanted, proof)
@@ -96,7 +97,7 @@ struct MultipartUpload: Sendable {
     }
   }
 
-  /// Leaves the loop, where other errors are the state's to judge.
+  /// Ends the loop. All other errors go to the state.
   private struct Failure: Error {
     let cause: any Error
 
@@ -117,8 +118,8 @@ struct MultipartUpload: Sendable {
 
   // MARK: Proof
 
-  /// The MD5s of a first read of every part, where only reading twice can prove the file whole; nil where the
-  /// probe found no writer.
+  /// The MD5s of a first read of every part, if only two reads can prove the file whole; nil if the probe
+  /// found no writer.
   private func readAheadOfSnapshot(_ openFiles: OpenFilePolicy) async throws -> [String]? {
     if source.isCopy { return nil }
     switch source.check.outlook {
@@ -213,7 +214,7 @@ struct MultipartUpload: Sendable {
     guard let refusal = error as? S3Error else { return proofTrouble(error) }
     if refusal.isNotFound, refusal.code != "NoSuchBucket" { return .uploadGone(refusal) }
     if opened.isChecked, S3ErrorTriage.refusesChecksum(refusal) {
-      // A resumed upload may have been begun without checksums, and refuses them for that reason alone.
+      // A resumed upload may have been begun without checksums and may refuse them only for that reason.
       if !opened.isResumed { checksums.noteRefusal() }
       return .checksumRefused(refusal)
     }

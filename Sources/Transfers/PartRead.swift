@@ -2,26 +2,27 @@ import Digests
 import HTTPTransport
 import LocalTree
 
-/// A stretch of a file, hashed and ready to be sent.
+/// A stretch of a file with its checksum, ready to be sent.
 struct PartRead: Sendable {
   enum Holding: Sendable, Hashable {
-    /// In memory: it is read once.
+    /// In memory. The file is read once.
     case buffered
-    /// In the file: it is read again while it is sent.
+    /// In the file. It is read again while it is sent.
     case streamed(StreamedBody.Comparison)
   }
 
   let byteCount: Int64
   let crc: CRC32
   let body: any RequestBody
-  /// The bytes, where they are in memory.
+  /// The bytes, if they are in memory.
   var buffer: PartBuffer? { (body as? PartBody)?.buffer }
 
-  /// 256 KiB: hashed out of the second-level cache, which holds 1 MiB or more on today's servers.
+  /// 256 KiB: small enough to be hashed from the second-level cache, which holds 1 MiB or more on current
+  /// servers.
   static let pieceBytes = 256 << 10
 
-  /// A whole file that fits in one piece and is in the page cache, as one that was just written is; else nil. Does not
-  /// block, so it spares a small file the way to a reader thread and back.
+  /// Reads a whole file that fits into one piece and is in the page cache, as a newly written file is;
+  /// otherwise nil. The read does not block, so a small file needs no reader thread.
   static func cached(_ file: LocalFile) -> PartRead? {
     let byteCount = Int(file.stamp.size)
     guard byteCount <= pieceBytes else { return nil }
@@ -30,9 +31,9 @@ struct PartRead: Sendable {
     return PartRead(byteCount: file.stamp.size, crc: CRC32(buffer.bytes), body: PartBody(buffer: buffer))
   }
 
-  /// Reads exactly `byteCount` bytes at `offset`. Blocks: for a reader thread.
+  /// Reads exactly `byteCount` bytes at `offset`. Blocks: call it on a reader thread.
   ///
-  /// - Throws: `UploadAbandoned.changed` when the file has become shorter; `TreeError`.
+  /// - Throws: `UploadAbandoned.changed` if the file has become shorter; `TreeError`.
   static func read(
     _ file: LocalFile, at offset: Int64, byteCount: Int64, holding: Holding
   ) throws -> PartRead {
@@ -53,13 +54,15 @@ struct PartRead: Sendable {
     }
   }
 
-  /// The MD5 of the bytes, in lower-case hex: what an ETag is held against where the server compares no CRC-32. It takes
-  /// eight times as long as that, so it is made only when it is asked for. Blocks: for a reader thread.
+  /// The MD5 of the bytes in lower-case hex. It is compared with the ETag if the server compares no CRC-32.
+  /// An MD5 takes eight times as long as a CRC-32, so it is computed on demand. Blocks: call it on a reader
+  /// thread.
   ///
-  /// - Throws: `UploadAbandoned.changed` when the stretch is not in memory and no longer as it was; `TreeError`.
+  /// - Throws: `UploadAbandoned.changed` if the stretch is not in memory and has changed; `TreeError`.
   func md5() throws -> String { try digest(by: MD5Hasher()) }
 
-  /// The SHA-256 of the bytes, in lower-case hex, for a signature that covers them. Blocks: for a reader thread.
+  /// The SHA-256 of the bytes in lower-case hex, for a signature that covers the bytes. Blocks: call it on a
+  /// reader thread.
   ///
   /// - Throws: as `md5()`.
   func sha256() throws -> String { try digest(by: SHA256Hasher()) }

@@ -3,7 +3,7 @@ import MirrorModel
 import S3Client
 
 extension PendingUploads {
-  /// What became of the uploads that were unfinished at the end of a run.
+  /// The result for uploads that were unfinished at the end of a run.
   package struct Settlement: Sendable {
     package struct Left: Sendable, Hashable {
       package var key: String
@@ -18,9 +18,9 @@ extension PendingUploads {
     }
 
     package enum Reason: Sendable, Hashable {
-      /// Its file is not published yet, and the next run takes up its parts.
+      /// Its file is not published yet, and the next run resumes the upload.
       case resumable
-      /// It was there at the entry, and nothing says that this mirror began it.
+      /// It existed at entry, and nothing shows that this mirror began it.
       case foreign
       /// It could not be aborted.
       case failed(String)
@@ -28,21 +28,23 @@ extension PendingUploads {
 
     package var aborted: [(key: String, uploadID: String)] = []
     package var left: [Left] = []
-    /// Why it is not known whether uploads are left; nil when it is.
+    /// Why it is unknown whether uploads are left; nil if it is known.
     package var unlisted: String?
 
     package init() {}
   }
 
-  /// Ends what nobody will finish: parts of uploads are billed until they are completed or aborted.
+  /// Ends uploads that no run will finish, because parts are billed until their upload is completed or
+  /// aborted.
   ///
-  /// Aborted is only what is sure to be this run's: what it began or took over, and under a key of which it has begun uploads
-  /// one that was begun since, has no part, and whose ID this run does not know: its answer was lost. What lay there at the entry
-  /// may be another writer's, on another host, and alive: it is told.
+  /// Only uploads that certainly belong to this run are aborted: those that it began or resumed, and new
+  /// uploads with no part and an unknown ID under a key for which this run began an upload, because the
+  /// answer may have been lost. Uploads that existed at entry may belong to a live writer on another host, so
+  /// they are only reported.
   ///
   /// - Parameters:
-  ///   - isUnderPrefix: whether a key is this mirror's.
-  ///   - isResumable: whether the key's file is still to be published.
+  ///   - isUnderPrefix: whether a key belongs to this mirror.
+  ///   - isResumable: whether the key's file is still unpublished.
   package func settle(
     _ store: any ObjectStore, prefix: String, isUnderPrefix: (String) -> Bool, isResumable: (String) -> Bool
   ) async -> Settlement {
@@ -76,14 +78,14 @@ extension PendingUploads {
     return settlement
   }
 
-  /// - Parameter since: by this machine's clock, which the server's may be behind.
+  /// - Parameter since: by this machine's clock; the server's clock may be behind.
   private func settleDoubt(
     _ entry: Entry, of key: String, since: Int64, in store: any ObjectStore,
     noting settlement: inout Settlement
   ) async {
     do {
       let parts = try await store.send(ListParts(key: key, uploadID: entry.uploadID, limit: 1))
-      // A part, or an earlier beginning, means another writer.
+      // An upload with a part, or with an earlier start, belongs to another writer.
       guard parts.parts.isEmpty, entry.initiated >= since - Self.clockAllowance else {
         settlement.left.append(.init(key: key, uploadID: entry.uploadID, reason: .foreign))
         return
@@ -98,7 +100,7 @@ extension PendingUploads {
     await abort(entry.uploadID, of: key, in: store, noting: &settlement)
   }
 
-  /// 15 minutes: S3 refuses requests whose clock is further off than that (RequestTimeTooSkewed).
+  /// 15 minutes: S3 refuses requests from clocks that differ by more (RequestTimeTooSkewed).
   private static let clockAllowance: Int64 = 15 * 60 * 1_000_000_000
 
   private func abort(
@@ -108,7 +110,7 @@ extension PendingUploads {
       _ = try await store.send(AbortMultipartUpload(key: key, uploadID: uploadID))
       settlement.aborted.append((key, uploadID))
     } catch let error as S3Error where error.isNotFound {
-      // Completed or aborted by somebody, or by a request of ours whose answer was lost.
+      // The upload was completed or aborted elsewhere, or by a request of this run whose answer was lost.
     } catch {
       settlement.left.append(.init(key: key, uploadID: uploadID, reason: .failed(String(describing: error))))
       return

@@ -1,19 +1,20 @@
 import S3Client
 
 extension PendingUploads {
-  /// What a sweep of stale uploads did.
+  /// The result of a sweep of stale uploads.
   package struct Sweep: Sendable {
     package var aborted: [(key: String, uploadID: String)] = []
-    /// They stay, and so does what they cost, until another run.
+    /// Uploads that could not be aborted. They stay, and are billed, until another run.
     package var failures: [(key: String, error: any Error)] = []
   }
 
-  /// Aborts the uploads that were begun more than `age` ago and got no part since: nobody will finish them, and their parts are
-  /// billed for ever. Another client's upload that is slow but alive has a newer part and stays.
+  /// Aborts uploads that began more than `age` ago and have received no part since. No program will finish
+  /// them, and their parts are billed without end. An upload of another client that is slow but alive has a
+  /// newer part and stays.
   ///
   /// - Parameters:
   ///   - now: nanoseconds since 1970-01-01 UTC.
-  ///   - isOurs: whether a key is this mirror's to keep in order.
+  ///   - isOurs: whether this mirror is responsible for a key.
   package func sweep(
     _ store: any ObjectStore, olderThan age: Duration, now: Int64, where isOurs: (String) -> Bool
   ) async -> Sweep {
@@ -22,7 +23,7 @@ extension PendingUploads {
     var sweep = Sweep()
     guard !isForEver else { return sweep }
     let oldest = now - nanoseconds - attoseconds / 1_000_000_000
-    // A server that names no date says nothing of the age: 0.
+    // 0 means that the server gave no date, so the age is unknown.
     for (key, entry) in all where entry.initiated > 0 && entry.initiated < oldest && isOurs(key) {
       do {
         guard try await isIdle(key, entry.uploadID, in: store, since: oldest) else { continue }

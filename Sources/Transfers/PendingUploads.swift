@@ -2,22 +2,22 @@ import MirrorModel
 import S3Client
 import Synchronization
 
-/// What becomes of a multipart upload that is cut short.
+/// What happens to a multipart upload that is interrupted.
 package enum UnfinishedUploads: Sendable, Hashable {
-  /// Nobody will resume it: its parts would be billed for nothing.
+  /// It is aborted. No run will resume it, and its parts would be billed for nothing.
   case abort
   /// It stays on S3 for the next run.
   case leave
 }
 
-/// The multipart uploads that S3 holds unfinished under a prefix, by key: what an interrupted run left behind, and
-/// what this run could not finish. S3 is the truth; this only saves asking again before every file.
+/// The unfinished multipart uploads under a prefix, by key: those that an interrupted run left, and those
+/// that this run could not finish. S3 has the authoritative list; this one saves a request before every file.
 package final class PendingUploads: Sendable {
   package struct Entry: Sendable, Hashable {
     package var uploadID: String
     /// Nanoseconds since 1970-01-01 UTC.
     package var initiated: Int64
-    /// This run began it or took it over, so it is this run's to end.
+    /// Whether this run began or resumed the upload, and so has to end it.
     package var isOurs: Bool
 
     package init(uploadID: String, initiated: Int64, isOurs: Bool = false) {
@@ -34,7 +34,8 @@ package final class PendingUploads: Sendable {
   private let isFailureTold = Atomic<Bool>(false)
   private let onFirstFailure: @Sendable (S3Error) -> Void
 
-  /// - Parameter onFirstFailure: told of the first upload whose parts could not be listed, so that a new one was begun.
+  /// - Parameter onFirstFailure: called for the first upload whose parts could not be listed, so that a new
+  ///   upload was begun.
   package init(onFirstFailure: @escaping @Sendable (S3Error) -> Void = { _ in }) {
     self.onFirstFailure = onFirstFailure
   }
@@ -49,7 +50,8 @@ package final class PendingUploads: Sendable {
     set { onCancel.withLock { $0 = newValue } }
   }
 
-  /// Asks S3 for all unfinished uploads under `prefix`. When a page cannot be had, those before it are known.
+  /// Lists all unfinished uploads under `prefix`. If a page fails, the uploads of the pages before it are
+  /// known.
   package func load(from store: any ObjectStore, prefix: String) async throws {
     var marker: ListMultipartUploads.Marker?
     var trail = PageTrail()
@@ -58,7 +60,7 @@ package final class PendingUploads: Sendable {
       for upload in page.uploads {
         add(Entry(uploadID: upload.uploadID, initiated: upload.initiated ?? 0), for: upload.key)
       }
-      // A server that leads in a circle would be listed for ever. All that it has to say is known by then.
+      // A server that repeats a page would be listed without end. All of its uploads are known by then.
       guard let next = page.next, !trail.hasCome(to: next.text) else { return }
       marker = next
     }
@@ -72,7 +74,8 @@ package final class PendingUploads: Sendable {
     }
   }
 
-  /// Hands the newest unfinished upload of the key to the caller, who finishes it, aborts it or adds it again.
+  /// Removes the newest unfinished upload of the key and returns it. The caller finishes it, aborts it or
+  /// adds it again.
   package func takeNewest(for key: String) -> Entry? {
     entries.withLock { entries in
       guard var known = entries[RelativePath(key)],
@@ -84,18 +87,18 @@ package final class PendingUploads: Sendable {
     }
   }
 
-  /// Everything known, for the sweep of stale uploads.
+  /// All known uploads, for the sweep of stale uploads.
   package var all: [(key: String, entry: Entry)] {
     entries.withLock { entries in
       entries.flatMap { key, known in known.map { (key: key.string, entry: $0) } }
     }
   }
 
-  /// Begins an upload. Where an answer is lost on the way, an upload may be there whose ID nobody here knows, so the key is
+  /// Begins an upload. If the answer is lost, an upload with an unknown ID may exist. So the key is
   /// remembered for the end of the run.
   ///
-  /// Every key is, for a lost answer does not always show: libcurl sends a request again by itself when a connection that it
-  /// used before ends without an answer (Curl_retry_request in its lib/transfer.c).
+  /// Every key is remembered, because a lost answer is not always visible: libcurl itself repeats a request
+  /// if a reused connection ends without an answer (Curl_retry_request in its lib/transfer.c).
   ///
   /// - Parameter wallClock: nanoseconds since 1970-01-01 UTC.
   func begin(
@@ -113,7 +116,7 @@ package final class PendingUploads: Sendable {
       doubt()
       return uploadID
     } catch let error as S3Error where error.attempts <= 1 && (400..<500).contains(error.status) {
-      // The server says that it did nothing.
+      // The server's answer shows that it began no upload.
       throw error
     } catch {
       doubt()
@@ -121,7 +124,7 @@ package final class PendingUploads: Sendable {
     }
   }
 
-  /// The keys under which an upload may have been begun whose ID was lost, and since when, by this machine's clock.
+  /// The keys under which an upload with a lost ID may exist, and since when, by this machine's clock.
   var keysInDoubt: [RelativePath: Int64] { doubts.withLock { $0 } }
 
   package func remove(_ uploadID: String, for key: String) {

@@ -1,10 +1,11 @@
 import S3Client
 
-/// A store that tells the slots what the server thinks of their number. It stands below the retries, which would hide it.
+/// A store that reports the server's pressure to the slots. It is placed below the retries, which would hide
+/// the pressure.
 package struct PressureSensingStore: ObjectStore {
   private let store: any ObjectStore
   private let slots: FairSemaphore
-  /// Nanoseconds, never going back.
+  /// A monotonic clock in nanoseconds.
   private let clock: @Sendable () -> Int64
 
   package init(_ store: any ObjectStore, slots: FairSemaphore, clock: @escaping @Sendable () -> Int64) {

@@ -1,38 +1,39 @@
 import LocalTree
 import MirrorModel
 
-/// Whether a file's stamp would show the next write.
+/// Whether the next write would change a file's stamp.
 package enum StampTrust: Sendable, Hashable {
   case trusted
-  /// So young that a further write could fall into the same step of the kernel's clock.
+  /// The stamp is so young that a further write could fall into the same step of the kernel's clock.
   case tooFresh
 }
 
 /// Which versions of a file may be published.
 package enum PublishableVersions: Sendable, Hashable {
-  /// Only the one that its name leads to when it has been read.
+  /// Only the version that the name still leads to after the read.
   case current
-  /// Also one that has been replaced meanwhile, if it was whole: a file that is replaced, or written again, more often than it
-  /// can be sent would never be published otherwise.
+  /// Also a version that was replaced in the meantime, if it was whole. Otherwise a file that is replaced or
+  /// rewritten faster than it can be sent would never be published.
   case anyWhole
 }
 
-/// Whether bytes that were read are one whole version of a file: the proofs of PUB-2.
+/// Decides whether the bytes of a read are one whole version of a file, by the proofs of PUB-2.
 ///
-/// A writer is looked for before the read and after it, and the stamps must not have moved in between. A writer who
-/// was there throughout shows in both probes; one who came and went in between moved the stamps, because the
-/// first write(2), or the first store to a clean mapped page, does. On filesystems in memory mapped stores do not, so
-/// there a vigil notes his close, or holds the content
-/// against what was read. The probes come before the last stamp, so that what a writer did before it was
-/// last seen absent is in that stamp; and the vigil is asked last.
+/// A probe looks for a writer before the read and after it, and the stamps must not change in between. If a
+/// writer was there all the time, both probes find it. If a writer came and left in between, the stamps
+/// changed, because the first write(2), or the first store to a clean mapped page, changes them. On
+/// filesystems in memory, stores to mapped pages do not change the stamps. There a vigil notices the writer's
+/// close, or compares the content with the read. The second probe comes before the last stamp, so that this
+/// stamp includes every write of a writer that the probe no longer finds. The vigil is asked last.
 package struct PublicationCheck: Sendable {
   package enum Verdict: Sendable, Hashable {
     case proved(PublicationProof)
-    /// The stamps moved, or another file lies under the name now.
+    /// The stamps changed, or the name leads to another file now.
     case changed
-    /// Somebody has the file open for writing.
+    /// A process has the file open for writing.
     case writerPresent
-    /// The kernel cannot tell (not the owner, or a filesystem without leases): only reading twice can.
+    /// The kernel cannot answer (not the owner, or a filesystem without leases). Only two reads can prove the
+    /// bytes.
     case untold
   }
 
@@ -47,10 +48,10 @@ package struct PublicationCheck: Sendable {
   /// Looks for writers before the first byte is read.
   ///
   /// - Parameters:
-  ///   - isCloseSeen: whether the watch saw the last write being closed.
-  ///   - stamps: whether the file's stamp is old enough that a further write would move it.
-  ///   - vigil: how it is noticed, where stamps do not tell, that a writer came and went; by content where `verdict` is
-  ///     given the whole file.
+  ///   - isCloseSeen: whether the watch reported the close of the last write.
+  ///   - stamps: whether the file's stamp is so old that a further write would change it.
+  ///   - vigil: how a writer that came and left is noticed if stamps do not show it. By content only if
+  ///     `verdict` gets the whole file.
   package init(
     root: TreeRoot, path: RelativePath, file: LocalFile, isCloseSeen: Bool, stamps: StampTrust,
     vigil: WriterVigil.Means = .closes
@@ -64,14 +65,14 @@ package struct PublicationCheck: Sendable {
     before = file.probeWriters()
   }
 
-  /// The verdict that the first probe lets expect: anything but `proved` will need a reread.
+  /// The verdict to expect after the first probe. Any verdict other than `proved` will need a reread.
   package var outlook: Verdict { combined(with: before) }
 
   /// The verdict after the last byte was read.
   ///
   /// - Parameters:
-  ///   - bytes: all that was read, where it is in memory.
-  ///   - versions: whether a file that was replaced while it was read may be proved.
+  ///   - bytes: all bytes of the read, if they are in memory.
+  ///   - versions: whether a file that was replaced during the read may be proved.
   package func verdict(on bytes: PartBuffer? = nil, of versions: PublishableVersions = .current)
     throws(TreeError) -> Verdict
   {
@@ -109,22 +110,22 @@ package struct PublicationCheck: Sendable {
     }
   }
 
-  /// Whether a writer was there before the read or is now. He may change the file without moving its stamp: a store to
-  /// a mapped page that is dirty already does not.
+  /// Whether a writer was there before the read or is there now. A writer may change the file without a new
+  /// stamp: a store to a mapped page that is already dirty does not change the stamp.
   package var hasWriter: Bool { before == .present || file.probeWriters() == .present }
 
   package enum Standing: Sendable, Hashable {
-    /// The name leads to this file, and its stamp has not moved.
+    /// The name leads to this file, and its stamp has not changed.
     case current
-    /// A rename has put another file in its place, and nothing was written to it before or since.
+    /// A rename has put another file in its place, and the file was not written before or since.
     case replaced
     case changed
-    /// Nothing has the name.
+    /// The name does not exist.
     case gone
   }
 
-  /// What became of the version that was opened. A file that a rename has replaced keeps its content, which only those can
-  /// still change that have it open; whoever asks has looked for writers before.
+  /// The state of the version that was opened. A file that a rename has replaced keeps its content; only
+  /// processes that have it open can still change it. The caller has looked for writers before.
   package func standing() throws(TreeError) -> Standing {
     guard let entry = try root.look(at: path) else { return .gone }
     if entry.stamp.isSameVersion(as: file.stamp) { return .current }
@@ -133,17 +134,17 @@ package struct PublicationCheck: Sendable {
     return .replaced
   }
 
-  /// Whether the name still leads to this file and its stamp has not moved. One look tells both: while the file is open
-  /// no other has its inode.
+  /// Whether the name still leads to this file with the same stamp. One lstat shows both, because no other
+  /// file can have the inode of an open file.
   package func isSameVersion() throws(TreeError) -> Bool {
     try root.look(at: path)?.stamp.isSameVersion(as: file.stamp) ?? false
   }
 
-  /// Whether two equal reads prove what was read: the file is the same version and has no writer now, or where appending
-  /// is tolerated it is the same file with at least as many bytes.
+  /// Whether two equal reads prove the bytes: the file is the same version and has no writer now; or, if
+  /// appending is allowed, it is the same file with at least as many bytes.
   ///
-  /// A file that only grows has an equal prefix in every reading, so growth shows that it is not whole. One that was replaced
-  /// grows no more.
+  /// A file that only grows has an equal prefix in every read, so growth shows that it is not whole. A
+  /// replaced file no longer grows.
   package func confirmsReread(_ openFiles: OpenFilePolicy, of versions: PublishableVersions = .current)
     throws(TreeError) -> Bool
   {
@@ -154,8 +155,8 @@ package struct PublicationCheck: Sendable {
     }
   }
 
-  /// Whether the name still leads to this file and it has at least as many bytes: what a snapshot of a file that only grows
-  /// needs besides its equal prefix.
+  /// Whether the name still leads to this file, with at least as many bytes. A snapshot of a file that only
+  /// grows needs this besides its equal prefix.
   package func isSameFileGrown() throws(TreeError) -> Bool {
     guard let entry = try root.look(at: path), entry.stamp.inode == file.stamp.inode,
       entry.stamp.device == file.stamp.device
@@ -163,20 +164,20 @@ package struct PublicationCheck: Sendable {
     return try file.currentStamp().size >= file.stamp.size
   }
 
-  /// What kept a reading from being of one version, for people.
+  /// Why a read was not of one version, as text for users.
   package enum Change: String, Sendable, Hashable, CustomStringConvertible {
     case written = "it was written to in place"
     case resized = "its size changed"
     case touched = "its attributes changed"
     case replaced = "another file took its name, and it was written to"
     case gone = "its name came and went"
-    /// Somebody came and went without a trace in its stamp.
+    /// A writer came and left without a change of the stamp.
     case unseen = "it was written to through a mapping"
 
     package var description: String { rawValue }
   }
 
-  /// What has changed about the file since its reading began.
+  /// How the file has changed since its read began.
   package var change: Change {
     do {
       guard let entry = try root.look(at: path) else { return .gone }
@@ -187,7 +188,7 @@ package struct PublicationCheck: Sendable {
       if entry.stamp.modified != file.stamp.modified { return .written }
       return entry.stamp.changed == file.stamp.changed ? .unseen : .touched
     } catch {
-      // It may not be looked at any more: the next reading fails with that.
+      // The file may be inaccessible now. The next read fails with that error.
       return .touched
     }
   }

@@ -1,13 +1,14 @@
 import Digests
 import LocalTree
 
-/// What lies on S3 of a file that is only appended to, as far as it can be held against the file's beginning.
+/// The published content of a file that is only appended to, as far as it can be compared with the file's
+/// beginning.
 package struct PublishedContent: Sendable, Hashable {
   package var byteCount: Int64
-  /// Bare; the MD5 of the content where the object went up in one request and is not encrypted with a KMS key (Amazon S3
-  /// API Reference, "Object", ETag).
+  /// Without quotes. It is the MD5 of the content if the object was uploaded in one request and is not
+  /// encrypted with a KMS key (Amazon S3 API Reference, "Object", ETag).
   package var etag: String
-  /// Base64 of the whole object's CRC-32; nil where it is not known.
+  /// The whole object's CRC-32 in Base64; nil if unknown.
   package var crc32: String?
 
   package init(byteCount: Int64, etag: String, crc32: String?) {
@@ -16,10 +17,11 @@ package struct PublishedContent: Sendable, Hashable {
     self.crc32 = crc32
   }
 
-  /// Whether the file begins with this content. Content that nothing can be held against is never the beginning. Blocks:
-  /// for a reader thread.
+  /// Whether the file begins with this content. False if nothing is known to compare with. Blocks: call it on
+  /// a reader thread.
   ///
-  /// The MD5 decides where it is equal; else the CRC-32 does, because not every ETag that looks like an MD5 is one.
+  /// An equal MD5 is enough. Otherwise the CRC-32 decides, because an ETag that looks like an MD5 may be
+  /// something else.
   func isBeginning(of file: LocalFile) throws -> Bool {
     guard byteCount <= file.stamp.size else { return false }
     let isMD5 = etag.utf8.count == 32 && etag.utf8.allSatisfy { $0 != UInt8(ascii: "-") }

@@ -1,12 +1,14 @@
 import Digests
 import MirrorModel
 
-/// Which ranges of a download have arrived, and their checksums: what a partial file remembers for the next attempt.
+/// The ranges of a download that have arrived, with their checksums. A partial file keeps this record for the
+/// next attempt.
 ///
-/// Its words are bytes behind the partial file's content: a version, the object's ETag and length, the length of a range, then for each range
-/// that is there its number and CRC-32, all little-endian. 12 bytes a range: at most 10,000 ranges, 120 kB.
+/// The record is stored behind the partial file's content: a version, the object's ETag and length, the
+/// length of a range, and then the number and CRC-32 of each range that has arrived, all little-endian. 12
+/// bytes a range: at most 10,000 ranges, 120 kB.
 struct RangeLedger: Sendable, Hashable {
-  /// Ranges of one object. As many as parts of an upload: the record stays small.
+  /// The largest number of ranges of one object. It equals the limit of parts, so the record stays small.
   static let maximumRanges: Int64 = 10_000
 
   let etag: String
@@ -14,7 +16,7 @@ struct RangeLedger: Sendable, Hashable {
   let rangeBytes: Int64
   private(set) var checksums: [Int: CRC32] = [:]
 
-  /// - Parameter rangeBytes: grown so that `maximumRanges` suffice.
+  /// - Parameter rangeBytes: a larger length is used if `maximumRanges` ranges of this one do not suffice.
   init(object: RemoteObject, rangeBytes: Int64) {
     etag = object.etag
     byteCount = object.byteCount
@@ -63,9 +65,9 @@ struct RangeLedger: Sendable, Hashable {
     return record
   }
 
-  /// Takes over what an earlier attempt recorded, if it was at the same version of the object in the same ranges.
+  /// Takes over the record of an earlier attempt if the version of the object and the ranges are the same.
   ///
-  /// An ETag is needed for that: without one, equal lengths would be all there is.
+  /// This needs an ETag. Without one, only the lengths could be compared.
   mutating func adopt(_ record: [UInt8]) {
     var rest = record[...]
     func read(_ width: Int) -> UInt64? {

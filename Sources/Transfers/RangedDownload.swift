@@ -4,17 +4,18 @@ import MirrorModel
 import S3Client
 import Synchronization
 
-/// One large object on its way here in ranges, each pinned to one version by If-Match.
+/// The download of one large object in ranges. If-Match ties each range to one version.
 ///
-/// What has arrived is recorded behind the partial file's content after every range, so a download that ends early goes on from
-/// there: the ranges on disk are read again and held against the checksums they arrived with, for after a power failure the
-/// record may be there and the bytes not.
+/// After every range, the record behind the partial file's content is updated, so an interrupted download can
+/// be resumed. A resumed download reads the ranges on disk again and compares their checksums, because after
+/// a power failure the record may be on disk without the bytes.
 final class RangedDownload: Sendable {
   private let downloader: Downloader
   private let key: String
   private let object: RemoteObject
   private let file: PartialFile
-  /// Where the ranges lie; a writer may hold the ledger while it waits for the disk.
+  /// The positions of the ranges. They are kept apart from the ledger, because a writer may lock the ledger
+  /// while it waits for the disk.
   private let layout: RangeLedger
   private let ledger: Mutex<RangeLedger>
 
@@ -61,7 +62,7 @@ final class RangedDownload: Sendable {
       crc: crc, ranges: start.rangeCount, reused: start.rangeCount - missing.count, attempts: attempts)
   }
 
-  /// Reads again what an earlier attempt left; what is not what it was is fetched again.
+  /// Reads the ranges of an earlier attempt again. A range that differs is fetched again.
   private func confirmAdopted() async throws {
     let adopted = ledger.withLock { $0 }
     for (index, expected) in adopted.checksums {
@@ -82,7 +83,7 @@ final class RangedDownload: Sendable {
     try downloader.requireSize(sink.received.byteCount, of: byteCount, key: key)
     let crc = sink.received.crc
     try await resources.writers.run { [self] in
-      // Under the lock, so that an older record never replaces a newer one.
+      // Done under the lock, so that an older record never replaces a newer one.
       try ledger.withLock { ledger in
         ledger.note(crc, for: index)
         try file.record(progress: ledger.record)

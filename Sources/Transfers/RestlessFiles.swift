@@ -2,13 +2,14 @@ import LocalTree
 import MirrorModel
 import Synchronization
 
-/// Why a file that changes all the time could not be read whole: what the user needs to know to help.
+/// Why a file that changes continuously could not be read whole, with the information that the user needs to
+/// act.
 package struct Restlessness: Sendable, Hashable, CustomStringConvertible {
-  /// Readings in a row that a change made worthless, in this run.
+  /// How many reads in a row were spoiled by a change in this run.
   package var readings: Int
-  /// What the last change was.
+  /// The last change.
   package var change: PublicationCheck.Change
-  /// Why no private copy was made; nil where copies were tried, or the bytes were in memory anyway.
+  /// Why no private copy was made; nil if copies were tried, or if the bytes were in memory anyway.
   package var lacksCopyBecause: String?
 
   package var description: String {
@@ -19,16 +20,16 @@ package struct Restlessness: Sendable, Hashable, CustomStringConvertible {
   }
 }
 
-/// The files whose readings are made worthless by changes, so that the next one begins with a private copy.
+/// The files whose last reads were spoiled by changes. The next read of such a file uses a private copy.
 package final class RestlessFiles: Sendable {
   private struct Account {
     var readings = 0
     var change = PublicationCheck.Change.written
-    /// The readings at the last report.
+    /// The value of `readings` at the last report.
     var reported = 0
   }
 
-  /// About 100 bytes each. A file that is forgotten costs one more reading.
+  /// About 100 bytes each. For a forgotten file the only cost is one more read.
   private static let capacity = 1_000
 
   private let accounts = Mutex<[RelativePath: Account]>([:])
@@ -55,7 +56,7 @@ package final class RestlessFiles: Sendable {
       readings: max(1, account.readings), change: account.change, lacksCopyBecause: reason)
   }
 
-  /// Whether this was not reported yet, or is twice as bad by now; it counts as reported then.
+  /// Whether this was not reported yet, or has doubled since the report. The call counts as a report.
   package func takeNews(of path: RelativePath, _ restlessness: Restlessness) -> Bool {
     accounts.withLock { accounts in
       guard let reported = accounts[path]?.reported else { return true }

@@ -3,11 +3,13 @@ import HTTPTransport
 import LoopThread
 import S3Client
 
-/// A copy from one key to another of the same bucket: no byte passes through here.
+/// A copy from one key to another in the same bucket, made by the server without a transfer.
 ///
-/// CopyObject takes up to 5 GiB; a larger object is put together by UploadPartCopy, each part pinned to the source's version.
+/// CopyObject copies up to 5 GiB. A larger object is copied by UploadPartCopy; each part is tied to the
+/// source's version.
 package struct ServerCopy: Sendable {
-  /// 512 MiB a part: a few requests for what is just over the limit, and 10,000 of them carry 4.8 TiB before the parts grow.
+  /// 512 MiB a part: a few requests for an object just over the limit, and 10,000 of them reach 4.8 TiB
+  /// before the parts grow.
   package static let defaultPartBytes: Int64 = 512 << 20
 
   private let store: any ObjectStore
@@ -19,9 +21,9 @@ package struct ServerCopy: Sendable {
   private let wallClock: @Sendable () -> Int64
 
   /// - Parameters:
-  ///   - extraHeaders: storage class, encryption and the like: a copy does not take them over.
-  ///   - pending: is given an unfinished copy that could not be aborted.
-  ///   - largestSingle: bytes that one CopyObject takes.
+  ///   - extraHeaders: storage class, encryption and other properties, which a copy does not inherit.
+  ///   - pending: receives an unfinished copy that could not be aborted.
+  ///   - largestSingle: the largest object for one CopyObject, in bytes.
   package init(
     store: any ObjectStore, slots: FairSemaphore, extraHeaders: HTTPHeaders = [:],
     pending: PendingUploads, wallClock: @escaping @Sendable () -> Int64,
@@ -40,14 +42,14 @@ package struct ServerCopy: Sendable {
     package var etag: String
     package var parts: Int
     package var requestID: String?
-    /// When the server answered, by its own clock: nanoseconds since 1970-01-01 UTC.
+    /// When the server answered, by the server's clock: nanoseconds since 1970-01-01 UTC.
     package var answered: Int64?
   }
 
   /// - Parameters:
-  ///   - source: with the ETag of the version that is meant.
-  ///   - metadata: of the copy, content type included.
-  /// - Throws: `S3Error`: 412 when the source is another version by now. An unfinished copy is aborted.
+  ///   - source: with the ETag of the version to copy.
+  ///   - metadata: the metadata of the copy, including the content type.
+  /// - Throws: `S3Error`: 412 if the source has another version by now. An unfinished copy is aborted.
   package func copy(
     _ source: CopySource, byteCount: Int64, to key: String, metadata: CopyObject.Metadata = .copied
   ) async throws -> Receipt {
@@ -69,7 +71,7 @@ package struct ServerCopy: Sendable {
     _ source: CopySource, byteCount: Int64, partBytes: Int64, partCount: Int, to key: String,
     metadata: CopyObject.Metadata
   ) async throws -> Receipt {
-    // What CopyObject takes over by itself, CreateMultipartUpload must be told.
+    // CopyObject copies the metadata by itself; for CreateMultipartUpload they must be given.
     let head = try await store.send(HeadObject(key: source.key))
     let crc = head.fullObjectCRC32
     let (values, contentType) =
@@ -124,7 +126,7 @@ package struct ServerCopy: Sendable {
       checksumCRC32: answer.checksumCRC32.flatMap { CRC32(base64: $0) })
   }
 
-  /// In a task of its own, for that of a cancelled one could not be sent.
+  /// The abort runs in a task of its own, because a cancelled task cannot send requests.
   private func abort(_ key: String, _ uploadID: String) async {
     let abort = AbortMultipartUpload(key: key, uploadID: uploadID)
     let store = store

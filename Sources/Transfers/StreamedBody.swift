@@ -2,31 +2,32 @@ import Digests
 import HTTPTransport
 import LocalTree
 
-/// A stretch of a file that is read from the page cache while it is sent, so that memory holds none of it.
+/// A stretch of a file that is read from the page cache while it is sent, so that no buffer holds it.
 ///
-/// The stretch was read once before, for its checksum, which left it in the page cache: this second reading is a plain
-/// pread(2) on the loop's thread, 256 KiB in about 30 µs, no slower than copying them from a buffer of ours. A cache that is
-/// too small for that is asked to read ahead, 4 MiB at a time, so that the disk works while the network does.
-/// Buffers filled by other threads would need a pause whenever they are late, and would hold the loop up just as long
-/// only on a disk that is slower than the network.
+/// The stretch was read once before, for its checksum, so it is in the page cache. The second read is a plain
+/// pread(2) on the loop's thread: 256 KiB in about 30 µs, no slower than a copy from a buffer. In case the
+/// cache is too small, read-ahead is requested 4 MiB at a time, so that the disk works while the network
+/// does. The alternative, buffers that other threads fill, would pause the request whenever a buffer is late,
+/// and would only help if the disk is slower than the network.
 ///
-/// Where nobody else compares what is sent with what was hashed, this does: it hands the last bytes over only if the checksum
-/// is the same, else the request fails short of its announced length, and the server keeps nothing of it. In a reread it is the
-/// MD5 that is held against that of the first reading (FileDigest).
+/// If the server does not compare the sent bytes with the checksum, this type does. It sends the last bytes
+/// only if the checksum is the same; otherwise the request fails before its announced length, and the server
+/// stores nothing. In a reread, the MD5 is compared with that of the first read (FileDigest).
 ///
-/// `@unchecked Sendable`: the loop's thread alone reads it while a request runs; whoever else does, does so before or after.
+/// `@unchecked Sendable`: only the loop's thread reads it while a request runs. Other threads read it before
+/// or after the request.
 final class StreamedBody: RequestBody, @unchecked Sendable {
-  /// Who finds out that the bytes sent are not those that were hashed.
+  /// Where a difference between the sent and the hashed bytes is detected.
   enum Comparison: Sendable, Hashable {
     case here
-    /// Also by the MD5 of another reading, in lower-case hex.
+    /// Here, also by the MD5 of another read, in lower-case hex.
     case hereByMD5(String)
-    /// A server that is known to compare the checksum that it is sent; the second time, after a refusal perhaps, it is done
-    /// here too, so that a change is told from a fault on the way.
+    /// At a server that is known to compare the checksum that it receives. A repeated request is compared
+    /// here too, so that a change of the file can be distinguished from a transmission error.
     case byServer
   }
 
-  /// 4 MiB: a sixteenth of a second at 64 MiB/s, the pace of a slow disk.
+  /// 4 MiB: a sixteenth of a second at 64 MiB/s, the rate of a slow disk.
   private static let readAheadBytes: Int64 = 4 << 20
 
   private struct Progress {
@@ -58,7 +59,8 @@ final class StreamedBody: RequestBody, @unchecked Sendable {
     progress = Progress(md5: expectedMD5.map { _ in MD5Hasher() }, isCompared: comparison != .byServer)
   }
 
-  /// - Throws: `UploadAbandoned.changed` when the file is shorter, or its bytes are not those that were hashed; `TreeError`.
+  /// - Throws: `UploadAbandoned.changed` if the file is shorter, or its bytes differ from the hashed ones;
+  ///   `TreeError`.
   func copyBytes(from offset: Int64, into target: UnsafeMutableRawBufferPointer) throws -> Int {
     let wanted = Int(min(Int64(target.count), byteCount - offset))
     guard wanted > 0 else { return 0 }
@@ -77,7 +79,7 @@ final class StreamedBody: RequestBody, @unchecked Sendable {
     progress.crc == expected && progress.md5.map { hexadecimal($0.finish()) } == expectedMD5
   }
 
-  /// A request that is sent again begins at 0. Any other jump costs a reading of what lies before.
+  /// A repeated request begins at 0. Any other jump requires a read of the bytes before it.
   private func resume(at offset: Int64) throws {
     if offset != progress.sent {
       progress = Progress(

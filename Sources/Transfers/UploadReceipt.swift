@@ -1,43 +1,45 @@
 import MirrorModel
 
-/// A publication that took place.
+/// The result of a successful publication.
 package struct UploadReceipt: Sendable, Hashable {
   package var byteCount: Int64
   package var parts: Int
   package var partsReused: Int
-  /// Requests sent for the part that took the most, or for the completion: 1 means that nothing was sent twice.
+  /// The largest number of requests for one part or for the completion; 1 means that no request was repeated.
   package var attempts: Int
   package var etag: String
   package var requestID: String?
-  /// When the server answered, by its own clock: nanoseconds since 1970-01-01 UTC. Nil where it did not say.
+  /// When the server answered, by the server's clock: nanoseconds since 1970-01-01 UTC. Nil if the answer had
+  /// no date.
   package var answered: Int64?
-  /// Base64 of the whole object's CRC-32.
+  /// The whole object's CRC-32 in Base64.
   package var crc32: String
   package var checksum: IntegrityCheck
   package var proof: PublicationProof
   /// The version that was published.
   package var stamp: FileStamp
-  /// Somebody had the file open for writing, so a later version may bear the same stamp.
+  /// A process had the file open for writing, so a later version may have the same stamp.
   package var isSnapshot: Bool
-  /// A later version had the file's name when this one was published, so the path is still to be published.
+  /// A later version had the file's name when this one was published, so the path stays dirty.
   package var isSuperseded = false
   /// The stamp stands for the object's content from now on, in later runs too (see `StampedReading`).
   package var stampLasts = false
 }
 
-/// Why a file was not published, though nothing is wrong with the network.
+/// Why a file was not published although requests work.
 package enum UploadAbandoned: Error, Sendable, Hashable {
-  /// It is gone, or is no regular file any more.
+  /// The file is gone, or is no longer a regular file.
   case vanished
-  /// It changed while it was read: its bytes are of no single version.
+  /// The file changed during the read, so its bytes belong to no single version.
   case changed
-  /// Somebody has it open for writing.
+  /// A process has the file open for writing.
   case openForWriting
-  /// It is open for writing, and its beginning is not what is published under its name.
+  /// The file is open for writing, and it does not begin with the content that is published under its name.
   case notAppended
-  /// It changed during every reading, those of private copies too.
+  /// The file changed during every read, including those of private copies.
   case restless(Restlessness)
-  /// A commit marker that was rewritten, and data that it may name were too; or data of which an in-progress mark is not published.
+  /// A commit marker that was rewritten together with data that it may name; or data whose in-progress mark
+  /// is not published yet.
   case heldBack
 }
 

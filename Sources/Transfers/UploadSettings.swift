@@ -1,29 +1,31 @@
-/// Sizes and properties of what is uploaded.
+/// Sizes and properties of uploads.
 package struct UploadSettings: Sendable {
-  /// The largest file that goes in one PutObject, in bytes; default 16 MiB.
+  /// The largest file for one PutObject, in bytes. Default 16 MiB.
   package var singleThreshold: Int64 = 16 << 20
-  /// A file up to this size makes no unit wait for it, whatever the multipart threshold: it is sent in a moment. 5 MiB, S3's smallest part.
+  /// No unit waits for a file up to this size, whatever the multipart threshold is, because its upload takes
+  /// a moment. 5 MiB, S3's smallest part.
   package var stagedThreshold: Int64 = 5 << 20
-  /// The part size to start from, in bytes; default 16 MiB.
+  /// The smallest part size, in bytes. Default 16 MiB.
   package var partBytes: Int64 = 16 << 20
-  /// The gap between the two reads of a reread.
+  /// The time between the two reads of a reread.
   package var settle: Duration = .seconds(1)
-  /// Unfinished uploads under the prefix that are older and got no part since are aborted at entry; nil leaves them. Default
-  /// 7 days.
+  /// Unfinished uploads under the prefix that are older and have received no part since are aborted at entry;
+  /// nil aborts none. Default 7 days.
   package var staleUploadAge: Duration? = .seconds(7 * 86_400)
   /// Set the content type by the name's extension.
   package var contentTypes: ContentTypes = .byExtension
-  /// Headers for storage class, encryption, ACL, tags and the like, sent with PutObject and CreateMultipartUpload.
+  /// Headers for storage class, encryption, ACL, tags and other properties, sent with PutObject and
+  /// CreateMultipartUpload.
   package var extraHeaders: [String: String] = [:]
   /// User metadata (`x-amz-meta-*`), names without the prefix.
   package var metadata: [String: String] = [:]
 
-  /// What is known of the server's checksums; shared by all uploads to a bucket.
+  /// What is known of the server's checksums. All uploads to a bucket share it.
   package var checksums = ChecksumSupport()
 
   package init() {}
 
-  /// - Throws: `TransferSettingsError`, which names the value and what S3 takes.
+  /// - Throws: `TransferSettingsError`, which names the value and the valid range.
   package func validate() throws(TransferSettingsError) {
     try TransferSettingsError.check(
       partBytes, "the part size", in: UploadPlan.Limit.smallestPart...UploadPlan.Limit.largestPart,
@@ -38,7 +40,7 @@ package struct UploadSettings: Sendable {
   }
 }
 
-/// A setting that cannot work.
+/// An invalid setting.
 package struct TransferSettingsError: Error, Sendable, Hashable, CustomStringConvertible {
   package var description: String
 
@@ -60,6 +62,7 @@ package enum ContentTypes: Sendable, Hashable {
 package enum OpenFilePolicy: Sendable, Hashable {
   /// Leave it dirty until it is closed.
   case wait
-  /// Publish a snapshot if two reads agree and it begins with what is published already; nil where nothing is.
+  /// Publish a snapshot if two reads agree and the file begins with the published content; nil if nothing is
+  /// published.
   case append(to: PublishedContent?)
 }

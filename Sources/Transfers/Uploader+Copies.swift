@@ -2,10 +2,11 @@ import LocalTree
 import LoopThread
 import MirrorModel
 
-/// Files that change more often than they can be sent: each next reading works on a private copy, so that some version goes.
+/// Uploads of files that change faster than they can be sent. Each further read uses a private copy, so that
+/// some version is published.
 extension Uploader {
-  /// Readings of one file in one call. Copying takes a hundredth to a tenth of the time that sending takes, so whoever
-  /// changes the file during three copies in a row hardly ever pauses.
+  /// Reads of one file in one call. Copying takes a hundredth to a tenth of the time of sending, so a file
+  /// that changes during three copies in a row hardly ever rests.
   private static let readings = 3
 
   /// No copy can be made.
@@ -21,13 +22,13 @@ extension Uploader {
       let source = try await openSource(wanted)
       do {
         let isRestless = restless.contains(wanted.path)
-        // What is held in memory is its own copy.
+        // A file that is held in memory needs no copy.
         if isRestless, !isReadAtOnce(source) {
           do {
             return noted(try await publishCopy(of: source, wanted, beforePublication), wanted)
           } catch let failure as NoCopy {
             lacksCopyBecause = failure.reason
-            // The file itself has been tried already.
+            // The file itself was already tried.
             if reading > 1 { break }
           }
         }
@@ -69,7 +70,8 @@ extension Uploader {
     }
   }
 
-  /// 64 MiB: so long a copy holds a reading thread before the next in line has its turn, some hundredths of a second.
+  /// 64 MiB: one copy occupies a reader thread for some hundredths of a second before the next task has its
+  /// turn.
   private static let stretchBytes: Int64 = 64 << 20
 
   private func copy(_ source: Source) async throws -> PrivateCopy {

@@ -29,12 +29,15 @@ package struct Uploader: Sendable {
   /// Publishes the file's bytes under `key`, in one request or in parts.
   ///
   /// - Parameters:
-  ///   - isCloseSeen: whether the watch saw the last write being closed.
-  ///   - openFiles: what to do when somebody has the file open for writing.
-  ///   - versions: whether a version may go that is replaced by the time it is sent; the receipt says so.
-  ///   - whenStaged: called when all bytes of a multipart upload are on the server and proved; the upload is completed when it returns.
-  ///   - beforePublication: called when the bytes are read and proved; what it throws ends the upload unpublished.
-  /// - Throws: `UploadAbandoned` when no whole version could be read; `TreeError`; `S3Error`; `CancellationError`.
+  ///   - isCloseSeen: whether the watch reported the close of the last write.
+  ///   - openFiles: what to do if a process has the file open for writing.
+  ///   - versions: whether a version that is already replaced may be published; the receipt reports it.
+  ///   - whenStaged: called when all bytes of a multipart upload are on the server and proved. The upload is
+  ///     completed after it returns.
+  ///   - beforePublication: called when the bytes are read and proved. An error ends the upload without a
+  ///     publication.
+  /// - Throws: `UploadAbandoned` if no whole version could be read; `TreeError`; `S3Error`;
+  ///   `CancellationError`.
   package func upload(
     _ path: RelativePath, of root: TreeRoot, to key: String, isCloseSeen: Bool, openFiles: OpenFilePolicy,
     versions: PublishableVersions = .anyWhole, whenStaged: WhenStaged? = nil,
@@ -49,7 +52,7 @@ package struct Uploader: Sendable {
     return try await uploadPersistently(wanted, beforePublication)
   }
 
-  /// One reading of the file, or of a copy, and its publication.
+  /// Reads the file, or a copy of it, once and publishes it.
   func publish(
     _ source: Source, _ wanted: Wanted, _ beforePublication: @escaping @Sendable () async throws -> Void
   ) async throws -> UploadReceipt {
@@ -66,8 +69,9 @@ package struct Uploader: Sendable {
     }
   }
 
-  /// Copies a file that is on S3 already, under another key, with the very properties that an upload under its name would
-  /// get: a copy takes over neither storage class nor encryption nor ACL, and the type belongs to the name.
+  /// Copies a published file to another key on the server, with the same properties that an upload under that
+  /// name would have. A server copy inherits neither storage class nor encryption nor ACL, and the content
+  /// type depends on the name.
   package func copy(
     _ source: CopySource, of path: RelativePath, stamp: FileStamp, to key: String
   ) async throws -> ServerCopy.Receipt {
@@ -79,7 +83,7 @@ package struct Uploader: Sendable {
       metadata: .replaced(metadata(for: stamp), contentType: contentType(of: path)))
   }
 
-  /// Writes an empty object for a directory that has nothing else to show it. There are no bytes to be checked.
+  /// Writes an empty object for an empty directory. There are no bytes to check.
   package func uploadDirectoryMarker(to key: String) async throws -> PutObject.Output {
     let put = PutObject(
       key: key, body: BytesBody([]),
@@ -90,7 +94,7 @@ package struct Uploader: Sendable {
 
   // MARK: Opening
 
-  /// What is asked for: a file under a key, and which versions of it will do.
+  /// The requested upload: a file, a key, and the acceptable versions.
   struct Wanted: Sendable {
     var path: RelativePath
     var root: TreeRoot
@@ -101,21 +105,21 @@ package struct Uploader: Sendable {
     var whenStaged: WhenStaged?
   }
 
-  /// Waits, with all bytes of a file on the server, until its object may appear.
+  /// Waits until a staged upload may be completed.
   package typealias WhenStaged = @Sendable () async throws -> Void
 
-  /// A version of the file that is read now.
+  /// The version of the file that is read.
   struct Source: Sendable {
     let root: TreeRoot
     let path: RelativePath
-    /// What is read: the file, or a private copy of it.
+    /// The file to read: the original, or a private copy.
     var file: LocalFile
-    /// Of the file, not of the copy.
+    /// The check of the original, not of the copy.
     let check: PublicationCheck
     let original: LocalFile
     /// When the file had been opened: nanoseconds since 1970-01-01 UTC.
     let opened: Int64
-    /// Of a copy, which was proved when it was made.
+    /// The proof of a copy, made together with the copy.
     var proof: PublicationProof?
 
     var isCopy: Bool { proof != nil }
@@ -132,10 +136,10 @@ package struct Uploader: Sendable {
       root: wanted.root, path: wanted.path, file: file, check: check, original: file, opened: opened)
   }
 
-  /// The newest version whose stamp would show the next write, or else the newest.
+  /// The newest version whose stamp would show the next write; if there is none, the newest version.
   ///
-  /// A file that is replaced more often than stamps grow old has no such version under its name. Then the version that was
-  /// opened first will do: it has grown old meanwhile, and nobody writes to what has been replaced.
+  /// A file that is replaced faster than stamps age has no such version under its name. Then the version that
+  /// was opened first is used: its stamp has aged in the meantime, and a replaced file is no longer written.
   private func openTrusted(_ wanted: Wanted) async throws -> LocalFile {
     let file = try await open(wanted.path, of: wanted.root)
     let tooFresh = file.stamp.timeUntilTrusted(at: wallClock())
@@ -154,7 +158,7 @@ package struct Uploader: Sendable {
       guard let file else { throw UploadAbandoned.vanished }
       return file
     } catch let error as TreeError {
-      // It was a file when it was looked at.
+      // The path was a regular file when it was last checked.
       if case .notRegular = error.detail { throw UploadAbandoned.changed }
       throw error
     }
@@ -197,7 +201,7 @@ package struct Uploader: Sendable {
     }
   }
 
-  /// Publishes all that was read of a file by one request.
+  /// Publishes a whole file that was read, in one request.
   func put(_ source: Source, _ read: PartRead, provedBy proof: PublicationProof, to key: String) async throws
     -> UploadReceipt
   {
@@ -212,7 +216,7 @@ package struct Uploader: Sendable {
       stamp: source.file.stamp, isSnapshot: false)
   }
 
-  /// Which check the bytes passed that an answer says were taken.
+  /// The check that the acknowledged bytes passed.
   func check(_ read: PartRead, in source: Source, against etag: String, isEchoed: Bool) async throws
     -> IntegrityCheck
   {
@@ -221,7 +225,8 @@ package struct Uploader: Sendable {
     }
   }
 
-  /// What a signature must cover; nil where it need not, or where the store takes a small one's in passing.
+  /// The SHA-256 for the signature; nil if the signature need not cover the body, or if the store hashes a
+  /// small body itself.
   func payloadSHA256(of read: PartRead) async throws -> String? {
     guard store.signsBodies, read.byteCount > PartRead.pieceBytes else { return nil }
     return try await resources.readers.run { try read.sha256() }
@@ -254,11 +259,11 @@ package struct Uploader: Sendable {
     }
   }
 
-  /// Proves that what was read is one whole version of the file.
+  /// Proves that the bytes of a read are one whole version of the file.
   ///
   /// - Parameters:
-  ///   - bytes: all of it, where it is in memory.
-  ///   - md5: of what was read; asked for only where the file has to be read again to be held against it.
+  ///   - bytes: all bytes, if they are in memory.
+  ///   - md5: the MD5 of the read; computed only if the file has to be read a second time.
   func prove(
     _ source: Source, _ wanted: Wanted, on bytes: PartBuffer?, md5: () async throws -> String
   ) async throws -> PublicationProof {
@@ -278,7 +283,8 @@ package struct Uploader: Sendable {
     }
   }
 
-  /// Makes sure that a snapshot of an open file only adds to what is published, so that no whole version gives way to a part.
+  /// Checks that a snapshot of an open file only adds bytes to the published content, so that a part never
+  /// replaces a whole version.
   ///
   /// - Throws: `UploadAbandoned.notAppended`.
   func checkBeginning(of source: Source, _ openFiles: OpenFilePolicy) async throws {
@@ -288,8 +294,8 @@ package struct Uploader: Sendable {
     }
   }
 
-  /// Whether the name leads to a later version than the one that is about to be published. A snapshot of a file that grows is
-  /// none of those: what follows it is told by events.
+  /// Whether the name leads to a later version than the one to be published. For a snapshot of a growing file
+  /// this is false, because events report its further growth.
   func isSuperseded(_ source: Source, _ wanted: Wanted, _ proof: PublicationProof) throws -> Bool {
     switch try source.check.standing() {
     case .current: return false
