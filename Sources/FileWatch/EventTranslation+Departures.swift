@@ -1,8 +1,8 @@
 import MirrorModel
 
-/// The halves of renames: what has left a name, and how it is told gone.
+/// Departures: the first halves of renames, and how they are given up.
 extension EventTranslation {
-  /// Keeps what left a name until its arrival tells where it went.
+  /// Keeps a departure until an arrival shows where it went.
   mutating func hold(
     _ cookie: UInt32, _ name: RelativePath, _ kind: EntryKind, _ node: NodeID?, from parent: NodeID,
     into steps: inout [TranslationStep]
@@ -12,10 +12,11 @@ extension EventTranslation {
     giveUpUnanswered(pairing.hold(departure), into: &steps)
   }
 
-  /// A record about a name that something left says that the name is in use again, so no arrival came before it.
+  /// Gives up departures from a name that is in use again. A new record about such a name shows that the
+  /// departures went elsewhere.
   ///
-  /// A visit that meets the name says so too. It must come first: what is told gone afterwards would take the files
-  /// with it that the visit gives out.
+  /// A visit that finds the name calls this too, before it emits its files. Otherwise the later removal of
+  /// the departed directory would remove these files as well.
   package mutating func settleDepartures(
     of name: RelativePath, from parent: NodeID, unlessCookie cookie: UInt32 = 0,
     into steps: inout [TranslationStep]
@@ -25,9 +26,10 @@ extension EventTranslation {
       pairing.takeAll { $0.name == name && $0.parent == parent && $0.cookie != cookie }, into: &steps)
   }
 
-  /// Takes departures for gone: first all are named, because what one leaves behind may be below another.
+  /// Gives up departures. All of them are named before any directory is removed, because one departure's name
+  /// may lie below another departed directory.
   ///
-  /// The steps hold no visit, so nothing that a visit gives out is taken back by what is told gone after it.
+  /// The steps hold no visit, so the removals cannot undo the events of a visit.
   mutating func giveUp(_ departures: [Departure], into steps: inout [TranslationStep]) {
     for departure in departures where table.isWithin(departure.parent, WatchTable.root) {
       let path = table.path(of: departure.parent).appending(departure.name.string)
@@ -38,21 +40,22 @@ extension EventTranslation {
     }
   }
 
-  /// Gives up departures about which no record follows. Their names are looked at, because the arrival of an
-  /// exchange's other half may have been nowhere near a watch.
+  /// Gives up departures that no record completes. Their names are rechecked, because such a departure may be
+  /// half of an exchange whose other half happened outside the watched tree.
   mutating func giveUpUnanswered(_ departures: [Departure], into steps: inout [TranslationStep]) {
     giveUp(departures, into: &steps)
     for departure in departures { recheckIfExchanged(departure, into: &steps) }
   }
 
-  /// What left the directory or one below it and has not arrived; its path is known as long as the directory is.
+  /// Takes the open departures from a directory and from everything below it. Their paths are known only
+  /// while the directory is known.
   mutating func takeDepartures(from directory: NodeID) -> [Departure] {
     guard !pairing.isEmpty else { return [] }
     let table = table
     return pairing.takeAll { table.isWithin($0.parent, directory) }
   }
 
-  /// Has a name that was left looked at again where the departure may be half of an exchange.
+  /// Rechecks a departed name if the departure may be half of an exchange.
   mutating func recheckIfExchanged(_ departure: Departure, into steps: inout [TranslationStep]) {
     if arrivals.contains(departure.name, under: departure.parent) {
       steps.append(.recheck(departure.name, under: departure.parent))

@@ -1,6 +1,6 @@
 import MirrorModel
 
-/// Records about files.
+/// Translates records about files.
 extension EventTranslation {
   mutating func translateFile(
     _ record: InotifyRecord, _ name: RelativePath, in parent: NodeID, into steps: inout [TranslationStep]

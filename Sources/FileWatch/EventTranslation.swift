@@ -1,16 +1,16 @@
 import MirrorModel
 
-/// Turns the kernel's records into events and steps; a value, without system calls.
+/// Translates the kernel's records into events and steps. A value without system calls.
 ///
-/// Records tell the past while visits see the present, so the table may be ahead of the records or behind them.
-/// What keeps it right in the end: of all records about one name, the last tells the present state, and every
-/// record that makes a directory or moves one in causes a visit to what is there by then.
+/// Records describe the past and visits see the present, so the table may be ahead of the records or behind
+/// them. Two rules make it correct in the end. Of all records about one name, the last describes the present
+/// state. And every record of a new or moved-in directory causes a visit to the directory's present content.
 package struct EventTranslation: Sendable {
   package typealias NodeID = WatchTable.NodeID
 
   package var table = WatchTable()
   package internal(set) var pairing = RenamePairing()
-  /// After this nothing is emitted any more.
+  /// Set once the root is lost. After that no events are emitted.
   package private(set) var isRootLost = false
 
   let isExcluded: @Sendable (RelativePath, EntryKind) -> Bool
@@ -21,19 +21,19 @@ package struct EventTranslation: Sendable {
     self.isExcluded = isExcluded
   }
 
-  /// Appends what the record means to `steps`.
+  /// Translates a record and appends its steps.
   package mutating func translate(_ record: InotifyRecord, into steps: inout [TranslationStep]) {
     guard !isRootLost else { return }
     sequence += 1
     if record.mask.contains(.queueOverflow) { return recover(into: &steps) }
-    // Records of a watch that was removed were under way when it was.
+    // Records of a removed watch may have been queued before its removal.
     guard let directory = table.owner(of: record.descriptor) else { return }
     switch record.name {
     case .none:
       translateSelf(record.mask, of: directory, into: &steps)
     case .undecodable(let name):
       let kind: EntryKind = record.mask.contains(.isDirectory) ? .directory : .file
-      // Renamed to where it can be no key: it is gone from the keys.
+      // A rename to a name that is not UTF-8 removes the old key.
       if record.mask.contains(.movedTo), let departure = pairing.take(cookie: record.cookie, kind) {
         giveUpUnanswered([departure], into: &steps)
       }
@@ -50,12 +50,12 @@ package struct EventTranslation: Sendable {
     }
   }
 
-  /// Takes what waits for its other half as moved out of the tree.
+  /// Takes all open departures as moved out of the tree.
   package mutating func settle(into steps: inout [TranslationStep]) {
     giveUpUnanswered(pairing.takeAll { _ in true }, into: &steps)
   }
 
-  /// The tree that was watched is not at its place any more.
+  /// Records that the watched tree is no longer at its place.
   package mutating func loseRoot(into steps: inout [TranslationStep]) {
     guard !isRootLost else { return }
     isRootLost = true
@@ -66,7 +66,7 @@ package struct EventTranslation: Sendable {
 
   private mutating func recover(into steps: inout [TranslationStep]) {
     settle(into: &steps)
-    // The comparison follows the walk, so that no change falls between the two.
+    // The comparison comes after the walk, so that no change falls between the two.
     steps += [.rewalk, .emit(.rescan(.root, .queueOverflow))]
   }
 }
@@ -79,12 +79,14 @@ extension EventTranslation {
     if directory == WatchTable.root {
       if !mask.isDisjoint(with: [.deleteSelf, .moveSelf, .unmount, .ignored]) { loseRoot(into: &steps) }
     } else if mask.contains(.unmount) {
-      // Each directory of it has such a record, in no order. The first one stands for all.
+      // Each directory of the filesystem has such a record, in any order. The first record handles all of
+      // them.
       let place = table.mountPoint(of: directory)
       guard let node = table[place], let parent = node.parent else { return }
       let path = table.path(of: place)
       remove(place, into: &steps)
-      // What the mount had covered is visible again. Without the mount its files are no deletions.
+      // The content below the mount point is visible again. The mount's own files are now invisible but not
+      // deleted.
       steps.append(.visit(node.name, under: parent, .initial))
       steps.append(.emit(.rescan(path, .remounted)))
     } else if mask.contains(.ignored) {
@@ -112,12 +114,12 @@ extension EventTranslation {
       if let node { remove(node, into: &steps) }
       steps.append(.emit(.directoryDeleted(path)))
     } else if record.mask.contains(.attributes), let node, table[node]?.descriptor == nil {
-      // Its permissions may allow a watch now.
+      // A change of permissions may allow a watch now.
       steps.append(.visit(name, under: parent, .appeared))
     }
   }
 
-  /// A directory came to this place; `path` is nil where it is excluded.
+  /// Handles a directory that was renamed to this place. `path` is nil if the place is excluded.
   private mutating func arrive(
     _ cookie: UInt32, _ name: RelativePath, at path: RelativePath?, under parent: NodeID,
     into steps: inout [TranslationStep]
@@ -126,8 +128,9 @@ extension EventTranslation {
     guard let path else { return giveUpUnanswered(departure.map { [$0] } ?? [], into: &steps) }
     guard let departure else { return steps.append(.visit(name, under: parent, .surfaced)) }
     let old = table.path(of: departure.parent).appending(departure.name.string)
-    // No directory is renamed to below itself or to above itself. Where a table that is behind makes it seem so, the
-    // same path can be an old one and a new one in one visit, and what is told gone could be what was just told new.
+    // No directory can be renamed to a place below or above itself. If an outdated table makes it seem so,
+    // one visit might report a path as old and as new, and a removal might undo a new event. Then a full
+    // visit is made instead.
     let overlap = old.isWithin(path) || path.isWithin(old)
     if let node = departure.node, table[node] != nil, !table.isAttached(node) {
       if relocate(node, to: name, under: parent, into: &steps) {
@@ -135,19 +138,21 @@ extension EventTranslation {
         steps.append(.visit(name, under: parent, overlap ? .surfaced : .renamed(from: old)))
         return steps.append(.recheck(departure.name, under: departure.parent))
       }
-      // A visit has met the new parent below this directory, where it came later. So this directory has left that
-      // place since, and the record of its next arrival has it visited with all that it holds by then.
+      // A visit found the new parent below this directory, so the parent moved there later. Then this
+      // directory has left that place since. The record of its next arrival causes a visit to everything in
+      // it.
       remove(node, into: &steps)
     }
-    // Otherwise a visit met it on its way, or it was never watched.
+    // The directory was already found elsewhere by a visit, or never watched.
     steps.append(.emit(.directoryRenamed(from: old, to: path)))
     steps.append(.visit(name, under: parent, overlap ? .surfaced : .renamedUnseen(from: old)))
     steps.append(.recheck(departure.name, under: departure.parent))
   }
 
-  /// Gives a known directory another place; what held the name is forgotten.
+  /// Moves a known directory to another place. A directory that had the name is forgotten.
   ///
-  /// - Returns: False when the new place lies below the directory itself: the table is behind the disk then.
+  /// - Returns: false if the new place lies below the directory itself, which means that the table is behind
+  ///   the disk.
   package mutating func relocate(
     _ directory: NodeID, to name: RelativePath, under parent: NodeID, into steps: inout [TranslationStep]
   ) -> Bool {
@@ -156,13 +161,14 @@ extension EventTranslation {
     let replaced = table.child(name, of: parent)
     if let replaced { table.detach(replaced) }
     table.move(directory, to: name, under: parent)
-    // Only now, when the directory has its place: what it left may be below the replaced one.
+    // The replaced directory is forgotten after the move, because the old place of the moved directory may
+    // lie below the replaced one.
     if let replaced { displace(replaced, into: &steps) }
     return true
   }
 
-  /// Forgets a directory whose name another one has. Its records are dropped from here on, so what becomes of its
-  /// files is not told one by one.
+  /// Forgets a directory whose name another directory has taken. Its further records are ignored, so its
+  /// files get no events of their own.
   package mutating func displace(_ directory: NodeID, into steps: inout [TranslationStep]) {
     let path = table.path(of: directory)
     let wasWatched = table[directory]?.descriptor != nil
@@ -170,7 +176,8 @@ extension EventTranslation {
     if wasWatched { steps.append(.emit(.directoryMovedAway(path))) }
   }
 
-  /// Forgets a directory and all below it. What has left from there can be named only now.
+  /// Forgets a directory and everything below it. Open departures from there are named first, while their
+  /// paths are known.
   package mutating func remove(_ directory: NodeID, into steps: inout [TranslationStep]) {
     giveUp(takeDepartures(from: directory), into: &steps)
     steps.append(.unwatch(table.remove(directory)))

@@ -1,13 +1,14 @@
 import CLinux
 
-/// A filesystem's type by its magic number, and whether inotify sees all of its writers.
+/// A filesystem's type by its magic number, and whether inotify reports all of its writers.
 ///
-/// inotify(7), Limitations: it reports only what programs do through this kernel's filesystem interface, so changes made by
-/// another host stay unseen. Local writers are seen on these filesystems too, and are watched.
+/// inotify(7), Limitations: inotify reports only changes through this kernel's filesystem interface, so
+/// changes by another host are not reported. Local writers are reported on these filesystems too, so they are
+/// watched.
 package struct FilesystemKind: Sendable, Hashable {
-  /// `f_type` of statfs(2), its low 32 bits: some are negative where a long has 32.
+  /// `f_type` of statfs(2), its low 32 bits, because some values are negative in a 32-bit long.
   package let type: UInt32
-  /// `f_fsid`: the same in all directories of one filesystem; 0 where the filesystem has none.
+  /// `f_fsid`: equal in all directories of one filesystem; 0 if the filesystem has none.
   package let identifier: UInt64
 
   package init(type: UInt32) {
@@ -15,7 +16,7 @@ package struct FilesystemKind: Sendable, Hashable {
     identifier = 0
   }
 
-  /// Nil when fstatfs(2) is refused.
+  /// Nil if fstatfs(2) fails.
   package init?(descriptor: Int32) {
     var result = statfs()
     guard s3m_fstatfs(descriptor, &result) == 0 else { return nil }
@@ -24,10 +25,10 @@ package struct FilesystemKind: Sendable, Hashable {
     identifier = UInt64(UInt32(bitPattern: halves.0)) << 32 | UInt64(UInt32(bitPattern: halves.1))
   }
 
-  /// The name of a filesystem with writers elsewhere; nil for one that only this kernel writes.
+  /// The name of a filesystem that other machines may write; nil for one that only this kernel writes.
   package var remoteName: String? { Self.remoteNames[type] }
 
-  /// From linux/magic.h, statfs(2) and, for what is not in the kernel's tree, GNU coreutils' stat.c.
+  /// From linux/magic.h and statfs(2); types outside the kernel's tree from GNU coreutils' stat.c.
   private static let remoteNames: [UInt32: String] = [
     0x6969: "nfs",
     0x517B: "smb",

@@ -2,7 +2,7 @@ import CLinux
 import Glibc
 import SystemPackage
 
-/// An inotify instance: the system calls of inotify(7), and nothing decided.
+/// An inotify instance: the system calls of inotify(7), without decisions.
 package struct InotifyInstance: ~Copyable {
   package enum Readiness: Sendable {
     case records
@@ -12,7 +12,7 @@ package struct InotifyInstance: ~Copyable {
   }
 
   private let descriptor: Int32
-  /// Acts as the kernel's limit for this instance; a test needs no sysctl then.
+  /// For tests: a limit of watches for this instance, so that a test needs no sysctl.
   private let maxWatches: Int?
 
   package init(maxWatches: Int?) throws(WatchError) {
@@ -29,10 +29,11 @@ package struct InotifyInstance: ~Copyable {
     close(descriptor)
   }
 
-  /// Watches a directory that is open, so that no rename can put another one in its path's place meanwhile.
+  /// Watches an open directory, so that no rename can put another directory at the path in the meantime.
   ///
-  /// The kernel answers with the descriptor it has when the directory is watched already. /proc/thread-self is used
-  /// because /proc/self goes blind when a process's first thread has ended, as dispatchMain() ends it.
+  /// If the directory is already watched, the kernel returns the existing descriptor. The path goes through
+  /// /proc/thread-self, because /proc/self is unusable once a process's first thread has ended, as with
+  /// dispatchMain().
   package borrowing func watch(_ directory: borrowing OpenDirectory, among known: WatchTable) throws(Errno)
     -> Int32
   {
@@ -46,12 +47,13 @@ package struct InotifyInstance: ~Copyable {
     return result
   }
 
-  /// Removes a watch. The one expected failure is EINVAL: the kernel removed it already, with its directory.
+  /// Removes a watch. The only expected error is EINVAL: the kernel has already removed the watch together
+  /// with its directory.
   package borrowing func unwatch(_ watch: Int32) {
     _ = inotify_rm_watch(descriptor, watch)
   }
 
-  /// Reads whole records without waiting; 0 when there are none.
+  /// Reads whole records without waiting; 0 if there are none.
   // SAFETY: the kernel writes into the caller's buffer during the call only, on the caller's thread.
   package borrowing func read(into buffer: UnsafeMutableRawBufferPointer) throws(Errno) -> Int {
     while true {
@@ -63,14 +65,14 @@ package struct InotifyInstance: ~Copyable {
     }
   }
 
-  /// Bytes that wait to be read (FIONREAD).
+  /// How many bytes wait to be read (FIONREAD).
   package borrowing func pendingBytes() -> Int {
     var count: Int32 = 0
     guard ioctl(descriptor, UInt(FIONREAD), &count) == 0 else { return 0 }
     return Int(count)
   }
 
-  /// Waits for records, or for the other descriptor, at most so long; -1 is for ever (poll(2)).
+  /// Waits for records, or for the other descriptor, up to the timeout; -1 means no timeout (poll(2)).
   package borrowing func wait(
     alsoFor other: Int32 = -1, timeoutMilliseconds: Int32
   ) -> Readiness {
@@ -80,7 +82,7 @@ package struct InotifyInstance: ~Copyable {
     ]
     let count = poll(&descriptors, 2, timeoutMilliseconds)
     if count == 0 { return .timedOut }
-    // A signal's interruption is like a wake-up: the loop looks round and waits again.
+    // A signal's interruption counts as a wake-up: the loop checks its work and waits again.
     return count > 0 && descriptors[0].revents != 0 ? .records : .woken
   }
 }

@@ -4,15 +4,15 @@ import MirrorModel
 /// One record of inotify(7)'s stream: `struct inotify_event`, with its name as text.
 package struct InotifyRecord: Sendable, Hashable {
   package enum Name: Sendable, Hashable {
-    /// The record concerns the watched directory itself.
+    /// The record is about the watched directory itself.
     case none
     /// One name, without a slash.
     case text(RelativePath)
-    /// Bytes that are not UTF-8, so they cannot be a key, as `RelativePath.escaping` writes them.
+    /// Bytes that are not UTF-8 and so cannot be a key, in the form of `RelativePath.escaping`.
     case undecodable(RelativePath)
   }
 
-  /// -1 on `queueOverflow`, which belongs to no watch.
+  /// -1 for `queueOverflow`, which belongs to no watch.
   package var descriptor: Int32
   package var mask: InotifyMask
   /// Connects the two halves of a rename; 0 otherwise.
@@ -33,13 +33,13 @@ extension InotifyRecord {
 
   /// Decodes all whole records in `bytes`, in order, and returns how many bytes they took.
   ///
-  /// The kernel never splits a record over two reads, so a remainder means that something was lost.
+  /// The kernel never splits a record over two reads, so a remainder means that records were lost.
   package static func decode(
     _ bytes: UnsafeRawBufferPointer, each body: (InotifyRecord) throws -> Void
   ) rethrows -> Int {
     var offset = 0
     while bytes.count - offset >= headerBytes {
-      // SAFETY: the loop's condition keeps the 16 bytes inside the buffer; loads need no alignment.
+      // SAFETY: the loop's condition keeps the 16 bytes inside the buffer; unaligned loads are allowed.
       func word(_ index: Int) -> UInt32 {
         bytes.loadUnaligned(fromByteOffset: offset + 4 * index, as: UInt32.self)
       }
@@ -72,7 +72,7 @@ extension InotifyRecord.Name {
   }
 }
 
-/// The bits of inotify(7) that the watch asks for or is told; values as in linux/inotify.h.
+/// The bits of inotify(7) that the watch requests or receives; values as in linux/inotify.h.
 package struct InotifyMask: OptionSet, Sendable, Hashable {
   package let rawValue: UInt32
 
@@ -92,11 +92,11 @@ package struct InotifyMask: OptionSet, Sendable, Hashable {
   package static let ignored = InotifyMask(rawValue: UInt32(IN_IGNORED))
   package static let isDirectory = InotifyMask(rawValue: UInt32(IN_ISDIR))
 
-  /// What every watch asks for.
+  /// The bits that every watch requests.
   ///
-  /// IN_EXCL_UNLINK keeps a deleted file that is still open from speaking in its successor's name: its close
-  /// would pass for the successor's proof. There is no IN_DONT_FOLLOW, because the path given is a link of
-  /// /proc to a directory that was opened with O_NOFOLLOW.
+  /// IN_EXCL_UNLINK suppresses events of a deleted file that is still open. Otherwise the close of such a
+  /// file would count as the close of a new file with the same name. IN_DONT_FOLLOW is not set, because the
+  /// path is a link in /proc to a directory that was opened with O_NOFOLLOW.
   package static let watched: InotifyMask = [
     .modify, .attributes, .closeWrite, .movedFrom, .movedTo, .create, .delete, .deleteSelf, .moveSelf,
     InotifyMask(rawValue: UInt32(IN_ONLYDIR)), InotifyMask(rawValue: UInt32(IN_EXCL_UNLINK)),

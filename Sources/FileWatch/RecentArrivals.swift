@@ -1,17 +1,17 @@
 import MirrorModel
 
-/// Where renames ended of late: either half of an exchange ends where the other began.
+/// The targets of recent renames. In an exchange, the target of each half is the origin of the other.
 ///
-/// RENAME_EXCHANGE of renameat2(2) shows itself as two renames, there and back, of which the second seems to leave
-/// a name empty that is not. It breaks the rule that the last record about a name tells the present state, so a
-/// name that was left is looked at again where that may have happened.
+/// RENAME_EXCHANGE of renameat2(2) is reported as two renames, there and back. The second one seems to leave
+/// a name empty although the name is in use. This breaks the rule that the last record about a name describes
+/// the present state. So a departed name is rechecked if the departure may be half of an exchange.
 struct RecentArrivals: Sendable {
   private struct Place: Sendable, Hashable {
     var parent: WatchTable.NodeID
     var name: RelativePath
   }
 
-  /// The halves of an exchange follow each other but for other threads' renames.
+  /// The two halves of an exchange follow each other directly, except for renames by other threads.
   private static let capacity = 64
 
   /// Oldest first.

@@ -1,14 +1,14 @@
 import MirrorModel
 
-/// The half of a rename that has been seen: something left this name, and where it went is not known yet.
+/// The first half of a rename: an entry left this name, and its new name is not known yet.
 package struct Departure: Sendable, Hashable {
   package var cookie: UInt32
   package var parent: WatchTable.NodeID
   package var name: RelativePath
   package var kind: EntryKind
-  /// The directory's node, if it was known; detached while it waits.
+  /// The directory's node, if it was known. The node is detached while the departure waits.
   package var node: WatchTable.NodeID?
-  /// Which record this was, counted by the translation.
+  /// The record's number, counted by the translation.
   package var sequence: Int
 
   package init(
@@ -24,15 +24,17 @@ package struct Departure: Sendable, Hashable {
   }
 }
 
-/// Joins IN_MOVED_FROM with the IN_MOVED_TO of the same cookie.
+/// Joins each IN_MOVED_FROM with the IN_MOVED_TO of the same cookie.
 ///
-/// The kernel queues the two without a lock between them, so records of other threads may stand in between, and the
-/// end of a read(2) too (inotify(7), Dealing with rename() events). A departure that finds no arrival has left the
-/// tree. Taking one for gone too early costs an upload, not correctness: its arrival then counts as moved in.
+/// The kernel queues the two records without a lock between them. So records of other threads, or the end of
+/// a read(2), may come between them (inotify(7), Dealing with rename() events). A departure without an
+/// arrival has left the tree. A departure that is given up too early costs an upload but stays correct,
+/// because its arrival then counts as moved in.
 package struct RenamePairing: Sendable {
-  /// As many renames are half done at one moment as there are threads that rename.
+  /// As many renames can be half done at one moment as there are threads that rename.
   package static let capacity = 64
-  /// Records after which an arrival is no longer expected; they come from threads that overtook the renaming one.
+  /// After so many further records no arrival is expected. They come from threads that overtook the renaming
+  /// thread.
   package static let patience = 4096
 
   /// Oldest first.
@@ -42,7 +44,7 @@ package struct RenamePairing: Sendable {
 
   package var isEmpty: Bool { departures.isEmpty }
 
-  /// - Returns: The departures that are given up for this one.
+  /// - Returns: the departures that are given up to make room, or because they are overdue.
   package mutating func hold(_ departure: Departure) -> [Departure] {
     var overdue = takeAll {
       departure.sequence - $0.sequence > Self.patience || $0.cookie == departure.cookie
@@ -52,7 +54,7 @@ package struct RenamePairing: Sendable {
     return overdue
   }
 
-  /// The departure that an arrival of this kind completes.
+  /// Takes the departure that an arrival of this kind completes.
   package mutating func take(cookie: UInt32, _ kind: EntryKind) -> Departure? {
     guard let index = departures.firstIndex(where: { $0.cookie == cookie && $0.kind == kind }) else {
       return nil
@@ -60,7 +62,7 @@ package struct RenamePairing: Sendable {
     return departures.remove(at: index)
   }
 
-  /// Departures that have become certain by what happened since, oldest first.
+  /// Takes the departures that are now certain to have left, oldest first.
   package mutating func takeAll(where isCertain: (Departure) -> Bool) -> [Departure] {
     guard !departures.isEmpty else { return [] }
     let certain = departures.filter(isCertain)

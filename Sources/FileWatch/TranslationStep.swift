@@ -1,14 +1,14 @@
 import MirrorModel
 
-/// What one record asks for, to be carried out in order before the next record is translated.
+/// An action for one record. Actions are carried out in order before the next record is translated.
 package enum TranslationStep: Sendable, Hashable {
   case emit(WatchEvent)
-  /// Watch the directory of this name and give out what lies below.
+  /// Watch the directory of this name and emit events for its content.
   case visit(RelativePath, under: WatchTable.NodeID, Visit)
-  /// Look whether something lies under a name that a rename should have left, and give it out.
+  /// Check whether a name that a rename should have freed is in use, and emit an event if it is.
   case recheck(RelativePath, under: WatchTable.NodeID)
-  /// Remove these watches from the kernel; the table has forgotten them.
+  /// Remove these watches from the kernel. The table has already forgotten them.
   case unwatch([Int32])
-  /// Build the table anew from the disk.
+  /// Build the table again from the disk.
   case rewalk
 }

@@ -1,7 +1,7 @@
 import MirrorModel
 import SystemPackage
 
-// The beginning, and beginning again: after lost events, and where watches were missing.
+// The start of the watch, and repairs: after lost events, and where watches are missing.
 extension WatchedTree {
   /// Watches the root and every directory below it.
   func start() throws(WatchError) {
@@ -16,7 +16,7 @@ extension WatchedTree {
     catchUp()
   }
 
-  /// - Returns: False when the limit left no watch, which a later try may get.
+  /// - Returns: false if the limit allows no watch now; a later try may succeed.
   private func watchRoot(_ directory: borrowing OpenDirectory) throws(Errno) -> Bool {
     do {
       let descriptor = try instance.watch(directory, among: translation.table)
@@ -31,8 +31,8 @@ extension WatchedTree {
     }
   }
 
-  /// Builds the table anew from the disk. The kernel gives the old descriptors for directories that it watches
-  /// already, so no event is lost by it; watches that no directory of the walk answers to are removed.
+  /// Builds the table again from the disk. For watched directories the kernel returns the old descriptors, so
+  /// no event is lost. Watches whose directory the walk does not find are removed.
   func rewalk() {
     let before = translation.table
     guard !translation.isRootLost, let rootDescriptor = before[WatchTable.root]?.descriptor else { return }
@@ -57,9 +57,9 @@ extension WatchedTree {
     }
   }
 
-  /// Tries again where a watch is missing, and has everything compared that events do not tell all about.
+  /// Tries again to set missing watches, and requests comparisons of all parts whose events are incomplete.
   ///
-  /// A directory that gets its watch now is compared once more, after the watch is in place.
+  /// A directory that gets its watch now is compared once more, after the watch is set.
   func retryUnwatched() {
     var isExhausted = false
     let troubled = translation.table.troubled.map { ($0, translation.table.path(of: $0)) }
@@ -69,7 +69,8 @@ extension WatchedTree {
       if isWatched, case .unwatchedFilesystem = trouble {
         emit(.rescan(path, trouble))
       } else if trouble == .watchLimit && isExhausted {
-        // One refusal stands for all: without this, a tree far beyond the limit costs a system call a directory.
+        // After one refusal no further watch is tried. Otherwise a tree far above the limit would cost a
+        // system call for each directory.
         emit(.rescan(path, trouble))
       } else {
         retry(node, path, trouble)
@@ -79,10 +80,11 @@ extension WatchedTree {
     catchUp()
   }
 
-  /// Looks anew at a place where something was mounted or unmounted, and has it compared.
+  /// Visits a place again where a filesystem was mounted or unmounted, and requests a comparison.
   ///
-  /// No event tells of a mount; of an unmount one tells only when the filesystem is mounted nowhere any more. What was known
-  /// there is forgotten before the visit, for what is out of sight now was not deleted.
+  /// A mount has no event, and an unmount has one only when the filesystem is mounted nowhere any more. The
+  /// known content of the place is forgotten before the visit, because files that are invisible now were not
+  /// deleted.
   func revisit(_ place: RelativePath) {
     if isExcluded(place, .directory) { return }
     let name = RelativePath(String(place.name))
@@ -93,7 +95,7 @@ extension WatchedTree {
         perform(steps)
       }
       visit(name, under: parent, .initial)
-      // A single file can be mounted, too.
+      // The mount point may also be a single file.
       if translation.table.child(name, of: parent) == nil { recheck(name, under: parent) }
     }
     emit(.rescan(place, .remounted))

@@ -1,37 +1,38 @@
 import MirrorModel
 import SystemPackage
 
-/// How a directory's watch came to the place where it was met.
+/// How a directory came to the place where a visit found it.
 private enum Placement {
   case known
   case new
-  /// It is known from elsewhere; the record of its rename is still to come, or was lost.
+  /// Known from another place. The record of its rename is still to come, or was lost.
   case moved
 }
 
 /// Why a known directory could not be opened.
 private enum VisitFailure: Error {
-  /// Another one, or none, has its place now: the table is behind the disk, and records that mend it will follow.
+  /// Another directory, or none, has its place now. The table is behind the disk, and later records will
+  /// correct it.
   case stale
   case refused(Errno)
 }
 
-// Visiting: the watch is placed first and the directory listed afterwards, so that what appears in between is
-// given out twice, never missed.
+// Visits: the watch is set first, and the directory is listed afterwards. An entry that appears in between is
+// reported twice, but never missed.
 extension WatchedTree {
   func visit(_ name: RelativePath, under parent: NodeID, _ visit: Visit) {
     visitShallow(name, under: parent, visit)
     while let next = deferredVisits.popLast() { visitShallow(next.name, under: next.parent, next.visit) }
   }
 
-  /// Visits the root's contents; the root itself has its watch.
+  /// Visits the content of the root, which has its watch already.
   func visitRoot(_ directory: borrowing OpenDirectory, _ visit: Visit) {
     noteFilesystem(directory, of: WatchTable.root)
     scan(directory, of: WatchTable.root, visit, depth: 0)
     while let next = deferredVisits.popLast() { visitShallow(next.name, under: next.parent, next.visit) }
   }
 
-  /// Looks at a name that may be in use though a rename seemed to leave it.
+  /// Checks a name that may be in use although a rename seemed to free it.
   func recheck(_ name: RelativePath, under parent: NodeID) {
     guard translation.table[parent] != nil else { return }
     let path = translation.table.path(of: parent).appending(name.string)
@@ -49,7 +50,7 @@ extension WatchedTree {
     }
   }
 
-  /// Reports that the tree is gone when its place is empty or taken by another one.
+  /// Reports the loss of the root if its place is empty or another directory has it.
   func checkRoot() {
     guard !translation.isRootLost, translation.table[WatchTable.root]?.descriptor != nil else { return }
     do {
@@ -63,7 +64,8 @@ extension WatchedTree {
 }
 
 extension WatchedTree {
-  /// Levels of directories held open at a time, one descriptor each; `ulimit -n` is 1024 where nobody raised it.
+  /// How many levels of directories are open at one time, with one descriptor each. `ulimit -n` is 1024 by
+  /// default.
   private static let openLevels = 48
 
   private func visitShallow(_ name: RelativePath, under parent: NodeID, _ visit: Visit) {
@@ -78,8 +80,9 @@ extension WatchedTree {
     }
   }
 
-  /// Opens a known directory by its path, and makes sure that it is the one the table means: the kernel must give
-  /// the same watch descriptor for it. Inode numbers would not do, since overlayfs changes them on copy-up.
+  /// Opens a known directory by its path and checks that it is the directory of the table: the kernel must
+  /// return the same watch descriptor. Inode numbers would not suffice, because overlayfs changes them on
+  /// copy-up.
   private func open(_ node: NodeID) throws(VisitFailure) -> OpenDirectory {
     guard let expected = translation.table[node]?.descriptor else { throw .stale }
     do {
@@ -88,7 +91,7 @@ extension WatchedTree {
       if actual == expected { return directory }
       if translation.table.owner(of: actual) == nil { instance.unwatch(actual) }
     } catch let errno {
-      // A known directory takes no further watch, so no space for one means another directory.
+      // A known directory needs no further watch, so ENOSPC means that this is another directory.
       if !errno.meansGone && errno != .noSpace { throw .refused(errno) }
     }
     throw .stale
@@ -100,7 +103,8 @@ extension WatchedTree {
   ) {
     let path = translation.table.path(of: parent).appending(name.string)
     if isExcluded(path, .directory) { return leaveExcluded(name, under: parent, visit) }
-    // Before the watch: what is given up here loses its own, which may be the one that this directory has.
+    // This comes before the watch is set: giving up a departure removes its watches, and one of them may be
+    // the watch of this very directory.
     var steps: [TranslationStep] = []
     translation.settleDepartures(of: name, from: parent, into: &steps)
     perform(steps)
@@ -118,12 +122,13 @@ extension WatchedTree {
     }
   }
 
-  /// Brings the table in line with a descriptor that was just given for this name; nil when nothing is to be scanned.
+  /// Updates the table for a descriptor that was just returned for this name; nil if the directory must not
+  /// be scanned.
   private func place(
     _ descriptor: Int32, _ name: RelativePath, under parent: NodeID
   ) -> (NodeID, Placement)? {
     guard translation.table[parent] != nil else {
-      // Its parent was forgotten during the walk, and what comes of it will be told.
+      // The parent was forgotten during the walk. Later records will report its content.
       if translation.table.owner(of: descriptor) == nil { instance.unwatch(descriptor) }
       missedVisits += 1
       return nil
@@ -137,7 +142,7 @@ extension WatchedTree {
         return (owner, .known)
       }
       if translation.table.isAttached(owner) && isReachable(owner) {
-        // One inode, two places: a bind mount. It has one watch, whose events bear the other name.
+        // One inode at two places: a bind mount. It has one watch, whose events bear the other name.
         fail(name, under: parent, .unwatchedFilesystem("bind mount"))
         return nil
       }
@@ -167,7 +172,7 @@ extension WatchedTree {
     }
   }
 
-  /// What is to be done with the directory, now that it is known how it came here; nil for nothing.
+  /// The visit that fits the way in which the directory came here; nil if none is needed.
   private func refine(_ visit: Visit, _ placement: Placement, _ node: NodeID, _ descriptor: Int32) -> Visit? {
     switch (visit, placement) {
     case (.initial, .moved), (.appeared, .moved): .surfaced
@@ -194,7 +199,7 @@ extension WatchedTree {
           announce(path.appending(name.string), kind, visit, old: visit.old?.appending(name.string))
         case .undecodable(let name):
           let path = path.appending(name.string)
-          // At the start of a watch a comparison follows, which finds it too.
+          // At the start of a watch a comparison follows, which finds this name too.
           if visit != .initial, !isExcluded(path, kind) { emit(.undecodable(path)) }
         case .text, .none: break
         }
@@ -215,7 +220,7 @@ extension WatchedTree {
     }
   }
 
-  /// Gives out one file that was met.
+  /// Emits the event for one file that a visit found.
   private func announce(_ path: RelativePath, _ kind: EntryKind, _ visit: Visit, old: RelativePath?) {
     guard visit != .initial && visit != .recovered else { return }
     let isIncluded = !isExcluded(path, kind)
@@ -228,7 +233,7 @@ extension WatchedTree {
   }
 }
 
-// What cannot be watched, or shall not be.
+// Directories that cannot be watched, or are excluded.
 extension WatchedTree {
   private func leaveExcluded(_ name: RelativePath, under parent: NodeID, _ visit: Visit) {
     var steps: [TranslationStep] = []
@@ -237,10 +242,11 @@ extension WatchedTree {
     perform(steps)
   }
 
-  /// Has the directory compared, and remembers it for the next try.
+  /// Requests a comparison of the directory and remembers the directory for the next try.
   private func fail(_ name: RelativePath, under parent: NodeID, _ reason: RescanReason) {
     guard translation.table[parent] != nil else { return }
-    // A watch is refused only to a directory that has none, so one that is known under this name is another one.
+    // A watch is refused only for a directory without one. So a watched directory that is known under this
+    // name is another directory.
     if reason == .watchLimit, let other = translation.table.child(name, of: parent),
       translation.table[other]?.descriptor != nil
     {
@@ -260,7 +266,7 @@ extension WatchedTree {
     }
   }
 
-  /// Where a filesystem with writers elsewhere begins, says so.
+  /// Requests comparisons where a filesystem begins that other machines may write.
   private func noteFilesystem(_ directory: borrowing OpenDirectory, of node: NodeID) {
     guard let kind = FilesystemKind(descriptor: directory.descriptor) else { return }
     translation.table.setFilesystem(kind.type, identifier: kind.identifier, of: node)
@@ -281,7 +287,7 @@ extension VisitFailure {
 }
 
 extension Errno {
-  /// The name is free, or something that is no directory has it now.
+  /// The name is not in use, or no longer belongs to a directory.
   var meansGone: Bool {
     self == .noSuchFileOrDirectory || self == .notDirectory || self == .tooManySymbolicLinkLevels
       || self == .staleNFSFileHandle

@@ -1,18 +1,23 @@
 import MirrorModel
 
-/// How the files below a directory are given out when it is visited.
+/// How the files below a directory are reported when the directory is visited.
 package enum Visit: Sendable, Hashable {
-  /// It lay there when the watch began: not at all, its files are reconciled.
+  /// The directory existed when the watch began: its files are not reported, because reconciliation compares
+  /// them.
   case initial
-  /// It is new: as found, unless they were given out already since it is watched.
+  /// The directory is new: its files are reported as found, unless they were already reported since the watch
+  /// was set.
   case appeared
-  /// It was met under a name that no record has told of yet: as found, at every depth.
+  /// The directory was found under a name that no record has reported yet: its files are reported as found,
+  /// at every depth.
   case surfaced
-  /// It was renamed: as renamed.
+  /// The directory was renamed: its files are reported as renamed.
   case renamed(from: RelativePath)
-  /// It was renamed, and what lay below it may have been missed: as renamed, then as found.
+  /// The directory was renamed, and its content may have been missed: its files are reported as renamed, and
+  /// then as found.
   case renamedUnseen(from: RelativePath)
-  /// Events were lost, and all is compared anyhow: as found where there was no watch before.
+  /// Events were lost, and everything is compared. Files are reported as found only where there was no watch
+  /// before.
   case recovered
 }
 
@@ -24,7 +29,7 @@ extension Visit {
     }
   }
 
-  /// Where the directory was before.
+  /// The directory's former path.
   var old: RelativePath? {
     switch self {
     case .renamed(let old), .renamedUnseen(let old): old

@@ -1,11 +1,12 @@
 import Glibc
 import SystemPackage
 
-/// Why a tree cannot be watched at all.
+/// Why a tree cannot be watched.
 package enum WatchError: Error, Sendable {
-  /// EMFILE from inotify_init1(2): this user's instances, or this process's open files, are used up.
+  /// EMFILE from inotify_init1(2): the user's limit of instances, or the process's limit of open files, is
+  /// reached.
   case instanceLimit(WatchLimits)
-  /// Another system call failed, on this path where it has one.
+  /// Another system call failed, on this path if it has one.
   case system(operation: String, path: FilePath?, Errno)
   /// `stop()` was called.
   case stopped

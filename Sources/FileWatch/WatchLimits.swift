@@ -1,17 +1,18 @@
 import Glibc
 import MirrorModel
 
-/// inotify's limits on this machine, as the kernel shows them under /proc/sys (inotify(7), /proc interfaces).
+/// The limits of inotify on this machine, from /proc/sys (inotify(7), /proc interfaces).
 package struct WatchLimits: Sendable, Hashable {
-  /// `fs.inotify.max_user_watches`: watches of one user; nil when it cannot be read.
+  /// `fs.inotify.max_user_watches`: watches per user; nil if it cannot be read.
   package var watches: Int?
-  /// `fs.inotify.max_user_instances`: instances of one user.
+  /// `fs.inotify.max_user_instances`: instances per user.
   package var instances: Int?
-  /// `fs.inotify.max_queued_events`: records waiting in one instance.
+  /// `fs.inotify.max_queued_events`: waiting records per instance.
   package var queuedEvents: Int?
-  /// `user.max_inotify_watches`: watches of one user namespace; it binds where it is the smaller one (namespaces(7)).
+  /// `user.max_inotify_watches`: watches per user namespace. It applies if it is the smaller limit
+  /// (namespaces(7)).
   package var namespaceWatches: Int?
-  /// `user.max_inotify_instances`: instances of one user namespace.
+  /// `user.max_inotify_instances`: instances per user namespace.
   package var namespaceInstances: Int?
 
   package init(
@@ -46,9 +47,10 @@ package struct WatchLimits: Sendable, Hashable {
 }
 
 extension WatchLimits {
-  /// What to raise, from what, and to what; nil for reasons that no limit cures.
+  /// Which limit to raise, its present value and its new one; nil for reasons that have nothing to do with a
+  /// limit.
   ///
-  /// - Parameter needed: how many watches the trees on this machine take, as far as it is known.
+  /// - Parameter needed: how many watches the trees on this machine need, as far as known.
   package func advice(for reason: RescanReason, watchesNeeded needed: Int = 0) -> String? {
     switch reason {
     case .queueOverflow:
@@ -71,7 +73,7 @@ extension WatchLimits {
     Self.raise(the: "watches", from: watches, inNamespace: namespaceWatches, toAtLeast: needed)
   }
 
-  /// The kernel counts against both limits, so the smaller one binds.
+  /// The kernel checks both limits, so the smaller one applies.
   private static func raise(
     the what: String, from current: Int?, inNamespace namespaced: Int?, toAtLeast needed: Int
   ) -> String {
@@ -81,7 +83,7 @@ extension WatchLimits {
     return raise("fs.inotify.max_user_\(what)", from: current, toAtLeast: needed)
   }
 
-  /// Twice the present number, so that the next step is not the next failure.
+  /// Suggests twice the present value, so that the limit is not reached again soon.
   private static func raise(_ name: String, from current: Int?, toAtLeast needed: Int) -> String {
     guard let current else { return "raise \(name) (sysctl)" }
     let target = max(current > Int.max / 2 ? current : current * 2, needed, 1)

@@ -1,10 +1,10 @@
 import MirrorModel
 
-/// The watched directories as a tree of names, and which watch descriptor belongs to which.
+/// The watched directories as a tree of names, with the watch descriptor of each.
 ///
-/// Nodes know their parent, so that renaming a directory moves all below it by changing one link; a path is
-/// made from the links when an event needs it. A descriptor stands for an inode, a node for a name: the kernel
-/// answers with the same descriptor when a directory is met again under another name.
+/// Nodes know their parent, so a rename of a directory changes one link and moves everything below it. A path
+/// is made from the links when an event needs it. A descriptor belongs to an inode and a node to a name: if a
+/// directory is found again under another name, the kernel returns the same descriptor.
 package struct WatchTable: Sendable {
   package struct NodeID: Hashable, Sendable {
     fileprivate let number: Int
@@ -15,16 +15,16 @@ package struct WatchTable: Sendable {
     /// Nil for the root.
     package fileprivate(set) var parent: NodeID?
     package fileprivate(set) var children: [RelativePath: NodeID] = [:]
-    /// Nil while the directory is not watched.
+    /// Nil if the directory is not watched.
     package fileprivate(set) var descriptor: Int32?
-    /// Whether the files below were given out as events after the watch was in place. False for what lay there at
-    /// the start, which reconciliation compares.
+    /// Whether the files below were reported as events after the watch was set. False for directories that
+    /// existed at the start, which reconciliation compares.
     package var isAnnounced = false
-    /// Why events about this directory cannot be trusted to be complete.
+    /// Why the events of this directory may be incomplete.
     package fileprivate(set) var trouble: RescanReason?
-    /// Type of the filesystem, as statfs(2) has it.
+    /// The type of the filesystem, from statfs(2).
     package fileprivate(set) var filesystem: UInt32 = 0
-    /// Which filesystem, as statfs(2) has it; 0 where that is not known.
+    /// The identifier of the filesystem, from statfs(2); 0 if unknown.
     package fileprivate(set) var filesystemID: UInt64 = 0
   }
 
@@ -47,7 +47,7 @@ package struct WatchTable: Sendable {
 
   package func child(_ name: RelativePath, of parent: NodeID) -> NodeID? { nodes[parent]?.children[name] }
 
-  /// The directory's path; of a detached one, the path that it had.
+  /// The directory's path; for a detached directory, its former path.
   package func path(of id: NodeID) -> RelativePath {
     var names: [String] = []
     var current = nodes[id]
@@ -58,7 +58,7 @@ package struct WatchTable: Sendable {
     return RelativePath(names.reversed().joined(separator: "/"))
   }
 
-  /// The directory that a path leads to, as far as the table knows.
+  /// The directory at a path, if the table knows it.
   package func node(at path: RelativePath) -> NodeID? {
     var current = Self.root
     for name in path.string.utf8.split(separator: UInt8(ascii: "/")) {
@@ -77,7 +77,8 @@ package struct WatchTable: Sendable {
     return false
   }
 
-  /// Whether the directory is reached from its parent; one that was moved away and not yet met again is not.
+  /// Whether the directory can be reached from its parent. A directory that was moved away and not yet found
+  /// again cannot.
   package func isAttached(_ id: NodeID) -> Bool {
     guard let node = nodes[id] else { return false }
     guard let parent = node.parent else { return true }
@@ -86,7 +87,7 @@ package struct WatchTable: Sendable {
 }
 
 extension WatchTable {
-  /// Makes a node without a watch. A node that has the name already is returned instead.
+  /// Creates a node without a watch. An existing node of that name is returned instead.
   package mutating func attach(_ name: RelativePath, under parent: NodeID) -> NodeID {
     if let known = child(name, of: parent) { return known }
     precondition(nodes[parent] != nil, "no parent for \(name)")
@@ -97,7 +98,7 @@ extension WatchTable {
     return id
   }
 
-  /// Binds a descriptor that has no other owner.
+  /// Binds a descriptor that no other node owns.
   package mutating func setDescriptor(_ descriptor: Int32, of id: NodeID) {
     precondition(
       owners[descriptor] == nil || owners[descriptor] == id, "descriptor \(descriptor) has an owner")
@@ -122,12 +123,12 @@ extension WatchTable {
     nodes[id]?.filesystemID = identifier
   }
 
-  /// The first directory of the filesystem that the directory is on, as far as that is known: the place of its mount.
+  /// The uppermost known directory of the filesystem that the directory is on, which is its mount point.
   package func mountPoint(of id: NodeID) -> NodeID {
     guard let filesystem = nodes[id]?.filesystemID, filesystem != 0 else { return id }
     var current = id
     while let above = nodes[current]?.parent, nodes[above]?.filesystemID == filesystem { current = above }
-    // Then the root itself is on it, and has a record of its own.
+    // In this case the root itself is on the filesystem, and a record of its own reports the unmount.
     return current == Self.root ? id : current
   }
 
@@ -135,13 +136,14 @@ extension WatchTable {
     nodes[id]?.isAnnounced = true
   }
 
-  /// Takes the name away and keeps the directory, its watches and its former path: it was moved, and where to is not known yet.
+  /// Removes the name and keeps the directory, its watches and its former path. The directory was moved, and
+  /// its new place is not known yet.
   package mutating func detach(_ id: NodeID) {
     guard isAttached(id), let node = nodes[id], let parent = node.parent else { return }
     nodes[parent]?.children[node.name] = nil
   }
 
-  /// Gives a directory another place, with all below it.
+  /// Moves a directory and everything below it to another place.
   ///
   /// - Precondition: the new place is free and does not lie below the directory itself.
   package mutating func move(_ id: NodeID, to name: RelativePath, under parent: NodeID) {
@@ -153,9 +155,9 @@ extension WatchTable {
     nodes[parent]?.children[name] = id
   }
 
-  /// Forgets a directory and all below it.
+  /// Forgets a directory and everything below it.
   ///
-  /// - Returns: The descriptors that are free now, for inotify_rm_watch(2).
+  /// - Returns: the freed descriptors, for inotify_rm_watch(2).
   package mutating func remove(_ id: NodeID) -> [Int32] {
     detach(id)
     var freed: [Int32] = []

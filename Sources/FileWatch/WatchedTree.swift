@@ -1,18 +1,19 @@
 import MirrorModel
 import SystemPackage
 
-/// A watched tree on one thread: reads the kernel's records, has them translated, and carries out the steps.
+/// A watched tree on one thread: reads the kernel's records, translates them, and carries out the steps.
 ///
-/// Everything is done in the order of the records. Visits to large directories take a while, so they move what the
-/// kernel has queued meanwhile into a backlog here, where it overflows later than there.
+/// All work is done in the order of the records. A visit to a large directory takes time, so it moves queued
+/// records from the kernel into a backlog here, which can hold more.
 package final class WatchedTree {
   typealias NodeID = WatchTable.NodeID
 
-  /// Bytes of records kept here; beyond it they stay with the kernel, which says so when it drops some.
+  /// The limit of the backlog in bytes. Further records stay in the kernel, which reports it if it drops
+  /// some.
   static let backlogBytes = 64 << 20
-  /// Events of one call of the sink.
+  /// How many events one call of the sink gets at most.
   static let batchCount = 4096
-  /// How long the other half of a rename may take after the queue ran empty. The kernel queues it within
+  /// How long to wait for the second half of a rename once the queue is empty. The kernel queues it within
   /// microseconds, unless the renaming thread is preempted in between.
   static let pairingMilliseconds: Int32 = 5
 
@@ -20,17 +21,17 @@ package final class WatchedTree {
   let instance: InotifyInstance
   let isExcluded: @Sendable (RelativePath, EntryKind) -> Bool
   var translation: EventTranslation
-  /// Directories that were not there any more when their turn came. Records that tell of their fate follow.
+  /// How many directories no longer existed when their visit began. Records that explain this follow.
   var missedVisits = 0
-  /// Directories too deep below the first one of a visit, to be visited next.
+  /// Directories that are too deep below the first one of a visit. They are visited next.
   var deferredVisits: [(name: RelativePath, parent: NodeID, visit: Visit)] = []
-  /// The watches from before a loss of events, while the tree is walked again.
+  /// The watches before a loss of events, while the tree is walked again.
   var descriptorsBeforeLoss: Set<Int32> = []
 
   private let sink: @Sendable ([WatchEvent]) -> Void
   private var batch: [WatchEvent] = []
   private var backlog: [UInt8] = []
-  /// SAFETY: lives as long as this object, and is touched by its thread only.
+  /// SAFETY: it lives as long as this object, and only the object's thread uses it.
   private let readBuffer: UnsafeMutableRawBufferPointer
   private var readFailure: Errno?
 
@@ -42,7 +43,7 @@ package final class WatchedTree {
     isExcluded = configuration.isExcluded
     translation = EventTranslation(isExcluded: configuration.isExcluded)
     self.sink = sink
-    // read(2) fails with EINVAL when the next record does not fit: header, NAME_MAX and a NUL (inotify(7)).
+    // read(2) fails with EINVAL if the next record does not fit: header, NAME_MAX and a NUL (inotify(7)).
     readBuffer = .allocate(byteCount: max(configuration.readBufferBytes, 16 + 255 + 1), alignment: 16)
   }
 
@@ -51,15 +52,15 @@ package final class WatchedTree {
   }
 }
 
-// What the thread does.
+// The work of the thread.
 extension WatchedTree {
-  /// Sleeps until there are records, for ever, unless half a rename is known.
+  /// Sleeps until there are records, without a timeout unless a departure waits.
   func wait(alsoFor descriptor: Int32) -> InotifyInstance.Readiness {
     instance.wait(
       alsoFor: descriptor, timeoutMilliseconds: translation.pairing.isEmpty ? -1 : Self.pairingMilliseconds)
   }
 
-  /// One read of what is there, and one batch.
+  /// Reads the waiting records once and emits one batch.
   func turn(isQuiet: Bool) {
     _ = takeRecords()
     consumeBacklog()
@@ -67,9 +68,10 @@ extension WatchedTree {
     flush()
   }
 
-  /// Gives out every change that happened before the call.
+  /// Emits every change that happened before the call.
   func catchUp() {
-    // A directory that was missed has moved on: the records that say where to may come after those that wait now.
+    // A directory that a visit missed was moved on. The records of that move may come after those that wait
+    // now.
     for _ in 0..<Self.catchUpRounds {
       let missedBefore = missedVisits
       consumePending()
@@ -87,10 +89,11 @@ extension WatchedTree {
     flush()
   }
 
-  /// Others may rename and remove without pause, so the end of their records is not waited for.
+  /// Other programs may rename and remove without pause, so this function does not wait for the end of their
+  /// records.
   private static let catchUpRounds = 64
 
-  /// Acts as the kernel does when its queue is full: what waits in it is lost, and that is said.
+  /// Acts as the kernel does when its queue is full: drops the waiting records and reports the loss.
   func overflow() {
     consumeBacklog()
     var rest = instance.pendingBytes()
@@ -105,14 +108,14 @@ extension WatchedTree {
     flush()
   }
 
-  /// The same, so that the records of one change are lost and those before it are not: nothing is read meanwhile.
+  /// The same, but only the records of one change are lost, because nothing is read in the meantime.
   func overflow(losing change: () throws -> Void) rethrows {
     consumePending()
     try change()
     overflow()
   }
 
-  /// Reads and carries out what waits now, not what comes while it does so.
+  /// Reads and handles the records that wait now, but not those that arrive in the meantime.
   private func consumePending() {
     var rest = instance.pendingBytes()
     consumeBacklog()
@@ -124,9 +127,9 @@ extension WatchedTree {
     }
   }
 
-  /// Moves one read's worth from the kernel to the backlog.
+  /// Moves one read of records from the kernel to the backlog.
   ///
-  /// - Returns: The number of bytes.
+  /// - Returns: the number of bytes.
   @discardableResult
   func takeRecords() -> Int {
     guard backlog.count < Self.backlogBytes, readFailure == nil else { return 0 }
@@ -135,7 +138,7 @@ extension WatchedTree {
       backlog.append(contentsOf: readBuffer[..<count])
       return count
     } catch {
-      // The kernel gives no such error to a valid instance; events are lost from here on.
+      // The kernel returns no such error for a valid instance. Events are lost from here on.
       readFailure = error
       emit(.rescan(.root, .unreadable(error.rawValue)))
       return 0
@@ -178,7 +181,7 @@ extension WatchedTree {
 }
 
 extension WatchedTree {
-  /// Removes watches that the table has forgotten, but not one that a visit has met again since.
+  /// Removes watches that the table has forgotten, except one that a visit has found again since.
   func unwatch(_ descriptors: some Sequence<Int32>) {
     for descriptor in descriptors where translation.table.owner(of: descriptor) == nil {
       instance.unwatch(descriptor)
@@ -186,10 +189,10 @@ extension WatchedTree {
   }
 }
 
-// What goes out.
+// The output.
 extension WatchedTree {
   func emit(_ event: WatchEvent) {
-    // A program that writes in small pieces says the same thing again and again.
+    // A program that writes in small pieces causes many equal events in a row.
     if batch.last == event { return }
     if translation.isRootLost && event != .rootLost { return }
     batch.append(event)
