@@ -1,13 +1,13 @@
 import Glibc
 import SystemPackage
 
-/// The path with the symbolic links of its existing beginning resolved (realpath(3)); what does not exist yet is
-/// kept as it is.
+/// Resolves the symbolic links in the existing beginning of a path (realpath(3)). The rest, which does not
+/// exist yet, is kept.
 package func canonicalPath(_ path: FilePath) -> FilePath {
   var existing = path
   var missing: [FilePath.Component] = []
   while true {
-    // SAFETY: realpath allocates the result, which is freed here after it was copied; one thread.
+    // SAFETY: realpath allocates the result. It is copied and then freed here, on one thread.
     if let resolved = realpath(existing.string, nil) {
       defer { free(resolved) }
       return FilePath(String(cString: resolved)).appending(missing.reversed())

@@ -3,21 +3,24 @@ import Glibc
 import Synchronization
 import SystemPackage
 
-/// Counts how often somebody who could write to a file has closed it (inotify(7), IN_CLOSE_WRITE).
+/// Counts how often a file was closed by a process that could write to it (inotify(7), IN_CLOSE_WRITE).
 ///
-/// It is for filesystems whose files have no other copy than their pages (tmpfs, ramfs). Those are mapped writable at
-/// once, even by a read, so that a later store faults no more and moves no stamp. A writer who maps, stores and
-/// unmaps between two probes is then seen by his close alone. The kernel announces it before it stops counting him as a
-/// writer (fs/file_table.c, __fput), hence: once a probe finds nobody, all closes before it can be read here.
+/// It is for filesystems whose files exist only as pages in memory (tmpfs, ramfs). There even a read maps
+/// pages as writable, so a later store causes no fault and leaves the stamp unchanged. If a writer maps,
+/// stores and unmaps between two probes, only its close shows it. The kernel reports the close before it
+/// stops counting the process as a writer (fs/file_table.c, __fput). So once a probe finds no writer, all
+/// earlier closes can be read here.
 ///
-/// One inotify instance serves a whole tree: each costs its user one of 128, and milliseconds when it is closed.
+/// One inotify instance serves a whole tree, because each user may have only 128 instances, and closing one
+/// takes milliseconds.
 final class CloseWatch: Sendable {
   private struct State {
     var instance: OpenDescriptor?
     var files: [CInt: File] = [:]
-    /// Times that events were lost: then every file may have been closed.
+    /// How often events were lost. After a loss every file may have been closed.
     var losses = 0
-    /// What a read of the instance fills. Records of a file's own watch bear no name, so all have one length.
+    /// The buffer for reads of the instance. Records of a file's own watch have no name, so all have the same
+    /// length.
     var records = [inotify_event](repeating: inotify_event(), count: 64)
   }
 
@@ -29,7 +32,8 @@ final class CloseWatch: Sendable {
 
   private let state = Mutex(State())
 
-  /// Begins to count the closes of an open file, and tells what `closes` says at first. Each call needs one of `end`.
+  /// Begins to count the closes of an open file, and returns the first value of `closes`. Each call needs one
+  /// call of `end`.
   func begin(_ file: OpenDescriptor) throws(Errno) -> (watch: CInt, seen: Int) {
     try state.withLock { (state) throws(Errno) in
       let instance: OpenDescriptor
@@ -39,10 +43,10 @@ final class CloseWatch: Sendable {
         instance = OpenDescriptor(adopting: try uninterrupted { inotify_init1(CInt(O_CLOEXEC | O_NONBLOCK)) })
         state.instance = instance
       }
-      // What waits is older: of another holder of the file's watch, or of watches that are gone. Read first, so that a
-      // failure leaves no watch behind.
+      // The waiting records are older: they belong to another holder of the file's watch, or to removed
+      // watches. They are read first, so that an error leaves no watch behind.
       try Self.drain(&state)
-      // As in FileWatch: /proc/self goes blind when the process's first thread has ended.
+      // As in FileWatch: /proc/self is unusable once the process's first thread has ended.
       let watch = try uninterrupted {
         inotify_add_watch(instance.raw, "/proc/thread-self/fd/\(file.raw)", UInt32(IN_CLOSE_WRITE))
       }
@@ -51,7 +55,7 @@ final class CloseWatch: Sendable {
     }
   }
 
-  /// A number that has grown whenever somebody who could write has closed the file in between.
+  /// A number that grows whenever a process that could write closes the file.
   func closes(of watch: CInt) throws(Errno) -> Int {
     try state.withLock { (state) throws(Errno) in
       try Self.drain(&state)
@@ -64,12 +68,12 @@ final class CloseWatch: Sendable {
       guard let instance = state.instance, var file = state.files[watch] else { return }
       file.holders -= 1
       state.files[watch] = file.holders > 0 ? file : nil
-      // inotify_rm_watch(2) fails only for a watch that is gone already, with its filesystem.
+      // inotify_rm_watch(2) fails only for a watch that is already gone, with its filesystem.
       if file.holders == 0 { _ = inotify_rm_watch(instance.raw, watch) }
     }
   }
 
-  /// Counts what waits.
+  /// Counts the waiting records.
   private static func drain(_ state: inout State) throws(Errno) {
     guard let instance = state.instance else { return }
     while true {
@@ -90,24 +94,26 @@ final class CloseWatch: Sendable {
   }
 }
 
-/// Tells whether a writer came and went without a trace in the file's stamp.
+/// Detects a writer that came and left without a change of the file's stamp.
 ///
-/// It only has to tell where stamps do not, and then is to be begun before the first probe for writers.
+/// It works only on filesystems where stamps do not show every write. It must begin before the first probe
+/// for writers.
 package final class WriterVigil: Sendable {
-  /// How it tells where stamps do not.
+  /// How a writer is detected if stamps do not show it.
   package enum Means: Sendable {
-    /// His close is noted, while the vigil lasts.
+    /// By its close, while the vigil lasts.
     case closes
-    /// The file is read again, and held against what was read. For small files: it costs less than an inotify watch.
+    /// By reading the file again and comparing the contents. For small files this costs less than an inotify
+    /// watch.
     case content
   }
 
   private enum Evidence {
-    /// The filesystem shows every write, or first store to a mapped page, in the stamp.
+    /// The filesystem changes the stamp at every write, or at the first store to a mapped page.
     case stamps
     case closes(CInt, seen: Int)
     case content
-    /// No inotify instance or watch is to be had.
+    /// No inotify instance or watch is available.
     case none
   }
 
@@ -138,22 +144,22 @@ package final class WriterVigil: Sendable {
     if case .closes(let number, _) = evidence { watch.end(number) }
   }
 
-  /// Whether the filesystem's stamps alone tell of every writer.
+  /// Whether the filesystem's stamps alone show every writer.
   package var isSpared: Bool {
     if case .stamps = evidence { true } else { false }
   }
 
   package enum Finding: Sendable, Hashable {
-    /// Nobody came and went unseen, as far as stamps have not moved.
+    /// No writer came and left, provided that the stamps are unchanged.
     case nobody
-    /// Somebody who could write has closed the file since.
+    /// A process that could write has closed the file since.
     case somebody
     case unknown
   }
 
-  /// To be asked after the last probe, which found nobody.
+  /// Call it after the last probe, which found no writer.
   ///
-  /// - Parameter bytes: what was read of the file, and is all of it; without them content tells nothing.
+  /// - Parameter bytes: the whole content that was read; without it, a vigil by content finds nothing.
   package func finding(for bytes: PartBuffer? = nil) -> Finding {
     switch evidence {
     case .stamps: return .nobody

@@ -3,14 +3,14 @@ import Glibc
 import MirrorModel
 import SystemPackage
 
-/// One directory's entries, read at once and sorted as their keys are.
+/// One directory's entries, read at once and sorted by their keys.
 ///
-/// A directory sorts as its name and a slash, since that is how the keys below it begin: `a-b` comes before
-/// `a/b`. The kinds must therefore be known before the sort; the kernel's d_type tells them without a stat(2), and
-/// only where it does not (DT_UNKNOWN, or a link that is followed) is one made.
+/// A directory sorts by its name and a slash, because the keys below it begin in this way: `a-b` comes before
+/// `a/b`. So the kinds must be known before the sort. The kernel's d_type gives the kind without a stat(2).
+/// Only an unknown type (DT_UNKNOWN) or a followed link needs one.
 final class DirectoryListing: Sendable {
   struct Entry: Sendable {
-    /// What the walk takes it for: a link that is followed has the kind of its target.
+    /// The kind for the walk. A followed link has the kind of its target.
     let kind: EntryKind
     let isFollowed: Bool
     fileprivate let start: Int
@@ -19,7 +19,7 @@ final class DirectoryListing: Sendable {
 
   let descriptor: OpenDescriptor
   let entries: [Entry]
-  /// All names, each closed by a NUL: one allocation instead of one a name.
+  /// All names, each with a NUL at its end, in one allocation.
   private let names: [UInt8]
 
   init(_ descriptor: OpenDescriptor, symlinks: SymlinkPolicy) throws(Errno) {
@@ -33,7 +33,7 @@ final class DirectoryListing: Sendable {
   /// The name's bytes without the NUL.
   func name(of entry: Entry) -> ArraySlice<UInt8> { names[entry.start..<(entry.start + entry.count)] }
 
-  /// fstatat(2) of the entry; nil when it has gone since the listing.
+  /// fstatat(2) of the entry; nil if the entry no longer exists.
   func status(of entry: Entry) throws(Errno) -> TreeRoot.Entry? {
     do {
       return try Self.status(
@@ -43,7 +43,7 @@ final class DirectoryListing: Sendable {
     }
   }
 
-  /// Opens the entry as a directory; nil when it is gone or none any more.
+  /// Opens the entry as a directory; nil if it no longer exists or is no directory any more.
   func openDirectory(_ entry: Entry) throws(Errno) -> OpenDescriptor? {
     let flags = O_RDONLY | O_DIRECTORY | O_CLOEXEC | (entry.isFollowed ? 0 : O_NOFOLLOW)
     do {
@@ -68,7 +68,7 @@ final class DirectoryListing: Sendable {
     return TreeRoot.Entry(status)
   }
 
-  // SAFETY: the pointer is used during the call only, and a NUL from the same array closes the name.
+  // SAFETY: the pointer is used during the call only, and each name ends with a NUL in the same array.
   private static func withName(_ names: [UInt8], at start: Int, _ call: (UnsafePointer<CChar>) -> CInt)
     -> CInt
   {
@@ -88,7 +88,7 @@ private struct DirectoryReader {
   private(set) var names: [UInt8] = []
   private var entries: [DirectoryListing.Entry] = []
 
-  /// 64 KiB: some 2,000 short names a call.
+  /// 64 KiB: about 2,000 short names a call.
   private static let bufferSize = 65_536
 
   // struct linux_dirent64 of getdents64(2): d_ino (8 bytes), d_off (8), d_reclen (2), d_type (1), d_name.
@@ -101,8 +101,9 @@ private struct DirectoryReader {
     self.symlinks = symlinks
   }
 
-  // SAFETY: the buffer lives in this call only. The kernel fills whole records within the size it is told; each
-  // record's length and its name's NUL lie within what it returned, and the slices of the buffer trap if not.
+  // SAFETY: the buffer lives in this call only. The kernel fills whole records within the given size. Each
+  // record's length and its name's NUL lie within the returned bytes; otherwise the slices of the buffer
+  // trap.
   mutating func readAll() throws(Errno) {
     let buffer = UnsafeMutableRawBufferPointer.allocate(byteCount: Self.bufferSize, alignment: 8)
     defer { buffer.deallocate() }
@@ -111,7 +112,7 @@ private struct DirectoryReader {
       do {
         count = try uninterrupted { s3m_read_directory(descriptor.raw, buffer.baseAddress, buffer.count) }
       } catch .noSuchFileOrDirectory {
-        // The directory was removed while it was open: nothing is in it.
+        // The directory was removed while it was open, so it is empty.
         return
       }
       if count == 0 { return }
@@ -141,7 +142,7 @@ private struct DirectoryReader {
       DirectoryListing.Entry(kind: kind, isFollowed: isFollowed, start: start, count: name.count))
   }
 
-  /// The kind of the name at `start`; nil when it is gone already.
+  /// The kind of the name at `start`; nil if the entry no longer exists.
   private func kind(at start: Int, _ told: EntryKind?) -> (EntryKind, isFollowed: Bool)? {
     switch told {
     case .file?, .directory?, .special?: return told.map { ($0, false) }
@@ -154,7 +155,7 @@ private struct DirectoryReader {
       } catch .noSuchFileOrDirectory {
         return nil
       } catch {
-        // The walk will stat a file, fail as this did, and report it.
+        // The walk will stat a file, get the same error, and report it.
         return (.file, false)
       }
     }
@@ -165,14 +166,14 @@ private struct DirectoryReader {
     do {
       return (try DirectoryListing.status(in: descriptor, names, at: start, flags: 0).kind, true)
     } catch .noSuchFileOrDirectory, .notDirectory, .tooManySymbolicLinkLevels {
-      // It dangles, or runs in a circle: a link that leads to nothing.
+      // The link has no target, or leads in a circle.
       return (.symbolicLink, false)
     } catch {
       return (.file, true)
     }
   }
 
-  // SAFETY: the closure sorts entries whose ranges lie within `names`; the pointer does not leave it.
+  // SAFETY: the entries' ranges lie within `names`, and the pointer is used only inside the closure.
   func sortedEntries() -> [DirectoryListing.Entry] {
     names.withUnsafeBytes { names in
       entries.sorted { left, right in
@@ -180,7 +181,8 @@ private struct DirectoryReader {
         guard let base = names.baseAddress else { return false }
         let order = memcmp(base + left.start, base + right.start, common)
         if order != 0 { return order < 0 }
-        // One name begins the other. A directory goes on with a slash, anything else ends here: NUL.
+        // One name is the beginning of the other. A directory continues with a slash, any other entry ends
+        // with a NUL.
         return Self.byte(after: common, of: left, names) < Self.byte(after: common, of: right, names)
       }
     }

@@ -3,16 +3,18 @@ import Glibc
 import MirrorModel
 import SystemPackage
 
-/// What a read lease says of writers on a filesystem.
+/// What a read lease proves about writers on a filesystem.
 enum LeaseTestimony {
-  /// Granted means no writer, refused means one.
+  /// A granted lease means no writer, a refused lease means a writer.
   case whole
-  /// Refused means a writer; granted says nothing of mappings: on overlayfs they belong to the file below.
+  /// A refused lease means a writer. A granted lease proves nothing about mappings: on overlayfs a mapping
+  /// belongs to the file of the lower layer.
   case refusalOnly
-  /// Writers may be on other machines, or (NFSv4) a refusal only means that the server gave no delegation.
+  /// A lease proves nothing: writers may be on other machines, or (NFSv4) the server refused a delegation.
   case worthless
 
-  /// Only filesystems known to keep all writers in this kernel are trusted; statfs(2) and linux/magic.h have the numbers.
+  /// Filesystems that are known to have all writers in this kernel; the numbers are from statfs(2) and
+  /// linux/magic.h. No other filesystem is trusted.
   fileprivate static let local: Set<UInt32> = StampTestimony.inMemory.union([
     0xEF53,  // ext2, ext3, ext4
     0x5846_5342,  // xfs
@@ -35,14 +37,14 @@ enum LeaseTestimony {
   }
 }
 
-/// What a file's stamp says of stores through mappings.
+/// What a file's stamp shows about stores through mappings.
 enum StampTestimony {
-  /// The first store to a clean page, or through a new mapping, moves it.
+  /// The first store to a clean page, or through a new mapping, changes the stamp.
   case everyStore
-  /// Pages are mapped writable at once, so that a store after a read moves nothing.
+  /// Pages are mapped writable at once, so a store after a read leaves the stamp unchanged.
   case notEveryStore
 
-  /// Filesystems whose files are nothing but pages in memory; linux/magic.h has the numbers.
+  /// Filesystems whose files exist only as pages in memory; the numbers are from linux/magic.h.
   fileprivate static let inMemory: Set<UInt32> = [
     0x0102_1994,  // tmpfs
     0x8584_58F6,  // ramfs

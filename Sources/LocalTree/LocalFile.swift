@@ -4,17 +4,18 @@ import MirrorModel
 import Synchronization
 import SystemPackage
 
-/// A regular file, open for reading.
+/// A regular file that is open for reading.
 ///
-/// It stays the file that was opened, whatever its name leads to later. Its operations are system calls that carry
-/// their own offset, so any thread may make them at any time.
+/// It stays the same file, whatever its name leads to later. Its operations are system calls with explicit
+/// offsets, so any thread may call them at any time.
 package final class LocalFile: Sendable {
   package let path: RelativePath
   /// The file's version at opening.
   package let stamp: FileStamp
   let descriptor: OpenDescriptor
   let root: TreeRoot
-  /// The number of the file's filesystem, learnt when it is first asked for. Held over a probe: one at a time.
+  /// The number of the file's filesystem, read at the first use. The mutex is locked during a probe, so only
+  /// one probe runs at a time.
   private let filesystem = Mutex<UInt32?>(nil)
 
   init(_ descriptor: OpenDescriptor, stamp: FileStamp, path: RelativePath, root: TreeRoot) {
@@ -24,59 +25,62 @@ package final class LocalFile: Sendable {
     self.root = root
   }
 
-  /// The version of the opened file now (fstat(2)). It says nothing of its name: a replaced file keeps its stamp but
-  /// for `changed` and `links`.
+  /// The current stamp of the opened file (fstat(2)). It shows nothing about the file's name: a replaced file
+  /// keeps its stamp except for `changed` and `links`.
   package func currentStamp() throws(TreeError) -> FileStamp {
     try root.attempt(.look, path) { () throws(Errno) in try descriptor.status().stamp }
   }
 
-  /// Whether nothing was written since the opening, though the file may have lost a name: a rename that replaces it takes one
-  /// of its links and moves ctime, and leaves size and mtime alone. So ctime counts as long as no link is missing.
+  /// Whether nothing was written since the opening. The file may have lost a name: a rename that replaces it
+  /// removes one of its links and changes ctime, but leaves size and mtime unchanged. So ctime counts only if
+  /// no link is missing.
   package func isContentUnmoved() throws(TreeError) -> Bool {
     let now = try currentStamp()
     return now.size == stamp.size && now.modified == stamp.modified
       && (now.changed == stamp.changed || now.links < stamp.links)
   }
 
-  /// Reads until the buffer is full or the file ends, and returns the number of bytes read.
-  // SAFETY: the kernel writes only within the caller's buffer, and only during the call, on the caller's thread.
+  /// Reads until the buffer is full or the file ends. Returns the number of bytes.
+  // SAFETY: the kernel writes only within the caller's buffer, and only during the call, on the caller's
+  // thread.
   package func read(at offset: Int64, into buffer: UnsafeMutableRawBufferPointer) throws(TreeError) -> Int {
     try root.attempt(.read, path) { () throws(Errno) in
       try descriptor.read(at: offset, into: buffer)
     }
   }
 
-  /// Reads what fills the buffer only if it is in memory: preadv2(2) with RWF_NOWAIT, which never waits for a disk or a server.
-  /// False when a byte of it is not, or when the file ends before.
+  /// Fills the buffer only if all bytes are in memory, by preadv2(2) with RWF_NOWAIT, which never waits for a
+  /// disk or a server. False if a byte is not in memory, or if the file ends earlier.
   ///
-  /// tmpfs does not know RWF_NOWAIT, and all that it has is in memory, but for what was swapped out.
-  // SAFETY: the kernel writes only within the caller's buffer, and only during the call, on the caller's thread.
+  /// tmpfs does not support RWF_NOWAIT, but its files are in memory, except for swapped pages.
+  // SAFETY: the kernel writes only within the caller's buffer, and only during the call, on the caller's
+  // thread.
   func readCached(at offset: Int64, into buffer: UnsafeMutableRawBufferPointer) -> Bool {
     do {
       if try stampTestimony() == .notEveryStore {
         return try descriptor.read(at: offset, into: buffer) == buffer.count
       }
     } catch {
-      // The read that may wait meets it again, and says so.
+      // The blocking read will get the same error and report it.
       return false
     }
     return s3m_read_cached(descriptor.raw, buffer.baseAddress, buffer.count, off_t(offset)) == buffer.count
   }
 
-  /// What the page cache should do.
+  /// Advice to the page cache.
   package enum Advice: Sendable {
-    /// The file is read from start to end: read further ahead.
+    /// The file is read from start to end, so read further ahead.
     case sequential
-    /// These bytes are read soon.
+    /// These bytes will be read soon.
     case willNeed(Range<Int64>)
-    /// These bytes were read only to be sent. It drops clean pages whoever had them in the cache, so it is for files
-    /// that the trainer will not read again.
+    /// These bytes were read only to be sent. The advice drops clean pages whichever process uses them, so it
+    /// is only for files that the trainer will not read again.
     case dontNeed(Range<Int64>)
   }
 
   package func advise(_ advice: Advice) {
-    // posix_fadvise(2) returns an error only for a bad descriptor, pipe or advice value. None can be here, and nothing
-    // would depend on it.
+    // posix_fadvise(2) fails only for a bad descriptor, a pipe or a bad advice value. None of these is
+    // possible here, and the result has no consequence.
     let (range, kind): (Range<Int64>, CInt) =
       switch advice {
       case .sequential: (0..<0, POSIX_FADV_SEQUENTIAL)  // Length 0 means to the end.
@@ -86,8 +90,8 @@ package final class LocalFile: Sendable {
     _ = posix_fadvise(descriptor.raw, off_t(range.lowerBound), off_t(range.count), kind)
   }
 
-  /// Whether the page at an offset is in the page cache. True as well where the kernel cannot tell without reading it:
-  /// preadv2(2) with RWF_NOWAIT, which some filesystems do not know.
+  /// Whether the page at an offset is in the page cache. Also true if the kernel cannot determine it without
+  /// a read: some filesystems do not support preadv2(2) with RWF_NOWAIT.
   package func isCached(at offset: Int64) -> Bool {
     var byte: UInt8 = 0
     // SAFETY: the kernel writes one byte, during the call.
@@ -96,21 +100,22 @@ package final class LocalFile: Sendable {
     }
   }
 
-  /// Whether anybody has the file open or mapped for writing at this moment.
+  /// Whether any process has the file open or mapped for writing now.
   package func probeWriters() -> WriterProbe {
     probeWriters(whileLeased: {})
   }
 
-  /// Takes a read lease and releases it at once: fcntl(2) refuses it (EAGAIN) while a writer is there.
+  /// Takes a read lease and releases it at once. fcntl(2) refuses the lease (EAGAIN) while a writer exists.
   ///
-  /// A process that opens the file for writing in that instant waits in open(2) until the release; the kernel
-  /// announces it to the lease's holder by a signal, SIGIO unless told otherwise, which would end this process.
-  /// F_SETSIG therefore names SIGURG before each lease is asked for, since the release of one makes it SIGIO again
-  /// (lease_modify in the kernel's fs/locks.c), and no two probes overlap. SIGURG is ignored by default, so no
-  /// disposition of the host program is touched, and a handler of its own must expect stray ones. A realtime signal
-  /// would not do: when its queue is full the kernel falls back on SIGIO; a standard signal has no queue.
+  /// A process that opens the file for writing during the lease waits in open(2) until the release. The
+  /// kernel informs the lease's holder by a signal; the default SIGIO would end this process. So F_SETSIG
+  /// selects SIGURG before each lease, because the release of a lease resets the signal to SIGIO
+  /// (lease_modify in the kernel's fs/locks.c), and no two probes overlap. SIGURG is ignored by default, so
+  /// the host program's signal handling stays unchanged; a program with a handler for SIGURG must expect
+  /// extra signals. A realtime signal would not work: if its queue is full, the kernel sends SIGIO instead. A
+  /// standard signal has no queue.
   ///
-  /// - Parameter whileLeased: for tests, which need to act in that instant.
+  /// - Parameter whileLeased: for tests, which act during the lease.
   func probeWriters(whileLeased: () -> Void) -> WriterProbe {
     filesystem.withLock { probeWriters(filesystem: &$0, whileLeased: whileLeased) }
   }
@@ -126,12 +131,12 @@ package final class LocalFile: Sendable {
         return .present
       }
       whileLeased()
-      // F_GETLEASE tells what the lease must become: no longer F_RDLCK when a writer is waiting for it.
+      // F_GETLEASE returns the type that the lease must become. It is no longer F_RDLCK if a writer waits.
       let isKept = try leaseKind() == CInt(F_RDLCK)
       do {
         _ = try uninterrupted { s3m_set_lease(descriptor.raw, CInt(F_UNLCK)) }
       } catch .resourceTemporarilyUnavailable {
-        // Nothing to release: the kernel took it back after /proc/sys/fs/lease-break-time.
+        // There is nothing to release: the kernel revoked the lease after /proc/sys/fs/lease-break-time.
       }
       if !isKept { return .present }
       return testimony == .whole ? .none : .unknown(.notSupported)
@@ -140,9 +145,9 @@ package final class LocalFile: Sendable {
     }
   }
 
-  /// Begins to look out for writers who come and go between two probes.
+  /// Begins a vigil for writers that come and leave between two probes.
   package func keepVigil(by means: WriterVigil.Means = .closes) -> WriterVigil {
-    // A filesystem that cannot be named is none of the few whose stamps are silent; its leases are not believed either.
+    // An unknown filesystem is none of the few whose stamps are silent. Its leases are not trusted either.
     let testimony: StampTestimony
     do { testimony = try stampTestimony() } catch { testimony = .everyStore }
     return WriterVigil(of: self, by: means, root.closeWatch, stamps: testimony)
@@ -174,11 +179,12 @@ package final class LocalFile: Sendable {
   func leaseKind() throws(Errno) -> CInt { try uninterrupted { s3m_get_lease(descriptor.raw) } }
 }
 
-/// The answer to "is somebody writing?".
+/// The answer to the question whether a process writes the file.
 package enum WriterProbe: Sendable, Hashable {
-  /// Nobody has the file open or mapped for writing.
+  /// No process has the file open or mapped for writing.
   case none
   case present
-  /// Nothing was learnt: EACCES, the file is another user's; EINVAL or ENOTSUP, the filesystem's leases do not tell.
+  /// The probe learned nothing. EACCES: the file belongs to another user. EINVAL or ENOTSUP: the filesystem's
+  /// leases prove nothing.
   case unknown(Errno)
 }

@@ -2,24 +2,24 @@ import CLinux
 import Glibc
 import SystemPackage
 
-/// What is mounted where, as this process sees it: proc(5), /proc/self/mountinfo.
+/// The mounts as this process sees them: proc(5), /proc/self/mountinfo.
 struct MountTable: Sendable {
   struct Mount: Sendable, Hashable {
     var point: FilePath
-    /// The filesystem's name, such as `ext4` or `nfs4`.
+    /// The name of the filesystem, such as `ext4` or `nfs4`.
     var type: String
-    /// What the filesystem is kept on: a device's path, `server:/export`, or any word.
+    /// The source of the filesystem: a device's path, `server:/export`, or any word.
     var source = ""
   }
 
   let mounts: [Mount]
 
-  /// - Throws: where there is no /proc.
+  /// - Throws: if there is no /proc.
   init() throws(Errno) {
     try self.init(from: Self.open())
   }
 
-  /// The file that the kernel keeps the table in. It stays that of the mount namespace in which it was opened.
+  /// Opens the kernel's table. The file belongs to the mount namespace in which it was opened.
   static func open() throws(Errno) -> OpenDescriptor {
     OpenDescriptor(
       adopting: try uninterrupted {
@@ -32,7 +32,7 @@ struct MountTable: Sendable {
     var piece = [UInt8](repeating: 0, count: 1 << 16)
     var count = 0
     repeat {
-      // SAFETY: the kernel writes within the array during the call only.
+      // SAFETY: the kernel writes only within the array, during the call.
       count = try piece.withUnsafeMutableBufferPointer { buffer throws(Errno) in
         try descriptor.read(at: Int64(text.count), into: UnsafeMutableRawBufferPointer(buffer))
       }
@@ -54,14 +54,15 @@ struct MountTable: Sendable {
     }
   }
 
-  /// Whether something is mounted below the directory whose answers may come from elsewhere, or that is not known here.
+  /// Whether a filesystem is mounted below the directory that is unknown, or whose answers may come from
+  /// another machine.
   func hasForeignMount(below directory: FilePath) -> Bool {
     mounts.contains { mount in
       mount.point != directory && mount.point.starts(with: directory) && !Self.local.contains(mount.type)
     }
   }
 
-  /// What `LeaseTestimony` knows as local, by name, and what holds no files of anybody's.
+  /// The filesystems that `LeaseTestimony` counts as local, by name, and those without users' files.
   private static let local: Set<String> = [
     "ext2", "ext3", "ext4", "xfs", "btrfs", "f2fs", "bcachefs", "zfs", "tmpfs", "ramfs", "overlay",
     "devtmpfs",
@@ -69,7 +70,7 @@ struct MountTable: Sendable {
     "squashfs",
   ]
 
-  /// Space, tab, newline and backslash stand there as three octal digits.
+  /// Space, tab, newline and backslash are written as three octal digits.
   private static func unescaped(_ field: Substring) -> String {
     var bytes: [UInt8] = []
     var rest = Array(field.utf8)[...]
@@ -89,8 +90,8 @@ struct MountTable: Sendable {
 }
 
 extension TreeRoot {
-  /// Whether nothing below the root can make a look at a file wait for another machine: no link is followed, and nothing
-  /// foreign is mounted there now.
+  /// Whether no stat below the root can wait for another machine: no link is followed, and no foreign
+  /// filesystem is mounted there now.
   package var isLocalThroughout: Bool {
     guard isLocal, symlinks == .skip else { return false }
     do {

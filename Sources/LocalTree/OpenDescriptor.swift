@@ -3,7 +3,7 @@ import Glibc
 import MirrorModel
 import SystemPackage
 
-/// An open descriptor that is closed with its last owner.
+/// An open descriptor that is closed with its last reference.
 ///
 /// Its operations are system calls, which any thread may make.
 final class OpenDescriptor: Sendable {
@@ -12,8 +12,9 @@ final class OpenDescriptor: Sendable {
   init(adopting raw: CInt) { self.raw = raw }
 
   deinit {
-    // close(2): on Linux the descriptor is gone even after EINTR, so a second try could close another's. An error
-    // would tell of a write-back that failed; PartialFile asks fdatasync(2) for that before it publishes.
+    // close(2): on Linux the descriptor is closed even after EINTR, so a second call could close another
+    // file. An error would report a failed write-back; PartialFile calls fdatasync(2) for that before it
+    // publishes.
     _ = close(raw)
   }
 
@@ -25,7 +26,7 @@ final class OpenDescriptor: Sendable {
       adopting: try uninterrupted { s3m_open_at(directory.raw, name, flags | O_CLOEXEC, mode) })
   }
 
-  /// openat2(2): no component of the path may be a symbolic link, and none may climb above `root`.
+  /// openat2(2): no component of the path may be a symbolic link, and none may leave `root`.
   convenience init(beneath root: OpenDescriptor, _ path: String, _ flags: CInt) throws(Errno) {
     self.init(adopting: try uninterrupted { s3m_open_beneath(root.raw, path, flags | O_CLOEXEC, 0) })
   }
@@ -37,8 +38,9 @@ final class OpenDescriptor: Sendable {
     return TreeRoot.Entry(status)
   }
 
-  /// pread(2) until the buffer is full or the file ends; how many bytes that are.
-  // SAFETY: the kernel writes only within the caller's buffer, and only during the call, on the caller's thread.
+  /// pread(2) until the buffer is full or the file ends. Returns the number of bytes.
+  // SAFETY: the kernel writes only within the caller's buffer, and only during the call, on the caller's
+  // thread.
   func read(at offset: Int64, into buffer: UnsafeMutableRawBufferPointer) throws(Errno) -> Int {
     var filled = 0
     while filled < buffer.count {
@@ -60,7 +62,7 @@ final class OpenDescriptor: Sendable {
   }
 }
 
-/// Makes a system call again while a signal interrupts it; -1 becomes errno's error.
+/// Repeats a system call that a signal interrupts. A result of -1 throws the error in errno.
 func uninterrupted<Value: FixedWidthInteger & SignedInteger>(_ call: () -> Value) throws(Errno) -> Value {
   while true {
     let value = call()
@@ -70,8 +72,8 @@ func uninterrupted<Value: FixedWidthInteger & SignedInteger>(_ call: () -> Value
   }
 }
 
-/// Opens with O_NOATIME, so that mirroring a tree does not rewrite its inodes; open(2) allows that to the owner
-/// only (EPERM), and to others the plain open is made.
+/// Opens with O_NOATIME, so that mirroring a tree does not rewrite its inodes. open(2) allows this only to
+/// the owner (EPERM); other users open without it.
 func withoutAccessTime<Value>(_ flags: CInt, _ open: (CInt) throws(Errno) -> Value) throws(Errno) -> Value {
   do {
     return try open(flags | S3M_O_NOATIME)
@@ -91,7 +93,7 @@ extension TreeRoot.Entry {
 }
 
 extension EntryKind {
-  /// As getdents64(2) and readdir(3) tell it, without a stat(2); nil where the filesystem does not.
+  /// The type in getdents64(2) and readdir(3), which needs no stat(2); nil if the filesystem gives none.
   init?(directoryType: UInt8) {
     switch Int(directoryType) {
     case Int(DT_REG): self = .file
@@ -113,7 +115,8 @@ extension EntryKind {
 }
 
 extension timespec {
-  /// Since 1970, which 64 bits hold until the year 2262. A filesystem may hold any time, so the sum may not trap.
+  /// Nanoseconds since 1970, which 64 bits hold until the year 2262. A filesystem may hold any time, so an
+  /// overflow must not trap.
   fileprivate var nanoseconds: Int64 {
     let (product, overflow) = Int64(tv_sec).multipliedReportingOverflow(by: 1_000_000_000)
     if overflow { return tv_sec < 0 ? .min : .max }

@@ -3,8 +3,8 @@ import MirrorModel
 
 /// Page-aligned memory for one part of a file.
 ///
-/// `@unchecked Sendable`: a buffer has one owner at a time. The reader fills it and hands it on; nobody writes while
-/// it is being sent.
+/// `@unchecked Sendable`: a buffer has one owner at a time. The reader fills it and hands it on; no thread
+/// writes to it while it is being sent.
 package final class PartBuffer: @unchecked Sendable {
   /// Bytes.
   package let capacity: Int
@@ -27,13 +27,14 @@ package final class PartBuffer: @unchecked Sendable {
     pool.giveBack(memory)
   }
 
-  /// Reads up to `byteCount` bytes of the file in place of what the buffer held; fewer come only at the file's end.
+  /// Replaces the buffer's content by up to `byteCount` bytes of the file; fewer only at the file's end.
   package func fill(from file: LocalFile, at offset: Int64, byteCount: Int) throws(TreeError) {
     try fill(from: file, at: offset, byteCount: byteCount, pieceBytes: byteCount) { _ in }
   }
 
-  /// The same, piece by piece: each is shown as soon as it is read, while the processor's cache still holds it.
-  // SAFETY: a piece is valid during the call it is shown in.
+  /// The same, piece by piece: `show` gets each piece right after its read, while the processor's cache still
+  /// holds it.
+  // SAFETY: a piece is valid only during the call of `show`.
   package func fill(
     from file: LocalFile, at offset: Int64, byteCount: Int, pieceBytes: Int,
     _ show: (UnsafeRawBufferPointer) -> Void
@@ -50,7 +51,8 @@ package final class PartBuffer: @unchecked Sendable {
     }
   }
 
-  /// Reads exactly `byteCount` bytes without waiting for a disk; false when the page cache lacks one of them.
+  /// Reads exactly `byteCount` bytes without waiting for a disk; false if one of them is not in the page
+  /// cache.
   package func fillFromCache(of file: LocalFile, at offset: Int64, byteCount: Int) -> Bool {
     precondition(byteCount <= capacity, "a part of \(byteCount) bytes in a buffer of \(capacity)")
     let isFilled = file.readCached(
@@ -59,14 +61,15 @@ package final class PartBuffer: @unchecked Sendable {
     return isFilled
   }
 
-  /// Likewise, of a download on its way.
+  /// The same for an unfinished download.
   package func fill(from file: PartialFile, at offset: Int64, byteCount: Int) throws(TreeError) {
     precondition(byteCount <= capacity, "a part of \(byteCount) bytes in a buffer of \(capacity)")
     count = 0
     count = try file.read(at: offset, into: UnsafeMutableRawBufferPointer(rebasing: memory[..<byteCount]))
   }
 
-  /// Whether the file begins with the bytes that were read, as far as that can be told without waiting for a disk.
+  /// Whether the file begins with the buffer's bytes; false also if this cannot be determined without waiting
+  /// for a disk.
   func isContent(of file: LocalFile) -> Bool {
     let again = PartBuffer(capacity: count, pool: pool)
     guard again.fillFromCache(of: file, at: 0, byteCount: count) else { return false }
@@ -74,15 +77,17 @@ package final class PartBuffer: @unchecked Sendable {
     return memcmp(one, other, count) == 0
   }
 
-  /// Gives out the bytes read.
-  // SAFETY: the pointer is good while the buffer lives and is not filled again; the closure is called on the caller's thread.
+  /// Calls `body` with the bytes that were read.
+  // SAFETY: the pointer is valid while the buffer lives and is not filled again; the closure is called on the
+  // caller's thread.
   package func withBytes<Value, Failure: Error>(
     _ body: (UnsafeRawBufferPointer) throws(Failure) -> Value
   ) throws(Failure) -> Value {
     try body(bytes)
   }
 
-  /// The bytes read, for C code that keeps the pointer over several calls.
-  // SAFETY: valid until the next fill and while the buffer lives; the holder of the pointer must hold the buffer too.
+  /// The bytes that were read, for C code that keeps the pointer over several calls.
+  // SAFETY: valid until the next fill and while the buffer lives. The holder of the pointer must also hold
+  // the buffer.
   package var bytes: UnsafeRawBufferPointer { UnsafeRawBufferPointer(rebasing: memory[..<count]) }
 }

@@ -1,13 +1,13 @@
 import Synchronization
 
-/// The memory of large parts, kept from one part to the next while an upload lasts.
+/// The memory of large parts, reused from part to part during an upload.
 ///
-/// malloc(3) takes blocks of this size from mmap(2) and gives them back, so every part of 16 MiB would pay for 4,096 page
-/// faults and as many zeroed pages: most of an upload's CPU time. One pool for the process, as malloc is. It never
-/// makes the process larger than the parts that were in use at one time, and it empties itself when the last of them
-/// comes back, so that a mirror between two ticks holds nothing.
+/// malloc(3) gets blocks of this size from mmap(2) and returns them, so every part of 16 MiB would cost 4,096
+/// page faults and as many zeroed pages: most of an upload's CPU time. There is one pool for the process, as
+/// with malloc. The pool never makes the process larger than the parts that were in use at one time. It
+/// empties itself when the last part comes back, so a mirror between two ticks holds nothing.
 final class PartMemory: Sendable {
-  // SAFETY: a block is either in the pool or with the one PartBuffer that took it.
+  // SAFETY: a block is either in the pool or owned by the one PartBuffer that took it.
   private struct Block: @unchecked Sendable {
     let bytes: UnsafeMutableRawBufferPointer
   }
@@ -16,10 +16,10 @@ final class PartMemory: Sendable {
     var free: [Block] = []
     var freeBytes = 0
     var bytesInUse = 0
-    /// The most that was in use since the pool was last empty.
+    /// The most bytes in use since the pool was last empty.
     var peakBytes = 0
 
-    /// Takes out blocks, the oldest first, until what is held fits in the peak.
+    /// Removes blocks, the oldest first, until the held bytes fit in the peak.
     mutating func trim() -> [Block] {
       var surplus: [Block] = []
       if bytesInUse == 0 { peakBytes = 0 }
@@ -34,13 +34,13 @@ final class PartMemory: Sendable {
 
   static let shared = PartMemory()
 
-  /// 1 MiB: smaller blocks come from malloc's own heap, mostly without faults.
+  /// 1 MiB: smaller blocks come from malloc's heap, mostly without page faults.
   static let smallestKept = 1 << 20
-  /// A page on x86-64, and a divisor of arm64's larger ones.
+  /// A page on x86-64, and a divisor of the larger pages on arm64.
   private static let alignment = 4096
   private let state = Mutex(State())
 
-  /// Bytes that wait for their next use.
+  /// Bytes that are kept for their next use.
   var freeBytes: Int { state.withLock { $0.freeBytes } }
 
   func take(_ byteCount: Int) -> UnsafeMutableRawBufferPointer {

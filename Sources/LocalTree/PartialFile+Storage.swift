@@ -3,15 +3,16 @@ import Glibc
 import MirrorModel
 import SystemPackage
 
-/// How a partial file comes by its descriptor and its space.
+/// The descriptor and the disk space of a partial file.
 extension PartialFile {
-  /// Opens the temporary file or makes it, and locks it.
+  /// Opens or creates the temporary file and locks it.
   ///
-  /// What stands under the name may be a leftover of ours, or anything somebody planted; only a plain file of this user
-  /// with this one name is written to. The lock may be won on a file that was renamed or removed just then, so
-  /// the name is asked again afterwards.
+  /// An existing file under the name may be a leftover of this program, or a file that another user placed
+  /// there. Only a regular file of this user with this single name is used. The file may have been renamed or
+  /// removed just before it was locked, so the name is checked again afterwards.
   static func openLocked(_ name: String, in directory: OpenDescriptor) throws(Errno) -> OpenDescriptor {
-    // Each turn means that another process changed the name in between; 16 of these in a row are no accident.
+    // A further turn means that another process changed the name in between. Sixteen turns in a row are no
+    // accident.
     for _ in 0..<16 {
       let opened: OpenDescriptor
       do {
@@ -34,13 +35,13 @@ extension PartialFile {
     throw .resourceBusy
   }
 
-  /// Fails only where there are no locks to give back.
+  /// Fails only on a filesystem without locks, where there is nothing to release.
   static func unlock(_ file: OpenDescriptor) {
     flock(file.raw, LOCK_UN)
   }
 
-  /// flock(2): released by the kernel when the process dies. A filesystem without locks (ENOLCK, ENOTSUP …) goes
-  /// without: there the last publication wins.
+  /// flock(2): the kernel releases the lock when the process ends. On a filesystem without locks (ENOLCK,
+  /// ENOTSUP …) there is none, and the last publication wins.
   private static func lock(_ file: OpenDescriptor) throws(Errno) {
     do {
       _ = try uninterrupted { flock(file.raw, LOCK_EX | LOCK_NB) }
@@ -70,21 +71,22 @@ extension PartialFile {
     }
   }
 
-  /// Reserves blocks for bytes that have none yet, so that a full disk shows before the first byte comes.
+  /// Reserves disk space for bytes that have none yet, so that a full disk is reported before the first byte
+  /// arrives.
   static func allocate(_ byteCount: Int64, in file: OpenDescriptor) throws(Errno) {
-    // fallocate(2) takes no length of 0.
+    // fallocate(2) rejects a length of 0.
     if byteCount == 0 { return }
-    // On tmpfs this makes every page: one call for all, where each write would make its own while it keeps the others off
-    // the file.
+    // On tmpfs this creates every page in one call. Otherwise each write would create its own pages while it
+    // keeps other writes off the file.
     do {
       _ = try uninterrupted { s3m_allocate(file.raw, off_t(byteCount)) }
     } catch .notSupported, .noFunction {
-      // NFSv3, some FUSE: the free space was checked, more cannot be promised.
+      // NFSv3 and some FUSE filesystems: the free space was checked; more is impossible.
       return
     }
   }
 
-  /// The bytes that a filesystem still gives this user (statvfs(3), f_bavail); nil where it does not say.
+  /// The free bytes for this user (statvfs(3), f_bavail); nil if the filesystem does not report them.
   static func freeSpace(at directory: OpenDescriptor) throws(Errno) -> Int64? {
     var filesystem = statvfs()
     _ = try uninterrupted { fstatvfs(directory.raw, &filesystem) }
@@ -95,11 +97,11 @@ extension PartialFile {
   }
 }
 
-/// A record behind the content: magic, length, FNV-1a of the payload, payload; integers little-endian.
+/// A record behind the content: magic, length, FNV-1a of the payload, payload. Integers are little-endian.
 enum ProgressRecord {
   private static let magic = Array("S3MPART1".utf8)
   private static let headerSize = 8 + 8 + 8
-  /// A record tells of at most 10,000 parts: 1 MiB is a hundred bytes for each.
+  /// A record covers at most 10,000 parts: 1 MiB allows a hundred bytes for each.
   private static let largestPayload = 1 << 20
 
   static func write(_ payload: [UInt8], to file: OpenDescriptor, at offset: Int64) throws(Errno) {
@@ -110,7 +112,7 @@ enum ProgressRecord {
     }
   }
 
-  /// The payload; nil when there is none, or it was not written whole.
+  /// The payload; nil if there is none, or if it was not written completely.
   static func read(from file: OpenDescriptor, at offset: Int64) throws(Errno) -> [UInt8]? {
     guard let header = try file.read(at: offset, byteCount: headerSize) else { return nil }
     guard Array(header[..<8]) == magic else { return nil }
@@ -132,15 +134,15 @@ enum ProgressRecord {
 }
 
 extension OpenDescriptor {
-  /// stat(2): st_blocks counts 512 bytes, whatever the filesystem's block is.
+  /// stat(2): st_blocks counts units of 512 bytes, whatever the filesystem's block size is.
   func allocatedBytes() throws(Errno) -> Int64 {
     var status = stat()
     _ = try uninterrupted { fstat(raw, &status) }
     return Int64(status.st_blocks) * 512
   }
 
-  /// pwrite(2) until all is written.
-  // SAFETY: the kernel reads the bytes during the call only.
+  /// pwrite(2) until everything is written.
+  // SAFETY: the kernel reads the bytes only during the call.
   func write(_ bytes: UnsafeRawBufferPointer, at offset: Int64) throws(Errno) {
     var written = 0
     while written < bytes.count {
@@ -152,7 +154,7 @@ extension OpenDescriptor {
     }
   }
 
-  /// pread(2) of exactly so many bytes; nil when the file ends before.
+  /// pread(2) of exactly this number of bytes; nil if the file ends earlier.
   func read(at offset: Int64, byteCount: Int) throws(Errno) -> [UInt8]? {
     var bytes = [UInt8](repeating: 0, count: byteCount)
     var filled = 0
@@ -170,7 +172,8 @@ extension OpenDescriptor {
   }
 }
 
-/// FNV-1a, 64 bits (draft-eastlake-fnv): short names and torn records, no adversary.
+/// FNV-1a, 64 bits (draft-eastlake-fnv): enough for short names and torn records, where no attacker is
+/// expected.
 func fnv1a(_ bytes: some Sequence<UInt8>) -> UInt64 {
   bytes.reduce(0xCBF2_9CE4_8422_2325) { ($0 ^ UInt64($1)) &* 0x0000_0100_0000_01B3 }
 }

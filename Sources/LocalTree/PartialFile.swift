@@ -4,18 +4,20 @@ import MirrorModel
 import Synchronization
 import SystemPackage
 
-/// A download on its way: a temporary file beside its target, renamed over it when it is whole.
+/// An unfinished download: a temporary file beside its target, which replaces the target by a rename when it
+/// is complete.
 ///
-/// Nobody sees half a file under the target's name, and the directory is the target's own, so the rename stays within
-/// one filesystem. The file is locked (flock(2)) while it is open: a second process that downloads to the same target
-/// is refused instead of mixing its bytes in. An abandoned file stays, to be resumed or begun anew, under
-/// a name that every walk excludes.
+/// No reader sees an incomplete file under the target's name. The temporary file is in the target's own
+/// directory, so the rename stays within one filesystem. The file is locked (flock(2)) while it is open: a
+/// second process that downloads to the same target is refused, and cannot mix its bytes in. An abandoned
+/// file stays under a name that every walk excludes, to be resumed or started again.
 ///
-/// A progress record may be kept behind the content, past `byteCount`: it lives and dies with the bytes it speaks of,
-/// and publication cuts it off. It tells what a killed process had written; after a power failure the record may
-/// be on disk and the bytes not, so a resumed download proves the whole file by its checksum.
+/// A progress record may be stored behind the content, past `byteCount`. It exists only together with the
+/// bytes that it describes, and publication truncates it. It shows what a killed process had written. After a
+/// power failure the record may be on disk without the bytes, so a resumed download verifies the whole file
+/// by its checksum.
 package final class PartialFile: Sendable {
-  /// What to do with bytes that an earlier attempt left.
+  /// What to do with the bytes of an earlier attempt.
   package enum Beginning: Sendable {
     case fresh
     case resume
@@ -23,17 +25,17 @@ package final class PartialFile: Sendable {
 
   /// When the content must be on disk.
   package enum Durability: Sendable {
-    /// Before the target's name leads to it (fdatasync(2)). Else a power failure can leave a file of the right size and
-    /// mtime, which a later comparison believes, with zeros in it.
+    /// Before the rename to the target's name (fdatasync(2)). Otherwise a power failure can leave a file of
+    /// zeros with the right size and mtime, which a later comparison would accept.
     case synced
-    /// When the kernel writes it back: for trees that are fetched again after a crash.
+    /// When the kernel writes it back. For trees that are fetched again after a crash.
     case cached
   }
 
   package let target: RelativePath
   /// The size of the whole file.
   package let byteCount: Int64
-  /// The record an earlier attempt left; nil when the file is begun anew.
+  /// The record of an earlier attempt; nil for a new file.
   package let progress: [UInt8]?
 
   private let root: TreeRoot
@@ -41,10 +43,10 @@ package final class PartialFile: Sendable {
   private let name: String
   private let descriptor: OpenDescriptor
   private let isEnded = Atomic(false)
-  /// Whether something lies behind the content.
+  /// Whether a record is stored behind the content.
   private let hasRecord: Atomic<Bool>
 
-  /// Makes the target's directories and the temporary file, and reserves its space.
+  /// Creates the target's directories and the temporary file, and reserves the disk space.
   package init(
     root: TreeRoot, target: RelativePath, byteCount: Int64, beginning: Beginning = .fresh
   ) throws(TreeError) {
@@ -76,23 +78,24 @@ package final class PartialFile: Sendable {
     }
   }
 
-  /// Writes all the bytes at an offset of the content. Any task may write its own range.
-  // SAFETY: the kernel reads the caller's bytes during the call only, on the caller's thread.
+  /// Writes bytes at an offset of the content. Each task may write its own range.
+  // SAFETY: the kernel reads the caller's bytes only during the call, on the caller's thread.
   package func write(_ bytes: UnsafeRawBufferPointer, at offset: Int64) throws(TreeError) {
     precondition(!isEnded.load(ordering: .acquiring), "write after the end of a download")
     precondition(offset >= 0 && Int64(bytes.count) <= byteCount - offset, "write past the file's end")
     try root.attempt(.write, target) { () throws(Errno) in try descriptor.write(bytes, at: offset) }
   }
 
-  /// The same, of bytes in an array.
+  /// The same for bytes in an array.
   package func write(_ bytes: [UInt8], at offset: Int64) throws(TreeError) {
     try bytes.withUnsafeBufferPointer { bytes throws(TreeError) in
       try write(UnsafeRawBufferPointer(bytes), at: offset)
     }
   }
 
-  /// Reads back bytes of the content until the buffer is full, and returns how many there are.
-  // SAFETY: the kernel writes only within the caller's buffer, and only during the call, on the caller's thread.
+  /// Reads bytes of the content until the buffer is full. Returns the number of bytes.
+  // SAFETY: the kernel writes only within the caller's buffer, and only during the call, on the caller's
+  // thread.
   package func read(at offset: Int64, into buffer: UnsafeMutableRawBufferPointer) throws(TreeError) -> Int {
     precondition(offset >= 0 && Int64(buffer.count) <= byteCount - offset, "read past the file's end")
     return try root.attempt(.read, target) { () throws(Errno) in
@@ -100,7 +103,7 @@ package final class PartialFile: Sendable {
     }
   }
 
-  /// Leaves word for a later attempt of what is written by now; it replaces the record before.
+  /// Stores a progress record for a later attempt, in place of the one before.
   package func record(progress: [UInt8]) throws(TreeError) {
     precondition(!isEnded.load(ordering: .acquiring), "record after the end of a download")
     hasRecord.store(true, ordering: .releasing)
@@ -109,12 +112,13 @@ package final class PartialFile: Sendable {
     }
   }
 
-  /// Gives the file its target's name.
+  /// Renames the file to its target.
   ///
-  /// Its mode is 0666 less the umask, as open(2) made it. Only a regular file is replaced: a directory is a conflict
-  /// that deleting would not solve, and a symbolic link or device was put there by somebody.
+  /// Its mode is 0666 minus the umask, as open(2) set it. Only a regular file is replaced. A directory is a
+  /// conflict that a deletion would not solve, and a symbolic link or device was created by a user for some
+  /// purpose.
   ///
-  /// - Parameter modified: the mtime to set, nanoseconds since 1970.
+  /// - Parameter modified: the mtime to set, in nanoseconds since 1970.
   package func publish(modified: Int64, durability: Durability = .synced) throws(TreeError) {
     let (isOurs, present) = try root.attempt(.publish, target) { () throws(Errno) in
       (try isStillOurs(), try presentTarget())
@@ -129,7 +133,7 @@ package final class PartialFile: Sendable {
       if hasRecord.load(ordering: .acquiring) {
         _ = try uninterrupted { ftruncate(descriptor.raw, off_t(byteCount)) }
       }
-      // Access time, which stays; modification time.
+      // The access time stays; the modification time is set.
       let times = [timespec(tv_sec: 0, tv_nsec: S3M_UTIME_OMIT), timespec(nanoseconds: modified)]
       _ = try uninterrupted { futimens(descriptor.raw, times) }
       if durability == .synced { _ = try uninterrupted { fdatasync(descriptor.raw) } }
@@ -137,13 +141,14 @@ package final class PartialFile: Sendable {
     }
   }
 
-  /// Leaves the file to whoever goes on with it. Not left to the last reference: a thread may keep that a moment longer.
+  /// Releases the file for a later attempt. The last reference would come too late, because a thread may keep
+  /// one a moment longer.
   package func release() {
     isEnded.store(true, ordering: .releasing)
     Self.unlock(descriptor)
   }
 
-  /// Removes the file. Without this call it stays for a later attempt.
+  /// Removes the file. Without this call the file stays for a later attempt.
   package func discard() throws(TreeError) {
     isEnded.store(true, ordering: .releasing)
     try root.attempt(.remove, target) { () throws(Errno) in
@@ -151,7 +156,7 @@ package final class PartialFile: Sendable {
     }
   }
 
-  /// 256 KiB: what is smaller meets a full disk at its one write, as early as it would here.
+  /// 256 KiB: a smaller file needs one write, which detects a full disk as early as a reservation would.
   private static let smallestReserved: Int64 = 256 << 10
 
   private func reserve() throws(TreeError) {
@@ -179,7 +184,8 @@ package final class PartialFile: Sendable {
     }
   }
 
-  /// The temporary name: 31 bytes, whatever the target's name is, which may use all 255 that a name can have.
+  /// The temporary name has 31 bytes. The target's own name may use all 255 bytes of a name, so it cannot be
+  /// part of the temporary name.
   package static func name(for target: RelativePath) -> String {
     let hash = String(fnv1a(target.name.utf8), radix: 16)
     let digits = String(repeating: "0", count: 16 - hash.utf8.count) + hash

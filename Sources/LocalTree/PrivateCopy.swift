@@ -3,22 +3,22 @@ import Glibc
 import MirrorModel
 import SystemPackage
 
-/// A copy of an opened file that no other process can change. It has no name, and its space is free again when it is let go,
-/// also after SIGKILL.
+/// A copy of an opened file that no other process can change. It has no name, and its disk space is freed
+/// when its last reference ends, even after SIGKILL.
 ///
-/// A file that is written again before its upload ends can be sent from such a copy: copying takes a fraction of the time that
-/// sending takes, so some version is copied whole. Whether the copy is whole is the caller's to prove.
+/// A file that is written again before its upload ends can be sent from such a copy. Copying takes a fraction
+/// of the time of sending, so some version is copied whole. The caller has to prove that the copy is whole.
 package final class PrivateCopy: Sendable {
-  /// Reads the copy, and bears the path and the stamp of the original.
+  /// The copy for reading, with the path and the stamp of the original.
   package let file: LocalFile
 
   private let source: LocalFile
   private let descriptor: OpenDescriptor
 
-  /// Makes an empty copy.
+  /// Creates an empty copy.
   ///
-  /// - Parameter directory: for the file without a name; its filesystem keeps as many bytes free as the copy takes, so that
-  ///   neither the trainer's own temporary files nor, on tmpfs, its memory run out.
+  /// - Parameter directory: the directory for the nameless file. Its filesystem must have twice the file's
+  ///   size free, so that the trainer's temporary files, and on tmpfs its memory, keep enough space.
   package init(of source: LocalFile, in directory: String) throws(TreeError) {
     let needed = 2 * source.stamp.size
     let free: Int64?
@@ -38,8 +38,9 @@ package final class PrivateCopy: Sendable {
     file = LocalFile(descriptor, stamp: source.stamp, path: source.path, root: source.root)
   }
 
-  /// A copy that shares the original's blocks (FICLONE), made at one instant; nil where the filesystem cannot, or nothing may be
-  /// made beside the root. Not in the root: events would tell of it.
+  /// Makes a copy that shares the original's blocks (FICLONE) at one instant; nil if the filesystem does not
+  /// support it, or if no file can be made beside the root. The copy is not made in the root, because events
+  /// would report it.
   package init?(cloning source: LocalFile) {
     do {
       let parent = try OpenDescriptor(at: source.root.descriptor, "..", O_RDONLY | O_DIRECTORY)
@@ -54,7 +55,7 @@ package final class PrivateCopy: Sendable {
     file = LocalFile(descriptor, stamp: source.stamp, path: source.path, root: source.root)
   }
 
-  /// Copies a stretch; false when the original has become shorter. Blocks: for a reader thread.
+  /// Copies a stretch; false if the original has become shorter. Blocks: call it on a reader thread.
   package func copy(at offset: Int64, byteCount: Int64) throws(TreeError) -> Bool {
     let piece = PartBuffer(capacity: Int(min(max(byteCount, 1), Self.pieceBytes)))
     var done: Int64 = 0
@@ -70,16 +71,17 @@ package final class PrivateCopy: Sendable {
     return true
   }
 
-  /// 1 MiB: what one system call copies in some hundred microseconds.
+  /// 1 MiB: one system call copies this in some hundred microseconds.
   private static let pieceBytes: Int64 = 1 << 20
 
-  /// Where temporary files go: `TMPDIR`, else `/tmp`.
+  /// The directory for temporary files: `TMPDIR`, otherwise `/tmp`.
   package static var standardDirectory: String {
     guard let value = getenv("TMPDIR"), value.pointee != 0 else { return "/tmp" }
     return String(cString: value)
   }
 
-  /// O_TMPFILE, which some filesystems lack (EOPNOTSUPP, and EISDIR before Linux 3.11): there the file has a name for an instant.
+  /// Uses O_TMPFILE. Some filesystems lack it (EOPNOTSUPP, or EISDIR before Linux 3.11); there the file has a
+  /// name for a moment.
   private static func makeUnnamed(in directory: OpenDescriptor) throws(Errno) -> OpenDescriptor {
     do {
       return try OpenDescriptor(at: directory, ".", O_RDWR | S3M_O_TMPFILE, mode: 0o600)

@@ -1,7 +1,7 @@
 import MirrorModel
 import SystemPackage
 
-/// A system call on a local tree failed, or was not made because its outcome was known.
+/// A system call on a local tree failed, or was not made because its failure was certain.
 package struct TreeError: Error, Sendable, Hashable, CustomStringConvertible {
   package enum Operation: String, Sendable, Hashable {
     case openRoot = "open the root"
@@ -17,16 +17,17 @@ package struct TreeError: Error, Sendable, Hashable, CustomStringConvertible {
     case remove = "remove"
   }
 
-  /// What errno alone does not tell.
+  /// Details besides errno.
   package enum Detail: Sendable, Hashable {
     /// Bytes.
     case diskFull(needed: Int64, free: Int64)
     case notRegular(EntryKind)
     /// Another process downloads to the same target.
     case inUse
-    /// This directory above the path, named below the root, is a symbolic link, and links are not followed.
+    /// A directory above the path is a symbolic link, and links are not followed. The text is the directory's
+    /// path below the root.
     case behindLink(String)
-    /// The name was given to another file while this one was being written.
+    /// Another file got the name while this one was being written.
     case replaced
   }
 
@@ -42,7 +43,7 @@ package struct TreeError: Error, Sendable, Hashable, CustomStringConvertible {
     self.detail = detail
   }
 
-  /// What the user can do, where something can be done.
+  /// What the user can do, if anything.
   package var remedy: String? {
     switch detail {
     case .diskFull(let needed, let free): return "free \(needed - free) bytes more on that filesystem"
@@ -64,7 +65,7 @@ package struct TreeError: Error, Sendable, Hashable, CustomStringConvertible {
     }
   }
 
-  /// The symbolic link that the path lies behind, where that is why nothing was done.
+  /// The symbolic link above the path, if it is the reason of the error.
   package var linkAbove: RelativePath? {
     if case .behindLink(let link) = detail { RelativePath(link) } else { nil }
   }

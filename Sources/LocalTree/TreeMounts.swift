@@ -4,19 +4,20 @@ import MirrorModel
 import Synchronization
 import SystemPackage
 
-/// What is mounted below a root, compared with what is expected there.
+/// Compares the mounts below a root with the expected ones.
 ///
-/// The kernel tells by poll(2) whether any mount changed since (proc(5), /proc/pid/mountinfo), so that a look at an unchanged
-/// machine is one system call, whatever the number of mounts, directories and files.
+/// poll(2) shows whether any mount has changed since the last check (proc(5), /proc/pid/mountinfo). So a
+/// check without changes is one system call, whatever the number of mounts, directories and files.
 ///
-/// A followed link that leads to a directory counts as a place of its own: what it leads to is on a filesystem that may be
-/// unmounted, too.
+/// A followed link to a directory counts as a place of its own, because the filesystem of its target may be
+/// unmounted too.
 package final class TreeMounts: Sendable {
-  /// What is out of sight at one moment.
+  /// The invisible places at one moment.
   package struct View: Sendable, Hashable {
-    /// The places below which files may be out of sight: nothing there may be taken for deleted.
+    /// The places below which files may be invisible. No file there may count as deleted.
     package var hidden: Set<RelativePath>
-    /// Counts the changes of any mount. Where two views have the same, nothing was mounted or unmounted between them.
+    /// Counts the changes of any mount. If two views have the same number, nothing was mounted or unmounted
+    /// between them.
     package var changes: Int
 
     package init(hidden: Set<RelativePath> = [], changes: Int = 0) {
@@ -28,13 +29,13 @@ package final class TreeMounts: Sendable {
   fileprivate struct State {
     var baseline: MountBaseline
     var present: [RelativePath: Mount]
-    /// What the places are compared with that are given out as changed.
+    /// The mounts that `takeChanges` has already returned.
     var given: [RelativePath: Mount]
-    /// The directory that `present` is about. A root that was lost and is back is opened anew.
+    /// The directory to which `present` belongs. A root that was lost and returned is opened again.
     var root: TreeRoot
-    /// A reading failed since the kernel told of a change.
+    /// Whether a read failed since the kernel reported a change.
     var isStale = false
-    /// The followed links that were met.
+    /// The followed links that are known so far.
     var links: Set<RelativePath> = []
     var changes = 0
   }
@@ -43,17 +44,17 @@ package final class TreeMounts: Sendable {
   private let followedLinks: @Sendable () -> [RelativePath]
   private let state: Mutex<State>
 
-  /// Takes what is mounted now for what belongs there.
+  /// Accepts the present mounts as the expected ones.
   ///
-  /// - Parameter followedLinks: the links that are followed and were seen to lead to a directory.
-  /// - Throws: where /proc is not to be read.
+  /// - Parameter followedLinks: the followed links that are known to lead to a directory.
+  /// - Throws: if /proc cannot be read.
   package init(
     below root: TreeRoot, followedLinks: @escaping @Sendable () -> [RelativePath] = { [] }
   ) throws(TreeError) {
     self.followedLinks = followedLinks
     do {
       table = try MountTable.open()
-      // The kernel tells of changes from here on.
+      // The kernel reports changes from here on.
       let present = root.mounts(in: try MountTable(from: table))
       state = Mutex(
         State(baseline: MountBaseline(present), present: present, given: present, root: root))
@@ -62,7 +63,8 @@ package final class TreeMounts: Sendable {
     }
   }
 
-  /// The places where something was mounted or unmounted since the last call. What links lead to is compared at each tick anyway.
+  /// The places where a filesystem was mounted or unmounted since the last call. Places of links are left
+  /// out, because they are compared at every tick.
   package func takeChanges(below root: TreeRoot) throws(TreeError) -> Set<RelativePath> {
     try withState(below: root) { state in
       defer { state.given = state.present }
@@ -75,7 +77,7 @@ package final class TreeMounts: Sendable {
     try withState(below: root) { View(hidden: $0.baseline.altered(by: $0.present), changes: $0.changes) }
   }
 
-  /// The hidden places, with what is mounted there now.
+  /// The hidden places, each with its present mount.
   package func alterations(below root: TreeRoot) throws(TreeError) -> [RelativePath: Mount?] {
     try withState(below: root) { state in
       Dictionary(
@@ -83,9 +85,9 @@ package final class TreeMounts: Sendable {
     }
   }
 
-  /// Takes what is mounted at a place now for what belongs there, if it is still this.
+  /// Accepts the mount at a place as the expected one, if it is still the present one.
   ///
-  /// To be called when a comparison has found a file for every object below the place.
+  /// Call it after a comparison has found a file for every object below the place.
   package func accept(_ mount: Mount?, at place: RelativePath, below root: TreeRoot) throws(TreeError) {
     try withState(below: root) { state in
       if state.present[place] == mount { state.baseline.accept(mount, at: place) }
@@ -118,17 +120,17 @@ package final class TreeMounts: Sendable {
     }
   }
 
-  /// Whether the kernel's table changed since this was asked, or since it was opened.
+  /// Whether the kernel's table has changed since the last call, or since it was opened.
   private var isChanged: Bool {
     var request = pollfd(fd: table.raw, events: Int16(POLLPRI), revents: 0)
     let answer = poll(&request, 1, 0)
-    // Where poll(2) fails nothing is known.
+    // If poll(2) fails, the table may have changed.
     return answer < 0 || request.revents != 0
   }
 }
 
 extension TreeMounts.State {
-  /// Takes the filesystem that a link leads to for the one that belongs there.
+  /// Accepts the filesystem of a link's target as the expected one.
   fileprivate mutating func meet(_ link: RelativePath, _ root: TreeRoot) {
     guard let mount = root.mount(behind: link) else { return }
     links.insert(link)
@@ -136,22 +138,22 @@ extension TreeMounts.State {
     present[link] = mount
   }
 
-  /// Looks again what the links lead to that were met.
+  /// Checks the targets of the known links again.
   fileprivate mutating func lookBehindLinks(_ root: TreeRoot) {
     for link in links {
       guard let target = root.target(of: link) else {
-        // It was removed.
+        // The link was removed.
         links.remove(link)
         baseline.accept(nil, at: link)
         continue
       }
       if target != baseline.expected[link]?.filesystem {
-        // It was made anew.
+        // The link was created anew.
         links.remove(link)
         baseline.accept(nil, at: link)
         meet(link, root)
       } else {
-        // A link that leads nowhere stands for its objects: that is another rule.
+        // A link without a target protects its objects by another rule.
         present[link] = root.mount(behind: link) ?? baseline.expected[link]
       }
     }
@@ -163,7 +165,7 @@ extension TreeRoot {
   fileprivate func target(of link: RelativePath) -> String? {
     // PATH_MAX.
     var bytes = [UInt8](repeating: 0, count: 4_096)
-    // SAFETY: the kernel writes within the array during the call only.
+    // SAFETY: the kernel writes only within the array, during the call.
     let count = bytes.withUnsafeMutableBytes { buffer in
       guard let base = buffer.bindMemory(to: CChar.self).baseAddress else { return -1 }
       return readlinkat(descriptor.raw, link.string, base, buffer.count)
@@ -171,7 +173,8 @@ extension TreeRoot {
     return count < 0 ? nil : String(decoding: bytes[..<count], as: UTF8.self)
   }
 
-  /// What the directory lies on that a link leads to: its mount's number, with its own inode and birth, and the link's text.
+  /// The mount of a link's target directory: the mount's number, the directory's own inode and birth, and the
+  /// link's text.
   fileprivate func mount(behind link: RelativePath) -> Mount? {
     var status = s3m_mounted()
     guard let target = target(of: link), s3m_look_at_mount(descriptor.raw, link.string, 0, &status) == 0
@@ -183,7 +186,7 @@ extension TreeRoot {
       filesystem: target)
   }
 
-  /// What is mounted where below the root, as far as it is in sight: a mount may lie below another one.
+  /// The visible mounts below the root. A mount may lie below another one.
   func mounts(in table: MountTable) -> [RelativePath: Mount] {
     let top = canonicalPath(path)
     var found: [RelativePath: Mount] = [:]
@@ -191,13 +194,14 @@ extension TreeRoot {
       var below = entry.point
       guard below != top, below.removePrefix(top), !below.isEmpty else { continue }
       let place = RelativePath(below.string)
-      // The later line about one place is the upper mount.
+      // For one place, the later line is the upper mount.
       found[place] = mount(at: place, known: entry)
     }
     return found
   }
 
-  /// Nil also where the mount cannot be looked at, as a FUSE mount whose server died: it is not the one that was expected.
+  /// Nil also if the mount cannot be accessed, such as a FUSE mount whose server died: it is not the expected
+  /// mount.
   private func mount(at place: RelativePath, known entry: MountTable.Mount) -> Mount? {
     var status = s3m_mounted()
     guard s3m_look_at_mount(descriptor.raw, place.string, AT_SYMLINK_NOFOLLOW, &status) == 0,

@@ -3,9 +3,9 @@ import Glibc
 import SystemPackage
 
 extension TreeRoot {
-  /// Makes sure that this process may list the root and open what is in it.
+  /// Checks that this process may list the root and open its entries.
   ///
-  /// The directory that is held open does not tell: its permissions are asked at each open(2) below it.
+  /// The open descriptor does not show this, because each open(2) below it checks the permissions again.
   package func checkAccess() throws(TreeError) {
     do {
       _ = try uninterrupted { faccessat(AT_FDCWD, path.string, R_OK | X_OK, AT_EACCESS) }
@@ -14,7 +14,7 @@ extension TreeRoot {
     }
   }
 
-  /// Whether it is known that this process may not read the root any more.
+  /// Whether this process certainly may no longer read the root.
   package var isForbidden: Bool {
     do {
       try checkAccess()

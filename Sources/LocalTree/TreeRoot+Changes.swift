@@ -2,9 +2,9 @@ import Glibc
 import MirrorModel
 import SystemPackage
 
-/// What a download changes in a tree besides the files it puts in place.
+/// Changes that a download makes besides its files.
 extension TreeRoot {
-  /// Removes a file or symbolic link (the link, not what it points to). That it is gone already is no error; a directory is.
+  /// Removes a file, or a symbolic link (not its target). An absent file is no error; a directory is one.
   package func remove(_ path: RelativePath) throws(TreeError) {
     do {
       let parent = try openParent(of: path)
@@ -16,9 +16,9 @@ extension TreeRoot {
     }
   }
 
-  /// Removes a directory if nothing is in it.
+  /// Removes a directory if it is empty.
   ///
-  /// - Returns: whether the directory is gone; false when something is in it.
+  /// - Returns: whether the directory is gone; false if it is not empty.
   @discardableResult
   package func removeEmptyDirectory(_ path: RelativePath) throws(TreeError) -> Bool {
     do {
@@ -28,25 +28,25 @@ extension TreeRoot {
     } catch .noSuchFileOrDirectory {
       return true
     } catch .directoryNotEmpty, .fileExists {
-      // rmdir(2) allows either errno.
+      // rmdir(2) may return either errno.
       return false
     } catch {
       throw failure(.remove, path, error)
     }
   }
 
-  /// Makes a directory and those above it, as far as they are missing, for a key that ends in `/`.
+  /// Creates a directory and its missing parents, for a key that ends in `/`.
   package func makeDirectory(_ path: RelativePath) throws(TreeError) {
     _ = try openMakingDirectories(path)
   }
 
-  /// Opens a directory and makes what is missing on the way, never through a symbolic link.
+  /// Opens a directory and creates missing ones on the way, never through a symbolic link.
   func openMakingDirectories(_ path: RelativePath) throws(TreeError) -> OpenDescriptor {
     if path.isRoot { return descriptor }
     do {
       return try openDirectory(path, symlinks: .skip)
     } catch .noSuchFileOrDirectory {
-      // Made below.
+      // Created below.
     } catch {
       throw failure(.createDirectory, path, error)
     }
@@ -56,7 +56,7 @@ extension TreeRoot {
       do {
         _ = try uninterrupted { mkdirat(parent.raw, name, 0o777) }
       } catch .fileExists {
-        // Another download was first; the open tells whether it is a directory.
+        // Another download created the name first. The open shows whether it is a directory.
       }
       return try OpenDescriptor(at: parent, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW)
     } catch {

@@ -2,16 +2,16 @@ import MirrorModel
 import SystemPackage
 
 extension TreeRoot {
-  /// Whether nothing in a directory can have a key: links that are not followed and special files do not count, nor does what is
-  /// excluded. Nil when there is no directory at the path.
+  /// Whether no entry of a directory can have a key. Links that are not followed, special files and excluded
+  /// entries do not count. Nil if there is no directory at the path.
   ///
-  /// It reads no further than the first that counts, for directories can be huge.
+  /// The function stops at the first entry that counts, because directories can be huge.
   package func isEmptyDirectory(_ path: RelativePath, filter: PathFilter) throws(TreeError) -> Bool? {
     var isEmpty = true
     var fault: TreeError?
     do throws(Errno) {
       try forEachName(in: path) { name, kind throws(Errno) in
-        // A name that is not UTF-8 has no key, but it is something: the comparison reports it.
+        // A name that is not UTF-8 has no key, but it counts as an entry. The comparison reports it.
         guard let name else {
           isEmpty = false
           return false
@@ -26,7 +26,7 @@ extension TreeRoot {
     } catch .noSuchFileOrDirectory, .notDirectory {
       return nil
     } catch {
-      // It has become a link, or lies behind one.
+      // The path has become a link, or lies behind one.
       if error == .tooManySymbolicLinkLevels, symlinks == .skip { return nil }
       throw failure(.list, path, error)
     }

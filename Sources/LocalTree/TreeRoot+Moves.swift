@@ -3,9 +3,10 @@ import Glibc
 import MirrorModel
 import SystemPackage
 
-/// Directories as a whole.
+/// Operations on whole directories.
 extension TreeRoot {
-  /// Gives a directory another name below the root, in one step. Nothing may have that name, or an empty directory.
+  /// Renames a directory below the root in one step. The new name may be free or belong to an empty
+  /// directory.
   package func rename(_ path: RelativePath, to other: RelativePath) throws(TreeError) {
     do {
       let (from, to) = (try openParent(of: path), try openParent(of: other))
@@ -15,12 +16,12 @@ extension TreeRoot {
     }
   }
 
-  /// Removes a directory with everything in it. That it is gone already is no error.
+  /// Removes a directory with its whole content. An absent directory is no error.
   package func removeTree(_ path: RelativePath) throws(TreeError) {
     var below: [(RelativePath, EntryKind?)] = []
     do {
       try forEachName(in: path) { name, kind in
-        // What is not UTF-8 stays, and its directory with it: the removal below says so.
+        // An entry whose name is not UTF-8 stays, and so does its directory. The removal below reports this.
         if let name { below.append((path.appending(name), kind)) }
         return true
       }
@@ -36,7 +37,7 @@ extension TreeRoot {
     guard try removeEmptyDirectory(path) else { throw failure(.remove, path, .directoryNotEmpty) }
   }
 
-  /// The names in a directory, of whatever kind; none where no directory is.
+  /// The names of all entries in a directory; none if there is no directory.
   package func names(in directory: RelativePath) throws(TreeError) -> [RelativePath] {
     var found: [RelativePath] = []
     do {
@@ -52,10 +53,10 @@ extension TreeRoot {
     return found
   }
 
-  /// The content of a small file; nil where there is none, or it is longer than `limit` bytes.
+  /// The content of a small file; nil if there is no file, or if it is longer than `limit` bytes.
   package func content(of path: RelativePath, limit: Int) throws(TreeError) -> [UInt8]? {
     guard let file = try open(path), file.stamp.size <= Int64(limit) else { return nil }
-    // SAFETY: the buffer lives in this call only, and as many bytes of it are read as the kernel says it wrote.
+    // SAFETY: the buffer lives in this call only, and only the bytes that the kernel has written are read.
     let buffer = UnsafeMutableRawBufferPointer.allocate(byteCount: Int(file.stamp.size), alignment: 1)
     defer { buffer.deallocate() }
     let count = try file.read(at: 0, into: buffer)

@@ -4,9 +4,9 @@ import MirrorModel
 import SystemPackage
 
 extension TreeRoot {
-  /// Files that lie directly in a directory and that `isWanted` picks by name; none where no directory is.
+  /// The files directly in a directory whose names satisfy `isWanted`; none if there is no directory.
   ///
-  /// The directory is read entry by entry: it may be huge, and few names of it are wanted.
+  /// The directory is read entry by entry, because it may be huge while few of its names are wanted.
   package func files(
     in directory: RelativePath, where isWanted: (RelativePath) -> Bool
   ) throws(TreeError) -> [RelativePath] {
@@ -19,24 +19,26 @@ extension TreeRoot {
         return true
       }
     } catch .noSuchFileOrDirectory, .notDirectory, .tooManySymbolicLinkLevels {
-      // A link in the directory's place, or above it: nothing is written behind it either.
+      // There is a link at the directory's place, or above it. Downloads do not write behind links either.
       return []
     } catch {
       throw failure(.list, directory, error)
     }
-    // Some filesystems do not tell kinds in their directories.
+    // Some filesystems report no kinds in their directories.
     return found.filter { stamp(ofFileAt: $0) != nil }
   }
 
-  /// Hands out the names of a directory as the kernel has them, without `.` and `..`.
+  /// Calls `body` for each name of a directory in the kernel's order, without `.` and `..`.
   ///
-  /// - Parameter body: given nil for a name that is not UTF-8, and a kind of nil where the filesystem does not tell; false ends it.
+  /// - Parameter body: the name is nil if it is not UTF-8, and the kind is nil if the filesystem does not
+  ///   report it. A result of false ends the loop.
   func forEachName(
     in path: RelativePath, _ body: (String?, EntryKind?) throws(Errno) -> Bool
   ) throws(Errno) {
     let directory = try openDirectory(path, symlinks: symlinks)
     let copy = try uninterrupted { fcntl(directory.raw, F_DUPFD_CLOEXEC, 0) }
-    // SAFETY: the stream owns the copy and lives for this call; an entry is read before the next readdir(3).
+    // SAFETY: the stream owns the copy and lives in this call only. An entry is read before the next
+    // readdir(3).
     guard let stream = fdopendir(copy) else {
       let cause = Errno(rawValue: Glibc.errno)
       close(copy)

@@ -2,8 +2,8 @@ import MirrorModel
 import SystemPackage
 
 extension TreeRoot {
-  /// Whether a directory holds a name that is not UTF-8 and that the path stands for: its last name is that one's
-  /// `RelativePath.escaping`. Reads the directory.
+  /// Whether a directory holds a name that is not UTF-8 and whose `RelativePath.escaping` is the last name of
+  /// the path. Reads the directory.
   package func holdsUndecodable(_ path: RelativePath) throws(TreeError) -> Bool {
     let listing: DirectoryListing
     do {

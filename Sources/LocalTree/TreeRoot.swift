@@ -1,57 +1,63 @@
 // LocalTree: a mirror's local side as the kernel shows it.
 //
 //   root        the directory whose tree is mirrored, held open from entry to exit
-//   entry       a name in a directory and what lstat(2) tells of it
+//   entry       a name in a directory, with the result of lstat(2)
 //   stamp       a file's version: device, inode, size, mtime, ctime
 //   walk        all entries of a tree in the order of S3's listings
 //   part        a run of a file's bytes, read into a buffer with pread(2)
-//   lease       fcntl(2)'s F_SETLEASE, taken for an instant to learn whether a writer is there
+//   lease       fcntl(2)'s F_SETLEASE, taken for an instant to find out whether a process writes
+//   probe       one try of such a lease
+//   vigil       the watch for a close of a file between two probes
+//   testimony   what a filesystem's leases or stamps prove about writers
 //   partial     the temporary file of a download, beside its target
+//   record      the list of finished ranges behind a partial file's content
+//   hidden      said of a place whose files may be invisible because of a mount or unmount
 
 import CLinux
 import Glibc
 import MirrorModel
 import SystemPackage
 
-/// An opened root directory, and the only way to what lies below it.
+/// An opened root directory. All access to its content goes through it.
 ///
-/// Everything is opened relative to the descriptor taken at the start, so a root that is renamed or replaced
-/// cannot lead a transfer into another tree; `currentIdentity()` tells that this has happened. Unless asked to
-/// follow, no component of a path may be a symbolic link: somebody who can write into the tree could otherwise
-/// lead a download or a delete out of it, and a check made before the open could be outrun.
+/// Every path is opened relative to the descriptor that was opened at the start, so a root that is renamed or
+/// replaced cannot lead a transfer into another tree; `currentIdentity()` shows such a change. By default no
+/// component of a path may be a symbolic link. Otherwise another user who can write into the tree could lead
+/// a download or delete out of it, and a check before the open would come too early to prevent it.
 package final class TreeRoot: Sendable {
-  /// What lies at a path, from one fstatat(2).
+  /// The result of one fstatat(2) for a path.
   package struct Entry: Sendable, Hashable {
     package let kind: EntryKind
     package let stamp: FileStamp
   }
 
-  /// Which directory it is, whatever its name.
+  /// Identifies a directory, whatever its name is.
   package struct Identity: Sendable, Hashable {
     package let device: UInt64
     package let inode: UInt64
   }
 
-  /// How symbolic links below the root are kept out.
+  /// How symbolic links below the root are rejected.
   enum Resolution: Sendable {
-    /// openat2(2) resolves the whole path in one call.
+    /// By openat2(2), which resolves the whole path in one call.
     case kernel
-    /// One openat(2) a component: kernels before 5.6, and sandboxes that deny openat2.
+    /// By one openat(2) for each component: on kernels before 5.6, and in sandboxes that forbid openat2.
     case componentwise
   }
 
   package let path: FilePath
   /// The root's identity at opening.
   package let identity: Identity
-  /// What is done about links below the root where nothing else is asked for.
+  /// The default treatment of links below the root.
   package let symlinks: SymlinkPolicy
-  /// Whether all of the root's filesystem is in this machine, so that opening what was just looked at waits for nobody.
+  /// Whether the root's filesystem is entirely on this machine, so that opening a file right after its stat
+  /// does not wait.
   package let isLocal: Bool
   let descriptor: OpenDescriptor
   let closeWatch = CloseWatch()
   private let resolution: Resolution
 
-  /// Opens the directory; the path to the root itself may lead through symbolic links.
+  /// Opens the directory. The path to the root itself may contain symbolic links.
   package convenience init(path: FilePath, symlinks: SymlinkPolicy = .skip) throws(TreeError) {
     try self.init(path: path, symlinks: symlinks, resolution: nil)
   }
@@ -72,7 +78,8 @@ package final class TreeRoot: Sendable {
     self.resolution = resolution ?? Self.availableResolution(descriptor)
   }
 
-  /// What the root's path leads to now; nil when nothing is there. An unmounted root has its mount point's identity.
+  /// The identity of the directory at the root's path now; nil if there is none. An unmounted root has the
+  /// identity of its mount point.
   package func currentIdentity() throws(TreeError) -> Identity? {
     var status = stat()
     do {
@@ -85,17 +92,18 @@ package final class TreeRoot: Sendable {
     return Identity(Entry(status).stamp)
   }
 
-  /// Whether the root's path still leads to the directory that was opened. A root that cannot be looked at is not.
+  /// Whether the root's path still leads to the opened directory. False if this cannot be checked.
   package var isUnchanged: Bool {
     guard case .success(let current?) = Result(catching: { () throws(TreeError) in try currentIdentity() })
     else { return false }
     return current == identity
   }
 
-  /// What lies at the path now: nil when and only when nothing does (ENOENT, ENOTDIR).
+  /// The entry at the path now. Nil only if nothing exists there (ENOENT, ENOTDIR).
   ///
-  /// Every other failure throws, since what cannot be seen may well be there. So does a symbolic link among the
-  /// path's directories (`TreeError.linkAbove`) unless links are followed; then nothing lies behind one that runs in a circle.
+  /// Every other failure throws, because a path that cannot be read may exist. A symbolic link among the
+  /// path's directories also throws (`TreeError.linkAbove`), unless links are followed. If they are followed,
+  /// a link that leads in a circle counts as absent.
   package func look(at path: RelativePath, symlinks: SymlinkPolicy? = nil) throws(TreeError) -> Entry? {
     do {
       return try find(path, symlinks ?? self.symlinks)
@@ -106,10 +114,10 @@ package final class TreeRoot: Sendable {
     }
   }
 
-  /// What lies at a path that is to get a file: nil when it can be made there.
+  /// The entry at a path that is to get a file; nil if the file can be created there.
   ///
-  /// Links are not followed. As `look` it throws for what cannot be seen, and besides where a file has the name of one of the path's
-  /// directories.
+  /// Links are not followed. Like `look`, it throws for a path that cannot be read. It also throws if a file
+  /// has the name of one of the path's directories.
   package func lookForPlace(at path: RelativePath) throws(TreeError) -> Entry? {
     do {
       return try find(path, .skip)
@@ -134,10 +142,10 @@ package final class TreeRoot: Sendable {
     }
   }
 
-  /// Tells ELOOP of a link among the directories above a path from that of a link at its end.
+  /// Distinguishes an ELOOP that a link above the path causes from one that a link at the path causes.
   private func detail(of cause: Errno, at path: RelativePath) -> TreeError.Detail? {
     guard cause == .tooManySymbolicLinkLevels else { return nil }
-    // From the top down, so that no link is on the way to the next directory.
+    // From the top down, so that no link lies above the tested directory.
     let link = path.ancestors.dropLast().last { directory in
       let found = Result { () throws(Errno) in try descriptor.status(of: directory.string) }
       if case .success(let entry) = found { return entry.kind == .symbolicLink } else { return false }
@@ -145,7 +153,7 @@ package final class TreeRoot: Sendable {
     return link.map { .behindLink($0.string) }
   }
 
-  /// The stamp of the regular file at the path; nil where there is none, or none can be seen.
+  /// The stamp of the regular file at the path; nil if there is none, or if it cannot be read.
   package func stamp(ofFileAt path: RelativePath) -> FileStamp? {
     guard case .success(let entry?) = Result(catching: { () throws(TreeError) in try look(at: path) }),
       entry.kind == .file
@@ -153,16 +161,16 @@ package final class TreeRoot: Sendable {
     return entry.stamp
   }
 
-  /// What probably lies at the path, for a hint that nothing depends on: one system call, which follows links among the
-  /// path's directories.
+  /// The probable entry at the path, as a hint that nothing may depend on. One system call, which follows
+  /// links among the path's directories.
   package func glance(at path: RelativePath) -> Entry? {
     do { return try descriptor.status(of: path.string) } catch { return nil }
   }
 
-  /// Opens a regular file for reading; nil when nothing lies there.
+  /// Opens a regular file for reading; nil if nothing exists there.
   ///
-  /// O_NONBLOCK keeps a FIFO from blocking the open. It also makes the open fail with EAGAIN, instead of waiting,
-  /// where another process holds a write lease on the file.
+  /// O_NONBLOCK keeps the open from blocking at a FIFO. If another process holds a write lease on the file,
+  /// the open then fails with EAGAIN at once.
   package func open(_ path: RelativePath, symlinks: SymlinkPolicy? = nil) throws(TreeError) -> LocalFile? {
     let symlinks = symlinks ?? self.symlinks
     let opened: OpenDescriptor
@@ -189,7 +197,7 @@ package final class TreeRoot: Sendable {
   func openDirectory(_ path: RelativePath, symlinks: SymlinkPolicy) throws(Errno) -> OpenDescriptor {
     let flags = O_RDONLY | O_DIRECTORY
     if path.isRoot {
-      // A second open, not a duplicate: the listing's offset must not be shared with other walks.
+      // A second open and not a duplicate, because walks must not share the listing's offset.
       return try withoutAccessTime(flags) { flags throws(Errno) in
         try OpenDescriptor(at: descriptor, ".", flags)
       }
@@ -198,7 +206,7 @@ package final class TreeRoot: Sendable {
     return try withoutAccessTime(flags) { flags throws(Errno) in try open(path, flags, symlinks) }
   }
 
-  /// The directory that holds a path, to act upon the name in it.
+  /// Opens the directory that holds a path, for operations on the name in it.
   func openParent(of path: RelativePath) throws(Errno) -> OpenDescriptor {
     try check(path)
     if path.parent.isRoot { return descriptor }
@@ -212,7 +220,7 @@ package final class TreeRoot: Sendable {
     return TreeError(operation, path: full, errno: cause, detail: detail)
   }
 
-  /// Makes system calls that concern a path, and says in their error which and where.
+  /// Makes system calls for a path. Their error gets the operation and the path.
   func attempt<Value>(
     _ operation: TreeError.Operation, _ path: RelativePath, _ calls: () throws(Errno) -> Value
   ) throws(TreeError) -> Value {
@@ -223,7 +231,8 @@ package final class TreeRoot: Sendable {
     }
   }
 
-  /// Refuses what is no path below the root. A NUL would end the path early in the kernel's eyes, and `..` would climb.
+  /// Rejects text that is no path below the root. The kernel would end the path at a NUL, and `..` would
+  /// leave the root.
   func check(_ path: RelativePath) throws(Errno) {
     switch UnsafeKey.Reason(path) {
     case nil: return
@@ -241,7 +250,8 @@ package final class TreeRoot: Sendable {
     }
   }
 
-  /// What a path leads to over links, or the link itself where that leads nowhere: something is there.
+  /// The target of a path through links; or the link itself if it has no target, because then something
+  /// exists.
   private func statusOfTarget(_ path: RelativePath) throws(Errno) -> Entry {
     do {
       return try descriptor.status(of: path.string, flags: 0)
@@ -250,8 +260,9 @@ package final class TreeRoot: Sendable {
     }
   }
 
-  /// Opens a path none of whose components is a link. O_NOFOLLOW is only for O_PATH, to open a link itself: a link at
-  /// the end where a directory is asked for would make it ENOTDIR, which passes for absence, instead of ELOOP.
+  /// Opens a path without a link in any component. O_NOFOLLOW is used only with O_PATH, to open a link
+  /// itself. With a directory it would turn ELOOP for a link at the end into ENOTDIR, which counts as
+  /// absence.
   private func openBeneath(_ path: RelativePath, _ flags: CInt) throws(Errno) -> OpenDescriptor {
     switch resolution {
     case .kernel: return try OpenDescriptor(beneath: descriptor, path.string, flags)
@@ -264,8 +275,8 @@ package final class TreeRoot: Sendable {
     }
   }
 
-  /// One step. A link where a directory is asked for is ENOTDIR to openat(2), which would pass for absence;
-  /// openat2(2) says ELOOP, and so does this.
+  /// Opens one component. If a directory is expected, openat(2) reports a link as ENOTDIR, which would count
+  /// as absence. openat2(2) reports ELOOP, and so does this function.
   private func openPlainly(
     _ path: RelativePath, in directory: OpenDescriptor, _ flags: CInt
   ) throws(Errno) -> OpenDescriptor {
@@ -289,15 +300,15 @@ package final class TreeRoot: Sendable {
   }
 }
 
-/// What is done about symbolic links below a root.
+/// How symbolic links below a root are treated.
 package enum SymlinkPolicy: Sendable, Hashable {
   case skip
-  /// Take what they point to, inside the root or not.
+  /// Use their targets, inside the root or not.
   case follow
 }
 
 extension Errno {
-  /// A link that was followed leads to a missing name, through a file, or in a circle.
+  /// A followed link leads to a missing name, through a file, or in a circle.
   fileprivate var meansNoTarget: Bool {
     self == .noSuchFileOrDirectory || self == .notDirectory || self == .tooManySymbolicLinkLevels
   }

@@ -1,39 +1,42 @@
 import MirrorModel
 import SystemPackage
 
-/// What a walk meets, in the order of keys.
+/// An item of a walk, in the order of keys.
 package enum WalkItem: Sendable, Hashable {
   case file(RelativePath, FileStamp)
-  /// Comes before what is in it.
+  /// Comes before the directory's content.
   case directory(RelativePath)
-  /// A directory in which nothing has a key, where that matters. A walk itself does not tell these from others.
+  /// A directory in which no entry has a key. The walk itself does not report this item.
   case emptyDirectory(RelativePath)
-  /// A symbolic link that is not followed, leads nowhere or back to a directory above it; a socket, FIFO or device.
+  /// A symbolic link that is not followed, has no target, or leads back to a directory above it; a socket,
+  /// FIFO or device.
   case skipped(RelativePath, EntryKind)
-  /// A directory that could not be read, or an entry that could not be seen. What lies at and below it is unknown:
-  /// nothing there may be taken for deleted.
+  /// A directory that could not be read, or an entry whose stat failed. Everything at and below it is unknown
+  /// and may not count as deleted.
   case unreadable(RelativePath, TreeError)
-  /// A name that cannot be a key. If it is a directory, what is in it is not walked.
+  /// A name that cannot be a key. The content of such a directory is not walked.
   case notUTF8(directory: RelativePath, name: [UInt8])
 }
 
-/// All entries below a directory, one at a time, in the byte order of their keys: S3's listing order, so that the two
-/// can be merged as streams.
+/// All entries below a directory, one at a time, in the byte order of their keys. This is the order of S3's
+/// listings, so both can be merged as streams.
 ///
-/// It holds one directory's names a level, and one descriptor a level. What vanishes while it runs is absent from it,
-/// in silence; what cannot be read is reported, and the walk goes on. A start that is no directory has nothing below it.
+/// The walk holds the names of one directory and one descriptor for each level. An entry that vanishes during
+/// the walk is silently left out. An entry that cannot be read is reported, and the walk continues. A start
+/// that is no directory has no content.
 ///
-/// A copy goes on by itself from where it was made.
+/// A copy of a walk continues independently from where it was made.
 package struct TreeWalk: IteratorProtocol, Sequence, Sendable {
-  /// Told of each link that is followed: what it leads to, or nil when that is nothing or a directory above it.
+  /// Called for each followed link with its target, or with nil if there is no target or the target is a
+  /// directory above the link.
   package typealias LinkObserver = @Sendable (RelativePath, TreeRoot.Entry?) -> Void
 
   private struct Level: Sendable {
     let listing: DirectoryListing
-    /// Known only where links are followed: what a link must not lead back to.
+    /// Set only if links are followed. No link may lead back to this directory.
     let identity: TreeRoot.Identity?
     let path: RelativePath
-    /// How many bytes of `pathBytes` are the directory's own.
+    /// The length of the directory's own path in `pathBytes`.
     let pathLength: Int
     var position = 0
   }
@@ -49,11 +52,11 @@ package struct TreeWalk: IteratorProtocol, Sequence, Sendable {
   private let filter: PathFilter
   private let symlinks: SymlinkPolicy
   private let onLink: LinkObserver?
-  /// The directories above the start, where links are followed.
+  /// The directories above the start, if links are followed.
   private var above: [TreeRoot.Identity] = []
   private var levels: [Level] = []
   private var step = Step.enterStart
-  /// The path of the entry at hand, grown and cut in place.
+  /// The path of the current entry, changed in place.
   private var pathBytes: [UInt8] = []
 
   package init(
@@ -107,11 +110,11 @@ package struct TreeWalk: IteratorProtocol, Sequence, Sendable {
     }
   }
 
-  /// A link below the start must not lead back to what lies above it either.
+  /// Records the directories above the start, because a link must not lead back to them either.
   private mutating func noteAbove() {
     guard symlinks == .follow, !start.isRoot else { return }
     for directory in start.ancestors {
-      // What cannot be looked at has no start in it, which the walk will say.
+      // A directory that cannot be read cannot lead to the start; the walk itself will report that.
       guard
         case .success(let entry?) = Result(catching: { () throws(TreeError) in try root.look(at: directory) })
       else { continue }
@@ -119,7 +122,7 @@ package struct TreeWalk: IteratorProtocol, Sequence, Sendable {
     }
   }
 
-  /// Reads a directory whose path `pathBytes` holds, unless `open` finds it gone.
+  /// Reads the directory whose path is in `pathBytes`, unless `open` finds that it is gone.
   private mutating func enter(
     _ path: RelativePath, _ open: () throws(Errno) -> OpenDescriptor?
   ) -> WalkItem? {
@@ -132,13 +135,13 @@ package struct TreeWalk: IteratorProtocol, Sequence, Sendable {
       levels.append(Level(listing: listing, identity: identity, path: path, pathLength: pathBytes.count))
       return nil
     } catch {
-      // Only at the start: it has become a link, or a directory above it has.
+      // This happens only at the start: the start, or a directory above it, has become a link.
       if error == .tooManySymbolicLinkLevels, symlinks == .skip { return .skipped(path, .symbolicLink) }
       return .unreadable(path, root.failure(.list, path, error))
     }
   }
 
-  /// What the entry is to the consumer; nil when it is excluded or gone.
+  /// The item for an entry; nil if it is excluded or gone.
   private mutating func visit(_ entry: DirectoryListing.Entry, of level: Level) -> WalkItem? {
     let name = level.listing.name(of: entry)
     pathBytes.removeSubrange(level.pathLength...)
@@ -162,8 +165,8 @@ package struct TreeWalk: IteratorProtocol, Sequence, Sendable {
           if entry.isFollowed { onLink?(path, now) }
           return .file(path, now.stamp)
         }
-        // Between the listing and now a file became something else. A link or device is told as such; a directory
-        // would stand in the wrong place of the order and is new: its own events tell of it.
+        // A file became something else since the listing. A link or device is reported as such. A directory
+        // is left out: it would be at the wrong place of the order, and its own events report it.
         if now.kind != .directory { return now.kind == .file ? nil : .skipped(path, now.kind) }
         if entry.kind == .file { return nil }
         let identity = TreeRoot.Identity(now.stamp)
