@@ -1,20 +1,20 @@
 import Synchronization
 
-/// How long a run that ends waits for a service that does not answer.
+/// How long a run waits at its end for a service that does not answer.
 ///
-/// While a run goes on, patience costs nothing: each request has its attempts, and each path its back-off. At the end they would add up,
-/// attempt by attempt and pass by pass, to a quarter of an hour against a service that is silent. So from the moment that the end begins:
-/// a request is sent again only while the service answers, and a run to which nothing answers and in which nothing moves gives up.
-/// A transfer that moves is never cut.
+/// During a run, patience costs nothing: each request has its attempts and each path its back-off. At the end
+/// these would add up, by attempts and passes, to a quarter of an hour against a silent service. So once the
+/// end has begun, a request is repeated only while the service answers, and a run without any answer or
+/// movement gives up. A transfer that moves is never cut.
 package final class FinalPatience: Sendable {
-  /// A request is sent again only so long after the latest answer, or the beginning of the end.
+  /// How long after the latest answer, or after the beginning of the end, a request may be repeated.
   static let repetition: Duration = .seconds(15)
-  /// When nothing was answered and nothing moved for so long, no request is sent any more, listings apart.
+  /// After this time without an answer and without movement, no request is sent any more, except listings.
   static let silence: Duration = .seconds(30)
-  /// How long an attempt may stay without an answer at the end, in seconds, whatever it was given before.
+  /// How long an attempt may wait for its answer at the end, in seconds, whatever its earlier limit was.
   package static let attemptSeconds = 30
 
-  /// The patience of the run that this task's request belongs to.
+  /// The patience of the run to which this task's request belongs.
   @TaskLocal static var current: FinalPatience?
 
   private struct State {
@@ -28,23 +28,23 @@ package final class FinalPatience: Sendable {
 
   package init() {}
 
-  /// The run ends from now on: requests that pause before they are sent again go on at once.
+  /// Begins the end of the run. Requests that pause before a retry continue at once.
   package func begin(at now: ContinuousClock.Instant = .now) {
     state.withLock { $0.end = $0.end ?? now }
     paused.wakeAll()
   }
 
-  /// The service has answered a request.
+  /// Records that the service has answered a request.
   func noteAnswer(at now: ContinuousClock.Instant = .now) {
     state.withLock { $0.lastAnswer = now }
   }
 
-  /// A transfer has moved on that was begun long ago.
+  /// Records movement in a transfer that was begun earlier.
   package func noteMovement(at now: ContinuousClock.Instant = .now) {
     state.withLock { $0.lastMovement = now }
   }
 
-  /// Whether a request may be sent again at an instant.
+  /// Whether a request may be repeated at an instant.
   func mayRepeat(at instant: ContinuousClock.Instant) -> Bool {
     state.withLock { state in
       guard let end = state.end else { return true }
@@ -52,7 +52,7 @@ package final class FinalPatience: Sendable {
     }
   }
 
-  /// Whether nothing has been answered and nothing has moved for so long that nothing more is sent.
+  /// Whether the time without an answer and without movement is so long that nothing more is sent.
   func isExhausted(at now: ContinuousClock.Instant = .now) -> Bool {
     state.withLock { state in
       guard let end = state.end else { return false }
@@ -61,7 +61,7 @@ package final class FinalPatience: Sendable {
     }
   }
 
-  /// Returns when the end begins, or the task is cancelled.
+  /// Returns at the beginning of the end, or when the task is cancelled.
   func waitForEnd() async { await paused.wait { hasBegun } }
 
   var hasBegun: Bool { state.withLock { $0.end != nil } }

@@ -1,12 +1,12 @@
 extension ObjectStore {
-  /// All pages of a listing, each asked for when the one before was taken.
+  /// All pages of a listing. Each page is requested after the page before was taken.
   package func listing(prefix: String = "", delimiter: String? = nil) -> ObjectListing {
     ObjectListing(store: self, first: ListObjectsV2(prefix: prefix, delimiter: delimiter))
   }
 }
 
-/// The pages of a listing. It ends by an error rather than early: a listing taken for whole while it is not would
-/// make files look deleted.
+/// The pages of a listing. An incomplete listing ends with an error, because a listing that wrongly counts as
+/// complete would make files look deleted.
 package struct ObjectListing: AsyncSequence {
   let store: any ObjectStore
   let first: ListObjectsV2

@@ -1,7 +1,8 @@
-/// Finds out when a listing goes round in a circle, which a server's pages may do for ever.
+/// Detects a listing whose pages lead in a circle.
 ///
-/// Brent's algorithm ("An improved Monte Carlo factorization algorithm", 1980): one earlier page is kept in mind and replaced at
-/// distances that double, so a circle of any length is found after three rounds of it at the most, and nothing grows with the listing.
+/// Brent's algorithm ("An improved Monte Carlo factorization algorithm", 1980): one earlier page is kept and
+/// replaced at distances that double. So a circle of any length is found within three rounds, and the memory
+/// does not grow with the listing.
 package struct PageTrail: Sendable {
   private var kept: String?
   private var steps = 0
@@ -9,9 +10,9 @@ package struct PageTrail: Sendable {
 
   package init() {}
 
-  /// Whether the listing has been at this token or marker before. Asked once a page.
+  /// Whether the listing has already been at this token or marker. Called once for each page.
   package mutating func hasCome(to token: String) -> Bool {
-    // Tokens are opaque: two spellings of one text are two tokens.
+    // Tokens are opaque, so two Unicode spellings of one text are different tokens.
     if let kept, kept.utf8.elementsEqual(token.utf8) { return true }
     steps += 1
     if steps == distance {
@@ -22,9 +23,9 @@ package struct PageTrail: Sendable {
     return false
   }
 
-  /// Goes on to the next page of a listing of objects.
+  /// Moves on to the next page of a listing of objects.
   ///
-  /// - Throws: `S3Error` when the listing has been there.
+  /// - Throws: `S3Error` if the listing has already been there.
   package mutating func follow(_ token: String, of bucket: String) throws {
     guard hasCome(to: token) else { return }
     throw S3Error(

@@ -1,10 +1,10 @@
 import Synchronization
 
-/// Tasks that wait to be woken together.
+/// Tasks that wait and are woken together.
 final class PausedTasks: Sendable {
   private struct State {
     var waiting: [Int: CheckedContinuation<Void, Never>] = [:]
-    /// Tasks that were cancelled before they began to wait.
+    /// Tasks that were cancelled before their wait began.
     var cancelled: Set<Int> = []
     var lastID = 0
   }
@@ -21,10 +21,10 @@ final class PausedTasks: Sendable {
     for continuation in woken { continuation.resume() }
   }
 
-  /// Returns when the tasks are woken, or this one is cancelled.
+  /// Returns when the tasks are woken, or when this task is cancelled.
   ///
-  /// - Parameter isOver: whether there is nothing to wait for any more. It becomes true before `wakeAll` is called, so that no task
-  ///   waits for a call that has been.
+  /// - Parameter isOver: whether the wait is over already. It must become true before `wakeAll` is called, so
+  ///   that no task waits for a call that has already happened.
   func wait(unless isOver: () -> Bool = { false }) async {
     let id = state.withLock { state in
       state.lastID += 1

@@ -1,14 +1,16 @@
-/// The action of a policy that S3 asks for an operation, and what it has to be allowed on.
+/// The policy action that S3 requires for an operation, and the resource that it must be allowed on.
 ///
-/// Policies have no action of the operation's own name for many operations: what HEAD needs is called s3:GetObject, and a part is
-/// s3:PutObject. The table is that of the Service Authorization Reference, "Actions, resources, and condition keys for Amazon S3", and
-/// of the page "Required permissions for Amazon S3 API operations" of the S3 User Guide.
+/// Many operations have no action of the same name: HEAD requests need s3:GetObject, and a part needs
+/// s3:PutObject. The table follows the Service Authorization Reference, "Actions, resources, and condition
+/// keys for Amazon S3", and the page "Required permissions for Amazon S3 API operations" of the S3 User
+/// Guide.
 package struct RequiredPermission: Sendable, Hashable {
   package var action: String
-  /// `arn:aws:s3:::bucket` or `arn:aws:s3:::bucket/key`, without the partition's own name where that is another.
+  /// `arn:aws:s3:::bucket` or `arn:aws:s3:::bucket/key`. Other partitions have another name in place of
+  /// `aws`.
   package var resource: String
 
-  /// - Returns: nil for an operation that this table does not have.
+  /// - Returns: nil for an operation that is not in the table.
   package init?(of operation: String, bucket: String, key: String?) {
     guard let need = Self.needs[operation] else { return nil }
     action = need.action

@@ -1,17 +1,18 @@
 import Synchronization
 
-/// How often and how patiently a request is sent again: AWS's standard mode (SDKs and Tools Reference Guide, "Retry behavior"), with
-/// five attempts instead of three, since a training job outlives its clients' patience.
+/// How often and after which pauses a request is repeated: AWS's standard mode (SDKs and Tools Reference
+/// Guide, "Retry behavior"), but with five attempts instead of three, because a training job should survive
+/// longer outages.
 package struct RetryPolicy: Sendable, Hashable {
-  /// The first one included.
+  /// Including the first attempt.
   package var maxAttempts: Int
-  /// The first retry waits at most this long; each further one at most twice as long as the one before.
+  /// The largest pause before the first retry. The limit doubles with each further retry.
   package var baseSeconds: Double
   package var capSeconds: Double
-  /// A server's `Retry-After` is waited for up to this long.
+  /// The longest `Retry-After` of a server that is obeyed.
   package var retryAfterCapSeconds: Double
-  /// Retries at once and free of charge for connections that died idle. A pool may hold many such; a server that drops every
-  /// connection must not be asked for ever.
+  /// How many retries may follow at once and without cost after connections that died while idle. A pool may
+  /// hold many such connections; the limit ends the loop if a server drops every connection.
   package var maxStaleConnections: Int
 
   package init(
@@ -26,21 +27,22 @@ package struct RetryPolicy: Sendable, Hashable {
     self.maxStaleConnections = maxStaleConnections
   }
 
-  /// Full jitter: anything between nothing and the bound, so that clients that failed together do not return together.
+  /// Full jitter: a random pause up to the limit, so that clients that failed together do not come back
+  /// together.
   ///
   /// - Parameters:
-  ///   - retry: 1 for the first.
+  ///   - retry: 1 for the first retry.
   ///   - random: in [0, 1).
   package func delaySeconds(retry: Int, random: Double, retryAfter: Double?) -> Double {
-    // 2^30 times any base is past the cap already.
+    // 2^30 times any base already exceeds the cap.
     let bound = min(capSeconds, baseSeconds * Double(1 << min(retry - 1, 30)))
     return max(random * bound, min(retryAfter ?? 0, retryAfterCapSeconds))
   }
 }
 
-/// What all retries of one mirror may cost together: a service that is down is not hammered by every transfer's own
-/// attempts. AWS's standard mode: 500 tokens; 5 a retry, 10 after a timeout; a success gives back what its last retry took,
-/// or 1 when it needed none.
+/// The common budget of all retries of a mirror, so that the transfers' attempts together do not overload a
+/// service that is down. AWS's standard mode: 500 tokens; 5 for a retry, 10 after a timeout. A success
+/// returns the tokens of its last retry, or 1 if it needed none.
 package final class RetryBudget: Sendable {
   package static let retryCost = 5
   package static let timeoutCost = 10
@@ -56,7 +58,7 @@ package final class RetryBudget: Sendable {
 
   package var tokens: Int { remaining.withLock { $0 } }
 
-  /// Whether there was enough.
+  /// Takes tokens. False if there are too few.
   func take(_ cost: Int) -> Bool {
     remaining.withLock { tokens in
       if tokens < cost { return false }
@@ -70,7 +72,8 @@ package final class RetryBudget: Sendable {
   }
 }
 
-/// Counts the requests that were sent on behalf of one transfer, in child tasks too, for its record in the log:
+/// Counts the requests that are sent for one transfer, including those of child tasks, for its record in the
+/// log:
 ///
 ///     let attempts = AttemptCount()
 ///     try await AttemptCount.$current.withValue(attempts) { try await store.send(…) }
@@ -85,7 +88,7 @@ package final class AttemptCount: Sendable {
 
   func add() { count.add(1, ordering: .relaxed) }
 
-  /// Runs `body` and tells how many requests it took, at least 1.
+  /// Runs `body` and returns how many requests it needed, at least 1.
   package static func counting<Result: Sendable>(_ body: () async throws -> Result) async throws -> (
     Result, attempts: Int
   ) {

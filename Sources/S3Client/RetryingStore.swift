@@ -1,11 +1,13 @@
 import HTTPTransport
 import LoopThread
 
-/// A store that sends again what is worth sending again.
+/// A store that repeats requests that are worth a retry.
 ///
-/// Every operation here may be repeated: a PUT or a part puts the same bytes, a delete deletes what is gone. Two leave a trace when the
-/// answer to an attempt that worked is lost: CreateMultipartUpload leaves an upload without parts (found and aborted as stale), and
-/// CompleteMultipartUpload may then find NoSuchUpload (see there). A conditional write may find its own object: 412.
+/// Every operation may be repeated: a PUT or a part writes the same bytes, and a delete of a deleted object
+/// changes nothing. Two operations have side effects if the answer of a successful attempt is lost.
+/// CreateMultipartUpload leaves an upload without parts, which is later found and aborted as stale.
+/// CompleteMultipartUpload may then get NoSuchUpload (see there). A conditional write may find its own object
+/// and get 412.
 package struct RetryingStore: ObjectStore {
   private let store: any ObjectStore
   private let policy: RetryPolicy
@@ -16,10 +18,10 @@ package struct RetryingStore: ObjectStore {
   private let random: @Sendable () -> Double
   private let onRetry: @Sendable (Retry) -> Void
 
-  /// Told before each wait.
+  /// Reported before each pause.
   package struct Retry: Sendable {
     package var error: S3Error
-    /// Attempts so far.
+    /// How many attempts have failed so far.
     package var attempts: Int
     package var delaySeconds: Double
   }
@@ -28,7 +30,7 @@ package struct RetryingStore: ObjectStore {
   ///   - budget: one for all stores of a mirror.
   ///   - recovery: one for all stores of a service.
   ///   - patience: one for all stores of a run.
-  ///   - pause: waits, and throws when the task is cancelled.
+  ///   - pause: waits, and throws if the task is cancelled.
   ///   - random: in [0, 1).
   package init(
     _ store: any ObjectStore, policy: RetryPolicy = RetryPolicy(), budget: RetryBudget = RetryBudget(),
@@ -56,7 +58,7 @@ package struct RetryingStore: ObjectStore {
     var staleConnections = 0
     var lastCost: Int?
     var connection = HTTPRequest.Connection.pooled
-    // A listing is always sent: its answer tells that the service is there.
+    // A listing is always sent, because its answer shows whether the service is back.
     if Operation.self != ListObjectsV2.self, patience.isExhausted() { throw givingUp(operation) }
     while true {
       attempts += 1
@@ -70,10 +72,10 @@ package struct RetryingStore: ObjectStore {
         return output
       } catch var error as S3Error {
         error.attempts = attempts
-        // "There is no such object" is an answer as well.
+        // An answer such as "no such object" also shows that the service works.
         if error.status != 0, !error.isRetryable { noteAnswer(refunding: lastCost) }
         connection = error.network == nil ? .pooled : .fresh
-        // A cancelled transfer may surface as a broken one; it is not to be repeated.
+        // A cancelled transfer may look like a broken one. It must not be repeated.
         guard error.isRetryable, !Task.isCancelled else { throw error }
         let isAskedFor = error.retryAfterSeconds != nil || S3ErrorTriage.isThrottling(error)
         if !isAskedFor { recovery.noteFailure() }
@@ -96,12 +98,12 @@ package struct RetryingStore: ObjectStore {
             try await pause(.seconds(delay))
           }
         }
-        // The end of the run has cut a pause short that the server asked for.
+        // The end of the run has shortened a pause that the server requested.
         if isAskedFor, !isEnding, patience.hasBegun {
           guard patience.mayRepeat(at: end) else { throw error }
           try await pause(max(.zero, end - .now))
         }
-        // The pause may have been followed by a wait for a slot.
+        // A wait for a slot may have followed the pause.
         guard patience.mayRepeat(at: .now) else { throw error }
       }
     }

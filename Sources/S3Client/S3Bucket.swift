@@ -5,23 +5,23 @@ import Synchronization
 
 /// A bucket on a server: signs each operation's request, sends it and reads its answer.
 ///
-/// It sends once, and once more for each fault that it can repair itself: a skewed clock, a wrong region, expired credentials.
-/// Every other second try is `RetryingStore`'s.
+/// It sends each request once, and once more for each fault that it can repair itself: a wrong clock, a wrong
+/// region, expired credentials. All other retries belong to `RetryingStore`.
 package final class S3Bucket: ObjectStore {
   /// Whether a request's signature covers its body.
   package enum PayloadSigning: Sendable, Hashable {
-    /// Bodies of files are left out where TLS protects them, or where they do not leave this machine; small ones that are in memory are
-    /// covered always.
+    /// Bodies of files are not covered if TLS protects them or if they stay on this machine. Small bodies in
+    /// memory are always covered.
     case automatic
     case always
     case never
   }
 
-  /// Asked before each request; nil sends it unsigned.
+  /// Called before each request. Nil sends the request unsigned.
   package typealias CredentialsSource = @Sendable () async throws -> AWSCredentials?
 
-  /// What to use instead of credentials that the server refused as expired or unknown; the same ones where there are no
-  /// others.
+  /// Returns replacements for credentials that the server refused as expired or unknown; the same credentials
+  /// if there are no others.
   package typealias CredentialsRenewal = @Sendable (_ refused: AWSCredentials) async throws -> AWSCredentials?
 
   package let bucket: String
@@ -31,22 +31,23 @@ package final class S3Bucket: ObjectStore {
   private let payloadSigning: PayloadSigning
   private let commonHeaders: HTTPHeaders
   private let client: any HTTPClient
-  /// Seconds since 1970, by this machine.
+  /// Seconds since 1970 by this machine's clock.
   private let clock: @Sendable () -> Int64
   private let learned: Mutex<Learned>
-  /// Whether bodies meet no eavesdropper on their way: TLS keeps them, or they stay on this machine.
+  /// Whether TLS protects bodies, or they stay on this machine.
   private let isProtected: Bool
 
-  /// What answers taught; it holds for all later requests.
+  /// What earlier answers have shown. It applies to all later requests.
   private struct Learned {
     var signer: RequestSigner
-    /// Server's clock minus ours.
+    /// The server's clock minus this machine's.
     var clockOffsetSeconds: Int64 = 0
   }
 
   /// - Parameters:
-  ///   - renewal: nil asks `credentials` once more.
-  ///   - commonHeaders: sent with every request, such as `x-amz-request-payer` and `x-amz-expected-bucket-owner`.
+  ///   - renewal: nil calls `credentials` again.
+  ///   - commonHeaders: sent with every request, such as `x-amz-request-payer` and
+  ///     `x-amz-expected-bucket-owner`.
   package init(
     bucket: String, endpoint: S3Endpoint, region: String, credentials: @escaping CredentialsSource,
     renewal: CredentialsRenewal? = nil,
@@ -75,17 +76,18 @@ package final class S3Bucket: ObjectStore {
     }
   }
 
-  /// The bucket's region as far as is known: the one given, or the one that an answer named.
+  /// The bucket's region as far as it is known: the configured one, or the one that an answer named.
   package var region: String { learned.withLock { $0.signer.region } }
 
-  /// Seconds to add to this machine's clock for the server's; other than 0 only after a request was refused for it.
+  /// The server's clock minus this machine's, in seconds. It differs from 0 only after a request was refused
+  /// because of the clock.
   package var clockOffsetSeconds: Int64 { learned.withLock { $0.clockOffsetSeconds } }
 
   package func send<Operation: S3Operation>(_ operation: Operation) async throws -> Operation.Output {
     do {
       return try await exchange(operation)
     } catch var error as S3Error where error.bucket.isEmpty {
-      // An operation that refuses itself, or a range's sink, does not know where it was sent.
+      // An operation that rejects its own input, or the sink of a range, does not know the bucket.
       error.bucket = bucket
       throw error
     }
@@ -114,7 +116,7 @@ package final class S3Bucket: ObjectStore {
     }
   }
 
-  /// A source that fails is the operation's failure, named as others are.
+  /// An error of the credentials source becomes an error of the operation.
   private func currentCredentials(for operation: some S3Operation) async throws -> AWSCredentials? {
     do {
       return try await credentials()
@@ -128,7 +130,7 @@ package final class S3Bucket: ObjectStore {
   }
 }
 
-/// Faults that one more request mends.
+/// Faults that one more request can correct.
 private enum Repair: Hashable {
   case clock
   case region
@@ -136,11 +138,11 @@ private enum Repair: Hashable {
 }
 
 extension S3Bucket {
-  /// AWS allows 15 minutes (S3, "Signature calculations", RequestTimeTooSkewed). HEAD's refusal has no code, so there the clocks
-  /// are compared.
+  /// AWS allows 15 minutes (S3, "Signature calculations", RequestTimeTooSkewed). The refusal of a HEAD has no
+  /// code, so there the clocks are compared.
   private static let allowedSkewSeconds: Int64 = 15 * 60
 
-  /// What can be mended has been when this returns; nil when nothing can.
+  /// Repairs what can be repaired. Nil if there is nothing to repair.
   private func repair(
     _ error: S3Error, _ answer: S3Response, signer: RequestSigner, clockOffset: Int64, used: AWSCredentials?
   ) async throws -> Repair? {
@@ -161,20 +163,21 @@ extension S3Bucket {
     }
   }
 
-  /// Whether a refusal was for the credentials.
+  /// Whether the credentials are the reason of a refusal.
   private enum Doubt {
     case none
     case possible
     case certain
   }
 
-  /// Codes that name the credentials (S3 API Reference, "Error responses"). A key that was rotated away is unknown.
+  /// Codes that concern the credentials (S3 API Reference, "Error responses"). A rotated key is unknown to
+  /// the server.
   private static let refusalsOfCredentials: Set = [
     "ExpiredToken", "ExpiredTokenException", "TokenRefreshRequired", "InvalidToken", "InvalidAccessKeyId",
   ]
 
-  /// HEAD's answers name nothing: 400 is an expired token's status (ExpiredToken), 403 is many things, of which the
-  /// source is not to be asked each time.
+  /// Answers to HEAD have no code. 400 is the status of an expired token (ExpiredToken). 403 has many
+  /// reasons, so the source is not asked for a renewal each time.
   private func doubt(about used: AWSCredentials, after error: S3Error, _ answer: S3Response) -> Doubt {
     if Self.refusalsOfCredentials.contains(error.code) { return .certain }
     guard answer.http.body.isEmpty, used.sessionToken != nil else { return .none }
@@ -186,7 +189,8 @@ extension S3Bucket {
   }
 
   private func repairsRegion(_ error: S3Error, signer: RequestSigner) -> Bool {
-    // The name becomes part of a host: an answer is not to make another one of it.
+    // The name becomes part of a host name, so it is checked: an answer must not change the host to any
+    // other.
     guard let region = error.region, region != signer.region, isRegionName(region),
       [301, 307, 400, 403].contains(error.status)
     else {
@@ -236,7 +240,7 @@ extension S3Bucket {
     return signed
   }
 
-  /// Bodies up to this many bytes are hashed always: it costs microseconds.
+  /// Bodies up to this number of bytes are always hashed, which takes microseconds.
   private static let smallBodyByteCount: Int64 = 64 << 10
 
   private func payloadHash(of request: S3Request) throws -> PayloadHash {
@@ -251,7 +255,8 @@ extension S3Bucket {
     return .sha256(hexadecimal(try hash(of: body)))
   }
 
-  /// Reads the body once before it is sent: a small one, since `signsBodies` asks senders of large ones for their hash.
+  /// Reads a small body once before it is sent. Senders of large bodies supply their hash because of
+  /// `signsBodies`.
   private func hash(of body: any RequestBody) throws -> [UInt8] {
     let hasher = SHA256Hasher()
     var offset: Int64 = 0

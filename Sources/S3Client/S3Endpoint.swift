@@ -1,6 +1,6 @@
 import SigV4
 
-/// Where a service listens, and how a bucket is named there.
+/// The address of a service, and how it addresses a bucket.
 package struct S3Endpoint: Sendable, Hashable {
   package enum Scheme: String, Sendable {
     case http
@@ -8,7 +8,7 @@ package struct S3Endpoint: Sendable, Hashable {
   }
 
   package enum Addressing: Sendable, Hashable {
-    /// AWS: the bucket in the host's name where a host can have that name. Elsewhere: in the path.
+    /// On AWS: the bucket in the host name if possible. Elsewhere: in the path.
     case automatic
     /// `https://host/bucket/key`
     case path
@@ -17,7 +17,7 @@ package struct S3Endpoint: Sendable, Hashable {
   }
 
   package enum Host: Sendable, Hashable {
-    /// AWS's own host, which follows the bucket's region.
+    /// AWS's own host, which depends on the bucket's region.
     case aws(EndpointVariant = [])
     /// A name or an address; IPv6 in brackets.
     case named(String)
@@ -25,9 +25,10 @@ package struct S3Endpoint: Sendable, Hashable {
 
   package var scheme: Scheme
   package var host: Host
-  /// Nil is the scheme's own.
+  /// Nil means the default port of the scheme.
   package var port: Int?
-  /// What stands before each bucket's path, such as `/storage/s3`: percent-encoded, without a slash at its end; mostly empty.
+  /// The path before each bucket's path, such as `/storage/s3`: percent-encoded, without a slash at its end;
+  /// usually empty.
   package var basePath: String
   package var addressing: Addressing
 
@@ -43,8 +44,8 @@ package struct S3Endpoint: Sendable, Hashable {
 
   package static let aws = S3Endpoint(scheme: .https, host: .aws())
 
-  /// `http://127.0.0.1:8333`, `https://[::1]`, with a slash at the end or without. Nil for anything else: another scheme, a user, a
-  /// path, a query.
+  /// `http://127.0.0.1:8333`, `https://[::1]`, with or without a slash at the end. Nil for anything else:
+  /// another scheme, a user, a path, a query.
   package init?(url: String, addressing: Addressing = .automatic) {
     let separator = "://"
     guard
@@ -75,13 +76,13 @@ package struct S3Endpoint: Sendable, Hashable {
       || Self.isLoopbackAddress(name)
   }
 
-  /// 127.0.0.0/8 (RFC 1122 §3.2.1.3), written in full.
+  /// 127.0.0.0/8 (RFC 1122 §3.2.1.3), with all four numbers.
   private static func isLoopbackAddress(_ name: String) -> Bool {
     let numbers = name.split(separator: ".", omittingEmptySubsequences: false).map { UInt8($0) }
     return numbers.count == 4 && numbers[0] == 127 && !numbers.contains(nil)
   }
 
-  /// The `Host` field and the path before the query, for one key or the bucket itself.
+  /// The `Host` header and the path before the query, for one key or for the bucket itself.
   func address(bucket: String, key: String?, region: String) -> (host: String, path: String) {
     let name: String
     switch host {
@@ -97,8 +98,8 @@ package struct S3Endpoint: Sendable, Hashable {
     return (authority, basePath + "/" + uriEncode(bucket, as: .path) + (encodedKey ?? ""))
   }
 
-  /// TLS's wildcard certificate covers one label only, so a name with dots goes in the path (AWS, "Virtual hosting of
-  /// general purpose buckets"); so does an old name that no host can have.
+  /// A wildcard certificate of TLS covers only one label. So a bucket name with dots goes into the path (AWS,
+  /// "Virtual hosting of general purpose buckets"), and so does an old name that is no valid host name.
   private func isVirtualHosted(_ bucket: String) -> Bool {
     switch addressing {
     case .path: return false

@@ -1,29 +1,30 @@
 import HTTPTransport
 
-/// What S3 or the way to it answered instead of a result.
+/// An error of S3, or of the connection to it.
 package struct S3Error: Error, Sendable {
   /// AWS's operation name: `PutObject`.
   package var operation: String
   package var bucket: String
   package var key: String?
-  /// HTTP status; 0 when no response came.
+  /// HTTP status; 0 if no response came.
   package var status: Int
-  /// S3's error code, such as `NoSuchKey` or `SlowDown`; for errors of the network our own: `Connect`, `Interrupted` …
+  /// S3's error code, such as `NoSuchKey` or `SlowDown`. For network errors a code of this module: `Connect`,
+  /// `Interrupted` …
   package var code: String
-  /// S3's own words, or libcurl's.
+  /// The message of S3 or libcurl.
   package var message: String
   package var requestID: String?
-  /// Seconds to wait that the server named in `Retry-After`.
+  /// The seconds in the server's `Retry-After`.
   package var retryAfterSeconds: Double?
-  /// The bucket's region, when the answer named it (`x-amz-bucket-region`, `<Region>`).
+  /// The bucket's region, if the answer named it (`x-amz-bucket-region`, `<Region>`).
   package var region: String?
-  /// The parameter or header field that the server says it does not take (`<ArgumentName>`, `<Header>`).
+  /// The parameter or header that the server does not accept (`<ArgumentName>`, `<Header>`).
   package var argument: String?
-  /// Whether sending the same request again can help; decided in `S3ErrorTriage` only.
+  /// Whether a repetition of the request may succeed. Only `S3ErrorTriage` decides it.
   package var isRetryable: Bool
-  /// What broke on the way, when no response came.
+  /// The network fault, if no response came.
   package var network: TransportError.Kind?
-  /// Requests sent before this error was given up on; `RetryingStore` counts them.
+  /// How many requests were sent before the error was final. `RetryingStore` counts them.
   package var attempts = 1
 
   package init(
@@ -46,12 +47,13 @@ package struct S3Error: Error, Sendable {
 
   package var isNotFound: Bool { status == 404 }
 
-  /// The key is missing, not the bucket.
+  /// Whether the key is missing, and not the bucket.
   package var isMissingKey: Bool {
     code == "NoSuchKey" || status == 404 && key != nil && code != "NoSuchBucket"
   }
 
-  /// The object is another than the condition names. A line of DeleteObjects' answer has the code and no status.
+  /// Whether the object does not match the condition. A line of DeleteObjects' answer has the code but no
+  /// status.
   package var isPreconditionFailed: Bool { status == 412 || code == "PreconditionFailed" }
   package var isAccessDenied: Bool { status == 401 || status == 403 }
 }
@@ -68,11 +70,11 @@ extension S3Error: CustomStringConvertible {
     return text
   }
 
-  /// What the user can do about it, where that is known.
+  /// What the user can do about the error, if that is known.
   package var remedy: String? {
     switch code {
     case "Forbidden", "Unauthorized":
-      // The answer to a HEAD has no body that could say which of the two it is.
+      // The answer to a HEAD has no body, so either may be the reason.
       "check the access key and its secret; if they are right, \(permissionRemedy)"
     case "AccessDenied", "AllAccessDisabled": permissionRemedy
     case "InvalidAccessKeyId", "SignatureDoesNotMatch":

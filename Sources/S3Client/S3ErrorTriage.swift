@@ -1,13 +1,14 @@
 import HTTPTransport
 
-/// Makes every `S3Error`, and is the one place that decides whether sending the same request again can help.
+/// Makes every `S3Error`, and is the only place that decides whether a repetition of the request may succeed.
 ///
-/// The lists are those of AWS's "Retry behavior" (SDKs and Tools Reference Guide, standard mode) and of S3's "Error
-/// responses", with what S3 says of a body that was damaged on its way.
+/// The lists are those of AWS's "Retry behavior" (SDKs and Tools Reference Guide, standard mode) and of S3's
+/// "Error responses", with S3's codes for a body that was damaged in transit.
 package enum S3ErrorTriage {
-  /// Statuses that are retried whatever the code says. 501 is not among them: it will not be implemented by asking again.
-  /// 302, 303 and 511 (RFC 6585 §6) are none of S3's: something on the way wants a login first, and lets the same request pass later.
-  /// 307 is S3's while the name of a new bucket spreads (Amazon S3 User Guide, "Request redirection"): the same address serves later.
+  /// Statuses that are retried whatever the code is. 501 is not among them, because a retry cannot help. 302,
+  /// 303 and 511 (RFC 6585 §6) do not come from S3: a device in between requires a login first, and later
+  /// lets the same request pass. S3 sends 307 while the name of a new bucket spreads (Amazon S3 User Guide,
+  /// "Request redirection"); later the same address works.
   static let retryableStatuses: Set<Int> = [302, 303, 307, 408, 429, 500, 502, 503, 504, 511]
 
   static let throttlingCodes: Set<String> = [
@@ -19,51 +20,52 @@ package enum S3ErrorTriage {
   static let retryableCodes: Set<String> = throttlingCodes.union([
     "RequestTimeout", "RequestTimeoutException", "PriorRequestNotComplete", "TransactionInProgressException",
     "InternalError", "InternalServerError", "ServiceUnavailable", "ConditionalRequestConflict",
-    // The bytes that arrived are not the bytes that were sent.
+    // The received bytes differ from the sent ones.
     "BadDigest", "IncompleteBody", "XAmzContentSHA256Mismatch", "XAmzContentChecksumMismatch",
-    // Ours: an answer that ended early or does not parse, and an echo that differs.
+    // Codes of this module: an incomplete or unreadable answer, and an echo that differs.
     malformedAnswer, checksumMismatch, rangeIgnored,
   ])
 
-  /// A successful status whose head or body is not what the operation answers.
+  /// A successful status whose head or body does not belong to the operation.
   package static let malformedAnswer = "MalformedAnswer"
-  /// The whole object, or another part of it, where a range was asked for.
+  /// The whole object, or another part of it, came in place of the requested range.
   package static let rangeIgnored = "RangeIgnored"
-  /// A checksum that comes back different from the one that was sent.
+  /// The returned checksum differs from the sent one.
   package static let checksumMismatch = "ChecksumMismatch"
-  /// Nothing was sent: the source of credentials gave none.
+  /// Nothing was sent, because the source returned no credentials.
   package static let noCredentials = "NoCredentials"
 
-  /// - Parameter status: 0 where no response came, or where a code stands alone (the keys of DeleteObjects).
+  /// - Parameter status: 0 if no response came, or if a code has no status (the keys of DeleteObjects).
   package static func isRetryable(status: Int, code: String, operation: String) -> Bool {
-    // S3 asks for a new upload then ("CompleteMultipartUpload", Errors): the same request can only fail again.
+    // S3 requires a new upload in this case ("CompleteMultipartUpload", Errors), so the same request would
+    // fail again.
     if operation == CompleteMultipartUpload.name && code == "ConditionalRequestConflict" { return false }
-    // No payload travels with a completion: a checksum that differs once differs always.
+    // A completion has no payload, so a checksum that differs will always differ.
     if operation == CompleteMultipartUpload.name && code == "BadDigest" { return false }
     return retryableStatuses.contains(status) || retryableCodes.contains(code)
   }
 
-  /// Whether the server asks for less, so that the caller should lower its concurrency.
+  /// Whether the server asks for fewer requests, so that the caller should lower its concurrency.
   package static func isThrottling(_ error: S3Error) -> Bool {
     throttlingCodes.contains(error.code) || error.status == 429
       || (error.status == 503 && error.code != "ServiceUnavailable")
   }
 
-  /// Whether the server does not take the checksum's header fields at all, rather than these bytes: R2 answers 501
-  /// NotImplemented, others 400 InvalidArgument or InvalidRequest, and all of them name the field or the word, some only in
-  /// `<ArgumentName>` or `<Header>`.
+  /// Whether the server rejects the checksum headers themselves, and not these bytes: R2 answers 501
+  /// NotImplemented, others 400 InvalidArgument or InvalidRequest. All of them name the header or the word
+  /// "checksum", some only in `<ArgumentName>` or `<Header>`.
   package static func refusesChecksum(_ error: S3Error) -> Bool {
     guard [400, 501].contains(error.status), !retryableCodes.contains(error.code) else { return false }
     return "\(error.code) \(error.message) \(error.argument ?? "")".lowercased().contains("checksum")
   }
 
-  /// Whether the operation is not for this caller, or not on this server: a policy that leaves it out, or a service that does
-  /// not have it.
+  /// Whether the operation is not available to this caller, or not on this server: a policy does not allow
+  /// it, or the service does not support it.
   package static func isNotOffered(_ error: S3Error) -> Bool { [403, 405, 501].contains(error.status) }
 
-  /// Whether the server takes no request of this kind, whatever it holds, so that another operation must do: it does not
-  /// have it (405, 501), or has it and refuses the request as such (400). A 400 that names credentials, clock or region says nothing of
-  /// the kind, nor does one that is worth another try.
+  /// Whether the server rejects every request of this kind, so that another operation must be used: it does
+  /// not support the operation (405, 501), or it rejects the request as such (400). A 400 that concerns
+  /// credentials, clock or region does not show this, and neither does a retryable one.
   package static func refusesOperation(_ error: S3Error) -> Bool {
     switch error.status {
     case 405, 501: true
@@ -72,7 +74,7 @@ package enum S3ErrorTriage {
     }
   }
 
-  /// Codes of a 400 that concern the caller rather than the request (S3, "Error responses").
+  /// Codes of a 400 that concern the caller and not the request (S3, "Error responses").
   private static let callersCodes: Set<String> = [
     "ExpiredToken", "ExpiredTokenException", "TokenRefreshRequired", "InvalidToken", "InvalidSecurity",
     "AuthorizationHeaderMalformed", "IllegalLocationConstraintException", "RequestTimeTooSkewed",
@@ -102,7 +104,7 @@ package enum S3ErrorTriage {
 }
 
 extension S3Error {
-  /// No response came.
+  /// Makes the error of a request without a response.
   init(_ cause: TransportError, operation: String, bucket: String, key: String?) {
     self.init(
       operation: operation, bucket: bucket, key: key, status: 0,
@@ -110,8 +112,8 @@ extension S3Error {
       message: cause.message, isRetryable: S3ErrorTriage.isRetryable(cause.kind), network: cause.kind)
   }
 
-  /// A response that says no, or a 200 that carries an error body (CompleteMultipartUpload and the copies may send
-  /// their status line before they know the outcome).
+  /// Makes the error of an error response, or of a 200 with an error body (CompleteMultipartUpload and the
+  /// copies may send their status line before the outcome is known).
   package init(answer: S3Response, operation: String) {
     let http = answer.http
     let body = ErrorBody(http.body)
@@ -125,7 +127,7 @@ extension S3Error {
     argument = body.argument
   }
 
-  /// A successful status with a head or a body that is not an answer.
+  /// Makes the error of a successful status whose head or body is no valid answer.
   static func malformed(_ answer: S3Response, operation: String, _ message: String) -> S3Error {
     S3Error(
       operation: operation, bucket: answer.bucket, key: answer.key, status: answer.http.status,
@@ -135,7 +137,7 @@ extension S3Error {
         status: answer.http.status, code: S3ErrorTriage.malformedAnswer, operation: operation))
   }
 
-  /// HEAD's answers have no body, and proxies answer in HTML: then the status is all there is.
+  /// Answers to HEAD have no body, and proxies answer in HTML. Then only the status is known.
   private static func code(ofStatus status: Int) -> String {
     switch status {
     case 301: "PermanentRedirect"
@@ -158,17 +160,18 @@ extension S3Error {
   }
 }
 
-/// S3's `<Error>` document, as far as there is one.
+/// The content of S3's `<Error>` document, as far as there is one.
 struct ErrorBody {
   var code: String?
   var message: String?
   var requestID: String?
   var region: String?
-  /// The parameter or header field that the server does not take.
+  /// The parameter or header that the server does not accept.
   var argument: String?
 
   init(_ bytes: [UInt8]) {
-    // Whatever is not S3's document (HTML of a proxy, plain text, nothing) has no code; the status speaks then.
+    // A body that is not S3's document (HTML of a proxy, plain text, nothing) has no code. The status is used
+    // instead.
     guard case .success(let root) = XMLTree.parsing(bytes) else { return }
     guard let error = root.name == "Error" ? root : root["Error"] else { return }
     code = error.text(of: "Code").flatMap { $0.isEmpty ? nil : $0 }

@@ -2,11 +2,12 @@ import Digests
 import HTTPTransport
 import SigV4
 
-/// What operations have in common when they write requests and read answers.
+/// Common functions of operations for writing requests and reading answers.
 extension S3Operation {
-  /// The answer's XML, whose root must be `root`.
+  /// The answer's XML, whose root element must be `root`.
   ///
-  /// - Throws: `S3Error` for an `<Error>` under a success status, for anything else that is not `root`, and for what does not parse.
+  /// - Throws: `S3Error` for an `<Error>` with a success status, for another root element, and for text that
+  ///   cannot be parsed.
   func document(_ root: String, in response: S3Response) throws -> XMLTree {
     switch XMLTree.parsing(response.http.body) {
     case .success(let tree) where tree.name == root || tree.name == Self.otherSpelling(of: root): return tree
@@ -19,9 +20,10 @@ extension S3Operation {
     }
   }
 
-  /// The ETag of what was written, without which no answer of S3's is one: a page of a captive portal has none.
+  /// The ETag of a written object. An answer without one does not come from S3, but for example from a
+  /// captive portal.
   ///
-  /// - Throws: a retryable `S3Error` when there is none.
+  /// - Throws: a retryable `S3Error` if there is no ETag.
   func requiredETag(in response: S3Response) throws -> String {
     let etag = response.etag
     if etag.isEmpty {
@@ -30,10 +32,10 @@ extension S3Operation {
     return etag
   }
 
-  /// S3 answers by the head alone. What has a body that is no XML, or a page's, was not answered by S3: the request may not have
-  /// reached it.
+  /// Checks that the answer has no body. S3 answers these operations with headers only. A body that is no
+  /// XML, or a web page, did not come from S3, so the request may not have reached S3.
   ///
-  /// - Throws: `S3Error`: that of an `<Error>`, else a retryable one.
+  /// - Throws: `S3Error`: that of an `<Error>` document, otherwise a retryable one.
   func requireNoPage(in response: S3Response) throws {
     if response.http.body.allSatisfy(XMLTree.isSpace) { return }
     switch XMLTree.parsing(response.http.body) {
@@ -46,15 +48,16 @@ extension S3Operation {
     }
   }
 
-  /// Some servers (moto) name the root of an answer as the SOAP interface did: `…Response` for `…Result`.
+  /// Some servers (moto) use the root element of the SOAP interface: `…Response` in place of `…Result`.
   private static func otherSpelling(of root: String) -> String? {
     let ending = "Result"
     return root.hasSuffix(ending) ? root.dropLast(ending.count) + "Response" : nil
   }
 
-  /// Whether the server answered with the checksum that was sent: proof that it knows the header and compared.
+  /// Whether the server returned the sent checksum, which shows that it knows the header and compared the
+  /// bytes.
   ///
-  /// - Throws: a retryable `S3Error` when it answered with another one.
+  /// - Throws: a retryable `S3Error` if the server returned another checksum.
   func isEchoed(_ sent: CRC32?, in response: S3Response) throws -> Bool {
     guard let sent, let echo = response.http.headers["x-amz-checksum-crc32"] else { return false }
     if CRC32(base64: echo) == sent { return true }
@@ -68,14 +71,15 @@ extension S3Operation {
 
   /// Whether there are more pages.
   ///
-  /// - Throws: `S3Error` when the element says neither `true` nor `false`: a page taken for the last one hides objects.
+  /// - Throws: `S3Error` if the element is neither `true` nor `false`, because a page that wrongly counts as
+  ///   the last one hides objects.
   func isTruncated(_ tree: XMLTree, in response: S3Response) throws -> Bool {
     if let value = tree.truth(of: "IsTruncated") { return value }
     throw S3Error.malformed(
       response, operation: Self.name, "<\(tree.name)> does not say in <IsTruncated> whether there is more")
   }
 
-  /// - Throws: `S3Error` when the element is missing.
+  /// - Throws: `S3Error` if the element is missing.
   func required(_ name: String, of tree: XMLTree, in response: S3Response) throws -> String {
     if let text = tree.text(of: name), !text.isEmpty { return text }
     throw S3Error.malformed(response, operation: Self.name, "<\(tree.name)> has no <\(name)>")
@@ -89,13 +93,13 @@ extension S3Response {
   var serverDate: Int64? { http.headers["Date"].flatMap(S3Date.nanoseconds(httpDate:)) }
 }
 
-/// Tags as `x-amz-tagging` has them: a query of a URL (PutObject), in an order of their own.
+/// Tags in the form of `x-amz-tagging`: a URL query (PutObject), sorted.
 package func taggingText(_ tags: [String: String]) -> String {
   canonicalQuery(tags.map { (name: $0.key, value: $0.value) })
 }
 
 extension HTTPHeaders {
-  /// In the order of the names, so that equal metadata make equal requests.
+  /// Sorted by name, so that equal metadata make equal requests.
   mutating func addMetadata(_ metadata: [String: String]) {
     for (name, value) in metadata.sorted(by: { $0.key < $1.key }) { add("x-amz-meta-\(name)", value) }
   }

@@ -1,37 +1,40 @@
 import HTTPTransport
 
-/// A request as an operation writes it: the key and query unencoded, no host, no signature.
+/// A request as an operation writes it: key and query unencoded, without host and signature.
 package struct S3Request: Sendable {
   package var method: HTTPMethod
   /// Nil addresses the bucket.
   package var key: String?
-  /// Names and values before encoding; a nil value is a bare name (`?uploads`).
+  /// Names and values before encoding. A nil value means a name alone (`?uploads`).
   package var query: [(name: String, value: String?)]
   package var headers: HTTPHeaders
   package var body: (any RequestBody)?
   package var sink: (any ResponseSink)?
-  /// Lower-case hex SHA-256 of the body where it is known already; nil leaves the choice to the store's signing mode.
+  /// The SHA-256 of the body in lower-case hex, if it is known. Nil leaves the choice to the store's signing
+  /// mode.
   package var payloadSHA256: String?
-  /// How long the server may think in silence, if longer than the client allows.
+  /// How long the server may be silent, in seconds, if longer than the client's default.
   package var silenceSeconds: Int?
 
-  /// How long the server may be silent while it makes an object of so many bytes, in seconds: what every request is given, and a
-  /// second for each 16 MiB, up to ten minutes.
+  /// How long the server may be silent while it makes an object of this size, in seconds: the general limit
+  /// plus a second for each 16 MiB, at most ten minutes.
   ///
-  /// Every request is given six seconds at its first attempt, and twice as long at each further one, up to a minute. An answer
-  /// that has not begun by then is mostly lost, and "a retried request is likely to take a different path" (Amazon S3 User Guide,
-  /// "Timeouts and retries for latency-sensitive applications"); a server that is slow has its minute in the end. The time counts from
-  /// the moment that the last byte of a request has arrived at the other end, whatever a slow link takes for it (`SilenceClock`).
+  /// The general limit is six seconds for the first attempt, and doubles with each further attempt up to a
+  /// minute. An answer that has not begun by then is usually lost, and "a retried request is likely to take a
+  /// different path" (Amazon S3 User Guide, "Timeouts and retries for latency-sensitive applications"). A
+  /// slow server gets its minute in the end. The time counts from the moment at which the last byte of the
+  /// request has arrived at the other end, however long a slow link takes (`SilenceClock`).
   ///
-  /// AWS: "Processing of a CompleteMultipartUpload request could take several minutes"; copies likewise. Servers that copy the bytes
-  /// take as long as their disks: SeaweedFS 4.48 on a busy machine of two cores copied 64 MiB in 1.3 s and 512 MiB in 6.1 s, 50 and
-  /// 83 MiB/s, and 16 MiB/s is a third of that. A lost answer to a small request costs a minute, not ten.
+  /// AWS: "Processing of a CompleteMultipartUpload request could take several minutes"; copies may take as
+  /// long. Servers that copy the bytes depend on their disks: SeaweedFS 4.48 on a busy machine of two cores
+  /// copied 64 MiB in 1.3 s and 512 MiB in 6.1 s, which is 50 and 83 MiB/s; 16 MiB/s is a third of that. A
+  /// lost answer to a small request costs a minute, not ten.
   static func patience(forBytes byteCount: Int64?) -> Int {
     guard let byteCount else { return longestPatience }
     return min(longestPatience, generalPatience + Int(clamping: max(0, byteCount) / (16 << 20)))
   }
 
-  /// What a request is given that makes nothing.
+  /// The limit for a request that creates no object.
   static var generalPatience: Int {
     guard let attempt = SendAttempt.current else { return mostGeneralPatience }
     return min(mostGeneralPatience, firstPatience << min(max(attempt, 1) - 1, 8))
@@ -63,7 +66,7 @@ package struct S3Request: Sendable {
   }
 }
 
-/// A successful response, with the key that was asked for.
+/// A successful response, with the requested key.
 package struct S3Response: Sendable {
   package var bucket: String
   package var key: String?

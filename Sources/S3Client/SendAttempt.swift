@@ -1,11 +1,12 @@
 import HTTPTransport
 
-/// Which attempt of its request a task sends.
+/// The number of the attempt that a task sends.
 enum SendAttempt {
-  /// 1 is the first. Nil where nobody would send it again.
+  /// 1 is the first attempt. Nil if the request is not repeated.
   @TaskLocal static var current: Int?
 
-  /// What the attempt goes over: a new connection after one that broke or fell silent, since others that have been idle
-  /// since then may be as dead. A server that asks for patience is not given more connections.
+  /// The connection for the attempt. After a connection that broke or fell silent, a new one is used, because
+  /// others that have been idle since then may be dead too. A server that asks for fewer requests gets no
+  /// additional connections.
   @TaskLocal static var connection = HTTPRequest.Connection.pooled
 }

@@ -1,16 +1,16 @@
 import LoopThread
 import Synchronization
 
-/// Ends the pauses of requests that wait to be sent again when the service answers after an outage.
+/// Ends the pauses of requests that wait for their retry when the service answers after an outage.
 ///
-/// A request that has failed four times pauses for up to eight seconds. The service may be back long before, and whatever
-/// waits for that request waits too. Where only some requests fail, others are answered all the time; then each pause
-/// lasts as long as its request's own back-off says.
+/// A request that has failed four times pauses for up to eight seconds. The service may be back long before,
+/// and other work waits for this request. If only some requests fail, others are answered all the time; then
+/// each pause lasts as long as the request's own back-off.
 package final class ServiceRecovery: Sendable {
-  /// For so long no request must have been answered for an answer to be the end of an outage.
+  /// How long no request must have been answered, so that an answer counts as the end of an outage.
   static let shortestOutage: Duration = .seconds(2)
 
-  /// The recovery that ends the pause of this task; nil where the server itself asked for the pause.
+  /// The recovery that ends the pause of this task; nil if the server itself requested the pause.
   @TaskLocal static var current: ServiceRecovery?
 
   private let firstFailure = Mutex<ContinuousClock.Instant?>(nil)
@@ -18,7 +18,7 @@ package final class ServiceRecovery: Sendable {
 
   package init() {}
 
-  /// Requests whose pauses the end of an outage would cut short.
+  /// How many requests pause that the end of an outage would wake.
   var waitingCount: Int { paused.count }
 
   func noteFailure(at now: ContinuousClock.Instant = .now) {
@@ -33,7 +33,7 @@ package final class ServiceRecovery: Sendable {
     if let start, now - start >= Self.shortestOutage { paused.wakeAll() }
   }
 
-  /// Waits for a length of time, or until the outage ends that this task waits for, or the end of the run begins.
+  /// Waits for a duration, or until the outage of this task ends, or until the end of the run begins.
   ///
   /// - Throws: `CancellationError`.
   package static func pause(for duration: Duration) async throws {

@@ -1,6 +1,7 @@
 import HTTPTransport
 
-/// S3's tag of an object's content. Everywhere above this file it is bare, so that two spellings of one tag are equal.
+/// An object's ETag. All code above this file uses it without quotes, so that two spellings of one tag are
+/// equal.
 package enum ETag {
   /// `"abc"`, `&#34;abc&#34;` (escaped twice by some servers), `&quot;abc&quot;` and `abc` are all `abc`.
   package static func bare(_ text: String) -> String {
@@ -13,22 +14,23 @@ package enum ETag {
     return String(rest)
   }
 
-  /// As a condition's field wants it (RFC 9110 §8.8.3).
+  /// The tag in the form of a condition header (RFC 9110 §8.8.3).
   package static func quoted(_ bare: String) -> String { "\"\(ETag.bare(bare))\"" }
 
-  /// The MD5 of an object's bytes, in hexadecimal, where the tag may be one; a multipart object's has a `-` and the number of parts. Equal
-  /// proves equal content, different proves nothing: under SSE-KMS the tag is no digest, though it looks like one.
+  /// The MD5 of an object's bytes, in hexadecimal, if the tag may be one. The tag of a multipart object has a
+  /// `-` and the number of parts. An equal MD5 proves equal content. A different one proves nothing: under
+  /// SSE-KMS the tag looks like an MD5 but is no digest.
   package static func md5(_ bare: String) -> String? {
     let digits = bare.utf8.allSatisfy { (0x30...0x39).contains($0) || (0x61...0x66).contains($0 | 0x20) }
     return bare.utf8.count == 32 && digits ? bare.lowercased() : nil
   }
 }
 
-/// When a write may replace what is there (AWS, "Conditional writes").
+/// When a write may replace the present object (AWS, "Conditional writes").
 package enum WriteCondition: Sendable, Hashable {
-  /// Only while the object still has this ETag; else 412, or 404 when it is gone.
+  /// Only while the object still has this ETag; otherwise 412, or 404 if the object is gone.
   case ifMatch(String)
-  /// Only while there is no object; else 412.
+  /// Only if there is no object; otherwise 412.
   case ifAbsent
 
   func add(to headers: inout HTTPHeaders) {

@@ -1,15 +1,18 @@
-/// Carries through an XML parser what XML 1.0 forbids (§2.2, Char): control characters, U+FFFE and U+FFFF, references to them and to
-/// nothing, and bytes that are not UTF-8. Servers send them where keys or names hold them.
+/// Allows an XML parser to read what XML 1.0 forbids (§2.2, Char): control characters, U+FFFE and U+FFFF,
+/// references to these or to no character, and bytes that are not UTF-8. Servers send them if keys or names
+/// hold them.
 ///
-/// Each is written as a mark, its number and a semicolon before parsing, and is made what it was after it. The mark is a character of the
-/// last private plane, and is written in the same way where it stands for itself, so no two texts become one.
+/// Before parsing, each of them is replaced by a mark, its number and a semicolon. After parsing, it is
+/// restored. The mark is a character of the last private-use plane. A mark in the original text is replaced
+/// in the same way, so no two texts become equal.
 enum ForbiddenCharacters {
   private static let mark: Unicode.Scalar = "\u{10FFFD}"
   private static let end = UInt8(ascii: ";")
-  /// The number of what is no character: it cannot be made again.
+  /// The number for bytes that are no character and cannot be restored.
   private static let damage = "x"
 
-  /// The document without forbidden characters; nil when there are none, so that they are not what is wrong with it.
+  /// The document without forbidden characters; nil if it holds none, because they are then not the reason of
+  /// a failure.
   static func escaping(_ document: ArraySlice<UInt8>) -> [UInt8]? {
     var escaped: [UInt8] = []
     escaped.reserveCapacity(document.count + 64)
@@ -17,7 +20,7 @@ enum ForbiddenCharacters {
     var rest = document
     while let first = rest.first {
       if first == UInt8(ascii: "<"), rest.starts(with: "<![CDATA[".utf8) {
-        // No reference is one in here. The section is walked through like any text otherwise.
+        // A CDATA section holds no references. Otherwise it is treated like any text.
         let section = rest.prefix(upTo: endOfSection(in: rest))
         isChanged = append(section, references: .none, to: &escaped) || isChanged
         rest = rest[section.endIndex...]
@@ -82,9 +85,9 @@ enum ForbiddenCharacters {
     escaped.append(end)
   }
 
-  /// A numeric reference at the beginning of the text; nil when there is none that is whole.
+  /// A complete numeric reference at the beginning of the text; nil if there is none.
   static func reference(in text: ArraySlice<UInt8>) -> (scalar: Unicode.Scalar?, end: Int)? {
-    // `&#x10FFFF;` has ten bytes; leading zeros make a reference longer, and nobody writes many.
+    // `&#x10FFFF;` has ten bytes. Leading zeros make a reference longer, but servers write few of them.
     guard text.starts(with: "&#".utf8), let close = text.prefix(20).firstIndex(of: end) else { return nil }
     var digits = text[(text.startIndex + 2)..<close]
     let isHexadecimal = digits.first == UInt8(ascii: "x")
@@ -98,7 +101,7 @@ enum ForbiddenCharacters {
     (0x30...0x39).contains(byte) || isHexadecimal && (0x61...0x66).contains(byte | 0x20)
   }
 
-  /// The character at the beginning of the text; nil for a byte that begins none.
+  /// The character at the beginning of the text; nil for a byte that begins no character.
   private static func character(in text: ArraySlice<UInt8>) -> (scalar: Unicode.Scalar?, end: Int) {
     var decoder = UTF8()
     var bytes = text.prefix(4).makeIterator()
@@ -116,7 +119,7 @@ enum ForbiddenCharacters {
     }
   }
 
-  /// What a text was before it was escaped, and whether something in it could not be a character.
+  /// Restores a text after parsing. Also returns whether some bytes were no character.
   static func restored(_ text: String) -> (text: String, isDamaged: Bool) {
     guard text.unicodeScalars.contains(mark) else { return (text, false) }
     var restored = String.UnicodeScalarView()

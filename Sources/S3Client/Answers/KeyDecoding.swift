@@ -1,6 +1,6 @@
-/// Undoes `encoding-type=url`. Nil when what comes out is not UTF-8: a mended key would be another key.
+/// Decodes `encoding-type=url`. Nil if the result is not UTF-8, because a repaired key would be another key.
 ///
-/// AWS and others write a space as `+` and every server writes a literal plus as `%2B`, so `+` is a space.
+/// `+` means a space: AWS and others write a space as `+`, and every server writes a literal plus as `%2B`.
 func decodedKey(_ text: String) -> String? {
   var bytes: [UInt8] = []
   bytes.reserveCapacity(text.utf8.count)
@@ -19,12 +19,14 @@ func decodedKey(_ text: String) -> String? {
   return textIfUTF8(bytes, in: bytes.indices)
 }
 
-/// Nil for bytes that are not UTF-8. `String(validating:as:)` says the same, generically: three times as slow.
+/// Nil for bytes that are not UTF-8. `String(validating:as:)` does the same generically, but three times
+/// slower.
 func textIfUTF8(_ bytes: [UInt8], in range: Range<Int>) -> String? {
   do { return String(copying: try UTF8Span(validating: bytes.span.extracting(range))) } catch { return nil }
 }
 
-/// Whether a text can be what `encoding-type=url` makes: it leaves neither a space nor a byte outside ASCII, and every `%` begins an escape.
+/// Whether a text may be the result of `encoding-type=url`: it has no space and no byte outside ASCII, and
+/// every `%` begins an escape.
 func canBeEncoded(_ text: String) -> Bool {
   let bytes = Array(text.utf8)
   return bytes.indices.allSatisfy { index in
@@ -48,11 +50,11 @@ private func hexDigit(_ byte: UInt8) -> UInt8? {
 }
 
 extension XMLTree {
-  /// A key below this element. The answer itself says whether it is encoded: a server that ignores the request's
-  /// `encoding-type` sends keys as they are.
+  /// A key in a child element. The answer shows whether keys are encoded, because a server that ignores the
+  /// request's `encoding-type` sends keys unencoded.
   func key(of name: String, isEncoded: Bool) -> String? { self[name]?.key(isEncoded: isEncoded) }
 
-  /// The element's own text as a key; nil when it is not UTF-8.
+  /// The element's text as a key; nil if it is not UTF-8.
   func key(isEncoded: Bool) -> String? {
     if isDamaged { return nil }
     return isEncoded ? decodedKey(text) : text

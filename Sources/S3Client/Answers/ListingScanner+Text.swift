@@ -1,4 +1,4 @@
-/// Text in place, and what it stands for.
+/// Reads text in place.
 extension ListingScanner {
   func isEqual(_ range: Range<Int>, _ text: String) -> Bool {
     let expected = text.utf8.span
@@ -9,13 +9,14 @@ extension ListingScanner {
 
   func isAny(_ range: Range<Int>, of names: [String]) -> Bool { names.contains { isEqual(range, $0) } }
 
-  /// The same range, if there is no reference in it to be resolved first.
+  /// The same range, if it holds no reference.
   func plain(_ range: Range<Int>) throws(Unknown) -> Range<Int> {
     for index in range where bytes[index] == UInt8(ascii: "&") { throw Unknown() }
     return range
   }
 
-  /// Whether the text is one that a parser takes: its references are whole, and no section ends in it.
+  /// Checks that a parser would accept the text: its references are complete, and it does not hold the end of
+  /// a section.
   func check(_ range: Range<Int>) throws(Unknown) {
     var index = range.lowerBound
     while index < range.upperBound {
@@ -67,7 +68,8 @@ extension ListingScanner {
     return false
   }
 
-  /// Character references resolved. A carriage return is left to the general parser, which knows XML's rule for it.
+  /// The text with its references resolved. Text with a carriage return is left to the general parser, which
+  /// applies XML's rule for it.
   func text(_ range: Range<Int>) throws(Unknown) -> String {
     var isPlain = true
     for index in range {
@@ -100,7 +102,7 @@ extension ListingScanner {
     ("&quot;", "\""), ("&amp;", "&"), ("&lt;", "<"), ("&gt;", ">"), ("&apos;", "'"),
   ]
 
-  /// The reference that begins here, and where it ends.
+  /// The reference that begins here, and its end.
   private func reference(at start: Int, before limit: Int) -> (scalar: Unicode.Scalar, end: Int)? {
     for (name, scalar) in Self.named {
       let end = start + name.utf8.count

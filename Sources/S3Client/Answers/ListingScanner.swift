@@ -1,8 +1,10 @@
 /// Reads a page of ListObjectsV2 in one pass over its bytes.
 ///
-/// A reconciliation of a million files reads a thousand pages, and a general parser that builds a tree took most of its time.
-/// This one knows elements, an attribute to skip, and character references; to all else (CDATA, comments, prefixed names, a document
-/// type, an element twice, a fault) it says nil, and the general parser decides. So it takes nothing that the other refuses.
+/// A reconciliation of a million files reads a thousand pages, and a general parser that builds a tree took
+/// most of that time. This scanner reads elements, one attribute that it ignores, and character references.
+/// For everything else (CDATA, comments, prefixed names, a document type, a repeated element, a fault) it
+/// returns nil, and the general parser decides. So the scanner accepts no document that the general parser
+/// rejects.
 struct ListingScanner {
   let bytes: [UInt8]
   private var position = 0
@@ -13,7 +15,7 @@ struct ListingScanner {
     case close(Range<Int>)
   }
 
-  /// A listed object whose text is still in place: only the whole answer tells whether its key is encoded.
+  /// A listed object whose text is still in place. Only the whole answer shows whether its key is encoded.
   private struct RawObject {
     var key: Range<Int>?
     var size: Range<Int>?
@@ -21,14 +23,14 @@ struct ListingScanner {
     var lastModified: Range<Int>?
   }
 
-  /// The document is none that this scanner reads.
+  /// The scanner does not support the document.
   struct Unknown: Error {}
 
   private init(_ bytes: [UInt8]) {
     self.bytes = bytes
   }
 
-  /// The page without the server's date; nil when the general parser must read it.
+  /// The page without the server's date; nil if the general parser must read it.
   static func page(_ bytes: [UInt8]) -> ListObjectsV2.Output? {
     var scanner = ListingScanner(bytes)
     do { return try scanner.document() } catch { return nil }
@@ -68,7 +70,7 @@ struct ListingScanner {
         } else if isEqual(name, "IsTruncated") {
           guard isTruncated == nil else { throw Unknown() }
           isTruncated = truth(trimmed(try leaf(name)))
-          // What is neither is the general parser's to judge, though another one may follow.
+          // Any other value is left to the general parser, even if a valid element follows.
           if isTruncated == nil { throw Unknown() }
         } else if isEqual(name, "EncodingType") {
           guard encoding == nil else { throw Unknown() }
@@ -81,7 +83,7 @@ struct ListingScanner {
     try expectEnd()
     output.nextContinuationToken = token.flatMap { $0.isEmpty ? nil : $0 }
     let isEncoded = encoding.map { isEqual($0, "url") } ?? false
-    // What does not say whether there is more is the general parser's to complain about.
+    // The general parser reports an answer without this element.
     guard let isTruncated else { throw Unknown() }
     output.isTruncated = isTruncated
     output.objects.reserveCapacity(objects.count)
@@ -122,7 +124,7 @@ struct ListingScanner {
     }
   }
 
-  /// The general parser takes the first of several; here one is all there may be.
+  /// The general parser takes the first of several equal elements. This scanner accepts only one.
   private mutating func take(_ name: Range<Int>, as field: inout Range<Int>?) throws(Unknown) {
     guard field == nil else { throw Unknown() }
     field = try leaf(name)
@@ -145,7 +147,7 @@ struct ListingScanner {
   private func add(_ object: RawObject, isEncoded: Bool, to output: inout ListObjectsV2.Output)
     throws(Unknown)
   {
-    // What lacks a key or a size is the general parser's to complain about.
+    // The general parser reports an object without a key or size.
     guard let rawKey = object.key, let size = object.size.flatMap({ number(trimmed($0)) }) else {
       throw Unknown()
     }
@@ -182,7 +184,7 @@ struct ListingScanner {
     return ETag.bare(try text(range))
   }
 
-  /// Letters, digits and hyphens, as nearly all tags are.
+  /// Whether the tag has only letters, digits and hyphens, as almost all tags do.
   private func isPlain(etag range: Range<Int>) -> Bool {
     for index in range {
       let byte = bytes[index]
@@ -193,7 +195,7 @@ struct ListingScanner {
 
   // MARK: Tags
 
-  /// The spellings that servers use. Another one may name another encoding.
+  /// The declarations that servers send. Another declaration may name another encoding.
   private static let declarations = [
     #"<?xml version="1.0" encoding="UTF-8"?>"#, #"<?xml version="1.0" encoding="utf-8"?>"#,
     #"<?xml version="1.0"?>"#,
@@ -212,7 +214,7 @@ struct ListingScanner {
     }
   }
 
-  /// After the root's end there is white space and nothing else.
+  /// Only white space may follow the end of the root element.
   private mutating func expectEnd() throws(Unknown) {
     while position < bytes.count {
       guard XMLTree.isSpace(bytes[position]) else { throw Unknown() }
@@ -222,11 +224,11 @@ struct ListingScanner {
 
   private enum Between {
     case space
-    /// Text of an element that is passed over.
+    /// The text of a skipped element.
     case text
   }
 
-  /// The next tag, and what may stand before it.
+  /// Reads the next tag after the allowed text.
   private mutating func tag(after between: Between = .space) throws(Unknown) -> Tag {
     switch between {
     case .space: while position < bytes.count, XMLTree.isSpace(bytes[position]) { position += 1 }
@@ -250,14 +252,15 @@ struct ListingScanner {
     return isClosing ? .close(name) : isEmpty ? .empty(name) : .open(name)
   }
 
-  /// - Returns: whether there was some.
+  /// - Returns: whether there was white space.
   private mutating func skipSpace() -> Bool {
     let start = position
     while position < bytes.count, XMLTree.isSpace(bytes[position]) { position += 1 }
     return position > start
   }
 
-  /// One attribute, as the root has for its namespace, or none. Of several two might be the same, which is a fault.
+  /// Skips at most one attribute, such as the root's namespace. Two attributes might have the same name,
+  /// which is a fault.
   private mutating func skipAttribute() throws(Unknown) {
     let start = position
     while position < bytes.count, isNameByte(bytes[position]) || bytes[position] == UInt8(ascii: ":") {
@@ -275,7 +278,7 @@ struct ListingScanner {
     let quote = bytes[position]
     position += 1
     while position < bytes.count, bytes[position] != quote {
-      // Printable ASCII without markup: what else it may be is not this scanner's to know.
+      // Only printable ASCII without markup is accepted.
       let byte = bytes[position]
       guard (0x20..<0x7F).contains(byte), byte != UInt8(ascii: "<"), byte != UInt8(ascii: "&") else {
         throw Unknown()
@@ -290,7 +293,7 @@ struct ListingScanner {
     (0x61...0x7A).contains(byte | 0x20) || (0x30...0x39).contains(byte)
   }
 
-  /// The text of an element that was just opened and has no children.
+  /// The text of an element that was just opened and has no child elements.
   private mutating func leaf(_ name: Range<Int>) throws(Unknown) -> Range<Int> {
     let text = untilTag()
     try check(text)
@@ -298,17 +301,17 @@ struct ListingScanner {
     return text
   }
 
-  /// What stands before the next `<`.
+  /// The text before the next `<`.
   private mutating func untilTag() -> Range<Int> {
     let start = position
     while position < bytes.count, bytes[position] != UInt8(ascii: "<") { position += 1 }
     return start..<position
   }
 
-  /// S3's answers are five levels deep. What is deeper is the general parser's to refuse.
+  /// S3's answers have five levels. The general parser rejects deeper documents.
   private static let deepest = 20
 
-  /// Passes over an element that was just opened, with all that is in it.
+  /// Skips an element that was just opened, with its whole content.
   private mutating func skip(_ name: Range<Int>) throws(Unknown) {
     var open = [name]
     while let innermost = open.last {

@@ -1,9 +1,10 @@
 import Digests
 import HTTPTransport
 
-/// What a response's header tells of an object: HeadObject's answer, and the beginning of GetObject's.
+/// The properties of an object in a response's header: HeadObject's answer, and the beginning of GetObject's.
 ///
-/// Read when it is asked for: of thousands of small downloads a second hardly anybody wants the dates.
+/// Each value is parsed when it is used, because most small downloads, of which there may be thousands a
+/// second, do not use the dates.
 package struct ObjectHead: Sendable {
   private let headers: HTTPHeaders
 
@@ -11,11 +12,11 @@ package struct ObjectHead: Sendable {
     self.headers = headers
   }
 
-  /// What the head lacks of what S3 sends with every object; nil when it is whole.
+  /// What the head lacks of the fields that S3 sends with every object; nil if it is complete.
   ///
-  /// A size that is missing would be taken for 0, and a version that is missing for any.
+  /// A missing size would count as 0, and a missing version would match any version.
   ///
-  /// - Parameter range: what was asked for, nil for the whole object.
+  /// - Parameter range: the requested range; nil for the whole object.
   static func fault(in head: HTTPResponse, range: ClosedRange<Int64>?) -> String? {
     if ETag.bare(head.headers["ETag"] ?? "").isEmpty { return "an object without an ETag" }
     guard let text = head.headers["Content-Length"], let byteCount = Int64(text), byteCount >= 0 else {
@@ -30,24 +31,26 @@ package struct ObjectHead: Sendable {
     return nil
   }
 
-  /// The whole object's, also when a range was asked for.
+  /// The size of the whole object, even if a range was requested.
   package var byteCount: Int64 {
     ContentRange(headers["Content-Range"])?.total ?? headers["Content-Length"].flatMap(Int64.init) ?? 0
   }
-  /// Of what was asked for: the whole object, a range or a part.
+  /// The size of the requested content: the whole object, a range or a part.
   package var contentLength: Int64? { headers["Content-Length"].flatMap(Int64.init) }
-  /// Bare.
+  /// Without quotes.
   package var etag: String { ETag.bare(headers["ETag"] ?? "") }
-  /// Nanoseconds since 1970-01-01 UTC, whole seconds; AWS dates a multipart object by its start.
+  /// Nanoseconds since 1970-01-01 UTC, in whole seconds. AWS dates a multipart object by the start of its
+  /// upload.
   package var lastModified: Int64? { headers["Last-Modified"].flatMap(S3Date.nanoseconds(httpDate:)) }
   package var contentType: String? { headers["Content-Type"] }
-  /// As sent: base64, and for a composite one with `-` and the number of parts.
+  /// As sent: Base64; a composite checksum also has a `-` and the number of parts.
   package var checksumCRC32: String? { headers["x-amz-checksum-crc32"] }
   package var checksumType: ChecksumType? { ChecksumType(headers["x-amz-checksum-type"]) }
   /// The server's clock: nanoseconds since 1970-01-01 UTC.
   package var serverDate: Int64? { headers["Date"].flatMap(S3Date.nanoseconds(httpDate:)) }
   package var storageClass: String? { headers["x-amz-storage-class"] }
-  /// Whether the ETag may be made of MD5s: under SSE-KMS and SSE-C it is not, though it looks like it (AWS, "Object").
+  /// Whether the ETag may be made of MD5s. Under SSE-KMS and SSE-C it is not, although it looks the same
+  /// (AWS, "Object").
   package var mayHaveDigestTag: Bool {
     if headers["x-amz-server-side-encryption-customer-algorithm"] != nil { return false }
     return headers["x-amz-server-side-encryption"].map { !$0.hasPrefix("aws:kms") } ?? true
@@ -66,20 +69,21 @@ package struct ObjectHead: Sendable {
     return found
   }
 
-  /// The CRC32 of the object's bytes, where the checksum is known to be that: a composite one is the checksum of the parts' checksums.
+  /// The CRC-32 of the object's bytes, if the checksum is known to be that. A composite checksum is computed
+  /// over the parts' checksums.
   package var fullObjectCRC32: CRC32? {
     guard let checksumCRC32 else { return nil }
     switch checksumType {
     case .composite: return nil
     case .fullObject: break
-    // Without the type (it came in 2024) a multipart object's is composite.
+    // Without a type (which servers send since 2024), the checksum of a multipart object is composite.
     case nil: if etag.utf8.contains(UInt8(ascii: "-")) { return nil }
     }
     return CRC32(base64: checksumCRC32)
   }
 }
 
-/// What a checksum of a multipart object is taken of (AWS, "Checking object integrity").
+/// What the checksum of a multipart object is computed over (AWS, "Checking object integrity").
 package enum ChecksumType: String, Sendable, Hashable {
   case fullObject = "FULL_OBJECT"
   case composite = "COMPOSITE"
@@ -95,7 +99,7 @@ package struct ContentRange: Sendable, Hashable {
   package var bytes: ClosedRange<Int64>
   package var total: Int64?
 
-  /// Saturating: the ends are a server's words.
+  /// Limited to the largest value, because a server may send any numbers.
   var count: Int64 {
     let (count, overflow) = (bytes.upperBound - bytes.lowerBound).addingReportingOverflow(1)
     return overflow ? .max : count

@@ -1,8 +1,8 @@
-/// An XML document being written. Its text is escaped so that what arrives is, byte for byte, what was given.
+/// Writes an XML document. Text is escaped so that the receiver gets exactly the given bytes.
 package struct RequestDocument: Sendable {
   package private(set) var bytes: [UInt8] = []
 
-  /// - Parameter root: opened with S3's namespace; `close` it at the end.
+  /// - Parameter root: opened with S3's namespace. Call `close` for it at the end.
   package init(root: String) {
     bytes = Array(#"<?xml version="1.0" encoding="UTF-8"?>"#.utf8)
     bytes += Array("<\(root) xmlns=\"http://s3.amazonaws.com/doc/2006-03-01/\">".utf8)
@@ -18,7 +18,7 @@ package struct RequestDocument: Sendable {
     close(name)
   }
 
-  /// CR, LF and TAB go as references: a parser would otherwise turn a CR into an LF (XML 1.0 §2.11).
+  /// CR, LF and TAB are written as references, because a parser would turn a CR into an LF (XML 1.0 §2.11).
   private mutating func append(_ byte: UInt8) {
     switch byte {
     case UInt8(ascii: "&"): bytes += Array("&amp;".utf8)
@@ -31,7 +31,7 @@ package struct RequestDocument: Sendable {
     }
   }
 
-  /// Whether XML 1.0 §2.2 (Char) can carry every character of the text, references included.
+  /// Whether XML 1.0 §2.2 (Char) can represent every character of the text, possibly as a reference.
   package static func canCarry(_ text: String) -> Bool {
     text.unicodeScalars.allSatisfy(ForbiddenCharacters.isAllowed)
   }

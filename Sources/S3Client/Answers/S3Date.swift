@@ -1,9 +1,9 @@
-/// S3's two ways to write an instant, and ours: nanoseconds since 1970-01-01 UTC.
+/// Conversions between S3's two formats of an instant and nanoseconds since 1970-01-01 UTC.
 ///
-/// Listings carry ISO 8601 (`2026-01-31T12:00:00.000Z`), header fields HTTP dates (RFC 9110 §5.6.7). A page of a listing has a
-/// thousand of them, which is why no formatter of Foundation's is asked.
+/// Listings have ISO 8601 (`2026-01-31T12:00:00.000Z`), headers have HTTP dates (RFC 9110 §5.6.7). A page of
+/// a listing has a thousand dates, so Foundation's formatters would be too slow.
 package enum S3Date {
-  /// Any number of digits after the second; `Z` or an offset such as `+02:00`.
+  /// Accepts any number of digits after the second, and `Z` or an offset such as `+02:00`.
   package static func nanoseconds(iso8601 text: String) -> Int64? {
     let bytes = Array(text.utf8)
     return nanoseconds(iso8601: bytes, in: bytes.indices)
@@ -22,24 +22,25 @@ package enum S3Date {
     return checkedNanoseconds(seconds - offset, plus: fraction)
   }
 
-  /// IMF-fixdate (`Sun, 06 Nov 1994 08:49:37 GMT`), and the two obsolete forms that RFC 9110 asks recipients to read.
+  /// Accepts IMF-fixdate (`Sun, 06 Nov 1994 08:49:37 GMT`) and the two obsolete forms that RFC 9110 requires
+  /// recipients to accept.
   package static func nanoseconds(httpDate text: String) -> Int64? {
     var words = text.split { $0 == " " || $0 == "," || $0 == "-" }.dropFirst().map(String.init)
     guard words.count >= 4 else { return nil }
-    // asctime: `Nov  6 08:49:37 1994`, without a zone.
+    // asctime's form: `Nov  6 08:49:37 1994`, without a zone.
     if Int(words[0]) == nil { words = [words[1], words[0], words[3], words[2], "GMT"] }
     guard words.count == 5, ["GMT", "UTC", "+0000"].contains(words[4]), let day = Int64(words[0]),
       let month = months.firstIndex(of: words[1]), let year = Int64(words[2])
     else { return nil }
     let clock = words[3].split(separator: ":").map { Int64($0) ?? -1 }
     guard clock.count == 3 else { return nil }
-    // RFC 850's two digits: this century until 69.
+    // A two-digit year of RFC 850: below 70 it belongs to this century.
     let fullYear = words[2].utf8.count == 2 ? year + (year < 70 ? 2000 : 1900) : year
     return seconds(fullYear, Int64(month) + 1, day, clock[0], clock[1], clock[2])
       .flatMap { checkedNanoseconds($0, plus: 0) }
   }
 
-  /// `Sun, 06 Nov 1994 08:49:37 GMT`; the fraction is cut off, as S3 does.
+  /// `Sun, 06 Nov 1994 08:49:37 GMT`. Fractions are cut off, as S3 does.
   package static func httpDate(nanoseconds: Int64) -> String {
     let instant = CivilInstant(nanoseconds: nanoseconds)
     let weekday = ["Thu", "Fri", "Sat", "Sun", "Mon", "Tue", "Wed"][Int((instant.days % 7 + 7) % 7)]
@@ -65,8 +66,8 @@ package enum S3Date {
     return String(repeating: "0", count: max(0, width - digits.utf8.count)) + digits
   }
 
-  /// Days are counted from March, so that the leap day is a year's last (the proleptic Gregorian calendar's 400-year cycle
-  /// has 146,097 days). A leap second counts as the second before it.
+  /// Days are counted from March, so that the leap day is the last day of a year (in the proleptic Gregorian
+  /// calendar, 400 years have 146,097 days). A leap second counts as the second before it.
   private static func seconds(
     _ year: Int64, _ month: Int64, _ day: Int64, _ hour: Int64, _ minute: Int64, _ second: Int64
   ) -> Int64? {
@@ -82,7 +83,8 @@ package enum S3Date {
     return days * 86_400 + hour * 3_600 + minute * 60 + min(second, 59)
   }
 
-  /// 1970 to 2200: S3 is of 2006, and two instants of these years have a difference that can be counted in nanoseconds.
+  /// 1970 to 2200: S3 began in 2006, and the difference of two instants in this range fits into 64 bits of
+  /// nanoseconds.
   private static let credible: Range<Int64> = 0..<7_258_118_400
 
   private static func checkedNanoseconds(_ seconds: Int64, plus fraction: Int64) -> Int64? {
@@ -90,7 +92,7 @@ package enum S3Date {
   }
 }
 
-/// An instant taken apart into calendar fields (UTC).
+/// An instant as calendar fields (UTC).
 private struct CivilInstant {
   /// Since 1970-01-01, a Thursday.
   var days: Int64
@@ -155,7 +157,7 @@ private struct DigitReader {
     return value
   }
 
-  /// Nanoseconds; digits past the ninth are dropped.
+  /// In nanoseconds. Digits after the ninth are ignored.
   mutating func fraction() -> Int64 {
     var (value, unit): (Int64, Int64) = (0, 100_000_000)
     while position < end, (0x30...0x39).contains(bytes[position]) {

@@ -1,28 +1,29 @@
 import CExpat
 
-/// An answer's XML as a tree: elements by local name, text, children; attributes and namespaces do not matter in S3's answers.
+/// An answer's XML as a tree: elements by local name, text, children. Attributes and namespaces are ignored,
+/// because S3's answers do not need them.
 package struct XMLTree: Sendable {
   package var name: String
-  /// The element's own text, as it stands: white space belongs to keys too.
+  /// The element's own text, unchanged, because white space may belong to a key.
   package var text = ""
   package var children: [XMLTree] = []
-  /// The text holds bytes that are not UTF-8, or a reference to no character, and U+FFFD stands in their place: good to be read by people,
-  /// never to be taken for a key.
+  /// Whether the text holds bytes that are not UTF-8, or a reference to no character. U+FFFD replaces them.
+  /// Such a text may be shown to users but never used as a key.
   package fileprivate(set) var isDamaged = false
 
-  /// The first child of that name.
+  /// The first child of this name.
   package subscript(name: String) -> XMLTree? { children.first { $0.name == name } }
 
   package func all(_ name: String) -> [XMLTree] { children.filter { $0.name == name } }
 
   package func text(of name: String) -> String? { self[name]?.text }
 
-  /// Numbers and truth values may stand between white space.
+  /// The number in a child element, which may be surrounded by white space.
   package func number(of name: String) -> Int64? {
     text(of: name).flatMap { Int64($0.trimmingXMLSpace()) }
   }
 
-  /// Nil when there is no such element, or its text is neither.
+  /// Nil if there is no such element, or if its text is neither `true` nor `false`.
   package func truth(of name: String) -> Bool? {
     switch text(of: name)?.trimmingXMLSpace().lowercased() {
     case "true": true
@@ -35,10 +36,11 @@ package struct XMLTree: Sendable {
     package var description: String
   }
 
-  /// Reads a document. White space before it is skipped: S3 keeps a slow CompleteMultipartUpload's connection alive with it, and XML
-  /// itself allows none before a declaration.
+  /// Parses a document. White space before it is skipped: S3 sends white space to keep the connection of a
+  /// slow CompleteMultipartUpload alive, and XML allows none before a declaration.
   ///
-  /// Characters that XML 1.0 forbids are read too, for a bucket's keys and names may hold them and not every server encodes them.
+  /// Characters that XML 1.0 forbids are accepted too, because keys and names may hold them and not every
+  /// server encodes them.
   package static func parsing(_ bytes: [UInt8]) -> Result<XMLTree, Fault> {
     let document = bytes.drop { isSpace($0) }
     if document.isEmpty { return .failure(Fault(description: "the body is empty")) }
@@ -63,18 +65,19 @@ extension String {
   }
 }
 
-/// Keeps the open elements on a stack, as Expat meets them. Lives within one call of `parsing`.
+/// Keeps the open elements on a stack while Expat parses. Lives within one call of `parsing`.
 private final class TreeBuilder {
   private let parser: XML_Parser
   private var open: [XMLTree] = []
   private var root: XMLTree?
 
-  /// S3's answers are five levels deep. What is deeper than this is none, and letting it go would take a stack as deep.
+  /// S3's answers have five levels. A deeper document is no answer of S3, and freeing its tree would need an
+  /// equally deep call stack.
   private static let deepest = 100
 
   enum Characters {
     case allowed
-    /// As `ForbiddenCharacters.escaping` leaves them.
+    /// In the form of `ForbiddenCharacters.escaping`.
     case escaped
   }
 
@@ -85,16 +88,16 @@ private final class TreeBuilder {
     self.characters = characters
   }
 
-  /// S3's answers have no document type, so one that has is refused: that is where entities are declared, which may swell
-  /// or name files.
+  /// S3's answers have no document type, so a document with one is rejected. A document type can declare
+  /// entities, which may expand enormously or name files.
   static func tree(of document: ArraySlice<UInt8>, characters: Characters) -> Result<XMLTree, XMLTree.Fault> {
-    // What was escaped is UTF-8, whatever the document says of itself.
+    // Escaped documents are UTF-8, whatever their declaration names.
     guard let parser = XML_ParserCreate(characters == .escaped ? "UTF-8" : nil) else {
       return .failure(.init(description: "there is no memory for reading the body"))
     }
     defer { XML_ParserFree(parser) }
     let builder = TreeBuilder(parser, characters)
-    // SAFETY: the builder outlives the parser's calls, all of which are made on this thread, within XML_Parse.
+    // SAFETY: the builder outlives the parser's calls, all of which happen on this thread within XML_Parse.
     XML_SetUserData(parser, Unmanaged.passUnretained(builder).toOpaque())
     XML_SetElementHandler(
       parser, { context, name, _ in TreeBuilder.from(context)?.begin(name) },
@@ -123,14 +126,14 @@ private final class TreeBuilder {
   private func begin(_ name: UnsafePointer<XML_Char>?) {
     if open.count == Self.deepest { return refuse() }
     let name = name.map { String(cString: $0) } ?? ""
-    // A server may write its namespace as a prefix: `s3:Key`.
+    // A server may write the namespace as a prefix: `s3:Key`.
     let local = name.utf8.lastIndex(of: UInt8(ascii: ":")).map { String(name[name.utf8.index(after: $0)...]) }
     open.append(XMLTree(name: local ?? name))
   }
 
   private func add(_ text: UnsafePointer<XML_Char>?, _ count: Int) {
     guard let text, !open.isEmpty else { return }
-    // Expat checks that it is UTF-8, and splits at characters' ends only.
+    // Expat checks that the text is UTF-8 and splits it only between characters.
     let bytes = UnsafeRawBufferPointer(start: text, count: count)
     open[open.count - 1].text += String(decoding: bytes, as: UTF8.self)
   }

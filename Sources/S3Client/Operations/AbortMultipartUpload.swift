@@ -1,5 +1,5 @@
-/// Gives up a multipart upload and its parts. NoSuchUpload (404) means that it is completed or aborted already: by an
-/// earlier attempt too, whose answer was lost.
+/// Aborts a multipart upload and frees its parts. NoSuchUpload (404) means that the upload is already
+/// completed or aborted, perhaps by an earlier attempt whose answer was lost.
 package struct AbortMultipartUpload: S3Operation {
   package static let name = "AbortMultipartUpload"
 

@@ -1,10 +1,11 @@
 import Digests
 import HTTPTransport
 
-/// Makes one object of the parts: the publication.
+/// Makes one object of the parts, which publishes it.
 ///
-/// When the answer to a first attempt is lost, a second one may find NoSuchUpload although the object is there. That is for the
-/// caller to settle, with a HeadObject that compares size and checksum; this room cannot tell it from an abort.
+/// If the answer to the first attempt is lost, the second attempt may get NoSuchUpload although the object
+/// exists. The caller has to check this with a HeadObject that compares size and checksum, because this
+/// module cannot distinguish it from an abort.
 package struct CompleteMultipartUpload: S3Operation {
   package static let name = "CompleteMultipartUpload"
 
@@ -22,11 +23,11 @@ package struct CompleteMultipartUpload: S3Operation {
 
   package var objectKey: String
   package var uploadID: String
-  /// Ascending by number.
+  /// In ascending order of numbers.
   package var parts: [Part]
-  /// Of all bytes; only for an upload that was created with `.fullObjectCRC32`.
+  /// The CRC-32 of all bytes. Only for an upload that was created with `.fullObjectCRC32`.
   package var fullObjectCRC32: CRC32?
-  /// Sent as `x-amz-mp-object-size`: S3 refuses the completion when the parts' sum is another.
+  /// Sent as `x-amz-mp-object-size`. S3 refuses the completion if the sum of the parts differs.
   package var byteCount: Int64?
   package var condition: WriteCondition?
 
@@ -46,7 +47,7 @@ package struct CompleteMultipartUpload: S3Operation {
     package var etag: String
     package var versionID: String?
     package var requestID: String?
-    /// Whether the server answered with the full object's checksum that was sent.
+    /// Whether the server returned the full object's checksum that was sent.
     package var checksumWasEchoed: Bool
     /// The server's clock: nanoseconds since 1970-01-01 UTC.
     package var serverDate: Int64?
@@ -84,7 +85,8 @@ package struct CompleteMultipartUpload: S3Operation {
       serverDate: response.serverDate)
   }
 
-  /// The answer has the checksum in its body. A server that knows only composite checksums answers with one of those: no echo.
+  /// Whether the answer's body has the same checksum. A server that supports only composite checksums returns
+  /// one of those, which does not count.
   private func isEchoed(of tree: XMLTree, in response: S3Response) throws -> Bool {
     guard let sent = fullObjectCRC32, let echo = tree.text(of: "ChecksumCRC32"),
       let answered = CRC32(base64: echo), ChecksumType(tree.text(of: "ChecksumType")) != .composite

@@ -1,11 +1,11 @@
 import HTTPTransport
 import SigV4
 
-/// Where a copy on the server takes its bytes.
+/// The source of a server-side copy.
 package struct CopySource: Sendable {
   package var bucket: String
   package var key: String
-  /// Bare. 412 when the source is no longer this version.
+  /// Without quotes. 412 if the source no longer has this version.
   package var ifMatch: String?
 
   package init(bucket: String, key: String, ifMatch: String? = nil) {
@@ -20,12 +20,12 @@ package struct CopySource: Sendable {
   }
 }
 
-/// Copies an object on the server: up to 5 GB, beyond it by UploadPartCopy.
+/// Copies an object on the server, up to 5 GB. Larger objects need UploadPartCopy.
 package struct CopyObject: S3Operation {
   package static let name = "CopyObject"
 
   package enum Metadata: Sendable, Hashable {
-    /// The source's, content type included.
+    /// The metadata of the source, including the content type.
     case copied
     case replaced([String: String], contentType: String?)
   }
@@ -34,7 +34,7 @@ package struct CopyObject: S3Operation {
   package var source: CopySource
   package var metadata: Metadata
   package var extraHeaders: HTTPHeaders
-  /// Of the source, where it is known: the server may take longer over a large one.
+  /// The size of the source, if it is known. The server may need longer for a large object.
   package var byteCount: Int64?
 
   package init(
@@ -71,7 +71,7 @@ package struct CopyObject: S3Operation {
       headers.addMetadata(values)
     }
     headers.add(extraHeaders)
-    // Without it, tags that are named are not taken.
+    // Without this header, S3 ignores the given tags.
     if headers["x-amz-tagging"] != nil { headers["x-amz-tagging-directive"] = "REPLACE" }
     return S3Request(
       method: .put, key: objectKey, headers: headers, silenceSeconds: S3Request.patience(forBytes: byteCount)

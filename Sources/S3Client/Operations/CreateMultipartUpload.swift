@@ -1,12 +1,12 @@
 import HTTPTransport
 
-/// Begins a multipart upload. From now on its parts are billed until it is completed or aborted.
+/// Begins a multipart upload. Its parts are billed until it is completed or aborted.
 package struct CreateMultipartUpload: S3Operation {
   package static let name = "CreateMultipartUpload"
 
   package enum Checksum: Sendable, Hashable {
     case none
-    /// CRC32 of parts, and one of all bytes at the end, which is what HEAD answers later.
+    /// A CRC-32 of each part, and one of all bytes at the end, which HeadObject returns later.
     case fullObjectCRC32
   }
 
@@ -29,7 +29,7 @@ package struct CreateMultipartUpload: S3Operation {
 
   package struct Output: Sendable {
     package var uploadID: String
-    /// Whether the server answered with the algorithm that was asked for: one that does not may not know it.
+    /// Whether the server returned the requested algorithm. A server that does not may not support it.
     package var knowsChecksum: Bool
     package var requestID: String?
   }

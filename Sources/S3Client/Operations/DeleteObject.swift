@@ -1,11 +1,11 @@
 import HTTPTransport
 
-/// Removes one object; a success also when there was none. On a versioned bucket it leaves a delete marker.
+/// Deletes one object. It also succeeds if there is none. In a versioned bucket it leaves a delete marker.
 package struct DeleteObject: S3Operation {
   package static let name = "DeleteObject"
 
   package var objectKey: String
-  /// Only while the object has this ETag; else 412, or 404 when it is gone.
+  /// Delete only while the object has this ETag; otherwise 412, or 404 if the object is gone.
   package var ifMatch: String?
 
   package init(key: String, ifMatch: String? = nil) {

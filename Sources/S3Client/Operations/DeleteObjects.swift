@@ -1,9 +1,10 @@
 import Digests
 import HTTPTransport
 
-/// Removes up to 1,000 objects in one request. The request succeeds although keys fail: read `failures`.
+/// Deletes up to 1,000 objects in one request. The request succeeds even if keys fail: read `failures`.
 ///
-/// Every key is confirmed: a quiet answer says the same of a thousand keys that are gone as of none.
+/// Every key must be confirmed, because a quiet answer is the same whether a thousand keys were deleted or
+/// none.
 package struct DeleteObjects: S3Operation {
   package static let name = "DeleteObjects"
   /// AWS, "DeleteObjects".
@@ -11,8 +12,9 @@ package struct DeleteObjects: S3Operation {
 
   package struct Target: Sendable, Hashable {
     package var key: String
-    /// The object goes only while it has this ETag: else it stays, with a failure `PreconditionFailed` of its own (AWS,
-    /// "How to perform conditional deletes"). A server that does not know it deletes all the same.
+    /// Delete the object only while it has this ETag. Otherwise it stays, and the answer has a failure
+    /// `PreconditionFailed` for it (AWS, "How to perform conditional deletes"). A server that does not
+    /// support this deletes the object all the same.
     package var ifMatch: String?
 
     package init(key: String, ifMatch: String? = nil) {
@@ -23,7 +25,7 @@ package struct DeleteObjects: S3Operation {
 
   package var targets: [Target]
 
-  /// - Parameter targets: at most `keyLimit`, each of whose keys `canCarry` lets pass.
+  /// - Parameter targets: at most `keyLimit`, with keys for which `canCarry` is true.
   package init(_ targets: [Target]) {
     self.targets = targets
   }
@@ -32,17 +34,18 @@ package struct DeleteObjects: S3Operation {
     self.init(keys.map { Target(key: $0) })
   }
 
-  /// Whether the key can stand in the request's XML. Others go by `DeleteObject`.
+  /// Whether the key can be written in the request's XML. Other keys need `DeleteObject`.
   ///
-  /// Stricter than XML 1.0: TAB, LF and CR could go as references, but servers' own parsers and answers are not to be trusted
-  /// with them, and a wrong key deleted is data lost.
+  /// The rule is stricter than XML 1.0: TAB, LF and CR could be written as references, but servers may parse
+  /// or return them wrongly, and the deletion of a wrong key loses data.
   package static func canCarry(_ key: String) -> Bool {
     RequestDocument.canCarry(key) && !key.utf8.contains { $0 < 0x20 }
   }
 
   package struct Output: Sendable {
-    /// One error a key of which the answer does not say that it is gone; status 0, since each stands for a line of the answer. A key
-    /// that the answer does not name at all has the code `S3ErrorTriage.malformedAnswer`.
+    /// One error for each key that the answer does not confirm as deleted. The status is 0, because each
+    /// error is one line of an answer. A key that the answer does not name has the code
+    /// `S3ErrorTriage.malformedAnswer`.
     package var failures: [S3Error]
     package var requestID: String?
   }
@@ -61,7 +64,7 @@ package struct DeleteObjects: S3Operation {
     }
     document.close("Delete")
     let bytes = document.bytes
-    // AWS wants either; older servers know only the MD5.
+    // AWS requires one of the two; older servers know only the MD5.
     let headers: HTTPHeaders = [
       "Content-Type": "application/xml", "Content-MD5": base64(md5(bytes)),
       "x-amz-checksum-crc32": CRC32(bytes).base64,
@@ -85,9 +88,9 @@ package struct DeleteObjects: S3Operation {
     )
   }
 
-  /// The keys of which the answer says nothing.
+  /// The keys that the answer does not name.
   private func unnamed(in tree: XMLTree, _ response: S3Response) -> [S3Error] {
-    // As bytes: NFC and NFD of one name are two keys.
+    // Compared as bytes, because the NFC and NFD forms of a name are two keys.
     let named = Set(
       (tree.all("Deleted") + tree.all("Error")).compactMap { element in
         element.key(of: "Key", isEncoded: false).map { Array($0.utf8) }

@@ -1,14 +1,16 @@
 import HTTPTransport
 
-/// Reads an object or a range of it, into memory (small ones) or into a sink.
+/// Reads an object or a range of it, into memory (for small ones) or into a sink.
 ///
-/// A retry sends the whole request again: the sink's `begin` then means "from the start", whatever it has received before.
+/// A retry repeats the whole request. The sink's `begin` then means that the body starts again, whatever the
+/// sink has received before.
 package struct GetObject: S3Operation {
   package static let name = "GetObject"
 
   package var objectKey: String
   package var range: ClosedRange<Int64>?
-  /// Bare. Pins every range of a download to one version of the object: 412 once it was replaced.
+  /// Without quotes. Ties every range of a download to one version of the object: 412 once the object was
+  /// replaced.
   package var ifMatch: String?
   package var sink: (any ResponseSink)?
 
@@ -23,9 +25,9 @@ package struct GetObject: S3Operation {
 
   package struct Output: Sendable {
     package var head: ObjectHead
-    /// What the body is a part of; nil when it is the whole object.
+    /// The range of the body; nil for a whole object.
     package var contentRange: ContentRange?
-    /// Empty when a sink took it.
+    /// Empty if a sink received the body.
     package var body: [UInt8]
   }
 
@@ -52,15 +54,15 @@ package struct GetObject: S3Operation {
       head: ObjectHead(headers), contentRange: ContentRange(headers["Content-Range"]), body: body)
   }
 
-  /// Whether the head is that of what was asked for. Looked at before the first byte is taken: bytes of another version, or of the whole
-  /// object in a range's place, must not land in the file.
+  /// Checks that the head belongs to the requested content. This happens before the first byte is taken, so
+  /// that bytes of another version, or of the whole object in place of a range, do not reach the file.
   fileprivate func check(_ response: S3Response) throws {
     let head = response.http
     if let range { try check(head, against: range, response) }
     if let fault = ObjectHead.fault(in: head, range: range) {
       throw S3Error.malformed(response, operation: Self.name, fault)
     }
-    // Some servers (rclone) do not know If-Match.
+    // Some servers (rclone) ignore If-Match.
     let etag = ETag.bare(head.headers["ETag"] ?? "")
     if let ifMatch, ETag.bare(ifMatch) != etag {
       throw S3Error(
@@ -71,7 +73,8 @@ package struct GetObject: S3Operation {
     }
   }
 
-  /// A server may ignore `Range` and send everything (RFC 9110 §14.2). The end may be earlier than asked: the object's own.
+  /// A server may ignore `Range` and send the whole object (RFC 9110 §14.2). The range may end earlier than
+  /// requested, at the object's end.
   private func check(_ head: HTTPResponse, against range: ClosedRange<Int64>, _ response: S3Response) throws {
     if head.status == 206, let answered = ContentRange(head.headers["Content-Range"]),
       let total = answered.total, total > range.lowerBound, answered.bytes.lowerBound == range.lowerBound,
@@ -90,13 +93,13 @@ package struct GetObject: S3Operation {
   }
 }
 
-/// Lets only the bytes that were asked for reach the sink.
+/// Passes only the requested bytes to the sink.
 private struct HeadChecked: ResponseSink {
   var sink: any ResponseSink
   var operation: GetObject
 
   func begin(_ head: HTTPResponse) throws {
-    // The store fills in the bucket.
+    // The store adds the bucket.
     try operation.check(S3Response(bucket: "", key: operation.objectKey, http: head))
     try sink.begin(head)
   }

@@ -1,4 +1,5 @@
-/// Asks whether the bucket is there and may be used. No body comes with an error: 404 is absence, 403 refusal.
+/// Checks whether the bucket exists and may be used. Errors have no body: 404 means that it does not exist,
+/// 403 that access is denied.
 package struct HeadBucket: S3Operation {
   package static let name = "HeadBucket"
 
@@ -14,8 +15,8 @@ package struct HeadBucket: S3Operation {
 
   package func request() -> S3Request { S3Request(method: .head) }
 
-  /// - Throws: a retryable `S3Error` for the head of a page. A type alone proves nothing: OpenStack Swift names HTML with every
-  ///   answer that has no body.
+  /// - Throws: a retryable `S3Error` if the head is that of a web page. The content type alone proves
+  ///   nothing: OpenStack Swift sends HTML as the type of every answer without a body.
   package func output(from response: S3Response) throws -> Output {
     let headers = response.http.headers
     let isHTML = headers["Content-Type"]?.lowercased().hasPrefix("text/html") == true

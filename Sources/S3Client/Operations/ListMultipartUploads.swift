@@ -1,4 +1,4 @@
-/// Multipart uploads under way below a prefix, a page at a time. Not every server sorts them.
+/// Unfinished multipart uploads below a prefix, page by page. Not every server sorts them.
 package struct ListMultipartUploads: S3Operation {
   package static let name = "ListMultipartUploads"
 
@@ -11,7 +11,7 @@ package struct ListMultipartUploads: S3Operation {
       self.uploadID = uploadID
     }
 
-    /// Opaque, for a `PageTrail`.
+    /// An opaque text for `PageTrail`.
     package var text: String { "\(key)\u{0}\(uploadID ?? "")" }
 
     package static func == (left: Marker, right: Marker) -> Bool {
@@ -53,7 +53,8 @@ package struct ListMultipartUploads: S3Operation {
     if let limit { query.append(("max-uploads", String(limit))) }
     if let after {
       query.append(("key-marker", after.key))
-      // An upload ID without a key is ignored; with one it says where among that key's uploads the page begins.
+      // Without a key, S3 ignores the upload ID. With a key, it selects where the page begins among that
+      // key's uploads.
       if let uploadID = after.uploadID { query.append(("upload-id-marker", uploadID)) }
     }
     return S3Request(method: .get, query: query)
@@ -61,15 +62,16 @@ package struct ListMultipartUploads: S3Operation {
 
   package func output(from response: S3Response) throws -> Output {
     let tree = try document("ListMultipartUploadsResult", in: response)
-    // SeaweedFS 4.48 says that it encodes these keys, and does not. Where a page gives no sign, a `+` or `%2B` may be read wrongly: such
-    // an upload is then not found by its key, which costs a resume and never a wrong object.
+    // SeaweedFS 4.48 claims to encode these keys and does not. If a page does not show this, a `+` or `%2B`
+    // may be decoded wrongly. The upload's key then does not match, which prevents a resumption but never
+    // produces a wrong object.
     let isEncoded =
       tree.encodesKeys && tree.all("Upload").allSatisfy { canBeEncoded($0.text(of: "Key") ?? "") }
     let uploads = try tree.all("Upload").compactMap { element -> Upload? in
       guard element["Key"] != nil, let uploadID = element.text(of: "UploadId"), !uploadID.isEmpty else {
         throw S3Error.malformed(response, operation: Self.name, "an <Upload> without Key or UploadId")
       }
-      // A key that is not UTF-8 is no upload of ours: no local path makes one.
+      // A key that is not UTF-8 does not belong to this program, because no local path makes such a key.
       guard let key = element.key(of: "Key", isEncoded: isEncoded), key.utf8.starts(with: prefix.utf8) else {
         return nil
       }
@@ -83,7 +85,8 @@ package struct ListMultipartUploads: S3Operation {
   }
 
   private func next(_ tree: XMLTree, _ isEncoded: Bool, _ response: S3Response) throws -> Marker? {
-    // A page that does not say so is taken for the last: an upload that is not seen is not resumed.
+    // A page without this element counts as the last one. The consequence is only that an unseen upload is
+    // not resumed.
     guard tree.truth(of: "IsTruncated") == true else { return nil }
     guard let key = tree.key(of: "NextKeyMarker", isEncoded: isEncoded), !key.isEmpty else {
       throw S3Error.malformed(response, operation: Self.name, "a truncated page without a marker")

@@ -1,14 +1,14 @@
-/// The objects below a prefix, a page of at most 1,000 at a time. `ObjectStore.listing` walks the pages.
+/// The objects below a prefix, in pages of at most 1,000. `ObjectStore.listing` reads all pages.
 ///
-/// S3 lists in UTF-8 order. Some servers list in another, so whoever merges listings checks it.
+/// S3 lists in UTF-8 order. Some servers list in another order, so code that merges listings has to check it.
 package struct ListObjectsV2: S3Operation {
   package static let name = "ListObjectsV2"
 
   package var prefix: String
-  /// `/` lists one level: what lies deeper becomes `commonPrefixes`.
+  /// `/` lists one level: deeper keys are grouped in `commonPrefixes`.
   package var delimiter: String?
   package var continuationToken: String?
-  /// The listing begins after this key, whether that exists or not. A token takes precedence.
+  /// The listing begins after this key, which need not exist. A token takes precedence.
   package var startAfter: String?
   package var limit: Int?
 
@@ -26,7 +26,7 @@ package struct ListObjectsV2: S3Operation {
   package struct Output: Sendable {
     package var objects: [ListedObject]
     package var commonPrefixes: [String]
-    /// Keys that are not UTF-8, percent-encoded as they came. A listing with one is not complete.
+    /// Keys that are not UTF-8, percent-encoded as received. A listing with such a key is incomplete.
     package var unreadableKeys: [String]
     package var nextContinuationToken: String?
     package var isTruncated: Bool
@@ -37,7 +37,7 @@ package struct ListObjectsV2: S3Operation {
   package var key: String? { nil }
 
   package func request() -> S3Request {
-    // Without encoding-type a key with a control character makes an answer that no XML parser takes.
+    // Without encoding-type, a key with a control character leads to an answer that no XML parser accepts.
     var query: [(name: String, value: String?)] = [("list-type", "2"), ("encoding-type", "url")]
     if !prefix.isEmpty { query.append(("prefix", prefix)) }
     if let delimiter { query.append(("delimiter", delimiter)) }
@@ -60,7 +60,7 @@ package struct ListObjectsV2: S3Operation {
     return page
   }
 
-  /// By the general parser, for what the scanner does not read.
+  /// Reads the answer with the general parser if the scanner cannot.
   func parsedOutput(from response: S3Response) throws -> Output {
     let tree = try document("ListBucketResult", in: response)
     let isEncoded = tree.encodesKeys
@@ -99,11 +99,11 @@ package struct ListObjectsV2: S3Operation {
   }
 }
 
-/// One line of a listing.
+/// One object of a listing.
 package struct ListedObject: Sendable {
   package var key: String
   package var byteCount: Int64
-  /// Bare; empty where the server sent none.
+  /// Without quotes; empty if the server sent none.
   package var etag: String
   /// Nanoseconds since 1970-01-01 UTC.
   package var lastModified: Int64?

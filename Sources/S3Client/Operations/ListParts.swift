@@ -1,4 +1,4 @@
-/// The parts of a multipart upload, by number, a page at a time.
+/// The parts of a multipart upload, by number, in pages.
 package struct ListParts: S3Operation {
   package static let name = "ListParts"
 
@@ -31,7 +31,8 @@ package struct ListParts: S3Operation {
 
   package struct Output: Sendable {
     package var parts: [Part]
-    /// `after` of the next page; nil on the last. Never smaller than what was asked, so that a server that repeats itself ends.
+    /// The value of `after` for the next page; nil on the last page. It always grows, so a server that
+    /// repeats itself cannot cause an endless loop.
     package var next: Int?
     package var checksumAlgorithm: String?
     package var checksumType: ChecksumType?
@@ -69,7 +70,8 @@ package struct ListParts: S3Operation {
   }
 
   private func next(_ tree: XMLTree, _ parts: [Part], _ response: S3Response) throws -> Int? {
-    // A page that does not say so is taken for the last: parts that are not seen are sent again.
+    // A page without this element counts as the last one. The consequence is only that unseen parts are sent
+    // again.
     guard tree.truth(of: "IsTruncated") == true else { return nil }
     let marker = tree.number(of: "NextPartNumberMarker").map { Int(clamping: $0) } ?? parts.last?.number
     guard let marker, marker > after ?? 0, marker <= Self.numbers.upperBound else {

@@ -1,7 +1,7 @@
 import Digests
 import HTTPTransport
 
-/// Writes an object in one request: up to 5 GB (AWS, "Amazon S3 multipart upload limits").
+/// Writes an object of up to 5 GB in one request (AWS, "Amazon S3 multipart upload limits").
 package struct PutObject: S3Operation {
   package static let name = "PutObject"
 
@@ -10,12 +10,12 @@ package struct PutObject: S3Operation {
   package var contentType: String?
   /// User metadata by name, without `x-amz-meta-`.
   package var metadata: [String: String]
-  /// Of the whole body. The server refuses other bytes with BadDigest.
+  /// The CRC-32 of the whole body. The server refuses other bytes with BadDigest.
   package var checksumCRC32: CRC32?
-  /// Lower-case hexadecimal, where it is known.
+  /// In lower-case hexadecimal, if it is known.
   package var payloadSHA256: String?
   package var condition: WriteCondition?
-  /// Storage class, encryption, ACL, tags and the like; they replace fields of the same name.
+  /// Storage class, encryption, ACL, tags and other headers. They replace headers of the same name.
   package var extraHeaders: HTTPHeaders
 
   package init(
@@ -34,11 +34,11 @@ package struct PutObject: S3Operation {
   }
 
   package struct Output: Sendable {
-    /// Bare; the MD5 of the body unless the object is encrypted with SSE-KMS or SSE-C.
+    /// Without quotes. It is the MD5 of the body unless the object is encrypted with SSE-KMS or SSE-C.
     package var etag: String
     package var versionID: String?
     package var requestID: String?
-    /// Whether the server compared the checksum that was sent.
+    /// Whether the server returned the sent checksum, which shows that it compared the bytes.
     package var checksumWasEchoed: Bool
     /// The server's clock: nanoseconds since 1970-01-01 UTC.
     package var serverDate: Int64?

@@ -1,7 +1,8 @@
 import Digests
 import HTTPTransport
 
-/// Sends one part: 5 MiB to 5 GiB, the last any size; numbers 1 to 10,000. Sending a number again replaces the part.
+/// Sends one part: 5 MiB to 5 GiB, the last part any size; numbers 1 to 10,000. A second part with the same
+/// number replaces the first.
 package struct UploadPart: S3Operation {
   package static let name = "UploadPart"
 

@@ -1,6 +1,6 @@
 import HTTPTransport
 
-/// Fills one part of a multipart upload from an object that is on the server already.
+/// Makes one part of a multipart upload from an object that is already on the server.
 package struct UploadPartCopy: S3Operation {
   package static let name = "UploadPartCopy"
 
