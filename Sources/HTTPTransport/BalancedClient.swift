@@ -1,18 +1,18 @@
 import Synchronization
 
-/// Several clients as one: each large transfer goes to the one that carries the fewest of them.
+/// Several clients as one. Each large transfer goes to the client that carries the fewest of them.
 ///
-/// One loop's thread receives, hashes and writes a GB/s or two, and a fast link brings more. A small request goes to the loop
-/// that the asking task runs on, so that no thread has to wake another, else to the first: a loop that is awake serves many
-/// of them at a turn.
+/// One loop thread receives, hashes and writes one or two GB/s, and a fast link delivers more. A small
+/// request goes to the loop on which the calling task runs, so that no thread has to wake another; otherwise
+/// to the first loop, because a loop that is awake serves many requests in one turn.
 package final class BalancedClient: HTTPClient {
   private let clients: [CurlClient]
-  /// Large transfers in flight, a number a client.
+  /// The number of large transfers in flight, for each client.
   private let loads: Mutex<[Int]>
 
   /// - Parameters:
-  ///   - configuration: of each client; rate limits hold for all together.
-  ///   - loops: how many clients, and so threads, there are; at least 1.
+  ///   - configuration: the configuration of each client. Rate limits apply to all clients together.
+  ///   - loops: the number of clients, each with its own thread; at least 1.
   package init(_ configuration: CurlClient.Configuration, loops: Int) throws {
     clients = try (0..<loops).map { _ in try CurlClient(configuration) }
     loads = Mutex([Int](repeating: 0, count: loops))
@@ -33,25 +33,27 @@ package final class BalancedClient: HTTPClient {
     return try await clients[chosen].send(request)
   }
 
-  /// 256 KiB take some 0.2 ms to send: longer than a wake-up.
+  /// 256 KiB: sending this takes about 0.2 ms, longer than a wake-up.
   private static let largeBodyBytes: Int64 = 256 << 10
 
-  /// What has a sink is a download whose length only the caller knows; small ones come into memory.
+  /// A request with a sink is a large download; its length is known only to the caller. Small downloads go
+  /// into memory.
   private static func isLarge(_ request: HTTPRequest) -> Bool {
     request.sink != nil || (request.body?.byteCount ?? 0) > largeBodyBytes
   }
 
-  /// Bounds how long a server may be silent from now on, in requests under way too.
+  /// Limits how long a server may be silent from now on, including requests in flight.
   package func limitSilence(seconds: Int) async {
     for client in clients { await client.limitSilence(seconds: seconds) }
   }
 
-  /// Returns when every loop has come round.
+  /// Returns once every loop has answered.
   package func answer() async {
     for client in clients { await client.answer() }
   }
 
-  /// Fails what is in flight with `.closed`, ends the threads and closes the connections. Safe to call twice.
+  /// Fails all requests in flight with `.closed`, ends the threads and closes the connections. A second call
+  /// has no effect.
   package func close() async {
     for client in clients { await client.close() }
   }

@@ -1,11 +1,11 @@
-/// What is wrong with a server's certificate: each has its own cure. The raw value is the code that errors carry.
+/// A fault of a server's certificate. Each fault has its own remedy. The raw value is the code in errors.
 package enum CertificateFault: String, Sendable, Hashable {
   case expired = "CertificateExpired"
   case notYetValid = "CertificateNotYetValid"
   case wrongHost = "CertificateHostMismatch"
   case unknownAuthority = "UnknownCertificateAuthority"
   case revoked = "CertificateRevoked"
-  /// The file of authorities cannot be used.
+  /// The file of certificate authorities cannot be used.
   case unusableBundle = "CertificateBundle"
 
   package var remedy: String {

@@ -1,11 +1,12 @@
 import Synchronization
 
-/// Which idle connections may be used again after a transfer met silence.
+/// Decides which idle connections may be reused after a silent transfer.
 ///
-/// What swallows one connection's bytes (a firewall that restarts, a load balancer's node that is lost) mostly swallows those of all that
-/// were open by then, and no reset tells of it. Each of the idle ones would cost a request its whole patience, one after another. So a
-/// connection that was last used before the latest silence of two seconds began is not used again. A service that is merely slow costs
-/// that a handshake for each. Shared by clients that one configuration made.
+/// When a firewall restarts or a node of a load balancer fails, the bytes of all connections that were open
+/// by then are usually lost, without a reset. Each of these idle connections would cost a request its whole
+/// patience. So a connection that was last used before the latest silence of two seconds began is not reused.
+/// With a service that is only slow, this costs some additional handshakes. All clients of one configuration
+/// share this object.
 final class ConnectionTrust: Sendable {
   private let latestSilence = Mutex<ContinuousClock.Instant?>(nil)
 
@@ -13,10 +14,11 @@ final class ConnectionTrust: Sendable {
     latestSilence.withLock { $0 = max($0 ?? start, start) }
   }
 
-  /// How long a connection may have been idle to be used again, in whole seconds: libcurl closes those beyond (CURLOPT_MAXAGE_CONN(3)).
+  /// The longest idle time of a reusable connection, in whole seconds. libcurl closes connections that were
+  /// idle for longer (CURLOPT_MAXAGE_CONN(3)).
   func mostIdleSeconds(at now: ContinuousClock.Instant = .now) -> Int {
     guard let start = latestSilence.withLock({ $0 }) else { return Self.usual }
-    // libcurl rounds the time of idleness down.
+    // libcurl rounds the idle time down.
     return min(Self.usual, max(1, Int((now - start).components.seconds) - 1))
   }
 

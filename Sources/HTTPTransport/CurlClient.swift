@@ -1,10 +1,15 @@
+// HTTPTransport: HTTP/1.1 requests over libcurl.
+//
 // Glossary
 //
-// transfer     one request on its way to one response
-// easy handle  libcurl's object for a transfer; used again for the next one, with its buffers
+// transfer     one request with its one response
+// easy handle  libcurl's object for a transfer; reused for the next one, with its buffers
 // multi handle libcurl's object that drives many easy handles on one thread and owns the connections
-// stale        a kept connection that the server closed while it was idle, noticed only when it is used again
-// sink         where a response's body goes when not into memory
+// stale        said of a kept connection that the server closed while it was idle; noticed only at the next
+//                use
+// sink         receives a response's body in place of memory
+// silence      the time in which no byte of a transfer moves, as far as checks now and then show it
+// quantum      20 ms of a rate limit: the smallest amount for which a paused transfer is resumed
 
 import CCurl
 import DequeModule
@@ -13,32 +18,34 @@ import Synchronization
 
 /// HTTP/1.1 over libcurl's multi interface, on one thread.
 ///
-/// HTTP/1.1 only: S3 offers nothing later, and many connections fill a fast link where one connection, which
-/// HTTP/2 would share, is held back by its single congestion window. Redirects are not followed (a signature is
-/// good for one host), cookies, netrc and compression are off. libcurl itself sends a request again, on a new
-/// connection, if a reused one closed before the first byte of a response and it noticed in time (RFC 9112 §9.3.1).
+/// Only HTTP/1.1, because S3 supports nothing later. Many connections also fill a fast link better than the
+/// single connection of HTTP/2, whose one congestion window limits it. Redirects are not followed, because a
+/// signature is valid for one host. Cookies, netrc and compression are off. If a reused connection closed
+/// before the first byte of a response and libcurl notices this in time, libcurl itself repeats the request
+/// on a new connection (RFC 9112 §9.3.1).
 ///
-/// A client that is made must be closed: until then its thread holds it.
+/// A client must be closed; until then its thread keeps it alive.
 package actor CurlClient: HTTPClient {
   private let configuration: Configuration
   private nonisolated let loop: LoopThread
   package nonisolated let executors: [any TaskExecutor]
   /// Nil after `close()`.
   private var multi: CurlMulti?
-  /// Transfers that libcurl drives; at most `maxConnections`, which bounds the buffers of the easy handles.
+  /// The transfers that libcurl drives, at most `maxConnections`. This limits the buffers of the easy
+  /// handles.
   private var running: [Transfer.ID: Transfer] = [:]
-  /// First come, first served. Bounded by the tasks that call `send`.
+  /// In order of arrival. The number of tasks that call `send` limits it.
   private var waiting: Deque<Transfer> = []
   private var idleHandles: [EasyHandle] = []
   private let inbox = Mutex(Inbox())
   private var paused: PausedTransfers
-  /// The longest silence that a server is given, in seconds, whatever a request says; nil: as long as that says.
+  /// The longest silence of a server for all requests, in seconds; nil if each request's own limit applies.
   private var longestSilence: Int?
-  /// When the transfers are looked at for silence again.
+  /// When the transfers are next checked for silence.
   private var nextLook = ContinuousClock.now
 
-  /// What came from other threads since the last turn. It spares a request the two jobs on the loop that calls of an
-  /// actor's method and back would be.
+  /// Requests and cancellations from other threads since the last turn. A call of an actor method and its
+  /// return would need two jobs on the loop; the inbox needs none.
   private struct Inbox {
     var lastID: Transfer.ID = 0
     var arrived: [Transfer] = []
@@ -52,13 +59,13 @@ package actor CurlClient: HTTPClient {
     }
   }
 
-  /// What was sent and received by transfers that have ended.
+  /// Counts of all transfers that have ended.
   package private(set) var statistics = Statistics()
 
-  /// Transfers that a rate limit holds up now; for tests and status.
+  /// How many transfers a rate limit pauses now. For tests and status.
   package var pausedCount: Int { paused.count }
 
-  /// Whether the caller runs on the loop's thread, as what is on `executors` does.
+  /// Whether the caller runs on the loop's thread, as tasks on `executors` do.
   nonisolated var isCurrent: Bool { loop.isCurrent }
 
   package nonisolated var unownedExecutor: UnownedSerialExecutor { loop.asUnownedSerialExecutor() }
@@ -69,7 +76,7 @@ package actor CurlClient: HTTPClient {
     self.configuration = configuration
     self.multi = multi
     self.paused = PausedTransfers(configuration)
-    // Made here, so that an option that libcurl refuses is an error now, not at the first request.
+    // Created here, so that an option that libcurl rejects is an error now and not at the first request.
     self.idleHandles = [try EasyHandle(configuration)]
     self.loop = LoopThread(name: "s3mirror-http", priority: configuration.priority)
     executors = [LoopTasks(on: loop)]
@@ -87,7 +94,7 @@ package actor CurlClient: HTTPClient {
         let isOpen = inbox.withLock { inbox in
           guard !inbox.isClosed else { return false }
           inbox.arrived.append(Transfer(id: id, request: request, continuation: continuation))
-          // Whoever cancelled before this line withdrew what had not arrived.
+          // A cancellation before this line withdrew a transfer that had not arrived yet.
           if Task.isCancelled { inbox.withdrawn.append(id) }
           return true
         }
@@ -99,16 +106,17 @@ package actor CurlClient: HTTPClient {
     }
   }
 
-  /// Bounds how long a server may be silent from now on, in requests under way too.
+  /// Limits how long a server may be silent from now on, including requests in flight.
   package func limitSilence(seconds: Int) {
     longestSilence = seconds
     for transfer in running.values { transfer.easy?.limitSilence(seconds: seconds) }
   }
 
-  /// Returns when the loop has come round: a loop that is stuck never answers.
+  /// Returns once the loop has answered. A stuck loop never answers.
   package func answer() {}
 
-  /// Fails what is in flight with `.closed`, ends the thread and closes the connections. Safe to call twice.
+  /// Fails all requests in flight with `.closed`, ends the thread and closes the connections. A second call
+  /// has no effect.
   package nonisolated func close() async {
     await failAll()
     loop.stop()
@@ -125,7 +133,7 @@ package actor CurlClient: HTTPClient {
     waiting = []
   }
 
-  /// Runs when the loop's thread has been joined, so nothing polls or wakes the multi handle any more.
+  /// Runs after the loop's thread has been joined, so no thread polls or wakes the multi handle any more.
   private func release() {
     idleHandles = []
     multi = nil
@@ -135,7 +143,7 @@ package actor CurlClient: HTTPClient {
 }
 
 extension CurlClient {
-  /// The loop's turn: what libcurl and cancelled tasks have for us, then free places are filled.
+  /// One turn of the loop: handles results of libcurl and cancelled tasks, and then starts waiting transfers.
   private func turn() {
     guard let multi else { return }
     let news = inbox.withLock { $0.takeAll() }
@@ -165,7 +173,7 @@ extension CurlClient {
       milliseconds: paused.isLimiting ? min(paused.millisecondsUntilReady ?? period, period) : period)
   }
 
-  /// Ends the transfers in which nothing has moved for as long as they may be silent.
+  /// Ends the transfers that have been silent for longer than their limit.
   private func endSilent(on multi: CurlMulti) {
     let now = ContinuousClock.now
     guard now >= nextLook, !running.isEmpty else { return }
@@ -187,7 +195,7 @@ extension CurlClient {
   private func withdraw(_ cancelled: [Transfer.ID]) {
     for id in cancelled {
       if let transfer = running[id], let easy = transfer.easy {
-        // Ends in the middle, so libcurl closes the connection with it.
+        // The transfer ends in the middle, so libcurl also closes its connection.
         end(transfer, easy, .failure(CancellationError()))
       } else if let index = waiting.firstIndex(where: { $0.id == id }) {
         waiting.remove(at: index).continuation.resume(throwing: CancellationError())
@@ -195,7 +203,7 @@ extension CurlClient {
     }
   }
 
-  /// Newly added handles have a timer that is due, so the wait that follows returns at once.
+  /// A newly added handle has a timer that is due, so the next wait returns at once.
   private func startWaiting(on multi: CurlMulti) {
     while running.count < configuration.maxConnections, let transfer = waiting.popFirst() {
       do {
@@ -230,23 +238,24 @@ extension CurlClient {
     statistics.add(easy)
     multi?.remove(easy)
     easy.clear()
-    // A handle whose transfer failed is not used again: after a name that could not be resolved, libcurl 7.88 keeps the
-    // receive buffer and refuses to set its size for good. The connections are the multi handle's, and stay.
+    // A handle whose transfer failed is not reused: after a name that could not be resolved, libcurl 7.88
+    // keeps the receive buffer and refuses ever to change its size. The connections belong to the multi
+    // handle and stay.
     if case .success = outcome { idleHandles.append(easy) }
     transfer.continuation.resume(with: outcome)
   }
 }
 
-/// A request and whoever waits for its response.
+/// A request and the continuation of the task that waits for its response.
 ///
-/// Unchecked: made by the task that sends it, and from its arrival on confined to the client.
+/// Unchecked: the sending task creates it, and from its arrival on only the client uses it.
 private final class Transfer: @unchecked Sendable {
   typealias ID = UInt
 
   let id: ID
   let request: HTTPRequest
   let continuation: CheckedContinuation<HTTPResponse, any Error>
-  /// Nil while it waits for a place.
+  /// Nil while the transfer waits for its start.
   var easy: EasyHandle?
 
   init(id: ID, request: HTTPRequest, continuation: CheckedContinuation<HTTPResponse, any Error>) {

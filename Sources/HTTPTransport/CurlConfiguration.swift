@@ -3,28 +3,29 @@ import LoopThread
 
 extension CurlClient {
   package struct Configuration: Sendable {
-    /// For name, connection and TLS handshake together.
+    /// For name resolution, connection and TLS handshake together.
     package var connectTimeoutSeconds = 10
-    /// A transfer in which nothing moves for so long ends with `.timeout`; there is no deadline besides: a paced upload or a crowded
-    /// link is no fault.
+    /// A transfer that is silent for this time ends with `.timeout`. There is no other deadline, because a
+    /// rate limit or a crowded link is no fault.
     package var silenceSeconds = 60
-    /// Connections, and so transfers, at one time to all hosts; later ones wait their turn.
+    /// The largest number of connections, and so of transfers, to all hosts together. Further transfers wait.
     package var maxConnections = 64
-    /// A PEM file of trusted certificates instead of the system's (`TrustedCertificates`).
+    /// A PEM file of trusted certificates in place of the system's (`TrustedCertificates`).
     package var caBundlePath: String?
-    /// A proxy's URL; "" means none; nil leaves it to `https_proxy`, `http_proxy` and `no_proxy`, as AWS tools do. Requests to
-    /// this machine and to services of its link go directly (`DirectHost`).
+    /// A proxy's URL. "" means no proxy. Nil takes `https_proxy`, `http_proxy` and `no_proxy`, as AWS tools
+    /// do. Requests to this machine and to services on its link use no proxy (`DirectHost`).
     package var proxy: String?
-    /// What the bodies of requests and responses keep to, all together; clients may share one.
+    /// Rate limits for the bodies of all requests and of all responses together. Several clients may share a
+    /// limit.
     package var uploadLimit: RateLimit?
     package var downloadLimit: RateLimit?
-    /// Called, a few times a second at the most, while something moves in a transfer that was begun over ten seconds ago.
+    /// Called a few times a second at most, while a transfer moves that began more than ten seconds ago.
     package var onLateMovement: (@Sendable () -> Void)?
-    /// Shared by the clients that are made of one configuration.
+    /// Shared by all clients of one configuration.
     let trust = ConnectionTrust()
-    /// Of the loop's thread.
+    /// The priority of the loop's thread.
     package var priority = ThreadPriority.normal
-    /// Sent unless the request has its own.
+    /// Sent unless the request has its own user agent.
     package var userAgent = "s3mirror"
 
     package init() {}
@@ -33,7 +34,7 @@ extension CurlClient {
       guard maxConnections > 0 else {
         throw TransportError(.invalid, "maxConnections is \(maxConnections); it must be at least 1")
       }
-      // libcurl would find out at the first handshake, and take it for the peer's fault.
+      // libcurl would notice this only at the first handshake and report it as the peer's fault.
       if let caBundlePath, access(caBundlePath, R_OK) != 0 {
         let cause = String(cString: strerror(errno))
         throw TransportError(.invalid, "reading the CA bundle \(caBundlePath): \(cause)")
@@ -41,7 +42,7 @@ extension CurlClient {
     }
   }
 
-  /// Counted when a transfer ends, well or not.
+  /// Counts transfers when they end, successfully or not.
   package struct Statistics: Sendable, Hashable {
     package var requestsSent = 0
     package var connectionsOpened = 0

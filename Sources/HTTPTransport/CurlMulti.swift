@@ -1,25 +1,26 @@
 import CCurl
 import LoopThread
 
-/// The owner of a multi handle: it drives the easy handles that are added to it, and keeps the connections.
+/// The owner of a multi handle. It drives the added easy handles and keeps the connections.
 ///
-/// Sockets are waited for in an epoll(7) set and only those that are ready are worked on: curl_multi_perform(3) would look
-/// at every transfer at every turn, which with 256 in flight takes more time than the transfers.
+/// Sockets are watched with an epoll(7) set, and only ready ones are handled. curl_multi_perform(3) would
+/// check every transfer at every turn, which for 256 transfers takes longer than the transfers themselves.
 ///
-/// Unchecked: libcurl-thread(3) allows one thread at a time on a handle. All but `wake()` is called on the loop's
-/// thread only, or after it was joined; an eventfd may be written from any thread, and whoever does so holds this object.
+/// Unchecked: libcurl-thread(3) allows one thread at a time on a handle. All functions except `wake()` are
+/// called only on the loop's thread, or after it was joined. Any thread may write to the eventfd while it
+/// holds this object.
 final class CurlMulti: @unchecked Sendable {
-  // SAFETY: made in init, freed in deinit, never handed out.
+  // SAFETY: created in init, freed in deinit, never passed out.
   private let handle: UnsafeMutableRawPointer
   private let poll: DescriptorPoll
   private let wakeup: Wakeup
   /// When libcurl's next timer is due; nil without one.
   private var timer: ContinuousClock.Instant?
-  /// The transfer that each socket which is waited for belongs to, by the number that `EasyHandle.prepare` gave it.
+  /// The transfer of each watched socket, by the number that `EasyHandle.prepare` gave it.
   private var owners: [curl_socket_t: UInt] = [:]
-  /// Whether `poll` holds what a wait found and no turn has seen yet.
+  /// Whether `poll` holds the result of a wait that no turn has handled yet.
   private var hasWaited = false
-  /// Milliseconds; nil: as long as libcurl likes.
+  /// In milliseconds; nil if libcurl decides.
   private var longestWait: CInt?
 
   init(maxConnections: Int) throws {
@@ -36,12 +37,12 @@ final class CurlMulti: @unchecked Sendable {
   }
 
   deinit {
-    // Cleaning up closes connections; nobody waits for them any more.
+    // The cleanup closes connections, which no code waits for any more.
     _ = s3m_multi_set_callbacks(handle, nil, nil, nil)
     curl_multi_cleanup(handle)
   }
 
-  /// The handle must be prepared, and removed before it is freed.
+  /// Adds a handle. It must be prepared, and removed before it is freed.
   func add(_ easy: EasyHandle) throws {
     try check(curl_multi_add_handle(handle, easy.handle))
   }
@@ -51,10 +52,10 @@ final class CurlMulti: @unchecked Sendable {
     precondition(code == CURLM_OK, "curl_multi_remove_handle(3) failed with \(code.rawValue)")
   }
 
-  /// Moves the transfers on whose sockets are ready or whose timers are due, without blocking; the easy handles'
-  /// callbacks run inside.
+  /// Handles the transfers whose sockets are ready or whose timers are due, without blocking. The easy
+  /// handles' callbacks run inside.
   func perform() throws {
-    // A loop that is kept busy by jobs does not wait, but its sockets are not to starve.
+    // A loop that is busy with jobs does not wait, but its sockets must still be polled.
     if !hasWaited { poll.wait(milliseconds: 0) }
     hasWaited = false
     for ready in poll.takeReady() {
@@ -63,7 +64,7 @@ final class CurlMulti: @unchecked Sendable {
         | (ready.hasFailed ? CURL_CSELECT_ERR : 0)
       try act(on: ready.descriptor, mask)
     }
-    // New transfers are begun by a timer that is due at once.
+    // New transfers start with a timer that is due at once.
     if let timer, timer <= .now {
       self.timer = nil
       try act(on: Self.timeoutSocket, 0)
@@ -73,7 +74,7 @@ final class CurlMulti: @unchecked Sendable {
   func nextFinished() -> (id: UInt, result: CURLcode)? {
     var left: Int32 = 0
     while let message = curl_multi_info_read(handle, &left) {
-      // SAFETY: the message lives until the next call on this handle; nothing of it is kept.
+      // SAFETY: the message lives until the next call on this handle; no part of it is kept.
       guard message.pointee.msg == CURLMSG_DONE, let easy = message.pointee.easy_handle else { continue }
       return (EasyHandle.id(of: easy), s3m_message_result(message))
     }
@@ -86,13 +87,14 @@ final class CurlMulti: @unchecked Sendable {
     hasWaited = true
   }
 
-  /// The longest that the waits from now on take, where something else than libcurl has a timer; nil: as long as it likes.
+  /// Limits the duration of waits from now on, if something other than libcurl has a timer. Nil means no
+  /// limit.
   func limitWait(milliseconds: Int32?) {
     longestWait = milliseconds
   }
 
-  /// What the kernel has yet to deliver, by the transfer's number. CURLINFO_ACTIVESOCKET(3) has no answer before a transfer's end
-  /// (seen with libcurl 7.88).
+  /// The bytes that the other end has not acknowledged yet, by the transfer's number.
+  /// CURLINFO_ACTIVESOCKET(3) gives no answer before a transfer's end (seen with libcurl 7.88).
   func unacknowledgedBytes() -> [UInt: Int] {
     var found: [UInt: Int] = [:]
     for (socket, id) in owners { found[id, default: 0] += Int(s3m_socket_unacknowledged(socket)) }
@@ -103,7 +105,7 @@ final class CurlMulti: @unchecked Sendable {
     wakeup.signal()
   }
 
-  /// Rounded up, so that the timer is due when the wait ends; -1 waits for ever (epoll_wait(2)).
+  /// Rounded up, so that the timer is due when the wait ends. -1 means no timeout (epoll_wait(2)).
   private var waitMilliseconds: CInt {
     guard let timer else { return longestWait ?? -1 }
     let rest = (timer - .now) / .milliseconds(1)
@@ -115,10 +117,11 @@ final class CurlMulti: @unchecked Sendable {
     try check(curl_multi_socket_action(handle, socket, mask, &running))
   }
 
-  /// CURL_SOCKET_TIMEOUT, a macro with a cast: "no socket, look at the timers".
+  /// CURL_SOCKET_TIMEOUT, a macro with a cast: no socket, check the timers.
   private static let timeoutSocket: curl_socket_t = -1
 
-  /// curl_global_init(3), once in a process and never undone: others in the process may use libcurl too.
+  /// curl_global_init(3), once in a process and never undone, because other code in the process may use
+  /// libcurl too.
   private static let globalState = curl_global_init(Int(CURL_GLOBAL_SSL | CURL_GLOBAL_WIN32))
 
   private func check(_ code: CURLMcode) throws {
@@ -129,8 +132,8 @@ final class CurlMulti: @unchecked Sendable {
 }
 
 extension CurlMulti {
-  /// SAFETY: the context is this object, unretained: it owns the handle, which alone makes these calls, inside functions
-  /// that are called on the loop's thread, or in deinit.
+  /// SAFETY: the context is this object, unretained. The object owns the handle, and only the handle makes
+  /// these calls, inside functions that are called on the loop's thread or in deinit.
   private func setCallbacks() throws {
     let context = Unmanaged.passUnretained(self).toOpaque()
     let code = s3m_multi_set_callbacks(
@@ -161,7 +164,7 @@ extension CurlMulti {
     poll.watch(socket, reading: what & CURL_POLL_IN != 0, writing: what & CURL_POLL_OUT != 0)
   }
 
-  /// - Parameter milliseconds: from now; -1 takes the timer away.
+  /// - Parameter milliseconds: from now; -1 removes the timer.
   private func setTimer(_ milliseconds: Int) {
     timer = milliseconds < 0 ? nil : .now + .milliseconds(milliseconds)
   }

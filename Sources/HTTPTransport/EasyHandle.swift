@@ -1,30 +1,32 @@
 import CCurl
 
-/// The owner of an easy handle: its options, its callbacks, and the transfer it carries at the moment.
+/// The owner of an easy handle: its options, its callbacks, and its current transfer.
 ///
 /// Not Sendable: the client's isolation keeps it, and so the callbacks, on the loop's thread.
 final class EasyHandle {
-  // SAFETY: made in init, freed in deinit; the multi handle that drives it removes it before.
+  // SAFETY: created in init, freed in deinit; the multi handle removes it before.
   let handle: UnsafeMutableRawPointer
-  // SAFETY: written by libcurl while the handle lives (CURLOPT_ERRORBUFFER(3)), freed after it.
+  // SAFETY: libcurl writes to it while the handle lives (CURLOPT_ERRORBUFFER(3)); it is freed after the
+  // handle.
   let errorText: UnsafeMutablePointer<CChar>
-  /// libcurl reads them during a transfer; `clear()` takes them back.
+  /// libcurl reads these lines during a transfer. `clear()` removes them from libcurl.
   let headerLines = HeaderLines()
 
   private(set) var target = "setting up HTTP"
   private var body: RequestBodyReader?
   private var response = ResponseReader()
-  /// What a body, a sink or a limit threw inside a callback; it goes before libcurl's own words.
+  /// The error that a body, a sink or a limit threw inside a callback. It takes precedence over libcurl's
+  /// error.
   private var failure: (any Error)?
   private let silenceSeconds: Int
   private let trust: ConnectionTrust
-  /// Of the transfer of the moment.
+  /// The silence of the current transfer.
   private var silence = SilenceClock(limit: .zero)
-  /// Of hosts that are not asked directly; nil leaves it to the environment.
+  /// The proxy for hosts that are not contacted directly; nil takes the environment.
   private let proxy: String?
   let uploadLimit: RateLimit?
   private let downloadLimit: RateLimit?
-  /// What a rate limit holds up at the moment.
+  /// The direction in which a rate limit pauses the transfer now.
   private(set) var pausedDirection: PausedTransfers.Direction?
 
   init(_ configuration: CurlClient.Configuration) throws {
@@ -48,7 +50,7 @@ final class EasyHandle {
     errorText.deallocate()
   }
 
-  /// Readies the handle for a request. What it needs is held until `clear()`.
+  /// Prepares the handle for a request and holds the request's resources until `clear()`.
   func prepare(_ request: HTTPRequest, id: UInt) throws {
     guard let authority = Self.authority(of: request.url) else {
       throw TransportError(.invalid, "the URL is neither http:// nor https://")
@@ -71,10 +73,10 @@ final class EasyHandle {
     try setHeaders(request.headers)
   }
 
-  /// Bounds how long the server may be silent.
+  /// Limits how long the server may be silent.
   func limitSilence(seconds: Int) { silence.shorten(to: .seconds(seconds)) }
 
-  /// - Parameter bytesUnacknowledged: in the kernel's queue of the transfer's socket.
+  /// - Parameter bytesUnacknowledged: bytes in the kernel's queue of the transfer's socket.
   func lookForMovement(at now: ContinuousClock.Instant, bytesUnacknowledged: Int) -> SilenceClock.Verdict {
     let isExchanging = number(CURLINFO_REQUEST_SIZE) > 0 && pausedDirection == nil
     return silence.look(
@@ -83,16 +85,16 @@ final class EasyHandle {
         ? .init(bytesMoved: bytesSent + bytesReceived, bytesUnacknowledged: bytesUnacknowledged) : nil)
   }
 
-  /// What was idle when the transfer fell silent is not trusted any more.
+  /// Connections that were idle when the transfer fell silent are no longer trusted.
   func noteSuspicion() { trust.noteSilence(since: silence.lastMovement) }
 
-  /// Why a transfer whose silence is over its limit has failed.
+  /// The error of a transfer whose silence exceeds its limit.
   var silenceError: TransportError {
     TransportError(
       .timeout, "\(target): nothing came and nothing went for \(silence.limit.components.seconds) s")
   }
 
-  /// Lets go of the request and the response.
+  /// Releases the request and the response.
   func clear() {
     body = nil
     response = ResponseReader()
@@ -101,10 +103,11 @@ final class EasyHandle {
     _ = s3m_easy_set_pointer(handle, CURLOPT_HTTPHEADER, nil)
   }
 
-  /// Moves a transfer on that a rate limit held up. libcurl may call back at once, and be held up again.
+  /// Resumes a transfer that a rate limit paused. libcurl may call back at once, and the transfer may be
+  /// paused again.
   func goOn() {
     pausedDirection = nil
-    // An error ends the transfer, and is its result then (curl_easy_pause(3)).
+    // An error ends the transfer and is then its result (curl_easy_pause(3)).
     _ = curl_easy_pause(handle, CURLPAUSE_CONT)
   }
 
@@ -112,8 +115,8 @@ final class EasyHandle {
     if let failure { return .failure(failure) }
     if let head = response.head {
       if result == CURLE_OK { return .success(head) }
-      // A server that refuses an upload may answer and reset the connection while we still send. The status
-      // says why, the broken connection does not; so it counts even if the end of its text is lost.
+      // A server that refuses an upload may answer and reset the connection during the sending. The status
+      // gives the reason, so the answer counts even if the end of its text is lost.
       let isBroken = [CURLE_SEND_ERROR, CURLE_RECV_ERROR, CURLE_PARTIAL_FILE].contains(result)
       if isBroken && head.status >= 300 && body != nil { return .success(head) }
     }
@@ -141,14 +144,14 @@ final class EasyHandle {
     return Int64(value)
   }
 
-  /// The number that `prepare` gave to the transfer of a handle.
+  /// The number that `prepare` gave to a handle's transfer.
   static func id(of handle: UnsafeMutableRawPointer) -> UInt {
     var value: UnsafeMutableRawPointer?
     _ = s3m_easy_get_pointer(handle, CURLINFO_PRIVATE, &value)
     return UInt(bitPattern: value)
   }
 
-  /// `host:port` of an http or https URL, without a user's name or password: fit for an error's text.
+  /// `host:port` of an http or https URL, without user name and password, for error texts.
   static func authority(of url: String) -> String? {
     let bytes = url.utf8
     for scheme in ["http://", "https://"] where bytes.starts(with: scheme.utf8) {
@@ -162,8 +165,9 @@ final class EasyHandle {
 }
 
 extension EasyHandle {
-  /// SAFETY: the context is this object, unretained: it owns the handle, which alone makes these calls, inside
-  /// curl_multi_perform(3) on the loop's thread. Buffers are valid during the call and are not kept.
+  /// SAFETY: the context is this object, unretained. The object owns the handle, and only the handle makes
+  /// these calls, inside curl_multi_perform(3) on the loop's thread. Buffers are valid during the call and
+  /// are not kept.
   private func setCallbacks() throws {
     let context = UnsafeRawPointer(Unmanaged.passUnretained(self).toOpaque())
     for option in [CURLOPT_READDATA, CURLOPT_SEEKDATA, CURLOPT_WRITEDATA, CURLOPT_HEADERDATA] {
@@ -216,7 +220,7 @@ extension EasyHandle {
   }
 
   private func receiveBody(_ bytes: UnsafeRawBufferPointer) -> Int {
-    // libcurl keeps what is refused, and delivers it again.
+    // libcurl keeps refused bytes and delivers them again.
     if let downloadLimit, !bytes.isEmpty, !downloadLimit.admit(bytes.count) {
       pausedDirection = .receiving
       return Int(CURL_WRITEFUNC_PAUSE)
@@ -224,7 +228,7 @@ extension EasyHandle {
     return receive(bytes) { try $0.readBody($1) }
   }
 
-  /// Any count but that of the bytes given ends the transfer (CURLOPT_WRITEFUNCTION(3)).
+  /// Any count other than the number of given bytes ends the transfer (CURLOPT_WRITEFUNCTION(3)).
   private func receive(
     _ bytes: UnsafeRawBufferPointer, _ read: (inout ResponseReader, UnsafeRawBufferPointer) throws -> Void
   ) -> Int {

@@ -3,12 +3,12 @@ import CCurl
 extension EasyHandle {
   func setConstants(_ configuration: CurlClient.Configuration) throws {
     try set(CURLOPT_ERRORBUFFER, UnsafeRawPointer(errorText))
-    // Without it libcurl installs signal handlers, which are the process's (CURLOPT_NOSIGNAL(3)).
+    // Without it libcurl installs signal handlers for the whole process (CURLOPT_NOSIGNAL(3)).
     try set(CURLOPT_NOSIGNAL, 1)
     try set(CURLOPT_HTTP_VERSION, Int(CURL_HTTP_VERSION_1_1))
     try set(CURLOPT_PATH_AS_IS, 1)
     try set(CURLOPT_FOLLOWLOCATION, 0)
-    // A stored Content-Encoding is the object's property, not the transfer's.
+    // A stored Content-Encoding is a property of the object, not of the transfer.
     try set(CURLOPT_HTTP_CONTENT_DECODING, 0)
     try set(CURLOPT_SUPPRESS_CONNECT_HEADERS, 1)
     try set(CURLOPT_SSL_VERIFYPEER, 1)
@@ -16,40 +16,44 @@ extension EasyHandle {
     try set(CURLOPT_SSLVERSION, Int(CURL_SSLVERSION_TLSv1_2))
     try set(CURLOPT_CONNECTTIMEOUT, configuration.connectTimeoutSeconds)
     try set(CURLOPT_TCP_NODELAY, 1)
-    // Probes after 30 s of silence find a peer that vanished, and keep NAT tables from forgetting us.
+    // Probes after 30 s of silence detect a peer that is gone, and keep the connection in NAT tables.
     try set(CURLOPT_TCP_KEEPALIVE, 1)
     try set(CURLOPT_TCP_KEEPIDLE, 30)
     try set(CURLOPT_TCP_KEEPINTVL, 10)
-    // libcurl's default is 64 KiB. Like the receive buffer it is made for a transfer and freed after it.
+    // libcurl's default is 64 KiB. Like the receive buffer, it is allocated for a transfer and freed after
+    // it.
     try set(CURLOPT_UPLOAD_BUFFERSIZE, 256 << 10)
     try set(CURLOPT_USERAGENT, configuration.userAgent)
     if let path = configuration.caBundlePath ?? TrustedCertificates.elsewhere {
       try set(CURLOPT_CAINFO, path)
     }
-    // CURLOPT_QUICK_EXIT (322, libcurl 7.87): else a transfer that ends while its name resolves waits for
-    // getaddrinfo(3), and with it the whole loop. Older libraries do not know it, and wait.
+    // CURLOPT_QUICK_EXIT (322, libcurl 7.87). Without it, a transfer that ends during its name resolution
+    // waits for getaddrinfo(3), and so does the whole loop. Older libraries do not know the option and wait.
     _ = s3m_easy_set_long(handle, CURLoption(rawValue: 322), 1)
   }
 
-  /// "" is none, whatever the environment says; nil is what it says (CURLOPT_PROXY(3)).
+  /// "" means no proxy, whatever the environment has; nil takes the environment (CURLOPT_PROXY(3)).
   func setProxy(_ proxy: String?) throws {
     if let proxy { try set(CURLOPT_PROXY, proxy) } else { try set(CURLOPT_PROXY, UnsafeRawPointer?.none) }
   }
 
-  /// 16 KiB, libcurl's default, for answers; 256 KiB for downloads. A limited download arrives in pieces of a quantum, from
-  /// 16 KiB on (TLS records have that size): larger ones would stutter.
+  /// 16 KiB, libcurl's default, for answers; 256 KiB for downloads. A download with a rate limit arrives in
+  /// pieces of a quantum, at least 16 KiB (the size of TLS records), because larger pieces would make the
+  /// transfer uneven.
   static func receiveBufferBytes(for request: HTTPRequest, _ limit: RateLimit?) -> Int {
     guard request.sink != nil else { return 16 << 10 }
     guard let limit else { return 256 << 10 }
     return min(max(Int(limit.bytesPerSecond / 50), 16 << 10), 256 << 10)
   }
 
-  /// 64 KiB: libcurl copies POST bodies below this behind the head and sends both with one send(2) (MAX_INITIAL_POST_SIZE).
+  /// 64 KiB: libcurl copies smaller POST bodies behind the head and sends both with one send(2)
+  /// (MAX_INITIAL_POST_SIZE).
   private static let smallBodyBytes: Int64 = 64 << 10
 
-  /// All the options that a method touches, in one order, so that nothing remains of the handle's last request.
+  /// Sets all options that depend on the method, in a fixed order, so that nothing of the handle's last
+  /// request remains.
   func setMethod(_ request: HTTPRequest) throws {
-    // First, since to set it is to ask for a POST.
+    // This comes first, because setting it selects a POST.
     try set(CURLOPT_POSTFIELDS, UnsafeRawPointer?.none)
     try set(CURLOPT_NOBODY, 0)
     try set(CURLOPT_HTTPGET, 1)
@@ -57,12 +61,14 @@ extension EasyHandle {
     if let bytes = request.body?.stableBytes, !bytes.isEmpty, bytes.count < Self.smallBodyBytes,
       uploadLimit == nil
     {
-      // In libcurl's eyes a POST, whatever its name: the one kind whose body may lie in memory. The handle holds the body.
+      // libcurl treats this as a POST, whatever the method's name is, because only POST supports a body in
+      // memory. The handle holds the body.
       let code = s3m_easy_set_offset(handle, CURLOPT_POSTFIELDSIZE_LARGE, curl_off_t(bytes.count))
       try check(code, CURLOPT_POSTFIELDSIZE_LARGE)
       try set(CURLOPT_POSTFIELDS, bytes.baseAddress)
     } else if request.body != nil || sendsLength {
-      // An upload of 0 bytes sends `Content-Length: 0`, as RFC 9110 §8.6 wants of methods that define a body.
+      // An upload of 0 bytes sends `Content-Length: 0`, as RFC 9110 §8.6 requires for methods that define a
+      // body.
       try set(CURLOPT_UPLOAD, 1)
       let code = s3m_easy_set_offset(
         handle, CURLOPT_INFILESIZE_LARGE, curl_off_t(request.body?.byteCount ?? 0))
@@ -83,7 +89,7 @@ extension EasyHandle {
     try set(CURLOPT_HTTPHEADER, headerLines.first)
   }
 
-  /// Fields that libcurl adds of its own accord. Expect costs a round trip, or a second where it is ignored.
+  /// Headers that libcurl adds by itself. Expect costs a round trip, or a second if the server ignores it.
   private static let volunteered = ["Accept", "Content-Type", "Expect"]
 
   private static func breaksLine(_ text: String) -> Bool {
@@ -99,8 +105,8 @@ extension EasyHandle {
     try check(s3m_easy_set_string(handle, option, value), option)
   }
 
-  // SAFETY: libcurl keeps the pointer; what it leads to (error text, header list, this object) belongs to the handle
-  // and lives until the handle is reset or freed. The loop's thread alone calls this.
+  // SAFETY: libcurl keeps the pointer. Its target (error text, header list, this object) belongs to the
+  // handle and lives until the handle is reset or freed. Only the loop's thread calls this.
   func set(_ option: CURLoption, _ value: UnsafeRawPointer?) throws {
     try check(s3m_easy_set_pointer(handle, option, value), option)
   }

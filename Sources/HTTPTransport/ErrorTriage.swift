@@ -1,6 +1,7 @@
 import CCurl
 
-/// Tells from libcurl's result what kind of failure it was, in the one place that knows its codes (libcurl-errors(3)).
+/// Determines the kind of a failure from libcurl's result. This is the only place that knows libcurl's codes
+/// (libcurl-errors(3)).
 struct ErrorTriage {
   enum Connection {
     case fresh, reused
@@ -11,9 +12,9 @@ struct ErrorTriage {
   var message: String
   var connection: Connection
   var bytesReceived: Int64
-  /// OpenSSL's verdict on the certificate (CURLINFO_SSL_VERIFYRESULT(3)); 0 is good, or none.
+  /// OpenSSL's result for the certificate (CURLINFO_SSL_VERIFYRESULT(3)); 0 means valid or not checked.
   var verifyResult = 0
-  /// Whether the request, or some of it, had left when the transfer ended.
+  /// Whether any part of the request had been sent when the transfer ended.
   var request = Request.unsent
 
   enum Request {
@@ -25,7 +26,8 @@ struct ErrorTriage {
     case CURLE_COULDNT_RESOLVE_PROXY, CURLE_COULDNT_RESOLVE_HOST, CURLE_COULDNT_CONNECT:
       .connect
     case CURLE_SSL_CONNECT_ERROR:
-      // One code for a refused handshake and for a connection that broke in it; only the words differ.
+      // A refused handshake and a connection that broke during it have the same code; only the messages
+      // differ.
       wasCutInHandshake ? .interrupted : .tls
     case CURLE_PEER_FAILED_VERIFICATION, CURLE_SSL_CERTPROBLEM, CURLE_SSL_CIPHER, CURLE_SSL_CACERT_BADFILE,
       CURLE_SSL_CRL_BADFILE, CURLE_SSL_ISSUER_ERROR, CURLE_SSL_INVALIDCERTSTATUS, CURLE_SSL_CLIENTCERT,
@@ -41,20 +43,22 @@ struct ErrorTriage {
     case CURLE_OPERATION_TIMEDOUT:
       .timeout
     case CURLE_OK:
-      // libcurl 7.88 calls it a success when the connection ends within a response's head.
+      // libcurl 7.88 reports success if the connection ends within a response's head.
       .interrupted
     case CURLE_WEIRD_SERVER_REPLY, CURLE_BAD_CONTENT_ENCODING:
       .garbled
     default:
-      // The request was good enough to be sent, so what libcurl does not like came from the other side: another protocol's greeting or
-      // version, a line or a head beyond its limits (CURLE_UNSUPPORTED_PROTOCOL, CURLE_OUT_OF_MEMORY, CURLE_TOO_LARGE …).
+      // The request was valid, because it was sent. So the fault came from the other side: another protocol's
+      // greeting or version, or a line or head above libcurl's limits (CURLE_UNSUPPORTED_PROTOCOL,
+      // CURLE_OUT_OF_MEMORY, CURLE_TOO_LARGE …).
       request == .sent ? .garbled : .invalid
     }
   }
 
-  /// - Parameter target: method and host. No header and no query is ever part of it, for they may hold secrets.
+  /// - Parameter target: method and host. It never includes headers or the query, because these may hold
+  ///   secrets.
   func error(target: String) -> TransportError {
-    // libcurl repeats a proxy's URL, password and all, when it does not like it.
+    // For an invalid proxy URL, libcurl quotes the URL with its password.
     let isQuoting = message.utf8.contains(UInt8(ascii: "@"))
     let text =
       result == CURLE_OK
@@ -66,15 +70,17 @@ struct ErrorTriage {
   var certificate: CertificateFault? {
     switch result {
     case CURLE_SSL_CACERT_BADFILE: .unusableBundle
-    // libcurl compares the names itself, after OpenSSL has found the certificate good and before it notes that: the
-    // verdict is still the 1 that stands for none then (X509_V_ERR_UNSPECIFIED; seen with libcurl 7.88).
+    // libcurl compares the names itself, after OpenSSL has accepted the certificate and before libcurl
+    // records that. The result is then still 1, which here means none (X509_V_ERR_UNSPECIFIED; seen with
+    // libcurl 7.88).
     case CURLE_PEER_FAILED_VERIFICATION where [0, 1].contains(verifyResult): .wrongHost
     case CURLE_PEER_FAILED_VERIFICATION, CURLE_SSL_CONNECT_ERROR: Self.fault(verifyResult)
     default: nil
     }
   }
 
-  /// X509_STORE_CTX_get_error(3), by number: the header's names are the same, and this room does not import it.
+  /// X509_STORE_CTX_get_error(3) by number. The comments have the header's names, because this module does
+  /// not import the header.
   private static func fault(_ verifyResult: Int) -> CertificateFault? {
     switch verifyResult {
     // X509_V_ERR_CERT_NOT_YET_VALID, _ERROR_IN_CERT_NOT_BEFORE_FIELD
@@ -92,7 +98,7 @@ struct ErrorTriage {
     }
   }
 
-  /// OpenSSL's words: SSL_get_error(3) for the first, openssl 3's reason string for the last.
+  /// OpenSSL's texts: SSL_get_error(3) for the first, the reason string of OpenSSL 3 for the last.
   private var wasCutInHandshake: Bool {
     ["SSL_ERROR_SYSCALL", "SSL_ERROR_ZERO_RETURN", "Connection reset", "unexpected eof"]
       .contains { message.contains($0) }

@@ -1,4 +1,4 @@
-/// Header fields in the order they are sent; names compare without case (RFC 9110 §5.1).
+/// Header fields in the order in which they are sent. Names compare without case (RFC 9110 §5.1).
 package struct HTTPHeaders: Sendable, Hashable, ExpressibleByDictionaryLiteral {
   package struct Field: Sendable, Hashable {
     package var name: String
@@ -13,7 +13,8 @@ package struct HTTPHeaders: Sendable, Hashable, ExpressibleByDictionaryLiteral {
     for (name, value) in elements { add(name, value) }
   }
 
-  /// The first field of that name; setting replaces every one, setting nil removes them.
+  /// The first field of this name. Setting a value replaces all fields of this name; setting nil removes
+  /// them.
   package subscript(name: String) -> String? {
     get { fields.first { Self.sameName($0.name, name) }?.value }
     set {
@@ -23,7 +24,7 @@ package struct HTTPHeaders: Sendable, Hashable, ExpressibleByDictionaryLiteral {
   }
 
   package mutating func add(_ name: String, _ value: String) {
-    // Heads of S3 have about a dozen fields: one allocation instead of the four that growing to there takes.
+    // Heads of S3 have about a dozen fields. This needs one allocation in place of four.
     if fields.isEmpty { fields.reserveCapacity(12) }
     fields.append(Field(name: name, value: value))
   }
@@ -34,37 +35,41 @@ package struct HTTPHeaders: Sendable, Hashable, ExpressibleByDictionaryLiteral {
   }
 }
 
-/// The bytes a request carries. Read on the loop's thread, by offset, so that a retry or a rewind starts anywhere.
+/// The body of a request. It is read on the loop's thread by offset, so that a retry or a rewind can start
+/// anywhere.
 package protocol RequestBody: Sendable {
   var byteCount: Int64 { get }
 
-  /// Copies bytes from `offset` on into `buffer` and returns how many (0 only at the end). Must not block.
+  /// Copies bytes from `offset` on into `buffer` and returns their number (0 only at the end). Must not
+  /// block.
   func copyBytes(from offset: Int64, into buffer: UnsafeMutableRawBufferPointer) throws -> Int
 
-  /// All bytes, where they lie unchanged at one place in memory for as long as the body lives; else nil. A small body goes
-  /// in one packet with its request's head then.
+  /// All bytes, if they stay unchanged at one place in memory while the body lives; otherwise nil. A small
+  /// body of this kind is sent in one packet with its request's head.
   var stableBytes: UnsafeRawBufferPointer? { get }
 }
 
 extension RequestBody {
   package var stableBytes: UnsafeRawBufferPointer? { nil }
 
-  /// A piece of the body, copied: at most `limit` bytes from `offset` on, empty only at the end.
+  /// Copies a piece of the body: at most `limit` bytes from `offset` on; empty only at the end.
   package func bytes(from offset: Int64, limit: Int) throws -> [UInt8] {
     let count = max(0, min(Int64(limit), byteCount - offset))
     var piece = [UInt8](repeating: 0, count: Int(count))
-    // SAFETY: the pointer lives for the one synchronous call that fills it.
+    // SAFETY: the pointer is used only in this synchronous call.
     let filled = try piece.withUnsafeMutableBytes { try copyBytes(from: offset, into: $0) }
     piece.removeLast(piece.count - filled)
     return piece
   }
 }
 
-/// Where a successful (2xx) response's body goes instead of into memory. Called on the loop's thread, in order.
+/// Receives the body of a successful (2xx) response in place of memory. Called on the loop's thread, in
+/// order.
 package protocol ResponseSink: Sendable {
-  /// Before the first byte of the body. Throwing ends the transfer with that error.
+  /// Called before the first byte of the body. An error ends the transfer with that error.
   func begin(_ head: HTTPResponse) throws
-  /// The next bytes, valid during the call only. Throwing ends the transfer with that error.
+  /// Receives the next bytes, which are valid only during the call. An error ends the transfer with that
+  /// error.
   func receive(_ bytes: UnsafeRawBufferPointer) throws
 }
 
@@ -76,25 +81,25 @@ package enum HTTPMethod: String, Sendable {
   case delete = "DELETE"
 }
 
-/// One request, complete: the transport adds nothing that is signed.
+/// A complete request. The transport adds no header that is part of the signature.
 package struct HTTPRequest: Sendable {
   package var method: HTTPMethod
-  /// Absolute and percent-encoded; sent as it is (no dot-segment removal).
+  /// Absolute and percent-encoded. It is sent unchanged (without removal of dot segments).
   package var url: String
   package var headers: HTTPHeaders
   package var body: (any RequestBody)?
-  /// Nil collects the body in `HTTPResponse.body`. Bodies of non-2xx responses are always collected.
+  /// Nil collects the body in `HTTPResponse.body`. Bodies of other than 2xx responses are always collected.
   package var sink: (any ResponseSink)?
-  /// How long the transfer may be silent, if not as long as the client says. CompleteMultipartUpload and
-  /// copies may take minutes to answer (their API pages).
+  /// How long the transfer may be silent, in seconds; nil takes the client's limit. CompleteMultipartUpload
+  /// and copies may take minutes to answer (their API pages).
   package var silenceSeconds: Int?
   package var connection = Connection.pooled
 
-  /// What a request goes over.
+  /// The connection for a request.
   package enum Connection: Sendable, Hashable {
-    /// One that is idle, if there is one.
+    /// An idle connection, if there is one.
     case pooled
-    /// A new one: those that are idle may have died with the one that the last attempt went over.
+    /// A new connection. Idle ones may have died together with the connection of the last attempt.
     case fresh
   }
 
@@ -122,7 +127,7 @@ package struct HTTPResponse: Sendable {
   }
 }
 
-/// A body that is already in memory and small.
+/// A small body that is already in memory.
 package struct BytesBody: RequestBody {
   private let bytes: [UInt8]
 
@@ -139,16 +144,18 @@ package struct BytesBody: RequestBody {
   }
 }
 
-/// The one door to the network.
+/// A client for HTTP requests. All network access goes through it.
 package protocol HTTPClient: Sendable {
-  /// Sends the request and returns the response, whatever its status. Cancelling the task ends the transfer.
+  /// Sends the request and returns the response, whatever its status is. A cancellation of the task ends the
+  /// transfer.
   ///
-  /// - Throws: `TransportError` when there is no complete response; what a body or a sink threw, as it is;
+  /// - Throws: `TransportError` if there is no complete response; errors of a body or a sink unchanged;
   ///   `CancellationError`.
   func send(_ request: HTTPRequest) async throws -> HTTPResponse
 
-  /// For tasks that send many small requests: spread over these, they share a thread with their requests, and no thread has
-  /// to wake another. What they do there must not block. Empty where there are none.
+  /// Executors for tasks that send many small requests. Tasks that are spread over these executors share
+  /// threads with their requests, so no thread has to wake another. Their work there must not block. Empty if
+  /// the client has none.
   var executors: [any TaskExecutor] { get }
 }
 

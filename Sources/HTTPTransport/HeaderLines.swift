@@ -1,13 +1,15 @@
 import CCurl
 
-/// A request's header lines as libcurl reads them: a list whose nodes and texts lie in two blocks of memory, which serve the
-/// next request again.
+/// A request's header lines in the form that libcurl reads: a list whose nodes and texts are in two blocks of
+/// memory. The blocks are reused for the next request.
 ///
-/// curl_slist_append(3) would allocate twice a line, which shows where thousands of small objects are sent a second.
-/// libcurl reads the list during the transfer and frees nothing of it (CURLOPT_HTTPHEADER(3)).
+/// curl_slist_append(3) would make two allocations for each line, which is noticeable with thousands of small
+/// objects a second. libcurl reads the list during the transfer and frees nothing of it
+/// (CURLOPT_HTTPHEADER(3)).
 final class HeaderLines {
-  // SAFETY: both blocks are made and freed here alone; the nodes lead into `text`, and `first` into the nodes. Whoever gives
-  // `first` to libcurl takes it back before the next `set` and before this object goes.
+  // SAFETY: only this object allocates and frees both blocks. The nodes point into `text`, and `first` points
+  // to the nodes. A caller that gives `first` to libcurl removes it from libcurl before the next `set` and
+  // before this object is freed.
   private var nodes = UnsafeMutableBufferPointer<curl_slist>.allocate(capacity: 16)
   private var text = UnsafeMutableBufferPointer<CChar>.allocate(capacity: 2 << 10)
   private var lineCount = 0
@@ -18,14 +20,14 @@ final class HeaderLines {
     text.deallocate()
   }
 
-  /// The head of the list; nil when there is no line.
+  /// The head of the list; nil if there is no line.
   var first: UnsafeRawPointer? { lineCount == 0 ? nil : UnsafeRawPointer(nodes.baseAddress) }
 
   /// Replaces the lines.
   ///
   /// - Parameters:
-  ///   - fields: sent as they are; none may have a line break or a NUL in it.
-  ///   - absent: names of fields that libcurl is not to send of its own accord.
+  ///   - fields: sent unchanged; none may hold a line break or a NUL.
+  ///   - absent: names of headers that libcurl must not add by itself.
   func set(_ fields: [HTTPHeaders.Field], absent: [String]) {
     // A line has at most two bytes between name and value, and a NUL.
     let bytes =
@@ -33,13 +35,13 @@ final class HeaderLines {
       + absent.reduce(0) { $0 + $1.utf8.count + 3 }
     reserve(lines: fields.count + absent.count, bytes: bytes)
     for field in fields {
-      // CURLOPT_HTTPHEADER(3): "name:" would remove a header, "name;" sends it empty.
+      // CURLOPT_HTTPHEADER(3): "name:" would remove a header; "name;" sends it empty.
       appendLine(field.name, field.value.isEmpty ? ";" : ": ", field.value)
     }
     for name in absent { appendLine(name, ":", "") }
   }
 
-  /// Forgets the lines, and makes room for new ones.
+  /// Removes the lines and makes room for new ones.
   private func reserve(lines: Int, bytes: Int) {
     (lineCount, textCount) = (0, 0)
     if lines > nodes.count {

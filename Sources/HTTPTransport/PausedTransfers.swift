@@ -1,5 +1,5 @@
-/// The transfers that a rate limit holds up, in the order they came: each goes on with a quantum, and stands at the end again
-/// when that is used up.
+/// The transfers that a rate limit pauses, in order of arrival. Each is resumed with a quantum, and is added
+/// at the end again when the quantum is used up.
 struct PausedTransfers {
   enum Direction: Hashable, CaseIterable {
     case sending
@@ -24,7 +24,7 @@ struct PausedTransfers {
     if waiting[direction]?.contains(id) != true { waiting[direction, default: []].append(id) }
   }
 
-  /// Those that may go on now; they wait no longer.
+  /// Removes and returns the transfers that may resume now.
   mutating func takeReady() -> [UInt] {
     var ready: [UInt] = []
     for (direction, limit) in limits {
@@ -40,7 +40,7 @@ struct PausedTransfers {
     for direction in limits.keys { waiting[direction]?.removeAll { $0 == id } }
   }
 
-  /// Milliseconds until one may go on, rounded up; nil when none waits.
+  /// Milliseconds until a transfer may resume, rounded up; nil if none waits.
   var millisecondsUntilReady: Int32? {
     let delays = limits.compactMap { direction, limit in
       waiting[direction, default: []].isEmpty ? nil : limit.nanosecondsUntilFree()

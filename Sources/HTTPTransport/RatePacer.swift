@@ -1,15 +1,17 @@
 import Synchronization
 
-/// A token bucket: how much may pass now, so that the average is the rate and no burst exceeds a tenth of a second of it.
+/// A token bucket: limits the average rate, with bursts of at most a tenth of a second of the rate.
 ///
-/// Pure: the instants are the caller's, in nanoseconds of a clock that never goes back.
+/// A pure value. The caller passes instants in nanoseconds of a monotonic clock.
 package struct RatePacer: Sendable {
   package let bytesPerSecond: Int64
-  /// 20 ms of the rate: what is worth waking up for. Smaller pieces cost a system call each, larger ones stutter.
+  /// 20 ms of the rate, the smallest amount that is worth a wake-up. Smaller pieces would cost a system call
+  /// each; larger ones would make the transfer uneven.
   package let quantum: Double
-  /// 100 ms of the rate: what a loop that is late may make up for. It wakes within a few milliseconds, so nothing is lost.
+  /// 100 ms of the rate, the most that a late loop may make up for. The loop wakes within a few milliseconds,
+  /// so this loses nothing.
   private let capacity: Double
-  /// Bytes that may pass; negative after a piece that could not be divided.
+  /// The bytes that may pass now; negative after a piece that could not be divided.
   private var credit: Double
   private var updated: Int64
 
@@ -22,7 +24,7 @@ package struct RatePacer: Sendable {
     updated = now
   }
 
-  /// How many of `count` bytes may pass now; they are charged. 0 until a quantum is free.
+  /// Takes up to `count` bytes from the credit and returns their number. 0 until a quantum is free.
   package mutating func take(upTo count: Int, at now: Int64) -> Int {
     refill(at: now)
     guard credit >= quantum else { return 0 }
@@ -31,8 +33,8 @@ package struct RatePacer: Sendable {
     return taken
   }
 
-  /// Whether so many bytes may pass in one piece, as when they have arrived already. They may leave a debt, which the pieces after
-  /// them wait for.
+  /// Whether this number of bytes may pass in one piece, for bytes that have already arrived. The credit may
+  /// become negative; later pieces then wait.
   package mutating func admit(_ count: Int, at now: Int64) -> Bool {
     refill(at: now)
     guard credit >= quantum else { return false }
@@ -40,7 +42,7 @@ package struct RatePacer: Sendable {
     return true
   }
 
-  /// Quanta that are free now: as many transfers may go on.
+  /// How many quanta are free now; as many transfers may resume.
   package mutating func freeQuanta(at now: Int64) -> Int {
     refill(at: now)
     return max(0, Int(credit / quantum))
@@ -60,12 +62,12 @@ package struct RatePacer: Sendable {
   }
 }
 
-/// A rate that all transfers of all clients keep together.
+/// A rate limit that all transfers of all clients share.
 package final class RateLimit: Sendable {
   private let pacer: Mutex<RatePacer>
   private let clock: @Sendable () -> Int64
 
-  /// - Parameter clock: nanoseconds, never going back.
+  /// - Parameter clock: a monotonic clock in nanoseconds.
   package init(bytesPerSecond: Int64, clock: @escaping @Sendable () -> Int64 = RateLimit.monotonicClock) {
     self.clock = clock
     pacer = Mutex(RatePacer(bytesPerSecond: bytesPerSecond, at: clock()))

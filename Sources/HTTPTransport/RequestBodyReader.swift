@@ -1,4 +1,4 @@
-/// How far a request's body has been read. libcurl sets it back when it sends the request again.
+/// The position in a request's body. libcurl resets it when it repeats the request.
 struct RequestBodyReader {
   let body: any RequestBody
   var offset: Int64 = 0
@@ -9,14 +9,14 @@ struct RequestBodyReader {
 
   var remaining: Int64 { body.byteCount - offset }
 
-  /// The next bytes, never beyond the announced count; 0 at the end.
+  /// Reads the next bytes, never more than the announced size; 0 at the end.
   mutating func read(into buffer: UnsafeMutableRawBufferPointer) throws -> Int {
     let rest = remaining
     guard rest > 0 else { return 0 }
     let count = Int(min(rest, Int64(buffer.count)))
     let read = try body.copyBytes(
       from: offset, into: UnsafeMutableRawBufferPointer(rebasing: buffer[..<count]))
-    // An end before the announced count would leave the server waiting for the rest until its limit of silence.
+    // With an end before the announced size, the server would wait for the rest until its time limit.
     guard read > 0, read <= count else {
       throw TransportError(
         .invalid,

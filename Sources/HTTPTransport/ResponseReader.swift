@@ -1,10 +1,10 @@
-/// Builds a response from the header lines and the body bytes that libcurl delivers, and feeds the sink.
+/// Builds a response from the header lines and body bytes of libcurl, and feeds the sink.
 struct ResponseReader {
-  /// What a body in memory may grow to. S3's largest, a page of 1,000 keys of 1,024 bytes, each byte
-  /// percent-encoded, stays below 4 MiB (ListObjectsV2).
+  /// The largest body that is held in memory. S3's largest, a page of 1,000 keys of 1,024 bytes with each
+  /// byte percent-encoded, is smaller than 4 MiB (ListObjectsV2).
   static let maxBodyByteCount = 16 << 20
-  /// Far above S3's, whose metadata end at 2 KiB; libcurl bounds a line but, before 8.3, not their sum
-  /// (CVE-2023-38039).
+  /// Far above S3's heads, whose metadata are limited to 2 KiB. libcurl limits a line but, before 8.3, not
+  /// their sum (CVE-2023-38039).
   static let maxHeadByteCount = 256 << 10
 
   private enum Stage {
@@ -15,17 +15,17 @@ struct ResponseReader {
   private var stage = Stage.statusLine
   private var response = HTTPResponse(status: 0)
   private var headByteCount = 0
-  /// All bytes, interim responses included: 0 proves that the server said nothing.
+  /// All received bytes, including interim responses. 0 proves that the server sent nothing.
   private(set) var bytesReceived: Int64 = 0
 
   init(sink: (any ResponseSink)? = nil) {
     self.sink = sink
   }
 
-  /// The final response, with what has come of its body; nil while its head is incomplete.
+  /// The final response with the body so far; nil while its head is incomplete.
   var head: HTTPResponse? { stage == .body ? response : nil }
 
-  /// One line with its line break, as CURLOPT_HEADERFUNCTION(3) delivers it; trailers come here too.
+  /// Reads one line with its line break, from CURLOPT_HEADERFUNCTION(3). Trailers come here too.
   mutating func readHeaderLine(_ bytes: UnsafeRawBufferPointer) throws {
     bytesReceived += Int64(bytes.count)
     headByteCount += bytes.count
@@ -33,7 +33,8 @@ struct ResponseReader {
       throw TransportError(.garbled, "a response's head exceeds \(Self.maxHeadByteCount >> 10) KiB")
     }
     let line = bytes.prefix { $0 != 10 && $0 != 13 }
-    // Also after a whole response: libcurl repeats a request without Expect when it is answered with 417.
+    // A status line may also follow a complete response: libcurl repeats a request without Expect after a
+    // 417.
     if stage != .fields, line.starts(with: "HTTP/".utf8) {
       response = HTTPResponse(status: Self.status(in: line))
       stage = .fields
@@ -57,7 +58,7 @@ struct ResponseReader {
 
   private var isSuccess: Bool { 200..<300 ~= response.status }
 
-  /// Interim responses (RFC 9110 §15.2) are passed over.
+  /// Ends a head. Interim responses (RFC 9110 §15.2) are skipped.
   private mutating func endHead() throws {
     guard response.status >= 200 else {
       stage = .statusLine
@@ -76,7 +77,7 @@ struct ResponseReader {
       String(decoding: line[..<colon], as: UTF8.self), String(decoding: value, as: UTF8.self))
   }
 
-  /// The three digits after the first space (RFC 9112 §4); libcurl has checked them.
+  /// The three digits after the first space (RFC 9112 §4). libcurl has checked them.
   private static func status(in line: Slice<UnsafeRawBufferPointer>) -> Int {
     let digits = line.drop { $0 != UInt8(ascii: " ") }.dropFirst().prefix(3)
     return Int(String(decoding: digits, as: UTF8.self)) ?? 0

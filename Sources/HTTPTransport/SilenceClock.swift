@@ -1,21 +1,21 @@
-/// How long the other end of a transfer has been silent, as far as looks now and then can tell.
+/// Measures how long the other end of a transfer has been silent, by checks at intervals.
 ///
-/// libcurl's own limit (CURLOPT_LOW_SPEED_TIME(3)) does not serve here. It compares an average over some six seconds, so an answer that
-/// is lost would be waited for six seconds longer than is meant. And it takes a byte that lies in the kernel's queue for one that has
-/// arrived, so a server would seem silent while a slow link still carries what it is to answer.
+/// libcurl's own limit (CURLOPT_LOW_SPEED_TIME(3)) does not suffice, for two reasons. It compares an average
+/// over about six seconds, so it reports a lost answer six seconds late. And it counts a byte in the kernel's
+/// queue as delivered, so a server would seem silent while a slow link still carries the request.
 struct SilenceClock {
-  /// What a transfer has come to.
+  /// The state of a transfer at one check.
   struct Reading: Hashable {
-    /// Sent to the kernel and received, heads and bodies.
+    /// Bytes sent to the kernel and received bytes, heads and bodies.
     var bytesMoved: Int64
-    /// Sent, and not acknowledged by the other end's kernel yet.
+    /// Bytes that were sent but not yet acknowledged by the other end's kernel.
     var bytesUnacknowledged: Int
   }
 
-  /// How often transfers are looked at. A silence is found so much too late at the most.
+  /// The time between two checks. A silence is noticed late by at most this time.
   static let periodMilliseconds: Int32 = 250
   static let period: Duration = .milliseconds(periodMilliseconds)
-  /// A transfer that moves so long after its beginning does more than fill buffers.
+  /// A transfer that still moves after this time does more than fill buffers.
   private static let late: Duration = .seconds(10)
   private static let suspicion: Duration = .seconds(2)
 
@@ -35,17 +35,17 @@ struct SilenceClock {
 
   enum Verdict: Hashable {
     case moves
-    /// It moves, and was begun over ten seconds ago.
+    /// The transfer moves and began more than ten seconds ago.
     case movesLate
     case silent
-    /// It has been silent for two seconds, longer than a healthy service mostly takes.
+    /// Silent for two seconds, which is unusual for a healthy service.
     case suspicious
-    /// It has been silent for as long as it may.
+    /// Silent for longer than its limit.
     case over
   }
 
-  /// - Parameter reading: nil while it is nobody's turn to speak: before the request is sent, which has a limit of its own
-  ///   (CURLOPT_CONNECTTIMEOUT(3)), and while a rate limit holds the transfer up.
+  /// - Parameter reading: nil while no byte is expected: before the request is sent, which has a limit of its
+  ///   own (CURLOPT_CONNECTTIMEOUT(3)), and while a rate limit pauses the transfer.
   mutating func look(at now: ContinuousClock.Instant, _ reading: Reading?) -> Verdict {
     guard let reading, reading == last else {
       let isLate = now - start >= Self.late && reading != nil && last != nil

@@ -1,12 +1,12 @@
 import CCurl
 import Glibc
 
-/// Where this system keeps the certificates that it trusts.
+/// Finds the certificates that this system trusts.
 ///
-/// A libcurl knows the place of the distribution that it was built on. One that travels with the program, in a Python wheel or a
-/// tarball, comes to distributions that have another.
+/// libcurl knows the place that the distribution of its build uses. A libcurl that is shipped with the
+/// program, in a Python wheel or a tarball, may run on a distribution with another place.
 enum TrustedCertificates {
-  /// The files of the large distributions, as their packages `ca-certificates` have them.
+  /// The files of the large distributions, from their packages `ca-certificates`.
   static let knownPlaces = [
     "/etc/ssl/certs/ca-certificates.crt",  // Debian, Ubuntu, Alpine, Arch
     "/etc/pki/tls/certs/ca-bundle.crt",  // Fedora, RHEL, Amazon Linux
@@ -15,11 +15,13 @@ enum TrustedCertificates {
     "/etc/ssl/cert.pem",  // others
   ]
 
-  /// The file to use where libcurl's own place is empty; nil where libcurl finds its certificates, or nobody does.
+  /// The file to use if libcurl's own place has none; nil if libcurl finds its certificates, or if there are
+  /// none.
   static let elsewhere = bundle(
     builtIn: s3m_built_in_certificates().map { String(cString: $0) }, isReadable: { access($0, R_OK) == 0 })
 
-  /// - Parameter builtIn: libcurl's own; nil where it does not say, and so is left alone.
+  /// - Parameter builtIn: libcurl's own place; nil if libcurl does not report one, and then nothing is
+  ///   changed.
   static func bundle(builtIn: String?, isReadable: (String) -> Bool) -> String? {
     guard let builtIn, !isReadable(builtIn) else { return nil }
     return knownPlaces.first(where: isReadable)
