@@ -1,14 +1,14 @@
 import CLinux
 import Glibc
 
-/// A semaphore that can be waited for with a time limit that nobody's setting of the clock moves.
+/// A semaphore with a timed wait that changes of the system time do not affect.
 ///
-/// Dispatch's own turns a limit into a time of day (sem_timedwait(3)), and waits for it to come.
+/// Dispatch's semaphore converts the duration into a time of day and waits for that (sem_timedwait(3)).
 ///
-/// `@unchecked Sendable`: the semaphore's memory is its own to share between threads (sem_overview(7)), and lives as long as
+/// `@unchecked Sendable`: threads may share the semaphore's memory (sem_overview(7)), which lives as long as
 /// this object.
 final class Bell: @unchecked Sendable {
-  // SAFETY: made in init, freed in deinit; whoever waits or rings holds this object.
+  // SAFETY: created in init, freed in deinit; a thread that waits or rings holds this object.
   private let semaphore: UnsafeMutablePointer<sem_t>
 
   init() {
@@ -21,7 +21,7 @@ final class Bell: @unchecked Sendable {
     semaphore.deallocate()
   }
 
-  /// Ends one wait: the one that lasts longest, or else the next.
+  /// Ends one wait: the longest present one, or else the next one.
   func ring() {
     sem_post(semaphore)
   }
@@ -30,7 +30,7 @@ final class Bell: @unchecked Sendable {
     while sem_wait(semaphore) != 0, errno == EINTR {}
   }
 
-  /// Whether it was rung before the time was over. Time that the machine is suspended does not count.
+  /// Whether it was rung before the time was over. Time in which the machine is suspended does not count.
   func wait(atMost time: Duration) -> Bool {
     let (seconds, attoseconds) = min(max(time, .zero), Self.longestWait).components
     var deadline = timespec()
@@ -44,6 +44,6 @@ final class Bell: @unchecked Sendable {
     return true
   }
 
-  /// A year: what a longer wait is cut to, far below what a timespec can hold.
+  /// A year. Longer waits are cut to it; it is far below the limit of a timespec.
   private static let longestWait = Duration.seconds(365 * 86_400)
 }

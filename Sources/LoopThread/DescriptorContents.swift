@@ -2,10 +2,10 @@ import CLinux
 import Glibc
 import SystemPackage
 
-// Blocking reads of small things to their end. `Data(contentsOf:)` refuses what is no regular file, and /dev/null, pipes and a
-// shell's <(…) are in common use where a file is asked for.
+// Blocking reads of small files to their end. `Data(contentsOf:)` rejects files that are not regular, but
+// users often name /dev/null, pipes or a shell's <(…).
 extension FileDescriptor {
-  /// Everything that the file holds.
+  /// The whole content of a file.
   package static func contents(ofFileAt path: String) throws(Errno) -> [UInt8] {
     try rethrowingErrno {
       let descriptor = try open(FilePath(path), .readOnly, options: .closeOnExec)
@@ -13,7 +13,7 @@ extension FileDescriptor {
     }
   }
 
-  /// Everything from here to the end.
+  /// All bytes from the current position to the end.
   package func contents() throws(Errno) -> [UInt8] {
     var bytes: [UInt8] = []
     while true {
@@ -23,17 +23,17 @@ extension FileDescriptor {
     }
   }
 
-  /// What one read(2) gives; none at the end.
+  /// The result of one read(2); empty at the end.
   package func read(upTo count: Int) throws(Errno) -> [UInt8] {
     try Self.rethrowingErrno {
-      // SAFETY: as many bytes count as initialized as the kernel says it has written, here and below.
+      // SAFETY: only the bytes that the kernel has written count as initialized, here and below.
       try [UInt8](unsafeUninitializedCapacity: count) { buffer, filled in
         filled = try read(into: UnsafeMutableRawBufferPointer(buffer))
       }
     }
   }
 
-  /// So many bytes from an offset on, or fewer where the file ends before.
+  /// Up to this number of bytes from an offset on; fewer if the file ends earlier.
   package func read(_ count: Int, at offset: Int64) throws(Errno) -> [UInt8] {
     try Self.rethrowingErrno {
       try [UInt8](unsafeUninitializedCapacity: count) { buffer, filled in
@@ -47,11 +47,12 @@ extension FileDescriptor {
     }
   }
 
-  /// Writes all of it, and waits where the descriptor is a pipe or a terminal that another program has made non-blocking.
+  /// Writes all bytes. It waits if the descriptor is a pipe or a terminal that another program has made
+  /// non-blocking.
   package func writeWhole(_ bytes: [UInt8]) throws(Errno) {
     var written = 0
     while written < bytes.count {
-      // SAFETY: the kernel reads within the array, during this call only.
+      // SAFETY: the kernel reads only within the array, during this call.
       let count = bytes.withUnsafeBytes {
         Glibc.write(rawValue, $0.baseAddress.map { $0 + written }, $0.count - written)
       }
@@ -69,14 +70,14 @@ extension FileDescriptor {
     }
   }
 
-  /// A pipe that no child gets. Whoever makes it closes both ends.
+  /// A pipe that no child process inherits. The caller closes both ends.
   package static func privatePipe() throws(Errno) -> (reader: FileDescriptor, writer: FileDescriptor) {
     var ends: (CInt, CInt) = (0, 0)
     guard s3m_pipe(&ends.0, &ends.1) == 0 else { throw Errno(rawValue: errno) }
     return (FileDescriptor(rawValue: ends.0), FileDescriptor(rawValue: ends.1))
   }
 
-  /// swift-system throws nothing but `Errno`, and says so in prose only.
+  /// swift-system throws only `Errno`, but its declarations do not state it.
   private static func rethrowingErrno<Result>(_ body: () throws -> Result) throws(Errno) -> Result {
     do {
       return try body()

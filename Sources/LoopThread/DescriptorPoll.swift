@@ -1,10 +1,10 @@
 import CLinux
 import Glibc
 
-/// An epoll(7) set of descriptors that a loop waits for, and what ended the last wait. Its cost grows with what is
-/// ready, not with what is watched.
+/// An epoll(7) set of descriptors that a loop waits for, with the result of the last wait. Its cost depends
+/// on the number of ready descriptors, not of watched ones.
 ///
-/// Confined to one thread, but for `wakeup`.
+/// Used by one thread only, except for `wakeup`.
 package final class DescriptorPoll {
   package struct Ready {
     package var descriptor: CInt
@@ -13,10 +13,10 @@ package final class DescriptorPoll {
     package var hasFailed: Bool
   }
 
-  /// Ends a wait, from any thread.
+  /// Ends a wait. May be signalled from any thread.
   package let wakeup: Wakeup
   private let set: CInt
-  /// As many as one wait returns: the rest are found by the next one.
+  /// The limit of one wait. The next wait finds the rest.
   private var events = [epoll_event](repeating: epoll_event(), count: 256)
   private var readyCount = 0
 
@@ -31,27 +31,28 @@ package final class DescriptorPoll {
     close(set)
   }
 
-  /// Neither reading nor writing watches for errors only.
+  /// Watches a descriptor. Without reading and writing, only errors are reported.
   package func watch(_ descriptor: CInt, reading: Bool, writing: Bool) {
     let mask = (reading ? EPOLLIN.rawValue : 0) | (writing ? EPOLLOUT.rawValue : 0)
     var event = epoll_event(events: mask, data: epoll_data(fd: descriptor))
     if epoll_ctl(set, EPOLL_CTL_MOD, descriptor, &event) == 0 { return }
-    // ENOENT: it is new, or the kernel dropped a closed one of the same number. After any other failure it stays silent,
-    // as a peer may; what limits a silent peer limits this.
+    // ENOENT: the descriptor is new, or the kernel removed a closed one with the same number. After any other
+    // failure there are no reports; the time limit for a silent peer then applies.
     _ = epoll_ctl(set, EPOLL_CTL_ADD, descriptor, &event)
   }
 
-  /// One that is closed already is no longer in the set.
+  /// Removes a descriptor. A closed descriptor is already removed.
   package func forget(_ descriptor: CInt) {
     _ = epoll_ctl(set, EPOLL_CTL_DEL, descriptor, nil)
   }
 
-  /// Blocks until a descriptor is ready, `wakeup` is signalled or the time is over. An interruption ends it too.
+  /// Blocks until a descriptor is ready, `wakeup` is signalled or the time is over. A signal's interruption
+  /// ends the wait too.
   package func wait(milliseconds: CInt) {
     readyCount = Int(max(0, epoll_wait(set, &events, CInt(events.count), milliseconds)))
   }
 
-  /// What the last wait found, once.
+  /// Returns the result of the last wait once.
   package func takeReady() -> [Ready] {
     guard readyCount > 0 else { return [] }
     var ready: [Ready] = []

@@ -2,18 +2,18 @@ import Glibc
 import Synchronization
 import SystemPackage
 
-/// A program that is run for what it prints. It has a deadline, and it ends when the task that waits for it is cancelled: a
-/// program that hangs holds nothing up.
+/// Runs a program for its output. The program has a deadline and ends when the waiting task is cancelled, so
+/// a program that hangs delays nothing.
 package struct HelperProgram: Sendable {
   /// Why there is no output.
   package enum Failure: Error, Sendable, Hashable {
     case notStarted(Errno)
     case unreadable(Errno)
-    /// It ran longer than it may, and was killed with what it had started.
+    /// It ran for too long and was killed together with its child processes.
     case late(Duration)
-    /// It printed more than it may, and was killed.
+    /// It printed too much and was killed.
     case tooMuch(bytes: Int)
-    /// It ended with another status than 0.
+    /// It ended with a status other than 0.
     case failed(SpawnedProcess.Ending)
   }
 
@@ -30,7 +30,7 @@ package struct HelperProgram: Sendable {
     self.environment = environment
   }
 
-  /// Runs it to its end and returns what it printed.
+  /// Runs the program to its end and returns its output.
   ///
   /// - Throws: `Failure`; `CancellationError` as soon as the task is cancelled; `ThreadError`.
   package func output(within limit: Duration, byteLimit: Int = 1 << 20) async throws -> [UInt8] {
@@ -40,8 +40,8 @@ package struct HelperProgram: Sendable {
     return try await withTaskCancellationHandler {
       try await withCheckedThrowingContinuation { continuation in
         do {
-          // A thread that is left to itself: a process in an uninterruptible sleep outlives even SIGKILL (ps(1), state D), and
-          // the wait for its end must hold nothing up.
+          // The thread is detached: a process in an uninterruptible sleep survives even SIGKILL (ps(1), state
+          // D), and the wait for its end must not delay anything.
           try NativeThread(name: "s3m-helper") {
             let killed = carryOut(bounds, life, wakeup, continuation)
             _ = killed?.wait()
@@ -56,10 +56,10 @@ package struct HelperProgram: Sendable {
     }
   }
 
-  /// The process from its start until its status is taken, which is how long its number is its own.
+  /// The process from its start until its status is taken. Until then the kernel does not reuse its number.
   ///
-  /// A cancellation kills it in the call itself: whoever cancels may end this program as soon as that returns, and no thread
-  /// of it would be left to kill anything.
+  /// A cancellation kills the process within the call itself, because this program may end as soon as that
+  /// call returns, and no thread could kill the process afterwards.
   final class Life: Sendable {
     private struct State {
       var process: SpawnedProcess?
@@ -68,7 +68,7 @@ package struct HelperProgram: Sendable {
 
     private let state = Mutex(State())
 
-    /// - Throws: `CancellationError` when it is over already; `Failure`.
+    /// - Throws: `CancellationError` if the life is already over; `Failure`.
     func begin(_ start: () throws(Errno) -> SpawnedProcess) throws -> SpawnedProcess {
       try state.withLock { state in
         if state.isOver { throw CancellationError() }
@@ -82,7 +82,7 @@ package struct HelperProgram: Sendable {
       }
     }
 
-    /// How it has ended by itself; nil while it runs.
+    /// How the process has ended by itself; nil while it runs.
     func endingIfEnded() -> SpawnedProcess.Ending? {
       state.withLock { state in
         guard let ending = state.process?.endingIfEnded() else { return nil }
@@ -92,7 +92,7 @@ package struct HelperProgram: Sendable {
       }
     }
 
-    /// Kills it, with all that it has started, or keeps it from being started.
+    /// Kills the process with everything that it has started, or prevents its start.
     func end() {
       state.withLock { state in
         state.process?.killGroup()
@@ -108,9 +108,9 @@ package struct HelperProgram: Sendable {
     var byteLimit: Int
   }
 
-  /// Answers the continuation, once.
+  /// Resumes the continuation exactly once.
   ///
-  /// - Returns: the process, where it was killed and its status is still to be taken.
+  /// - Returns: the process if it was killed and its status must still be taken.
   private func carryOut(
     _ bounds: Bounds, _ life: Life, _ wakeup: Wakeup,
     _ continuation: CheckedContinuation<[UInt8], any Error>
@@ -143,7 +143,7 @@ package struct HelperProgram: Sendable {
     } catch {
       throw Failure.notStarted(error)
     }
-    // A second writer here would keep the pipe's end from coming.
+    // A second writer in this process would keep the pipe from reaching its end.
     defer { Self.close(pipe.writer) }
     do {
       let process = try life.begin { () throws(Errno) in
@@ -162,8 +162,9 @@ package struct HelperProgram: Sendable {
     var how: SpawnedProcess.Ending
   }
 
-  /// Between two looks whether the process has ended. The pipe's end tells of it at once where the process has the only
-  /// writer, and no descriptor tells of a child's end on kernels without pidfd_open(2).
+  /// The longest time between two checks for the process's end. The pipe's end reports it at once if the
+  /// process has the only writer. On kernels without pidfd_open(2) no descriptor reports the end of a child
+  /// process.
   private static let longestPauseMilliseconds: Int32 = 50
 
   private func watch(
@@ -176,7 +177,7 @@ package struct HelperProgram: Sendable {
       let remaining = bounds.deadline - .now
       guard remaining > .zero else { throw Failure.late(bounds.limit) }
       let milliseconds = min(pause, Int32(clamping: Int(remaining / .milliseconds(1)) + 1))
-      // poll(2) passes over a negative descriptor.
+      // poll(2) ignores a negative descriptor.
       var watched = [
         pollfd(fd: wakeup.descriptor, events: Int16(POLLIN), revents: 0),
         pollfd(fd: isOpen ? reader.rawValue : -1, events: Int16(POLLIN), revents: 0),
@@ -190,14 +191,14 @@ package struct HelperProgram: Sendable {
         guard output.count <= bounds.byteLimit else { throw Failure.tooMuch(bytes: bounds.byteLimit) }
         if isOpen { continue }
       }
-      // The pipe may stay open beyond the end: what the program has left in the background holds it.
+      // The pipe may stay open after the end, held by processes that the program left in the background.
       if let ending = life.endingIfEnded() {
         while isOpen, Self.isReadable(reader), output.count <= bounds.byteLimit {
           let piece = try Self.read(reader)
           output += piece
           isOpen = !piece.isEmpty
         }
-        // Where another wait took the status, the output has to speak for itself.
+        // If another wait took the status, only the output can be judged.
         guard ending == .status(0) || ending == .unknown else { throw Ended(how: ending) }
         return output
       }
@@ -219,7 +220,7 @@ package struct HelperProgram: Sendable {
   }
 
   private static func close(_ descriptor: FileDescriptor) {
-    // An error says nothing that matters: the number is free again all the same (close(2)).
+    // An error has no consequence: the descriptor is free in any case (close(2)).
     _ = Glibc.close(descriptor.rawValue)
   }
 }

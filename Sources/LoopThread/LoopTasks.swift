@@ -1,10 +1,10 @@
-/// Runs tasks, beside the actor's own jobs, on a loop's thread.
+/// Runs tasks on a loop's thread, beside the actor's jobs.
 ///
-/// A task that mostly waits for the loop has its work there too, and no thread has to wake another for it. What it does
-/// between its waits holds the loop up, so it must not block, and is to be short: microseconds.
+/// A task that mostly waits for the loop works on the same thread, so no thread has to wake another for it.
+/// Its work delays the loop, so it must not block and must be short: microseconds.
 ///
-/// An executor of its own, although the loop is one: a job that was handed to the actor's executor counts as isolated to the
-/// actor, and each call of a function that is not would be a job of its own.
+/// This is an executor of its own although the loop is one too. A job on the actor's executor counts as
+/// isolated to the actor, and then each call of a nonisolated function would be a separate job.
 package final class LoopTasks: TaskExecutor {
   private let loop: LoopThread
 
@@ -17,7 +17,7 @@ package final class LoopTasks: TaskExecutor {
   }
 }
 
-/// What a loop runs between two turns.
+/// A job that a loop runs between two turns.
 enum LoopJob {
   case ofActor(UnownedJob)
   case ofTask(UnownedJob, UnownedTaskExecutor)

@@ -1,3 +1,5 @@
+// LoopThread: threads for loops, blocking calls, tasks and child processes.
+//
 // Glossary
 //
 // loop    a thread that runs jobs, takes a turn, waits, and begins again
@@ -5,18 +7,22 @@
 // turn    the loop's own work after each batch of jobs: curl_multi_perform(3), reading inotify's records
 // wait    blocks until there is something to do: curl_multi_poll(3), poll(2)
 // wake    ends a wait from any thread and is remembered until the next one: curl_multi_wakeup(3), eventfd(2)
+// late    said of a job that arrives after the loop has stopped
+// ring    to ask a loop for a turn, or a sleeping thread for work
 // worker  a thread that makes blocking calls for tasks that may not block
+// sleeper a task that waits for a deadline
+// orphan  a process whose parent has ended and whose new parent is this process
 
 import DequeModule
 import Dispatch
 import Glibc
 import Synchronization
 
-/// One thread that is the serial executor of an actor, and waits for I/O when the actor has nothing to do.
+/// One thread that is the serial executor of an actor and waits for I/O while the actor has nothing to do.
 ///
-/// An actor that names this as its executor keeps file descriptors and C handles as plain state: the compiler
-/// proves that only this thread touches them. The thread holds the closures it was started with, and what they
-/// capture, until `stop()`; so whoever starts a loop must stop it.
+/// An actor with this executor can keep file descriptors and C handles as plain state: the compiler proves
+/// that only this thread uses them. The thread holds the closures of `start`, with their captures, until
+/// `stop()`. So every started loop must be stopped.
 package final class LoopThread: SerialExecutor {
   private enum Phase {
     case unstarted, running, stopping, stopped
@@ -24,16 +30,16 @@ package final class LoopThread: SerialExecutor {
 
   private struct State {
     var phase = Phase.unstarted
-    /// Bounded by the tasks that exist: each has at most one job here.
+    /// The number of existing tasks limits it, because each task has at most one job here.
     var jobs: Deque<LoopJob> = []
     var wake: (@Sendable () -> Void)?
-    /// Whether the loop waits, or is about to, and nobody has begun to wake it.
+    /// Whether the loop waits, or is about to, and no thread has begun to wake it.
     var isWaiting = false
-    /// Whether a turn is wanted that has not begun.
+    /// Whether a turn is requested that has not begun.
     var isRung = false
 
-    /// Asks for a turn. The result is to be called without the lock: a wake is a system call, and it is spared
-    /// when the loop is awake, for it looks here before it waits, or when another caller wakes it.
+    /// Requests a turn. Call the result without the lock, because a wake is a system call. There is no result
+    /// if the loop is awake, because it checks again before it waits, or if another caller wakes it.
     mutating func ring() -> (@Sendable () -> Void)? {
       isRung = true
       guard isWaiting else { return nil }
@@ -46,9 +52,9 @@ package final class LoopThread: SerialExecutor {
   private let priority: ThreadPriority
   private let state = Mutex(State())
   private let thread = Mutex<NativeThread?>(nil)
-  /// The pthread_t that runs a job or a turn now; 0 when none does. No thread has the number 0 in glibc.
+  /// The pthread_t that runs a job or a turn now; 0 if there is none. In glibc no thread has the number 0.
   private let owner = Atomic<UInt>(0)
-  /// Where jobs run that come after `stop()`.
+  /// Runs the jobs that come after `stop()`.
   private let lateJobs: DispatchQueue
 
   package init(name: String, priority: ThreadPriority = .normal) {
@@ -62,7 +68,8 @@ package final class LoopThread: SerialExecutor {
   /// - Parameters:
   ///   - turn: runs on the loop's thread after each batch of jobs; `assumeIsolated` succeeds in it.
   ///   - wait: blocks on the loop's thread until something is ready or `wake` was called since the last wait.
-  ///   - wake: is called from any thread, perhaps once more after `stop()`: what it needs it must hold.
+  ///   - wake: called from any thread, possibly once more after `stop()`, so it must hold everything that it
+  ///     uses.
   package func start(
     turn: @escaping @Sendable () -> Void, wait: @escaping @Sendable () -> Void,
     wake: @escaping @Sendable () -> Void
@@ -81,10 +88,11 @@ package final class LoopThread: SerialExecutor {
     }
   }
 
-  /// Ends the loop when its queue is empty, and joins the thread. Safe to call twice, from any thread but the loop's.
+  /// Ends the loop when its queue is empty, and joins the thread. A second call has no effect. Callable from
+  /// any thread except the loop's.
   ///
-  /// Jobs that come later are not lost, because a lost job is a task that never ends: they run one at a time on
-  /// a serial dispatch queue. They do not run on the thread that enqueues them, which may hold a lock they need.
+  /// Later jobs are not lost, because a lost job would be a task that never ends. They run one at a time on a
+  /// serial dispatch queue, and not on the enqueuing thread, which may hold a lock that they need.
   package func stop() {
     precondition(!isCurrent, "a loop cannot join itself")
     let wasStarted = state.withLock { state in
@@ -104,8 +112,8 @@ package final class LoopThread: SerialExecutor {
     }
   }
 
-  /// Brings a turn that begins after this call: ends the present wait or keeps the next from beginning. Does nothing
-  /// once the loop has stopped.
+  /// Causes a turn that begins after this call: ends the present wait or prevents the next one. Has no effect
+  /// after the loop has stopped.
   package func wakeUp() {
     state.withLock { $0.ring() }?()
   }
@@ -124,7 +132,7 @@ package final class LoopThread: SerialExecutor {
     if isLate { runLate([job]) }
   }
 
-  /// For tests: jobs that wait for their turn.
+  /// For tests: how many jobs wait.
   package var waitingJobs: Int { state.withLock { $0.jobs.count } }
 
   package func checkIsolated() {
@@ -161,11 +169,12 @@ extension LoopThread {
     }
   }
 
-  /// Jobs from turn to turn: enough that a turn, some microseconds where nothing is ready, is little beside them, and few
-  /// enough that requests which they leave for the turn do not wait for a whole burst of answers to be worked off.
+  /// How many jobs run between two turns. Enough that a turn (some microseconds if nothing is ready) costs
+  /// little in comparison, and few enough that requests of these jobs need not wait for a long burst of
+  /// answers.
   private static let batchCount = 16
 
-  /// False when the loop has to end; from that moment on, jobs are late.
+  /// False if the loop has to end. From that moment on, jobs are late.
   private func takeJobs(_ batch: inout [LoopJob]) -> Bool {
     state.withLock { state in
       state.isWaiting = false
@@ -180,7 +189,7 @@ extension LoopThread {
     }
   }
 
-  /// Whether there is nothing to do; from then on a call wakes the loop.
+  /// Whether there is nothing to do. From then on a call wakes the loop.
   private func mayWait() -> Bool {
     state.withLock { state in
       state.isWaiting = state.phase == .running && state.jobs.isEmpty && !state.isRung
@@ -188,7 +197,7 @@ extension LoopThread {
     }
   }
 
-  /// The end of a loop that has no thread.
+  /// Ends a loop without a thread.
   private func finish() {
     let jobs = state.withLock { state in
       state.phase = .stopped

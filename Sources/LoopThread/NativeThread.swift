@@ -1,26 +1,28 @@
 import CLinux
 import Glibc
 
-/// A POSIX thread with a name, in which signals stay blocked.
+/// A POSIX thread with a name, in which signals are blocked.
 ///
-/// Signals sent to the process go to its other threads, and SIGPIPE, which a write to a closed socket raises in
-/// the writing thread (OpenSSL offers no way round it), stays pending here instead of ending the process. A
-/// child would inherit the mask: `SpawnedProcess` gives it its own.
+/// Signals to the process go to its other threads. SIGPIPE, which a write to a closed socket raises in the
+/// writing thread (OpenSSL offers no way to avoid it), stays pending here and does not end the process. A
+/// child process would inherit the mask, so `SpawnedProcess` sets another.
 package struct NativeThread: Sendable {
   private let handle: pthread_t
 
-  /// - Parameter name: shown by ps(1) and top(1); prctl(2) keeps 15 bytes.
+  /// - Parameter name: shown by ps(1) and top(1). prctl(2) keeps 15 bytes.
   package init(
     name: String, priority: ThreadPriority = .normal, body: @escaping @Sendable () -> Void
   ) throws(ThreadError) {
     let start = Start(name: name, priority: priority, body: body)
-    // A thread inherits its creator's mask (pthread_sigmask(3)), so no signal finds the new thread unprepared.
+    // A thread inherits its creator's mask (pthread_sigmask(3)), so no signal can arrive before the mask is
+    // set.
     var blocked = Self.blockedSignals()
     var previous = sigset_t()
     pthread_sigmask(SIG_SETMASK, &blocked, &previous)
     defer { pthread_sigmask(SIG_SETMASK, &previous, nil) }
 
-    // SAFETY: the reference is given up here and taken back once, by the new thread or, if there is none, below.
+    // SAFETY: the reference is released here and taken back once: by the new thread or, if there is none,
+    // below.
     let context = Unmanaged.passRetained(start)
     var handle = pthread_t()
     let code = pthread_create(
@@ -28,9 +30,9 @@ package struct NativeThread: Sendable {
       { context in
         guard let context else { return nil }
         let start = Unmanaged<Start>.fromOpaque(context).takeRetainedValue()
-        // A name that is refused is only not shown.
+        // If the name is rejected, it is only not shown.
         _ = s3m_set_thread_name(start.name)
-        // So is a priority: the thread works all the same.
+        // If the priority is rejected, the thread still works.
         if start.priority == .low { _ = s3m_lower_priority(ThreadPriority.lowNiceness) }
         start.body()
         return nil
@@ -42,13 +44,13 @@ package struct NativeThread: Sendable {
     self.handle = handle
   }
 
-  /// Waits for the thread's end. Either this or `detach` is to be called, once.
+  /// Waits for the thread's end. Call either this or `detach`, once.
   package func join() {
     let code = pthread_join(handle, nil)
     precondition(code == 0, "pthread_join(3) failed with \(code)")
   }
 
-  /// Leaves it to itself: nobody waits for its end.
+  /// Lets the thread run on. No code waits for its end.
   package func detach() {
     pthread_detach(handle)
   }
@@ -65,7 +67,8 @@ package struct NativeThread: Sendable {
     }
   }
 
-  /// All but those that report a fault of the thread itself: blocking these is undefined (sigprocmask(2)).
+  /// All signals except those that report a fault of the thread itself, because blocking these is undefined
+  /// (sigprocmask(2)).
   private static func blockedSignals() -> sigset_t {
     var signals = sigset_t()
     sigfillset(&signals)
@@ -74,17 +77,18 @@ package struct NativeThread: Sendable {
   }
 }
 
-/// How a thread stands against the rest of the machine.
+/// The priority of a thread on the machine.
 package enum ThreadPriority: Sendable, Hashable {
   case normal
-  /// Behind others for the processor and the disk.
+  /// Lower than other threads, for processor and disk.
   case low
 
-  /// sched(7): at 10 a thread gets about a tenth of what one at 0 gets, when both want the processor.
+  /// sched(7): with nice value 10 a thread gets about a tenth of the time of a thread with 0 if both need the
+  /// processor.
   package static let lowNiceness: Int32 = 10
 }
 
-/// A thread or an event descriptor that the system refused.
+/// The system refused a thread or an event descriptor.
 package struct ThreadError: Error, Sendable, CustomStringConvertible {
   package var operation: String
   /// As in errno(3).

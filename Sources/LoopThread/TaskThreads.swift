@@ -3,15 +3,16 @@ import Dispatch
 import Glibc
 import Synchronization
 
-/// Threads that run a program's tasks in place of the runtime's own pool, and sleep until there is something to do.
+/// Threads that run a program's tasks in place of the runtime's pool, and sleep until there is work.
 ///
-/// The runtime's pool is libdispatch's, which looks at its threads once a second for as long as the process lives. A program
-/// that watches for hours is to wake when there is work, and at no other time. Tasks come here by preference (SE-0417):
-/// children of a task have their parent's, tasks without a parent have none. Whoever starts one gives it `current`.
+/// The runtime's pool is libdispatch's, which checks its threads once a second for as long as the process
+/// lives. A program that watches for hours should wake only when there is work. Tasks run here by preference
+/// (SE-0417). A child task inherits its parent's preference; an unstructured task has none, so its creator
+/// passes `current`.
 ///
-/// The threads live as long as the process, as the runtime's do: no job can come too late.
+/// The threads live as long as the process, as the runtime's do, so no job can come too late.
 package final class TaskThreads: TaskExecutor {
-  /// Those that the task was started on; nil in a program that leaves its tasks to the runtime.
+  /// The threads on which the task was started; nil in a program that uses the runtime's pool.
   @TaskLocal package static var current: TaskThreads?
 
   private struct Sleeper {
@@ -21,22 +22,22 @@ package final class TaskThreads: TaskExecutor {
   }
 
   private struct State {
-    /// Bounded by the tasks that exist: each has at most one job here.
+    /// The number of existing tasks limits it, because each task has at most one job here.
     var jobs: Deque<UnownedJob> = []
-    /// Threads that wait, less the rings they have not heard yet.
+    /// How many threads wait, minus the rings that they have not yet received.
     var idleCount = 0
-    /// Whether a thread was woken that has not come to look yet. It wakes the next itself, should there be more than it
-    /// takes: a burst of jobs makes one wake-up, not one a job.
+    /// Whether a woken thread has not yet checked for work. That thread wakes the next one if there are more
+    /// jobs than it takes, so a burst of jobs causes one wake-up and not one for each job.
     var isWaking = false
-    /// The next to be woken is the last.
+    /// Sorted; the last one wakes first.
     var sleepers: [Sleeper] = []
     var lastSleeper: UInt64 = 0
-    /// Sleepers that were cancelled before they lay down.
+    /// Sleepers that were cancelled before their sleep began.
     var cancelled: Set<UInt64> = []
-    /// The earliest time limit of a thread that waits; nil when none has one.
+    /// The earliest deadline of a waiting thread; nil if none has a deadline.
     var alarm: ContinuousClock.Instant?
 
-    /// When a thread has to wake that no waiting one will.
+    /// The deadline for which no waiting thread will wake.
     var missingAlarm: ContinuousClock.Instant? {
       guard let next = sleepers.last?.deadline else { return nil }
       if let alarm, alarm <= next { return nil }
@@ -52,7 +53,7 @@ package final class TaskThreads: TaskExecutor {
       return sleepers[first...].reversed()
     }
 
-    /// Whether somebody is to be woken for what nobody does: the caller has to ring.
+    /// Whether a thread must be woken for work that no thread does. If so, the caller has to ring.
     mutating func wakesOne() -> Bool {
       guard !isWaking, idleCount > 0, !jobs.isEmpty || missingAlarm != nil else { return false }
       idleCount -= 1
@@ -68,18 +69,20 @@ package final class TaskThreads: TaskExecutor {
   }
 
   private let state = Mutex(State())
-  /// Rung once for each thread that is to wake.
+  /// Rung once for each thread that has to wake.
   private let bell = Bell()
 
-  /// Starts the threads, all at once: one that is made later would have the priority of the thread that needed it.
+  /// Starts all threads at once. A thread that were started later would inherit the priority of the thread
+  /// that needed it.
   ///
-  /// - Parameter name: of each thread.
+  /// - Parameter name: the name of each thread.
   package init(count: Int, name: String) throws(ThreadError) {
     precondition(count > 0, "no threads make no progress")
     for _ in 0..<count { _ = try NativeThread(name: name) { self.serve() } }
   }
 
-  /// Runs a task on the threads, with its children and whatever is started on `current`, while the calling thread waits.
+  /// Runs a task on the threads, with its children and everything that is started on `current`, while the
+  /// calling thread waits.
   package func run<Result: Sendable>(_ body: @escaping @Sendable () async -> Result) -> Result {
     let outcome = Mutex<Result?>(nil)
     let hasEnded = DispatchSemaphore(value: 0)
@@ -98,7 +101,7 @@ package final class TaskThreads: TaskExecutor {
     change { $0.jobs.append(job) }
   }
 
-  /// Changes what there is to do, and wakes a thread for it.
+  /// Changes the state and wakes a thread if there is work.
   private func change<Result: Sendable>(_ body: (inout State) -> Result) -> Result {
     let (result, rings) = state.withLock { state in
       let result = body(&state)
@@ -109,7 +112,7 @@ package final class TaskThreads: TaskExecutor {
   }
 }
 
-// MARK: - A thread's life
+// MARK: - The threads
 
 extension TaskThreads {
   private func serve() -> Never {
@@ -143,7 +146,7 @@ extension TaskThreads {
     return step
   }
 
-  /// Whether the thread was woken; else its time is over.
+  /// Whether the thread was woken; false if its time is over.
   private func wait(until deadline: ContinuousClock.Instant?) -> Bool {
     guard let deadline else {
       bell.wait()
@@ -153,7 +156,7 @@ extension TaskThreads {
     let isCalled = state.withLock { state in
       if state.alarm == deadline { state.alarm = nil }
       if isRung { return false }
-      // Whoever rings counts the thread that he means beforehand, but means none in particular.
+      // A ring counts one thread in advance, but does not select a particular one.
       guard state.idleCount > 0 else { return true }
       state.idleCount -= 1
       return false
@@ -166,20 +169,21 @@ extension TaskThreads {
 // MARK: - Sleeping
 
 extension TaskThreads {
-  /// Sleeps on the threads that the task was started on: the runtime's own sleep is a timer of its pool.
+  /// Sleeps on the threads on which the task was started, because the runtime's own sleep uses a timer of its
+  /// pool.
   ///
-  /// - Throws: `CancellationError`, as soon as the task is cancelled.
+  /// - Throws: `CancellationError` as soon as the task is cancelled.
   package static func pause(until deadline: ContinuousClock.Instant) async throws {
     guard let current else { return try await Task.sleep(until: deadline, clock: .continuous) }
     try await current.sleep(until: deadline)
   }
 
-  /// The same for a length of time.
+  /// The same for a duration.
   package static func pause(for duration: Duration) async throws {
     try await pause(until: .now + duration)
   }
 
-  /// The continuous clock, for whoever takes a clock to sleep by.
+  /// The continuous clock, for APIs that take a clock.
   package struct Clock: _Concurrency.Clock {
     package init() {}
 
@@ -191,9 +195,9 @@ extension TaskThreads {
     }
   }
 
-  /// Returns at the deadline, or as much later as the job takes that a thread is just then at.
+  /// Returns at the deadline, or later if the thread is still running a job.
   ///
-  /// - Throws: `CancellationError`, as soon as the task is cancelled.
+  /// - Throws: `CancellationError` as soon as the task is cancelled.
   private func sleep(until deadline: ContinuousClock.Instant) async throws {
     let id = state.withLock { state in
       state.lastSleeper += 1

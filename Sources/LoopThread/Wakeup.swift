@@ -1,9 +1,11 @@
 import CLinux
 import Glibc
 
-/// An eventfd(2) that ends another thread's poll(2): signalled from any thread, it stays readable until drained.
+/// An eventfd(2) that ends another thread's poll(2). Any thread may signal it; it stays readable until it is
+/// drained.
 package final class Wakeup: Sendable {
-  /// To be polled for POLLIN; owned by this object, so whoever polls it keeps the object.
+  /// For polling with POLLIN. This object owns the descriptor, so a thread that polls it must hold the
+  /// object.
   package let descriptor: Int32
 
   package init() throws(ThreadError) {
@@ -18,14 +20,14 @@ package final class Wakeup: Sendable {
   /// Makes the descriptor readable.
   package func signal() {
     var one: UInt64 = 1
-    // The one possible failure is EAGAIN, a full counter: the descriptor is readable then too.
+    // The only possible failure is EAGAIN, a full counter; the descriptor is readable then too.
     _ = write(descriptor, &one, MemoryLayout<UInt64>.size)
   }
 
-  /// Makes the descriptor unreadable again, however often it was signalled.
+  /// Makes the descriptor unreadable again, after any number of signals.
   package func drain() {
     var count: UInt64 = 0
-    // The one possible failure is EAGAIN: there was no signal.
+    // The only possible failure is EAGAIN: there was no signal.
     _ = read(descriptor, &count, MemoryLayout<UInt64>.size)
   }
 }

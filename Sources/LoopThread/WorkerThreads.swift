@@ -2,10 +2,10 @@ import DequeModule
 import Dispatch
 import Synchronization
 
-/// A fixed number of threads for calls that block, such as pread(2) on a network disk.
+/// A fixed number of threads for blocking calls, such as pread(2) on a network disk.
 ///
-/// The cooperative pool has about one thread a core: a task that blocks there takes it from all others, and as
-/// many as there are cores stop the program.
+/// The cooperative pool has about one thread per core. A task that blocks there takes a thread from all other
+/// tasks, and as many such tasks as there are cores stop the program.
 package final class WorkerThreads: Sendable {
   /// The threads were stopped before the call.
   package struct Stopped: Error, CustomStringConvertible {
@@ -16,11 +16,11 @@ package final class WorkerThreads: Sendable {
 
   private struct State {
     var isStopped = false
-    /// Bounded by the tasks that exist: each waits for its one entry.
+    /// The number of existing tasks limits it, because each task waits for its one entry.
     var calls: Deque<@Sendable () -> Void> = []
   }
 
-  /// When the threads are made.
+  /// When the threads are started.
   package enum Start: Sendable {
     case now
     case atFirstCall
@@ -43,7 +43,7 @@ package final class WorkerThreads: Sendable {
     if start == .now { try makeThreads() }
   }
 
-  /// All or none.
+  /// Starts all threads or none.
   private func makeThreads() throws(ThreadError) {
     try threads.withLock { threads throws(ThreadError) in
       guard threads.isEmpty, !queue.isStopped else { return }
@@ -61,9 +61,10 @@ package final class WorkerThreads: Sendable {
     }
   }
 
-  /// Runs `body` on one of the threads, in the order of the calls, and returns or throws what it does.
+  /// Runs `body` on one of the threads, in the order of the calls, and returns its result or throws its
+  /// error.
   ///
-  /// A task that is cancelled before the call does not run it; once queued, it runs.
+  /// If the task was cancelled before the call, `body` does not run. Once queued, it runs.
   nonisolated(nonsending) package func run<T: Sendable>(
     _ body: @escaping @Sendable () throws -> T
   ) async throws -> T {
@@ -78,10 +79,11 @@ package final class WorkerThreads: Sendable {
     }
   }
 
-  /// Whether a call runs or waits for a thread.
+  /// Whether a call is running or waits for a thread.
   package var isBusy: Bool { queue.unfinished.load(ordering: .relaxed) > 0 }
 
-  /// Finishes what is queued and joins the threads. Safe to call twice, from any thread but these.
+  /// Finishes the queued calls and joins the threads. A second call has no effect. Callable from any thread
+  /// except these.
   package func stop() {
     threads.withLock { threads in
       queue.stop(count: threads.count)
@@ -90,15 +92,15 @@ package final class WorkerThreads: Sendable {
     }
   }
 
-  /// Apart from its owner, so that the threads do not keep the owner alive.
+  /// A separate object, so that the threads do not keep the owner alive.
   private final class Queue: Sendable {
     private let state = Mutex(State())
-    /// Calls that are queued or run.
+    /// How many calls are queued or running.
     let unfinished = Atomic(0)
-    /// Counts the queued calls, and one more for each thread when the queue stops.
+    /// Counts the queued calls, plus one for each thread once the queue stops.
     private let ready = DispatchSemaphore(value: 0)
 
-    /// False when the queue has stopped.
+    /// False if the queue has stopped.
     func append(_ call: @escaping @Sendable () -> Void) -> Bool {
       let isOpen = state.withLock { state in
         if !state.isStopped {
@@ -118,12 +120,12 @@ package final class WorkerThreads: Sendable {
       dismiss(count)
     }
 
-    /// Ends so many threads, once there is no call for them.
+    /// Ends this number of threads once there are no calls for them.
     func dismiss(_ count: Int) {
       for _ in 0..<count { ready.signal() }
     }
 
-    /// A thread's life: calls until there is a signal without one.
+    /// The loop of a thread: runs calls until there is a signal without a call.
     @Sendable func serve() {
       while true {
         ready.wait()
