@@ -1,6 +1,6 @@
 import ArgumentParser
 
-/// Bytes per second as an argument: a number, with `K`, `M` or `G` for KiB, MiB and GiB.
+/// A number of bytes per second as an argument, with `K`, `M` or `G` for KiB, MiB and GiB.
 struct ByteRate: ExpressibleByArgument {
   var bytesPerSecond: Int64
 

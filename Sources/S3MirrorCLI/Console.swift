@@ -4,7 +4,7 @@ import S3Mirror
 import Synchronization
 import SystemPackage
 
-/// Standard error: messages and progress. Standard output is for data.
+/// Standard error is for messages and progress, standard output for data.
 enum Console {
   static func error(_ text: String) {
     StatusLine.standardError.say("s3mirror: \(text)")
@@ -14,26 +14,27 @@ enum Console {
     StatusLine.standardError.say("s3mirror: \(text)")
   }
 
-  // MARK: Data that are the command
+  // MARK: Data as the command's result
 
-  /// A line of data for people: one line, whatever is in it.
+  /// Writes a line of data for users. Special characters are escaped, so it stays one line.
   static func line(_ text: String) {
     raw(visible(text))
   }
 
-  /// A line of data as it is: JSON, and what programs take for a name.
+  /// Writes a line of data unchanged: JSON, or names for programs.
   static func raw(_ line: String) {
     if let failure = write(line) { leave(afterFailedWrite: failure) }
   }
 
-  /// What a command has found when its work is done. That nobody reads it any more changes nothing of the work.
+  /// Writes a command's result after its work is done. If the reader is gone, the work has succeeded all the
+  /// same.
   static func result(_ line: String) {
     guard let failure = write(line) else { return }
     guard failure == .brokenPipe else { leave(afterFailedWrite: failure) }
     note("\(line) could not be written: the reader of standard output is gone")
   }
 
-  /// - Returns: what kept it from being written.
+  /// - Returns: why the line could not be written; nil on success.
   private static func write(_ line: String) -> Errno? {
     do throws(Errno) {
       try FileDescriptor.standardOutput.writeWhole(Array((line + "\n").utf8))
@@ -43,23 +44,24 @@ enum Console {
     }
   }
 
-  /// Nobody gets the data, so the command is over: silently where the reader had enough (`| head`), as SIGPIPE would.
+  /// Ends the command, because its data cannot be written. It ends without a message if the reader closed the
+  /// pipe (`| head`), as after SIGPIPE.
   private static func leave(afterFailedWrite error: Errno) -> Never {
     if error == .brokenPipe { ExitStatus.signal(SIGPIPE).leave() }
     Self.error("standard output cannot be written: \(error)")
     ExitStatus.failure.leave()
   }
 
-  // MARK: Data beside the work
+  // MARK: Data besides the work
 
   private static let isOutputLost = Mutex(false)
 
-  /// A line that tells how a mirror goes on. The work does not depend on its reader: when nobody reads any more, that is said
-  /// once, and the mirror goes on in silence to its own end and status.
+  /// Writes a line about a mirror's progress. The work does not depend on its reader. If the reader is gone,
+  /// one message reports it, and the mirror continues to its own end and status.
   static func report(_ line: String) {
     let failure = isOutputLost.withLock { isLost -> Errno? in
       guard !isLost, let failure = write(line) else { return nil }
-      // What comes later would follow upon half a line.
+      // A later line would follow a partial one.
       isLost = true
       return failure
     }

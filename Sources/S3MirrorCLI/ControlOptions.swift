@@ -1,7 +1,7 @@
 import ArgumentParser
 import S3Mirror
 
-/// Whether a mirror can be asked while it runs.
+/// Whether `status` and `flush` can reach a mirror while it runs.
 struct ControlOptions: ParsableArguments {
   @Flag(
     inversion: .prefixedNo,
@@ -9,7 +9,7 @@ struct ControlOptions: ParsableArguments {
   var controlSocket = true
 }
 
-/// Which running mirrors a command means.
+/// Selects the running mirrors for a command.
 struct MirrorChoice: ParsableArguments {
   @Argument(help: "The upload, or the mirror's --name; all by default.")
   var name: String?
@@ -17,16 +17,16 @@ struct MirrorChoice: ParsableArguments {
   @Option(help: ArgumentHelp("The mirror's process.", valueName: "number"))
   var pid: Int32?
 
-  /// A mirror, what it is doing, and those of its uploads that are meant.
+  /// A mirror, its state, and the selected upload.
   struct Choice {
     var mirror: RunningMirror
     var state: MirrorState
-    /// Nil is all of them.
+    /// Nil selects all uploads.
     var upload: String?
   }
 
-  /// - Returns: the mirrors meant, and whether there were others that gave no answer.
-  /// - Throws: `ExitStatus.configuration` when there is none.
+  /// - Returns: the selected mirrors, and whether other mirrors gave no answer.
+  /// - Throws: `ExitStatus.configuration` if there is none.
   func resolve() throws -> (choices: [Choice], hasSilent: Bool) {
     var choices: [Choice] = []
     var others: [String] = []

@@ -1,6 +1,7 @@
 import S3Mirror
 
-/// One line of `--json`: an event, and those keys that it has. `EventOptions.schema` tells users.
+/// One line of `--json`: an event, with only the keys that it has. `EventOptions.schema` is the description
+/// for users.
 struct EventLine: Encodable, Sendable {
   struct Failure: Encodable, Sendable {
     var path: String
@@ -37,7 +38,7 @@ struct EventLine: Encodable, Sendable {
   var local: String?
   var text: String?
 
-  /// Failed paths that the line of a pass names, as many as those of `status`.
+  /// How many failed paths the line of a pass names; the same number as in `status`.
   static let namedFailures = 100
 
   static func lines(of event: MirrorEvent) -> [EventLine] {
@@ -75,7 +76,7 @@ extension EventLine {
     withheld = summary.withheldDeletes
     skipped = summary.skipped
     waiting = summary.waiting
-    // A pass is one of many; the line at the end has all.
+    // The line of a pass is limited, because there are many passes. The last line has all failures.
     failed = summary.failures.prefix(Self.namedFailures).map(Failure.init)
     failedFiles = summary.failures.count
     requests = summary.requests

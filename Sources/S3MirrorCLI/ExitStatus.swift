@@ -1,7 +1,8 @@
 import Glibc
 import S3Mirror
 
-/// How the program ends: the table "Exit status" of the page CommandLine. Thrown by commands that are done.
+/// The program's exit status, as in the table "Exit status" of the page CommandLine. Commands throw it at
+/// their end.
 struct ExitStatus: Error, Sendable, Hashable {
   let code: Int32
 
@@ -9,12 +10,12 @@ struct ExitStatus: Error, Sendable, Hashable {
   static let failure = ExitStatus(code: 1)
   static let usage = ExitStatus(code: 2)
   static let configuration = ExitStatus(code: 3)
-  /// A command that cannot be executed, as shells say it.
+  /// A command that cannot be executed; the number is that of shells.
   static let notExecutable = ExitStatus(code: 126)
-  /// A command that is not found.
+  /// A command that was not found.
   static let notFound = ExitStatus(code: 127)
 
-  /// Ended by a signal before all was published.
+  /// A signal ended the program before everything was published.
   static func signal(_ number: Int32) -> ExitStatus { ExitStatus(code: 128 + number) }
 
   init(code: Int32) {
@@ -29,7 +30,7 @@ struct ExitStatus: Error, Sendable, Hashable {
     }
   }
 
-  /// 1 when something is not on S3, or a delete that was asked for was withheld.
+  /// 1 if a path is not on S3, or if a requested delete was withheld.
   init(_ report: MirrorReport) {
     let isDone = report.uploads.allSatisfy { $0.failures.isEmpty && $0.withheld.isEmpty }
     self = isDone ? .success : .failure

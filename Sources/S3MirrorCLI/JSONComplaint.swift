@@ -1,9 +1,9 @@
 import FoundationEssentials
 
-// What is wrong with JSON that people or programs wrote: nothing in it is passed over.
+// Error messages for JSON from users or programs. Every error in the JSON is reported.
 
 extension DecodingError {
-  /// One sentence that names the place and the fault.
+  /// One sentence that names the place and the error.
   var sentence: String {
     switch self {
     case .keyNotFound(let key, let context):
@@ -44,7 +44,7 @@ extension DecodingError {
 }
 
 extension Decoder {
-  /// - Throws: `DecodingError` that names a key that is none of these, and the one that was meant.
+  /// - Throws: `DecodingError` that names an unknown key, and the most similar known key.
   func refuseKeys<Keys: CodingKey & CaseIterable>(besides known: Keys.Type) throws {
     let names = Set(known.allCases.map(\.stringValue))
     for key in try container(keyedBy: AnyKey.self).allKeys where !names.contains(key.stringValue) {

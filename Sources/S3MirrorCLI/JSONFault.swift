@@ -1,12 +1,14 @@
-/// Where a text stops being JSON (RFC 8259). FoundationEssentials' decoder says only that it does.
+/// The place where a text stops being JSON (RFC 8259). FoundationEssentials' decoder does not report the
+/// place.
 struct JSONFault: Error, Hashable, CustomStringConvertible {
-  /// Both count from 1; columns are bytes.
+  /// Both start at 1. Columns count bytes.
   var line: Int
   var column: Int
 
   var description: String { "line \(line), column \(column)" }
 
-  /// - Throws: `JSONFault` at the first byte that cannot be where it is; at the end of a text that is cut short.
+  /// - Throws: `JSONFault` at the first byte that is not allowed at its place; for an incomplete text, at its
+  ///   end.
   static func check(_ text: [UInt8]) throws(JSONFault) {
     var scan = Scan(text: text)
     do {
@@ -24,13 +26,13 @@ struct JSONFault: Error, Hashable, CustomStringConvertible {
 
 private struct Unexpected: Error {}
 
-/// One pass over the text; where it throws, `position` is at the byte that it did not expect.
+/// One pass over the text. After an error, `position` is at the unexpected byte.
 private struct Scan {
   let text: [UInt8]
   private(set) var position = 0
   private var depth = 0
 
-  /// As deep as the decoder goes; each level is a call.
+  /// The same depth as the decoder's limit. Each level is one call.
   private static let deepest = 512
 
   init(text: [UInt8]) { self.text = text }

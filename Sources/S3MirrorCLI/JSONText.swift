@@ -2,7 +2,7 @@ import FoundationEssentials
 import S3Mirror
 import TransferLog
 
-/// JSON lines for `--json`. The schemas are in the command line's documentation page.
+/// JSON lines for `--json`. The documentation page CommandLine has the schemas.
 enum JSONText {
   /// One line of a listing.
   struct Listed: Encodable {

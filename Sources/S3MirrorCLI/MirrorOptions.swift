@@ -2,7 +2,7 @@ import ArgumentParser
 import Logging
 import S3Mirror
 
-/// The options that every command of a mirror takes.
+/// The options that all commands share.
 struct MirrorOptions: ParsableArguments {
   @Option(help: "The AWS profile for remotes that name none.")
   var profile: String?
@@ -210,7 +210,7 @@ struct MirrorOptions: ParsableArguments {
 
   /// The library's options.
   ///
-  /// - Parameter command: names the mirror when no name was given.
+  /// - Parameter command: the mirror's name if none was given.
   func options(for command: String, telling narrator: Narrator) -> Options {
     var options = Options(cacheRoot: cacheRoot, showProgress: !quiet && !noProgress, maxWorkers: maxWorkers)
     options.profile = profile
@@ -251,7 +251,7 @@ struct MirrorOptions: ParsableArguments {
   }
 }
 
-/// How a command tells what it does.
+/// How a command reports its events.
 struct EventOptions: ParsableArguments {
   @Flag(help: "Print what happens as JSON lines on standard output; see below.")
   var json = false
@@ -269,7 +269,7 @@ struct EventOptions: ParsableArguments {
     """
 }
 
-/// Which files of a tree count.
+/// Selects the files of a tree.
 struct FilterOptions: ParsableArguments {
   @Option(help: "A gitignore-style pattern, relative to the root; may be given more than once.")
   var exclude: [String] = []

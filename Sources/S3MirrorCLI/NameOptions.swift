@@ -1,7 +1,7 @@
 import ArgumentParser
 import S3Mirror
 
-/// Which names have a class. One option replaces each default list, and one adds to it.
+/// The classes of names. For each class, one option replaces the default list, and one adds to it.
 struct NameOptions: ParsableArguments {
   @Option(
     help:

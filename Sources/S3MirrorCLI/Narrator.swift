@@ -1,26 +1,27 @@
 import S3Mirror
 import Synchronization
 
-/// Says on standard error what a mirror does: a line a pass, and failures as the library bounds them.
+/// Reports on standard error what a mirror does: one line for each pass, and failures within the library's
+/// limits.
 final class Narrator: Sendable {
   enum Detail: Sendable {
-    /// Failures and notices only.
+    /// Only failures and notices.
     case quiet
-    /// Passes that did something.
+    /// Also passes that did something.
     case normal
-    /// Every pass and every file.
+    /// Also every pass and every file.
     case verbose
   }
 
   enum Format: Sendable {
     case text
-    /// Every event on standard output; of the text on standard error only failures stay.
+    /// Every event on standard output. Standard error has only failures.
     case json
   }
 
   private let detail: Detail
   private let format: Format
-  /// When a pass that could do nothing was last told of, by upload.
+  /// For each upload: when a pass that achieved nothing was last reported.
   private let barren = Mutex<[String: ContinuousClock.Instant]>([:])
   private let now: @Sendable () -> ContinuousClock.Instant
 
@@ -51,15 +52,16 @@ final class Narrator: Sendable {
         )
       }
     case .notice(let text):
-      // Something is not as it should be, which is what a quiet command says.
+      // A notice means that something is wrong, so even a quiet command reports it.
       if format == .text { Console.note(text) }
     case .ended:
-      // The library's scopes end with it; a command tells its report itself.
+      // The library's scopes send this event; a command reports the end itself.
       break
     }
   }
 
-  /// Passes that asked for something. In an outage each tick is one in which everything fails: of those one a minute.
+  /// Whether to report a pass: only passes that sent requests or failed. In an outage every tick fails, so
+  /// only one such pass a minute is reported.
   func isWorthALine(_ summary: PassSummary) -> Bool {
     let isBarren = summary.published == 0 && summary.deleted == 0 && !summary.failures.isEmpty
     return barren.withLock { barren in
@@ -73,12 +75,12 @@ final class Narrator: Sendable {
     }
   }
 
-  /// What the first signal began may take its time: without a word it would seem lost.
+  /// Reports the first signal, because the work that it begins may take long without further output.
   func tellOfFirstSignal(_ label: String) {
     tell(.notice("\(label): everything left is published first; a second signal leaves at once"))
   }
 
-  /// The local path of a download, the command's result.
+  /// Reports the local path of a download, which is the command's result.
   func tell(download name: String, isAt path: String) {
     switch format {
     case .text: Console.result(path)
@@ -86,7 +88,7 @@ final class Narrator: Sendable {
     }
   }
 
-  /// What did not arrive, and what was withheld: the last word of a run.
+  /// Reports unpublished paths and withheld deletes at the end of a run.
   func tell(_ report: MirrorReport) {
     if format == .json { EventLine.lines(of: .ended(report)).forEach { Console.report(JSONText.encode($0)) } }
     for upload in report.uploads {
@@ -101,20 +103,21 @@ final class Narrator: Sendable {
     }
   }
 
-  /// A line for each reason, with the first names.
+  /// One line for each reason, with the first paths.
   static func withheld(_ upload: MirrorReport.Upload) -> [String] {
     var reasons: [String] = []
     for failure in upload.withheld where !reasons.contains(failure.reason) { reasons.append(failure.reason) }
     return reasons.map { reason in
       let paths = upload.withheld.filter { $0.reason == reason }.map(\.path)
-      // Of more than a thousand the report has a number only.
+      // The report names at most a thousand paths; beyond that it only has the number.
       let count = reasons.count == 1 ? upload.withheldDeletes : paths.count
       let names = paths.prefix(3).joined(separator: ", ") + (count > 3 ? ", …" : "")
       return "\(count) \(count == 1 ? "delete" : "deletes") withheld: \(reason) (\(names))"
     }
   }
 
-  /// The first failures by name, and how many more there are: after an outage they are thousands. JSON has them all.
+  /// Reports the first failures by name and the number of the others, because an outage causes thousands.
+  /// JSON output has all of them.
   static func list(_ failures: [MirrorError.Failure], _ say: (String) -> Void) {
     for failure in failures.prefix(MirrorError.namedFailures) { say("\(failure)") }
     let more = failures.count - MirrorError.namedFailures

@@ -1,18 +1,18 @@
 import ArgumentParser
 import S3Mirror
 
-/// What the commands that transfer once, there or back, have in common.
+/// The common options of commands that transfer once, in either direction.
 struct OneShotOptions: ParsableArguments {
   @OptionGroup var events: EventOptions
   @OptionGroup var plan: DryRunOptions
   @OptionGroup var filter: FilterOptions
   @OptionGroup var mirror: MirrorOptions
 
-  /// Carries the spec out, or tells what that would do if only that is asked for.
+  /// Carries out the spec, or only plans it if that is requested.
   ///
   /// - Parameters:
-  ///   - command: names it where `--name` does not.
-  ///   - run: what `body` does, for a plan.
+  ///   - command: the name if `--name` is not given.
+  ///   - run: the kind of run, for a plan.
   func carryOut(
     _ spec: MirrorSpec, as command: String, of run: Inspection.PlannedRun,
     _ body: (_ scope: MirrorScope, _ label: String, _ narrator: Narrator) async throws -> Void

@@ -1,7 +1,7 @@
 import ArgumentParser
 import S3Mirror
 
-/// What the published objects are like; the names are those of `aws s3 cp`, where it has them.
+/// The properties of published objects. The names of the options are those of `aws s3 cp`, if it has them.
 struct PropertyOptions: ParsableArguments {
   @Option(help: "The storage class of what is published, such as STANDARD_IA.")
   var storageClass: String?
@@ -33,7 +33,7 @@ struct PropertyOptions: ParsableArguments {
     case kms = "aws:kms"
   }
 
-  /// - Throws: `ValidationError` for a key that is given twice.
+  /// - Throws: `ValidationError` for a repeated key.
   func properties() throws -> ObjectProperties {
     var properties = ObjectProperties()
     properties.storageClass = storageClass
@@ -66,13 +66,14 @@ struct PropertyOptions: ParsableArguments {
   }
 }
 
-/// `key=value`; only the first sign divides.
+/// `key=value`. Only the first equals sign separates.
 struct KeyValue: ExpressibleByArgument {
   var key: String
   var value: String
 
   init?(argument: String) {
-    // Scalars, not characters: a combining mark after the sign would hide it.
+    // Scalars, not characters: with a combining mark after it, the equals sign would be part of another
+    // character.
     let scalars = argument.unicodeScalars
     guard let equals = scalars.firstIndex(of: "="), equals != scalars.startIndex else { return nil }
     key = String(scalars[..<equals])

@@ -1,12 +1,12 @@
-// S3MirrorCLI: arguments, terminal, exit status. Everything else is the library's.
+// S3MirrorCLI: arguments, terminal, exit status. All other work belongs to the library.
 //
 // Glossary
 //
 // spec                     `name=remote[,key=value]…`: one download, upload or sync on the command line
-// child                    the program that `run` wraps
-// supervisor               decides what each signal means at each moment of a run
-// first and second signal  "finish and publish", and "leave now"
-// service notifier         reports to systemd how a watch stands
+// child                    the program that `run` starts
+// supervisor               decides what each signal does at each moment of a run
+// first and second signal  "finish and publish", and "end now"
+// service notifier         reports the state of a watch to systemd
 // narrator                 turns the mirror's events into lines of text, or of JSON with `--json`
 // session                  a mirror that another program drives, by JSON lines over two pipes
 // console                  the two standard streams, and the status line on a terminal
@@ -20,16 +20,18 @@ import S3Mirror
 
 @main
 enum Program {
-  /// Tasks run on threads that sleep when there is nothing to do: a watch is to cost nothing while nothing changes.
+  /// Tasks run on threads that sleep while there is nothing to do, so that a watch costs nothing while
+  /// nothing changes.
   static func main() {
-    // Large pieces of memory that were freed go back to the system, instead of making malloc(3) keep the next ones like them: its
-    // own default, made to stay.
+    // Keeps malloc(3)'s default threshold fixed. Then large freed blocks always return to the system;
+    // otherwise malloc would raise the threshold and keep such blocks.
     mallopt(M_MMAP_THRESHOLD, 128 << 10)
     reserveStandardStreams()
     SignalStream.unblock()
-    // A reader that went away is a failed write, not the end.
+    // A closed reader must cause a failed write, and not end the process.
     signal(SIGPIPE, SIG_IGN)
-    // Whoever started us may ignore it, and a child's status would be lost (waitpid(2)).
+    // The parent process may have ignored SIGCHLD. Then the status of child processes would be lost
+    // (waitpid(2)).
     signal(SIGCHLD, SIG_DFL)
     ChildProcess.noteInheritedDescriptors()
     do {
@@ -42,17 +44,17 @@ enum Program {
     }
   }
 
-  /// A standard stream that is closed would be the number of what is opened next, and data would go into a connection. Here it
-  /// gets one that cannot be written, which no child inherits.
+  /// Opens closed standard streams. Otherwise the next opened file would get the number of the stream, and
+  /// output might go into a connection. The replacement cannot be written, and no child inherits it.
   private static func reserveStandardStreams() {
     for descriptor in STDIN_FILENO...STDERR_FILENO where fcntl(descriptor, F_GETFD) < 0 {
-      // The lowest number that is free, which is this one (open(2)); without /dev/null it stays closed.
+      // open(2) uses the lowest free number, which is this one. Without /dev/null the stream stays closed.
       _ = open("/dev/null", O_RDONLY | O_CLOEXEC)
     }
   }
 
-  /// One a processor, as the runtime has them, but two at least, for one may be in a call that takes its time, and four at
-  /// the most: the processors are the trainer's.
+  /// One thread per processor, as in the runtime. At least two, because one may be in a long call; at most
+  /// four, because the trainer needs the processors.
   private static var taskThreadCount: Int { min(max(ProcessInfo.processInfo.activeProcessorCount, 2), 4) }
 }
 
@@ -74,7 +76,7 @@ struct S3MirrorCommand: AsyncParsableCommand {
       VerifyCommand.self, StatusCommand.self, FlushCommand.self, LogCommand.self, SessionCommand.self,
     ])
 
-  /// Parses the arguments, carries out the command and ends the process with its status.
+  /// Parses the arguments, runs the command and ends the process with its status.
   static func carryOut() async {
     do {
       var command = try parseAsRoot()
@@ -97,11 +99,11 @@ struct S3MirrorCommand: AsyncParsableCommand {
     }
   }
 
-  /// The parser's own status for wrong arguments is 64 (sysexits.h); ours is 2, as most tools have it.
+  /// For wrong arguments the parser uses 64 (sysexits.h); this program uses 2, as most tools do.
   private static func leave(withParserError error: any Error) -> Never {
     switch exitCode(for: error) {
     case .success:
-      // Help or the version, which were asked for.
+      // Help or the version, as requested.
       Console.raw(fullMessage(for: error))
       ExitStatus.success.leave()
     case .validationFailure:
@@ -113,7 +115,8 @@ struct S3MirrorCommand: AsyncParsableCommand {
     }
   }
 
-  /// Scripts and logs take one line; the parser breaks some of its messages, and adds usage that `--help` tells better.
+  /// Joins a message into one line for scripts and logs. The parser breaks some messages and adds a usage
+  /// text, which `--help` explains better.
   private static func oneLine(_ text: String) -> String {
     text.split(whereSeparator: \.isNewline).map { $0.trimmingPrefix(while: \.isWhitespace) }
       .joined(separator: " ")

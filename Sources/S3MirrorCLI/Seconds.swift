@@ -2,7 +2,7 @@ import ArgumentParser
 
 /// A time on the command line, in seconds.
 struct Seconds: ExpressibleByArgument, Sendable, Hashable {
-  /// Up to ten years: `Duration` cannot hold every `Double`, and no mirror waits longer.
+  /// At most ten years. `Duration` cannot hold every `Double`, and no mirror waits longer.
   static let range: ClosedRange<Double> = 0...(10 * 365 * 86_400)
 
   let count: Double

@@ -4,8 +4,9 @@ import S3Mirror
 /// `name=remote[,local=PATH][,interval=SECONDS|none][,delete=true|false][,exclude=PATTERN][,include=PATTERN]`, and for a restore
 /// `name=remote[,local=PATH][,unit=NAME][,exclude=PATTERN][,include=PATTERN]`.
 ///
-/// A comma begins the next key; one that is text is written `\,` (see `SpecFields`). What follows a comma and is no key is a
-/// mistake: taken as part of the remote or of the path it would mirror something else without a word.
+/// A comma begins the next key; a comma in the text itself is written `\,` (see `SpecFields`). Text after a
+/// comma that is no known key is an error, because as part of the remote or the path it would silently mirror
+/// something else.
 struct SpecArgument: Sendable, Hashable {
   var name: String
   var remote: String
@@ -40,9 +41,9 @@ struct SpecArgument: Sendable, Hashable {
     case local, interval, delete, exclude, include, unit
   }
 
-  /// - Throws: `ValidationError` that names the fault.
+  /// - Throws: `ValidationError` that names the error.
   init(parsing text: String, for use: Use = .mirror) throws {
-    // Scalars, not characters: a combining mark after a sign would hide the sign.
+    // Scalars, not characters: with a combining mark after it, the sign would be part of another character.
     guard let equals = text.unicodeScalars.firstIndex(of: "="), equals != text.startIndex else {
       throw ValidationError("\"\(text)\" is no spec; write name=s3://bucket/key[,local=PATH]…")
     }
@@ -66,7 +67,7 @@ struct SpecArgument: Sendable, Hashable {
     }
   }
 
-  /// The key and the value of what stands after a comma.
+  /// The key and the value of a field after a comma.
   private static func setting(_ field: String, of keys: [Key], in text: String) throws -> (Key, String) {
     let scalars = field.unicodeScalars
     let equals = scalars.firstIndex(of: "=")
@@ -113,7 +114,7 @@ struct SpecArgument: Sendable, Hashable {
 
   // MARK: Specs
 
-  /// The command line deletes only when asked to.
+  /// On the command line, an upload deletes only if the spec asks for it.
   func upload(_ properties: ObjectProperties = .init()) -> MirrorSpec {
     .upload(
       remote, local: local, interval: duration, delete: delete ?? false, exclude: exclude, include: include,

@@ -1,13 +1,14 @@
-/// The outer form of a spec: text that is cut at commas, where a comma of the text itself is written `\,`.
+/// The outer form of a spec: text that is split at commas, where a comma of the text itself is written `\,`.
 ///
-/// Backslashes are text, too, except in a run that ends at a comma: there two are one, as in `exclude=a\\,delete=true`, for
-/// a pattern that ends in a backslash. So nothing else that has backslashes needs more of them.
+/// A backslash is ordinary text, except in a run of backslashes before a comma. There two backslashes mean
+/// one, as in `exclude=a\\,delete=true` for a pattern that ends in a backslash. So other text with
+/// backslashes needs no additional ones.
 enum SpecFields {
   static func split(_ text: some StringProtocol) -> [String] {
     var fields: [String] = []
     var field = String.UnicodeScalarView()
     var backslashes = 0
-    // Scalars, not characters: a combining mark after a sign would hide the sign.
+    // Scalars, not characters: with a combining mark after it, the sign would be part of another character.
     for scalar in text.unicodeScalars {
       if scalar == "\\" {
         backslashes += 1
@@ -27,7 +28,7 @@ enum SpecFields {
     return fields + [String(field)]
   }
 
-  /// The text of which `split` makes these fields.
+  /// The text that `split` turns into these fields.
   static func joined(_ fields: [String]) -> String {
     var text = String.UnicodeScalarView()
     for (index, field) in fields.enumerated() {
@@ -46,9 +47,9 @@ enum SpecFields {
   }
 }
 
-/// Which known word was meant by one that is not known.
+/// Finds the known word that is most similar to an unknown one.
 enum Suggestion {
-  /// The nearest by insertions, deletions and replacements (Levenshtein), if it is near at all.
+  /// The nearest word by insertions, deletions and replacements (Levenshtein); nil if none is near.
   static func nearest(to word: String, in known: [String]) -> String? {
     let candidates = known.map { (word: $0, distance: distance(word.lowercased(), $0.lowercased())) }
     guard let best = candidates.min(by: { $0.distance < $1.distance }) else { return nil }
@@ -56,7 +57,7 @@ enum Suggestion {
   }
 
   private static func distance(_ left: String, _ right: String) -> Int {
-    // A mistyped key is short; what is long is none, and is not worth its square of steps.
+    // A mistyped key is short. A long text is no key, and comparing it would take quadratic time.
     guard left.utf8.count <= 64 else { return .max }
     let (left, right) = (Array(left.utf8), Array(right.utf8))
     var row = Array(0...right.count)

@@ -3,9 +3,10 @@ import LoopThread
 import S3Mirror
 import SystemPackage
 
-/// The file of `watch --config`: a JSON object with `uploads`, of which each has at least `name`, `local` and `remote`.
+/// The file of `watch --config`: a JSON object with `uploads`, each with at least `name`, `local` and
+/// `remote`.
 ///
-/// Nothing in it is passed over: an unknown key, a wrong type or a missing one is an error that says where it stands.
+/// Every error is reported with its place: an unknown key, a wrong type, or a missing key.
 struct WatchConfiguration: Decodable {
   var uploads: [Upload]
 
@@ -55,7 +56,7 @@ struct WatchConfiguration: Decodable {
     }
   }
 
-  /// Seconds, or `"none"` for publishing at the end only.
+  /// Seconds, or `"none"` to publish at the end only.
   enum Interval: Decodable, Hashable {
     case seconds(Double)
     case none
@@ -87,7 +88,7 @@ struct WatchConfiguration: Decodable {
     uploads = try decoder.container(keyedBy: CodingKeys.self).decode([Upload].self, forKey: .uploads)
   }
 
-  /// - Throws: `MirrorError.configuration` that names the file, the place in it, and what is wrong there.
+  /// - Throws: `MirrorError.configuration` that names the file, the place in it, and the error.
   init(path: String) throws {
     var bytes: [UInt8]
     do {
@@ -95,7 +96,7 @@ struct WatchConfiguration: Decodable {
     } catch {
       throw MirrorError(.configuration, "\(path) cannot be read: \(error)")
     }
-    // RFC 8259, 8.1: a byte order mark may be passed over.
+    // RFC 8259, 8.1: a byte order mark may be ignored.
     if bytes.starts(with: [0xEF, 0xBB, 0xBF]) { bytes.removeFirst(3) }
     guard String(validating: bytes, as: UTF8.self) != nil else {
       throw MirrorError(.configuration, "\(path): it is not UTF-8")
@@ -118,7 +119,7 @@ struct WatchConfiguration: Decodable {
     }
   }
 
-  /// What is no path at all stays as it is, for the library's complaint.
+  /// Text that is no path stays unchanged, so that the library reports it.
   private static func isRelative(_ local: String) -> Bool {
     !local.isEmpty && !local.contains("://") && !local.utf8.starts(with: "/".utf8) && local != "~"
       && !local.utf8.starts(with: "~/".utf8)

@@ -1,7 +1,7 @@
 import ArgumentParser
 import S3Mirror
 
-/// Fetches a remote once and prints where it lies.
+/// Fetches a remote once and prints its local path.
 struct DownloadCommand: AsyncParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "download", abstract: "Fetch an object or a prefix once, and print the local path.",

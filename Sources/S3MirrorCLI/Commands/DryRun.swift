@@ -1,7 +1,8 @@
 import ArgumentParser
 import S3Mirror
 
-/// `--dry-run`: what a command would do and why, a line an action on standard output; nothing is touched.
+/// `--dry-run`: prints what a command would do and why, one action a line, on standard output. Changes
+/// nothing.
 struct DryRunOptions: ParsableArguments {
   @Flag(
     help:
@@ -31,7 +32,7 @@ struct DryRunOptions: ParsableArguments {
     }
   }
 
-  /// - Throws: `ExitStatus`: 1 when something would be refused or withheld; `MirrorError`.
+  /// - Throws: `ExitStatus`: 1 if an action would be refused or withheld; `MirrorError`.
   func carryOut(
     _ spec: MirrorSpec, name: String, of run: Inspection.PlannedRun, options: Options,
     as format: Narrator.Format

@@ -1,7 +1,7 @@
 import ArgumentParser
 import S3Mirror
 
-/// Has running mirrors publish now, and waits for it.
+/// Makes running mirrors publish now, and waits until they have.
 struct FlushCommand: AsyncParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "flush", abstract: "Make this user's running mirrors publish now, and wait for that.",
@@ -27,7 +27,7 @@ struct FlushCommand: AsyncParsableCommand {
 
   func run() async throws {
     let (choices, hasSilent) = try choice.resolve()
-    // All are asked before one is waited for: they work side by side.
+    // All mirrors get their request before the first answer is awaited, so that they work in parallel.
     let questions = choices.map { choice in
       (choice, Result { try choice.mirror.ask(ControlRequest(.flush, upload: choice.upload)) })
     }
@@ -35,7 +35,7 @@ struct FlushCommand: AsyncParsableCommand {
     for (choice, question) in questions {
       let answer: ControlAnswer
       do {
-        // As long as it takes: a checkpoint of a terabyte is no silence.
+        // There is no time limit, because a checkpoint of a terabyte takes long.
         answer = try question.get().answer(within: nil)
       } catch {
         answer = ControlAnswer(error: .init(kind: .interrupted, message: "\(error)", failures: []))

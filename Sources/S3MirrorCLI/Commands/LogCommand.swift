@@ -38,7 +38,7 @@ struct LogCommand: AsyncParsableCommand {
       ?? defaultLogDirectory(
         environment: environment,
         home: FilePath(environment["HOME"] ?? FileManager.default.homeDirectoryForCurrentUser.path))
-    // Without a folder of the user's own, no log yet is no mistake.
+    // A missing log is an error only if the user named the folder.
     if let logDir, access(logDir, F_OK) != 0 {
       Console.error("--log-dir \(logDir): there is no such folder")
       throw ExitStatus.configuration
@@ -77,7 +77,7 @@ struct LogCommand: AsyncParsableCommand {
     return tally
   }
 
-  /// A record for people: time, outcome, operation, size, path, and the error if there is one.
+  /// A record as a line for users: time, outcome, operation, size, path, and the error if there is one.
   private static func line(_ record: TransferRecord) -> String {
     var parts = [
       record.time.description, pad(record.outcome.rawValue, 9), pad(record.operation.rawValue, 8),
@@ -99,7 +99,7 @@ struct LogCommand: AsyncParsableCommand {
     return String(repeating: " ", count: max(0, width - text.count)) + text
   }
 
-  /// A date, an instant, or an age counted back from now.
+  /// Parses a date, an instant, or an age before now.
   private static func instant(_ text: String) throws -> UTCTime {
     if let time = UTCTime(rfc3339: text) { return time }
     let units: [Character: Int64] = ["s": 1, "m": 60, "h": 3600, "d": 86_400]

@@ -2,7 +2,7 @@ import ArgumentParser
 import Glibc
 import S3Mirror
 
-/// Lists a remote, one full URL a line.
+/// Lists a remote, with one full URL a line.
 struct LsCommand: AsyncParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "ls", abstract: "List a remote; each line is a full URL.",

@@ -2,7 +2,7 @@ import ArgumentParser
 import S3Mirror
 import TransferLog
 
-/// Fetches the newest complete checkpoint and prints where it lies, or lists all.
+/// Fetches the newest complete checkpoint and prints its local path, or lists all checkpoints.
 struct RestoreCommand: AsyncParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "restore", abstract: "Fetch the newest complete checkpoint, and print its local path.",

@@ -2,7 +2,7 @@ import ArgumentParser
 import FoundationEssentials
 import S3Mirror
 
-/// The scope around any program.
+/// Runs any program inside a scope.
 struct RunCommand: AsyncParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "run",
@@ -129,7 +129,8 @@ struct RunCommand: AsyncParsableCommand {
       arguments = arguments.map { $0.replacing("{\(name)}", with: path) }
     }
     let child = try ChildProcess(executable: executable, arguments: arguments, environment: environment)
-    // A typed Ctrl-C has reached the child already: it is in the terminal's foreground group, as we are.
+    // A Ctrl-C at the terminal has already reached the child, because child and mirror are in the terminal's
+    // foreground group.
     supervisor.react { arrival in
       if !arrival.isFromTerminal { child.send(arrival.number) }
     }
@@ -140,13 +141,13 @@ struct RunCommand: AsyncParsableCommand {
     scope.pauseProgress()
     defer { scope.resumeProgress() }
     let ending = await child.wait()
-    // The number may be another process's from now on.
+    // From now on another process may have the child's number.
     supervisor.react { _ in }
     supervisor.reactToSecond { _ in scope.abandon() }
     return ending
   }
 
-  /// `S3MIRROR_<NAME>`: upper case, and `_` for what cannot stand in a variable's name.
+  /// `S3MIRROR_<NAME>`: upper case, with `_` for characters that a variable's name cannot have.
   static func variable(for name: String) -> String {
     let letters = name.uppercased().map { character in
       character.isASCII && (character.isLetter || character.isNumber) ? character : "_"

@@ -3,7 +3,7 @@ import Glibc
 import LoopThread
 import S3Mirror
 
-/// A mirror that another program drives.
+/// A mirror for another program.
 struct SessionCommand: AsyncParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "session", abstract: "Serve one mirror to another program.",
@@ -50,7 +50,8 @@ struct SessionCommand: AsyncParsableCommand {
   }
 
   func run() async throws {
-    // EPERM: it leads a group of its own already. A typed Ctrl-C is then the parent's alone.
+    // EPERM means that the process already leads a group of its own. After setsid, a Ctrl-C at the terminal
+    // reaches only the parent.
     _ = setsid()
     for descriptor in [reader, writer] { _ = fcntl(descriptor, F_SETFD, FD_CLOEXEC) }
     let supervisor = try Supervisor()

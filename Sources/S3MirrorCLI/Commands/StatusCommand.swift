@@ -1,7 +1,7 @@
 import ArgumentParser
 import S3Mirror
 
-/// Tells what the running mirrors are doing.
+/// Shows what the running mirrors are doing.
 struct StatusCommand: AsyncParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "status", abstract: "Show what this user's running mirrors are doing.",
@@ -34,7 +34,7 @@ struct StatusCommand: AsyncParsableCommand {
   }
 }
 
-/// Running mirrors for people: a line an upload, and what failed below.
+/// Formats running mirrors for users: one line for each upload, with failures below.
 enum StatusTable {
   private static let header = [
     "MIRROR", "PID", "PHASE", "UPLOAD", "WAITING", "IN FLIGHT", "PUBLISHED", "FAILED", "WITHHELD",
@@ -45,13 +45,13 @@ enum StatusTable {
     var rows = [header]
     for state in states {
       let mirror = [state.mirror, String(state.pid), state.phase.rawValue]
-      // A mirror that only downloads has a line too.
+      // A mirror without uploads gets a line too.
       if state.uploads.isEmpty {
         rows.append(mirror + Array(repeating: "-", count: header.count - mirror.count))
       }
       for upload in state.uploads { rows.append(mirror + cells(upload, in: state.phase)) }
     }
-    // Columns are as wide as what is shown.
+    // The width of a column is computed from the displayed text.
     rows = rows.map { row in row.map { visible($0) } }
     let widths = header.indices.map { column in rows.map { $0[column].count }.max() ?? 0 }
     let table = rows.map { row in
@@ -101,8 +101,8 @@ enum StatusTable {
     files == 0 ? "0" : "\(files) (\(ByteCount(bytes)))"
   }
 
-  /// `0 s` when everything is published, which nobody knows before the first comparison is done; hours and minutes where
-  /// seconds say nothing.
+  /// `0 s` if everything is published, and "unknown" before the first comparison is complete. Long times are
+  /// in minutes and hours.
   private static func age(_ seconds: Double?, in phase: MirrorState.Phase) -> String {
     guard let seconds else { return phase == .entering ? "unknown" : "0 s" }
     return age(seconds)

@@ -26,8 +26,8 @@ struct UploadCommand: AsyncParsableCommand {
       properties: try properties.properties())
     try await oneShot.carryOut(spec, as: "upload", of: .uploadOnce) { scope, label, narrator in
       let supervisor = try Supervisor()
-      // There is nothing to finish but the upload itself, so the first signal changes nothing; without a word it would
-      // seem lost.
+      // The first signal changes nothing, because only the upload itself is left to finish. A message shows
+      // that the signal has arrived.
       supervisor.react { _ in narrator.tellOfFirstSignal(label) }
       supervisor.reactToSecond { _ in scope.abandon() }
       let report: MirrorReport

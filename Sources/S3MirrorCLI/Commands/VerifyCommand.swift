@@ -1,7 +1,7 @@
 import ArgumentParser
 import S3Mirror
 
-/// Compares a local tree or file with a remote, and changes neither.
+/// Compares a local tree or file with a remote. Changes neither.
 struct VerifyCommand: AsyncParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "verify", abstract: "Compare a directory or file with a remote, without downloading.",

@@ -2,7 +2,7 @@ import ArgumentParser
 import FoundationEssentials
 import S3Mirror
 
-/// Streams directories until a signal ends it.
+/// Publishes directories continuously until a signal ends it.
 struct WatchCommand: AsyncParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "watch",
@@ -98,7 +98,7 @@ struct WatchCommand: AsyncParsableCommand {
     return [(name: label, spec: only)]
   }
 
-  /// What the entry leaves out is as the options say.
+  /// Values that the entry leaves out come from the options.
   private func spec(
     of upload: WatchConfiguration.Upload, _ general: ObjectProperties, _ options: Options
   ) -> MirrorSpec {

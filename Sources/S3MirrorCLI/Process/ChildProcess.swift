@@ -2,20 +2,22 @@ import FoundationEssentials
 import Glibc
 import LoopThread
 
-/// The program that `run` wraps: its own signal mask and defaults, our standard streams, our process group.
+/// The program that `run` starts: with its own signal mask and default actions, this process's standard
+/// streams and process group.
 struct ChildProcess: Sendable {
   private let process: SpawnedProcess
 
-  /// How it ended, as a shell would say it: its status, or 128 and the signal's number.
+  /// How the program ended, as in a shell: its status, or 128 plus the signal's number.
   struct Ending: Sendable, Hashable {
     var status: Int32
   }
 
-  /// The descriptors that this program was given, beyond the standard streams: the child gets them too, as through
-  /// any wrapper (`<(…)` of a shell, a job server). What we open ourselves it does not.
+  /// The descriptors that this process inherited besides the standard streams. The child gets them too, as
+  /// from any wrapper (`<(…)` of a shell, a job server). The child does not get descriptors that this process
+  /// opened itself.
   private static let inherited = openDescriptors()
 
-  /// Notes the inherited descriptors. Call before anything is opened.
+  /// Records the inherited descriptors. Call it before anything is opened.
   static func noteInheritedDescriptors() {
     _ = inherited
   }
@@ -23,7 +25,7 @@ struct ChildProcess: Sendable {
   /// Some libraries' descriptors (libcurl's wake-up sockets) are not close-on-exec.
   private static func closeOwnDescriptorsOnExec() {
     for descriptor in openDescriptors().subtracting(inherited) where descriptor > 2 {
-      // One that was closed in the meantime is EBADF, which is as good.
+      // EBADF means that the descriptor was closed in the meantime, which is fine.
       _ = fcntl(descriptor, F_SETFD, FD_CLOEXEC)
     }
   }
@@ -31,14 +33,15 @@ struct ChildProcess: Sendable {
   /// proc(5), /proc/self/fd.
   private static func openDescriptors() -> Set<Int32> {
     switch Result(catching: { try FileManager.default.contentsOfDirectory(atPath: "/proc/self/fd") }) {
-    // That of the listing itself is closed by now.
+    // The descriptor of the listing itself is closed by now.
     case .success(let names): Set(names.compactMap { Int32($0) }.filter { fcntl($0, F_GETFD) >= 0 })
-    // Without /proc nothing can be told apart, and the child inherits what is not close-on-exec.
+    // Without /proc the descriptors cannot be distinguished, and the child inherits all that are not
+    // close-on-exec.
     case .failure: []
     }
   }
 
-  /// Finds a command as execvp(3) would.
+  /// Finds a command in the way of execvp(3).
   ///
   /// - Throws: `ExitStatus.notFound` or `.notExecutable`.
   static func locate(_ command: String, path: String?) throws -> String {
@@ -66,7 +69,7 @@ struct ChildProcess: Sendable {
 
   /// Starts the command.
   ///
-  /// - Throws: `ExitStatus.notExecutable` or `.notFound` when the kernel refuses it.
+  /// - Throws: `ExitStatus.notExecutable` or `.notFound` if the kernel refuses it.
   init(executable: String, arguments: [String], environment: [String: String]) throws {
     Self.closeOwnDescriptorsOnExec()
     do {
@@ -80,21 +83,21 @@ struct ChildProcess: Sendable {
     kill(process.identifier, signal)
   }
 
-  /// Waits on a thread of its own until the child has ended.
+  /// Waits on a separate thread until the child has ended.
   func wait() async -> Ending {
     await withCheckedContinuation { continuation in
       let wait: @Sendable () -> Void = { [process] in
         switch process.wait() {
         case .status(let status): continuation.resume(returning: Ending(status: status))
         case .signal(let number): continuation.resume(returning: Ending(status: 128 + number))
-        // Not known to have ended well is not well.
+        // An unknown end does not count as success.
         case .unknown: continuation.resume(returning: Ending(status: ExitStatus.failure.code))
         }
       }
       do {
         try NativeThread(name: "s3m-child", body: wait).detach()
       } catch {
-        // There are other threads for tasks, and the child is not to be left alone.
+        // Other threads run the tasks, and the child must be awaited.
         wait()
       }
     }

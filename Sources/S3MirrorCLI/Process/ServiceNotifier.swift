@@ -4,11 +4,13 @@ import LoopThread
 import S3Mirror
 import Synchronization
 
-/// Tells the service manager that started this process how the mirror stands (sd_notify(3)): systemd with `Type=notify`, for one.
+/// Reports the state of the mirror to the service manager that started this process (sd_notify(3)), such as
+/// systemd with `Type=notify`.
 ///
-/// While the mirror enters and while it ends, the manager is asked for more time as long as the mirror moves: a first comparison or a
-/// last upload may take hours. Once it is ready, `WATCHDOG=1` is sent at half the time that the manager allows, and only if the
-/// mirror moves (`MirrorPulse`): a process that only exists is restarted.
+/// While the mirror enters and while it ends, the notifier asks for more time as long as the mirror makes
+/// progress, because a first comparison or a last upload may take hours. Once the mirror is ready,
+/// `WATCHDOG=1` is sent at half the manager's time limit, but only while the mirror makes progress
+/// (`MirrorPulse`). So the manager restarts a process that is stuck.
 final class ServiceNotifier: Sendable {
   enum Phase: Sendable {
     case entering
@@ -16,20 +18,20 @@ final class ServiceNotifier: Sendable {
     case ending
   }
 
-  /// What the manager is asked for with each sign of life, and how often: sd_notify(3), EXTEND_TIMEOUT_USEC.
+  /// The extra time that each message requests, and how often: sd_notify(3), EXTEND_TIMEOUT_USEC.
   static let extensionSeconds = 30
   private static let extensionPeriod: Duration = .seconds(10)
 
   private let socket: NotifySocket
-  /// Nil where the manager has no watchdog for this process.
+  /// The manager's watchdog time; nil if it has no watchdog for this process.
   let watchdog: Duration?
   private let beats = Mutex<Task<Void, Never>?>(nil)
   private let isLost = Mutex(false)
 
   /// - Parameters:
-  ///   - environment: of this process.
-  ///   - process: its number.
-  /// - Returns: nil where no service manager listens, or listens where this program cannot speak, which is said.
+  ///   - environment: the environment of this process.
+  ///   - process: the number of this process.
+  /// - Returns: nil if there is no service manager, or if its address is not supported, which is reported.
   init?(environment: [String: String], process: Int32 = getpid()) {
     guard let address = environment["NOTIFY_SOCKET"], !address.isEmpty else { return nil }
     do throws(SocketError) {
@@ -41,17 +43,17 @@ final class ServiceNotifier: Sendable {
     watchdog = Self.watchdog(environment, process)
   }
 
-  /// The time after which a silent process is taken for stuck (sd_watchdog_enabled(3)).
+  /// The time after which a silent process counts as stuck (sd_watchdog_enabled(3)).
   static func watchdog(_ environment: [String: String], _ process: Int32) -> Duration? {
     guard let text = environment["WATCHDOG_USEC"], let microseconds = Int64(text), microseconds > 0 else {
       return nil
     }
-    // The variables of a parent that is watched mean the parent.
+    // Variables inherited from a watched parent concern the parent.
     if let owner = environment["WATCHDOG_PID"], Int32(owner) != process { return nil }
     return .microseconds(microseconds)
   }
 
-  /// Says that a phase has begun, and sends signs of life from now on.
+  /// Reports the beginning of a phase and sends signs of life from now on.
   func begin(_ phase: Phase, of scope: MirrorScope) {
     switch phase {
     case .entering: send(["STATUS=comparing with S3, and publishing what differs", extensionRequest])
@@ -76,7 +78,7 @@ final class ServiceNotifier: Sendable {
     }
   }
 
-  /// Sends no more signs of life.
+  /// Stops the signs of life.
   func end() {
     beats.withLock { beats in
       beats?.cancel()
@@ -84,7 +86,7 @@ final class ServiceNotifier: Sendable {
     }
   }
 
-  /// What came of the latest pass.
+  /// Reports the latest pass.
   func tell(_ event: MirrorEvent) {
     if case .pass(let summary) = event { send(["STATUS=\(visible(summary.description))"]) }
   }
@@ -105,7 +107,7 @@ final class ServiceNotifier: Sendable {
     }
   }
 
-  /// A manager that cannot be reached ends nothing; that is said once.
+  /// An error here has no consequence for the mirror. It is reported once.
   private func send(_ lines: [String]) {
     do throws(SocketError) {
       try socket.send(lines)

@@ -2,28 +2,30 @@ import LoopThread
 import S3Mirror
 import Synchronization
 
-/// What signals mean at each moment of a run: the first lets it finish and publish, the second cuts it short.
+/// Decides what signals do at each moment of a run: the first one lets the run finish and publish, the second
+/// one ends it at once.
 final class Supervisor: Sendable {
   typealias Reaction = @Sendable (SignalStream.Arrival) -> Void
 
   private struct State {
     var arrivals: [SignalStream.Arrival] = []
-    /// What the first signal does now.
+    /// The present reaction to the first signal.
     var reaction: Reaction?
     var isFirstHandled = false
     var onSecond: Reaction?
   }
 
-  /// One event, told twice: timeout(1) signals its command and then its whole process group, the command included, and
-  /// batch systems do the like. Such a pair is microseconds apart, a person's or a script's second thought is not.
+  /// The time within which a repeated signal counts as the same event. timeout(1) signals its command and
+  /// then its whole process group, including the command, and some batch systems do the same. Such a pair is
+  /// microseconds apart; a second signal of a user or a script comes later.
   static let echoWindow = Duration.milliseconds(500)
 
   private let state = Mutex(State())
   private let task: Mutex<Task<Void, Never>?> = Mutex(nil)
 
-  /// Begins to listen to the process's signals.
+  /// Begins to receive the process's signals.
   ///
-  /// - Throws: `MirrorError.configuration` where the system has no pipe or no thread to give.
+  /// - Throws: `MirrorError.configuration` if the system has no pipe or no thread available.
   convenience init() throws {
     do {
       self.init(to: try SignalStream.arrivals())
@@ -40,13 +42,14 @@ final class Supervisor: Sendable {
     }
   }
 
-  /// The signal that cut the run short; nil while there was one at most.
+  /// The signal that ended the run at once; nil if there was at most one signal.
   var secondSignal: Int32? { state.withLock { $0.arrivals.count > 1 ? $0.arrivals[1].number : nil } }
 
   /// The first signal, if there was one.
   var firstSignal: Int32? { state.withLock { $0.arrivals.first?.number } }
 
-  /// From now on the first signal does this; if it has come and nothing has answered it yet, at once.
+  /// Sets the reaction to the first signal. If that signal has come and had no reaction yet, the reaction
+  /// runs at once.
   func react(_ reaction: @escaping Reaction) {
     let waiting: SignalStream.Arrival? = state.withLock { state in
       state.reaction = reaction
@@ -62,7 +65,7 @@ final class Supervisor: Sendable {
     state.withLock { $0.reaction = nil }
   }
 
-  /// From now on the second signal, and every further one, does this.
+  /// Sets the reaction to the second and every further signal.
   func reactToSecond(_ reaction: @escaping Reaction) {
     state.withLock { $0.onSecond = reaction }
   }
@@ -86,7 +89,7 @@ final class Supervisor: Sendable {
     reaction?(arrival)
   }
 
-  /// A key pressed twice is two signals, however fast: the kernel tells each once.
+  /// Two key presses are two signals however close they are, because the kernel sends each one once.
   private static func isEcho(_ arrival: SignalStream.Arrival, of first: SignalStream.Arrival) -> Bool {
     arrival.number == first.number && !arrival.isFromTerminal && !first.isFromTerminal
       && arrival.instant - first.instant < echoWindow
@@ -94,17 +97,17 @@ final class Supervisor: Sendable {
 }
 
 extension MirrorScope {
-  /// What the first signal does during the entry. The second always ends it.
+  /// The effect of the first signal during the entry. The second signal always ends the entry.
   enum EntrySignal: Sendable {
-    /// The entry ends, and the program with it: what was to come after it will not begin.
+    /// The entry ends, and so does the program, because its main work has not begun.
     case leave
-    /// The entry is part of the work, and is finished.
+    /// The entry is part of the work and is finished.
     case finish
   }
 
-  /// Enters, unless a signal ends that first.
+  /// Enters the scope, unless a signal ends the entry first.
   ///
-  /// - Throws: `ExitStatus.signal`; what `enter` throws.
+  /// - Throws: `ExitStatus.signal`; the errors of `enter`.
   func enter(
     under supervisor: Supervisor, onFirst: EntrySignal, _ enter: @escaping @Sendable () async throws -> Void
   ) async throws {
@@ -120,7 +123,8 @@ extension MirrorScope {
     } catch {
       fault = error
     }
-    // A signal that comes after the look below is for whoever comes next: to cancel an entry that is over would lose it.
+    // A signal after the next line is left to later reactions. A cancellation of an entry that is already
+    // over would lose it.
     supervisor.suspendReaction()
     let signal = onFirst == .leave ? supervisor.firstSignal : supervisor.secondSignal
     guard fault != nil || signal != nil else { return }

@@ -2,28 +2,28 @@ import LoopThread
 import S3Mirror
 import Synchronization
 
-/// One mirror that another program drives: reads requests, answers each once, and ends the mirror in one way whatever becomes of
-/// the other program.
+/// One mirror that another program drives. It reads requests, answers each one once, and ends the mirror in
+/// the same way, whatever happens to the other program.
 final class Session: Sendable {
   private enum Phase {
     case new
     case entering(MirrorScope, Task<Void, any Error>)
     case running(MirrorScope)
-    /// The scope is nil where none was entered.
+    /// The scope is nil if none was entered.
     case ending(MirrorScope?)
   }
 
   private struct State {
     var phase = Phase.new
     var underWay: Set<Int64> = []
-    /// The signal that cut the session short.
+    /// The signal that ended the session at once.
     var signal: Int32?
     var progress: Task<Void, Never>?
   }
 
-  /// Requests under way at one time; more are refused.
+  /// How many requests may run at one time. Further requests are refused.
   static let mostUnderWay = 1024
-  /// Lines of a listing in one part.
+  /// How many lines of a listing one part has.
   static let linesInPart = 1000
 
   private let channel: SessionChannel
@@ -35,7 +35,8 @@ final class Session: Sendable {
 
   /// Serves until the mirror is over.
   ///
-  /// The first signal is the other program's to answer: its last checkpoint is still to come. The second leaves at once.
+  /// The first signal is left to the other program, whose last checkpoint may still come. The second signal
+  /// ends the session at once.
   func serve(under supervisor: Supervisor) async -> ExitStatus {
     let channel = channel
     supervisor.react { arrival in
@@ -80,7 +81,7 @@ final class Session: Sendable {
       return refuse(error)
     }
     switch request.content {
-    // These are taken whatever is under way.
+    // These requests are accepted whatever else is running.
     case .end(let body): return end(body, answering: request.id)
     case .abandon:
       abandon()
@@ -95,7 +96,7 @@ final class Session: Sendable {
       SessionAnswer(id: fault.id, error: SessionError(.protocol, fault.message, request: fault.request)))
   }
 
-  /// Starts what is asked for, in a task of its own.
+  /// Starts a request in a task of its own.
   ///
   /// - Returns: why it was not started.
   private func begin(_ request: SessionRequest) -> SessionError? {
@@ -225,7 +226,7 @@ final class Session: Sendable {
 
   // MARK: The end
 
-  /// Cuts short what is under way; a mirror that ends is over soon after.
+  /// Interrupts the running work. A mirror that is ending is over soon after.
   private func abandon() {
     switch state.withLock({ $0.phase }) {
     case .new, .ending(nil): break
@@ -236,11 +237,11 @@ final class Session: Sendable {
     }
   }
 
-  /// Ends the mirror, once.
+  /// Ends the mirror once.
   ///
   /// - Parameters:
-  ///   - id: of the request; nil where nobody asked.
-  ///   - failed: the status of an entry that failed.
+  ///   - id: the ID of the request; nil without a request.
+  ///   - failed: the status of a failed entry.
   private func end(_ body: MirrorScope.BodyEnd, answering id: Int64?, failed: ExitStatus? = nil) {
     let phase: Phase? = state.withLock { state in
       if case .ending = state.phase { return nil }
@@ -276,7 +277,7 @@ final class Session: Sendable {
     case .entering(let scope, let entry):
       entry.cancel()
       _ = await entry.result
-      // Without its answer nobody can have begun a body.
+      // Without an answer to the entry, the other program cannot have begun its body.
       report = await scope.exit(.threw)
     case .running(let scope): report = await scope.exit(body)
     }

@@ -9,15 +9,16 @@ struct SessionHello: Encodable {
     var pid = getpid()
   }
 
-  /// Rises when a program that knows the last one would be misled.
+  /// Incremented when a program for the previous version would misread the messages.
   static let protocolVersion = 1
 
   var hello = Greeting()
 }
 
-/// What a request is answered with: a result or an error, under its ID. A listing comes in parts before its result.
+/// The answer to a request: a result or an error, under the request's ID. A listing is sent in parts before
+/// its result.
 struct SessionAnswer: Encodable {
-  /// Nil answers a line that has none.
+  /// Nil for the answer to a line without an ID.
   var id: Int64?
   var part: Part?
   var result: Result?
@@ -27,7 +28,7 @@ struct SessionAnswer: Encodable {
     var lines: [JSONText.Listed]
   }
 
-  /// Has the members that the request's result has.
+  /// The members depend on the request.
   struct Result: Encodable {
     var paths: [String: String]?
     var path: String?
@@ -43,7 +44,7 @@ extension SessionAnswer {
     case id, part, result, error
   }
 
-  /// The ID is there always, null where the line had none.
+  /// The ID is always present; it is null for a line without an ID.
   func encode(to encoder: any Encoder) throws {
     var values = encoder.container(keyedBy: Keys.self)
     try values.encode(id, forKey: .id)
@@ -57,9 +58,9 @@ extension SessionAnswer {
 struct SessionError: Encodable {
   enum Kind: String, Encodable {
     case invalid, configuration, local, incomplete, interrupted
-    /// The line is no request, or comes at the wrong time.
+    /// The line is no valid request, or comes at the wrong time.
     case `protocol`
-    /// Too many requests are under way.
+    /// Too many requests are running.
     case busy
   }
 
@@ -67,14 +68,14 @@ struct SessionError: Encodable {
   var message: String
   /// The request that failed.
   var request: String?
-  /// S3's answer, if one was the cause.
+  /// S3's answer, if a single answer was the cause.
   var fault: ServiceFault?
-  /// The first of the paths that failed.
+  /// The first failed paths.
   var failures: [ControlAnswer.PathFailure]?
-  /// All of them.
+  /// The number of all failed paths.
   var failedFiles: Int?
 
-  /// Failed paths that an answer names: far more than a person reads, and no more than some megabytes.
+  /// How many failed paths an answer names: more than a user reads, and only some megabytes.
   static let namedFailures = 10_000
 
   init(_ kind: Kind, _ message: String, request: String?) {
@@ -107,7 +108,7 @@ struct SessionError: Encodable {
   }
 }
 
-/// What the mirror did, upload by upload.
+/// What the mirror did, for each upload.
 struct SessionReport: Encodable {
   struct Upload: Encodable {
     var name: String

@@ -4,46 +4,47 @@ import LoopThread
 import Synchronization
 import SystemPackage
 
-/// The two pipes of a session: lines come in one by one, lines go out in their order.
+/// The two pipes of a session: lines are received one by one, and sent in order.
 ///
-/// A thread reads and a thread writes, because either may block for as long as the other program pleases. The next line is read
-/// only when the last one was taken and few answers wait to be read, so that a program that reads nothing is read no further:
-/// then its own pipe fills. No answer is dropped; events are, beyond a bound.
+/// One thread reads and one thread writes, because either call may block for as long as the other program
+/// likes. The next line is read only after the last one was taken, and only while few answers are unread. So
+/// if a program does not read its answers, its requests are not read either, and its own pipe fills. Answers
+/// are never dropped; events are, above a limit.
 final class SessionChannel: Sendable {
   enum Arrival: Sendable, Hashable {
     case line([UInt8])
-    /// A line beyond the limit; it was read to its end and not kept.
+    /// A line above the limit. It was read to its end and discarded.
     case tooLong
     case ended(Ending)
-    /// A signal asks to leave at once.
+    /// A signal asks to end at once.
     case cut(Int32)
     /// The mirror is over.
     case over(ExitStatus)
   }
 
-  /// Why nothing more comes from the other program.
+  /// Why no more requests come from the other program.
   enum Ending: Sendable, Hashable {
     case parentEnded
-    /// Nobody can send a request any more.
+    /// No process can send requests any more.
     case endOfRequests
-    /// Nobody can read an answer any more.
+    /// No process can read answers any more.
     case endOfAnswers
   }
 
-  /// The longest request, in bytes. A mirror with a thousand uploads takes a tenth of it.
+  /// The longest request, in bytes. A mirror with a thousand uploads needs a tenth of it.
   static let longestLine = 1 << 20
-  /// Unread answers, in bytes, above which no further request is read.
+  /// Above this number of unread bytes no further request is read.
   static let mostUnread = 4 << 20
-  /// Unread bytes above which events are dropped.
+  /// Above this number of unread bytes events are dropped.
   static let mostUnreadForEvents = 256 << 10
 
   private struct State {
     var lines: [[UInt8]] = []
     var unread = 0
-    /// Events that found no room since the last one that did.
+    /// How many events were dropped since the last one that was sent.
     var dropped = 0
     var isBroken = false
-    /// The main loop has taken its line, and waits for room.
+    /// Whether the main loop has taken its line and waits for the next one.
     var wantsNext = false
     var drained: [CheckedContinuation<Void, Never>] = []
   }
@@ -51,9 +52,9 @@ final class SessionChannel: Sendable {
   let arrivals: AsyncStream<Arrival>
   private let continuation: AsyncStream<Arrival>.Continuation
   private let state = Mutex(State())
-  /// Signalled for each line that may be read.
+  /// Signalled once for each line that may be read.
   private let turn = DispatchSemaphore(value: 1)
-  /// Signalled for each line that is to be written.
+  /// Signalled once for each line that has to be written.
   private let work = DispatchSemaphore(value: 0)
 
   /// - Throws: `ThreadError`.
@@ -68,7 +69,7 @@ final class SessionChannel: Sendable {
 
   // MARK: In
 
-  /// Has the next line read, as soon as there is room for what it will be answered with.
+  /// Requests the next line. It is read as soon as there is room for its answer.
   func askForNext() {
     let isFree = state.withLock { state in
       state.wantsNext = state.unread > Self.mostUnread
@@ -89,7 +90,7 @@ final class SessionChannel: Sendable {
     continuation.yield(.ended(.endOfRequests))
   }
 
-  /// What one read gives; nil at the end. A descriptor that is shared may have been made non-blocking.
+  /// The result of one read; nil at the end. Another program may have made a shared descriptor non-blocking.
   private static func piece(of descriptor: FileDescriptor) -> [UInt8]? {
     while true {
       do throws(Errno) {
@@ -110,7 +111,7 @@ final class SessionChannel: Sendable {
     enqueue(Array((JSONText.encode(message) + "\n").utf8))
   }
 
-  /// Sends an event, unless too much is unread; what was left out is counted in the next one that has room.
+  /// Sends an event, unless too much is unread. The next event that is sent has the number of dropped ones.
   func sendEvent(_ event: some Encodable) {
     let dropped: Int? = state.withLock { state in
       guard state.unread <= Self.mostUnreadForEvents else {
@@ -171,7 +172,7 @@ final class SessionChannel: Sendable {
     for continuation in drained { continuation.resume() }
   }
 
-  /// Returns when every answer is in the pipe, or nobody is left to read it.
+  /// Returns when every answer is in the pipe, or when no process can read it.
   func drain() async {
     await withCheckedContinuation { continuation in
       let isDone = state.withLock { state in
@@ -183,7 +184,7 @@ final class SessionChannel: Sendable {
     }
   }
 
-  /// Nobody reads answers any more.
+  /// Records that no process reads answers any more.
   func giveUp() {
     let drained = state.withLock { state in
       state.isBroken = true
@@ -194,7 +195,7 @@ final class SessionChannel: Sendable {
   }
 }
 
-/// Cuts what is read into lines, and passes over lines that are too long.
+/// Splits input into lines and skips lines that are too long.
 struct LineSplitter {
   private let longest: Int
   private var begun: [UInt8] = []

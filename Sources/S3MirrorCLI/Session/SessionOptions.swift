@@ -1,12 +1,12 @@
 import Logging
 import S3Mirror
 
-/// The library's options, as a session is told of them: what is left out keeps the library's default, and null is nil.
+/// The library's options in a session's JSON. A missing option keeps the library's default; null means nil.
 struct SessionOptions: Decodable {
   private(set) var options = SessionOptions.standard
 
-  /// The library's, but for what is a session's own: the other program shows the progress and has the log, and `s3mirror status`
-  /// finds the mirror.
+  /// The library's defaults, with two exceptions for sessions: the other program shows the progress and has
+  /// the log, and `s3mirror status` finds the mirror.
   static var standard: Options {
     var options = Options(showProgress: false)
     options.controlSocket = true
@@ -14,7 +14,7 @@ struct SessionOptions: Decodable {
     return options
   }
 
-  /// Seconds, up to ten years.
+  /// A time in seconds, up to ten years.
   struct Time: Decodable {
     var duration: Duration
 
@@ -29,7 +29,7 @@ struct SessionOptions: Decodable {
     }
   }
 
-  /// A number, or `"none"` for no bound.
+  /// A number, or `"none"` for no limit.
   private struct DeleteBound: Decodable {
     var bound: Options.MaxDelete
 

@@ -1,7 +1,7 @@
 import FoundationEssentials
 import S3Mirror
 
-/// What the other program asks for: one JSON object on one line, with an ID that its answer carries.
+/// A request of the other program: one JSON object on one line, with an ID for its answer.
 struct SessionRequest {
   enum Kind: String, CaseIterable {
     case enter, paths, flush, status, report, add, ls, restore, end, abandon
@@ -10,13 +10,13 @@ struct SessionRequest {
   enum Content {
     case enter(Entry)
     case paths
-    /// Nil is all uploads.
+    /// Nil flushes all uploads.
     case flush(String?)
     case status
     case report
     case add(SessionSpec)
     case ls(remote: String, MirrorSession.Depth)
-    /// - Parameter unit: nil is the newest that is complete.
+    /// - Parameter unit: nil restores the newest complete checkpoint.
     case restore(MirrorSpec, unit: String?)
     case end(MirrorScope.BodyEnd)
     case abandon
@@ -25,15 +25,15 @@ struct SessionRequest {
   struct Entry {
     var specs: [SessionSpec]
     var options: Options
-    /// The events that are wanted, by name.
+    /// The names of the requested events.
     var events: Set<String>
-    /// Time from one progress event to the next; nil wants none.
+    /// The time between two progress events; nil sends none.
     var progress: Duration?
   }
 
-  /// A line that asks for nothing that can be done.
+  /// A line that is no valid request.
   struct Fault: Error {
-    /// Nil where the line has none.
+    /// Nil if the line has no ID.
     var id: Int64?
     var request: String?
     var message: String
@@ -80,7 +80,7 @@ struct SessionRequest {
   }
 }
 
-/// The members that requests have besides their ID, each strict on its own.
+/// The members of requests besides the ID. Each request accepts only its own members.
 private struct Parameters: Decodable {
   private let decoder: any Decoder
 

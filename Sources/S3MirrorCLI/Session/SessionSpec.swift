@@ -1,6 +1,6 @@
 import S3Mirror
 
-/// One download, upload or sync, as a session is told of it. What is left out is as the library has it.
+/// One download, upload or sync in a session's JSON. Missing members have the library's defaults.
 struct SessionSpec: Decodable, Sendable {
   var name: String
   var spec: MirrorSpec
@@ -14,7 +14,7 @@ struct SessionSpec: Decodable, Sendable {
       sseKMSKeyID,
       acl, tags, metadata, contentType, requesterPays, expectedBucketOwner
 
-    /// Those that have no meaning for what is only fetched.
+    /// Keys that have no meaning for a download.
     static let ofUploads: [Keys] = [
       .interval, .onError, .storageClass, .sse, .sseKMSKeyID, .acl, .tags, .metadata, .contentType,
     ]
@@ -72,7 +72,7 @@ struct SessionSpec: Decodable, Sendable {
         ?? .byExtension)
   }
 
-  /// Nil where the spec says nothing of it, so that the options count.
+  /// Nil if the spec has none of these keys, so that the options apply.
   private static func access(_ values: KeyedDecodingContainer<Keys>) throws -> BucketAccess? {
     guard values.contains(.requesterPays) || values.contains(.expectedBucketOwner) else { return nil }
     return BucketAccess(
@@ -82,7 +82,7 @@ struct SessionSpec: Decodable, Sendable {
 }
 
 extension KeyedDecodingContainer {
-  /// One of the words that a type knows.
+  /// A word from a fixed set.
   func word<Word: RawRepresentable & CaseIterable>(_: Word.Type, forKey key: Key) throws -> Word
   where Word.RawValue == String {
     guard let word = Word(rawValue: try decode(String.self, forKey: key)) else {
