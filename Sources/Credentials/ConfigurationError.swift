@@ -1,4 +1,4 @@
-/// What is wrong with the settings a connection is made from: found before anything is sent.
+/// An error in the settings of a connection. It is found before any request is sent.
 package struct ConfigurationError: Error, Sendable, Hashable {
   /// The setting, variable, profile or file at fault.
   package var subject: String
@@ -16,13 +16,14 @@ extension ConfigurationError: CustomStringConvertible {
   package var description: String { "\(subject): \(cause). \(remedy)" }
 }
 
-/// Why a source gave no credentials. It never holds a secret, nor what a service or program answered when it succeeded.
+/// Why a source gave no credentials. The error never holds a secret, or the successful answer of a service or
+/// program.
 package struct CredentialsError: Error, Sendable, Hashable {
-  /// Where credentials were sought: `instance metadata (IMDSv2)`.
+  /// The source, such as `instance metadata (IMDSv2)`.
   package var source: String
   package var cause: String
   package var remedy: String
-  /// What the service called it: `ExpiredToken`.
+  /// The service's error code, such as `ExpiredToken`.
   package var code: String?
 
   package init(source: String, cause: String, remedy: String, code: String? = nil) {

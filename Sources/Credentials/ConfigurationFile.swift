@@ -3,12 +3,14 @@ import SystemPackage
 
 /// One of the two shared files, as sections of settings.
 ///
-/// The grammar is that of the AWS SDKs and Tools Reference Guide ("Shared config and credentials files"), lenient where
-/// the CLI's parser and the SDKs' differ:
-/// - `#` and `;` begin a comment at a line's start, and after white space in a value or behind a section's name;
-/// - a line indented deeper than the setting above continues it; below a setting without a value it is nested in it;
-/// - a section or a setting that comes twice is merged, the later value counting;
-/// - names of settings are the same in either case, names of sections are not.
+/// The grammar is that of the AWS SDKs and Tools Reference Guide ("Shared config and credentials files").
+/// Where the parsers of the CLI and the SDKs differ, the lenient rule applies:
+/// - `#` and `;` begin a comment at the start of a line, and after white space in a value or after a
+///   section's name;
+/// - a line with a deeper indentation than the setting above continues that setting; below a setting without
+///   a value it is nested;
+/// - repeated sections and settings are merged, and the later value counts;
+/// - names of settings ignore case, names of sections do not.
 struct ConfigurationFile: Sendable {
   enum Value: Sendable, Hashable {
     case text(String)
@@ -16,7 +18,7 @@ struct ConfigurationFile: Sendable {
   }
 
   struct Section: Sendable {
-    /// `profile x` is kind `profile`, name `x`; `x` has no kind.
+    /// In `profile x` the kind is `profile` and the name is `x`. A section `x` has no kind.
     var kind: String?
     var name: String
     var values: [String: Value]
@@ -24,14 +26,14 @@ struct ConfigurationFile: Sendable {
 
   private(set) var sections: [Section] = []
 
-  /// Reads a file; one that does not exist has no sections.
+  /// Reads a file. A missing file has no sections.
   ///
   /// - Throws: `ConfigurationError` that names the file.
   init(path: String) throws {
     try self.init(bytes: try Self.content(of: path), path: path)
   }
 
-  /// The file's bytes, none when there is no such file.
+  /// The file's bytes; empty if there is no such file.
   private static func content(of path: String) throws -> [UInt8] {
     do {
       return try FileDescriptor.contents(ofFileAt: path)
@@ -58,7 +60,7 @@ struct ConfigurationFile: Sendable {
     sections = parser.sections
   }
 
-  /// The settings of every section of that kind and name, nil when there is none.
+  /// The settings of all sections with this kind and name; nil if there is none.
   func values(kind: String?, name: String) -> [String: Value]? {
     let same = sections.filter { $0.kind == kind && $0.name == name }
     if same.isEmpty { return nil }
@@ -66,12 +68,12 @@ struct ConfigurationFile: Sendable {
   }
 }
 
-/// Reads line by line. Errors give the line's number and never its text, which may hold a secret.
+/// Parses line by line. Errors have the line's number and never its text, which may hold a secret.
 private struct Parser {
   let path: String
   private(set) var sections: [ConfigurationFile.Section] = []
   private var lineNumber = 0
-  /// The setting that a deeper line continues, and its own indentation in bytes.
+  /// The setting that a deeper line continues, with its own indentation in bytes.
   private var current: (name: String, indentation: Int)?
 
   init(path: String) {
@@ -94,7 +96,7 @@ private struct Parser {
   }
 
   private mutating func beginSection(_ text: String) throws {
-    // The first one: a comment behind it may hold more.
+    // The first bracket, because a comment after it may hold more.
     guard let end = text.utf8.firstIndex(of: UInt8(ascii: "]")) else { throw fault("has no closing bracket") }
     let inside = Array(text[..<end].utf8.dropFirst())[...].trimmed
     guard !inside.isEmpty else { throw fault("names no section") }
@@ -162,7 +164,7 @@ private func isWhiteSpace(_ byte: UInt8) -> Bool {
 }
 
 extension ArraySlice<UInt8> {
-  /// Without the white space at both ends.
+  /// Without white space at both ends.
   var trimmed: ArraySlice<UInt8> {
     let start = firstIndex { !isWhiteSpace($0) } ?? endIndex
     let last = lastIndex { !isWhiteSpace($0) }

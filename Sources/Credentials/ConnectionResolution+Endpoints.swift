@@ -1,8 +1,8 @@
 import HTTPTransport
 import SigV4
 
-/// Where services listen (SDKs and Tools Reference Guide, "Service-specific endpoints", "Dual-stack and FIPS endpoints" and
-/// "AWS STS Regional endpoints").
+/// The endpoints of services (SDKs and Tools Reference Guide, "Service-specific endpoints", "Dual-stack and
+/// FIPS endpoints" and "AWS STS Regional endpoints").
 extension ConnectionResolution {
   enum Service: String {
     case s3
@@ -11,15 +11,15 @@ extension ConnectionResolution {
     var variable: String { "AWS_ENDPOINT_URL_" + rawValue.uppercased() }
   }
 
-  /// S3's endpoint; nil is AWS's own for the region.
+  /// S3's endpoint; nil means AWS's own for the region.
   func endpoint() throws -> EndpointURL? {
     if let text = overrides.endpointURL { return try checked(text, source: "the endpoint given") }
     return try configuredEndpoint(of: .s3, in: profile)
   }
 
-  /// STS's endpoint and the region that requests to it are signed for.
+  /// STS's endpoint, and the region for which requests to it are signed.
   ///
-  /// - Parameter profile: whose role it is about.
+  /// - Parameter profile: the profile of the role.
   func securityTokenEndpoint(of profile: Profile?) throws -> (endpoint: EndpointURL, region: String) {
     let named = environment["AWS_REGION"] ?? environment["AWS_DEFAULT_REGION"] ?? profile?["region"]
     let region = try named.map { try Self.checked($0, source: "the region of AWS STS") } ?? self.region()
@@ -32,14 +32,15 @@ extension ConnectionResolution {
       return (try EndpointURL("https://sts.amazonaws.com", source: source), "us-east-1")
     }
     let partition = AWSPartition(ofRegion: region)
-    // GovCloud's plain hosts are FIPS endpoints already (AWS General Reference, "AWS Security Token Service endpoints").
+    // In GovCloud the plain hosts are already FIPS endpoints (AWS General Reference, "AWS Security Token
+    // Service endpoints").
     let isPlainFIPS = partition.name == "aws-us-gov" && !variant.contains(.dualStack)
     let service = variant.contains(.fips) && !isPlainFIPS ? "sts-fips" : "sts"
     let suffix = variant.contains(.dualStack) ? partition.dualStackDNSSuffix : partition.dnsSuffix
     return (try EndpointURL("https://\(service).\(region).\(suffix)", source: source), region)
   }
 
-  /// What the environment or the profile says of a service's endpoint, the more specific setting first.
+  /// A service's endpoint from the environment or the profile, the more specific setting first.
   private func configuredEndpoint(of service: Service, in profile: Profile?) throws -> EndpointURL? {
     guard let (text, source) = try endpointSetting(of: service, in: profile) else { return nil }
     return try checked(text, source: source)
@@ -79,7 +80,7 @@ extension ConnectionResolution {
 
   // MARK: FIPS, dual-stack, global
 
-  /// Which of AWS's hosts are asked for. An endpoint that is set stands for itself.
+  /// Which of AWS's hosts are requested. A configured endpoint is used unchanged.
   func variant(for region: String) throws -> EndpointVariant {
     var variant: EndpointVariant = []
     if try flag("AWS_USE_FIPS_ENDPOINT", "use_fips_endpoint") { variant.insert(.fips) }
@@ -93,7 +94,7 @@ extension ConnectionResolution {
   }
 
   private func flag(_ variable: String, _ setting: String) throws -> Bool {
-    // The AWS CLI had this one below s3 first ("AWS CLI S3 Configuration").
+    // The AWS CLI first had this setting below s3 ("AWS CLI S3 Configuration").
     guard let text = environment[variable] ?? profile?[setting] ?? profile?["s3", setting] else {
       return false
     }
@@ -123,7 +124,8 @@ extension ConnectionResolution {
     }
   }
 
-  /// Those that `legacy` sends to the global endpoint (the list of that page); newer regions have only their own.
+  /// The regions that `legacy` sends to the global endpoint (listed on that page). Newer regions have only
+  /// their own endpoint.
   private static let regionsOfGlobalService: Set = [
     "ap-northeast-1", "ap-south-1", "ap-southeast-1", "ap-southeast-2", "aws-global", "ca-central-1",
     "eu-central-1",

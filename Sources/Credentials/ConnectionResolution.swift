@@ -7,14 +7,14 @@ struct ConnectionResolution {
   let overrides: ConnectionOverrides
   let environment: [String: String]
   let homeDirectory: String
-  /// PEM file of certificate authorities, for S3 and STS alike.
+  /// A PEM file of certificate authorities, for S3 and STS alike.
   let caBundlePath: String?
   let client: (any HTTPClient)?
   let now: @Sendable () -> Date
   let shared: SharedConfiguration
-  /// The profile in force; nil when none was named and there is no `default`.
+  /// The profile in use; nil if none was named and there is no `default`.
   let profile: Profile?
-  /// Whether the caller named it, rather than `AWS_PROFILE` or nobody.
+  /// Whether the caller named the profile, and not `AWS_PROFILE`.
   let isProfileRequested: Bool
 
   init(
@@ -23,7 +23,7 @@ struct ConnectionResolution {
     now: @escaping @Sendable () -> Date
   ) throws {
     self.overrides = overrides
-    // A variable that is set to nothing counts as not set, as in AWS's tools.
+    // An empty variable counts as not set, as in AWS's tools.
     self.environment = environment.filter { !$0.value.isEmpty }
     self.homeDirectory = homeDirectory
     self.now = now
@@ -53,8 +53,8 @@ struct ConnectionResolution {
         : "Known profiles: \(known.joined(separator: ", ")).")
   }
 
-  /// us-east-1 when nothing names another: servers other than AWS accept it, and AWS names a bucket's true region in
-  /// its answer.
+  /// us-east-1 if no setting names another. Other servers than AWS accept it, and AWS names a bucket's region
+  /// in its answer.
   func region() throws -> String {
     let candidates = [
       ("the region given", overrides.region), ("AWS_REGION", environment["AWS_REGION"]),

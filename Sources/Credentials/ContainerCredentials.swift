@@ -3,15 +3,15 @@ import LoopThread
 import SigV4
 import SystemPackage
 
-/// The role of an ECS task or an EKS pod, from the endpoint its environment names (SDKs and Tools Reference Guide,
-/// "Container credential provider").
+/// The role of an ECS task or an EKS pod, from the endpoint in the environment (SDKs and Tools Reference
+/// Guide, "Container credential provider").
 struct ContainerCredentials: Sendable {
   static let source = "container endpoint"
 
   private enum Authorization: Sendable {
     case none
     case token(String)
-    /// Read anew at every fetch: EKS replaces it.
+    /// Read again at every fetch, because EKS replaces the file.
     case file(String)
   }
 
@@ -19,9 +19,9 @@ struct ContainerCredentials: Sendable {
   private let authorization: Authorization
   private let metadata: MetadataClient
 
-  /// Nil when the environment names no endpoint.
+  /// Nil if the environment has no endpoint.
   ///
-  /// - Throws: `ConfigurationError` when it names one that keys must not be asked from in plain text.
+  /// - Throws: `ConfigurationError` for an endpoint from which keys must not be requested in plain text.
   init?(environment: [String: String], client: any HTTPClient) throws {
     if let relative = environment["AWS_CONTAINER_CREDENTIALS_RELATIVE_URI"] {
       guard relative.utf8.first == UInt8(ascii: "/") else {
@@ -46,7 +46,8 @@ struct ContainerCredentials: Sendable {
     metadata = MetadataClient(client: client, source: Self.source)
   }
 
-  /// Plain http only to loopback and to the addresses of ECS and EKS: elsewhere the keys would be read on the way.
+  /// Plain http is allowed only to loopback and to the addresses of ECS and EKS. Elsewhere others could read
+  /// the keys in transit.
   private static func checkHost(of url: String) throws {
     let variable = "AWS_CONTAINER_CREDENTIALS_FULL_URI"
     let scheme = url.firstRange(of: "://")
@@ -88,7 +89,7 @@ struct ContainerCredentials: Sendable {
   }
 }
 
-/// The token in a file, without the line end that editors add.
+/// The token in a file, without the line break that editors add.
 func readToken(_ path: String, source: String) throws -> String {
   do {
     let bytes = try FileDescriptor.contents(ofFileAt: path)[...].trimmed

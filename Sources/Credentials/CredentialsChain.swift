@@ -2,14 +2,14 @@ import FoundationEssentials
 import SigV4
 
 extension ConnectionResolution {
-  /// The first source that is configured, in the order of the AWS CLI: options, environment, the profile's role, web
+  /// The first configured source, in the order of the AWS CLI: options, environment, the profile's role, web
   /// identity, the profile's keys or program, container endpoint, instance metadata.
   ///
-  /// A source that is configured and fails is an error; going on to the next would act as somebody else.
+  /// A configured source that fails is an error, because the next source might belong to another identity.
   func credentials() throws -> (provider: any CredentialsProvider, source: String) {
     if overrides.isAnonymous { return (NoCredentials(), "anonymous") }
     if let given = overrides.credentials { return (StaticCredentials(given), "the credentials given") }
-    // A profile asked for by name beats what the environment says; AWS_PROFILE does not.
+    // A profile that the caller names takes precedence over the environment; AWS_PROFILE does not.
     if !isProfileRequested {
       if let found = try environmentCredentials() {
         return (StaticCredentials(found), "environment (AWS_ACCESS_KEY_ID)")
@@ -35,7 +35,7 @@ extension ConnectionResolution {
     }
   }
 
-  /// What a profile says about credentials; nil when it says nothing.
+  /// The credentials that a profile configures; nil if it configures none.
   func credentials(
     of profile: Profile, visited: [String]
   ) throws -> (provider: any CredentialsProvider, source: String)? {
@@ -56,12 +56,12 @@ extension ConnectionResolution {
     return (refreshing { try await process.credentials() }, "profile \(profile.name) (credential_process)")
   }
 
-  /// The pause between two readings of the files for the same refused keys. A reading is some microseconds, and whoever has
-  /// just written the new keys waits for them to be used.
+  /// The time between two reads of the files for the same refused keys. A read takes some microseconds, and a
+  /// user who has just written new keys expects their use.
   private static let readingPauseSeconds: TimeInterval = 5
 
-  /// The keys in a profile; nil when it has none. They are read again when the service refuses them: tools that log in
-  /// replace them there, and so does whoever rotates keys.
+  /// The keys in a profile; nil if it has none. The files are read again when the service refuses the keys,
+  /// because login tools and key rotation replace the keys there.
   func keysProvider(of profile: Profile) throws -> (any CredentialsProvider)? {
     guard let keys = try staticCredentials(of: profile) else { return nil }
     let (environment, home, name) = (environment, homeDirectory, profile.name)
@@ -89,10 +89,11 @@ extension ConnectionResolution {
     return (refreshing { try await container.credentials() }, ContainerCredentials.source)
   }
 
-  /// The last resort: nobody knows without asking whether there is such a service.
+  /// The last source: only a request shows whether there is such a service.
   func instanceProvider() -> (provider: any CredentialsProvider, source: String)? {
     guard let client, environment["AWS_EC2_METADATA_DISABLED"]?.lowercased() != "true" else { return nil }
-    // EC2 User Guide, "Access instance metadata": on instances without IPv4 the service has its IPv6 address only.
+    // EC2 User Guide, "Access instance metadata": on instances without IPv4 the service has only its IPv6
+    // address.
     let isIPv6 = environment["AWS_EC2_METADATA_SERVICE_ENDPOINT_MODE"]?.lowercased() == "ipv6"
     let endpoint =
       environment["AWS_EC2_METADATA_SERVICE_ENDPOINT"]
@@ -137,7 +138,7 @@ extension ConnectionResolution {
   }
 }
 
-/// The provider of anonymous access: there is nothing to sign with.
+/// The provider of anonymous access, which signs nothing.
 package struct NoCredentials: CredentialsProvider {
   package init() {}
 

@@ -1,7 +1,7 @@
 import FoundationEssentials
 import SigV4
 
-/// The JSON in which metadata services and credential processes hand out credentials.
+/// The JSON document in which metadata services and credential processes return credentials.
 struct CredentialsDocument: Decodable {
   private var version: Int?
   private var accessKeyID: String
@@ -21,7 +21,7 @@ struct CredentialsDocument: Decodable {
 
   /// Reads the document.
   ///
-  /// - Throws: `CredentialsError` that shows nothing of it.
+  /// - Throws: `CredentialsError` that holds nothing of the document.
   static func credentials(from bytes: [UInt8], source: String) throws -> AWSCredentials {
     let document: CredentialsDocument
     do {

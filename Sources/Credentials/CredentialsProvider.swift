@@ -1,18 +1,21 @@
 import SigV4
 
-/// A source of credentials: asked before every request, it answers from memory while what it has is fresh.
+/// A source of credentials. It is called before every request, and answers from memory while its credentials
+/// are fresh.
 package protocol CredentialsProvider: Sendable {
-  /// - Throws: `CredentialsError` that names the source and the remedy; `CancellationError`, as soon as the task is cancelled.
+  /// - Throws: `CredentialsError` that names the source and the remedy; `CancellationError` as soon as the
+  ///   task is cancelled.
   func credentials() async throws -> AWSCredentials
 
-  /// What to use once the service has refused these as expired or unknown, although they may seem good here. The source is
-  /// asked again, once for all that come with the same ones, and then not for a while.
+  /// Returns replacements after the service has refused these credentials as expired or unknown, even if they
+  /// seem valid here. The source is asked once for all callers with the same credentials, and then not for a
+  /// while.
   ///
-  /// - Returns: the refused ones where there are no others yet.
+  /// - Returns: the refused credentials if there are no others yet.
   func credentials(after refused: AWSCredentials) async throws -> AWSCredentials
 }
 
-/// Credentials that never change: given explicitly or by the environment.
+/// Credentials that never change, from the caller or the environment.
 package struct StaticCredentials: CredentialsProvider {
   private let value: AWSCredentials
 

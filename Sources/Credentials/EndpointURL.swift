@@ -1,4 +1,5 @@
-/// A service's address as given by the user: scheme, host and port, and the path that a gateway may serve it under.
+/// A service's address as the user gave it: scheme, host and port, and the path under which a gateway may
+/// serve it.
 package struct EndpointURL: Sendable, Hashable {
   package enum Scheme: String, Sendable {
     case http
@@ -8,14 +9,14 @@ package struct EndpointURL: Sendable, Hashable {
   package var scheme: Scheme
   /// A name or an address in lower case; IPv6 in brackets.
   package var host: String
-  /// Nil is the scheme's own.
+  /// Nil means the default port of the scheme.
   package var port: Int?
-  /// `/base/path`, percent-encoded as given, without a slash at its end; empty where there is none.
+  /// `/base/path`, percent-encoded as given, without a slash at its end; empty if there is none.
   package var path: String
 
-  /// Reads `https://host:port/path`; a slash at the end does not count, a query or a password is refused.
+  /// Parses `https://host:port/path`. A slash at the end is ignored; a query or a password is rejected.
   ///
-  /// - Parameter source: where the text comes from, for the error.
+  /// - Parameter source: the origin of the text, for errors.
   /// - Throws: `ConfigurationError` that names the source.
   package init(_ text: String, source: String) throws {
     func fault(_ cause: String) -> ConfigurationError {
@@ -28,7 +29,8 @@ package struct EndpointURL: Sendable, Hashable {
     else { throw fault("the endpoint has no http:// or https://") }
     self.scheme = scheme
     var authority = text[colon.upperBound...]
-    // A password could stand before @, a token in a query: refused, and the text is not repeated in the error.
+    // A password may come before @, a token in a query. Both are rejected, and the error does not repeat the
+    // text.
     if authority.contains("@") { throw fault("the endpoint holds a user name or password") }
     let pathStart = authority.firstIndex(of: "/") ?? authority.endIndex
     guard let path = Self.basePath(authority[pathStart...]) else {
@@ -61,9 +63,9 @@ package struct EndpointURL: Sendable, Hashable {
     }
   }
 
-  /// The path without the slash at its end; nil when it is none that a request can be signed for: only unreserved characters and
-  /// percent-encoded ones are the same on both sides (SigV4, "Create a canonical request"), and names such as `..` or nothing
-  /// would be another path to some servers.
+  /// The path without the slash at its end; nil if requests to it cannot be signed. Only unreserved and
+  /// percent-encoded characters are the same on both sides (SigV4, "Create a canonical request"), and some
+  /// servers treat names such as `..` or an empty name as another path.
   private static func basePath(_ text: Substring) -> String? {
     let path = text.last == "/" ? text.dropLast() : text
     if path.isEmpty { return "" }
@@ -92,10 +94,10 @@ package struct EndpointURL: Sendable, Hashable {
     return true
   }
 
-  /// As it stands in the `Host` field.
+  /// The address in the form of the `Host` header.
   package var authority: String { host + (port.map { ":\($0)" } ?? "") }
 
-  /// Whether nothing sent there leaves this machine (RFC 6761 §6.3, RFC 1122 §3.2.1.3, RFC 4291 §2.5.3).
+  /// Whether the address is on this machine (RFC 6761 §6.3, RFC 1122 §3.2.1.3, RFC 4291 §2.5.3).
   package var isLoopback: Bool {
     if host == "localhost" || host.hasSuffix(".localhost") || host == "[::1]" { return true }
     let octets = host.split(separator: ".", omittingEmptySubsequences: false)

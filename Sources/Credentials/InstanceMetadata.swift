@@ -1,19 +1,19 @@
 import HTTPTransport
 import SigV4
 
-/// The role of the EC2 instance this runs on, by way of IMDSv2 (EC2 User Guide, "Use the Instance Metadata Service").
+/// The role of this EC2 instance, through IMDSv2 (EC2 User Guide, "Use the Instance Metadata Service").
 ///
-/// Version 1, without the session token, is not spoken: it is what request forgery exploits.
+/// IMDSv1, which has no session token, is not supported, because request forgery exploits it.
 struct InstanceMetadata: Sendable {
   static let source = "instance metadata (IMDSv2)"
-  /// 6 hours, the most that IMDS grants.
+  /// 6 hours, the limit of IMDS.
   private static let tokenSeconds = "21600"
   private static let rolePath = "/latest/meta-data/iam/security-credentials/"
 
   private let endpoint: String
   private let metadata: MetadataClient
 
-  /// - Parameter endpoint: `http://169.254.169.254`, or what `AWS_EC2_METADATA_SERVICE_ENDPOINT` says.
+  /// - Parameter endpoint: `http://169.254.169.254`, or the value of `AWS_EC2_METADATA_SERVICE_ENDPOINT`.
   init(endpoint: String, client: any HTTPClient) {
     self.endpoint = endpoint.hasSuffix("/") ? String(endpoint.dropLast()) : endpoint
     metadata = MetadataClient(client: client, source: Self.source)

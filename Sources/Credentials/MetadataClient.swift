@@ -1,17 +1,18 @@
 import HTTPTransport
 import LoopThread
 
-/// Short requests to a service that hands out credentials.
+/// Short requests to a service that returns credentials.
 struct MetadataClient: Sendable {
-  /// A link-local service answers within milliseconds; where there is none, connecting would hang. AWS's tools wait 1 s.
+  /// A link-local service answers within milliseconds; without one, the connection attempt would hang. AWS's
+  /// tools wait 1 s.
   static let deadlineSeconds = 2
   static let attempts = 3
 
   let client: any HTTPClient
-  /// For errors.
+  /// The name of the source in errors.
   let source: String
 
-  /// Sends until there is an answer below 500, at most three times.
+  /// Sends the request until there is an answer with a status below 500, at most three times.
   ///
   /// - Throws: `CredentialsError`; `CancellationError`.
   func send(_ request: HTTPRequest, deadlineSeconds: Int = deadlineSeconds) async throws -> HTTPResponse {
@@ -25,7 +26,7 @@ struct MetadataClient: Sendable {
       } catch let error as TransportError {
         cause = error.message
         certificate = error.certificate
-        // The next try would find the same: nothing that answers, or the same certificate.
+        // A retry would fail in the same way: no service answers, or the certificate is the same.
         if [.connect, .timeout, .tls].contains(error.kind) { break }
       }
     }

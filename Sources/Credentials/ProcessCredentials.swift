@@ -2,17 +2,17 @@ import FoundationEssentials
 import LoopThread
 import SigV4
 
-/// Credentials that a program prints: `credential_process` (SDKs and Tools Reference Guide, "Process credential
-/// provider").
+/// Credentials from a program's output: `credential_process` (SDKs and Tools Reference Guide, "Process
+/// credential provider").
 ///
-/// Its standard error is ours, so that it can say what it wants, and nothing that it prints reaches our errors.
+/// The program shares this process's standard error for its messages. Its output never appears in errors.
 struct ProcessCredentials: Sendable {
-  /// The program, looked up in PATH when it is a bare name, and its arguments.
+  /// The program and its arguments. A program without a slash is searched in PATH.
   private let words: [String]
   private let source: String
 
-  /// - Parameter command: split into words as a shell does; no shell runs it.
-  /// - Throws: `ConfigurationError` when a quote does not end or there is no word.
+  /// - Parameter command: split into words like a shell command, but without a shell.
+  /// - Throws: `ConfigurationError` if a quote is not closed or there is no word.
   init(command: String, profile: String) throws {
     guard let words = shellWords(command), !words.isEmpty else {
       throw ConfigurationError(
@@ -24,12 +24,12 @@ struct ProcessCredentials: Sendable {
     source = "credential_process of profile \(profile)"
   }
 
-  /// The AWS SDK for Go's default (`processcreds.DefaultTimeout`). A program that hangs, at a prompt that nobody sees or at a
-  /// service that does not answer, is killed then with all that it started.
+  /// The default of the AWS SDK for Go (`processcreds.DefaultTimeout`). A program that hangs, at an invisible
+  /// prompt or because a service does not answer, is then killed with everything that it has started.
   static let deadline = Duration.seconds(60)
 
   func credentials() async throws -> AWSCredentials {
-    // env(1) finds a bare name in PATH, and has sh(1) run a script that names no interpreter.
+    // env(1) searches PATH for the program, and runs a script without an interpreter line with sh(1).
     let program = HelperProgram(
       "/usr/bin/env", arguments: ["env", "--"] + words, environment: ProcessInfo.processInfo.environment)
     let output: [UInt8]
@@ -47,7 +47,7 @@ struct ProcessCredentials: Sendable {
   }
 }
 
-/// A command line's words, as sh(1) quotes them; nil when a quote does not end.
+/// Splits a command line into words with the quoting rules of sh(1); nil if a quote is not closed.
 func shellWords(_ command: String) -> [String]? {
   var words: [String] = []
   var word: String?
@@ -61,7 +61,7 @@ func shellWords(_ command: String) -> [String]? {
       word = word ?? ""
     case ("\"", "\\"):
       guard let next = characters.next() else { return nil }
-      // Within double quotes a backslash is itself unless it protects one of these.
+      // Within double quotes a backslash is ordinary text unless it precedes one of these characters.
       word = (word ?? "") + (next == "\"" || next == "\\" ? "" : "\\") + String(next)
     case (nil, "\\"):
       guard let next = characters.next() else { return nil }

@@ -3,18 +3,20 @@ import LoopThread
 import SigV4
 import Synchronization
 
-/// Credentials that end, fetched anew before they do, or when the service has refused them.
+/// Temporary credentials. They are fetched again before they expire, or when the service has refused them.
 ///
-/// Callers that come while a fetch is under way wait for that one: a thousand requests ask the source once. A caller that is
-/// cancelled stops waiting at once, and the fetch ends when the last one has gone.
+/// Callers during a fetch wait for that fetch, so a thousand requests ask the source once. A cancelled caller
+/// stops waiting at once, and the fetch ends when its last caller has left.
 package final class RefreshingCredentials: CredentialsProvider {
-  /// How long before the end a new fetch is due. 5 minutes: AWS promises new instance credentials at least that early
-  /// (EC2 User Guide, "Retrieve security credentials from instance metadata").
+  /// How long before the expiry a new fetch is due. 5 minutes: AWS promises new instance credentials at least
+  /// this early (EC2 User Guide, "Retrieve security credentials from instance metadata").
   static let leadSeconds: TimeInterval = 5 * 60
-  /// The pause after a fetch that failed; it doubles with each further one, so that a source in trouble is not hammered.
+  /// The pause after a failed fetch. It doubles with each further failure, so that a source in trouble is not
+  /// overloaded.
   static let firstPauseSeconds: TimeInterval = 1
   static let longestPauseSeconds: TimeInterval = 60
-  /// How long a source that has given the refused credentials once more is not asked again for these.
+  /// After a source has returned the refused credentials again, it is not asked for these again within this
+  /// time.
   package static let renewalPauseSeconds: TimeInterval = 60
 
   private struct Fetch {
@@ -25,11 +27,11 @@ package final class RefreshingCredentials: CredentialsProvider {
 
   private struct State {
     var current: AWSCredentials?
-    /// Of the last fetch, while none has worked since.
+    /// The error of the last fetch, until a fetch succeeds.
     var failure: (any Error)?
     var failures = 0
     var earliestFetch = Date.distantPast
-    /// What a renewal was asked for last.
+    /// The credentials for which a renewal was last requested.
     var refused: AWSCredentials?
     var earliestRenewal = Date.distantPast
     var fetch: Fetch?
@@ -52,8 +54,8 @@ package final class RefreshingCredentials: CredentialsProvider {
   private let state: Mutex<State>
 
   /// - Parameters:
-  ///   - current: what is known already.
-  ///   - fetch: must end by itself, and soon when its task is cancelled.
+  ///   - current: credentials that are already known.
+  ///   - fetch: must end by itself, and soon after a cancellation of its task.
   package init(
     current: AWSCredentials? = nil, now: @escaping @Sendable () -> Date,
     renewalPauseSeconds: TimeInterval = RefreshingCredentials.renewalPauseSeconds,
@@ -79,7 +81,7 @@ package final class RefreshingCredentials: CredentialsProvider {
     do {
       return try await fetched()
     } catch let error where !(error is CancellationError) {
-      // What is still good is used to its end.
+      // Valid credentials are used until they expire.
       let time = now()
       let rest = state.withLock { $0.secondsRemaining(at: time) > 0 ? $0.current : nil }
       guard let rest else { throw error }
@@ -91,7 +93,7 @@ package final class RefreshingCredentials: CredentialsProvider {
     let time = now()
     let known: AWSCredentials? = state.withLock { state in
       if let current = state.current, current != refused { return current }
-      // Whoever comes later joins the renewal that is under way.
+      // Later callers join the renewal that is running.
       if state.fetch != nil { return nil }
       if state.refused == refused, time < state.earliestRenewal { return refused }
       state.refused = refused
@@ -102,13 +104,13 @@ package final class RefreshingCredentials: CredentialsProvider {
     return try await fetched()
   }
 
-  /// Joins the fetch that is under way, or starts one.
+  /// Joins the running fetch, or starts one.
   private func fetched() async throws -> AWSCredentials {
     let waiter = state.withLock { $0.nextID() }
     return try await withTaskCancellationHandler {
       try await withCheckedThrowingContinuation { continuation in
         let isWaiting = state.withLock { state in
-          // A cancellation that comes later finds the waiter.
+          // A later cancellation finds the waiter.
           if Task.isCancelled { return false }
           if state.fetch == nil {
             let id = state.nextID()
@@ -141,7 +143,7 @@ package final class RefreshingCredentials: CredentialsProvider {
         guard let continuation = state.fetch?.waiters.removeValue(forKey: waiter) else { return (nil, nil) }
         guard let fetch = state.fetch, fetch.waiters.isEmpty else { return (continuation, nil) }
         state.fetch = nil
-        // It gave no answer, so it does not count as asked.
+        // The fetch gave no answer, so it does not count as a renewal.
         state.refused = nil
         return (continuation, fetch.task)
       }
@@ -152,7 +154,7 @@ package final class RefreshingCredentials: CredentialsProvider {
   private func end(_ id: UInt64, with outcome: Result<AWSCredentials, any Error>) {
     let time = now()
     let waiters = state.withLock { state -> [CheckedContinuation<AWSCredentials, any Error>] in
-      // Nothing waits for one that was given up.
+      // An abandoned fetch has no waiters.
       guard let fetch = state.fetch, fetch.id == id else { return [] }
       state.fetch = nil
       switch outcome {
@@ -171,6 +173,6 @@ package final class RefreshingCredentials: CredentialsProvider {
     for waiter in waiters { waiter.resume(with: outcome) }
   }
 
-  /// 2 to the number of failures, as far as it matters.
+  /// 2 to the power of the number of failures, up to a limit.
   private func pow2(_ failures: Int) -> TimeInterval { TimeInterval(1 << min(failures, 10)) }
 }

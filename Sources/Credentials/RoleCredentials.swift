@@ -1,11 +1,11 @@
 import HTTPTransport
 import SigV4
 
-/// Roles: a profile's `role_arn` with whoever assumes it, and the web identity of the environment.
+/// Roles: a profile's `role_arn` with its source of credentials, and the web identity of the environment.
 extension ConnectionResolution {
   /// The provider of a profile that names a role.
   ///
-  /// - Parameter visited: the profiles on the way here, to find a circle.
+  /// - Parameter visited: the profiles that led here, to detect a circle.
   func roleProvider(
     of profile: Profile, arn: String, visited: [String]
   ) throws -> (provider: any CredentialsProvider, source: String) {
@@ -35,7 +35,7 @@ extension ConnectionResolution {
     return (refreshing { try await service.assume(role, as: base) }, source)
   }
 
-  /// The web identity that EKS and other platforms put into the environment.
+  /// The web identity that EKS and other platforms set in the environment.
   func environmentRole() throws -> (provider: any CredentialsProvider, source: String)? {
     guard let file = environment["AWS_WEB_IDENTITY_TOKEN_FILE"] else { return nil }
     guard let arn = environment["AWS_ROLE_ARN"] else {
@@ -55,7 +55,7 @@ extension ConnectionResolution {
   private func sourceProvider(
     _ name: String, of profile: Profile, visited: [String]
   ) throws -> any CredentialsProvider {
-    // A profile may name itself: its own keys then assume its role.
+    // A profile may name itself as its source. Then its own keys assume its role.
     if name == profile.name, let keys = try keysProvider(of: profile) { return keys }
     let path = visited + [profile.name]
     guard !path.contains(name), let next = shared.profile(name) else {
@@ -91,7 +91,7 @@ extension ConnectionResolution {
     return found.provider
   }
 
-  /// - Parameter profile: whose role it is; its endpoint and region count.
+  /// - Parameter profile: the profile of the role, with its endpoint and region.
   private func securityTokenService(of profile: Profile?, for subject: String) throws -> SecurityTokenService
   {
     guard let client else {

@@ -2,9 +2,10 @@ import FoundationEssentials
 import HTTPTransport
 import SigV4
 
-/// AWS STS, which gives temporary credentials for a role (STS API Reference, AssumeRole and AssumeRoleWithWebIdentity).
+/// AWS STS, which returns temporary credentials for a role (STS API Reference, AssumeRole and
+/// AssumeRoleWithWebIdentity).
 struct SecurityTokenService: Sendable {
-  /// STS is farther away than metadata and may have to ask an identity provider.
+  /// STS is farther away than a metadata service and may have to ask an identity provider.
   private static let deadlineSeconds = 20
 
   struct Role: Sendable {
@@ -26,10 +27,12 @@ struct SecurityTokenService: Sendable {
     self.now = now
   }
 
-  /// STS's names for a caller whose own credentials have ended or are gone (STS API Reference, "Common Errors").
+  /// STS's codes for a caller whose own credentials have expired or no longer exist (STS API Reference,
+  /// "Common Errors").
   private static let refusalsOfCaller = ["ExpiredToken", "ExpiredTokenException", "InvalidClientTokenId"]
 
-  /// Credentials for the role, asked for with those of another source, which is asked again where STS refuses them.
+  /// Returns credentials for the role, requested with the credentials of another source. If STS refuses
+  /// those, the source is asked for a renewal.
   func assume(_ role: Role, as source: any CredentialsProvider) async throws -> AWSCredentials {
     let caller = try await source.credentials()
     do {
@@ -48,7 +51,8 @@ struct SecurityTokenService: Sendable {
     return try await send(parameters, role: role, signedBy: caller)
   }
 
-  /// Credentials for the role, asked for with the token of an identity provider, which is the proof: nothing is signed.
+  /// Returns credentials for the role, requested with the token of an identity provider. The token is the
+  /// proof, so the request is not signed.
   func assume(_ role: Role, withTokenFile path: String) async throws -> AWSCredentials {
     let token = try readToken(path, source: source(role))
     let parameters = [("Action", "AssumeRoleWithWebIdentity"), ("WebIdentityToken", token)] + form(of: role)
@@ -107,8 +111,8 @@ struct SecurityTokenService: Sendable {
     return AWSCredentials(accessKeyID: key, secretAccessKey: secret, sessionToken: token, expiration: end)
   }
 
-  /// The text of the first element of that name. STS's answers are flat, and what is read here is never escaped but in
-  /// messages, which are shown as they are.
+  /// The text of the first element of this name. STS's answers are flat, and only messages in them are
+  /// escaped; messages are shown unchanged.
   private func element(_ name: String, in text: String) -> String? {
     guard let open = text.firstRange(of: "<\(name)>"),
       let close = text[open.upperBound...].firstRange(of: "</\(name)>")

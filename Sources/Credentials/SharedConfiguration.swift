@@ -7,9 +7,10 @@ package struct SharedConfiguration: Sendable {
   private let config: ConfigurationFile
   private let credentials: ConfigurationFile
 
-  /// Reads both files from where `AWS_CONFIG_FILE` and `AWS_SHARED_CREDENTIALS_FILE` say, else from `~/.aws`.
+  /// Reads both files from the paths in `AWS_CONFIG_FILE` and `AWS_SHARED_CREDENTIALS_FILE`, otherwise from
+  /// `~/.aws`.
   ///
-  /// - Throws: `ConfigurationError` that names the file. A file that does not exist is empty.
+  /// - Throws: `ConfigurationError` that names the file. A missing file counts as empty.
   package init(environment: [String: String], homeDirectory: String) throws {
     func path(_ variable: String, _ standard: String) -> String {
       guard let named = environment[variable], !named.isEmpty else { return homeDirectory + standard }
@@ -21,9 +22,10 @@ package struct SharedConfiguration: Sendable {
     credentials = try ConfigurationFile(path: credentialsPath)
   }
 
-  /// The profile of that name, nil when neither file has it.
+  /// The profile of this name; nil if neither file has it.
   package func profile(_ name: String) -> Profile? {
-    // The config file prefixes every profile's name; `default` may go without, and `[profile default]` wins outright.
+    // In the config file every profile's name has a prefix. `default` may have none, but `[profile default]`
+    // takes precedence.
     let prefixed = config.values(kind: "profile", name: name)
     let plain = name == "default" ? config.values(kind: nil, name: name) : nil
     let settings = prefixed ?? plain
@@ -32,7 +34,7 @@ package struct SharedConfiguration: Sendable {
     return Profile(name: name, config: settings ?? [:], credentials: keys ?? [:])
   }
 
-  /// The names of all profiles, in order.
+  /// The names of all profiles, sorted.
   package var profileNames: [String] {
     let prefixed = config.sections.filter { $0.kind == "profile" }
     let plain = config.sections.filter { $0.kind == nil && $0.name == "default" }
@@ -40,7 +42,7 @@ package struct SharedConfiguration: Sendable {
     return Set((prefixed + plain + keyed).map(\.name)).sorted()
   }
 
-  /// The settings nested under a service in the `[services …]` section; nil when there is no such section.
+  /// The settings of a service in the `[services …]` section; nil if there is no such section.
   func service(_ service: String, inSection name: String) -> [String: String]? {
     guard let section = config.values(kind: "services", name: name) else { return nil }
     guard case .nested(let settings) = section[service] else { return [:] }
@@ -48,13 +50,13 @@ package struct SharedConfiguration: Sendable {
   }
 }
 
-/// One profile's settings from both files. It holds secrets and therefore prints its name only.
+/// One profile's settings from both files. It holds secrets, so its description is only its name.
 package struct Profile: Sendable {
   package let name: String
   fileprivate let config: [String: ConfigurationFile.Value]
   fileprivate let credentials: [String: ConfigurationFile.Value]
 
-  /// A setting's text. Where both files have it, the credentials file's counts, as in the SDKs.
+  /// A setting's text. If both files have it, the credentials file takes precedence, as in the SDKs.
   package subscript(setting: String) -> String? {
     text(credentials[setting]) ?? text(config[setting])
   }
@@ -69,9 +71,9 @@ package struct Profile: Sendable {
     return nil
   }
 
-  /// Key, secret and token from one file: never a key from one and a secret from the other.
+  /// Key, secret and token from one file, never a key from one file and a secret from the other.
   ///
-  /// - Throws: `ConfigurationError` when the secret is missing.
+  /// - Throws: `ConfigurationError` if the secret is missing.
   func awsCredentials() throws -> AWSCredentials? {
     for values in [credentials, config] {
       guard let accessKeyID = text(values["aws_access_key_id"]) else { continue }
@@ -103,7 +105,7 @@ extension SharedConfiguration: CustomReflectable {
   }
 }
 
-/// `~/x` in the user's home, as AWS's tools read it in a file's name.
+/// Replaces `~` in `~/x` by the user's home directory, as AWS's tools do for file names.
 func expandingTilde(_ path: String, _ homeDirectory: String) -> String {
   path.utf8.starts(with: "~/".utf8) ? homeDirectory + path.dropFirst() : path
 }
