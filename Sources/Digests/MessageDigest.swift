@@ -1,21 +1,23 @@
-// Digests: the checksums S3 speaks, over OpenSSL and zlib. The only room that calls either for hashing.
+// Digests: S3's checksums, by OpenSSL and zlib. Only this module calls either for hashing.
 //
-//   digest       a fixed number of bytes that stands for a message: SHA-256 (32 bytes), MD5 (16 bytes)
-//   HMAC         a digest keyed with a secret (RFC 2104): what a signature is made of
-//   CRC-32       a 32-bit checksum that finds accidents, not attacks, and that combines: of two halves, of the whole
-//   ETag         S3's name for an object's content; for a single PUT without KMS its MD5 in hex
-//   hexadecimal, base64   how these bytes travel in headers
+//   digest       a fixed number of bytes that represents a message: SHA-256 (32 bytes), MD5 (16 bytes)
+//   HMAC         a digest keyed with a secret (RFC 2104), used for signatures
+//   CRC-32       a 32-bit checksum that detects accidents, not attacks. The CRCs of two halves give that of
+//                the whole
+//   ETag         S3's tag of an object's content; for a single PUT without KMS its MD5 in hex
+//   fold         to reduce many bytes to 64 bytes with the same CRC
+//   hexadecimal, base64   the text forms of these bytes in headers
 
 import COpenSSL
 
-/// A digest taken piece by piece.
+/// A digest that is computed piece by piece.
 package protocol StreamingDigest {
   func update(_ bytes: UnsafeRawBufferPointer)
-  /// The digest of everything so far. It then starts anew.
+  /// The digest of everything so far. The hasher then starts again.
   func finish() -> [UInt8]
 }
 
-/// A SHA-256 digest taken piece by piece (FIPS 180-4).
+/// A SHA-256 digest that is computed piece by piece (FIPS 180-4).
 package final class SHA256Hasher: StreamingDigest {
   private let context = DigestContext(.sha256)
 
@@ -23,11 +25,11 @@ package final class SHA256Hasher: StreamingDigest {
 
   package func update(_ bytes: UnsafeRawBufferPointer) { context.update(bytes) }
 
-  /// The digest of everything so far, 32 bytes. The hasher then starts anew.
+  /// The digest of everything so far, 32 bytes. The hasher then starts again.
   package func finish() -> [UInt8] { context.finish() }
 }
 
-/// An MD5 digest taken piece by piece (RFC 1321): for ETags and `Content-MD5`, never for security.
+/// An MD5 digest that is computed piece by piece (RFC 1321), for ETags and `Content-MD5`, never for security.
 package final class MD5Hasher: StreamingDigest {
   private let context = DigestContext(.md5)
 
@@ -35,7 +37,7 @@ package final class MD5Hasher: StreamingDigest {
 
   package func update(_ bytes: UnsafeRawBufferPointer) { context.update(bytes) }
 
-  /// The digest of everything so far, 16 bytes. The hasher then starts anew.
+  /// The digest of everything so far, 16 bytes. The hasher then starts again.
   package func finish() -> [UInt8] { context.finish() }
 }
 
@@ -51,7 +53,7 @@ package func sha256(_ bytes: [UInt8]) -> [UInt8] {
   bytes.withUnsafeBytes { sha256($0) }
 }
 
-/// Of the text's UTF-8.
+/// The digest of the text's UTF-8.
 package func sha256(_ text: String) -> [UInt8] {
   var text = text
   return text.withUTF8 { sha256(UnsafeRawBufferPointer($0)) }
@@ -70,7 +72,7 @@ package func hmacSHA256(key: [UInt8], message: [UInt8]) -> [UInt8] {
   message.withUnsafeBufferPointer { hmacSHA256(key: key, message: $0) }
 }
 
-/// Of the message's UTF-8.
+/// The HMAC of the message's UTF-8.
 package func hmacSHA256(key: [UInt8], message: String) -> [UInt8] {
   var message = message
   return message.withUTF8 { hmacSHA256(key: key, message: $0) }
@@ -78,10 +80,10 @@ package func hmacSHA256(key: [UInt8], message: String) -> [UInt8] {
 
 private func hmacSHA256(key: [UInt8], message: UnsafeBufferPointer<UInt8>) -> [UInt8] {
   [UInt8](unsafeUninitializedCapacity: 32) { code, count in
-    // SAFETY: key, message and code outlive the call, and code holds SHA-256's 32 bytes. HMAC(3) keeps none of the
-    // pointers; given an output buffer it touches no static one, so any thread may call it.
+    // SAFETY: key, message and code outlive the call, and code holds SHA-256's 32 bytes. HMAC(3) keeps none
+    // of the pointers. With an output buffer it uses no static one, so any thread may call it.
     let done = key.withUnsafeBytes { key in
-      // An empty array's base address may be nil, which HMAC(3) takes for "the key of the last call".
+      // An empty array's base address may be nil, which HMAC(3) interprets as "the key of the last call".
       withUnsafeBytes(of: UInt8(0)) { nothing in
         HMAC(
           DigestAlgorithm.sha256.implementation, key.baseAddress ?? nothing.baseAddress, Int32(key.count),
@@ -95,10 +97,10 @@ private func hmacSHA256(key: [UInt8], message: UnsafeBufferPointer<UInt8>) -> [U
 
 /// An algorithm as OpenSSL provides it.
 ///
-/// It is fetched once for the process: `EVP_sha256()` would be fetched implicitly at every use, under a lock
+/// It is fetched once in the process. `EVP_sha256()` would fetch implicitly at every use, under a lock
 /// (crypto(7), "Performance"), which costs more than hashing a short message.
 private struct DigestAlgorithm: Sendable {
-  // SAFETY: an EVP_MD is immutable and may be used by any thread at once; these two are never freed.
+  // SAFETY: an EVP_MD is immutable, and several threads may use it at once; these two are never freed.
   nonisolated(unsafe) let implementation: OpaquePointer
   let byteCount: Int
 
@@ -114,10 +116,11 @@ private struct DigestAlgorithm: Sendable {
   }
 }
 
-/// One EVP_MD_CTX, for the life of a hasher.
+/// One EVP_MD_CTX for the lifetime of a hasher.
 private final class DigestContext {
   private let algorithm: DigestAlgorithm
-  // SAFETY: made in init and freed in deinit, nowhere else; the class is not Sendable, so one thread at a time uses it.
+  // SAFETY: created in init and freed in deinit, nowhere else. The class is not Sendable, so one thread at a
+  // time uses it.
   private let context: OpaquePointer
 
   init(_ algorithm: DigestAlgorithm) {
@@ -138,7 +141,7 @@ private final class DigestContext {
 
   func update(_ bytes: UnsafeRawBufferPointer) {
     guard let base = bytes.baseAddress else { return }
-    // SAFETY: the caller's buffer is read during the call only.
+    // SAFETY: the caller's buffer is read only during the call.
     let updated = EVP_DigestUpdate(context, base, bytes.count)
     precondition(updated == 1, "OpenSSL refused to continue a digest")
   }
@@ -149,7 +152,7 @@ private final class DigestContext {
     return digest
   }
 
-  /// The digest of one message by a context that is not used again.
+  /// The digest of one message, by a context that is not used again.
   func digest(of bytes: UnsafeRawBufferPointer) -> [UInt8] {
     update(bytes)
     return takeDigest()
@@ -157,7 +160,7 @@ private final class DigestContext {
 
   private func takeDigest() -> [UInt8] {
     [UInt8](unsafeUninitializedCapacity: algorithm.byteCount) { buffer, count in
-      // SAFETY: the buffer holds the digest's length, and EVP_DigestFinal_ex writes all of it.
+      // SAFETY: the buffer has the digest's length, and EVP_DigestFinal_ex writes all of it.
       let finished = EVP_DigestFinal_ex(context, buffer.baseAddress, nil)
       precondition(finished == 1, "OpenSSL refused to finish a digest")
       count = algorithm.byteCount

@@ -1,7 +1,7 @@
-/// The bytes in lower-case hexadecimal, as ETags and signatures have them.
+/// The bytes in lower-case hexadecimal, as in ETags and signatures.
 package func hexadecimal(_ bytes: [UInt8]) -> String {
   String(unsafeUninitializedCapacity: bytes.count * 2) { buffer in
-    // SAFETY: two digits a byte fill exactly the capacity asked for; all of it is ASCII.
+    // SAFETY: two digits for each byte fill exactly the requested capacity; all of it is ASCII.
     var index = 0
     for byte in bytes {
       buffer[index] = hexadecimalDigit(byte >> 4)
@@ -16,7 +16,7 @@ private func hexadecimalDigit(_ value: UInt8) -> UInt8 {
   value < 10 ? UInt8(ascii: "0") + value : UInt8(ascii: "a") + value - 10
 }
 
-/// The bytes that hexadecimal of either case stands for; nil when the text is anything else.
+/// The bytes of hexadecimal text in either case; nil for any other text.
 package func decodeHexadecimal(_ text: String) -> [UInt8]? {
   let digits = text.utf8
   guard digits.count.isMultiple(of: 2) else { return nil }
@@ -65,8 +65,8 @@ package func base64(_ bytes: [UInt8]) -> String {
   return String(decoding: text, as: UTF8.self)
 }
 
-/// The bytes that padded base64 stands for; nil when the text is anything else (RFC 4648 §3.3 and §3.5: no foreign
-/// characters, no stray bits, so that two texts never mean the same bytes).
+/// The bytes of padded Base64; nil for any other text. Foreign characters and stray bits are rejected, so
+/// that two texts never mean the same bytes (RFC 4648 §3.3 and §3.5).
 package func decodeBase64(_ text: String) -> [UInt8]? {
   let encoded = Array(text.utf8)
   guard encoded.count.isMultiple(of: 4) else { return nil }

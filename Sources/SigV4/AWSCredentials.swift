@@ -1,12 +1,12 @@
 import FoundationEssentials
 
-/// An access key and what belongs to it. Printing it never shows the secret.
+/// An access key with its secret. The description never shows the secret.
 package struct AWSCredentials: Sendable, Hashable {
   package var accessKeyID: String
   package var secretAccessKey: String
-  /// Present on temporary credentials.
+  /// Only for temporary credentials.
   package var sessionToken: String?
-  /// When temporary credentials end; nil for long-lived ones.
+  /// When temporary credentials expire; nil for long-lived credentials.
   package var expiration: Date?
 
   package init(

@@ -1,13 +1,16 @@
-/// A group of AWS regions with hosts of its own. The names and suffixes are those of the SDKs' `partitions.json`; see the AWS
-/// General Reference, "AWS service endpoints", and the IAM User Guide, "Amazon Resource Names", on partitions.
+/// A group of AWS regions with hosts of its own. The names and suffixes are those of the SDKs'
+/// `partitions.json`; for partitions see the AWS General Reference, "AWS service endpoints", and the IAM User
+/// Guide, "Amazon Resource Names".
 package struct AWSPartition: Sendable, Hashable {
   package let name: String
-  /// What the hosts of its services end in: `amazonaws.com`.
+  /// The ending of its services' host names, such as `amazonaws.com`.
   package let dnsSuffix: String
-  /// The same for hosts that have IPv6 addresses too. S3 does without: its dual-stack hosts have a label of their own.
+  /// The ending for hosts that also have IPv6 addresses. S3 does not use it: its dual-stack hosts have a
+  /// label of their own.
   package let dualStackDNSSuffix: String
 
-  /// The partition that a region belongs to, by the beginning of its name: new regions come more often than partitions do.
+  /// The partition of a region, by the beginning of the region's name, because new regions appear more often
+  /// than new partitions.
   package init(ofRegion region: String) {
     self = Self.byPrefix.first { region.utf8.starts(with: $0.prefix.utf8) }?.partition ?? .standard
   }
@@ -30,12 +33,12 @@ package struct AWSPartition: Sendable, Hashable {
     ("eusc-", AWSPartition("aws-eusc", "amazonaws.eu", dualStack: "api.amazonwebservices.eu")),
   ]
 
-  /// China has no FIPS endpoints (the SDKs' endpoint rules of S3 refuse them there).
+  /// China has no FIPS endpoints (the SDKs' endpoint rules for S3 reject them there).
   package var hasFIPS: Bool { name != "aws-cn" }
 }
 
-/// Which of a service's hosts in a region (S3 User Guide, "Using Amazon S3 dual-stack endpoints"; AWS General Reference, "FIPS
-/// endpoints").
+/// Which of a service's hosts in a region (S3 User Guide, "Using Amazon S3 dual-stack endpoints"; AWS General
+/// Reference, "FIPS endpoints").
 package struct EndpointVariant: OptionSet, Sendable, Hashable {
   package let rawValue: Int
   package static let fips = EndpointVariant(rawValue: 1)
@@ -46,8 +49,8 @@ package struct EndpointVariant: OptionSet, Sendable, Hashable {
   }
 }
 
-/// Whether a text can be a region's name: a label of a host's name (RFC 1123 §2.1), since it becomes one. Anything
-/// else, such as `evil.com/#`, would make another host of AWS's.
+/// Whether a text can be the name of a region: a label of a host name (RFC 1123 §2.1), because it becomes
+/// one. Other text, such as `evil.com/#`, would change AWS's host into another one.
 package func isRegionName(_ text: String) -> Bool {
   let isWord = text.utf8.allSatisfy { byte in
     (UInt8(ascii: "a")...UInt8(ascii: "z")).contains(byte | 0x20)

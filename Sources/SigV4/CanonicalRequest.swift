@@ -1,8 +1,8 @@
-/// The one spelling of a request that both sides hash: method, path, query, signed headers and the body's hash, a line
-/// each (AWS General Reference, "Create a canonical request").
+/// The canonical form of a request that both sides hash: method, path, query, signed headers and the body's
+/// hash, one line each (AWS General Reference, "Create a canonical request").
 package struct CanonicalRequest: Sendable {
   package let text: String
-  /// The signed fields' names, lower-case, in byte order: `host;x-amz-date`.
+  /// The names of the signed headers in lower case and byte order: `host;x-amz-date`.
   package let signedHeaders: String
 
   init(
@@ -12,7 +12,7 @@ package struct CanonicalRequest: Sendable {
   ) {
     var names = ""
     var lines = ""
-    // Built in place: a request is signed for every small object, thousands of times a second.
+    // Built in place, because a request is signed for every small object, thousands of times a second.
     names.reserveCapacity(256)
     lines.reserveCapacity(1 << 10)
     lines += method
@@ -37,8 +37,8 @@ package struct CanonicalRequest: Sendable {
     text = lines
   }
 
-  /// Names in lower case and byte order; values trimmed, runs of white space as one space; fields of one name joined by
-  /// commas in the order they were given.
+  /// Names in lower case and byte order; values trimmed, with runs of white space as one space; headers with
+  /// the same name joined by commas in their given order.
   private static func canonicalFields(_ headers: [(name: String, value: String)]) -> [(
     name: String, value: String
   )] {
@@ -56,7 +56,8 @@ package struct CanonicalRequest: Sendable {
     return fields
   }
 
-  /// ASCII only: field names have no other letters (RFC 9110 §5.6.2), and `String.lowercased()` knows too many.
+  /// ASCII only: header names have no other letters (RFC 9110 §5.6.2), and `String.lowercased()` changes more
+  /// than these.
   static func lowercased(_ name: String) -> String {
     let capitals = UInt8(ascii: "A")...UInt8(ascii: "Z")
     guard name.utf8.contains(where: capitals.contains) else { return name }

@@ -1,7 +1,7 @@
 import Digests
 
-/// Signs the chunks of an aws-chunked body, each chained to the one before (S3 API Reference, "Signature Calculations
-/// for the Authorization Header: Transferring Payload in Multiple Chunks").
+/// Signs the chunks of an aws-chunked body. Each signature includes the one before (S3 API Reference,
+/// "Signature Calculations for the Authorization Header: Transferring Payload in Multiple Chunks").
 package struct ChunkSigner: Sendable {
   private let key: [UInt8]
   private let scope: String
@@ -15,14 +15,14 @@ package struct ChunkSigner: Sendable {
     previous = seed
   }
 
-  /// The next chunk's signature. The last chunk is empty and signed too.
+  /// The signature of the next chunk. The last chunk is empty and is signed too.
   package mutating func sign(chunk: [UInt8]) -> String {
     sign(
       algorithm: "AWS4-HMAC-SHA256-PAYLOAD",
       hashes: [hexadecimal(sha256([] as [UInt8])), hexadecimal(sha256(chunk))])
   }
 
-  /// The signature of the trailing fields, sent as `x-amz-trailer-signature` after the last chunk.
+  /// The signature of the trailing headers, sent as `x-amz-trailer-signature` after the last chunk.
   package mutating func sign(trailer: [(name: String, value: String)]) -> String {
     let lines = trailer.map { CanonicalRequest.lowercased($0.name) + ":" + $0.value + "\n" }.joined()
     return sign(algorithm: "AWS4-HMAC-SHA256-TRAILER", hashes: [hexadecimal(sha256(lines))])
@@ -36,6 +36,6 @@ package struct ChunkSigner: Sendable {
 }
 
 extension ChunkSigner: CustomReflectable {
-  /// The signing key stays out of dumps.
+  /// Keeps the signing key out of dumps.
   package var customMirror: Mirror { Mirror(self, children: ["scope": scope]) }
 }

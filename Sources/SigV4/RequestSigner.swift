@@ -1,11 +1,13 @@
 // SigV4: AWS Signature Version 4 as pure functions. No clock, no network, no files.
 //
-//   canonical request   the request in one fixed spelling (CanonicalRequest)
-//   credential scope    day, region and service that a signature is good for
+//   canonical request   the request in one fixed form (CanonicalRequest)
+//   credential scope    the day, region and service for which a signature is valid
 //   string to sign      algorithm, time, scope and the canonical request's hash
 //   signing key         derived from the secret for one scope; signs strings
-//   presigned           the signature travels in the query instead of the Authorization field
-//   seed signature      that of a streaming request's headers, to which its chunks are chained (ChunkSigner)
+//   presigned           said of a request with the signature in its query and not in the Authorization header
+//   seed signature      the signature of a streaming request's headers, on which its chunks depend
+//                       (ChunkSigner)
+//   dialect             a service's deviations from S3's way of signing
 //
 // The words are AWS's own (General Reference, "Signing AWS API requests"; S3 API Reference, "Authenticating
 // Requests (AWS Signature Version 4)").
@@ -19,7 +21,7 @@ package struct RequestSigner: Sendable {
   package let dialect: SigningDialect
   private let keys = SigningKeyCache()
 
-  /// A signer for S3, or with another service's name in the general dialect.
+  /// A signer for S3, or for another service in the general dialect.
   package init(region: String, service: String = "s3") {
     self.init(region: region, service: service, dialect: service == "s3" ? .s3 : .general)
   }
@@ -30,12 +32,12 @@ package struct RequestSigner: Sendable {
     self.dialect = dialect
   }
 
-  /// Fields that are never signed: the transport or a proxy writes or changes them.
+  /// Headers that are never signed, because the transport or a proxy writes or changes them.
   package static let unsignedFields = [
     "authorization", "connection", "expect", "te", "transfer-encoding", "user-agent", "x-amzn-trace-id",
   ]
 
-  /// The fields to add to the request. `Host` is signed besides and must be sent as `request.host`.
+  /// The headers to add to the request. `Host` is signed too and must be sent as `request.host`.
   package func headers(
     for request: SigningInput, credentials: AWSCredentials, at time: SigningTime
   ) -> [(name: String, value: String)] {
@@ -59,7 +61,7 @@ package struct RequestSigner: Sendable {
     return fields
   }
 
-  /// The signature that `headers` sends, with the steps that led to it.
+  /// The signature in the result of `headers`, with its intermediate steps.
   package func signature(
     for request: SigningInput, credentials: AWSCredentials, at time: SigningTime
   ) -> RequestSignature {
@@ -73,9 +75,10 @@ package struct RequestSigner: Sendable {
       request, query: canonicalQuery(request.query), headers: headers, credentials: credentials, at: time)
   }
 
-  /// The query of the presigned request, unencoded, the request's own parameters first and the signature last.
+  /// The query of the presigned request, unencoded. The request's own parameters come first, the signature
+  /// last.
   ///
-  /// AWS takes at most 604,800 s (7 days) for S3. S3 presigns with `payload: .unsigned`.
+  /// For S3, AWS accepts at most 604,800 s (7 days), and the payload is `.unsigned`.
   package func presignedQuery(
     for request: SigningInput, credentials: AWSCredentials, at time: SigningTime, expiresInSeconds: Int
   ) -> [(name: String, value: String)] {
@@ -89,7 +92,7 @@ package struct RequestSigner: Sendable {
     return query
   }
 
-  /// The signature that `presignedQuery` ends with, with the steps that led to it.
+  /// The signature in the result of `presignedQuery`, with its intermediate steps.
   package func presignature(
     for request: SigningInput, credentials: AWSCredentials, at time: SigningTime, expiresInSeconds: Int
   ) -> RequestSignature {
@@ -110,7 +113,7 @@ package struct RequestSigner: Sendable {
   }
 }
 
-/// A signature and the steps that led to it.
+/// A signature with its intermediate steps.
 package struct RequestSignature: Sendable {
   package let canonicalRequest: CanonicalRequest
   package let stringToSign: String
@@ -120,11 +123,11 @@ package struct RequestSignature: Sendable {
 }
 
 extension RequestSigner {
-  /// The request's own fields and `Host`, without those that are never signed and those that the signer writes itself:
-  /// a request that is signed again must not have them twice.
+  /// The request's own headers and `Host`, without those that are never signed and those that the signer
+  /// adds. Otherwise a request that is signed again would have them twice.
   private func signedFields(of request: SigningInput) -> [(name: String, value: String)] {
     var fields: [(name: String, value: String)] = []
-    // Host, and up to three that the signer writes.
+    // Host, and up to three headers that the signer adds.
     fields.reserveCapacity(request.headers.count + 4)
     for field in request.headers {
       let name = CanonicalRequest.lowercased(field.name)

@@ -1,16 +1,16 @@
 import Digests
 
-/// A request as far as its signature covers it.
+/// The part of a request that its signature covers.
 package struct SigningInput: Sendable {
   package var method: String
-  /// As the `Host` field will have it, with the port when it is not the scheme's own.
+  /// The value of the `Host` header, with the port if it is not the default of the scheme.
   package var host: String
-  /// Beginning with `/` and percent-encoded, just as it is sent.
+  /// Begins with `/` and is percent-encoded exactly as it is sent.
   package var path: String
-  /// Before encoding; a bare name (`?uploads`) has an empty value.
+  /// Before encoding. A name alone (`?uploads`) has an empty value.
   package var query: [(name: String, value: String)]
-  /// To be signed besides `Host` and the fields that the signer adds. Fields that proxies or the transport change are
-  /// left out (`RequestSigner.unsignedFields`).
+  /// Headers to sign besides `Host` and those that the signer adds. Headers that proxies or the transport
+  /// change are left out (`RequestSigner.unsignedFields`).
   package var headers: [(name: String, value: String)]
   package var payload: PayloadHash
 
@@ -27,11 +27,11 @@ package struct SigningInput: Sendable {
   }
 }
 
-/// What the signature says about the body (S3's `x-amz-content-sha256`).
+/// What the signature covers of the body (S3's `x-amz-content-sha256`).
 package enum PayloadHash: Sendable, Hashable {
   /// Lower-case hexadecimal of the body's SHA-256.
   case sha256(String)
-  /// The body is not covered; TLS alone protects it.
+  /// The signature does not cover the body; only TLS protects it.
   case unsigned
   /// aws-chunked, unsigned, with a trailer such as a checksum.
   case streamingUnsignedTrailer
@@ -40,7 +40,7 @@ package enum PayloadHash: Sendable, Hashable {
   /// aws-chunked, every chunk and the trailer signed.
   case streamingTrailer
 
-  /// No body: the SHA-256 of no bytes.
+  /// No body: the SHA-256 of zero bytes.
   package static let empty = PayloadHash.sha256(
     "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855")
 
@@ -49,7 +49,7 @@ package enum PayloadHash: Sendable, Hashable {
     .sha256(hexadecimal(Digests.sha256(body)))
   }
 
-  /// What `x-amz-content-sha256` and the canonical request's last line say.
+  /// The value of `x-amz-content-sha256` and the last line of the canonical request.
   package var text: String {
     switch self {
     case .sha256(let hexadecimal): hexadecimal
@@ -61,33 +61,33 @@ package enum PayloadHash: Sendable, Hashable {
   }
 }
 
-/// How a service departs from S3's way of signing.
+/// A service's deviations from S3's way of signing.
 package struct SigningDialect: Sendable, Hashable {
-  /// What becomes of the path, which arrives encoded once.
+  /// How the path, which is encoded once, is treated.
   package enum PathEncoding: Sendable, Hashable {
     /// S3: signed as it is sent.
     case once
-    /// Everyone else: encoded again.
+    /// All other services: encoded again.
     case twice
   }
 
   package enum PathSegments: Sendable, Hashable {
     /// S3: keys may hold `//`, `.` and `..`.
     case kept
-    /// RFC 3986 §5.2.4, and doubled slashes become one.
+    /// RFC 3986 §5.2.4, with doubled slashes merged.
     case normalized
   }
 
   package enum ContentHash: Sendable, Hashable {
-    /// `x-amz-content-sha256` is sent and signed: S3 demands it.
+    /// `x-amz-content-sha256` is sent and signed, as S3 requires.
     case sent
-    /// The hash is in the canonical request only.
+    /// The hash is only part of the canonical request.
     case implied
   }
 
   package enum SessionToken: Sendable, Hashable {
     case signed
-    /// A few old services want it added after the signature.
+    /// A few old services require it to be added after the signature.
     case addedAfterSigning
   }
 
@@ -107,7 +107,7 @@ package struct SigningDialect: Sendable, Hashable {
   }
 
   package static let s3 = SigningDialect(pathEncoding: .once, pathSegments: .kept, contentHash: .sent)
-  /// Every other service, STS among them.
+  /// All other services, including STS.
   package static let general = SigningDialect(
     pathEncoding: .twice, pathSegments: .normalized, contentHash: .implied)
 }

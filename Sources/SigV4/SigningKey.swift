@@ -1,7 +1,7 @@
 import Digests
 import Synchronization
 
-/// Where and when a signature holds: `20130524/us-east-1/s3/aws4_request`.
+/// The day, region and service of a signature: `20130524/us-east-1/s3/aws4_request`.
 struct CredentialScope: Sendable {
   var date: String
   var region: String
@@ -17,10 +17,11 @@ struct CredentialScope: Sendable {
   }
 }
 
-/// The last few signing keys of one region and service.
+/// The most recent signing keys of one region and service.
 ///
-/// Deriving a key takes four HMACs where a signature takes one, and a key changes once a day or when credentials are
-/// refreshed. Four entries carry a run over midnight and over a refresh; the oldest goes first.
+/// Deriving a key takes four HMACs and a signature takes one; a key changes once a day or when credentials
+/// are refreshed. Four entries suffice around midnight and around a refresh. The oldest entry is replaced
+/// first.
 final class SigningKeyCache: Sendable {
   private struct Entry {
     var secret: String
@@ -46,6 +47,6 @@ final class SigningKeyCache: Sendable {
 }
 
 extension SigningKeyCache: CustomReflectable {
-  /// Keys and secrets stay out of dumps.
+  /// Keeps keys and secrets out of dumps.
   var customMirror: Mirror { Mirror(self, children: [:]) }
 }

@@ -1,12 +1,12 @@
-/// An instant as signatures have it: whole seconds of UTC in ISO 8601's basic form.
+/// An instant in the form of signatures: whole seconds of UTC in ISO 8601's basic form.
 ///
-/// Made from a count of seconds, because this room reads no clock; written without Foundation, whose formatters cost
-/// more than the signature.
+/// It is made from a number of seconds, because this module reads no clock. It is formatted without
+/// Foundation, whose formatters cost more than the signature.
 package struct SigningTime: Sendable, Hashable {
   package let secondsSince1970: Int64
   /// `20130524T000000Z`
   package let timestamp: String
-  /// `20130524`: the day that a signing key is good for.
+  /// `20130524`, the day for which a signing key is valid.
   package let date: String
 
   package init(secondsSince1970: Int64) {
@@ -28,16 +28,18 @@ package struct SigningTime: Sendable, Hashable {
     timestamp = String(decoding: digits, as: UTF8.self)
   }
 
-  /// The Gregorian date of a day, reckoned in years that begin on 1 March, so that the leap day is a year's last.
+  /// The Gregorian date of a day. Years begin on 1 March here, so that the leap day is the last day of a
+  /// year.
   private static func civilDate(daysSince1970: Int64) -> (year: Int64, month: Int64, day: Int64) {
-    // Day 0 of the reckoning is 0000-03-01, 719,468 days before 1970. 400 years have 146,097 days, always.
+    // Day 0 is 0000-03-01, 719,468 days before 1970. 400 years always have 146,097 days.
     let shifted = daysSince1970 + 719_468
     let era = shifted.flooredQuotient(146_097)
     let dayOfEra = shifted - era * 146_097
-    // Taking out the leap days (every 1,461st, but not every 36,525th, and again the 146,097th) leaves years of 365.
+    // Without the leap days (every 1,461st, but not every 36,525th, and again the 146,097th) years have 365
+    // days.
     let yearOfEra = (dayOfEra - dayOfEra / 1460 + dayOfEra / 36_524 - dayOfEra / 146_096) / 365
     let dayOfYear = dayOfEra - (365 * yearOfEra + yearOfEra / 4 - yearOfEra / 100)
-    // From March on, five months have 153 days, again and again: 31, 30, 31, 30, 31.
+    // From March on, every group of five months has 153 days: 31, 30, 31, 30, 31.
     let monthFromMarch = (5 * dayOfYear + 2) / 153
     let day = dayOfYear - (153 * monthFromMarch + 2) / 5 + 1
     let month = monthFromMarch < 10 ? monthFromMarch + 3 : monthFromMarch - 9

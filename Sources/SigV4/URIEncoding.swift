@@ -1,15 +1,16 @@
-/// Where a text goes in a URI, which decides about its slashes.
+/// The place of a text in a URI, which decides how slashes are encoded.
 package enum URIComponent: Sendable {
-  /// A path: `/` separates and stays.
+  /// A path: `/` separates names and is kept.
   case path
   /// A name or value of the query: `/` becomes `%2F`.
   case query
 }
 
-/// The text with every byte of its UTF-8 escaped but RFC 3986's unreserved characters.
+/// Percent-encodes every byte of the text's UTF-8 except RFC 3986's unreserved characters.
 ///
-/// AWS asks for exactly this ("Create a canonical request", UriEncode): escapes in upper case, a space as `%20`,
-/// never `+`. No segment is removed or merged, and nothing is normalised: a key's bytes are what they are.
+/// AWS requires exactly this form ("Create a canonical request", UriEncode): escapes in upper case, and a
+/// space as `%20`, never `+`. No segment is removed or merged and nothing is normalised, because a key's
+/// bytes must not change.
 package func uriEncode(_ text: String, as component: URIComponent) -> String {
   if text.utf8.allSatisfy({ isKept($0, in: component) }) { return text }
   var encoded: [UInt8] = []
@@ -20,8 +21,8 @@ package func uriEncode(_ text: String, as component: URIComponent) -> String {
 
 /// The query of a URL, encoded and in canonical order: `list-type=2&prefix=a%2Fb`.
 ///
-/// Order is that of the encoded name and then of the encoded value, byte by byte. Sorting the joined `name=value`
-/// strings is not the same: `a=` would come after `a-b=`, `=` being greater than `-`.
+/// Parameters are sorted by the encoded name and then by the encoded value, byte by byte. Sorting the joined
+/// `name=value` strings would differ: `a=` would come after `a-b=`, because `=` is greater than `-`.
 package func canonicalQuery(_ parameters: [(name: String, value: String)]) -> String {
   parameters
     .map { (name: uriEncode($0.name, as: .query), value: uriEncode($0.value, as: .query)) }
