@@ -1,23 +1,23 @@
 import CZlib
 import SystemPackage
 
-/// Decompresses a gzip file of any number of members as a stream, past members that are damaged.
+/// Decompresses a gzip file with any number of members as a stream, and continues after damaged members.
 ///
-/// zcat stops at the first damage. Here every member is a place to start again: after damage the next gzip header
-/// is sought from where the bad member began, since zlib may have read past headers before it noticed. Damage in
-/// the middle is what a power cut leaves, a cut tail is what SIGKILL leaves.
+/// zcat stops at the first damage. This reader can start again at every member: after damage it searches for
+/// the next gzip header from the start of the bad member, because zlib may have read past headers before it
+/// noticed the damage. A power failure leaves damage in the middle, and SIGKILL leaves an incomplete end.
 final class GzipReader {
   enum Piece {
-    /// Decompressed bytes, never empty; they continue the ones before.
+    /// Decompressed bytes, never empty, that continue the ones before.
     case bytes([UInt8])
-    /// Bytes are missing here; what follows starts with another member.
+    /// Bytes are missing here. The following bytes belong to another member.
     case damage
-    /// The file ends in the middle of a member.
+    /// The file ends inside a member.
     case cut
   }
 
   private enum Position {
-    /// Between members: zero bytes and other padding are skipped until a header.
+    /// Between members. Zero bytes and other padding are skipped until a header.
     case seeking(matched: Int)
     case inMember
     case ended
@@ -32,15 +32,15 @@ final class GzipReader {
   private let stream: UnsafeMutablePointer<z_stream>
   private var position = Position.seeking(matched: 0)
   private var skippedGarbage = false
-  /// The last output filled its chunk, so zlib may hold more although its input is used up.
+  /// Whether the last output filled its chunk. Then zlib may hold more output although its input is used up.
   private var mayHoldOutput = false
   private var input: [UInt8] = []
   private var next = 0
-  /// Where in the file `input` begins.
+  /// The offset of `input` in the file.
   private var inputOffset: Int64 = 0
-  /// Where in the file the member being read begins.
+  /// The offset of the current member in the file.
   private var memberOffset: Int64 = 0
-  /// The file ended within a member, and what follows that member's begin is searched for another.
+  /// The file ended inside a member. The bytes after that member's start are searched for another header.
   private var isSearchingCutMember = false
 
   /// ID1, ID2 and CM of a member's header (RFC 1952, 2.3.1).
@@ -56,7 +56,8 @@ final class GzipReader {
       throw TransferLogError(
         .open, path: path, cause: "\(error)", remedy: "check that it exists and that this user may read it")
     }
-    // SAFETY: as in GzipWriter: a z_stream that never moves, owned by this object alone, used by one thread at a time.
+    // SAFETY: as in GzipWriter: the z_stream never moves, belongs to this object alone, and is used by one
+    // thread at a time.
     stream = .allocate(capacity: 1)
     stream.initialize(to: z_stream())
     let status = s3m_inflate_init(stream, 15 + 16)
@@ -68,7 +69,7 @@ final class GzipReader {
     inflateEnd(stream)
     stream.deinitialize(count: 1)
     stream.deallocate()
-    // A descriptor that was only read has nothing left to report.
+    // A descriptor that was only read has no errors left to report.
     close(file.rawValue)
   }
 
@@ -103,7 +104,7 @@ final class GzipReader {
     return skippedGarbage
   }
 
-  /// Looks for a header in what was read; true once it was found and given to zlib.
+  /// Searches the input for a header. True once it was found and passed to zlib.
   private func seek(from alreadyMatched: Int) -> Bool {
     var matched = alreadyMatched
     while next < input.count {
@@ -112,7 +113,7 @@ final class GzipReader {
       if byte == Self.magic[matched] {
         matched += 1
       } else {
-        // Zeros between members are padding (gzip skips them too).
+        // Zero bytes between members are padding (gzip skips them too).
         if matched > 0 || byte != 0 { skippedGarbage = true }
         matched = byte == Self.magic[0] ? 1 : 0
       }
@@ -129,7 +130,7 @@ final class GzipReader {
     return false
   }
 
-  /// Decompresses up to one chunk; `nil` when that gave no bytes.
+  /// Decompresses up to one chunk; `nil` if this gave no bytes.
   private func inflateSome() throws(TransferLogError) -> Piece? {
     let result = inflate(input, from: next)
     next = result.next
@@ -144,7 +145,7 @@ final class GzipReader {
     return result.output.isEmpty ? nil : .bytes(result.output)
   }
 
-  /// Goes back to the byte after the member's first, to look for the next header from there.
+  /// Goes back to the second byte of the member, to search for the next header from there.
   private func seekPastMemberStart() throws(TransferLogError) {
     position = .seeking(matched: 0)
     do {
@@ -161,8 +162,8 @@ final class GzipReader {
     var consumed = 0
     let output = bytes.withUnsafeBufferPointer { input in
       [UInt8](unsafeUninitializedCapacity: Self.chunk) { output, count in
-        // SAFETY: zlib reads next_in and writes next_out during this call only; both buffers outlive it, `start`
-        // is at most the input's count, and zlib does not write to its input.
+        // SAFETY: zlib reads next_in and writes next_out during this call only. Both buffers outlive the
+        // call, `start` is at most the input's count, and zlib does not write to its input.
         stream.pointee.next_in = input.baseAddress.map { UnsafeMutablePointer(mutating: $0 + start) }
         stream.pointee.avail_in = UInt32(input.count - start)
         stream.pointee.next_out = output.baseAddress
@@ -182,7 +183,7 @@ final class GzipReader {
     inputOffset += Int64(input.count)
     do {
       input = try [UInt8](unsafeUninitializedCapacity: Self.chunk) { buffer, count in
-        // SAFETY: the kernel writes within the buffer, during this call only.
+        // SAFETY: the kernel writes only within the buffer, during this call.
         let raw = UnsafeMutableRawBufferPointer(buffer)
         count = try file.read(into: UnsafeMutableRawBufferPointer(rebasing: raw[..<Self.chunk]))
       }

@@ -1,6 +1,6 @@
-/// Writes one record as one line of JSON (RFC 8259), newline included.
+/// Writes one record as one line of JSON (RFC 8259), including the newline.
 ///
-/// JSONEncoder is passed over because it cannot keep the order of the keys.
+/// JSONEncoder is not used, because it cannot keep the order of the keys.
 struct JSONLine {
   private(set) var bytes: [UInt8] = []
 
@@ -53,7 +53,7 @@ struct JSONLine {
     bytes.append(contentsOf: String(value).utf8)
   }
 
-  /// Adds counts by name, in the names' order.
+  /// Adds counts by name, sorted by name.
   private mutating func add(_ key: StaticString, _ counts: [String: Int]?) {
     guard let counts else { return }
     addKey(key)
@@ -67,9 +67,9 @@ struct JSONLine {
     bytes.append(UInt8(ascii: "}"))
   }
 
-  /// Adds milliseconds as a decimal fraction; JSON has no infinities, so those are left out.
+  /// Adds seconds as a decimal fraction with milliseconds. Infinities are left out, because JSON has none.
   private mutating func add(_ key: StaticString, seconds: Double?) {
-    // 1e12 s keeps the milliseconds within Int64 and within a Double's 53 exact bits.
+    // Up to 1e12 s the milliseconds fit into Int64 and into a Double's 53 exact bits.
     guard let seconds, seconds.magnitude < 1e12 else { return }
     let milliseconds = Int64((seconds * 1000).rounded())
     let fraction = String(milliseconds.magnitude % 1000)
@@ -83,10 +83,12 @@ struct JSONLine {
     }
   }
 
-  /// Escapes what JSON demands, and besides whatever a terminal obeys or a line splitter takes for a line's end.
+  /// Escapes the characters that JSON requires, and also those that control a terminal or end a line for some
+  /// readers.
   ///
-  /// A file name may hold any of these: C1 controls drive terminals as ESC does, U+0085, U+2028 and U+2029
-  /// end a line for Python's `splitlines` and for JavaScript, and bidirectional controls reorder what is shown.
+  /// A file name may hold any of these: C1 controls control terminals as ESC does; U+0085, U+2028 and U+2029
+  /// end a line for Python's `splitlines` and for JavaScript; bidirectional controls reorder the displayed
+  /// text.
   private mutating func addEscaped(_ scalar: Unicode.Scalar) {
     switch scalar.value {
     case 0x22, 0x5C:
@@ -107,7 +109,7 @@ struct JSONLine {
 }
 
 extension TransferRecord {
-  /// The record as its log line without the newline, for `s3mirror log --json`.
+  /// The record's log line without the newline, for `s3mirror log --json`.
   package var jsonLine: String {
     String(decoding: JSONLine(self).bytes.dropLast(), as: UTF8.self)
   }

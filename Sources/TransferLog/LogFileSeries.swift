@@ -1,15 +1,16 @@
 import Glibc
 import SystemPackage
 
-/// The files of one run, one open at a time: a new one each UTC day, and when one has grown past its bound.
+/// The log files of one run, with one open at a time: a new file for each UTC day, and when a file exceeds
+/// its limit.
 ///
-/// No file is ever appended to by a second run: what follows a member that a SIGKILL cut is lost to zcat.
+/// No second run ever appends to a file, because zcat cannot read what follows a member that a SIGKILL cut.
 final class LogFileSeries {
   private struct OpenFile {
     var descriptor: FileDescriptor
     var path: FilePath
     var day: UTCDay
-    /// Bytes up to the end of the last whole member.
+    /// The bytes up to the end of the last complete member.
     var size: Int64
   }
 
@@ -31,16 +32,16 @@ final class LogFileSeries {
   }
 
   deinit {
-    // Every member was written whole when it was written; nothing is lost if this fails.
+    // Every member was written completely by its write, so a failure here loses nothing.
     if let current { Glibc.close(current.descriptor.rawValue) }
   }
 
-  /// The path of the file that the last lines went to.
+  /// The path of the file that got the last lines.
   var currentPath: FilePath? { current?.path }
 
   /// Writes whole lines as one member to the file of this day, in one write(2).
   ///
-  /// If it fails, the file ends with the member before, so that these lines may be tried again.
+  /// After a failure the file ends with the member before, so that the same lines can be tried again.
   func write(_ lines: [UInt8], day: UTCDay) throws(TransferLogError) {
     var file = try openFile(for: day)
     let member = gzip.member(of: lines)
@@ -60,18 +61,18 @@ final class LogFileSeries {
     do {
       try file.descriptor.close()
     } catch {
-      // close(2) may tell of an earlier write that failed, on NFS for one.
+      // close(2) may report an earlier failed write, for example on NFS.
       throw TransferLogError(.close, path: file.path, errno: error as? Errno ?? .ioError)
     }
   }
 
-  /// Removes this mirror's files of days that lie more than `days` before `today`.
+  /// Removes this mirror's files that are more than `days` days older than `today`.
   func removeFiles(olderThan days: Int, today: UTCDay) throws(TransferLogError) {
     var failure: TransferLogError?
     for file in try TransferLogFile.all(in: directory, mirror: mirror)
     where file.day.number < today.number - Int64(days) {
       let path = directory.appending(file.name)
-      // unlink(2) takes a symbolic link itself, and refuses a directory.
+      // unlink(2) removes a symbolic link itself and rejects a directory.
       if unlink(path.string) != 0, errno != ENOENT {
         failure = TransferLogError(.expire, path: path, errno: Errno(rawValue: errno))
       }
@@ -79,7 +80,7 @@ final class LogFileSeries {
     if let failure { throw failure }
   }
 
-  /// Makes the directory, and those above it, for this user only, as the XDG specification asks.
+  /// Creates the directory and its missing parents for this user only, as the XDG specification requires.
   func createDirectory() throws(TransferLogError) {
     var missing: [FilePath] = []
     var path = directory
@@ -103,7 +104,8 @@ final class LogFileSeries {
         mirror: mirror, day: day, start: start, processID: processID, sequence: sequence)
       let path = directory.appending(name.name)
       do {
-        // Exclusive: process ids repeat among containers that share a home, and after a clock was set back.
+        // Exclusive, because containers that share a home directory may have equal process IDs, and a clock
+        // may be set back.
         let descriptor = try FileDescriptor.open(
           path, .writeOnly, options: [.create, .exclusiveCreate, .append, .closeOnExec],
           permissions: [.ownerReadWrite])
@@ -117,19 +119,19 @@ final class LogFileSeries {
     }
   }
 
-  /// Whether the open file still has a name: lines written to one that was removed would be lost unseen.
+  /// Whether the open file still has a name. Lines in a removed file would be lost without notice.
   private func isLinked(_ file: OpenFile) -> Bool {
     var status = stat()
     return fstat(file.descriptor.rawValue, &status) == 0 && status.st_nlink > 0
   }
 
-  /// Undoes a write that failed half-way; a file that resists is left as it is, and the next lines go to another.
+  /// Undoes a partial write. If this fails, the file is left as it is, and the next lines go to another file.
   private func takeBack(_ file: OpenFile) {
     if file.size > 0, ftruncate(file.descriptor.rawValue, off_t(file.size)) == 0 {
       current = file
       return
     }
-    // An empty file is no gzip file; better none.
+    // An empty file is no gzip file, so it is removed.
     if file.size == 0 { unlink(file.path.string) }
     Glibc.close(file.descriptor.rawValue)
     current = nil

@@ -1,15 +1,16 @@
 import FoundationEssentials
 import SystemPackage
 
-/// A log file's name, taken apart: `<mirror>-<date>-<start>-<pid>.jsonl.gz`, with `-<N>` after the pid from the second on.
+/// The parts of a log file's name: `<mirror>-<date>-<start>-<pid>.jsonl.gz`, with `-<N>` after the pid from
+/// the second file on.
 package struct TransferLogFile: Sendable, Hashable {
-  /// The mirror's name as the file name spells it.
+  /// The mirror's name in the spelling of the file name.
   package var encodedMirror: String
   package var day: UTCDay
-  /// When the run started, `HHMMSS` in UTC.
+  /// The start of the run, `HHMMSS` in UTC.
   package var start: String
   package var processID: Int32
-  /// 1 for a run's first file of a day.
+  /// 1 for the first file of a run's day.
   package var sequence: Int
 
   package init(mirror: String, day: UTCDay, start: String, processID: Int32, sequence: Int) {
@@ -20,12 +21,12 @@ package struct TransferLogFile: Sendable, Hashable {
     self.sequence = sequence
   }
 
-  /// Reads a name; `nil` for one that this log did not give, which is then left alone.
+  /// Parses a name; `nil` for a name that this log did not give. Such a file is left alone.
   ///
-  /// It is read from its end, because a mirror's name may hold dashes and dates of its own. The third field from
-  /// the end tells the two forms apart: a day of two digits, or a start of six.
+  /// The name is parsed from its end, because a mirror's name may hold dashes and dates. The third field from
+  /// the end distinguishes the two forms: a day has two digits, a start has six.
   package init?(name: String) {
-    // ASCII only, as `encoded` writes: so Swift's canonical equivalence has nothing to equate.
+    // ASCII only, as `encoded` writes it, so Swift's canonical equivalence has no effect.
     guard name.hasSuffix(Self.suffix), name.utf8.allSatisfy({ $0 < 0x80 }) else { return nil }
     var fields = name.dropLast(Self.suffix.count).split(separator: "-", omittingEmptySubsequences: false)[...]
     sequence = 1
@@ -41,7 +42,7 @@ package struct TransferLogFile: Sendable, Hashable {
     self.start = String(start)
     self.day = day
     encodedMirror = fields.dropLast(3).joined(separator: "-")
-    // Whatever another hand spelled differently (a leading zero, a lower-case escape) is not ours.
+    // A different spelling (a leading zero, a lower-case escape) comes from another program.
     guard !encodedMirror.isEmpty, self.name.utf8.elementsEqual(name.utf8) else { return nil }
   }
 
@@ -56,11 +57,12 @@ package struct TransferLogFile: Sendable, Hashable {
 
   static let suffix = ".jsonl.gz"
 
-  /// A mirror's name as a file name can hold it: the bytes outside `A–Z a–z 0–9 . _ @ = + -` as `%XX`.
+  /// A mirror's name in a form that a file name can hold: bytes outside `A–Z a–z 0–9 . _ @ = + -` become
+  /// `%XX`.
   ///
-  /// No two names share a spelling, so one mirror's clean-up never takes another's files. A leading dot (hidden)
-  /// or dash (an option to zcat) is escaped too. Past 120 bytes a hash stands for the rest, since a name ends at
-  /// 255 (NAME_MAX, limits.h).
+  /// No two names have the same spelling, so the clean-up of one mirror never removes another's files. A
+  /// leading dot (hidden file) or dash (an option for zcat) is escaped too. Beyond 120 bytes a hash replaces
+  /// the rest, because a name has at most 255 bytes (NAME_MAX, limits.h).
   static func encoded(_ mirror: String) -> String {
     var encoded = ""
     for byte in mirror.utf8 {
@@ -78,7 +80,7 @@ package struct TransferLogFile: Sendable, Hashable {
     }
     if encoded.isEmpty { return "%" }
     guard encoded.utf8.count > 120 else { return encoded }
-    // FNV-1a, 64 bits; `~` occurs in no other spelling.
+    // FNV-1a, 64 bits. `~` occurs in no other spelling.
     let hash = mirror.utf8.reduce(0xcbf2_9ce4_8422_2325 as UInt64) { ($0 ^ UInt64($1)) &* 0x100_0000_01b3 }
     return encoded.prefix(100) + "~" + String(hash, radix: 16)
   }
@@ -101,7 +103,7 @@ package struct TransferLogFile: Sendable, Hashable {
 }
 
 extension TransferLogFile: Comparable {
-  /// The order of days, then of runs, then of a run's files.
+  /// Ordered by day, then by run, then by the file's number.
   package static func < (left: TransferLogFile, right: TransferLogFile) -> Bool {
     if left.day != right.day { return left.day < right.day }
     if left.start != right.start { return left.start < right.start }
@@ -112,7 +114,7 @@ extension TransferLogFile: Comparable {
 }
 
 extension TransferLogFile {
-  /// The log files of a directory, oldest first; of one mirror if one is named. A directory that is not there has none.
+  /// The log files of a directory, oldest first, for one mirror if it is named. An absent directory has none.
   package static func all(in directory: FilePath, mirror: String? = nil) throws(TransferLogError)
     -> [TransferLogFile]
   {
@@ -132,9 +134,10 @@ extension TransferLogFile {
   }
 }
 
-/// Where logs go: `$XDG_STATE_HOME/s3mirror/log`, or `~/.local/state/s3mirror/log` without that variable.
+/// The folder of the logs: `$XDG_STATE_HOME/s3mirror/log`, or `~/.local/state/s3mirror/log` without that
+/// variable.
 ///
-/// A relative value counts as none (XDG Base Directory Specification, "All paths … must be absolute").
+/// A relative value is ignored (XDG Base Directory Specification, "All paths … must be absolute").
 package func defaultLogDirectory(environment: [String: String], home: FilePath) -> FilePath {
   let state = environment["XDG_STATE_HOME"].map { FilePath($0) }
   let base = state.flatMap { $0.isAbsolute ? $0 : nil } ?? home.appending(".local").appending("state")

@@ -1,8 +1,8 @@
-/// Which records `s3mirror log` wants.
+/// Selects records for `s3mirror log`.
 package struct TransferLogFilter: Sendable, Hashable {
   /// Records of this time or later.
   package var since: UTCTime?
-  /// One outcome only, as `.failed` for `--failed`.
+  /// Only this outcome, such as `.failed` for `--failed`.
   package var outcome: TransferOutcome?
   /// Records whose path or URL matches.
   package var key: KeyPattern?
@@ -20,19 +20,19 @@ package struct TransferLogFilter: Sendable, Hashable {
     return [record.path, record.url].contains { $0.map(key.matches) ?? false }
   }
 
-  /// Whether a file of this day may hold records wanted here.
+  /// Whether a file of this day may hold selected records.
   ///
-  /// A record lies in the file of the day it was written, a moment after its time. One day more is looked at, since
-  /// a clock that was set back leaves later records in the earlier day's file.
+  /// A record is in the file of the day of its writing, which is a moment after its time. One more day is
+  /// read, because after a clock was set back, later records are in the earlier day's file.
   func accepts(fileOf day: UTCDay) -> Bool {
     since.map { day.number >= $0.day.number - 1 } ?? true
   }
 }
 
-/// A prefix, or a glob if it holds any of `* ? [`, compared byte by byte with a whole path or URL.
+/// A prefix, or a glob if it has any of `* ? [`. It is compared byte by byte with a whole path or URL.
 ///
-/// `*` also spans `/`, as in `aws s3 --include`; `?` is one character; `[a-z]` and `[!a-z]` are ASCII sets; a
-/// backslash takes the next byte as it is.
+/// `*` also matches `/`, as in `aws s3 --include`; `?` matches one character; `[a-z]` and `[!a-z]` are ASCII
+/// sets; a backslash quotes the next byte.
 package struct KeyPattern: Sendable, Hashable {
   private enum Token: Sendable, Hashable {
     case byte(UInt8)
@@ -73,7 +73,8 @@ package struct KeyPattern: Sendable, Hashable {
     if !isGlob { tokens.append(.anyText) }
   }
 
-  /// Reads a set up to its `]`, which may stand first as a member; `nil`, and `next` as it was, when it never closes.
+  /// Parses a set up to its `]`, which may be the first member. If the set is not closed, the result is `nil`
+  /// and `next` is unchanged.
   private static func set(in bytes: [UInt8], at next: inout Int) -> Token? {
     var position = next
     let negated = position < bytes.count && [UInt8(ascii: "!"), UInt8(ascii: "^")].contains(bytes[position])
@@ -89,14 +90,14 @@ package struct KeyPattern: Sendable, Hashable {
         position + 2 < bytes.count && bytes[position + 1] == UInt8(ascii: "-")
         && bytes[position + 2] != UInt8(ascii: "]")
       let high = isRange ? bytes[position + 2] : low
-      // A backward range is empty, but it keeps a following `]` from being taken for the first member.
+      // A reversed range is empty, but it prevents a following `]` from becoming the first member.
       ranges.append(low <= high ? low...high : low...low)
       position += isRange ? 3 : 1
     }
     return nil
   }
 
-  /// Linear backtracking: only the last `*` is ever taken up again, which suffices for globs.
+  /// Linear backtracking: only the last `*` is tried again, which suffices for globs.
   package func matches(_ text: String) -> Bool {
     let bytes = Array(text.utf8)
     var position = 0
@@ -121,7 +122,7 @@ package struct KeyPattern: Sendable, Hashable {
     }
   }
 
-  /// How many bytes a token takes here; `nil` when it does not match.
+  /// How many bytes a token matches here; `nil` if it does not match.
   private static func length(of token: Token, in bytes: [UInt8], at position: Int) -> Int? {
     guard position < bytes.count else { return nil }
     let byte = bytes[position]
@@ -135,7 +136,8 @@ package struct KeyPattern: Sendable, Hashable {
     }
   }
 
-  /// A character's bytes: its first and the continuation bytes, 10xxxxxx (RFC 3629); `nil` within one.
+  /// The bytes of a character: its first byte and the continuation bytes, 10xxxxxx (RFC 3629); `nil` inside a
+  /// character.
   private static func characterLength(in bytes: [UInt8], at position: Int) -> Int? {
     guard bytes[position] & 0xC0 != 0x80 else { return nil }
     return 1 + bytes[(position + 1)...].prefix { $0 & 0xC0 == 0x80 }.count

@@ -1,21 +1,21 @@
 import FoundationEssentials
 import SystemPackage
 
-/// Reads records back, file by file as a stream, in memory that does not grow with the files.
+/// Reads records file by file as a stream, in memory that does not grow with the files.
 ///
-/// Files come in the order of their days and runs, and records in the order of their lines; runs that overlapped
-/// are not merged. Lines that cannot be read, damage and cut tails are counted in the tally, and the rest goes on.
+/// Files are ordered by day and run, and records by line; overlapping runs are not merged. Unreadable lines,
+/// damage and incomplete ends are counted in the tally, and the reading continues.
 package struct TransferLogReader: Sendable {
-  /// What was met on the way.
+  /// What the reading found.
   package struct Tally: Sendable, Hashable {
     package var files = 0
-    /// Records read, wanted or not.
+    /// The number of records, selected or not.
     package var records = 0
-    /// Lines that are no record, or are longer than a line can be.
+    /// Lines that are no records, or that exceed the length limit.
     package var badLines = 0
-    /// Files with bytes missing in the middle.
+    /// Files with missing bytes in the middle.
     package var damagedFiles = 0
-    /// Files that end within a member: the run was killed while it wrote, or writes just now.
+    /// Files that end inside a member: the run was killed during a write, or is writing now.
     package var cutFiles = 0
     /// Files that could not be opened or read to their end.
     package var failures: [TransferLogError] = []
@@ -31,7 +31,7 @@ package struct TransferLogReader: Sendable {
     self.filter = filter
   }
 
-  /// Reads all logs of a directory, or one mirror's; a directory that is not there holds none.
+  /// Reads all logs of a directory, or those of one mirror. An absent directory has none.
   package init(
     directory: FilePath, mirror: String? = nil, filter: TransferLogFilter = TransferLogFilter()
   ) throws(TransferLogError) {
@@ -41,7 +41,7 @@ package struct TransferLogReader: Sendable {
       filter: filter)
   }
 
-  /// Gives each wanted record to `body`, whose error ends the reading.
+  /// Calls `body` for each selected record. An error of `body` ends the reading.
   @discardableResult
   package func forEach(_ body: (TransferRecord) throws -> Void) throws -> Tally {
     var tally = Tally()
@@ -52,7 +52,7 @@ package struct TransferLogReader: Sendable {
     return tally
   }
 
-  /// Counts up the wanted records.
+  /// Sums the selected records.
   package func summary() throws -> (summary: TransferSummary, tally: Tally) {
     var summary = TransferSummary()
     let tally = try forEach { summary.add($0) }
@@ -76,7 +76,7 @@ package struct TransferLogReader: Sendable {
         if reader == nil { reader = try GzipReader(path: file) }
         piece = try reader?.nextPiece()
       } catch {
-        // Only the file's own trouble is counted; an error of `body` goes to the caller.
+        // Only errors of the file are counted. An error of `body` goes to the caller.
         tally.failures.append(error)
         return
       }
@@ -101,7 +101,7 @@ package struct TransferLogReader: Sendable {
     }
   }
 
-  /// The line's record; `nil` for one that is none, which the tally counts.
+  /// The line's record; `nil` for a line without one, which the tally counts.
   private static func record(of line: ArraySlice<UInt8>, with decoder: JSONDecoder) -> TransferRecord? {
     do {
       return try decoder.decode(TransferRecord.self, from: Data(line))
@@ -111,9 +111,9 @@ package struct TransferLogReader: Sendable {
   }
 }
 
-/// Cuts a stream of bytes into lines, in bounded memory.
+/// Splits a stream of bytes into lines, in bounded memory.
 struct LineSplitter {
-  /// 1 MiB: an error text and two paths of 4 KiB each (PATH_MAX), escaped, stay far below.
+  /// 1 MiB. An error text and two paths of 4 KiB each (PATH_MAX), escaped, are far smaller.
   static let maxLineBytes = 1024 * 1024
 
   private var partial: [UInt8] = []
@@ -126,7 +126,7 @@ struct LineSplitter {
     isTooLong = false
   }
 
-  /// Gives each line that ends here to `body`, without its newline; `nil` stands for one that was too long.
+  /// Calls `body` for each line that ends here, without its newline; with `nil` for a line that was too long.
   mutating func split(_ bytes: [UInt8], _ body: (ArraySlice<UInt8>?) throws -> Void) rethrows {
     var rest = bytes[...]
     while let newline = rest.firstIndex(of: UInt8(ascii: "\n")) {

@@ -1,27 +1,30 @@
-// The transfer log: what was moved, when, and with which proof, in files that survive a kill.
+// The transfer log: what was transferred, when, and with which proof, in files that survive a kill.
 //
 // record       one finished or failed transfer: one line of JSON
 // batch        the lines that wait in memory for the next sync point
-// sync point   the moment a batch reaches the file, as one gzip member that ends on a newline
-// member       a complete gzip stream; a file is a row of them (RFC 1952, 2.2)
+// sync point   the moment at which a batch is written to the file, as one gzip member that ends with a
+//                newline
+// member       a complete gzip stream; a file is a sequence of members (RFC 1952, 2.2)
 // series       the files of one run: one each UTC day, more when they grow large
+// tally        what a reading found: records, bad lines, damaged and incomplete files
 
 import Synchronization
 import SystemPackage
 
-/// Appends records to the transfer log of one run; it never throws, and never waits for the network.
+/// Appends records to the transfer log of one run. It never throws and never waits for the network.
 ///
-/// A record waits in memory at most `syncInterval` while `run()` runs, then its batch goes out in one write(2). Lines
-/// on disk survive SIGKILL; they are not forced to the medium (fsync), so a power cut may take the last ones.
+/// While `run()` runs, a record waits in memory for at most `syncInterval`; then its batch is written in one
+/// write(2). Written lines survive SIGKILL. They are not forced to the disk (fsync), so a power failure may
+/// lose the last ones.
 ///
-/// What cannot be written waits for the next sync point, up to `maxPendingBytes`; later records are then dropped and
-/// counted. Each kind of trouble is said once, through `onFailure`.
+/// Lines that cannot be written wait for the next sync point, up to `maxPendingBytes`; later records are then
+/// dropped and counted. Each kind of trouble is reported once, through `onFailure`.
 package final class TransferLogWriter: Sendable {
-  /// A kill loses at most the records of one second; each sync point costs a gzip member of its own.
+  /// A kill loses the records of at most one second. Each sync point costs its own gzip member.
   package static let syncInterval = Duration.seconds(1)
-  /// A batch of this many bytes goes out at once: some 600 records, 5 ms of zlib's work.
+  /// A batch of this size is written at once: about 600 records, 5 ms of zlib's work.
   static let batchBytes = 256 * 1024
-  /// Memory for lines that could not be written yet: some 10,000 records.
+  /// The memory for lines that could not be written yet: about 10,000 records.
   static let maxPendingBytes = 4 * 1024 * 1024
 
   private struct Pending {
@@ -29,19 +32,21 @@ package final class TransferLogWriter: Sendable {
     var records = 0
     /// The UTC day of the batch's first record.
     var day: UTCDay?
-    /// Bytes taken by a sync that has not ended: they may come back.
+    /// The bytes of a running sync, which may come back after a failure.
     var takenBytes = 0
     var hasRung = false
-    /// The last sync failed: no record tries again before the next sync point, or each would pay for a whole batch.
+    /// The last sync failed. No record tries again before the next sync point, because each try costs a whole
+    /// batch.
     var hasFailed = false
     var isClosed = false
     var dropped = 0
   }
 
-  /// The kinds of trouble, each said once.
+  /// The kinds of trouble. Each is reported once.
   private enum Trouble { case writing, expiring, dropping }
 
-  /// Lock order: `series` before `pending`; `append` waits for `pending` only, which is never held over a system call.
+  /// Lock order: `series` before `pending`. `append` locks only `pending`, which is never held during a
+  /// system call.
   private let series: Mutex<LogFileSeries>
   private let pending = Mutex(Pending())
   private let said = Mutex(Set<Trouble>())
@@ -53,14 +58,14 @@ package final class TransferLogWriter: Sendable {
   private let clock: any Clock<Duration>
   private let onFailure: @Sendable (String) -> Void
 
-  /// Makes the directory and removes this mirror's old files; the first file is made with the first batch.
+  /// Creates the directory and removes this mirror's old files. The first batch creates the first file.
   ///
   /// - Parameters:
   ///   - keepDays: how many days before today are kept; `nil` keeps all.
-  ///   - maxFileBytes: the compressed size past which a run takes another file.
+  ///   - maxFileBytes: the compressed size above which a run begins another file.
   ///   - now: the wall clock, which names the files.
-  ///   - clock: what `run()` sleeps by.
-  ///   - onFailure: takes the message; called once for each kind of trouble, from any thread.
+  ///   - clock: the clock for the pauses of `run()`.
+  ///   - onFailure: receives the message, once for each kind of trouble, from any thread.
   package init(
     directory: FilePath, mirror: String, keepDays: Int? = 30, maxFileBytes: Int64 = 64 * 1024 * 1024,
     now: @escaping @Sendable () -> UTCTime = UTCTime.now, clock: any Clock<Duration> = ContinuousClock(),
@@ -113,16 +118,17 @@ package final class TransferLogWriter: Sendable {
     }
   }
 
-  /// Writes batches as they come due, until `close()` or cancellation; nothing wakes it while no record waits.
+  /// Writes batches when they are due, until `close()` or a cancellation. Nothing wakes it while no record
+  /// waits.
   ///
-  /// Run it as a child of the session's task group. Cancellation ends it at once, `close()` within an interval;
-  /// either way it ends with a sync point of its own.
+  /// Run it as a child of the session's task group. A cancellation ends it at once, `close()` within an
+  /// interval. Either way it ends with a sync point.
   package func run() async {
     for await _ in bell {
       do {
         try await clock.sleep(for: Self.syncInterval)
       } catch {
-        // Cancelled: the batch goes out at once.
+        // Cancelled: the batch is written at once.
         break
       }
       sync()
@@ -130,13 +136,14 @@ package final class TransferLogWriter: Sendable {
     sync()
   }
 
-  /// A sync point, which waits for the local disk: when it returns, every record appended before is in the file, or its failure was said.
+  /// Makes a sync point and waits for the local disk. When it returns, every earlier record is in the file,
+  /// or its failure was reported.
   package func sync() {
     let failure = series.withLock { series in writeBatch(to: series) }
     finishSync(failure)
   }
 
-  /// The last sync point; `run()` returns, and records appended later are dropped.
+  /// Makes the last sync point. `run()` returns, and later records are dropped.
   package func close() {
     pending.withLock { $0.isClosed = true }
     ringer.finish()
@@ -157,26 +164,27 @@ package final class TransferLogWriter: Sendable {
     }
   }
 
-  /// Records that will never reach a file.
+  /// How many records will never reach a file.
   package var droppedRecords: Int { pending.withLock { $0.dropped } }
 
-  /// The file that the last batch went to.
+  /// The file that got the last batch.
   package var currentPath: FilePath? { series.withLock { $0.currentPath } }
 
-  /// Syncs, but leaves it to the sync that runs already, so that a slow disk holds up one transfer and not all.
+  /// Syncs, unless a sync is already running, so that a slow disk delays one transfer and not all.
   private func syncUnlessBusy() {
     guard let failure = series.withLockIfAvailable({ series in writeBatch(to: series) }) else { return }
     finishSync(failure)
   }
 
-  /// Takes the batch and writes it, or puts it back before what came meanwhile.
+  /// Takes the batch and writes it. After a failure, puts it back before later records.
   private func writeBatch(to series: LogFileSeries) -> TransferLogError? {
     let batch = pending.withLock { pending -> Pending in
       let batch = pending
       pending.lines = []
       pending.records = 0
       pending.takenBytes = batch.lines.count
-      // After a failure too: the next record rings for another try, and nothing wakes until then.
+      // This happens after a failure too: the next record rings for another try, and nothing wakes until
+      // then.
       pending.hasRung = false
       return batch
     }

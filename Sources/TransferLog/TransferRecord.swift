@@ -1,6 +1,6 @@
 /// One line of the transfer log: a transfer that finished or failed, or a pass that ended.
 ///
-/// The members stand in the order of the line's keys; those that are `nil` are left out of it.
+/// The members have the order of the line's keys. A member that is `nil` is left out of the line.
 package struct TransferRecord: Codable, Sendable, Hashable {
   /// When the transfer ended.
   package var time: UTCTime
@@ -12,24 +12,24 @@ package struct TransferRecord: Codable, Sendable, Hashable {
   package var bytes: Int64?
   /// Parts of a multipart upload or ranges of a download.
   package var parts: Int?
-  /// Of those, the ones an earlier, interrupted transfer had already brought over.
+  /// How many of these an earlier, interrupted transfer had already sent or fetched.
   package var partsReused: Int?
-  /// Requests made for the slowest part, the first included: 1 means that nothing was retried.
+  /// The largest number of requests for one part, including the first: 1 means that nothing was retried.
   package var attempts: Int?
-  /// Written to the millisecond.
+  /// With millisecond precision.
   package var seconds: Double?
-  /// Which integrity check was made, and its value: `crc32:9ae0daaf`.
+  /// The integrity check with its value, such as `crc32:9ae0daaf`.
   package var checksum: String?
-  /// Which proof of an untorn read was used: closed, leased or reread (PUB-2).
+  /// The proof that the read was of one whole version: closed, leased or reread (PUB-2).
   package var proof: String?
   package var etag: String?
   /// `x-amz-request-id` of the request that published or failed.
   package var requestID: String?
-  /// Of a pass: files published.
+  /// For a pass: how many files were published.
   package var files: Int?
-  /// Of a pass: objects deleted.
+  /// For a pass: how many objects were deleted.
   package var deleted: Int?
-  /// Of a pass: requests by S3 operation, retries included.
+  /// For a pass: requests by S3 operation, including retries.
   package var requests: [String: Int]?
   package var outcome: TransferOutcome
   package var error: String?
@@ -63,7 +63,7 @@ package struct TransferRecord: Codable, Sendable, Hashable {
   }
 }
 
-/// What a transfer did. Not an enum: a log written by a later version must stay readable.
+/// The kind of a transfer. Not an enum, because a log of a later version must stay readable.
 package struct TransferOperation: RawRepresentable, Codable, Sendable, Hashable {
   package let rawValue: String
 
@@ -73,17 +73,17 @@ package struct TransferOperation: RawRepresentable, Codable, Sendable, Hashable 
 
   package static let upload = TransferOperation(rawValue: "upload")
   package static let download = TransferOperation(rawValue: "download")
-  /// A copy made on the server, for a rename.
+  /// A server-side copy for a renamed file.
   package static let copy = TransferOperation(rawValue: "copy")
-  /// A remote object removed.
+  /// A deleted object.
   package static let delete = TransferOperation(rawValue: "delete")
-  /// A local file removed by a download with `delete`.
+  /// A local file that a download with `delete` removed.
   package static let deleteLocal = TransferOperation(rawValue: "deleteLocal")
-  /// A multipart upload aborted.
+  /// An aborted multipart upload.
   package static let abort = TransferOperation(rawValue: "abort")
 }
 
-/// How a transfer ended. Open to later versions, like the operation.
+/// The outcome of a transfer. Not an enum, for the same reason as the operation.
 package struct TransferOutcome: RawRepresentable, Codable, Sendable, Hashable {
   package let rawValue: String
 
@@ -93,6 +93,6 @@ package struct TransferOutcome: RawRepresentable, Codable, Sendable, Hashable {
 
   package static let done = TransferOutcome(rawValue: "done")
   package static let failed = TransferOutcome(rawValue: "failed")
-  /// Given up because the file changed under it, and dirty again: no failure.
+  /// Abandoned because the file changed during the upload. The file is dirty again; this is no failure.
   package static let abandoned = TransferOutcome(rawValue: "abandoned")
 }

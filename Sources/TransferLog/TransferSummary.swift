@@ -1,22 +1,22 @@
 import MirrorModel
 
-/// What a set of records adds up to: counts and bytes by operation and outcome.
+/// The totals of some records: counts and bytes by operation and outcome.
 package struct TransferSummary: Sendable, Hashable {
   package struct Row: Sendable, Hashable {
     package var count = 0
     package var bytes: Int64 = 0
-    /// The transfers' own times added up; those that ran side by side count each.
+    /// The sum of the transfers' times. Concurrent transfers count separately.
     package var seconds = 0.0
     /// Rounded, for a table.
     package var wholeSeconds: Int64 { Int64(saturating: seconds) }
-    /// Requests beyond each transfer's first.
+    /// How many requests were sent beyond each transfer's first.
     package var retries = 0
     package var parts = 0
     package var partsReused = 0
 
     package init() {}
 
-    /// 10⁶ bytes a second of one transfer, on average; `nil` without bytes or time.
+    /// The average rate of one transfer in 10⁶ bytes a second; `nil` without bytes or time.
     package var megabytesPerSecond: Double? {
       bytes > 0 && seconds > 0 ? Double(bytes) / 1e6 / seconds : nil
     }
@@ -38,7 +38,7 @@ package struct TransferSummary: Sendable, Hashable {
 
   package private(set) var rows: [Kind: Row] = [:]
   package private(set) var total = Row()
-  /// When the first transfer began, as far as its record tells.
+  /// When the first transfer began, computed from its record.
   package private(set) var first: UTCTime?
   /// When the last transfer ended.
   package private(set) var last: UTCTime?
@@ -52,7 +52,7 @@ package struct TransferSummary: Sendable, Hashable {
   package mutating func add(_ record: TransferRecord) {
     rows[Kind(record.operation, record.outcome), default: Row()].add(record)
     total.add(record)
-    // A line of another hand may hold any number; a year bounds it.
+    // A line of another program may hold any number, so it is limited to a year.
     let seconds = min(max(record.seconds ?? 0, 0), 366 * 86_400)
     let begin = UTCTime(milliseconds: record.time.milliseconds - Int64(seconds * 1000))
     first = first.map { min($0, begin) } ?? begin
@@ -63,14 +63,14 @@ package struct TransferSummary: Sendable, Hashable {
     rows[Kind(operation, outcome)] ?? Row()
   }
 
-  /// Seconds from the first transfer's begin to the last one's end.
+  /// Seconds from the beginning of the first transfer to the end of the last one.
   package var elapsedSeconds: Double {
     guard let first, let last else { return 0 }
     return Double(last.milliseconds - first.milliseconds) / 1000
   }
 
-  /// 10⁶ bytes a second of all finished uploads and downloads together, over the time elapsed; server-side copies
-  /// move no bytes through this host.
+  /// The rate of all finished uploads and downloads together over the elapsed time, in 10⁶ bytes a second.
+  /// Server-side copies do not count, because their bytes do not pass through this host.
   package var megabytesPerSecond: Double? {
     let bytes = self[.upload, .done].bytes.addingSaturated(self[.download, .done].bytes)
     return bytes > 0 && elapsedSeconds > 0 ? Double(bytes) / 1e6 / elapsedSeconds : nil

@@ -1,18 +1,18 @@
 import Glibc
 
-/// A moment of the wall clock in UTC, to the millisecond: what a log line is stamped with.
+/// A moment of the wall clock in UTC with milliseconds, for log lines.
 package struct UTCTime: Sendable, Hashable, Comparable {
-  /// Milliseconds since 1970-01-01T00:00:00Z, leap seconds not counted (POSIX time).
+  /// Milliseconds since 1970-01-01T00:00:00Z without leap seconds (POSIX time).
   package var milliseconds: Int64
 
   package init(milliseconds: Int64) {
     self.milliseconds = milliseconds
   }
 
-  /// The wall clock's reading, clock_gettime(2).
+  /// The present time, clock_gettime(2).
   @Sendable package static func now() -> UTCTime {
     var time = timespec()
-    // It fails only for a clock that does not exist; CLOCK_REALTIME always does.
+    // The call fails only for a clock that does not exist, and CLOCK_REALTIME always exists.
     clock_gettime(CLOCK_REALTIME, &time)
     return UTCTime(milliseconds: Int64(time.tv_sec) * 1000 + Int64(time.tv_nsec) / 1_000_000)
   }
@@ -37,7 +37,7 @@ package struct UTCDay: Sendable, Hashable, Comparable {
   /// A day of the proleptic Gregorian calendar; `nil` for one that does not exist.
   package init?(year: Int64, month: Int64, day: Int64) {
     guard (1...12).contains(month), (1...31).contains(day), (0...9999).contains(year) else { return nil }
-    // Years start in March here, so that the leap day is the last of its year (Hinnant, days_from_civil).
+    // Years start in March here, so that the leap day is the last day of its year (Hinnant, days_from_civil).
     let shifted = month <= 2 ? year - 1 : year
     let era = shifted.flooredQuotient(by: 400)
     let yearOfEra = shifted - era * 400
@@ -87,9 +87,10 @@ extension UTCTime: CustomStringConvertible {
     return padded(seconds / 3600, to: 2) + padded(seconds / 60 % 60, to: 2) + padded(seconds % 60, to: 2)
   }
 
-  /// Reads RFC 3339, section 5.6 (any fraction, `Z` or an offset), or a date alone, which is its first moment.
+  /// Parses RFC 3339, section 5.6 (any fraction, `Z` or an offset), or a date alone, which means its first
+  /// moment.
   ///
-  /// A leap second, `:60`, counts as the second after it, as POSIX time has it.
+  /// A leap second, `:60`, counts as the second after it, as in POSIX time.
   package init?(rfc3339 text: String) {
     var rest = text.utf8[...]
     guard let year = rest.takeNumber(digits: 4), rest.take("-"), let month = rest.takeNumber(digits: 2),
@@ -107,7 +108,7 @@ extension UTCTime: CustomStringConvertible {
     if rest.take(".") {
       let digits = rest.prefix { (UInt8(ascii: "0")...UInt8(ascii: "9")).contains($0) }
       guard !digits.isEmpty else { return nil }
-      // Digits past the millisecond are dropped.
+      // Digits after the millisecond are ignored.
       for (weight, digit) in zip([100, 10, 1] as [Int64], digits) {
         milliseconds += Int64(digit - UInt8(ascii: "0")) * weight
       }
@@ -142,7 +143,7 @@ extension UTCTime: Codable {
 }
 
 extension Int64 {
-  /// The quotient rounded down, also below zero, where Swift's `/` rounds towards zero.
+  /// The quotient rounded down, also for negative numbers, where Swift's `/` rounds towards zero.
   fileprivate func flooredQuotient(by divisor: Int64) -> Int64 {
     let quotient = self / divisor
     return self % divisor < 0 ? quotient - 1 : quotient
