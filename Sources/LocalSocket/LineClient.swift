@@ -2,17 +2,18 @@ import CLinux
 import Glibc
 import SystemPackage
 
-/// One question to a `LineServer`, and its answer. Calls block.
+/// One request to a `LineServer`, and its answer. Calls block.
 package final class LineClient: Sendable {
   private let name: String
   private let descriptor: CInt
 
-  /// Of an answer; a server that sends more is no server of ours.
+  /// The limit of an answer in bytes. A server that sends more is not one of this program.
   private static let longestAnswer = 64 << 20
-  /// How long a server may take to accept a connection, when many wait: it does nothing else meanwhile.
+  /// How long a server may take to accept a connection when many clients wait.
   private static let connectSeconds: CInt = 10
 
-  /// - Throws: `SocketError`: `stale` when nobody listens there, `strangeUser` when another user does.
+  /// - Throws: `SocketError`: `stale` if no process listens there, `strangeUser` if another user's process
+  ///   does.
   package init(name: String, in directory: SocketDirectory) throws(SocketError) {
     self.name = name
     descriptor = s3m_local_client_socket(Self.connectSeconds)
@@ -22,7 +23,7 @@ package final class LineClient: Sendable {
         switch errno {
         case ECONNREFUSED: throw .stale(name)
         case ENOENT: throw .absent(directory.path.appending(name))
-        // Its queue of connections stayed full.
+        // The server's queue of connections stayed full.
         case EAGAIN: throw .timedOut(name)
         default: throw .system("connecting to \(name)", Errno(rawValue: errno))
         }
@@ -39,17 +40,17 @@ package final class LineClient: Sendable {
     close(descriptor)
   }
 
-  /// - Parameter line: without its newline.
+  /// - Parameter line: without a newline.
   package func send(_ line: [UInt8]) throws(SocketError) {
     let bytes = line + [UInt8(ascii: "\n")]
-    // SAFETY: the buffer lives for the one call that reads it. A request fits in the socket's empty buffer.
+    // SAFETY: the buffer lives for the one call that reads it. A request fits into the socket's empty buffer.
     let count = bytes.withUnsafeBytes { s3m_send_local(descriptor, $0.baseAddress, $0.count) }
     guard count == bytes.count else { throw .ended(name) }
   }
 
   /// The answer, without its newline.
   ///
-  /// - Parameter patience: how long a silence may be; nil waits for ever.
+  /// - Parameter patience: the longest silence; nil waits without limit.
   package func receive(patience: Duration?) throws(SocketError) -> [UInt8] {
     var line: [UInt8] = []
     var piece = [UInt8](repeating: 0, count: 64 << 10)
@@ -59,7 +60,7 @@ package final class LineClient: Sendable {
       let ready = poll(&entry, 1, limit)
       if ready < 0, errno == EINTR { continue }
       guard ready > 0 else { throw .timedOut(name) }
-      // SAFETY: the buffer lives for the one call that fills it, and its own length is what may be filled.
+      // SAFETY: the buffer lives for the one call that fills it, and its own length is the limit.
       let count = piece.withUnsafeMutableBytes { Glibc.read(descriptor, $0.baseAddress, $0.count) }
       if count < 0, errno == EINTR || errno == EAGAIN { continue }
       guard count > 0 else { throw .ended(name) }

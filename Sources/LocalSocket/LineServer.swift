@@ -3,23 +3,23 @@ import Glibc
 import LoopThread
 import SystemPackage
 
-/// Answers lines with lines: whoever connects sends one, gets one, and the connection ends.
+/// Answers lines with lines: a client connects, sends one line, gets one line, and the connection ends.
 ///
-/// Nobody can make it grow or wait: connections, the length of a line and the time that a peer takes are bounded, and what
-/// answers runs elsewhere.
+/// No client can make the server grow or wait: the number of connections, the length of a line and the time
+/// of a client are limited, and answers are computed on other threads.
 package actor LineServer {
   package struct Limits: Sendable {
-    /// Connections and unfinished answers; further ones are closed at once.
+    /// Connections and unfinished answers. Further connections are closed at once.
     package var clients = 16
-    /// Of a request, its newline included.
+    /// The limit of a request in bytes, including its newline.
     package var requestBytes = 4096
-    /// To send a request, and to take an answer.
+    /// How long a client may take to send a request, and to receive an answer.
     package var patience: Duration = .seconds(10)
 
     package init() {}
   }
 
-  /// Makes a line of a line, both without their newline.
+  /// Computes the answer to a line, both without newlines.
   package typealias Answer = @Sendable ([UInt8]) async -> [UInt8]
 
   package nonisolated var unownedExecutor: UnownedSerialExecutor { loop.asUnownedSerialExecutor() }
@@ -33,7 +33,7 @@ package actor LineServer {
 
     var descriptor: CInt
     var phase: Phase
-    /// Nil while it waits for us.
+    /// Nil while the client waits for its answer.
     var deadline: ContinuousClock.Instant?
   }
 
@@ -43,15 +43,16 @@ package actor LineServer {
   private let answer: Answer
   /// Nil after `stop()`.
   private var listener: ListeningSocket?
-  /// When to look at the listener again, after it had no descriptor for a connection.
+  /// When to accept connections again after there was no free descriptor.
   private var retry: ContinuousClock.Instant?
   private var clients: [Int: Client] = [:]
   private var answers: [Int: Task<Void, Never>] = [:]
   private var lastID = 0
-  /// Where answers are made: those of the task that made this, for the loop's turns belong to none.
+  /// The threads that compute answers: those of the creating task, because the loop's turns belong to no
+  /// task.
   private let threads = TaskThreads.current
 
-  /// Listens until `stop()`, on a thread of its own.
+  /// Listens until `stop()`, on a separate thread.
   ///
   /// - Throws: `SocketError`; `ThreadError`.
   package init(
@@ -71,8 +72,8 @@ package actor LineServer {
       wake: { wakeup.signal() })
   }
 
-  /// Takes the name away, waits for answers that are being made, sends what can be sent at once, and ends the thread. Safe
-  /// to call twice.
+  /// Removes the name, waits for unfinished answers, sends what can be sent at once, and ends the thread. A
+  /// second call has no effect.
   package nonisolated func stop() async {
     await finish()
     await Self.join(loop)
@@ -127,12 +128,12 @@ extension LineServer {
       switch listener.accept() {
       case .none: return
       case .failure:
-        // It would be ready again at once.
+        // The listener would be ready again at once.
         poll.forget(listener.descriptor)
         retry = .now + .seconds(1)
         return
       case .connection(let descriptor):
-        // Answers are counted too: their clients may have left.
+        // Unfinished answers count too, because their clients may have left.
         guard Set(clients.keys).union(answers.keys).count < limits.clients else {
           close(descriptor)
           continue
@@ -149,7 +150,7 @@ extension LineServer {
     if hasFailed { return end(id) }
     switch client.phase {
     case .asking(let begun): read(id, client.descriptor, begun)
-    // It has said all it may say; more, or its end, is the end.
+    // The client has sent its one request. More bytes, or the end, end the connection.
     case .waiting: end(id)
     case .taking(let rest): send(rest, to: id)
     }
@@ -157,7 +158,7 @@ extension LineServer {
 
   private func read(_ id: Int, _ descriptor: CInt, _ begun: [UInt8]) {
     var piece = [UInt8](repeating: 0, count: limits.requestBytes)
-    // SAFETY: the buffer lives for the one call that fills it, and its own length is what may be filled.
+    // SAFETY: the buffer lives for the one call that fills it, and its own length is the limit.
     let count = piece.withUnsafeMutableBytes { Glibc.read(descriptor, $0.baseAddress, $0.count) }
     if count < 0, errno == EAGAIN || errno == EINTR { return }
     guard count > 0 else { return end(id) }
@@ -169,7 +170,7 @@ extension LineServer {
     }
     clients[id]?.phase = .waiting
     clients[id]?.deadline = nil
-    // From now on only the peer's end is of interest.
+    // From now on only the end of the connection matters.
     poll.watch(descriptor, reading: false, writing: false)
     let (answer, request) = (answer, Array(line[..<newline]))
     answers[id] = Task(executorPreference: threads) {

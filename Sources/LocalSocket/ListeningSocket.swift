@@ -2,13 +2,14 @@ import CLinux
 import Glibc
 import SystemPackage
 
-/// A socket with a name, at which connections arrive. Its name goes with it; of a killed process it stays, and is stale.
+/// A named socket that accepts connections. Its name is removed with it. After a kill the name stays and is
+/// stale.
 final class ListeningSocket: Sendable {
   let descriptor: CInt
   private let directory: SocketDirectory
   private let name: String
 
-  /// Connections that wait to be accepted: more are refused to wait (listen(2)).
+  /// How many connections may wait to be accepted. Further ones are refused (listen(2)).
   private static let backlog: CInt = 16
 
   init(name: String, in directory: SocketDirectory) throws(SocketError) {
@@ -16,8 +17,9 @@ final class ListeningSocket: Sendable {
     guard descriptor >= 0 else { throw .system("making a socket", Errno(rawValue: errno)) }
     self.directory = directory
     self.name = name
-    // The name appears when the socket listens: in between it would look stale. The mode is set before there is a name at
-    // all: the kernel gives the name that of the socket's own inode, less the mask (unix(7), bind).
+    // The name appears only when the socket listens; before that it would look stale. The mode is set before
+    // there is a name: the kernel gives the name the mode of the socket's own inode, minus the mask (unix(7),
+    // bind).
     let unready = ".\(name).new"
     directory.remove(unready)
     guard fchmod(descriptor, 0o600) == 0, s3m_bind_local(descriptor, directory.address(of: unready)) == 0,
@@ -39,11 +41,11 @@ final class ListeningSocket: Sendable {
   enum Arrival {
     case connection(CInt)
     case none
-    /// No descriptor is free, or the like: it waits on.
+    /// No descriptor is free, or a similar failure. The connection waits.
     case failure
   }
 
-  /// Who has connected, if this user has: others are sent away.
+  /// The next connection of this user. Connections of other users are closed.
   func accept() -> Arrival {
     while true {
       let connection = s3m_accept_local(descriptor)
@@ -52,7 +54,7 @@ final class ListeningSocket: Sendable {
         return errno == EAGAIN ? .none : .failure
       }
       var user = uid_t()
-      // Root may do what it likes anyway.
+      // Root can do anything in any case.
       if s3m_peer_user(connection, &user) == 0, user == geteuid() || user == 0 {
         return .connection(connection)
       }

@@ -2,18 +2,19 @@ import CLinux
 import Glibc
 import SystemPackage
 
-/// The socket at which a service manager listens to its services: datagrams of `NAME=VALUE` lines (sd_notify(3)).
+/// The socket on which a service manager receives messages of its services: datagrams of `NAME=VALUE` lines
+/// (sd_notify(3)).
 package final class NotifySocket: Sendable {
   private let address: String
   private let descriptor: CInt
 
-  /// How long a datagram may wait for a place in the manager's queue. The manager reads it all the time; one that does not
-  /// for this long is not to hold up a mirror.
+  /// How long a datagram may wait for room in the manager's queue. A manager that does not read for this long
+  /// must not delay a mirror.
   private static let patienceSeconds: CInt = 5
 
-  /// - Parameter address: the value of `NOTIFY_SOCKET`: an absolute path, or a name in the abstract namespace with `@` first
-  ///   (unix(7)).
-  /// - Throws: `SocketError.system` for any other address, such as `vsock:…`, and where no socket can be made.
+  /// - Parameter address: the value of `NOTIFY_SOCKET`: an absolute path, or a name in the abstract namespace
+  ///   that begins with `@` (unix(7)).
+  /// - Throws: `SocketError.system` for any other address, such as `vsock:…`, and if no socket can be made.
   package init(address: String) throws(SocketError) {
     guard address.utf8.count > 1,
       address.utf8.first == UInt8(ascii: "/") || address.utf8.first == UInt8(ascii: "@")
@@ -29,9 +30,10 @@ package final class NotifySocket: Sendable {
     close(descriptor)
   }
 
-  /// Sends one datagram. Blocks while the manager's queue is full, 5 seconds at most.
+  /// Sends one datagram. Blocks while the manager's queue is full, at most 5 seconds.
   ///
-  /// - Parameter lines: `NAME=VALUE` each. A line feed in a value would begin another one, so there must be none.
+  /// - Parameter lines: `NAME=VALUE` each. A value must hold no line feed, because a line feed would begin
+  ///   another line.
   package func send(_ lines: [String]) throws(SocketError) {
     let bytes = Array(lines.joined(separator: "\n").utf8)
     while true {

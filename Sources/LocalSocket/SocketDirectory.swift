@@ -1,12 +1,12 @@
-// Sockets of this user on this machine: one line is asked, one line is answered.
+// LocalSocket: sockets of this user on this machine. A client sends one line and gets one line.
 //
 // Glossary
 //
 // local socket   unix(7): a name in the file system that leads to a process
-// stale          the name of a socket whose process is gone: connecting is refused
-// peer           the process at the other end; the kernel tells its user (SO_PEERCRED)
-// patience       how long a peer may keep us waiting
-// notification   what a service tells its service manager, systemd for one: a datagram (sd_notify(3))
+// stale          said of a socket's name whose process is gone: a connection is refused
+// peer           the process at the other end; the kernel reports its user (SO_PEERCRED)
+// patience       how long a peer may take
+// notification   a message of a service to its service manager, such as systemd: a datagram (sd_notify(3))
 
 import CLinux
 import Glibc
@@ -14,20 +14,22 @@ import SystemPackage
 
 /// A directory in which only this user can make and change names, such as those of sockets and locks.
 ///
-/// It is held open and names are resolved from there, by `/proc/self/fd`: so what was checked is what is used, and the
-/// 107 bytes that a socket's address may have (unix(7)) are enough whatever the directory's path.
+/// The directory is held open, and names are resolved through `/proc/self/fd`. So the checked directory is
+/// the one that is used, and the 107 bytes of a socket's address (unix(7)) suffice for any path of the
+/// directory.
 package final class SocketDirectory: Sendable {
   package let path: FilePath
   private let descriptor: FileDescriptor
 
   package enum Absence: Sendable {
-    /// Make it, and those above it, readable by nobody else.
+    /// Create the directory and its missing parents, accessible to this user only.
     case isMade
-    /// There is nothing in it then: `SocketError.absent`.
+    /// An absent directory is an error: `SocketError.absent`.
     case isAnError
   }
 
-  /// - Throws: `SocketError` when it cannot be opened or made, or others could have put something there.
+  /// - Throws: `SocketError` if the directory cannot be opened or created, or if other users could have put
+  ///   files there.
   package init(path: FilePath, absence: Absence) throws(SocketError) {
     self.path = path
     if absence == .isMade { try Self.make(path) }
@@ -44,16 +46,17 @@ package final class SocketDirectory: Sendable {
   }
 
   deinit {
-    // Nothing was written through it.
+    // Nothing was written through this descriptor.
     _ = close(descriptor.rawValue)
   }
 
   /// The path by which a name in it is opened, bound, connected to, renamed and removed.
   package func address(of name: String) -> String { "/proc/self/fd/\(descriptor.rawValue)/\(name)" }
 
-  /// The names of the sockets in it, by bytes.
+  /// The names of the sockets in the directory, sorted by bytes.
   package func names() throws(SocketError) -> [String] {
-    // SAFETY: the stream lives for this call, and each entry until the next readdir(3), by which its name is copied.
+    // SAFETY: the stream lives in this call only. An entry is valid until the next readdir(3), and its name
+    // is copied before that.
     guard let stream = opendir(address(of: ".")) else {
       throw .system("reading \(path)", Errno(rawValue: errno))
     }
@@ -71,7 +74,7 @@ package final class SocketDirectory: Sendable {
     return names.sorted { $0.utf8.lexicographicallyPrecedes($1.utf8) }
   }
 
-  /// Takes a name away; it is no error if it is gone already.
+  /// Removes a name. An absent name is no error.
   package func remove(_ name: String) {
     _ = unlink(address(of: name))
   }
@@ -88,17 +91,17 @@ package final class SocketDirectory: Sendable {
   }
 }
 
-/// What is wrong with a socket or its directory.
+/// An error of a socket or its directory.
 package enum SocketError: Error, Sendable, Hashable {
   case absent(FilePath)
-  /// Another user owns it, or could have written there.
+  /// Another user owns the directory, or could have written to it.
   case notOurs(FilePath)
-  /// The name is there, and nobody behind it.
+  /// The name exists, but no process listens.
   case stale(String)
   /// The peer runs as another user.
   case strangeUser(String)
   case timedOut(String)
-  /// The peer ended the connection before its answer was whole.
+  /// The peer ended the connection before its answer was complete.
   case ended(String)
   case system(String, Errno)
 }
