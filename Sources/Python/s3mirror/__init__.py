@@ -1,4 +1,4 @@
-"""Streams what changes in a directory to S3 while a program runs, and fetches what the program needs.
+"""Publishes a directory's changes on S3 while a program runs, and fetches the program's input.
 
     from s3mirror import Mirror, Download, Upload
 
@@ -6,7 +6,7 @@
         train(m.dataset, m.checkpoints)
 
 The module's functions `mirror`, `download`, `upload`, `sync` and `ls` are those of pos3: inside `with mirror():` each call
-registers one more path.
+adds one more path.
 """
 
 from s3mirror._errors import (

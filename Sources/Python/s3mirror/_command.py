@@ -1,4 +1,4 @@
-"""Where the command `s3mirror` is."""
+"""Finds the command `s3mirror`."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ VARIABLE = "S3MIRROR_BIN"
 
 
 def find() -> str:
-    """The command that `S3MIRROR_BIN` names, else the package's own, else the one on PATH."""
+    """The command in `S3MIRROR_BIN`, otherwise the package's own, otherwise the one on PATH."""
     named = os.environ.get(VARIABLE)
     if named:
         if not _is_executable(named):
@@ -49,7 +49,7 @@ def _is_wheel_script(path: str) -> bool:
         with open(path, "rb") as file:
             return WHEEL_SCRIPT in file.read(1024)
     except OSError:
-        # It may be one that can be executed and not read.
+        # The file may be executable and not readable.
         return False
 
 

@@ -1,4 +1,4 @@
-"""What the package raises: one base class, and a class for each kind, so that `except` can tell them apart."""
+"""The package's exceptions: one base class, and one class for each kind of error."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Failure:
-    """One path that was not transferred, or one delete that was withheld, and why."""
+    """One path that was not transferred, or one withheld delete, with the reason."""
 
     path: str
     """Relative to the root of its upload or download."""
@@ -29,7 +29,7 @@ class Failure:
 
 
 class MirrorError(Exception):
-    """Something that a mirror could not do. The fields are for programs; the message names the culprit and the cure."""
+    """An error of a mirror. The fields are for programs; the message has the cause and the remedy."""
 
     kind = "incomplete"
 
@@ -72,7 +72,7 @@ class MirrorError(Exception):
         return "\n".join([*lines, f"  and {more} more"] if more > 0 else lines)
 
     def __reduce__(self) -> tuple[Any, ...]:
-        # Exceptions go from worker to parent by pickle, which knows positional arguments only.
+        # Exceptions are passed from worker to parent by pickle, which supports positional arguments only.
         return (_rebuilt, (type(self), self.message, self.__dict__))
 
 
@@ -99,13 +99,13 @@ class ConfigurationError(MirrorError):
 
 
 class LocalError(MirrorError):
-    """A local path that must exist does not, or cannot be used; or there is nothing at a remote."""
+    """A local path does not exist or cannot be used; or a remote is empty."""
 
     kind = "local"
 
 
 class IncompleteError(MirrorError):
-    """Some files did not arrive; `failures` lists them."""
+    """Some files were not transferred; `failures` lists them."""
 
     kind = "incomplete"
 
@@ -115,19 +115,19 @@ TransferError = IncompleteError
 
 
 class EndedError(MirrorError):
-    """The mirror has ended, or ended before the work was done."""
+    """The mirror has ended, perhaps before the work was complete."""
 
     kind = "interrupted"
 
 
 class NoMirrorError(MirrorError, RuntimeError):
-    """A function of the module was called outside of `with mirror():`, or two such scopes were opened."""
+    """A function of the module was called outside of `with mirror():`, or a second such scope was opened."""
 
     kind = "invalid"
 
 
 class SessionError(MirrorError):
-    """The process that does the work ended unasked, or said what it should not."""
+    """The mirror's process ended unexpectedly, or sent an invalid message."""
 
     kind = "session"
 
@@ -139,7 +139,7 @@ class CommandError(SessionError):
 
 
 class VersionError(SessionError):
-    """The command is of another version than the package."""
+    """The command and the package have different versions."""
 
     kind = "version"
 
@@ -150,12 +150,12 @@ _KINDS: dict[str, type[MirrorError]] = {
 
 
 def failure(fields: dict[str, Any]) -> Failure:
-    """Of the protocol's object."""
+    """Makes a failure of the protocol's object."""
     return Failure(path=fields["path"], reason=fields["reason"], **_fault(fields))
 
 
 def error(fields: dict[str, Any]) -> MirrorError:
-    """The exception of the protocol's error object."""
+    """Makes an exception of the protocol's error object."""
     return _KINDS.get(fields["kind"], SessionError)(
         fields["message"],
         request=fields.get("request"),

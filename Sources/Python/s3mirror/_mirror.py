@@ -26,17 +26,17 @@ EVENTS = ("notice", "failed", "dropped")
 
 
 class Mirror:
-    """Fetches on entry, publishes while the body runs, and publishes what is left when it ends.
+    """Fetches at entry, publishes while the body runs, and publishes the remaining changes at the end.
 
         with Mirror(data=Download("s3://bucket/data"), out=Upload("s3://bucket/out")) as m:
             train(m.data, m.out)
 
     Inside the scope `m.<name>` is the `pathlib.Path` of each spec; `m["a name"]` is the same for names that are no
-    identifiers. If the body raises, what is left is published, nothing is deleted, and the body's exception is the one that
-    leaves the scope. If the body succeeds and something could not be published, `IncompleteError` lists it.
+    identifiers. If the body raises, the remaining changes are published, nothing is deleted, and the scope raises the body's
+    exception. If the body succeeds and some files could not be published, `IncompleteError` lists them.
 
     `async with` does the same without blocking the event loop. All methods may be called from any thread. A forked worker can
-    read paths; what asks the mirror is for the process that entered it.
+    read paths; all other methods are only for the process that entered the mirror.
     """
 
     def __init__(self, options: Options | None = None, **paths: Spec) -> None:
@@ -78,7 +78,7 @@ class Mirror:
             return self
         except MirrorError as error:
             self._leave()
-            # A session whose entry was refused has nothing to do; one that is of another version was asked for nothing.
+            # A session whose entry was refused has nothing to publish, and a session of another version got no request.
             session.finish() if error.request == "enter" else session.kill()
             raise
         except BaseException:
@@ -93,7 +93,7 @@ class Mirror:
         traceback: TracebackType | None,
     ) -> None:
         session = self._session
-        # A forked worker that leaves the body ends nothing: the mirror is its parent's.
+        # A forked worker that leaves the body ends nothing, because the mirror belongs to its parent.
         if session is None or os.getpid() != session.pid:
             return
         try:
@@ -113,7 +113,7 @@ class Mirror:
         logger.error("%s", incomplete)
 
     def __del__(self) -> None:
-        # An interrupt can come before the first line of __exit__: what is left then must not run for ever.
+        # An interrupt can come before the first line of __exit__. Then the session must still end.
         session = self.__dict__.get("_session")
         if session is not None and os.getpid() == session.pid:
             session.release()
@@ -129,7 +129,7 @@ class Mirror:
         try:
             return await asyncio.shield(entry)
         except asyncio.CancelledError:
-            # The thread that waits for the entry cannot be cancelled; the entry can.
+            # The thread that waits for the entry cannot be cancelled, but the entry can.
             session = self._session
             if session is not None:
                 await loop.run_in_executor(None, session.cut)
@@ -149,14 +149,14 @@ class Mirror:
         try:
             await asyncio.shield(end)
         except asyncio.CancelledError:
-            # What is left is published all the same.
+            # The remaining changes are published all the same.
             await asyncio.wait([end])
             raise
 
     # Paths
 
     def __getattr__(self, name: str) -> pathlib.Path:
-        # Asked only for what is no attribute, so also while a copy is made that has no paths yet.
+        # Called only for missing attributes, and so also during a copy, before the copy has paths.
         if name.startswith("_"):
             raise AttributeError(name)
         return self[name]
@@ -179,9 +179,9 @@ class Mirror:
     # While it runs
 
     def flush(self, name: str | None = None) -> None:
-        """Returns when everything that was closed before the call is on S3, for one upload or for all.
+        """Publishes everything that was closed before the call, for one upload or for all, and then returns.
 
-        Raises `IncompleteError` that lists what could not be published.
+        Raises `IncompleteError` with the paths that could not be published.
         """
         self._running("flush").ask("flush", {} if name is None else {"upload": _paths.text(name, "the name")})
 
@@ -190,14 +190,14 @@ class Mirror:
         await asyncio.get_running_loop().run_in_executor(None, self.flush, name)
 
     def status(self) -> Status:
-        """What waits, is in flight, is published and has failed, for each upload."""
+        """For each upload: how much waits, is in flight, is published and has failed."""
         return _report.status(self._running("status").ask("status")["status"])
 
     @property
     def report(self) -> Report:
-        """What the mirror did; while it runs, what it has done so far.
+        """The result of the mirror; while it runs, its result so far.
 
-        Until it has ended, `is_complete` says only that no path's latest attempt failed; `status()` tells what waits.
+        Until the mirror has ended, `is_complete` means only that no path's latest attempt failed; `status()` shows what waits.
         """
         session = self._session
         if session is not None:
@@ -247,7 +247,7 @@ class Mirror:
         return self.add(Sync(remote, local, interval, delete, exclude, include), name)
 
     def add(self, spec: Spec, name: str | None = None) -> pathlib.Path:
-        """Takes one more spec; the same one twice is one. Returns its path."""
+        """Adds one more spec; an equal spec is added only once. Returns its path."""
         session = self._running("add")
         if name in _RESERVED:
             raise InvalidError(f'the name "{name}" is the mirror\'s own; choose another')
@@ -257,7 +257,7 @@ class Mirror:
         return path
 
     def ls(self, remote: str, recursive: bool = False) -> list[str]:
-        """The full URLs of what lies under a remote, in the server's order; a directory of one level ends in a slash."""
+        """The full URLs of the objects under a remote, in the server's order; a directory of one level ends in a slash."""
         members: Mapping[str, Any] = {"remote": _paths.text(remote, "the remote"), "recursive": recursive}
         return [line["url"] for line in self._running("ls").list(members)]
 
@@ -287,7 +287,7 @@ def _tell(event: dict[str, Any], shown: Display | None) -> None:
 
 
 def _incomplete(report: Report) -> IncompleteError | None:
-    """What a body that succeeded ends with, if something is not on S3."""
+    """The exception after a successful body if some files are not on S3."""
     if report.is_complete:
         return None
     uploads = list(report.uploads.values())

@@ -1,4 +1,4 @@
-"""What holds for a whole mirror."""
+"""The options of a whole mirror."""
 
 from __future__ import annotations
 
@@ -15,39 +15,39 @@ DAY = 86_400.0
 
 @dataclass(frozen=True)
 class Options:
-    """Cache location, progress, parallel workers, and everything else that the library can be told. Times are seconds.
+    """Cache location, progress, parallel workers, and all other options of the library. Times are in seconds.
 
-    cache_root: where paths without `local` lie.
-    show_progress: draw progress on a terminal and in Jupyter; nothing is drawn where output is neither.
-    max_workers: the most requests with a payload at one time, over all downloads and uploads.
-    profile, endpoint_url, region: None leaves them to the environment and to AWS's configuration files.
+    cache_root: the directory for paths without `local`.
+    show_progress: draw progress on a terminal and in Jupyter, and nowhere else.
+    max_workers: the largest number of concurrent requests with a payload, over all downloads and uploads.
+    profile, endpoint_url, region: None takes the environment and AWS's configuration files.
     anonymous: send requests without a signature.
-    allow_insecure: let plain http go to other hosts.
-    payload_signing: whether signatures cover what is uploaded: "auto", "always" or "never".
-    on_error: what happens to uploads when the body raises: "upload" (delete nothing) or "skip".
-    exit_timeout: how long the end may take; None sets no bound.
+    allow_insecure: allow plain http to other hosts.
+    payload_signing: whether signatures cover the uploaded content: "auto", "always" or "never".
+    on_error: what happens to uploads if the body raises: "upload" (publish, delete nothing) or "skip".
+    exit_timeout: how long the end may take; None sets no limit.
     settle: with interval 0, how long a file must be unchanged before it is published.
     open_file_grace: how long an open file of `append_names` waits for its close; None is one interval.
     append_names: patterns of names that are only appended to; None is the command's list.
     in_progress_names: patterns of marks such as `X-unfinished`, published before any change of X and removed after all of them.
-    temporary_names: patterns of names under which nothing is published before it is renamed; None is the command's list.
+    temporary_names: patterns of names that are never published, only after a rename; None is the command's list.
     add_append_names, add_commit_last, add_in_progress_names, add_temporary_names: patterns besides those of each list.
-    audit_interval: time from audit to audit, a comparison that should find nothing; None makes none.
+    audit_interval: the time between two audits, comparisons that should find no difference; None turns them off.
     compare: how a file and an object of equal size are compared: "size", "default" or "checksum".
-    suspect_within: how much later than a file's change its object must be dated to be left uncompared.
-    max_delete: the most deletes of one batch: a number, "none" for no bound, None for the standard bound.
+    suspect_within: how much later than a file's last change its object must be dated, so that the contents need no comparison.
+    max_delete: the largest number of deletes in one batch: a number, "none" for no limit, None for the standard limit.
     keep_last: how many of the newest complete checkpoints of each series of names stay on S3, two at least; None removes none.
     keep_every: with keep_last: checkpoints whose step is a multiple of this stay too.
     renames: what happens to the object under a renamed file's old name: "move" or "copy".
     delete_if_match: delete an object only if no other program has written it.
-    commit_last: patterns of names that are published after everything else in their directory; None is the command's list.
+    commit_last: patterns of commit markers, published after everything else in their directory; None is the command's list.
     symlinks: "skip" or "follow".
     empty_directories: "skip" or "marker".
-    multipart_threshold, part_bytes: the largest file sent in one request, and the part size to start from, in bytes.
-    max_upload_bytes_per_second, max_download_bytes_per_second: of all transfers together; None sets no bound.
-    low_priority: give other programs priority on the processor and on the disk.
-    stale_upload_age: multipart uploads under a remote that got no part for this long are aborted; None aborts none.
-    max_attempts: how often a request is sent before its operation fails.
+    multipart_threshold, part_bytes: the largest file sent in one request, and the smallest part size, in bytes.
+    max_upload_bytes_per_second, max_download_bytes_per_second: limits for all transfers together; None sets no limit.
+    low_priority: run with low priority for processor and disk.
+    stale_upload_age: multipart uploads under a remote without a new part for this long are aborted; None aborts none.
+    max_attempts: how often a request is sent before the operation fails.
     log_directory, log_keep_days: the folder of the transfer logs, and how long they are kept.
     name: the mirror's name in the transfer log and in `s3mirror status`.
     control_socket: let `s3mirror status` and `s3mirror flush` of the same user find this mirror.
@@ -151,5 +151,5 @@ class Options:
 
 
 def _rate(bytes_per_second: float | None) -> int | None:
-    # pos3 takes a fraction; a bound below one byte a second is none that the command takes.
+    # pos3 accepts a fraction; the command accepts no limit below one byte a second.
     return None if bytes_per_second is None else int(bytes_per_second)

@@ -1,4 +1,4 @@
-"""Paths and URLs as the command takes them, wherever its own working directory is."""
+"""Paths and URLs for the command, independent of the command's working directory."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ StrPath = Union[str, "os.PathLike[str]"]
 
 
 def text(path: StrPath, what: str) -> str:
-    """The path as text that JSON can hold."""
+    """The path as text for JSON."""
     given = os.fspath(path)
     if not isinstance(given, str):
         raise InvalidError(f"{what} is {path!r}; it must be a text or a path of text")
@@ -25,17 +25,17 @@ def text(path: StrPath, what: str) -> str:
 
 
 def local(path: StrPath) -> str:
-    """Absolute, as seen from this process now."""
+    """The path made absolute by this process's working directory."""
     given = text(path, "the local path")
     if not given:
         raise InvalidError("a local path is empty; name a path, or leave it out")
     absolute = os.path.abspath(os.path.expanduser(given))
-    # It tells a directory from a file that is not there yet.
+    # The slash distinguishes a directory from a file if neither exists yet.
     return absolute + "/" if given.endswith("/") and absolute != "/" else absolute
 
 
 def remote(url: StrPath) -> str:
-    """An `s3://` URL as it is; a local path absolute. What is neither is the command's to refuse."""
+    """An `s3://` URL unchanged; a local path made absolute. The command rejects any other text."""
     given = text(url, "the remote")
     if isinstance(url, str) and not given.startswith(("./", "../", "~")) and given not in (".", ".."):
         return given

@@ -1,4 +1,4 @@
-"""How far transfers are, for people: on a terminal and in Jupyter, and nowhere else, where it would flood a log."""
+"""Shows progress on a terminal and in Jupyter, and nowhere else, because it would flood a log."""
 
 from __future__ import annotations
 
@@ -9,19 +9,19 @@ from typing import Any, Protocol
 
 
 class Display(Protocol):
-    """Where progress is shown, and how often."""
+    """A display of progress, with its interval."""
 
     interval: float
 
     def show(self, progress: dict[str, int]) -> None:
-        """Takes a reading; nothing in flight is the end of a transfer."""
+        """Shows a reading. A reading with nothing in flight is the end of a transfer."""
 
     def close(self) -> None:
-        """No reading comes any more."""
+        """Ends the display."""
 
 
 def display() -> Display | None:
-    """What fits where the program runs; None if nobody looks."""
+    """The display for the program's output; None if the output is neither a terminal nor a notebook."""
     in_notebook = _is_notebook()
     if not in_notebook and not _is_terminal():
         return None
@@ -35,12 +35,12 @@ def _is_terminal() -> bool:
     try:
         return sys.stderr is not None and sys.stderr.isatty()
     except ValueError:
-        # It is closed.
+        # The stream is closed.
         return False
 
 
 def _is_notebook() -> bool:
-    """Whether this is a Jupyter kernel, without importing anything for it."""
+    """Whether this is a Jupyter kernel. Imports nothing."""
     interactive = sys.modules.get("IPython")
     shell = interactive.get_ipython() if interactive is not None else None
     return type(shell).__name__ == "ZMQInteractiveShell"
@@ -49,7 +49,7 @@ def _is_notebook() -> bool:
 def _tqdm() -> Any:
     try:
         with warnings.catch_warnings():
-            # In a notebook without ipywidgets it advises to install them, and draws text.
+            # In a notebook without ipywidgets, tqdm advises to install them and draws text.
             warnings.simplefilter("ignore")
             from tqdm.auto import tqdm  # noqa: PLC0415 (only if it is installed, and only when it is used)
     except ImportError:
@@ -84,7 +84,7 @@ def _size(count: int) -> str:
 
 
 class StatusLine:
-    """One line of a terminal that renews itself."""
+    """One line of a terminal that changes in place."""
 
     interval = 0.2
 
@@ -121,14 +121,14 @@ class Lines:
         print(text(progress), file=sys.stderr, flush=True)
 
     def close(self) -> None:
-        """Every line is whole."""
+        """Nothing to do, because every line is complete."""
 
 
 class Bar:
-    """tqdm's, without a total: more may become dirty at any moment.
+    """A tqdm bar without a total, because more files may change at any moment.
 
-    On a terminal each burst of transfers has its own, which vanishes. In a notebook one stays for as long as the mirror runs: each
-    bar is an output that the notebook keeps.
+    On a terminal each burst of transfers has its own bar, which is removed at its end. In a notebook one bar stays while the
+    mirror runs, because the notebook keeps the output of each bar.
     """
 
     interval = 0.2
@@ -148,7 +148,7 @@ class Bar:
                 unit_divisor=1024,
                 desc="s3mirror",
                 leave=self._stays,
-                # The readings are as far apart as drawings should be.
+                # The interval of the readings is the interval of the drawings.
                 mininterval=0,
                 miniters=0,
                 initial=self._shown,

@@ -1,4 +1,4 @@
-"""What a mirror is doing, and what it did."""
+"""A mirror's status and report."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ class UploadReport:
 
 @dataclass(frozen=True)
 class Report:
-    """What a mirror did, or has done so far, upload by upload."""
+    """A mirror's result, or its result so far, for each upload."""
 
     is_complete: bool
     uploads: Mapping[str, UploadReport]

@@ -1,4 +1,4 @@
-"""Requests on their way: as a line of the protocol, and as something that waits for its answer."""
+"""Requests, as lines of the protocol and as objects that wait for their answers."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class Pending:
 
 
 def line(request: dict[str, Any]) -> bytes:
-    """One line of the protocol. What it cannot hold is found here, where the caller can be told."""
+    """One line of the protocol. A value that JSON cannot hold is an error here, in the caller's thread."""
     try:
         text = json.dumps(request, separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode()
     except UnicodeEncodeError as error:

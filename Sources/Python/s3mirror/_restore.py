@@ -1,4 +1,4 @@
-"""Checkpoints that lie on S3."""
+"""Restores checkpoints from S3."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ def restore(
 
         path = s3mirror.restore("s3://bucket/outputs", "outputs")
 
-    Readers of the local directory find a checkpoint when everything of it is there. What is here already is not fetched again.
+    The local directory of a checkpoint appears only when the checkpoint is complete. Files that exist here are not fetched again.
 
-    remote: what holds the checkpoints.
-    local: the directory for what lies under the remote; by default below the cache root.
+    remote: the directory that holds the checkpoints.
+    local: the local directory that corresponds to the remote; by default below the cache root.
     unit: another checkpoint, by its path below the remote or the end of that path.
-    exclude, include: gitignore-style patterns of what does not count, and of what does.
+    exclude, include: gitignore-style patterns of objects to ignore, and of the only objects to consider.
 
     Raises `IncompleteError` if no checkpoint is complete: its `failures` have a reason for each of the newest.
     """

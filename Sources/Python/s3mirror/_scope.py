@@ -1,7 +1,7 @@
-"""pos3's calls: a scope for the whole program, and functions that register one more path in it.
+"""pos3's functions: a scope for the whole program, and functions that add one more path to it.
 
-Where pos3 can lose files, these do not: `sync` never deletes locally and never writes over what is later here; what the body
-left is published when the body raises; and deletes stand under the command's guard.
+Where pos3 can lose files, these functions do not: `sync` never deletes local files and never overwrites newer ones; if the
+body raises, the remaining changes are published; and the command's guard limits deletes.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ def _forget_lock() -> None:
     _lock = threading.Lock()
 
 
-# A thread may hold it at the moment of a fork.
+# A thread may hold the lock at the moment of a fork.
 os.register_at_fork(after_in_child=_forget_lock)
 
 
@@ -52,7 +52,7 @@ def mirror(
 ) -> Iterator[Mirror]:
     """Opens the scope of `download`, `upload`, `sync` and `ls`. There is one at a time in a process.
 
-    options: takes the place of the other arguments.
+    options: replaces the other arguments.
     """
     global _global, _global_pid
     chosen = options or Options(
@@ -64,7 +64,7 @@ def mirror(
     )
     opened = Mirror(chosen)
     with _lock:
-        # A forked worker has its parent's, which is none of its own.
+        # A forked worker has its parent's mirror, which does not belong to it.
         if _global is not None and _global_pid == os.getpid():
             raise NoMirrorError("a mirror is active already; use it, or open a Mirror of your own")
         before = (_global, _global_pid)
@@ -130,8 +130,8 @@ def upload(
 ) -> pathlib.Path:
     """Publishes a local path while the scope runs and when it ends. Returns the local path.
 
-    sync_on_error: what to do when the body raises: True publishes and deletes nothing, False leaves S3 as it is. None, the
-        default, leaves it to the options, which publish: pos3's own default, False, loses what the body left.
+    sync_on_error: what to do if the body raises: True publishes and deletes nothing, False leaves S3 as it is. None, the
+        default, takes the options, which publish. pos3's own default, False, loses the remaining changes.
     """
     spec = Upload(
         _remote(remote, profile), local, interval, delete, exclude or (), on_error=_on_error(sync_on_error)
@@ -149,9 +149,9 @@ def sync(
     exclude: Sequence[str] | None = None,
     profile: str | None = None,
 ) -> pathlib.Path:
-    """Fetches what is absent here or unchanged here since it was fetched, then publishes the same path. Returns it.
+    """Fetches files that are absent, or unchanged since they were fetched, then publishes the same path. Returns the path.
 
-    delete_local: has no effect, and True warns: a file that is only here may be a checkpoint that was not published yet.
+    delete_local: has no effect, and True warns: a file without an object may be a checkpoint that is not published yet.
     sync_on_error: as in `upload`.
     """
     if delete_local:
@@ -171,7 +171,7 @@ def sync(
 
 
 def ls(prefix: StrPath, recursive: bool = False, profile: str | None = None) -> list[str]:
-    """What lies in a directory or under a remote, directories too, as full URLs or local paths without a slash at the end."""
+    """The entries of a directory or remote, including directories, as full URLs or local paths without a slash at the end."""
     found = _current()
     if not _is_url(prefix):
         return _local_names(pathlib.Path(prefix).expanduser(), recursive)
@@ -179,9 +179,9 @@ def ls(prefix: StrPath, recursive: bool = False, profile: str | None = None) -> 
     base = _without_profile(remote).rstrip("/")
     names: dict[str, None] = {}
     urls = found.ls(remote, recursive)
-    # One level comes with its directories last; the order is that of all keys.
+    # A listing of one level has its directories last, so the result is sorted by key.
     for url in urls if recursive else sorted(urls, key=str.encode):
-        # The object itself, where the prefix names one, and the marker of the directory itself.
+        # Leaves out the object with the prefix's own name, and the directory's own marker.
         if url.rstrip("/") == base:
             if not url.endswith("/"):
                 names[url] = None
@@ -199,12 +199,12 @@ def _local_names(directory: pathlib.Path, recursive: bool) -> list[str]:
 
 
 def _on_error(sync_on_error: bool | None) -> str | None:
-    """The spec's word for what pos3 calls by a flag."""
+    """The spec's word for pos3's flag."""
     return None if sync_on_error is None else "upload" if sync_on_error else "skip"
 
 
 def _name(call: str, remote: StrPath) -> str:
-    """A remote has one call; a local path, which only passes through, may have several."""
+    """The name of a call. A remote has one call; a local path, which is used unchanged, may have several."""
     return str(remote) if _is_url(remote) else f"{call} {remote}"
 
 
@@ -213,14 +213,14 @@ def _is_url(remote: StrPath) -> bool:
 
 
 def _remote(remote: StrPath, profile: str | None) -> StrPath:
-    """With the profile in the URL; any other path, as pos3 takes one, is a local path."""
+    """A URL with the profile in it. Any other text is a local path, as in pos3."""
     if not _is_url(remote):
         return _paths.local(remote)
     url = _paths.text(remote, "the remote")
     if profile is None or not url.startswith("s3://"):
         return url
     bucket, slash, key = url[len("s3://") :].partition("/")
-    # The URL's own wins, as with pos3.
+    # A profile in the URL takes precedence, as in pos3.
     if "@" in bucket:
         return url
     if not isinstance(profile, str) or not profile:

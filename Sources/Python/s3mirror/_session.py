@@ -1,7 +1,7 @@
-"""The process that does the work, and the two pipes to it. The page SessionProtocol of the documentation has the messages.
+"""The mirror's process, and the two pipes to it. The page SessionProtocol of the documentation has the messages.
 
-One thread of this process reads and writes the pipes. Signals reach Python's main thread only, so no KeyboardInterrupt can cut
-a request in half, and none leaves an answer unread.
+One thread of this process reads and writes the pipes. Signals reach Python's main thread only, so a KeyboardInterrupt can
+neither cut a request in half nor leave an answer unread.
 """
 
 from __future__ import annotations
@@ -57,9 +57,9 @@ class Session:
         self.command = ""
 
     def start(self) -> None:
-        """Starts the command. Whoever calls this has the object already, so that nothing can interrupt in between.
+        """Starts the command. The caller already has the object, so an interrupt cannot lose the process.
 
-        Raises `CommandError` if there is none, `VersionError` if it is another version's, `SessionError` if it ends at once.
+        Raises `CommandError` if there is no command, `VersionError` for another version, `SessionError` if it ends at once.
         """
         self.command = _command.find()
         self._process = self._spawn()
@@ -80,7 +80,7 @@ class Session:
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
                 pass_fds=(reader, writer),
-                # A typed Ctrl-C is for this process, which then says how the mirror ends.
+                # Ctrl-C at the terminal must reach only this process, which then decides how the mirror ends.
                 start_new_session=True,
             )
         except OSError as error:
@@ -90,7 +90,7 @@ class Session:
             self._process_descriptor = os.pidfd_open(process.pid)
             self._descriptors.add(self._process_descriptor)
         except (OSError, AttributeError):
-            # An old kernel: the end of the answers is then the only sign.
+            # On an old kernel only the end of the answers shows the end of the process.
             self._process_descriptor = -1
         return process
 
@@ -121,7 +121,7 @@ class Session:
     # Requests
 
     def send(self, name: str, members: Mapping[str, Any] | None = None) -> Pending:
-        """Sends a request; its answer can be waited for."""
+        """Sends a request. The result can wait for the answer."""
         self.check_owner(name)
         pending = Pending(name)
         with self._lock:
@@ -135,7 +135,7 @@ class Session:
         return pending
 
     def ask(self, name: str, members: Mapping[str, Any] | None = None) -> dict[str, Any]:
-        """Sends a request and waits for its result. Raises what it failed with."""
+        """Sends a request and waits for its result. Raises the request's error."""
         return self.send(name, members).wait()
 
     def list(self, members: Mapping[str, Any]) -> list[dict[str, Any]]:
@@ -145,7 +145,7 @@ class Session:
         return [each for part in pending.parts for each in part["lines"]]
 
     def check_owner(self, name: str) -> None:
-        """A fork has the mirror's memory, but not its thread."""
+        """Raises in a forked process, which has the mirror's memory but not its thread."""
         if os.getpid() != self.pid:
             raise SessionError(
                 f"{name}: this process is a fork of process {self.pid}, which entered the mirror; ask there, "
@@ -157,7 +157,7 @@ class Session:
     def end(self, body: str) -> dict[str, Any]:
         """Ends the mirror and waits until the process is gone. Returns the report's fields.
 
-        A KeyboardInterrupt while it waits cuts the end short, a second one kills the process.
+        A KeyboardInterrupt during the wait interrupts the end; a second one kills the process.
         """
         try:
             self._is_ending = True
@@ -173,14 +173,14 @@ class Session:
             raise
 
     def cut(self) -> None:
-        """Has the process abort what is under way and end, and waits for that; kills it if that takes long."""
+        """Makes the process abort its work and end, and waits for it. Kills the process if this takes long."""
         try:
             self._is_ending = True
             for name, members in (("abandon", {}), ("end", {"body": "threw"})):
                 try:
                     self.send(name, members)
                 except MirrorError:
-                    # It is over already.
+                    # The process is already over.
                     break
             if self._thread.ident is not None:
                 self._thread.join(CUT_SECONDS)
@@ -188,7 +188,7 @@ class Session:
             self.kill()
 
     def finish(self) -> None:
-        """Ends a process that has nothing to publish, as after an entry that failed."""
+        """Ends a process that has nothing to publish, as after a failed entry."""
         self._is_ending = True
         self.release()
         try:
@@ -198,19 +198,19 @@ class Session:
             self.kill()
 
     def kill(self) -> None:
-        """Leaves no process, whatever it was doing."""
+        """Kills the process, whatever it is doing."""
         if self._process is not None and self._process.poll() is None:
             self._process.kill()
         if self._thread.ident is not None:
             self._thread.join(REAP_SECONDS)
             return
-        # No thread came to be that would close them. A process that nobody has in hand ends with its pipes.
+        # There is no thread that would close the pipes. The process ends when its pipes are closed.
         self._close_all()
         if self._process is not None:
             self._process.wait()
 
     def release(self) -> None:
-        """Closes the requests' pipe, without waiting: the process ends as after a body that raised."""
+        """Closes the pipe of requests without waiting. The process then ends as after a body that raised."""
         self._is_released = True
         self._wake()
 
@@ -220,7 +220,7 @@ class Session:
         try:
             os.write(self._wake_writer, b"x")
         except OSError:
-            # Full, so the thread will wake; or closed, because the session is over.
+            # The pipe is full, so the thread will wake; or it is closed, because the session is over.
             pass
 
     def _serve(self) -> None:
@@ -233,7 +233,7 @@ class Session:
             self._give_up(SessionError(f"the session's pipes cannot be used: {error}"))
             process.kill()
         finally:
-            # Without its requests' pipe a session ends, whatever it was doing.
+            # When its pipe of requests is closed, a session ends, whatever it is doing.
             self._close(self._requests)
             self._give_up(self._ending(process.pid, self._reap(process)))
             with self._lock:
@@ -274,7 +274,7 @@ class Session:
                     for each in lines:
                         self._take(bytes(each))
             elif self._process_descriptor in ready:
-                # Ended, and everything that it wrote is read; another process may hold the pipe open.
+                # The process has ended and all of its output was read. Another process may hold the pipe open.
                 return
 
     def _write(self, unsent: bytes) -> bytes:
@@ -283,7 +283,7 @@ class Session:
         except BlockingIOError:
             return unsent
         except BrokenPipeError:
-            # Its end comes by the other descriptors.
+            # The other descriptors report its end.
             return b""
 
     def _take(self, text: bytes) -> None:
@@ -294,7 +294,7 @@ class Session:
         elif "event" in message:
             self._tell(message)
         elif message["id"] is None:
-            # Whose it was cannot be known, and nobody is to wait for an answer that does not come.
+            # The request of this line is unknown, and no caller may wait for an answer that never comes.
             self._fail_all(_errors.error(message["error"]))
         elif "part" in message:
             with self._lock:
@@ -319,7 +319,7 @@ class Session:
         try:
             self._on_event(event)
         except Exception:
-            # What is shown is not what is done.
+            # An error of the display must not affect the work.
             logger.exception("an event of the mirror cannot be shown")
 
     def _reap(self, process: subprocess.Popen[bytes]) -> int:
@@ -358,7 +358,7 @@ class Session:
             pending.fail(error)
 
     def forget(self) -> None:
-        """In a fork: gives up what belongs to the parent, so that this process neither holds its pipes nor waits for its child."""
+        """In a fork: releases the parent's resources, so that this process neither holds its pipes nor waits for its child."""
         self._close_all()
         if self._process is not None:
             self._process.returncode = 0

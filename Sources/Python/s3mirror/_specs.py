@@ -1,4 +1,4 @@
-"""What a mirror is to do, by name."""
+"""The specs of a mirror."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from s3mirror._paths import StrPath
 
 @dataclass(frozen=True)
 class Download:
-    """Fetches `remote` on entry.
+    """Fetches `remote` at entry.
 
-    remote: `s3://[profile@]bucket/key`: that object if it exists, else the prefix `key/`. A local path (absolute, or from
-        `./`, `../` or `~`) passes through, and must exist.
-    local: where it goes; by default below `Options.cache_root`.
+    remote: `s3://[profile@]bucket/key`: that object if it exists, otherwise the prefix `key/`. A local path (absolute, or
+        beginning with `./`, `../` or `~`) is used unchanged and must exist.
+    local: the local path; by default below `Options.cache_root`.
     delete: remove local files that are not on S3.
     exclude, include: gitignore-style patterns, relative to the root.
     """
@@ -39,11 +39,11 @@ class Download:
 class Upload:
     """Publishes a local tree, or one file, while the mirror runs and when it ends.
 
-    remote: `s3://[profile@]bucket/key`. A local path passes through: its directory is made, nothing is sent.
-    local: the tree; by default below `Options.cache_root`. Made if it is absent.
-    interval: seconds from tick to tick; None publishes at the end only, 0 as soon as a change is closed and quiet.
+    remote: `s3://[profile@]bucket/key`. A local path is used unchanged: its directory is created, nothing is uploaded.
+    local: the tree or file; by default below `Options.cache_root`. An absent tree is created.
+    interval: seconds between two ticks; None publishes at the end only, 0 once a change is closed and quiet.
     delete: remove objects whose file is gone.
-    on_error: `"upload"` or `"skip"`, when the body raises; None leaves it to `Options.on_error`.
+    on_error: `"upload"` or `"skip"` if the body raises; None takes `Options.on_error`.
     """
 
     remote: StrPath
@@ -70,8 +70,8 @@ class Upload:
 
 @dataclass(frozen=True)
 class Sync(Upload):
-    """Downloads first, then publishes from the same path: resumes a run. It never deletes locally, and never writes over a
-    local file that is later than its object. The fields are those of `Upload`."""
+    """Downloads first, then publishes from the same path, to resume a run. It never deletes local files, and never overwrites
+    a local file that is newer than its object. The fields are those of `Upload`."""
 
     def fields(self, name: str) -> dict[str, Any]:
         """The protocol's object."""
@@ -82,7 +82,7 @@ Spec = Union[Download, Upload]
 
 
 def fields(spec: Spec, name: str) -> dict[str, Any]:
-    """The protocol's object of what the caller gave for a name."""
+    """The protocol's object of the caller's spec for a name."""
     if not isinstance(spec, (Download, Upload)):
         raise InvalidError(f"{name} is {spec!r}; give Download(...), Upload(...) or Sync(...)")
     return spec.fields(name)
@@ -106,7 +106,7 @@ def _common(spec: Spec, name: str) -> dict[str, Any]:
 
 
 def _patterns(patterns: Sequence[str], what: str) -> list[str]:
-    # A text is a sequence, too: of letters.
+    # A string is a sequence of letters, so it must be excluded.
     if isinstance(patterns, str):
         raise InvalidError(f"{what} is {patterns!r}; give a list of patterns")
     return [_paths.text(each, f"a pattern of {what}") for each in patterns]

@@ -1,3 +1,3 @@
-"""The version of the package, which is that of the command it needs."""
+"""The version of the package, which must equal that of the command."""
 
 __version__ = "0.2.0"

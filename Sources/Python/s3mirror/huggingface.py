@@ -13,11 +13,11 @@ class FlushCallback(TrainerCallback):  # type: ignore[misc]
     """Flushes after each save, in the process that entered the mirror."""
 
     def __init__(self, mirror: Mirror, name: str | None = None) -> None:
-        """name: the upload; None is all."""
+        """name: the upload; None flushes all uploads."""
         self._mirror = mirror
         self._name = name
 
     def on_save(self, args: Any, state: Any, control: Any, **_: Any) -> None:
-        """The checkpoint is written and closed by now."""
+        """Called after the checkpoint was written and closed."""
         if state.is_world_process_zero:
             self._mirror.flush(self._name)

@@ -15,19 +15,20 @@ from s3mirror._mirror import Mirror
 class FlushCallback(Checkpoint):  # type: ignore[misc]
     """Flushes after each save, in the process of rank zero.
 
-    It is a `Checkpoint`, because Lightning calls those after all other callbacks and in the order of the list: give it after the
+    It is a `Checkpoint`, because Lightning calls these after all other callbacks and in the order of the list. Put it after the
     callbacks that save.
     """
 
     def __init__(self, mirror: Mirror, name: str | None = None) -> None:
-        """name: the upload; None is all."""
+        """name: the upload; None flushes all uploads."""
         super().__init__()
         self._mirror = mirror
         self._name = name
         self._saved: list[Any] = []
 
     def _flush_if_saved(self, trainer: Any) -> None:
-        # The hook on_save_checkpoint comes before the file is written; what the savers say of their last file comes after.
+        # The hook on_save_checkpoint is called before the file is written. The savers' record of their last file is made after
+        # it.
         saved = [
             (each.best_model_path, each.last_model_path, getattr(each, "_last_global_step_saved", None))
             for each in trainer.checkpoint_callbacks
