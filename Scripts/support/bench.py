@@ -23,7 +23,7 @@ SMALL_BYTES = 4096
 LARGE_MEBIBYTES = 4096
 UNIT_MEBIBYTES = 7630  # 8.0 GB
 LARGE_WIDTH = 8
-# The last threads of the entry may still be ending when the looking begins; a timer wakes more often in any minute.
+# The last threads of the entry may still be ending when the measurement begins. A timer would wake more often in any minute.
 WAKEUPS_BY_CHANCE = 3
 
 
@@ -112,7 +112,7 @@ def transfer(options, work):
                 key += "/file.bin" if what == "up-large" and client.name != "pos3" else ""
                 job = benchpeers.Job(what, "uploads", key, source, width, files)
             else:
-                # Nobody finds the target made: it is made anew each time.
+                # The target must not exist, so it is created anew each time.
                 target.mkdir()
                 if what == "down-large":
                     benchrun.touch_memory(target, options.size << 20)
@@ -187,7 +187,7 @@ def reconcile(options, work):
         run(f"nothing changed among {files} files in {TREE_DIRECTORIES} directories ({pages} pages)", 0)
         changed = tree / f"d0500/f{500 * each:06}"
         changed.write_bytes(benchrun.pattern()[: SMALL_BYTES + 7])
-        # Later than the sink dates its objects, as rclone's --update wants of a change.
+        # Later than the sink's dates of its objects, because rclone's --update requires that of a change.
         later = time.time() + 7200
         os.utime(changed, (later, later))
         run(f"one changed among {files}", 1)
@@ -195,7 +195,7 @@ def reconcile(options, work):
             os.truncate(changed, SMALL_BYTES)
             os.utime(changed, (benchrun.MTIME_SECONDS, benchrun.MTIME_SECONDS))
             sink.delay(options.latency)
-            # A request for every file would take minutes.
+            # One request for each file would take minutes.
             listing = [client for client in clients if not client.heads_each_file]
             run(f"nothing changed among {files}, {options.latency} ms latency", 0, listing, rounds=1)
             sink.delay(0)
@@ -291,7 +291,7 @@ def idle(options, work):
                 raise SystemExit("bench: s3mirror watch ended")
             time.sleep(0.2)
         benchrun.settle(watch.pid)
-        # At rest after it has worked, which is what most of its life is.
+        # A watch at rest after some work, which is its usual state.
         change(tree, each, 0, benchrun.pattern()[:SMALL_BYTES])
         subprocess.run([options.s3mirror, "flush"], env=tools.base, stdout=log, stderr=log, check=True)
         if not sink.counts().get("Put"):

@@ -43,7 +43,7 @@ def awscrt(what, bucket, key, local, width, count):
     names = [(local, key)]
     if what.endswith("small"):
         names = [(f"{local}/{name}", f"{key}/{name}") for name in small_names(count)]
-    # As many calls as are in flight and as many again: more only cost memory.
+    # As many calls as are in flight, and as many again. More would only cost memory.
     room = threading.Semaphore(2 * width)
     futures = []
     for path, target in names:

@@ -35,16 +35,16 @@ class Job:
 @dataclass
 class Client:
     name: str
-    # One line for the reader: version and what is set.
+    # One line for users: version and settings.
     setting: str
     command: Callable[[Job], list]
     environment: dict = field(default_factory=dict)
-    # What it can take part in; all when empty.
+    # The modes that the client supports; all modes if empty.
     only: tuple = ()
-    # A comparison of more files is not for it: why.
+    # The largest comparison for this client in files (0 means no limit), with the reason.
     most_files: int = 0
     why_not_more: str = ""
-    # It asks for every file, where others only list.
+    # Whether the client sends a request for each file, where others only list.
     heads_each_file: bool = False
 
     def does(self, what):
@@ -176,7 +176,7 @@ class Tools:
         def command(job):
             self.configure_boto(job.width)
             start = [self.peers / "bin/python", self.peers / "bin/pos3"]
-            # It knows directories only going up: the large file lies alone in one.
+            # This client compares whole directories for uploads only, so the large file is alone in one.
             local = job.local.parent if job.what == "up-large" else job.local
             if job.what.startswith("down"):
                 return [*start, "download", job.url, "--local", local]

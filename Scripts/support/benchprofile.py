@@ -4,7 +4,7 @@ import collections
 import shutil
 import subprocess
 
-# perf names a library by its file; what it cannot name is the kernel's.
+# perf names a library by its file. Samples that it cannot name belong to the kernel.
 PLACES = [
     ("kernel", "kernel"),
     ("libcurl", "libcurl"),
@@ -29,7 +29,7 @@ def place(library):
 
 def record(command, environment, data, log):
     """Runs the command under perf; its samples as (thread, library, weight)."""
-    # cpu-clock counts where a virtual machine hides the processor's counters.
+    # cpu-clock also counts where a virtual machine hides the processor's counters.
     start = ["perf", "record", "--quiet", "-e", "cpu-clock", "-F", str(ADDRESSES), "-o", data, "--"]
     subprocess.run([*start, *map(str, command)], env=environment, stdout=log, stderr=log, check=True)
     script = ["perf", "script", "-i", data, "-F", "comm,ip,dso"]

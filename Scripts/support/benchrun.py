@@ -20,11 +20,11 @@ from pathlib import Path
 from urllib.parse import quote
 
 PATTERN_BYTES = 1 << 20
-# What sink.c gives as x-amz-meta-mtime: rclone compares it.
+# The value that sink.c returns as x-amz-meta-mtime, because rclone compares it.
 MTIME_SECONDS = 1_700_000_000
-# A client that is not through by then counts as failed.
+# A client that has not finished after this time counts as failed.
 LIMIT_SECONDS = 600
-# A client that takes as long is measured once.
+# A client that takes this long is measured only once.
 ONCE_SECONDS = 30
 
 
@@ -107,7 +107,7 @@ class Sink:
             connection.request("GET", f"/{bucket}?list-type=2&prefix={quote(prefix)}" + token)
             body = connection.getresponse().read()
             pages += 1
-            # It stands before the objects.
+            # This line comes before the objects.
             found = re.search(rb"<NextContinuationToken>(.*?)</NextContinuationToken>", body[:4096])
             if not found:
                 return pages, time.monotonic() - start
@@ -137,7 +137,7 @@ class Memory:
 
     def look_once(self):
         for pid in self.tree(self.process):
-            # A process that has ended since has no file, or an empty one.
+            # A process that has ended since has no such file, or an empty one.
             try:
                 status = dict(re.findall(r"(VmHWM|RssAnon):\s+(\d+)", Path(f"/proc/{pid}/status").read_text()))
             except OSError:
@@ -163,7 +163,7 @@ class Sample:
     def __init__(self, wall, usage, memory, counts, sink_cpu, read):
         self.wall = wall
         self.cpu = usage.ru_utime + usage.ru_stime
-        # getrusage(2) counts what a process was before execve(2) too, which is this one: less than that says nothing.
+        # getrusage(2) also counts what a process used before execve(2), that is, this process. A smaller value shows nothing.
         ours = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
         self.resident = (usage.ru_maxrss if usage.ru_maxrss > ours else memory.resident) / 1024
         self.private = memory.private / 1024
@@ -189,7 +189,7 @@ def weigh(command, environment, sink, log, limit=LIMIT_SECONDS):
         # It has ended and is still there to be looked at.
         os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)
         read = bytes_read(process.pid)
-        # wait4(2) adds what the process itself has waited for: its whole tree.
+        # wait4(2) includes the processes for which the process itself has waited, and so its whole tree.
         _, status, usage = os.wait4(process.pid, 0)
         wall = time.monotonic() - start
         alarm.cancel()
@@ -229,7 +229,7 @@ class Measure:
                 sample = weigh(command, environment, sink, log)
                 clean()
                 if sample is None:
-                    # Once may be bad luck, which the log tells and the number of runs shows.
+                    # A single failure may be an accident. The log and the number of runs show it.
                     failures[client.name] += 1
                     if failures[client.name] > 1:
                         broken[client.name] = f"failed, see {log}"
@@ -275,7 +275,7 @@ class Measure:
 
 def ratio(value, reference, what):
     weight = statistics.median(getattr(sample, what) for sample in reference) if reference else 0
-    # A client may be through before its memory was looked at.
+    # A client may have finished before its memory was measured.
     return f"{value / weight:.2f}" if weight else ""
 
 

@@ -9,7 +9,7 @@ import benchrun
 
 MIB = 1 << 20
 
-# Says when its memory stands, and ends when its input does.
+# Prints a line when its memory is allocated, and ends with its input.
 PROGRAM = """
 import mmap, sys
 with open(sys.argv[2], "rb") as file:

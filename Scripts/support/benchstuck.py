@@ -25,7 +25,7 @@ INTERVAL = 1  # seconds, of the upload
 SPARE = 1  # seconds that the others may take longer than an interval more than without a sick file
 END_SECONDS = 120  # the longest end where nothing moves
 SLOW_BYTES_PER_SECOND = 5_000_000
-# A first attempt without an answer: 6 s, and half a second for the looks.
+# The limit of a first attempt without an answer: 6 s, plus half a second for the checks.
 FIRST_ATTEMPT_SECONDS = 6.5
 SLOTS = 10  # by default
 MULTIPART_BYTES = 24 << 20  # more than goes in one request by default
@@ -63,7 +63,7 @@ def illnesses(options):
     wanted = options.only.split(",") if options.only else list(found)
     if unknown := set(wanted) - set(found):
         raise SystemExit(f"bench: {', '.join(sorted(unknown))}: no such sickness; there are {', '.join(found)}")
-    # Without the healthy one there is nothing to compare with.
+    # Without the healthy run there is nothing to compare with.
     return [illness for name, illness in found.items() if name in wanted or illness.is_healthy]
 
 
@@ -118,7 +118,7 @@ def stuck_promise(results):
                 broken.append(f"{result['sickness']}: SIGTERM cut a transfer that moved")
         elif result["end"]["seconds"] is None or result["end"]["seconds"] >= END_SECONDS:
             broken.append(f"{result['sickness']}: the end took {value(result['end'])} s; the goal is {END_SECONDS} s")
-        # What was not published has to be reported, by the exit status too.
+        # Unpublished files must be reported, also by the exit status.
         expected = "0" if result["healthy"] else None if result["moves"] else "1"
         if expected and result["end"]["seconds"] is not None and result["statuses"] != expected:
             broken.append(f"{result['sickness']}: the exit status was {result['statuses']}, not {expected}")
@@ -142,7 +142,7 @@ class Round:
         log = open(self.options.built / "watch.log", "ab")
         self.sink = benchrun.Sink(self.options.built / "sink", self.place, {"tree": (0, 0, 0)})
         tools = benchpeers.Tools(self.options.built, self.options.peers, self.options.s3mirror, self.sink.url, self.place)
-        # Its socket must be found by `flush`, and by no other s3mirror of this user.
+        # `flush` must find this mirror's socket, and no other s3mirror of this user.
         self.environment = {**tools.base, "XDG_RUNTIME_DIR": str(self.place)}
         self.watch = subprocess.Popen(
             [self.options.s3mirror, "watch", "--config", self.configuration()],
@@ -207,14 +207,14 @@ class Round:
 
     def fall_ill(self):
         for number in range(self.illness.count):
-            # A file has its whole size at once, and no page: what is read of it is zeroes.
+            # The file gets its whole size at once, without pages, so reads return zeros.
             with open(self.run_root / f"sick/{number:03}.bin", "wb") as file:
                 os.ftruncate(file.fileno(), self.illness.size)
         signs = {"none": "put", "slow": "slow", "busy": "busy"}
         sign = signs.get(self.illness.sickness, "hung")
         if not self.wait(lambda: self.sick_paths(sign), 30, "a sick file was in flight"):
             raise SystemExit("bench: no sick file was sent; see watch.log")
-        # As many as are sent side by side.
+        # As many as are sent at one time.
         count = 0
         while count < (count := self.sick_paths(sign)):
             time.sleep(INTERVAL / 2)

@@ -53,8 +53,8 @@ def rules(results):
     )
 
 
-# Rules with a limit in seconds. On a busy machine they say more of the machine than of the mirror, so the quick rounds, which
-# are a test, print what they find and do not fail for it.
+# Rules with a time limit in seconds. On a busy machine they depend more on the machine than on the mirror. So the quick rounds,
+# which are a test, print such findings and do not fail for them.
 TIMED = {"recovery", "hang"}
 
 

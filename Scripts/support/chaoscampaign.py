@@ -167,7 +167,7 @@ def fork(each, s3mirror):
     pid = os.fork()
     if pid:
         return pid
-    # The child never returns: what the parent would clean up is not its own.
+    # The child process must not return, because the parent's clean-up is not its own.
     status = 1
     try:
         die_with_parent()

@@ -19,7 +19,7 @@ class DownloadRound(Round):
         self.expected = self.fill()
         self.full = self.tree / "out"
         if self.fault.place == "get-disk-full":
-            # Room for some of it.
+            # Enough room for a part of it only.
             mount_tmpfs(self.full, sum(map(len, self.expected.values())) // 3)
         self.seen = {}
         stop = threading.Event()

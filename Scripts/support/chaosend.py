@@ -14,9 +14,9 @@ MIB = 1 << 20
 LINES = 200  # of standard error, in one round
 MEMORY = 160 * MIB  # private; the promise is 96 MiB of payload, and the rest is small
 DESCRIPTORS, THREADS = 128, 48
-# How much more there may be at rest after many faults than at rest before them.
+# How much a resource at rest may grow over many faults.
 MORE_MEMORY, MORE_DESCRIPTORS, MORE_THREADS = 32 * MIB, 12, 4
-# Lines that report a pass or the end's beginning, and no trouble.
+# Lines that report a pass or the beginning of the end, and so no trouble.
 PROGRESS = re.compile(r": (entry|exit|audit|flush|tick \d+): \d+ file|\d+ files?, .*fetched|goes on to its end|left out$")
 
 
@@ -61,7 +61,7 @@ def differences(judge, tree, spared=()):
             on_s3 = remote[name].reading
             found.append(f"{name} is version {reading.version} here, and version {on_s3.version} {on_s3.problem} on S3")
     for name in sorted(remote.keys() - files.keys() - links.keys()):
-        # What lies behind a link may be published under the link's name.
+        # A link's target may be published under the link's name.
         if name.startswith(tuple(spared)) or any(name.startswith(link + "/") for link in links):
             continue
         found.append(f"{name} is on S3, and not here")
@@ -89,7 +89,8 @@ def end_of_mirror(judge, tree, status, said, expected=(0,), spared=()):
         judge.say("status", f"exit status {status}, and {expected} was due: {last(said)}")
     if status == 1 and not troubles(said):
         judge.say("silent", "exit status 1, and standard error says nothing of why")
-    # What a killed mirror had begun, of a file that is gone, may be another writer's for all that the next one knows.
+    # An upload that a killed mirror began for a file that is now gone may belong to another writer, as far as the next mirror
+    # knows.
     left = {key for key in judge.left_by_kill if f"of {key} stays: it may be another writer's" in said}
     if status == 0 and (uploads := [key for key in open_uploads(judge) if key not in left]):
         judge.say("uploads", f"exit status 0, and multipart uploads are open: {', '.join(uploads[:5])}")

@@ -12,11 +12,11 @@ PORTAL = (
     b"<!DOCTYPE html><html><head><title>Welcome</title></head>"
     b"<body><form action=/login>Please accept the terms.</form></body></html>"
 )
-# What an upload, a comparison and a download ask of S3.
+# The S3 operations of an upload, a comparison and a download.
 WRITES = ("PutObject", "CreateMultipartUpload", "UploadPart", "CompleteMultipartUpload", "CopyObject", "DeleteObjects")
 BODIES = ("PutObject", "UploadPart")
 UPLOADS = ("ListMultipartUploads", "ListParts")
-# The requests whose 200 may carry an error (Amazon S3 API Reference, CopyObject and CompleteMultipartUpload).
+# The operations whose 200 may hold an error (Amazon S3 API Reference, CopyObject and CompleteMultipartUpload).
 LATE_ERRORS = ("CompleteMultipartUpload", "CopyObject", "UploadPartCopy")
 
 
@@ -28,7 +28,7 @@ def error(status, code, headers=(), message="chaos"):
 class Fault:
     """Harms requests: `effect(source, request)` for a share of those operations, while it is on."""
 
-    # What the round has to arrange; see chaosround.py.
+    # What the round has to prepare; see chaosround.py.
     place = "network"
     persists = False  # it goes on when the round awaits recovery
 
@@ -198,10 +198,10 @@ def few(source):
     return source.randint(1, 3)
 
 
-# Name -> how it is drawn. The order is the table's.
+# Name -> the function that draws a fault, in the order of the table.
 FAULTS = {
     "none": lambda source: Fault(source, None, (), 0, 0.2),
-    # The writer alone: checkpoints faster than the interval.
+    # Only the writer: checkpoints faster than the interval.
     "hectic": lambda source: Fault(source, None, (), 0, 0.2),
     "refuse": network(lambda proxy: proxy.refuse(), lambda proxy: proxy.accept()),
     "reset-before": harm(lambda s: Effect("reset_before", is_reset=s.random() < 0.7)),
@@ -247,7 +247,7 @@ FAULTS = {
     "disk-read-only": place("disk-read-only"),
     "unreadable": place("unreadable", what=["file", "directory"]),
     "unmounted": place("unmounted"),
-    # Of downloads.
+    # Faults of downloads.
     "get-reset": harm(lambda s: Effect("cut_body", s.random(), is_reset=True), ("GetObject",)),
     "get-cut": harm(lambda s: Effect("cut_body", s.random(), is_reset=False), ("GetObject",)),
     "get-corrupt": harm(lambda s: Effect("corrupt", s.random()), ("GetObject",), most=few),
@@ -260,11 +260,11 @@ FAULTS = {
 DOWNLOADS = tuple(name for name in FAULTS if name.startswith("get-"))
 NEEDS_MOUNTS = ("disk-full", "disk-read-only", "unmounted", "get-disk-full")
 NEEDS_ROOT = (*NEEDS_MOUNTS, "unreadable")
-# Of these a campaign has one round where it has four of others: they take long.
+# Slow faults. A campaign has one round of them for four rounds of others.
 RARE = ("outage-long", "soak", "server-restart")
-# What a sanitizer adds of memory and descriptors decides these.
+# Faults whose result depends on the additional memory and descriptors of a sanitizer.
 WEIGHED = ("few-descriptors", "little-memory", "soak")
-# One of each kind, for the tests: 30 rounds.
+# One fault of each kind, for the tests: 30 rounds.
 QUICK = (
     *("none", "refuse", "reset-in", "reset-after", "stall", "drip", "cut-head", "cut-body", "burst-5xx", "retry-after"),
     *("request-timeout", "expired-token", "error-in-200", "portal", "lost-reply", "garbage", "corrupt-put", "freeze"),

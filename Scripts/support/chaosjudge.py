@@ -14,7 +14,7 @@ import chaoscontent as content
 import chaosledger
 
 POLL_SECONDS = 0.1
-# A key that was deleted or moved here may be read in whatever order the server takes it away.
+# A key that was deleted or renamed here may be read in whatever order the server removes it.
 PAIRS = 3  # readings of a marker and its data before it is said that it leads nowhere
 
 
@@ -172,7 +172,7 @@ class Judge:
             lost = [each for name, facts in sight.reading.files.items() if (each := self.lost(key, name, facts))]
             if not lost:
                 return
-            # Between the marker's reading and the data's both may have moved on.
+            # Between the reads of the marker and of the data, both may have changed.
             again = self.sight(key, self.etag(key))
             if again is not sight:
                 return
@@ -183,7 +183,7 @@ class Judge:
                     self.current[path] = found
                 else:
                     self.current.pop(path, None)
-        # The marker of a directory that is removed here goes along with it, in any order.
+        # If a directory is removed here, its marker is removed with it, in any order.
         if chaosledger.basename(key) != "latest" and self.ledger.is_leaving(key):
             return
         self.say("marker", f"{key} of version {sight.reading.version} leads nowhere: {'; '.join(lost)}")

@@ -7,7 +7,7 @@ import time
 
 # Names that may be published while they are open, as growing prefixes.
 APPEND = ("*.log", "*.jsonl", "*.out", "*.err", "*.csv", "*.tsv", "events.out.tfevents.*", "*.wandb")
-# Names whose content leads to other objects.
+# Names of files that refer to other objects.
 MARKERS = ("latest", "*.index.json")
 
 

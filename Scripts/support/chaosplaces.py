@@ -55,7 +55,7 @@ class Places:
             self.say("hang", f"it runs {EXIT_SECONDS} s after SIGTERM, while the writer goes on")
             self.process.kill()
         elif status == 128 + signal.SIGTERM and "entry:" not in self.process.said():
-            # The signal fell into the entry, before anything was published.
+            # The signal came during the entry, before anything was published.
             self.journal.note("ended by SIGTERM within the entry")
         elif status not in (0, 1):
             self.say("crash" if status < 0 else "status", f"exit status {status}: {chaosend.last(self.process.said())}")
@@ -91,7 +91,7 @@ class Places:
 
     def begin_unreadable(self):
         self.fault.facts["stays"] = self.random.random() < 0.5
-        # Neither is readable here at any moment, not even as it is made.
+        # The file or directory must never be readable here, not even while it is created.
         if self.fault.facts["what"] == "file" or self.fault.facts["stays"]:
             self.locked, paths = self.tree / "locked.bin", ["locked.bin"]
         else:

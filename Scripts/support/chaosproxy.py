@@ -121,7 +121,7 @@ class FaultProxy:
         await asyncio.gather(*tasks, return_exceptions=True)
 
     def _accepted(self, reader, writer):
-        # A task of our own: asyncio would report one that is cancelled as an error.
+        # A task of its own, because asyncio would report a cancelled task as an error.
         task = self._loop.create_task(self._serve(reader, writer))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
@@ -179,7 +179,8 @@ class Connection:
             if headers.get("Expect"):
                 await self.down(b"HTTP/1.1 100 Continue\r\n\r\n")
             if request.operation == "UploadPart":
-                # Noted before it is answered: a part whose answer was lost is found again by ListParts, and completed.
+                # Recorded before the answer is sent, because ListParts finds a part whose answer was lost, and the upload is then
+                # completed.
                 self.proxy.parts.setdefault(request.upload_id, {})[request.part] = request.size
             effect = self.proxy.choose(request)
             exchange = Exchange(self, request, method, head, headers)

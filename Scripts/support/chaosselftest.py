@@ -105,7 +105,7 @@ def heavy(**more):
     return plant
 
 
-# Name -> the rule that has to be named, when it is planted, and how.
+# Name -> the rule that must be reported, when the violation is planted, and how.
 PLANTS = {
     "damaged": ("torn", "running", damaged),
     "mixed": ("mixed", "running", mixed),

@@ -18,7 +18,7 @@ HARM_SECONDS = 3  # longer than planned, until a fault has harmed something
 class UploadRound(Places, OtherMirror, Round):
     """`watch` or `run` streams what the writer writes."""
 
-    # Of the self-test: called with the round at named moments, and what the writer writes besides checkpoints.
+    # For the self-test: functions called with the round at named moments, and files that the writer writes besides checkpoints.
     saboteur = None
     written = None
 
@@ -37,7 +37,7 @@ class UploadRound(Places, OtherMirror, Round):
         self.judge = Judge(self.server.client(), self.server.bucket, self.prefix, self.tree, self.ledger, self.journal)
         self.judge.violations = self.result.violations
         self.words = self.command(source)
-        # Some faults begin before the mirror, and in some it is ordered to leave.
+        # Some faults begin before the mirror, and in some the mirror is told to end.
         is_early, is_late = (each < 0.2 and self.fault.is_movable for each in (source.random(), source.random()))
         self.judge.start()
         try:
@@ -77,11 +77,11 @@ class UploadRound(Places, OtherMirror, Round):
         words = ["watch", self.tree, remote, "--interval", self.interval, "--delete"]
         if is_run := source.random() < 0.25:
             words = ["run", "--upload", f"out={remote},local={self.tree},interval={self.interval},delete=true"]
-        # The bound of deletes is tried in a quarter of the rounds; who restarts infers more than it allows.
+        # A quarter of the rounds tests the limit of deletes. A restarted mirror infers more deletes than the limit allows.
         if source.random() < 0.75 or self.fault.place in ("kill", "terminate"):
             words += ["--max-delete", "none"]
         words += source.choice([["--multipart-threshold", "5", "--part-size", "5"], ["--multipart-threshold", "0"], []])
-        # The program of `run` ends with SIGTERM, or with the mirror.
+        # The program of `run` ends at SIGTERM, or with the mirror.
         self.program = ["--", "sh", "-c", "trap 'exit 0' TERM; while kill -0 $PPID; do sleep 0.1; done"] if is_run else []
         return words
 
@@ -210,7 +210,7 @@ class UploadRound(Places, OtherMirror, Round):
         return status
 
     def expected(self, is_late):
-        # What is ordered to leave within a fault may give up, if it says so: with 3 before its entry was over, and `run`
+        # A mirror that a fault tells to end at once may give up if it reports this: with status 3 before its entry is over. `run`
         # leaves its entry at the signal.
         if is_late:
             return (0, 1, 3, 128 + signal.SIGTERM) if self.program else (0, 1, 3)
@@ -218,7 +218,7 @@ class UploadRound(Places, OtherMirror, Round):
             return (1,)
         if self.fault.place == "two-mirrors":
             return (1,)
-        # Superfluous objects stay below what was unmounted, and that is said.
+        # Superfluous objects stay below an unmounted place, and this is reported.
         return (1,) if self.fault.place == "unmounted" and self.kept else (0,)
 
     def spared(self):

@@ -21,7 +21,8 @@ from chaosledger import Ledger
 
 KIB, MIB = 1 << 10, 1 << 20
 KEPT = 2  # checkpoints
-# A marker waits for all data below its directory. What is written without a pause lies elsewhere, or no marker ever went.
+# A marker waits for all data below its directory. Files that are written without a pause are in another directory; otherwise no
+# marker would ever be published.
 RUN = "run"
 STATE, LATEST = f"{RUN}/optimizer.state", f"{RUN}/latest"
 
@@ -79,7 +80,7 @@ class Writer:
             while queue:
                 due, _, task = heapq.heappop(queue)
                 if (wait := due - time.monotonic()) > 0 and not self._hurry.is_set():
-                    # Woken by finish(); a hold leaves the pace alone.
+                    # finish() wakes this; a hold leaves the pace unchanged.
                     self._hurry.wait(wait)
                 pause = next(task, None)
                 if pause is not None:

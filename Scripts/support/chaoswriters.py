@@ -28,7 +28,7 @@ class OtherMirror:
         self.theirs = self.work / "other"
         self.theirs.mkdir()
         self.others = OtherWriter(self.theirs, f"{self.seed}/other")
-        # Another host has a directory of its own for locks, state and logs.
+        # Each simulated host has its own directory for locks, state and logs.
         self.other = self.mirror(["watch", self.theirs, *self.words_of_other()], [], "mirror-other.out", self.work / "host")
         probe = pathlib.Path(THEIRS) / "probe"
         (self.theirs / THEIRS).mkdir()
@@ -49,7 +49,7 @@ class OtherMirror:
             time.sleep(0.05)
 
     def begin_two_mirrors(self):
-        # The first mirror has listed when it has published.
+        # A mirror that has published has made its first listing.
         self.await_other(lambda: any(key.startswith("data/") for key in self.judge.listing()), "its rival's first object")
         self.others.start()
 
@@ -70,7 +70,7 @@ class OtherMirror:
             self.other.kill()
         elif status != 1 or SAYS not in self.other.said():
             self.say("status", f"the other mirror ends with {status}: {chaosend.last(self.other.said())}")
-        # Its rival may delete its own meanwhile, but for what lies there to stay.
+        # The round's own mirror may delete objects in the meantime, but none whose file still exists.
         after = self.judge.listing()
         lost = [key for key in before.keys() - after.keys() if not key.startswith(THEIRS) and (self.tree / key).is_file()]
         if lost:

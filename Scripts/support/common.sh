@@ -1,4 +1,4 @@
-# Sourced by the scripts beside it: what they need installed, built and found. Bash, not run by itself.
+# Sourced by the scripts: installs, builds and finds what they need. Bash; not for direct use.
 # shellcheck shell=bash
 set -euo pipefail
 
@@ -6,11 +6,11 @@ root=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd -P)
 support=$root/Scripts/support
 venv=$root/.venv
 frameworks=$root/.venv-frameworks
-# What the bench and the trials compile and install, beside the build.
+# The directory for what the bench and the trials compile and install, beside the build.
 built=$root/.build-bench
 cd "$root"
 
-# Logs of these scripts are read in files more than on terminals. Python leaves no bytecode in the tree.
+# The logs of these scripts are read in files more often than on terminals. Python leaves no bytecode in the tree.
 export NO_COLOR=1 PYTHONDONTWRITEBYTECODE=1
 
 say() { printf '== %s\n' "$*" >&2; }
@@ -19,15 +19,14 @@ die() {
   exit 1
 }
 
-# Installs the Debian packages that are missing, and only those; apt is not touched when all is there.
-# The probes are the things themselves (a pkg-config module, a Python module), so another distribution's
-# packages, or a hand-made install, satisfy them as well.
+# Installs only the missing Debian packages; without any, apt is not run. Each probe looks for the thing itself (a pkg-config
+# module, a Python module), so another distribution's packages or a manual installation satisfy it too.
 need_apt() {
   command -v swift >/dev/null || die "no swift on PATH: install Swift 6.2 or later from swift.org/install"
   local missing=() module package
   command -v git >/dev/null || missing+=(git)
   command -v python3 >/dev/null || missing+=(python3)
-  # Debian splits ensurepip off into python3-venv; `import venv` alone succeeds without it.
+  # Debian has ensurepip in the separate package python3-venv; `import venv` alone succeeds without it.
   python3 -c 'import ensurepip, venv' 2>/dev/null || missing+=(python3-venv)
   command -v pkg-config >/dev/null || missing+=(pkg-config)
   for module in libcurl:libcurl4-openssl-dev libcrypto:libssl-dev zlib:zlib1g-dev expat:libexpat1-dev; do
@@ -41,7 +40,7 @@ need_apt() {
   if (($(id -u) != 0)); then
     command -v sudo >/dev/null || die "missing packages, and neither root nor sudo here: apt-get install ${missing[*]}"
     as_root=(sudo)
-    # Without a terminal sudo could only wait for a password that nobody types.
+    # Without a terminal, sudo would wait for a password for ever.
     [[ -t 0 ]] || as_root+=(-n)
   fi
   say "installing ${missing[*]}"
@@ -51,8 +50,8 @@ need_apt() {
     die "apt-get install failed: ${missing[*]}"
 }
 
-# Makes .venv with the pinned requirements, and makes it anew when they, the Python or the clone's place
-# change (a venv holds absolute paths). The stamp is written last, so a half-made venv is never taken for one.
+# Makes .venv with the pinned requirements, and makes it again when the requirements, the Python or the clone's path change (a
+# venv holds absolute paths). The stamp is written last, so an incomplete venv never counts as complete.
 ensure_venv() {
   local stamp wanted
   stamp=$venv/.made-from
@@ -63,7 +62,7 @@ ensure_venv() {
       echo "$venv"
     } | sha256sum
   )
-  # Two scripts started together make it once.
+  # Two scripts that start together make it only once.
   exec 9>"$root/.venv.lock"
   flock 9
   if [[ ! -f $stamp || $(<"$stamp") != "$wanted" ]]; then
@@ -80,7 +79,7 @@ ensure_venv() {
   exec 9>&-
 }
 
-# Makes .venv-frameworks, gigabytes in size, with what only `Scripts/trial frameworks` needs. Fails where that does not install.
+# Makes .venv-frameworks, gigabytes in size, for `Scripts/trial frameworks` only. Fails if it cannot be installed.
 ensure_frameworks() {
   local stamp=$frameworks/.made-from wanted
   wanted=$(
@@ -99,7 +98,7 @@ ensure_frameworks() {
   printf '%s' "$wanted" >"$stamp"
 }
 
-# Makes .build-bench/NAME, a venv with requirements-NAME.txt, which only one trial needs. Fails where that does not install.
+# Makes .build-bench/NAME, a venv with requirements-NAME.txt, which only one trial needs. Fails if these cannot be installed.
 ensure_installed() {
   local place=$built/$1 requirements=$support/requirements-$1.txt wanted
   wanted=$(
@@ -117,8 +116,8 @@ ensure_installed() {
   printf '%s' "$wanted" >"$place/.made-from"
 }
 
-# Builds the command for release and prints where it is. For `$(…)`, in which bash drops `set -e`: hence the dies.
-# Swift's own libraries are linked in, as the README has it: it starts sooner, and needs no Swift where it runs.
+# Builds the command for release and prints its path. It is used in `$(…)`, where bash ignores `set -e`; hence the calls of die.
+# Swift's libraries are linked in, as README.md describes: the command starts faster and needs no Swift where it runs.
 build_release() {
   local release=(-c release --static-swift-stdlib --product s3mirror)
   say "building s3mirror (release)"
@@ -126,7 +125,7 @@ build_release() {
   echo "$(swift build "${release[@]}" --show-bin-path)/s3mirror"
 }
 
-# Compiles the named tools of Scripts/support that are older than their source. Swift brings a clang of its own.
+# Compiles the named tools of Scripts/support that are older than their source, with the clang that comes with Swift.
 build_tools() {
   local tool
   mkdir -p "$built"
@@ -137,13 +136,13 @@ build_tools() {
   done
 }
 
-# The Python package's tests, with a server of their own. S3MIRROR_BIN is the command that they use.
+# Runs the Python package's tests with their own server. S3MIRROR_BIN is the command that they use.
 test_python() {
   say "testing the Python package"
   "$venv/bin/python" -m pytest --quiet --rootdir Sources/Python Sources/Python/tests "$@"
 }
 
-# Everything, tests included, in debug; a warning is an error (Package.swift reads CI).
+# Builds everything for debugging, including tests. A warning is an error (Package.swift reads CI).
 build_tests() {
   export CI=true
   say "building, warnings are errors"

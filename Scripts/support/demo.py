@@ -26,15 +26,15 @@ from seaweedfs import SeaweedFS, raise_on_signals
 SECONDS = 110  # for all of it: under the two minutes that the demo promises
 BUCKET, DATASET, RUN = "demo", "datasets/tokens/", "runs/run-1/"
 INTERVAL = 2  # seconds between ticks
-# Three rotated checkpoints of five files: the default bound takes that for a mistake when they are most of the run.
+# Three rotated checkpoints of five files. The default limit would withhold these deletes if they were most of the run.
 MAX_DELETE = 20
 STEPS = 9
 KILL_FROM_STEP = 3  # the first saved step after which the kill is prepared
 KILL_AT_STEP = 6  # killed then in any case, in flight or not
 PARTS_BEFORE_KILL = 2
-# A tick may list nothing: neither objects nor uploads. That is what the watch is for.
+# A tick may list neither objects nor uploads, because the watch makes that unnecessary.
 LISTINGS = {"ListObjects", "ListObjectsV2", "ListMultipartUploads"}
-# What a trainer changes under a fixed name; every other file is written once, so S3 may never hold it different.
+# Files that a trainer changes under a fixed name. Every other file is written once, so its object may never differ.
 REWRITTEN = {"train.log", "optimizer.state", "latest"}
 
 
@@ -165,7 +165,7 @@ class Demo:
         uploads = self.run_prefix.open_uploads()
         self.judge(not uploads, "no multipart upload is left open", ", ".join(uploads))
 
-    # What was pushed, and for how many requests.
+    # How many files were published, with how many requests.
 
     def report(self, run):
         log = transferlog.records(self.work / f"log-{run}")
@@ -206,14 +206,14 @@ class Demo:
             f"the log says {transferlog.parts_reused(log)} reused",
         )
 
-    # The kill in the middle of an upload.
+    # Kills the mirror in the middle of an upload.
 
     def gate(self, request):
         """Holds the later parts of one upload, so that it is surely unfinished when the mirror is killed."""
         if not self.armed or self.release.is_set() or request.operation != "UploadPart":
             return
         if self.doomed is None:
-            # A finished checkpoint that the trainer still keeps: only that can be resumed after the restart.
+            # A complete checkpoint that the trainer still keeps. Only its upload can be resumed after the restart.
             name = request.key.removeprefix(RUN)
             if not name.startswith("checkpoint-") or not (self.outputs / name).exists():
                 return

@@ -128,7 +128,7 @@ class MarkerFollower:
             return
         name = marker.decode().strip()
         absent = self._absent(name)
-        # A checkpoint that was rotated away while we looked is no fault, and then the marker has moved on.
+        # A checkpoint that was rotated away during the check is no fault; the marker then names another one.
         if absent and self.prefix.read("latest") == marker:
             self.broken.append(f"latest = {name!r}, but {', '.join(absent)}")
         self.followed += 1

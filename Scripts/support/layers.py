@@ -8,13 +8,13 @@ import json
 import re
 import subprocess
 
-# Modules that come with the toolchain or the system; anything else must be a declared dependency.
+# Modules of the toolchain or the system. Any other module must be a declared dependency.
 SYSTEM_MODULES = {"Dispatch", "FoundationEssentials", "Glibc", "Synchronization"}
-# All of Foundation would double the command's size.
+# The whole of Foundation would double the command's size.
 TEST_MODULES = {"Foundation", "Testing"}
-# The one module with an interface for other packages.
+# The only module with an interface for other packages.
 PUBLIC_ROOMS = {"S3Mirror"}
-# Where memory or data races may be the author's own responsibility: room -> file name patterns.
+# Where authors may take responsibility for memory or data races themselves: module -> patterns of file names.
 UNSAFE_FILES = {
     "LoopThread": ["*"],  # a thread, and an executor on it
     "LocalSocket": ["*"],  # sockets' buffers
@@ -30,20 +30,20 @@ UNSAFE = re.compile(
     r"@unchecked\b|@unsafe\b|\bunsafe\b|\b(?:nonisolated|unowned)\(unsafe\)|\bUnmanaged\b|\bOpaquePointer\b"
     r"|\bUnsafe(?:Mutable)?(?:Raw)?(?:Buffer)?Pointer\b|\bwithUnsafe\w+|\bunsafe[A-Z]\w*|\bassumingMemoryBound\b"
 )
-# A buffer lent for the length of a call, as bodies and sinks get it. Naming the type is no unsafe act of its own
-# (nothing is made, kept or rebound), so the rooms that pass such buffers on may name it, without a reason.
+# A buffer that is lent for the duration of a call, as bodies and sinks receive it. The type's name alone is no unsafe act
+# (nothing is created, kept or rebound), so the modules that pass such buffers on may use it without a reason.
 LENT_BUFFER = re.compile(r"Unsafe(?:Mutable)?RawBufferPointer")
 LENDING_ROOMS = {"HTTPTransport", "LocalTree", "MirrorModel", "S3Client", "Transfers"}
-# What runs on the runtime's pool whatever its task prefers, and so brings that pool to life (see TaskThreads).
+# Calls that run on the runtime's pool whatever their task prefers, and so start that pool (see TaskThreads).
 POOL = re.compile(
     r"\bTask(?:<[^>]*>)?[ \t]*\{|\bTask\.(?:detached|sleep)\b|\bDispatchQueue\.global\b"
-    # Where an optional may be nil, too: what is to keep its parent's preference is to say none.
+    # An optional may be nil here, so a task that should keep its parent's preference must name none.
     r"|\bexecutorPreference:[^,){\n]*\bnil\b"
 )
 POOL_ROOMS = {"LoopThread"}
-# A test that waits in a loop of its own, and so hangs where it should fail.
+# A test that polls in its own loop, and so hangs when it should fail.
 WAIT = re.compile(r"\bwhile\b[^{}\n]*\{\s*(?:try[ \t]+)?(?:await[ \t]+Task\.(?:yield|sleep)\b|sched_yield\b|usleep\b)")
-# Folders within a room, bottom first: a type may be used in the folders above its own, and nowhere below.
+# Folders in a module, lowest first. A type may be used in its own folder and in higher ones.
 FOLDERS = {
     "S3Mirror": [
         "API",  # nouns of the interface: options, specs, errors, events, reports
@@ -66,15 +66,15 @@ FOLDERS = {
         "Scope",
     ],
 }
-# Uses that point up: (folder, type) -> reason. The list may only shrink: an entry that nothing needs is a problem of its own.
+# Uses that point upwards: (folder, type) -> reason. The list may only shrink: an unneeded entry is an error too.
 USES_UP = {}
-# A type as it is declared at the margin (group `type`), or within another one.
+# A type declared at the left margin (group `type`), or inside another type.
 DECLARATION = re.compile(
     r"^(?P<margin>[ \t]*)(?:@\w+(?:\([^)]*\))?\s+)*(?P<modifiers>(?:(?:public|package|internal|fileprivate|private|final|indirect"
     r"|nonisolated)\s+)*)(?:struct|class|enum|actor|protocol|typealias)\s+(?P<type>\w+)",
     re.MULTILINE,
 )
-# A type's name that is no member of something: `.Kind` is another type's.
+# A type's name that is not a member: `.Kind` belongs to another type.
 USE = re.compile(r"(?<![.\w])[A-Z]\w*")
 IMPORT = re.compile(
     r"^[ \t]*(?:@\w+(?:\([^)]*\))?[ \t]+)*(?:(?:public|package|internal|fileprivate|private)[ \t]+)?"
@@ -82,7 +82,7 @@ IMPORT = re.compile(
     re.MULTILINE,
 )
 PUBLIC = re.compile(r"^[ \t]*(?:@\w+(?:\([^)]*\))?[ \t]+)*(?:public|open)(?:\(set\))?[ \t]+(?!import\b)", re.MULTILINE)
-# What is no code: comments (Swift's nest) and string literals, raw and multi-line ones too.
+# Text that is no code: comments (Swift's are nested) and string literals, including raw and multi-line ones.
 LITERAL_OR_COMMENT = re.compile(r'//|/\*|(?P<hashes>#*)(?P<quotes>"""|")')
 
 
@@ -108,7 +108,7 @@ def rooms(package):
         Room(
             name=target["name"],
             kind=target["type"],
-            # Each is {"byName": [name, condition]}, {"target": [name, …]} or {"product": [name, package, …]}.
+            # Each entry is {"byName": [name, condition]}, {"target": [name, …]} or {"product": [name, package, …]}.
             dependencies=tuple(next(iter(each.values()))[0] for each in target["dependencies"]),
         )
         for target in package["targets"]
@@ -180,7 +180,7 @@ def end_of(text, opening):
                 return each.end()
         return len(text)
     hashes, quotes = opening["hashes"], opening["quotes"]
-    # An escape is a backslash and as many # as the literal has: in a raw one a bare backslash is just itself.
+    # An escape is a backslash followed by as many # as the literal has. In a raw literal, a plain backslash is text.
     inside = re.compile(rf"\\{hashes}\\|\\{hashes}\"|{quotes}{hashes}" if hashes else rf"\\.|{quotes}", re.DOTALL)
     for each in inside.finditer(text, start):
         if each.group() == quotes + hashes:
@@ -247,7 +247,7 @@ def wrong_uses(sources, room, order, allowed):
             for found in USE.finditer(source.code):
                 name = found.group()
                 there = home.get(name, folder)
-                # A nested type of this folder hides the one of above.
+                # A nested type in this folder hides the type in the folder above.
                 if there not in level or level[there] <= level[folder] or name in own[folder] or name in told:
                     continue
                 told.add(name)

@@ -80,7 +80,7 @@ class Folders(unittest.TestCase):
             self.assertEqual(len(self.problems(API="let a: Pass?", Lane=f"{kind} Pass")), 1, kind)
 
     def test_what_only_shares_a_name_passes(self):
-        # A member of another type, a type of its own within, one that nobody else sees, a word in a comment.
+        # A member of another type, a nested type, a private type, and a word in a comment.
         for text in ("let a: Options.Pass", "struct Options {\n  struct Pass {}\n  let a: Pass\n}", "// Pass\nlet a = 1"):
             self.assertEqual(self.problems(API=text, Lane="struct Pass {}"), [], text)
         self.assertEqual(self.problems(API="let a: Pass", Lane="private struct Pass {}"), [])

@@ -15,7 +15,7 @@ ARTICLE = re.compile(r"<doc:([^>#]+)(?:#([^>]+))?>")
 LINK = re.compile(r"\]\(([^)#\s]*)(?:#([^)\s]+))?[^)]*\)")
 PATH = re.compile(r"`((?:Sources|Scripts|Tests|\.ci)/[\w@./+-]*)[^`]*`")
 HEADING = re.compile(r"^#+ +(.+?) *$", re.MULTILINE)
-# A row's first column, its header and rule left out, and the quotations in it.
+# A row's first column with its quotations, without header and rule.
 FIRST_COLUMN = re.compile(r"^\| ([^|\n]+) \|", re.MULTILINE)
 QUOTED = re.compile(r"`([^`]+)`")
 TROUBLES = "Troubleshooting.md"
@@ -76,7 +76,7 @@ def strange_messages(name, text, sources):
     return problems
 
 
-# Words that the system says, not the program.
+# Texts that come from the system and not from the program.
 ELSEWHERE = {"Watchdog timeout"}
 
 

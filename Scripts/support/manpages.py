@@ -6,7 +6,7 @@ The parser's own dump (`--experimental-dump-help`) is the one source: a page can
 import re
 
 SECTION = "1"
-# Of the page of the program itself: what no parser knows.
+# Sections of the program's own page that no parser provides.
 FILES = [
     ("~/.aws/config, ~/.aws/credentials", "Profiles, as for AWS's own tools."),
     ("$XDG_STATE_HOME/s3mirror/log", "Transfer logs; without the variable below ~/.local/state. See s3mirror\\-log(1)."),

@@ -12,7 +12,7 @@ import time
 from seaweedfs import die_with_parent
 
 TRAINER = pathlib.Path(__file__).with_name("train.py")
-# Of the user's environment only these reach s3mirror: his AWS settings must not decide how the demo goes.
+# The only variables of the user's environment that s3mirror gets, so that the user's AWS settings do not affect the demo.
 INHERITED = ("PATH", "LANG", "LC_ALL", "LD_LIBRARY_PATH", "TMPDIR")
 POLL_SECONDS = 0.02
 
@@ -46,7 +46,7 @@ class Mirror:
 
     def await_(self, condition, what):
         while True:
-            # Asked in this order: what happened just before the end still counts.
+            # Checked in this order, because a last event before the end still counts.
             ended = self.process.poll() is not None
             if found := condition():
                 return found
@@ -141,7 +141,7 @@ class Events:
     def all(self):
         if not self.path.exists():
             return []
-        # The last line counts once its newline is there.
+        # The last line counts only with its newline.
         return [json.loads(line) for line in self.path.read_text().rpartition("\n")[0].splitlines()]
 
     def new(self, name):

@@ -60,7 +60,7 @@ def check_schemas(job):
             sys.exit(f"{RECIPE.name} is not valid in Kubernetes {name}: {why}")
         if version < SIDECARS and not why:
             sys.exit(f"{RECIPE.name} is valid in Kubernetes {name}, which has no sidecars: the check finds nothing")
-    # The check is tried too: a word misspelt, and a value of another type.
+    # Tests the check itself: a misspelt word, and a value of another type.
     for right, wrong in (("failureThreshold", "failureTreshold"), ('"memory": "256Mi"', '"memory": ["256Mi"]')):
         text = json.dumps(job)
         if right not in text or not refusal(json.loads(text.replace(right, wrong)), name):
@@ -96,7 +96,7 @@ class Pod:
         return text.replace(NAMED, self.remote) if text.startswith("s3:") else f"{self.root}{text}" if text.startswith("/") else text
 
     def start(self, container, command):
-        # Nothing but what the recipe and the service account give.
+        # Only what the recipe and the service account provide.
         given = {name: value for name, value in os.environ.items() if name.startswith(("AWS_", "S3MIRROR_TEST_"))}
         given |= {each["name"]: self.here(each["value"]) for each in container.get("env", [])}
         return subprocess.Popen([self.here(each) for each in command], env={"PATH": "/usr/bin:/bin", **given})
@@ -123,7 +123,7 @@ def play(pod, here):
         (here.root / "outputs/one").write_text("one", encoding="utf-8")
         if here.do(trainer, trainer["lifecycle"]["preStop"]["exec"]["command"]) != 0:
             sys.exit("the trainer's preStop hook failed")
-        # The interval is a minute, so it was the hook.
+        # The interval is a minute, so only the hook can have published this.
         if objects() != ["one"]:
             sys.exit(f"after the hook S3 has {objects()}")
         (here.root / "outputs/two").write_text("two", encoding="utf-8")

@@ -18,7 +18,7 @@ import boto3
 from packagetest import Clean
 from packagetree import run
 
-# Runs as the container's last service. Each line that begins with `ok` or `FAIL` is a finding.
+# Runs as the container's last service. Each line that begins with `ok` or `FAIL` is a result.
 INSIDE = r"""
 exec >/root/result 2>&1
 unit=s3mirror@train
@@ -112,7 +112,7 @@ def furnish(root, package):
     run("chroot", root, "sh", "-c", install)
     (root / "etc/s3mirror/aws").mkdir(parents=True)
     (root / "data/run").mkdir(parents=True)
-    # Nobody but root may read it, and the service is not root.
+    # Only root may read it, and the service does not run as root.
     (root / "data/run").chmod(0o700)
     (root / "data/run/a").write_text("one\n", encoding="utf-8")
     (root / "data/run/a").chmod(0o600)

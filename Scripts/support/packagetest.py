@@ -24,7 +24,7 @@ SERVER = (
     "AWS_ENDPOINT_URL", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_REGION", "AWS_CONFIG_FILE", "AWS_SHARED_CREDENTIALS_FILE",
     "AWS_EC2_METADATA_DISABLED", "S3MIRROR_TEST_BUCKET",
 )
-# What every trial does with the command, as a user without anything would: there and back, and compared.
+# Uses the command as a new user would: uploads, downloads and compares.
 ROUND = """
 set -eu
 work=$(mktemp -d)
@@ -43,7 +43,7 @@ cmp out/large back/large
 "$COMMAND" ls "$remote-run/two"
 echo "moved there and back"
 """
-# What README.md shows, with a training loop: checkpoints that are written beside their names and renamed.
+# README.md's example with a training loop: checkpoints are written under other names and renamed.
 LOOP = """
 import os, pickle
 
@@ -67,7 +67,7 @@ place=s3://$S3MIRROR_TEST_BUCKET/readme-$KIND
 test "$("$COMMAND" ls -r "$place/outputs" | wc -l)" = 3
 echo "the README's example streamed a loop's checkpoints"
 """
-# Without its command the wheel says so, once, from the package and from the script.
+# Without its command the wheel reports this once, from the package and from the script.
 GONE = """
 set -u
 rm "$BINARY"
@@ -76,7 +76,7 @@ tail -n 1 said | grep -q "s3mirror._errors.CommandError: the command s3mirror is
 "$COMMAND" --version 2>said && exit 1
 test "$(wc -l <said)" = 1 && grep "install the wheel of this platform again" said
 """
-# ldd names what it does not find; what it finds outside of the package is to be of the base system.
+# ldd names missing libraries. A library outside of the package must belong to the base system.
 LIBRARIES = r"""
 set -eu
 for each in "$@"; do LD_LIBRARY_PATH= ldd "$each"; done | sort -u
@@ -108,7 +108,7 @@ class Clean:
                 "mount -t proc proc $SCRATCH/root/proc", "mount --rbind /dev $SCRATCH/root/dev",
                 "cat /etc/resolv.conf >$SCRATCH/root/etc/resolv.conf",
                 "cp /etc/hosts $SCRATCH/root/etc/hosts",
-                # The package lists' own settings of this machine: mirrors, certificates.
+                # This machine's own settings of package sources: mirrors, certificates.
                 "cp -r /etc/apt/apt.conf.d/. $SCRATCH/root/etc/apt/apt.conf.d/",
             ]
             for inside, outside in binds.items():

@@ -17,10 +17,10 @@ import manpages
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
 OPERATIONS = ROOT / "Sources" / "Operations"
-# By the name that the shell looks for.
+# The file name that each shell searches.
 COMPLETIONS = {"bash": "s3mirror", "zsh": "_s3mirror", "fish": "s3mirror.fish"}
-# What every distribution with the named glibc has: glibc itself, and the C++ runtime and zlib, which Debian's dpkg, apt and
-# the like need. Everything else travels with the command.
+# Libraries that every distribution with the named glibc has: glibc itself, and the C++ runtime and zlib, which Debian's dpkg, apt
+# and similar tools need. All other libraries are shipped with the command.
 BASE = re.compile(r"^(ld-linux[\w.-]*|lib(c|m|dl|rt|pthread|resolv|util|gcc_s|stdc\+\+|z))\.so(\.\d+)*$")
 
 
@@ -94,7 +94,7 @@ def completions(binary, directories):
     for shell, name in COMPLETIONS.items():
         directories[shell].mkdir(parents=True, exist_ok=True)
         script = run(binary, "--generate-completion-script", shell)
-        # It is read by the shell, not run: a first line that names an interpreter says the contrary.
+        # The shell reads this file and does not run it, so a first line that names an interpreter is wrong.
         script = re.sub(r"\A#!.*\n", "", script)
         (directories[shell] / name).write_text(script, encoding="utf-8")
 
@@ -111,7 +111,7 @@ def licences(paths, directory):
 
 
 def owning_package(path):
-    # dpkg knows a file by the name under which it was unpacked: with and without /usr.
+    # dpkg knows a file by the name under which it was unpacked, with or without /usr.
     for name in (str(path), str(path).removeprefix("/usr")):
         found = subprocess.run(["dpkg", "--search", name], capture_output=True, text=True, check=False)
         if found.returncode == 0:

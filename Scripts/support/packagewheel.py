@@ -17,10 +17,10 @@ import zipfile
 import packagetree
 from packagetree import ROOT, run
 
-# PEP 600 counts these among what every system has; a container without Python from its distribution does not have them.
+# PEP 600 counts these libraries among those of every system, but a container without its distribution's Python lacks them.
 NOT_EVERYWHERE = ("libexpat.so.1",)
 
-# Becomes the command. The package is looked for and not imported, which would take as long as the command itself.
+# Becomes the command. It locates the package without an import, which would take as long as the command itself.
 SCRIPT = """\
 #!python
 # The script of a wheel of s3mirror.
@@ -56,7 +56,7 @@ def main():
     packagetree.licences(found.values(), information / "licenses/libraries")
     for name in NOT_EVERYWHERE:
         hide(binary, name, found[name], extra)
-    # Any tag for this machine: auditwheel finds the true one.
+    # Any tag for this machine. auditwheel finds the correct one.
     plain = pack(tree, information, work, f"py3-none-linux_{packagetree.machine()}")
     repaired = work / "repaired"
     paths = f"{extra}:{os.environ.get('LD_LIBRARY_PATH', '')}".rstrip(":")

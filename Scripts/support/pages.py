@@ -11,7 +11,7 @@ MAGIC = 0x3145474150334D53
 HEAD = struct.Struct("<5Q")  # magic, file, generation, page, pages of that generation
 WORDS_END, SUM_AT = 4088, 4092
 BLOCK = 1 << 20
-# writer.c, by the first letter of the kind.
+# The modes of writer.c, by their first letter.
 KINDS = ("closing", "appending", "single-write", "mapped")
 
 
@@ -65,7 +65,7 @@ def note(page, number, file, runs):
 def judge(sight, runs, tail, pages, kind, file):
     told = ", then ".join(f"{count} pages of generation {generation}" for generation, _, count in runs[:6])
     if kind == "appending":
-        # Whatever was appended once stays, so every prefix of the stream is what the file was at some moment.
+        # Appended bytes never change, so every prefix of the stream was the file's content at some moment.
         if [run[:2] for run in runs] not in ([], [[0, 0]]) or tail != page_of_stream(pages, file)[: len(tail)]:
             sight.torn = f"no prefix of what was appended: {told}, {len(tail)} bytes"
         return
@@ -75,7 +75,7 @@ def judge(sight, runs, tail, pages, kind, file):
         if runs[0][1] != pages:
             sight.torn = f"{pages} of {runs[0][1]} pages of generation {runs[0][0]}"
     elif kind == "mapped" and [run[0] for run in runs] == [sight.generation, sight.generation - 1]:
-        # Stored in order: up to here the new ones, from here the old ones, is what it was at one moment.
+        # Pages are stored in order: new ones up to here and old ones from here is a content that the file had at one moment.
         sight.is_between = True
         if any(run[1] != pages for run in runs):
             sight.torn = f"{told}, of another length"

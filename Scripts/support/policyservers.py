@@ -48,7 +48,7 @@ class Moto:
         """The key of a user who has this policy and no other; it is enforced meanwhile."""
         for statement in document["Statement"]:
             if "s3:DeleteObject" in statement["Action"]:
-                # moto asks for it on the bucket where S3 asks on each object.
+                # moto requires it on the bucket where S3 requires it on each object.
                 statement["Resource"] = [*listed(statement["Resource"]), f"arn:aws:s3:::{BUCKET}"]
         self.iam.create_user(UserName=name)
         self.iam.put_user_policy(UserName=name, PolicyName="policy", PolicyDocument=json.dumps(document))
@@ -88,7 +88,7 @@ class Weed(SeaweedFS):
     @contextlib.contextmanager
     def user(self, name, document):
         self.iam.create_user(UserName=name)
-        # In a policy of the user's own it knows fewer actions.
+        # In a user's inline policy moto supports fewer actions.
         made = self.iam.create_policy(PolicyName=f"policy-of-{name}", PolicyDocument=json.dumps(document))
         self.iam.attach_user_policy(UserName=name, PolicyArn=made["Policy"]["Arn"])
         key = self.iam.create_access_key(UserName=name)["AccessKey"]
@@ -96,7 +96,7 @@ class Weed(SeaweedFS):
         [prefix] = {
             each["Condition"]["StringLike"]["s3:prefix"][0] for each in document["Statement"] if "s3:ListBucket" in each["Action"]
         }
-        # What IAM has taken is in force a moment later.
+        # A change in IAM takes effect a moment later.
         eventually(lambda: is_allowed(lambda: client.list_objects_v2(Bucket=BUCKET, Prefix=f"{prefix}/")), "the policy is in force")
         yield key
 

@@ -11,7 +11,7 @@ import layers
 
 PAGE = "Sources/S3Mirror/S3Mirror.docc/Semantics.md"
 
-# Promises that no test shows, each with the reason. A promise that gets a test leaves this table.
+# Promises without a test, each with the reason. When a promise gets a test, it must leave this table.
 NOT_SHOWN = {
     "WATCH-2": "a limit of the kernel: no event and no stamp shows the store, so there is nothing to be observed",
     "DOWN-7": "only a power failure between fdatasync(2) and rename(2) would show the order",
@@ -23,7 +23,7 @@ SECTION = re.compile(r"## (.+)$")
 TRAIT = re.compile(r"\.promise\(")
 IN_TRAIT = re.compile(r'"([^"]*)"')
 IN_SCRIPT = re.compile(r"#\s*shows\s+(.*)$", re.MULTILINE)
-# Documents of the authors that a reader of the project does not have: a source names the promise, or the reason.
+# Documents of the authors that readers of the project do not have. A source names the promise or the reason instead.
 PRIVATE = re.compile(r"\bSPEC(?:\.md)?,? ?§?\d|\bSPEC\.md\b|\bARCHITECTURE(?:\.md)?,? ?§?\d|\b[Ii]ssue #?\d+\b")
 SEARCHED = {".swift", ".md", ".py", ".sh", ".script", ".txt", ".h", ".c", ""}
 
@@ -53,7 +53,7 @@ def check(root):
         name, text = str(path.relative_to(root)), path.read_text(encoding="utf-8")
         problems += unknown_citations(name, text, promised)
         problems += private_references(name, text)
-    # An unknown ID in a test is found both ways.
+    # Both ways find an unknown ID in a test.
     return list(dict.fromkeys(problems)), NOT_SHOWN
 
 
@@ -96,7 +96,7 @@ def shown(path, text):
             line = line_of(text, found)
             mentions += [Mention(identifier, path, line) for identifier in re.split(r"[,\s]+", found[1].strip())]
         return mentions
-    # A trait in a comment or a literal is none; its IDs are literals themselves, so they come from the text.
+    # A trait in a comment or a literal does not count. The IDs themselves are literals, so they are read from the text.
     code = layers.blank(text)
     for found in TRAIT.finditer(code):
         end = code.index(")", found.end())

@@ -67,7 +67,7 @@ class CountingProxy:
 
     def __enter__(self):
         if self.pace:
-            # Else the kernel takes megabytes of a body at once, whatever the pace. Accepted sockets inherit it.
+            # Otherwise the kernel accepts megabytes of a body at once, whatever the rate. Accepted sockets inherit this option.
             self._server.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, PACED_CHUNK)
         self._server.server_bind()
         self._server.server_activate()
@@ -162,7 +162,7 @@ def forward(client, proxy):
     except OSError:
         pass  # one side is gone; the other learns it here or in the other thread
     finally:
-        # Within a body too: else the server waits for the rest of it, and `down` for the server.
+        # Also inside a body; otherwise the server would wait for its rest, and `down` for the server.
         with contextlib.suppress(OSError):
             server.shutdown(socket.SHUT_WR)
         down.join()
@@ -227,7 +227,7 @@ def pump_answers(server, client, exchange):
             client.sendall(data)
     except OSError:
         pass
-    # Both ways: a client still sending a body learns that nobody takes it.
+    # In both directions, so that a client that still sends a body gets an error.
     for side in (client, server):
         try:
             side.shutdown(socket.SHUT_RDWR)
@@ -248,7 +248,7 @@ def read_head(stream):
 
 def copy_exactly(stream, server, count, took):
     while count:
-        # read1 passes on what is there; read would hold bytes back until CHUNK are together.
+        # read1 passes on the available bytes; read would wait for a whole CHUNK.
         data = stream.read1(min(count, CHUNK))
         if not data:
             raise ConnectionError("the client ended within a body")
@@ -296,7 +296,7 @@ def classify(method, target, headers):
     if method == "GET" and not key and "uploads" in query:
         operation = "ListMultipartUploads"
     elif method == "GET" and not key and "list-type" not in query:
-        # GET ?location, ?versioning and so on name themselves; a bare GET of a bucket is the old listing.
+        # GET ?location, ?versioning and so on name their operation; a plain GET of a bucket is the old listing.
         configuration = {"location", "versioning", "acl", "policy", "object-lock", "encryption"} & query.keys()
         if configuration:
             operation = "GetBucket" + configuration.pop().title()

@@ -28,12 +28,11 @@ BUCKET = "s3mirror-test"
 REGION = "us-east-1"
 START_ATTEMPTS = 3
 START_SECONDS = 60  # a cold start takes 1-2 s; the rest is for a machine with other work
-# `weed mini` stops in about 2 s, or waits for clients that keep a connection open. Its data are to be thrown
-# away, so nobody waits for those.
+# `weed mini` stops in about 2 s, or waits for clients with open connections. Its data are temporary, so this wait is cut short.
 STOP_SECONDS = 3
 GRPC_OFFSET = 10_000  # every port P of SeaweedFS comes with a gRPC port P + 10000
-# Both P and P + 10000 stay under 32768, where Linux begins to hand out ephemeral ports (ip(7),
-# ip_local_port_range): no client socket can take one between our probe and the server's bind.
+# P and P + 10000 are below 32768, where Linux's ephemeral ports begin (ip(7), ip_local_port_range). So no client socket can take
+# one between the probe and the server's bind.
 PORTS = range(20_000, 32_768 - GRPC_OFFSET)
 
 
@@ -87,7 +86,7 @@ class SeaweedFS:
         }
 
     def __enter__(self):
-        # Short, since Unix socket paths end at 108 bytes (unix(7)).
+        # Short, because paths of Unix sockets have at most 108 bytes (unix(7)).
         self.directory = pathlib.Path(tempfile.mkdtemp(prefix="s3mirror-weed."))
         try:
             for attempt in range(1, START_ATTEMPTS + 1):
@@ -142,13 +141,13 @@ class SeaweedFS:
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,
-                # Out of the terminal's process group: Ctrl-C reaches us, and we stop the server last.
+                # In another process group, so that Ctrl-C reaches only this process, which stops the server last.
                 start_new_session=True,
                 preexec_fn=die_with_parent,
             )
         self._await("healthy", self._answer_health, log)
-        # The gateway is healthy a moment before it has made the bucket, and the bucket exists a moment
-        # before it has a volume to write to: only a write that succeeded says that writes succeed.
+        # The gateway reports health a moment before the bucket exists, and the bucket exists a moment before it has a volume. So
+        # only a successful write shows that writes succeed.
         self._await("writable", self._write_probe, log)
 
     def _await(self, what, attempt, log):
@@ -165,13 +164,13 @@ class SeaweedFS:
         raise StartFailed(f"weed was not {what} after {START_SECONDS} s ({cause}):\n{tail(log)}")
 
     def _answer_health(self):
-        # No proxy of the user's, whatever his environment names, stands between two ends of loopback.
+        # No proxy from the user's environment may be used on loopback.
         opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
         opener.open(f"{self.endpoint}/healthz", timeout=5).close()
 
     def _write_probe(self):
         client = self.client(attempts=1)
-        # With content: an empty object needs no volume.
+        # Not empty, because an empty object needs no volume.
         client.put_object(Bucket=self.bucket, Key=".probe", Body=bytes(4096))
         client.delete_object(Bucket=self.bucket, Key=".probe")
 
@@ -195,7 +194,7 @@ class SeaweedFS:
         if self.process is None:
             return
         self._end_process()
-        # Left behind when killed; the path is SeaweedFS's own and no option moves it.
+        # A killed server leaves this file. The path is SeaweedFS's own, and no option changes it.
         for role, port in self.ports.items():
             pathlib.Path(f"/tmp/seaweedfs-{role}-grpc-{port + GRPC_OFFSET}.sock").unlink(missing_ok=True)
 

@@ -21,7 +21,7 @@ MIB = 1 << 20
 SHARDS = (40 * MIB, 5 * MIB, 3 * MIB)  # the first is past any sensible multipart threshold
 OPTIMIZER = 6 * MIB
 KEPT = 2  # checkpoints
-# Seconds of pretended computing, in turn: uneven, so that steps do not fall into time with the mirror's ticks.
+# The seconds of simulated computing, in turn. They vary, so that steps do not coincide with the mirror's ticks.
 PACE = (2.1, 3.3, 2.6, 3.8)
 
 
@@ -53,7 +53,7 @@ class Training:
                 self.compute(step)
                 self.checkpoint(step)
             self.say("done")
-        # Last of all, the log is closed: from here on nothing changes.
+        # The log is closed last. From here on nothing changes.
         self.happened("ended")
 
     def resume(self):

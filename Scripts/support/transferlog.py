@@ -7,7 +7,7 @@ import pathlib
 import zlib
 
 GZIP = 16 + zlib.MAX_WBITS  # zlib.h, inflateInit2: 16 selects the gzip format
-# `operation` of the records that stand for a whole pass rather than for one transfer.
+# The values of `operation` for records of a whole pass and not of one transfer.
 PASSES = {"tick", "entry", "exit", "pass", "flush"}
 
 

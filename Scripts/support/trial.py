@@ -27,7 +27,7 @@ def torn(options, work):
     control = 0 if options.no_control else 6 if options.quick else max(8, count // 5)
     trees = {"disk": work / "disk"}
     if options.dir is None and os.access(SHARED, os.W_OK):
-        # Memory keeps the times of mapped files otherwise than a disk does.
+        # A filesystem in memory treats the times of mapped files differently from a disk.
         trees["memory"] = pathlib.Path(tempfile.mkdtemp(prefix="s3mirror-trial-", dir=SHARED))
     trees["disk"].mkdir()
     try:
@@ -82,11 +82,11 @@ def main():
     parser.add_argument("--s3mirror", type=pathlib.Path, required=True, help=argparse.SUPPRESS)
     options = parser.parse_args()
     raise_on_signals()
-    # Memory first: what getrusage(2) tells of a child is at least what this process had when it started it.
+    # Memory comes first: for a child process getrusage(2) reports at least what this process used when it started the child.
     trials = {"memory": memory, "torn": torn, "kill": kill, "session": session}
     timed = {"pace": pace, "readers": readers}
     verdicts = []
-    # A claim about seconds has no place among what a busy machine must pass.
+    # A rule about seconds does not belong to the checks that a busy machine must pass.
     for name in trials if options.trial == "all" else [options.trial]:
         print(f"\n# {name}, seed {options.seed}", flush=True)
         work = pathlib.Path(tempfile.mkdtemp(prefix="s3mirror-trial.", dir=options.dir))

@@ -48,7 +48,7 @@ class Kill:
         with path.open("wb") as file:
             for at in range(0, size, BLOCK):
                 file.write(source.randbytes(min(BLOCK, size - at)))
-        # Both are tried, in turn and in a random order.
+        # Both are tested, alternately and in a random order.
         verb = ("upload", "watch")[(number + random.Random(self.seed).randrange(2)) % 2]
         prefix = Prefix(self.server.client(), BUCKET, f"kill-{number}/")
         at = source.randrange(size)
@@ -85,7 +85,7 @@ class Kill:
             self.victim, self.at = mirror.process, at
             mirror.await_(lambda: self.at is None, f"byte {at}")
             mirror.process.wait()
-        # What was on the wire may still become parts.
+        # Requests in transit may still become parts.
         self.proxy.await_quiet(SECONDS)
 
     def took(self, request):

@@ -47,7 +47,7 @@ class Memory:
         """Up and down; `directories` are a number of files and their size each."""
         tree = self.work / bucket
         each, size = directories[0]
-        # Sparse when large: read(2) fills pages for a hole as for anything else, and no disk is waited for.
+        # Large files are sparse: read(2) fills pages for a hole as for other data, and no disk is involved.
         benchrun.write_tree(tree, len(directories), each, size, sparse=size > MIB)
         found = self.weigh(sink, what, "up", ["upload", tree, f"s3://uploads/{bucket}"], files, size)
         shutil.rmtree(tree)

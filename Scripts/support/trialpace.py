@@ -16,7 +16,8 @@ SECONDS = 10  # of the stretch that is judged
 LEAD = 1.0  # seconds after the first byte, in which connections are made
 AVERAGE = 0.05  # how far the whole stretch may be off
 SECOND = 0.10  # how far any second of it may be
-# Of a tenth of a second, as a multiple of its share: a piece of 256 KiB and what the kernel's buffers held.
+# The largest amount in a tenth of a second, as a multiple of its share: a piece of 256 KiB plus the content of the kernel's
+# buffers.
 BURST = 2.0
 MIB = 1 << 20
 
@@ -45,7 +46,7 @@ class Pace:
         tree = self.work / "pace"
         tree.mkdir()
         if what == "one file in parts":
-            # Sparse: reading it waits for no disk.
+            # A sparse file, so reading it needs no disk.
             with open(tree / "file.bin", "wb") as file:
                 file.truncate(total)
         else:
@@ -54,7 +55,7 @@ class Pace:
         pieces = []  # (time, bytes); appended to by the proxy's threads
 
         def took(request):
-            # `sent` counts what came so far of one body; the difference to the last look is this piece.
+            # `sent` counts the received bytes of one body. The difference to the last value is this piece.
             pieces.append((time.monotonic(), id(request), request.sent))
 
         with CountingProxy(int(sink.url.rsplit(":", 1)[1]), body_gate=took) as proxy:

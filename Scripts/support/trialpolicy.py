@@ -24,20 +24,20 @@ UPLOAD = ("upload", "out", f"s3://{BUCKET}/{PREFIX}")
 DELETE = (*UPLOAD, "--delete", "--max-delete", "none")
 DOWNLOAD = ("download", f"s3://{BUCKET}/{PREFIX}/", "back")
 SYNC = ("run", "--sync", f"x=s3://{BUCKET}/{PREFIX},local=out", "--", "rm", "out/extra")
-# By policy: what it is for, and what becomes of it without each action: the status, and a piece of the message.
+# For each policy: its purpose, and the effect of each missing action: the status, and a part of the message.
 CASES = {
     "upload": (UPLOAD, {
         None: (0, "exit: 2 files"),
         "s3:ListBucket": (3, f"allow these credentials s3:ListBucket on arn:aws:s3:::{BUCKET}"),
         "s3:ListBucketMultipartUploads": (0, f"s3:ListBucketMultipartUploads on arn:aws:s3:::{BUCKET}"),
         "s3:PutObject": (1, f"allow these credentials s3:PutObject on arn:aws:s3:::{BUCKET}/{PREFIX}/"),
-        # Whether the object is equal cannot be asked, so the file is sent again.
+        # Whether the object is equal cannot be determined, so the file is sent again.
         "s3:GetObject": (0, "exit: 3 files"),
         "s3:AbortMultipartUpload": (0, f"s3:AbortMultipartUpload on arn:aws:s3:::{BUCKET}/{PREFIX}/old"),
         "s3:ListMultipartUploadParts": (0, f"s3:ListMultipartUploadParts on arn:aws:s3:::{BUCKET}/{PREFIX}/large"),
     }),
     "delete": (DELETE, {None: (0, "1 deleted"), "s3:DeleteObject": (1, f"allow these credentials s3:DeleteObject on arn:aws:s3:::{BUCKET}/{PREFIX}/extra")}),
-    # What it fetched the program deletes, as a rotation does.
+    # The program deletes a file that the mirror fetched, as a rotation does.
     "sync": (SYNC, {None: (0, "1 file, 5 B fetched")}),
     "download": (DOWNLOAD, {
         None: (0, "2 files"),
@@ -45,7 +45,7 @@ CASES = {
         "s3:GetObject": (1, f"allow these credentials s3:GetObject on arn:aws:s3:::{BUCKET}/{PREFIX}/"),
     }),
 }  # fmt: skip
-# By policy: the one whose actions it has too, where they are tried.
+# A policy that includes the actions of another one -> that policy, where these actions are tested.
 SAME = {"delete": "upload", "sync": "delete"}
 
 
@@ -85,7 +85,7 @@ def prepare(server, work, age_days):
     (work / "out/same").write_text("same", encoding="utf-8")
     (work / "out/new").write_text("new", encoding="utf-8")
     server.s3.put_object(Bucket=BUCKET, Key=f"{PREFIX}/extra", Body=b"extra")
-    # Its ETag is no MD5, so that only HEAD can show that it is equal, by the time that is kept with it.
+    # Its ETag is no MD5, so only HEAD can show equality, by the mtime in the metadata.
     moment = (work / "out/same").stat().st_mtime_ns
     kept = {"mtime": f"{moment // 10**9}.{moment % 10**9:09}"}
     begun = server.s3.create_multipart_upload(Bucket=BUCKET, Key=f"{PREFIX}/same", Metadata=kept)
@@ -151,7 +151,7 @@ def try_actions(trial, server):
             if action is None:
                 trial.judge(f"{name} with its policy", suffices(done, ending), done, ending[1])
                 continue
-            # The trial itself is tried: what is asked of a whole policy is not to hold for one that is too small.
+            # Tests the trial itself: the requirements of a whole policy must fail for a policy that is too small.
             holds = (done.returncode, ending[1] in done.stderr) == (ending[0], True) and not suffices(done, whole)
             trial.judge(f"{name} without {action}", holds, done, ending[1])
     for name, (_, without) in CASES.items():

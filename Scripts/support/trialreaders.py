@@ -39,7 +39,7 @@ class Save:
         path.parent.mkdir(parents=True, exist_ok=True)
         size += self.step
         with open(path, "wb") as file:
-            # In pieces, so that ticks fall into the writing.
+            # In pieces, so that ticks occur during the writing.
             for start in range(0, size, 4 * MIB):
                 file.write(os.urandom(min(4 * MIB, size - start)))
                 file.flush()

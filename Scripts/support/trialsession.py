@@ -26,7 +26,7 @@ PYTHON = pathlib.Path(__file__).resolve().parents[2] / "Sources" / "Python"
 SECONDS = 120  # for a session to publish what is left, and for a run
 POLL_SECONDS = 0.01
 
-# Every file begins with the digest of the rest, so that half a file shows.
+# Every file begins with the digest of its rest, so that an incomplete file is noticed.
 LOOP = """
 import hashlib, os, random, sys
 from s3mirror import Mirror, Upload
@@ -70,7 +70,7 @@ class Sessions:
         columns += ["objects after the next run"]
         print(f"| {' | '.join(columns)} |\n|{'---|' * len(columns)}")
         with SeaweedFS(bucket=BUCKET) as self.server:
-            # How long a run takes that nobody kills: kills fall anywhere in it.
+            # The duration of a run without a kill. The kills come at random moments of it.
             tree = self.work / "measured"
             tree.mkdir()
             measured = self.start(Prefix(self.server.client(), BUCKET, "measured/"), tree, 12)
@@ -114,7 +114,7 @@ class Sessions:
             said, _ = victim.communicate()
             if victim.returncode == -signal.SIGKILL and "end" not in said:
                 break
-            # The mirror was over before; the kill is to fall into it.
+            # The mirror had already ended; the kill should come before its end.
             after *= 0.8
         problems = []
         while sessions_of(victim.pid):

@@ -26,12 +26,12 @@ WIDTH = 10  # trials at one time
 BYTES_PER_SECOND = 64 << 20  # of all uploads together: one of 16 MiB among ten then takes seconds
 SMALLEST, LARGEST = 1 << 20, 64 << 20  # bytes
 THRESHOLD = 16 << 20  # bytes; beyond it s3mirror uploads in parts, and half of the files are
-# With few and small parts in flight a file is read all through its upload, not just at the beginning.
+# With few and small parts in flight, a file is read during its whole upload and not only at the beginning.
 HARSH = ("--max-workers", "4", "--part-size", "5")
 INSIDE_SHARE = 0.7  # of the modifications that wait for an upload; the others come at any time, as between two ticks
 INSIDE_SECONDS = 8  # that such a modification waits at most
 REST_SECONDS = 120  # from the writer's end to the object that equals the file
-# Of 200 trials, in how many a modification has to have met an upload, for the rest to prove anything.
+# In how many of 200 trials a modification must coincide with an upload, so that the other trials prove something.
 LEAST_INSIDE = 0.5
 LEAST_CONTROL = 0.1  # of the control's trials, to be torn; about a half are
 
@@ -52,7 +52,7 @@ class Upload:
         return self.end() is None
 
     def end(self):
-        # A single PUT that was given up ends with its connection.
+        # A single PUT that was abandoned ends with its connection.
         first = self.requests[0]
         return self.ended or (first.ended if first.operation == "PutObject" else None)
 
@@ -145,7 +145,7 @@ class Torn:
         client = self.server.client(connections=4 * WIDTH, endpoint=self.proxy.endpoint)
         for tree in self.trees.values():
             (tree / "naive").mkdir()
-        # Whatever was appended once stays, so nobody can tear that.
+        # Appended bytes never change, so such a file cannot be torn.
         kinds = [kind for kind in self.kinds if kind != "appending"]
         return self.all(count if kinds else 0, "naive", lambda trial: NaiveUploader(client, trial), kinds)
 
@@ -170,7 +170,7 @@ class Torn:
     def one(self, trial, source, uploader):
         spare = self.work / f"{trial.path.parent.name}-{trial.tree}-{trial.number:03}"
         if trial.tree != "disk" and trial.kind == "closing":
-            # rename(2) stays within a filesystem.
+            # rename(2) works only within a filesystem.
             spare = self.trees[trial.tree] / spare.name
         arguments = [self.writer, trial.kind, trial.path, spare, trial.size, trial.number, source.getrandbits(62)]
         try:
@@ -242,7 +242,7 @@ class Torn:
 
     def began(self, request):
         trial = self.trial_of(request)
-        # The new file beside the old one is published too, if a tick meets it; its uploads are not the trial's.
+        # The new file beside the old one is published too if a tick finds it. Its uploads do not belong to the trial.
         if trial is None or request.key != trial.key:
             return
         if request.operation in ("PutObject", "CreateMultipartUpload"):
