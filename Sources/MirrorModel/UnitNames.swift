@@ -49,7 +49,7 @@ extension UnitNames {
     var isNamedSo: Bool
   }
 
-  /// Whether a file may be a checkpoint of its own, by its name.
+  /// Whether a file's name may be that of a checkpoint in a single file.
   package static func isLooseFile(_ name: Substring) -> Bool { looseFile(name) != nil }
 
   /// - Returns: nil if the file's ending is not that of a checkpoint.

@@ -1,8 +1,9 @@
 import ArgumentParser
 import S3Mirror
 
-/// `name=remote[,local=PATH][,interval=SECONDS|none][,delete=true|false][,exclude=PATTERN][,include=PATTERN]`, and for a restore
-/// `name=remote[,local=PATH][,unit=NAME][,exclude=PATTERN][,include=PATTERN]`.
+/// One transfer on the command line:
+/// `name=remote[,local=PATH][,interval=SECONDS|none][,delete=true|false][,exclude=PATTERN][,include=PATTERN]`,
+/// and for a restore `name=remote[,local=PATH][,unit=NAME][,exclude=PATTERN][,include=PATTERN]`.
 ///
 /// A comma begins the next key; a comma in the text itself is written `\,` (see `SpecFields`). Text after a
 /// comma that is no known key is an error, because as part of the remote or the path it would silently mirror
@@ -15,7 +16,7 @@ struct SpecArgument: Sendable, Hashable {
   var delete: Bool?
   var exclude: [String] = []
   var include: [String] = []
-  /// The checkpoint to restore; nil is the newest that is complete.
+  /// The checkpoint to restore; nil restores the newest complete one.
   var unit: String?
 
   enum Interval: Sendable, Hashable {
@@ -24,7 +25,7 @@ struct SpecArgument: Sendable, Hashable {
     case seconds(Double)
   }
 
-  /// What the spec is for.
+  /// The use of the spec.
   enum Use: Sendable, Hashable {
     case mirror
     case restore

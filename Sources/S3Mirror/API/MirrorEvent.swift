@@ -33,7 +33,7 @@ public struct PassSummary: Sendable, Hashable {
     case exit
     /// An audit: a comparison during the run that should find no difference.
     case audit
-    /// Old checkpoints were removed, or are withheld.
+    /// Old checkpoints were removed, or their deletes are withheld.
     case retention
   }
 

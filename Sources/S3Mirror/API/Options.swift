@@ -53,10 +53,10 @@ public struct Options: Sendable {
   public var suspectWithin: Duration
   /// How many objects one batch of deletes may remove. Default ``MaxDelete-swift.enum/standard``.
   public var maxDelete: MaxDelete
-  /// How many of the newest complete checkpoints of each series of names stay on S3; older ones are removed from S3, whatever is kept
-  /// here. Two at least; nil, the default, removes none.
+  /// How many of the newest complete checkpoints of each series of names stay on S3. Older ones are removed
+  /// from S3, even if they still exist here. At least two; nil, the default, removes none.
   public var keepLast: Int?
-  /// With ``keepLast``: checkpoints whose step is a multiple of this stay too. Default nil.
+  /// With ``keepLast``: checkpoints whose step is a multiple of this number stay too. Default nil.
   public var keepEvery: Int64?
   /// What happens to the object under the old name of a renamed file. Default ``Renames-swift.enum/move``.
   public var renames: Renames
@@ -273,9 +273,9 @@ extension Options {
 }
 
 extension Options {
-  /// Nil where no checkpoint is removed.
+  /// Nil if no checkpoint is removed.
   ///
-  /// - Throws: `MirrorError.invalid` that says what the numbers may be.
+  /// - Throws: `MirrorError.invalid` that names the valid numbers.
   func retentionPolicy() throws(MirrorError) -> RetentionPlan.Policy? {
     guard let keepLast else {
       if keepEvery == nil { return nil }
@@ -288,7 +288,7 @@ extension Options {
     }
   }
 
-  /// What a checkpoint's readers take for a marker, whatever the uploads of this mirror publish last.
+  /// The commit markers of checkpoints, including the default ones, whatever this mirror's uploads use.
   var restoreMarkers: [String] { commitLast + DefaultNames.markers }
 }
 

@@ -24,7 +24,7 @@ public struct PlannedAction: Sendable, Hashable {
   public var path: String
   /// Bytes that would be transferred or freed; nil if unknown.
   public var bytes: Int64?
-  /// `new`, `size` or `content` for transfers, `extra` or `retention` for deletes, else a sentence.
+  /// `new`, `size` or `content` for transfers, `extra` or `retention` for deletes, otherwise a sentence.
   public var reason: String
   /// The name's class, for uploads only; nil for plain data.
   public var nameClass: NameClass?

@@ -46,9 +46,9 @@ struct RemoteRemover: Sendable {
 
   /// Why the objects are superfluous.
   enum Grounds: Sendable {
-    /// Their files are gone here, which is looked at again before each request.
+    /// Their files are gone here. This is checked again before each request.
     case absence
-    /// They belong to an old checkpoint, whatever lies here.
+    /// They belong to an old checkpoint, even if its files still exist here.
     case retention
   }
 

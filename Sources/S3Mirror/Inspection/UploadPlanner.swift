@@ -24,7 +24,8 @@ struct UploadPlanner: Sendable {
   let delete: Bool
   let bound: DeleteBound
   var context = Context.alone
-  /// What lies on S3 now, for retention; nil where that takes nothing. It is judged before anything is published.
+  /// The objects on S3 now, for retention; nil if retention removes nothing. They are judged before anything
+  /// is published.
   var retention: (plan: RetentionPlan, inventory: Retention.Inventory)?
 
   /// The state of the plan so far.
@@ -200,7 +201,7 @@ struct UploadPlanner: Sendable {
     }
   }
 
-  /// - Parameter objects: those that are not deleted anyway.
+  /// - Parameter objects: the objects that are not deleted for another reason.
   private func planRetention(
     _ objects: Set<RelativePath>, of objectCount: Int, _ unpublished: WithheldReason?,
     _ each: (PlannedAction) throws -> Void

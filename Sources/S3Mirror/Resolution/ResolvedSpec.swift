@@ -22,7 +22,7 @@ struct ResolvedSpec: Sendable {
 }
 
 extension ResolvedSpec {
-  /// The location of what lies below the prefix, whether the URL says so or not.
+  /// The location as a prefix, with or without a slash at the end of its URL.
   var locationOfPrefix: S3Location {
     var location = location
     location.key = location.prefix

@@ -47,7 +47,7 @@ struct Restoration: Sendable {
     return try await fetch(judged, trackers, tell)
   }
 
-  /// Restores the newest checkpoint that is complete; nil where there is none.
+  /// Restores the newest complete checkpoint; nil if there is none.
   func runIfAny(tell: (String) -> Void) async throws -> RestoredCheckpoint? {
     guard let (catalog, trackers, receipts) = try await reader.catalogIfAny() else {
       tell("there is nothing at \(reader.location.url), so nothing was restored")
@@ -105,7 +105,7 @@ struct Restoration: Sendable {
     return judged
   }
 
-  /// The newest complete checkpoint, and those that are newer and not complete.
+  /// The newest complete checkpoint, and the newer ones that are not complete.
   private struct Search {
     var found: UnitReader.Judged?
     var passedOver: [MirrorError.Failure] = []

@@ -2,28 +2,28 @@ import MirrorModel
 import S3Client
 import Transfers
 
-/// Which checkpoints under a prefix retention takes: reads and judges them for `RetentionPlan`.
+/// Reads and judges the checkpoints under a prefix for `RetentionPlan`.
 struct Retention: Sendable {
   let policy: RetentionPlan.Policy
   let reader: UnitReader
-  /// Judgements under way at one time.
+  /// How many checkpoints are judged at one time.
   let width: Int
 
-  /// What is there, judged.
+  /// The judged checkpoints under the prefix.
   struct Inventory: Sendable {
-    /// The newest first.
+    /// Newest first.
     var candidates: [RetentionPlan.Candidate] = []
-    /// Objects of the checkpoints that were judged, and receipts, by their paths below the remote.
+    /// The objects of the judged checkpoints, and the receipts, by their paths below the remote.
     var objects: [RelativePath: RemoteObject] = [:]
   }
 
   enum Depth: Sendable {
-    /// Of each series the newest complete checkpoints that stay. The others count as not judged.
+    /// Only the newest complete checkpoints of each series, those that stay. The others count as not judged.
     case newest
     case all
   }
 
-  /// Lists everything under the prefix once, and the objects of each checkpoint that is judged once more.
+  /// Lists everything under the prefix once, and the objects of each judged checkpoint once more.
   ///
   /// - Throws: `S3Error`, `MirrorError`.
   func inventory(_ depth: Depth) async throws -> Inventory {

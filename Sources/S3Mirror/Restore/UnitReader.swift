@@ -22,7 +22,7 @@ struct UnitReader: Sendable {
   let store: any ObjectStore
   let resources: TransferResources
 
-  /// - Parameter place: what lies below its prefix is meant, whether the URL says so or not.
+  /// - Parameter place: its location counts as a prefix, with or without a slash at the end of its URL.
   init(
     _ place: ResolvedSpec, options: Options, store: any ObjectStore, resources: TransferResources
   ) throws {
@@ -39,12 +39,12 @@ struct UnitReader: Sendable {
 
   // MARK: The catalog
 
-  /// The checkpoints, the newest first, and the objects that may name one or are a receipt.
+  /// The checkpoints, newest first, and the objects that may name one or are a receipt.
   typealias Catalog = (
     UnitCatalog, trackers: [RelativePath: RemoteObject], receipts: [RelativePath: RemoteObject]
   )
 
-  /// - Throws: `MirrorError` where there is nothing under the remote.
+  /// - Throws: `MirrorError` if there is nothing under the remote.
   func catalog() async throws -> Catalog {
     guard let catalog = try await catalogIfAny() else {
       throw MirrorError(
@@ -53,7 +53,7 @@ struct UnitReader: Sendable {
     return catalog
   }
 
-  /// Nil where there is nothing under the remote.
+  /// Nil if there is nothing under the remote.
   func catalogIfAny() async throws -> Catalog? {
     var scan = UnitScan(names: names)
     var isEmpty = true
@@ -73,7 +73,7 @@ struct UnitReader: Sendable {
     return (UnitCatalog(scan, trackers: trackers), scan.trackers, scan.receipts)
   }
 
-  /// - Throws: `MirrorError` where the remote is an object and no prefix.
+  /// - Throws: `MirrorError` if the remote is an object and not a prefix.
   private func checkNoObject() async throws {
     var object = location
     object.key = String(location.prefix.dropLast())

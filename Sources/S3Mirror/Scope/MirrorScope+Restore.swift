@@ -2,12 +2,12 @@ import MirrorModel
 import S3Client
 import SystemPackage
 
-/// A checkpoint that a scope restores when it is entered.
+/// A checkpoint that a scope restores at entry.
 package struct CheckpointRequest: Sendable {
-  /// Under which the scope knows the checkpoint's path.
+  /// The name under which the scope stores the checkpoint's path.
   package var name: String
   package var spec: MirrorSpec
-  /// Nil is the newest that is complete.
+  /// Nil restores the newest complete checkpoint.
   package var unit: String?
 
   package init(name: String, spec: MirrorSpec, unit: String? = nil) {
@@ -19,9 +19,10 @@ package struct CheckpointRequest: Sendable {
 
 /// Restores checkpoints.
 extension MirrorScope {
-  /// Restores a checkpoint when the scope is entered.
+  /// Restores a checkpoint at entry.
   ///
-  /// - Returns: its path; an empty one if the newest was asked for and none is complete, as before the first run.
+  /// - Returns: its path; an empty path if the newest one is requested and none is complete, as before the
+  ///   first run.
   /// - Throws: `MirrorError`.
   func restore(_ request: CheckpointRequest) async throws -> FilePath {
     let restored = try await withRestoration(of: request.spec, name: request.name, writingLog: true) {

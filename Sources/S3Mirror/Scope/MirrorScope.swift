@@ -121,7 +121,7 @@ package final class MirrorScope: Sendable {
 
   /// Validates everything, then downloads, then watches and compares the uploads.
   ///
-  /// - Parameter requests: checkpoints to restore before anything else moves.
+  /// - Parameter requests: checkpoints to restore before all other transfers.
   package func enter(
     _ specs: [(name: String, spec: MirrorSpec)], restoring requests: [CheckpointRequest] = []
   ) async throws {
@@ -140,7 +140,7 @@ package final class MirrorScope: Sendable {
     let registrations = try specs.map { try resolver.registration(name: $0.name, spec: $0.spec) }
     let new = try state.withLock { try $0.table.add(all: registrations, naming: naming) }
     if !requests.isEmpty {
-      // What is wrong with an upload is found before a checkpoint of many GB has come.
+      // Errors in an upload are reported before a checkpoint of many GB is fetched.
       for registration in new { try registration.checkLocal() }
       for registration in new { try await registration.checkAccess() }
       for request in requests { remember(try await restore(request), for: request.name) }
