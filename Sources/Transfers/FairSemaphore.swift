@@ -6,7 +6,7 @@ import Synchronization
 /// Smaller requests of the same use never overtake a large request, so a large request cannot starve.
 ///
 /// A share is kept for first attempts of whole requests. Neither the parts of large files nor retries can
-/// take this share, so a small file always finds a slot.
+/// take this share, so they cannot block a small file.
 package final class FairSemaphore: Sendable {
   /// What a permit is for.
   package enum Use: Sendable, CaseIterable {

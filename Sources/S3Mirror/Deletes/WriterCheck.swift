@@ -45,8 +45,8 @@ struct WriterCheck: Sendable {
 
   // MARK: Objects that were listed
 
-  /// - Parameter doubts: how many objects may still be checked with HeadObject. Further doubtful objects
-  ///   count as another writer's.
+  /// - Parameter doubts: how many objects may still be checked with HeadObject. While the ledger has
+  ///   forgotten nothing, further doubtful objects count as another writer's.
   func judge(_ listed: [(RelativePath, RemoteObject)], doubts: inout Int) async -> [RelativePath: Finding] {
     var findings: [RelativePath: Finding] = [:]
     var doubtful: [(RelativePath, RemoteObject)] = []
