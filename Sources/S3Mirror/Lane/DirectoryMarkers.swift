@@ -1,14 +1,15 @@
 import LocalTree
 import MirrorModel
 
-// Directories in which nothing has a key.
+// Markers of directories in which nothing has a key.
 
-/// Has the watch's events speak of markers too.
+/// Adds the events of directory markers to the events of the watch.
 struct DirectoryMarkers: Sendable {
-  /// What this run published, or met on S3.
+  /// What this run published or found on S3.
   let ledger: PublishedLedger
 
-  /// The events, and after them those of markers that have to be looked at: of directories that came, went or may have become empty.
+  /// The events, and after them events of the markers that must be checked: markers of directories that
+  /// appeared, went away or may have become empty.
   func completed(_ events: [WatchEvent]) -> [WatchEvent] {
     var added: [WatchEvent] = []
     var emptied: Set<RelativePath> = []
@@ -33,7 +34,7 @@ struct DirectoryMarkers: Sendable {
     return events + added
   }
 
-  /// A directory takes the markers below it along, of which no event tells.
+  /// The markers below a renamed directory move with it. No event reports them.
   private func moved(_ from: RelativePath, _ to: RelativePath) -> [WatchEvent] {
     let (old, new) = (DirectoryMarker(of: from), DirectoryMarker(of: to))
     let below = ledger.directoryMarkers(within: from).filter { $0 != old }
@@ -43,7 +44,7 @@ struct DirectoryMarkers: Sendable {
 }
 
 extension FilePublisher {
-  /// Publishes the marker of a directory that is there and empty, unless it is on S3 already.
+  /// Publishes the marker of a directory that exists and is empty, unless the marker is on S3 already.
   func publish(_ marker: DirectoryMarker) async -> Outcome {
     let directory = marker.directory
     let key = mapping.key(for: marker.path)
@@ -51,10 +52,10 @@ extension FilePublisher {
     do {
       let isKnown = ledger.holds(marker)
       guard let isEmpty = try root.isEmptyDirectory(directory, filter: filter) else {
-        // There may be one of an earlier run; the exit's comparison finds that.
+        // An earlier run may have published a marker; the comparison at exit finds it.
         return isKnown ? .absent : .unneeded
       }
-      // A directory that has become full keeps its marker.
+      // A directory that is no longer empty keeps its marker.
       if isKnown || !isEmpty || filter.excludes(directory, .file) { return .unneeded }
       let start = ContinuousClock.now
       let answer = try await uploader.uploadDirectoryMarker(to: key)

@@ -3,26 +3,26 @@ import MirrorModel
 import S3Client
 import Transfers
 
-/// Publishes single files of one upload, by the cheapest way that is sure, and writes each result down.
+/// Publishes single files of one upload, each in the cheapest safe way, and records each result.
 struct FilePublisher: Sendable {
-  /// What came of one path.
+  /// The result for one path.
   enum Outcome: Sendable {
     case published(bytes: Int64, by: Way)
-    /// Nothing is there: a delete, or nothing to do.
+    /// Nothing has this name: either its object must be deleted, or there is nothing to do.
     case absent
-    /// A directory has taken the name.
+    /// A directory has this name now.
     case isDirectory
     /// A symbolic link, socket, FIFO or device.
     case skipped(EntryKind)
-    /// There is nothing to do: the marker is there, or the directory is not empty.
+    /// There is nothing to do: the marker is on S3, or the directory is not empty.
     case unneeded
-    /// The path cannot be a key, or is beyond S3's limits.
+    /// The path cannot be a key, or exceeds S3's limits.
     case refused(String)
-    /// No whole version could be read; it stays dirty.
+    /// No whole version could be read; the path stays dirty.
     case waiting(UploadAbandoned)
     case failed(FailureReason, FailureScope)
 
-    /// What the plan of a pass learns of it.
+    /// The result as the plan of a pass takes it.
     var fact: PassPlan.Publication {
       switch self {
       case .published(_, let way): .published(way.version)
@@ -38,22 +38,23 @@ struct FilePublisher: Sendable {
 
   /// What a pass does with files that a program has open for writing.
   enum OpenFiles: Sendable {
-    /// They stay dirty until they are closed.
+    /// Such files stay dirty until they are closed.
     case wait
-    /// Those of `appendNames` go as snapshots.
+    /// Open files of `appendNames` are published as snapshots.
     case snapshot
   }
 
   enum Way: Sendable {
     case upload
-    /// An upload of what a writer was still at.
+    /// An upload of a file that a process still had open for writing.
     case snapshot
-    /// An upload of a version that another one has replaced, which is still to be published.
+    /// An upload of a version that has been replaced; the newer version is still to be published.
     case superseded
-    /// The same of a version that was held since the pass began: what the pass deletes it does not name.
+    /// An upload of a replaced version that was held since the pass began. It does not name the files whose
+    /// objects the pass deletes.
     case held
     case copy
-    /// A directory's; it counts as no file.
+    /// The marker of a directory; it does not count as a file.
     case marker
 
     var version: PassPlan.Version {
@@ -75,27 +76,28 @@ struct FilePublisher: Sendable {
   let ledger: PublishedLedger
   let journal: Journal
   let activity: LaneActivity
-  /// What may go while a program has it open for writing.
+  /// Names whose files may be published while a program has them open for writing.
   let appendNames: NamePatterns
-  /// Looks once more, with a marker's bytes in hand, whether it may speak for its directory now.
+  /// The last check of a marker, after its bytes are read and before they are sent.
   let markerGate: MarkerGate
   let withdrawal: MarkerWithdrawal
-  /// Told of each symbolic link that is skipped: a path in the batch, or a directory above one.
+  /// Receives each symbolic link that is skipped: a path in the batch, or a directory above one.
   var linkMet: @Sendable (RelativePath) -> Void = { _ in }
 
-  /// Markers that are held through a pass: far more than a program rewrites all the time, and a small part of the 1,024 files that a
-  /// process may have open by default (getrlimit(2), RLIMIT_NOFILE).
+  /// How many markers are held through a pass. This is far more than programs usually rewrite, and a small
+  /// part of the 1,024 files that a process may have open by default (getrlimit(2), RLIMIT_NOFILE).
   private static let largestHeld = 64
 
-  /// What publications run on: the threads of their requests, where a look at a file cannot wait for a network.
+  /// The executors of publications: the threads of their requests, if checking a file never waits for a
+  /// network; otherwise none.
   var executors: [any TaskExecutor] { root.isLocalThroughout ? store.executors : [] }
 
   /// - Parameters:
-  ///   - entry: what the watch knows of the path; nil when a comparison found it.
-  ///   - openFiles: what to do with it while a program has it open for writing.
-  ///   - whenStaged: called when all bytes of a multipart upload are on the server; the object appears after it returns. Nil where the
-  ///     file has no unit to wait for.
-  ///   - markers: those to remove from S3 just before the object appears.
+  ///   - entry: what the watch reported of the path; nil if a comparison found the path.
+  ///   - openFiles: what to do with the file while a program has it open for writing.
+  ///   - whenStaged: called when all bytes of a multipart upload are on the server; the object appears after
+  ///     it returns. Nil if the file does not have to wait for its unit.
+  ///   - markers: the markers to remove from S3 just before the object appears.
   func publish(
     _ path: RelativePath, entry: DirtyEntry?, openFiles: OpenFiles, whenStaged: Uploader.WhenStaged? = nil,
     withdrawing markers: [RelativePath] = []
@@ -106,7 +108,7 @@ struct FilePublisher: Sendable {
       if entry?.purpose == .undecodable {
         return try root.holdsUndecodable(path) ? .refused(KeyMapping.undecodableName) : .unneeded
       }
-      // What is gone and never had an object asks for nothing.
+      // A refused path never had an object, so nothing is to be done if its file is gone.
       guard let found = try root.look(at: path) else { return refusal == nil ? .absent : .unneeded }
       if let refusal { return .refused(refusal) }
       switch found.kind {
@@ -117,7 +119,7 @@ struct FilePublisher: Sendable {
       case .special: return .skipped(.special)
       case .file: break
       }
-      // A marker that was to be removed, had its data changed.
+      // The marker would be withdrawn before a change of its data. No such change came: it is on S3 still.
       if entry?.purpose == .recheck, markerGate.isMarker(path),
         ledger.record(of: path, matching: found.stamp, allowing: .none) != nil
       {
@@ -136,7 +138,7 @@ struct FilePublisher: Sendable {
         return .waiting(.openForWriting)
       }
       let policy = try await policy(for: path, openFiles)
-      // Where the kernel cannot say whether a writer is there, the watch's word stands.
+      // If the kernel cannot report whether a process writes the file, the watch's report decides.
       if policy == .wait, entry?.isOpen == true, let file = try root.open(path),
         file.probeWriters() != .none
       {
@@ -157,7 +159,7 @@ struct FilePublisher: Sendable {
     }
   }
 
-  /// Those of the paths whose files go in parts and take long, as far as that can be seen now.
+  /// The paths whose files are uploaded in parts and take long, judged by the files' sizes now.
   func large(among paths: [RelativePath]) -> Set<RelativePath> {
     let threshold = max(uploader.settings.singleThreshold, uploader.settings.stagedThreshold)
     return Set(
@@ -167,20 +169,22 @@ struct FilePublisher: Sendable {
       })
   }
 
-  /// The sizes of files, as far as these can be seen now.
+  /// The sizes of the files as they are now; paths without a file are left out.
   func sizes(of paths: [RelativePath]) -> [RelativePath: Int64] {
     var sizes: [RelativePath: Int64] = [:]
     for path in paths { sizes[path] = root.stamp(ofFileAt: path)?.size }
     return sizes
   }
 
-  /// Reads the markers of a pass before their data go, so that each can go in this version though it is rewritten meanwhile.
+  /// Reads the markers of a pass before their data are published. Each marker can then be published in this
+  /// version even if it is rewritten during the pass.
   ///
-  /// Such a version names data that were closed before the pass began, and the pass publishes those. Without it a program
-  /// that writes checkpoints faster than a pass takes would never have a marker on S3: each one is rewritten, and names newer
-  /// data, before its own turn comes.
+  /// Such a version names data that were closed before the pass began, and the pass publishes these data.
+  /// Without held versions, a program that writes checkpoints faster than a pass takes would never have a
+  /// marker on S3: each marker is rewritten, and names newer data, before its turn comes.
   ///
-  /// Of many markers those are held that stand for most, nearest to the root: each one keeps a file open.
+  /// Each held marker keeps a file open. If there are too many, those nearest to the root are held, because
+  /// they cover the most data.
   func hold(_ markers: [RelativePath: DirtyEntry]) async -> [RelativePath: HeldVersion] {
     guard markerGate.strictness == .marker else { return [:] }
     var held: [RelativePath: HeldVersion] = [:]
@@ -191,11 +195,11 @@ struct FilePublisher: Sendable {
         path, of: root, isCloseSeen: markers[path]?.writer == .closed)
     }
     guard !held.isEmpty else { return [:] }
-    // What was rewritten since the batch was taken may name data that are not in the batch.
+    // A marker that was rewritten since the batch was taken may name data that are not in the batch.
     return await markerGate.untouched(held)
   }
 
-  /// Publishes a marker in the version that the pass began with.
+  /// Publishes a marker in the version that was read when the pass began.
   func publish(_ version: HeldVersion) async -> Outcome {
     let (start, path) = (ContinuousClock.now, version.path)
     let key = mapping.key(for: path)
@@ -230,7 +234,7 @@ struct FilePublisher: Sendable {
   private func note(
     _ receipt: UploadReceipt, of path: RelativePath, key: String, since start: ContinuousClock.Instant
   ) {
-    // The stamp of a file that was replaced vouches for nothing: its inode may be another file's by now.
+    // If the file was replaced, its stamp proves nothing: another file may have its inode number by now.
     ledger.note(
       .init(
         stamp: receipt.stamp, etag: receipt.etag, crc32: receipt.crc32,
@@ -245,7 +249,8 @@ struct FilePublisher: Sendable {
     return .failed(FailureReason(error), FailureScope(error))
   }
 
-  /// What may be done with a file while it is open: only names that are appended to may go, and only with more at their end.
+  /// The policy for a file while it is open. Only files of `appendNames` may be published then, and only if
+  /// the new content begins with the published content.
   private func policy(for path: RelativePath, _ openFiles: OpenFiles) async throws -> OpenFilePolicy {
     guard openFiles == .snapshot, appendNames.contains(path), !markerGate.isMarker(path),
       let file = try root.open(path), file.probeWriters() != .none
@@ -259,13 +264,13 @@ struct FilePublisher: Sendable {
     } catch let error as S3Error where error.isNotFound {
       return .append(to: nil)
     } catch let error as S3Error where error.isAccessDenied {
-      // What is published cannot be known, so it is not replaced by a part of a file.
+      // The published content is not known, so a part of a file does not replace it.
       return .wait
     }
   }
 
-  /// Copies on the server when the file is, but for its name, the version that this run published under `origin`.
-  /// Nil when in doubt: then the bytes are sent.
+  /// Copies the object on the server if the file is the version that this run published under `origin`, and
+  /// only its name changed. Returns nil in doubt; then the caller sends the bytes.
   private func copy(
     _ path: RelativePath, from origin: RelativePath, stamp: FileStamp, withdrawing markers: [RelativePath]
   ) async -> Outcome? {
@@ -273,7 +278,7 @@ struct FilePublisher: Sendable {
     let start = ContinuousClock.now
     let key = mapping.key(for: path)
     do {
-      // What is copied must be there.
+      // The origin is the source of the copy, so it must not be removed.
       try await withdrawal.carryOut(markers.filter { $0 != origin })
       let source = CopySource(bucket: store.bucket, key: mapping.key(for: origin), ifMatch: record.etag)
       let answer = try await uploader.copy(source, of: path, stamp: stamp, to: key)
@@ -281,14 +286,15 @@ struct FilePublisher: Sendable {
       ledger.note(
         .init(
           stamp: stamp, etag: answer.etag, crc32: record.crc32,
-          // A rename of the file itself moves ctime, and would hide a write before it.
+          // Renaming a file moves its ctime, which would hide an earlier write.
           stampLasts: record.stampLasts && record.stamp.isSameVersion(as: stamp), answered: answer.answered),
         for: path)
       journal.copied(
         bytes: stamp.size, etag: answer.etag, mirror: name, path: path, key: key, took: .now - start)
       return .published(bytes: stamp.size, by: .copy)
     } catch {
-      // Replaced, deleted or not copyable there: the upload that follows says so if it is more than that.
+      // The object was replaced or deleted, or cannot be copied. Any other error shows in the upload that
+      // follows.
       return nil
     }
   }

@@ -3,13 +3,14 @@ import Synchronization
 
 /// Publications that have outlived the pass that began them.
 ///
-/// A pass ends when something waits for the lane and everything of the pass has begun. What is still under way then, a large file or
-/// one that the service does not answer, goes on as a flight: no pass takes its path, no marker goes that may speak for it, and when it has
-/// ended the lane takes over what it came to.
+/// A pass ends when something waits for the lane and everything of the pass has begun. A publication that is
+/// still running then, of a large file or of one for which the service does not answer, goes on as a flight.
+/// No pass takes its path meanwhile, and no marker that may name its file is published. When the flight has
+/// ended, the lane takes over its result.
 final class Flights: Sendable {
   private struct State {
     var tasks: [RelativePath: Task<Void, Never>] = [:]
-    /// Parts of units that begin when the bytes of their units are on the server.
+    /// Files of units that begin only when the other bytes of their units are on the server.
     var toBegin: Set<RelativePath> = []
     var isCancelled = false
     var waiters: [CheckedContinuation<Void, Never>] = []
@@ -19,12 +20,12 @@ final class Flights: Sendable {
 
   private let state = Mutex(State())
 
-  /// Flights at one time; each keeps a file open. A pass that would make more waits for its publications.
+  /// The limit of flights; each keeps a file open. A pass that would exceed it waits for its publications.
   private static let most = 64
 
   var hasRoom: Bool { state.withLock { $0.tasks.count < Self.most } }
 
-  /// - Parameter toBegin: paths that will be added once more with their tasks.
+  /// - Parameter toBegin: paths that will be added again later, with their tasks.
   func add(_ tasks: [RelativePath: Task<Void, Never>], toBegin: some Sequence<RelativePath> = []) {
     let isCancelled = state.withLock { state in
       state.tasks.merge(tasks) { $1 }
@@ -48,7 +49,7 @@ final class Flights: Sendable {
 
   var isCancelled: Bool { state.withLock { $0.isCancelled } }
 
-  /// Cancels all flights, and those that come.
+  /// Cancels all flights, including later ones.
   func cancel() {
     let tasks = state.withLock { state in
       state.isCancelled = true
@@ -78,27 +79,30 @@ struct Detachment: Sendable {
   typealias Land = @Sendable (RelativePath, DirtyEntry, FilePublisher.Outcome) async -> Void
 
   enum Rule: Sendable {
-    /// When something waits for the lane, a tick, a flush or the end, or all that is left has lasted long.
+    /// The pass may end when something waits for the lane (a tick, a flush or the end), or when everything
+    /// still running has lasted long.
     case whenNeeded
-    /// When all that is left has lasted long. A comparison waits for each batch before it goes on.
+    /// The pass may end only when everything still running has lasted long. A comparison waits for each batch
+    /// before it goes on.
     case whenLong
   }
 
   let flights: Flights
   let schedule: LaneSchedule
   var rule = Rule.whenNeeded
-  /// Takes over what a publication came to that has outlived its pass.
+  /// Takes over the result of a publication that has outlived its pass.
   let land: Land
 
-  /// What has not ended so long after all of a pass had begun goes on without it: its deletes, its report and its flush wait for the pass.
+  /// A publication that is still running so long after everything of its pass has begun becomes a flight.
+  /// Otherwise the deletes, the report and the flush of the pass would wait for it.
   private static let long: Duration = .seconds(2)
-  /// What is about to end is not worth a flight, though something waits for the lane.
+  /// A publication that ends within this time does not become a flight, even if something waits for the lane.
   private static let short: Duration = .milliseconds(200)
 
-  /// Rung by the schedule when it needs the lane. Nobody else waits for it while a pass runs.
+  /// The schedule rings it when it needs the lane. Nothing else waits for it while a pass runs.
   var bell: Doorbell { schedule.doorbell }
 
-  /// When the pass is to end of which all has begun.
+  /// When a pass of which everything has begun should end.
   func dueTime(sinceBeginnings begun: Instant) -> Instant {
     guard rule == .whenNeeded, let due = schedule.isNeeded ? begun : schedule.dueTime else {
       return begun + Self.long

@@ -3,40 +3,41 @@ import MirrorModel
 /// A caller that waits for everything closed so far to be published.
 struct Flush: Sendable {
   private let continuation: CheckedContinuation<PassOutcome?, Never>
-  /// What its first pass came to, and left for what was in flight; nil in its first pass.
+  /// The result of the first pass, and the paths that it left for flights; nil during the first pass.
   fileprivate var earlier: (outcome: PassOutcome?, left: Set<RelativePath>)?
 
   init(_ continuation: CheckedContinuation<PassOutcome?, Never>) {
     self.continuation = continuation
   }
 
-  /// - Parameter outcome: nil when there was nothing to publish.
+  /// - Parameter outcome: nil if there was nothing to publish.
   func answer(_ outcome: PassOutcome?) {
     continuation.resume(returning: outcome)
   }
 }
 
-/// What flushes cover besides their pass: publications in flight, and what waits for those.
+/// What flushes cover besides their pass: flights, and paths that wait for flights.
 ///
-/// A flush is answered when its pass has ended and everything has landed that was in flight when the pass began, or has outlived it. If
-/// something waited for that, a marker for its data, the flush gets a second pass, which covers only what the first one left: the rest
+/// A flush is answered when its pass and certain flights have ended: those that were running when the pass
+/// began, and those that outlived the pass. If a path waited for such a flight, for example a marker for its
+/// data, the flush gets a second pass. That pass covers only what the first one left, because everything else
 /// came after the flush.
 struct FlushCoverage: Sendable {
   enum Ended: Sendable {
     case answered(Flush, PassOutcome?)
-    /// It needs a second pass.
+    /// The flush needs a second pass.
     case again(Flush, PassOutcome?)
   }
 
   /// The flushes of one pass.
   private struct Covering: Sendable {
     let flushes: [Flush]
-    /// What they wait for.
+    /// The flights that the flushes wait for.
     var inFlight: Set<RelativePath> = []
-    /// What may have waited for that.
+    /// The paths that may have waited for these flights.
     var left: Set<RelativePath> = []
     var outcome: PassOutcome?
-    /// Of what has landed.
+    /// The failures of flights that have ended.
     private var failures: [MirrorError.Failure] = []
     let hadFlights: Bool
 
@@ -75,20 +76,20 @@ struct FlushCoverage: Sendable {
     }
   }
 
-  /// Of the pass in hand.
+  /// The flushes of the running pass.
   private var begun: Covering?
-  /// Whose pass has ended before all that they cover.
+  /// Flushes whose pass has ended while flights that they cover still run.
   private var covering: [Covering] = []
 
   mutating func begin(_ flushes: [Flush], inFlight: Set<RelativePath>) {
     begun = Covering(flushes, inFlight: inFlight)
   }
 
-  /// Notes what outlives the pass in hand.
+  /// Notes the paths that outlive the running pass.
   mutating func depart(_ paths: Set<RelativePath>) { begun?.cover(paths) }
 
-  /// - Parameter outcome: of the one path.
-  /// - Returns: flushes that cover nothing more.
+  /// - Parameter outcome: the result of this one path.
+  /// - Returns: the flushes that have nothing left to wait for.
   mutating func land(_ path: RelativePath, _ outcome: PassOutcome) -> [Ended] {
     begun?.land(path, outcome)
     for index in covering.indices { covering[index].land(path, outcome) }
@@ -99,8 +100,8 @@ struct FlushCoverage: Sendable {
   /// Ends the pass of some flushes.
   ///
   /// - Parameters:
-  ///   - outcome: nil when nothing was to be done.
-  ///   - kept: what waits for publications in flight.
+  ///   - outcome: nil if there was nothing to do.
+  ///   - kept: the paths that wait for flights.
   mutating func end(
     _ flushes: [Flush], with outcome: PassOutcome?, keptByFlights kept: some Sequence<RelativePath>
   ) -> [Ended] {
@@ -116,7 +117,7 @@ struct FlushCoverage: Sendable {
     return []
   }
 
-  /// Those whose pass has ended.
+  /// Takes the flushes whose pass has ended.
   mutating func takeAll() -> [Flush] {
     defer { self = FlushCoverage() }
     return covering.flatMap(\.flushes)
@@ -124,7 +125,7 @@ struct FlushCoverage: Sendable {
 }
 
 extension PassOutcome {
-  /// This one, of a second pass, with the failures of the first that it has not settled.
+  /// The outcome of a second pass, with those failures of the first pass that the second has not settled.
   fileprivate func after(_ first: PassOutcome?) -> PassOutcome {
     guard let first else { return self }
     var joined = self

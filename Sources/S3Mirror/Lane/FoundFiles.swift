@@ -1,21 +1,21 @@
 import MirrorModel
 
-/// Publishes what a comparison finds, while the comparison goes on.
+/// Publishes the files that a comparison finds, while the comparison goes on.
 ///
-/// Commit markers are only gathered: they go when all data are there, in the pass that the caller ends with.
+/// Commit markers are only collected. The caller's last pass publishes them, when all data are on S3.
 struct FoundFiles: ReconciliationObserver {
   /// Publishes the batches. It must not delete.
   let pass: PublishPass
   let activity: LaneActivity
-  /// Why the part of the tree is compared; nil for a comparison of everything.
+  /// Why a part of the tree is compared; nil if everything is compared.
   let reason: RescanReason?
-  /// Nil where no file that differs can be drift.
+  /// Nil if no file that differs can be drift.
   var drift: DriftSearch?
-  /// What all batches come to.
+  /// The joined result of all batches.
   var outcome: PassOutcome
   private(set) var markers = DirtySet.Batch()
 
-  /// Which of the files that differ are drift.
+  /// Finds which of the files that differ are drift.
   struct DriftSearch: Sendable {
     let isDrift: @Sendable (LocalEntry) -> Bool
     let limit: Int
@@ -45,7 +45,7 @@ struct FoundFiles: ReconciliationObserver {
   }
 
   mutating func take(_ copies: [ContentComparison.Copy]) async {
-    // Before they are published: a published file is drift no more.
+    // Drift is judged before publishing, because a published file no longer differs.
     drift?.look(at: copies)
     var batch = batch(of: copies)
     for (path, entry) in batch.entries where pass.commitOrder.isMarker(path) {
@@ -53,13 +53,13 @@ struct FoundFiles: ReconciliationObserver {
       batch.entries[path] = nil
     }
     outcome = await pass.run(batch, within: .init(), after: outcome)
-    // A batch at a time, so that no list of what was published grows.
+    // Settled after each batch, so that the list of published paths stays short.
     activity.settle(outcome.settled)
     outcome.settled = []
     outcome.met = []
   }
 
-  /// What must be published.
+  /// The paths to be published, with an entry for each.
   private func batch(of copies: [ContentComparison.Copy]) -> DirtySet.Batch {
     let now = pass.clock.now
     let fresh = DirtyEntry(foundBecauseOf: reason, at: now)

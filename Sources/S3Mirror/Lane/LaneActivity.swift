@@ -9,16 +9,16 @@ final class LaneActivity: Sendable {
     var publishedBytes: Int64 = 0
     var failures: [RelativePath: FailureReason] = [:]
     var withheldDeletes = 0
-    /// The first thousand of them.
+    /// The first thousand withheld deletes.
     var withheld: [RelativePath: WithheldReason] = [:]
     var drift = 0
     var occupation = Occupation()
   }
 
-  /// What the lane's task does: it rests until something is due, or has taken something up.
+  /// What the lane's task does: it waits until something is due, or it works.
   struct Occupation: Sendable, Hashable {
     var isResting = false
-    /// How often it has taken something up.
+    /// How often the task has begun to work.
     var turns = 0
   }
 
@@ -47,7 +47,7 @@ final class LaneActivity: Sendable {
     state.withLock { $0.inFlight[path] = nil }
   }
 
-  /// Whatever was held against these paths is over.
+  /// Drops the failures of these paths.
   func settle(_ paths: [RelativePath]) {
     state.withLock { state in
       if state.failures.isEmpty { return }
@@ -55,7 +55,7 @@ final class LaneActivity: Sendable {
     }
   }
 
-  /// Adds what an audit or the exit found.
+  /// Adds the number of paths that an audit or the exit found to be drift.
   func note(drift paths: Int) {
     state.withLock { $0.drift += paths }
   }

@@ -1,16 +1,17 @@
 import MirrorModel
 import Synchronization
 
-/// One upload's schedule, shared by the watcher's thread, which notes events, and the lane's task, which works them off.
+/// One upload's schedule. The watcher's thread notes events in it, and the lane's task processes them.
 ///
-/// What waits is bounded: events fold into the dirty set, rings into one.
+/// Its memory is bounded: events are folded into the dirty set, and several rings of the doorbell into one.
 final class LaneSchedule: Sendable {
   /// What the lane's task is to do next.
   enum Command: Sendable {
     case pass(UploadSchedule.Pass, answering: [Flush])
-    /// Somebody waits and nothing is dirty.
+    /// A flush waits, and nothing is dirty.
     case answer([Flush])
-    /// See whether the root is in its place, and to what must be polled; it was lost if somebody waits.
+    /// Check whether the root is in its place, and which directories must be polled. If flushes wait, the
+    /// root was lost.
     case look(answering: [Flush])
     /// Compare everything.
     case audit
@@ -26,9 +27,9 @@ final class LaneSchedule: Sendable {
     var coverage = FlushCoverage()
     var isEnding = false
     var isClosed = false
-    /// Besides the interval's: nil where nothing but events calls for a look.
+    /// A check of the root that is due besides the interval's; nil if only events ask for one.
     var nextLook: Instant?
-    /// The time that the last look was due: one tick asks for one.
+    /// When the last check was due: one tick asks for one check.
     var lastLook: Instant?
     var nextAudit: Instant?
   }
@@ -41,7 +42,7 @@ final class LaneSchedule: Sendable {
   private let auditInterval: Duration?
   private let pollInterval: Duration
 
-  /// How often a lost root is looked for and unwatched parts are compared where no interval says it.
+  /// How often a lost root is searched for and unwatched parts are compared if no interval is set.
   static let standardPollInterval: Duration = .seconds(10)
 
   init(
@@ -56,14 +57,15 @@ final class LaneSchedule: Sendable {
     self.auditInterval = auditInterval
     var state = State(schedule: UploadSchedule(policy: policy, startingAt: now))
     state.nextAudit = auditInterval.map { now + $0 }
-    // With an interval each tick looks. Of a link above the root that leads elsewhere now, or of a mount, no event tells.
+    // With an interval each tick checks the root. No event reports a mount, or a link above the root that now
+    // leads to another directory.
     if policy.interval == .zero { state.nextLook = now + pollInterval }
     self.state = Mutex(state)
   }
 
   // MARK: In
 
-  /// Called on the watcher's thread, and by the lane for what has no watch.
+  /// Called on the watcher's thread, and by the lane for parts that have no watch.
   func note(_ events: [WatchEvent]) {
     if events.isEmpty { return }
     let now = clock.now
@@ -74,11 +76,11 @@ final class LaneSchedule: Sendable {
       if isRootLost { state.nextLook = now }
       return isRootLost
     }
-    // With an interval the tick comes by itself; ringing for every event would only wake the processor.
+    // With an interval the tick comes by itself. A ring for every event would only wake the processor.
     if isImmediate || isRootLost { doorbell.ring() }
   }
 
-  /// Ends the waiting of names that count as open; their files were closed under another name.
+  /// Notes that these names are no longer open: their files were closed under another name.
   func noteClosed(_ paths: [RelativePath]) {
     state.withLock { state in
       let waiting = paths.filter { state.schedule.dirty.entries[$0] != nil }
@@ -94,12 +96,12 @@ final class LaneSchedule: Sendable {
     state.withLock { $0.schedule.noteRootReturned(at: clock.now) }
   }
 
-  /// Has flushes answered that could not be while the root was lost.
+  /// Queues flushes again that could not be answered while the root was lost.
   func repeatFlushes(_ flushes: [Flush]) {
     state.withLock { $0.flushes = flushes + $0.flushes }
   }
 
-  /// Waits until everything closed before the call was tried once.
+  /// Waits until a pass has tried everything that was closed before the call.
   func flush() async -> PassOutcome? {
     await withCheckedContinuation { continuation in
       let isClosed = state.withLock { state in
@@ -111,13 +113,13 @@ final class LaneSchedule: Sendable {
     }
   }
 
-  /// Lets `next` return `end` once the pass in hand is done. So does cancelling its task.
+  /// Lets `next` return `end` after the current pass. Cancelling its task has the same effect.
   func requestEnd() {
     state.withLock { $0.isEnding = true }
     doorbell.ring()
   }
 
-  /// Answers whoever still waits; later flushes return at once.
+  /// Answers all flushes that still wait; later flushes return at once.
   func close(answering outcome: PassOutcome? = nil) {
     let waiting = state.withLock { state in
       state.isClosed = true
@@ -127,26 +129,26 @@ final class LaneSchedule: Sendable {
     for flush in waiting { flush.answer(outcome) }
   }
 
-  /// Takes over what the entry's comparison could not publish.
+  /// Takes over the paths that the comparison at entry could not publish.
   func adopt(_ unpublished: DirtySet.Batch) {
     state.withLock { $0.schedule.adopt(unpublished, at: clock.now) }
   }
 
-  /// Whether the watch has told of an in-progress mark in this run.
+  /// Whether the watch has reported an in-progress mark in this run.
   var hasMetMarks: Bool { state.withLock { $0.schedule.hasMetMarks } }
 
-  /// Whether an in-progress mark that speaks for the path is not published.
+  /// Whether an in-progress mark that announces a change of the path is not yet published.
   func isUnderWaitingMark(_ path: RelativePath) -> Bool {
     state.withLock { $0.schedule.isUnderWaitingMark(path) }
   }
 
-  /// Says that the pass in hand publishes these besides its batch.
+  /// Notes paths that the current pass publishes besides its batch.
   func noteTaken(_ more: [RelativePath: DirtyEntry]) {
     state.withLock { $0.schedule.noteTaken(more) }
   }
 
   func finish(_ outcome: PassOutcome) {
-    // What is refused stays so until it has another name, so it is looked at ever less often.
+    // A refused path stays refused until it has another name, so it is checked less and less often.
     let failed = Set(outcome.failed.keys).union(outcome.refused.keys)
     state.withLock {
       $0.schedule.finish(
@@ -168,7 +170,7 @@ final class LaneSchedule: Sendable {
     }
   }
 
-  /// When something waits for the lane next, flushes and the end aside.
+  /// When something is due next, not counting flushes and the end.
   var dueTime: Instant? { state.withLock { dueTime(of: &$0, at: clock.now) } }
 
   private func dueTime(of state: inout State, at now: Instant) -> Instant? {
@@ -182,7 +184,7 @@ final class LaneSchedule: Sendable {
     }
   }
 
-  /// - Parameter outcome: of the one path.
+  /// - Parameter outcome: the result of this one path.
   func land(_ path: RelativePath, _ outcome: PassOutcome) {
     let isFailed = outcome.failed[path] != nil || outcome.refused[path] != nil
     let failure: ServiceState? = isFailed ? (outcome.unreachable.isEmpty ? .unknown : .unreachable) : nil
@@ -196,9 +198,9 @@ final class LaneSchedule: Sendable {
     doorbell.ring()
   }
 
-  /// Answers flushes as soon as everything is over that they cover.
+  /// Answers flushes as soon as everything that they cover has ended.
   ///
-  /// - Parameter outcome: of their pass; nil when nothing was to be done.
+  /// - Parameter outcome: the result of their pass; nil if there was nothing to do.
   func answer(_ flushes: [Flush], with outcome: PassOutcome?) {
     let ready = state.withLock { state in
       let dirty = state.schedule.dirty
@@ -208,7 +210,7 @@ final class LaneSchedule: Sendable {
     for (flush, outcome) in ready { flush.answer(outcome) }
   }
 
-  /// What can be answered now; the other flushes get their second pass.
+  /// The flushes that can be answered now; the others are queued for a second pass.
   private func takeAnswers(_ ended: [FlushCoverage.Ended], in state: inout State) -> [(Flush, PassOutcome?)] {
     ended.compactMap { ended in
       switch ended {
@@ -223,19 +225,20 @@ final class LaneSchedule: Sendable {
 
   // MARK: Out
 
-  /// The next thing to do, waiting for it if need be.
+  /// Returns the next thing to do, and waits until there is one.
   ///
   /// - Parameters:
-  ///   - fence: makes sure that every change until now has been noted; called before a flush takes its batch.
-  ///   - poll: has noted what is not watched. Called, where the interval is zero, before a batch is taken that a marker or
-  ///     a flush makes answer for what no event tells of.
-  ///   - probe: those of the paths that nobody has open for writing; asked of what counts as open, before a batch is taken.
+  ///   - fence: returns when every change until now has been noted; called before a flush takes its batch.
+  ///   - poll: notes the parts that are not watched. Called only with interval zero, before a batch is taken
+  ///     for a marker or a flush: these must also cover changes that no event reports.
+  ///   - probe: returns the paths that no process has open for writing; called for paths that count as open,
+  ///     before a batch is taken.
   func next(
     fence: @Sendable () async -> Void, poll: @Sendable () async -> Void = {},
     probe: Probe = { _ in [] }
   ) async -> Command {
     while true {
-      // A cancelled task cannot wait, and what it began would fail. Whoever waits for a flush is answered by `close`.
+      // A cancelled task cannot wait, and anything that it began would fail. `close` answers waiting flushes.
       if Task.isCancelled { return .end }
       let flushes = state.withLock { state in
         defer { state.flushes = [] }
@@ -259,14 +262,14 @@ final class LaneSchedule: Sendable {
     }
   }
 
-  /// When the lane has something to do next, while it rests and no event or flush calls it.
+  /// When the lane wakes next if no event and no flush wakes it earlier.
   var wakeTime: Instant? {
     state.withLock { state in
       [state.schedule.wakeTime(at: clock.now), state.nextLook, state.nextAudit].compactMap { $0 }.min()
     }
   }
 
-  /// Takes what counts as open for closed where no writer is, so that the batch has it.
+  /// Marks paths that count as open as closed if no process writes them, so that the batch includes them.
   private func lookForWriters(before trigger: UploadSchedule.Trigger, _ probe: Probe) {
     let unclosed = state.withLock { $0.schedule.unclosed(for: trigger, at: clock.now) }
     guard !unclosed.isEmpty else { return }
@@ -286,7 +289,7 @@ final class LaneSchedule: Sendable {
     return state.withLock { $0.schedule.begin(.tick, at: clock.now) }
   }
 
-  /// What is due besides passes.
+  /// Whatever is due besides passes.
   private func takeChore(from state: inout State) -> Command? {
     let now = clock.now
     let isRootLost = state.schedule.dirty.isRootLost
@@ -303,18 +306,18 @@ final class LaneSchedule: Sendable {
     return nil
   }
 
-  /// Everything that is dirty, for the end of the scope.
+  /// A pass over everything that is dirty, for the end of the scope.
   func drain() -> UploadSchedule.Pass? {
     state.withLock { $0.schedule.begin(.drain, at: clock.now) }
   }
 
-  /// What changed below a directory since the last batch was taken, as far as it was ever whole; a directory that
-  /// must be compared stands for itself, unless it must be at every tick.
+  /// The paths below a directory that changed since the last batch was taken, if they were ever whole. A
+  /// directory that must be compared stands for itself, unless it must be compared at every tick.
   func dirtyPaths(within directory: RelativePath) -> [RelativePath] {
     state.withLock { $0.schedule.dirty.paths(around: directory) }
   }
 
-  /// Whether a marker whose bytes are in hand has to wait. See `DirtySet.holdsBack`.
+  /// Whether a marker whose bytes were already read must wait. See `DirtySet.holdsBack`.
   func holdsBack(
     _ marker: RelativePath, order: CommitOrder, _ strictness: MarkerStrictness,
     otherNames: (RelativePath) -> Set<RelativePath>
@@ -324,15 +327,15 @@ final class LaneSchedule: Sendable {
     }
   }
 
-  /// Directories that wait to be compared because no event tells of their changes, and why.
+  /// Directories that must be compared because no event reports their changes, and why.
   var polled: [RelativePath: RescanReason] {
     state.withLock { $0.schedule.dirty.polled }
   }
 
-  /// The names whose objects are kept until the files that left them are published.
+  /// Names whose objects are kept until the files that were renamed from them are published.
   var origins: Set<RelativePath> { state.withLock { $0.schedule.dirty.origins } }
 
-  /// Whether it is known that the path has to be published or deleted.
+  /// Whether the path is known to need publishing or a delete.
   func isDirty(_ path: RelativePath) -> Bool {
     state.withLock { state in
       let dirty = state.schedule.dirty
@@ -343,15 +346,15 @@ final class LaneSchedule: Sendable {
     }
   }
 
-  /// Whether a later batch will have the path.
+  /// Whether a later batch will include the path.
   func isWaiting(_ path: RelativePath) -> Bool {
     state.withLock { $0.schedule.dirty.entries[path] != nil }
   }
 
-  /// What has to be published or deleted, with what is known of it.
+  /// The paths to be published or deleted, with what is known of each.
   var dirtyEntries: [RelativePath: DirtyEntry] { state.withLock { $0.schedule.dirty.entries } }
 
-  /// Every path that has to be published or deleted, those below directories that must be compared not counted.
+  /// All paths to be published or deleted, without those below directories that must be compared.
   var dirtyPaths: [RelativePath] {
     state.withLock { state in
       Array(Set(state.schedule.dirty.entries.keys).union(state.schedule.dirty.inFlight.keys))
@@ -360,17 +363,17 @@ final class LaneSchedule: Sendable {
 
   var passCount: Int { state.withLock { $0.schedule.passCount } }
 
-  /// Whether somebody waits for a flush that has not begun.
+  /// Whether a flush waits that has not begun.
   var hasFlushes: Bool { state.withLock { !$0.flushes.isEmpty } }
 
   var isClosed: Bool { state.withLock { $0.isClosed } }
 
   var isRootLost: Bool { state.withLock { $0.schedule.dirty.isRootLost } }
 
-  /// What is not published.
+  /// The paths that are not published.
   struct Backlog: Sendable {
     var paths: [RelativePath]
-    /// Those of the paths that wait for their close, and how long they have been open for writing.
+    /// The paths that wait for their close, and how long each has been open for writing.
     var openFiles: [(path: RelativePath, age: Duration)]
     /// The age of the oldest change.
     var recoveryPoint: Duration?

@@ -2,13 +2,14 @@ import LocalTree
 import MirrorModel
 import Transfers
 
-/// Keeps a commit marker from running ahead of its data.
+/// Keeps a commit marker from appearing on S3 before its data.
 ///
-/// A pass publishes the data of its batch and then reads the marker, which the trainer may have rewritten since the
-/// batch was taken: it would then name data that no pass has seen. So, after the marker's bytes are read and
-/// before they are sent, every event until now is drawn in: a marker that is dirty again waits for the next pass if data are
-/// dirty too. If none are, all that these bytes can name is published, and they go: else a marker that is rewritten all the time
-/// would never go.
+/// A pass publishes the data of its batch and then reads the marker. The trainer may have rewritten the
+/// marker since the batch was taken; it would then name data that no pass has published. So all events until
+/// now are read after the marker's bytes are read and before they are sent. If the marker is dirty again and
+/// data are dirty too, the marker waits for the next pass. If no data are dirty, everything that these bytes
+/// can name is published, and they are sent: otherwise a marker that is rewritten constantly would never be
+/// published.
 struct MarkerGate: Sendable {
   let order: CommitOrder
   let strictness: MarkerStrictness
@@ -20,25 +21,28 @@ struct MarkerGate: Sendable {
 
   func isMarker(_ path: RelativePath) -> Bool { order.isMarker(path) }
 
-  /// Which versions of a file may go. Where no event tells that a marker was rewritten, only the one that is there.
+  /// Which versions of a file may be published. If no event reports that a marker was rewritten, only the
+  /// version that has the name now.
   func publishableVersions(of path: RelativePath) -> PublishableVersions {
     order.isMarker(path) && strictness == .stamp ? .current : .anyWhole
   }
 
-  /// - Throws: `UploadAbandoned.heldBack` when the path has to wait: a marker for its data, data for an in-progress mark.
+  /// - Throws: `UploadAbandoned.heldBack` if a marker must wait for its data, or data for an in-progress
+  ///   mark.
   func check(_ path: RelativePath) async throws {
     let isMarker = order.isMarker(path)
     let mayBeAnnounced = schedule.hasMetMarks && !order.marks.contains(path)
     if strictness != .stamp, isMarker || mayBeAnnounced {
       await fence()
-      // An in-progress mark has come since the batch was taken: the bytes in hand may be those that it announces.
+      // An in-progress mark appeared since the batch was taken. It may announce the bytes that were just
+      // read.
       if mayBeAnnounced, schedule.isUnderWaitingMark(path) { throw UploadAbandoned.heldBack }
       if isMarker, isHeldByEvents(path) { throw UploadAbandoned.heldBack }
     }
     if isMarker, !polled.isUnchanged(path, in: root) { throw UploadAbandoned.heldBack }
   }
 
-  /// Those of the markers that nothing has happened to since the batch was taken.
+  /// The markers to which nothing has happened since the batch was taken.
   func untouched<Version>(_ markers: [RelativePath: Version]) async -> [RelativePath: Version] {
     await fence()
     return markers.filter { path, _ in
@@ -48,7 +52,7 @@ struct MarkerGate: Sendable {
   }
 
   private func isHeldByEvents(_ path: RelativePath) -> Bool {
-    // The table is asked for each path that is dirty, so it is taken once.
+    // The closure is called for each dirty path, so the table is locked only once.
     aliases.withTable { table in
       schedule.holdsBack(path, order: order, strictness) { table.others(of: $0) }
     }

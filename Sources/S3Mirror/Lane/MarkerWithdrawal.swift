@@ -4,16 +4,16 @@ import S3Client
 import Synchronization
 import Transfers
 
-/// Removes commit markers from S3 before data under them are written over.
+/// Removes commit markers from S3 before the data that they cover are overwritten.
 final class MarkerWithdrawal: Sendable {
   private let name: String
   private let mapping: KeyMapping
   private let store: any ObjectStore
   private let ledger: PublishedLedger
-  /// Nil where the mirror only compares: a comparison knows what has an object.
+  /// Nil if the mirror only compares: a comparison shows which files have an object.
   private let objectsAtEntry: EntryObjects?
   private let journal: Journal
-  /// One at a time, so that no data appear while a marker over them is still being removed.
+  /// One removal at a time, so that no data appear while a marker that covers them is being removed.
   private let turn = FairSemaphore(capacity: 1)
   private let isRefused = Atomic<Bool>(false)
   private let removed = Mutex<Set<RelativePath>>([])
@@ -30,11 +30,11 @@ final class MarkerWithdrawal: Sendable {
     self.journal = journal
   }
 
-  /// Which markers to remove before data of a batch are written over.
+  /// The markers to remove before data of a batch are overwritten.
   ///
   /// - Parameters:
-  ///   - flights: what will be on S3 when the data go.
-  ///   - deletesGone: whether the objects of markers that are gone here are deleted.
+  ///   - flights: the publications that may be on S3 when the data are published.
+  ///   - deletesGone: whether the objects of markers whose files are gone are deleted.
   func withdrawals(
     from batch: DirtySet.Batch, flying flights: [RelativePath: DirtyEntry], _ order: CommitOrder,
     _ root: TreeRoot, deletesGone: Bool
@@ -42,7 +42,7 @@ final class MarkerWithdrawal: Sendable {
     let flying = flights.keys.filter(order.isMarker)
     if flying.isEmpty, !ledger.hasCommitMarkers { return Withdrawals() }
     let data = batch.overwritten(order) { path, entry in
-      // Of a later change of what lay there at entry the ledger knows nothing.
+      // The ledger does not know later changes of files that had an object at entry.
       ledger.etag(of: path) != nil || (!entry.isNew && (objectsAtEntry?.mayHaveHeld(path) ?? true))
     }
     var markers = Set(flying.map { Withdrawals.Marker(unread: $0) })
@@ -64,7 +64,7 @@ final class MarkerWithdrawal: Sendable {
     _ root: TreeRoot
   ) -> Withdrawals.Reach {
     guard Tracker.mayBe(marker, byteCount: stamp.size) else { return .directory }
-    // The one on S3 may name another checkpoint than the one here.
+    // The marker on S3 may name another checkpoint than the local one.
     if batch.entries[marker] != nil { return Withdrawals.Marker(unread: marker).reach }
     let read = Result { () throws(TreeError) -> [RelativePath]? in
       guard let content = try root.content(of: marker, limit: Int(Tracker.longest)),
@@ -78,7 +78,7 @@ final class MarkerWithdrawal: Sendable {
 
   /// Returns when none of the markers is on S3.
   ///
-  /// - Throws: `S3Error`. Without the right to delete objects the markers stay, and that is reported once.
+  /// - Throws: `S3Error`. If deletes are denied, the markers stay, and that is reported once.
   func carryOut(_ markers: [RelativePath]) async throws {
     guard !markers.isEmpty, markers.contains(where: isOnS3), !isRefused.load(ordering: .relaxed) else {
       return
@@ -89,7 +89,7 @@ final class MarkerWithdrawal: Sendable {
         do {
           _ = try await store.send(DeleteObject(key: key))
         } catch let error as S3Error where error.isMissingKey {
-          // Another program was faster.
+          // Another program has removed the marker.
         } catch let error as S3Error where error.isAccessDenied {
           if !isRefused.exchange(true, ordering: .relaxed) {
             journal.notice(
@@ -105,7 +105,7 @@ final class MarkerWithdrawal: Sendable {
     }
   }
 
-  /// Markers that were removed and are not on S3 again: those whose turn had passed when the data went.
+  /// Markers that were removed and are not on S3 again, because their turn in the pass came before the data.
   func missing(in root: TreeRoot) -> [RelativePath] {
     removed.withLock { removed in
       if removed.isEmpty { return [] }

@@ -3,48 +3,49 @@ import MirrorModel
 import S3Client
 import Transfers
 
-/// What one pass came to.
+/// The result of one pass.
 struct PassOutcome: Sendable {
   var summary: PassSummary
-  /// Published, or gone for good: whatever was held against them is over.
+  /// Paths that are published or gone for good: their earlier failures are over.
   var settled: [RelativePath] = []
-  /// Files that were there: published, or kept from being deleted.
+  /// Files that existed here: they were published, or they kept their objects from being deleted.
   var met: [RelativePath] = []
   var failed: [RelativePath: FailureReason] = [:]
-  /// Those of the failed paths whose requests the service did not answer.
+  /// The failed paths whose requests the service did not answer.
   var unreachable: Set<RelativePath> = []
-  /// Not published though nothing failed, and why.
+  /// Paths that are not published although nothing failed, and why.
   var waiting: [RelativePath: String] = [:]
-  /// What can never be published: no key, or beyond S3's limits.
+  /// Paths that can never be published under their names: no key, or beyond S3's limits.
   var refused: [RelativePath: String] = [:]
   var withheld: [RelativePath: WithheldReason] = [:]
-  /// Published in a version that another one has replaced.
+  /// Paths that were published in a version that has been replaced.
   var superseded: Set<RelativePath> = []
-  /// Those of them that went in the version with which the pass began.
+  /// Those of the superseded paths that were published in the version with which the pass began.
   var held: Set<RelativePath> = []
-  /// Comes back dirty: what failed, what was open or changing, and deletes that wait.
+  /// What is dirty again: failed paths, files that were open or changing, and deletes that wait.
   var unpublished = DirtySet.Batch()
   var skipped = 0
-  /// The first of them.
+  /// The first skipped names.
   var skippedNames: [SkippedName] = []
-  /// What goes on without the pass.
+  /// Publications that go on after the pass.
   var departed: [RelativePath: DirtyEntry] = [:]
-  /// Objects under keys that had none, as far as that is sure: what the delete bound may count on.
+  /// Objects created under keys that had none, counted only if that is certain. The delete bound relies on
+  /// it.
   var created = 0
 
-  /// What the pass learned of the service.
+  /// The state of the service as the pass saw it.
   var service: ServiceState {
     if summary.published > 0 || summary.deleted > 0 { return .answering }
     return unreachable.isEmpty ? .unknown : .unreachable
   }
 
-  /// Why deletes that are only inferred must wait; nil when everything is published.
+  /// Why inferred deletes must wait; nil if everything is published.
   var reasonToWithholdDeletes: WithheldReason? {
     if !failed.isEmpty { return .uploadsFailed }
     return waiting.isEmpty ? nil : .uploadsWait
   }
 
-  /// Notes that a path is done with, whatever earlier batches of the pass came to.
+  /// Notes that nothing more is to be done for a path, whatever earlier batches of the pass reported of it.
   mutating func settle(_ path: RelativePath) {
     settled.append(path)
     unpublished.entries[path] = nil
@@ -62,8 +63,8 @@ struct PassOutcome: Sendable {
     }
   }
 
-  /// Notes what can never be published under its name. It stays dirty, so that markers and flushes keep being told of it
-  /// until it has gone or has another name.
+  /// Notes a path that can never be published under its name. It stays dirty, so that markers wait for it and
+  /// flushes report it until it is gone or has another name.
   mutating func refuse(_ path: RelativePath, because reason: String) {
     if refused.updateValue(reason, forKey: path) == nil {
       summary.failures.append(.init(path: path.string, reason: reason))
@@ -79,7 +80,7 @@ struct PassOutcome: Sendable {
     if withheld.count < RemoteRemover.namedWithheld { withheld[path] = reason }
   }
 
-  /// Takes over what inferred deletes came to.
+  /// Adds the result of inferred deletes.
   mutating func take(_ deletes: InferredDeletes.Outcome) {
     summary.deleted += deletes.deleted
     summary.failures += deletes.failures
@@ -89,7 +90,7 @@ struct PassOutcome: Sendable {
     }
   }
 
-  /// Notes what the driver of a pass saw of one publication: its reason, its size. What follows from it is the plan's.
+  /// Notes the result of one publication: its reason, its size. The plan decides the consequences.
   mutating func note(_ publication: FilePublisher.Outcome, of path: RelativePath) {
     switch publication {
     case .published(_, .marker), .absent, .isDirectory, .unneeded: break
@@ -108,7 +109,7 @@ struct PassOutcome: Sendable {
     }
   }
 
-  /// Takes over what a plan came to.
+  /// Adds the result of a plan.
   mutating func take(_ result: PassResult, events: PassPlan.Events) {
     for path in result.settled { settle(path) }
     settled += result.removed

@@ -3,14 +3,16 @@ import MirrorModel
 import Synchronization
 import Transfers
 
-/// The publications of one pass: a few tasks that take what the plan lets begin, and give it what came of each.
+/// The publications of one pass. A few tasks take the paths that the plan lets begin, and report each result
+/// to the plan.
 ///
-/// A task a place, not a task a file: each takes the next path itself. For a file of a few KiB a task would cost as much as the file.
+/// There is one task for each place, not one for each file: each task takes the next path itself. For a file
+/// of a few KiB a task would cost as much as the file.
 ///
-/// A publication that lasts long keeps its place from no other: while paths wait to begin, a further place is made for each such one. So
-/// it is with one whose bytes are on the server and which waits for its unit.
+/// A long publication does not block others: while paths wait to begin, one more place is made for each long
+/// publication. The same holds for a publication whose bytes are on the server and that waits for its unit.
 final class PassWork: Sendable {
-  /// - Parameter whenStaged: nil where the path has no unit to wait for.
+  /// - Parameter whenStaged: nil if the path does not have to wait for a unit.
   typealias Publish =
     @Sendable (RelativePath, DirtyEntry?, _ whenStaged: Uploader.WhenStaged?) async -> FilePublisher.Outcome
   /// Publishes the version of a marker that was read when the pass began.
@@ -21,7 +23,7 @@ final class PassWork: Sendable {
     var start: Instant
   }
 
-  /// What a place works on.
+  /// The path that a place works on.
   private typealias Job = (path: RelativePath, entry: DirtyEntry?, isStaged: Bool)
   private typealias Idle = (place: Int, continuation: CheckedContinuation<Job?, Never>)
   private typealias Woken = (continuation: CheckedContinuation<Job?, Never>, job: Job?)
@@ -29,34 +31,35 @@ final class PassWork: Sendable {
   private struct State {
     var plan: PassPlan
     var outcome: PassOutcome
-    /// By place.
+    /// Publications under way, by place.
     var underWay: [Int: Publication] = [:]
     var places: [Int: Task<Void, Never>] = [:]
     var lastPlace = 0
     /// Publications whose bytes are on the server, and which wait for their unit.
     var staged: [RelativePath: CheckedContinuation<Void, any Error>] = [:]
-    /// Places whose task waits for a path.
+    /// Places whose tasks wait for a path.
     var idle: [Idle] = []
     var isCancelled = false
-    /// The pass has ended, and what is under way goes on without it.
+    /// The pass has ended, and its running publications go on without it.
     var isDetached: Bool { planOfPass != nil }
-    /// The plan as it was when the pass ended: what begins of units after that is none of the pass's.
+    /// The plan as it was when the pass ended. Paths of units that begin later do not count for the pass.
     var planOfPass: PassPlan?
-    /// Whether the pass wants to know when everything has begun. It is not woken for each file: that would cost as much as a small file.
+    /// Whether the pass must be woken when everything has begun. A wake-up for each file would cost as much
+    /// as publishing a small file.
     var isAwaitingBeginnings = false
-    /// Waits until everything is published, in a task that is cancelled.
+    /// Waits until everything is published, if the pass's task is cancelled.
     var waiter: CheckedContinuation<Void, Never>?
 
     var isPublished: Bool { isDetached || plan.isPublished }
 
-    /// After the detachment only what is left of units begins.
+    /// After the pass has ended, only the remaining paths of units begin.
     mutating func begin(at now: Instant, in place: Int) -> Job? {
       guard plan.hasReady, case .publish(let path) = plan.next() else { return nil }
       underWay[place] = Publication(path: path, start: now)
       return (path, plan.entry(of: path), plan.isStaged(path))
     }
 
-    /// Gives idle places what has become ready.
+    /// Gives ready paths to idle places.
     mutating func wake(at now: Instant) -> [Woken] {
       var woken: [Woken] = []
       while let place = idle.last, let job = begin(at: now, in: place.place) {
@@ -66,21 +69,21 @@ final class PassWork: Sendable {
       return woken
     }
 
-    /// Places that work, or wait for a path.
+    /// Places that work or wait for a path.
     var activePlaces: Int { places.count - staged.count }
 
-    /// How many places to make, where paths are ready and fewer work than may: publications that wait for their units have theirs, and a
-    /// pass that has ended has none.
+    /// How many places to make if paths are ready and too few places work. Publications that wait for their
+    /// units have used up their places, and the places of a pass that has ended go away.
     func missingPlaces(of width: Int) -> Int { plan.hasReady ? max(0, width - activePlaces) : 0 }
 
-    /// The publications whose unit may appear now.
+    /// Takes the publications whose unit may appear now.
     mutating func takeOpened() -> [CheckedContinuation<Void, any Error>] {
       guard !staged.isEmpty else { return [] }
       let opened = staged.keys.filter { plan.mayAppear($0) }
       return opened.compactMap { staged.removeValue(forKey: $0) }
     }
 
-    /// Whether the pass is to be woken.
+    /// Whether the pass must be woken.
     mutating func takesRing() -> Bool {
       guard isPublished || (isAwaitingBeginnings && !plan.hasReady) else { return false }
       isAwaitingBeginnings = false
@@ -88,9 +91,9 @@ final class PassWork: Sendable {
     }
   }
 
-  /// A publication that has lasted so long counts for no place any more.
+  /// A publication that has lasted so long no longer counts as using a place.
   private static let longPublication: Duration = .seconds(2)
-  /// Places made for publications that last long. Each keeps a file open.
+  /// The limit of places made for long publications. Each keeps a file open.
   private static let mostFurtherPlaces = 48
 
   private let state: Mutex<State>
@@ -103,9 +106,9 @@ final class PassWork: Sendable {
   private let publishHeld: PublishHeld
 
   /// - Parameters:
-  ///   - width: publications under way at one time, those that last long not counted.
-  ///   - executors: what the tasks run on, in turn; empty leaves them where the caller runs.
-  ///   - detachment: lets the pass end before its last publications; nil where it has to wait for them.
+  ///   - width: publications under way at one time, not counting long ones.
+  ///   - executors: the executors of the tasks, used in turn; if empty, the tasks run where the caller runs.
+  ///   - detachment: lets the pass end before its last publications; nil if the pass must wait for them.
   init(
     _ plan: PassPlan, after earlier: PassOutcome, width: Int, on executors: [any TaskExecutor],
     clock: any LaneClock, until detachment: Detachment?, _ publish: @escaping Publish,
@@ -123,7 +126,7 @@ final class PassWork: Sendable {
 
   /// Publishes everything that the plan lets begin.
   ///
-  /// - Returns: what the plan and the pass came to. What ends later is not in it.
+  /// - Returns: the plan and the result of the pass, without publications that end later.
   func carryOut() async -> (PassPlan, PassOutcome) {
     await withTaskCancellationHandler {
       let count = state.withLock { $0.plan.isPublished ? 0 : min(width, $0.plan.pathCount) }
@@ -165,7 +168,7 @@ final class PassWork: Sendable {
     }
   }
 
-  /// A task that is cancelled cannot wait for a bell; its publications are cancelled too, so they end soon.
+  /// A cancelled task cannot wait for the doorbell. Its publications are cancelled too, so they end soon.
   private func waitUntilPublished() async {
     await withCheckedContinuation { continuation in
       let isPublished = state.withLock { state in
@@ -176,7 +179,7 @@ final class PassWork: Sendable {
     }
   }
 
-  /// - Returns: whether the pass may end: not when something more has become ready.
+  /// - Returns: whether the pass may end. It may not if another path has become ready.
   private func detach() -> Bool {
     guard let detachment else { return false }
     let (isDetached, idle, opened) = state.withLock {
@@ -186,7 +189,7 @@ final class PassWork: Sendable {
       let tasks = state.underWay.reduce(into: [RelativePath: Task<Void, Never>]()) { tasks, publication in
         tasks[publication.value.path] = state.places[publication.key]
       }
-      // Under the lock: a publication that ends now has to find itself in flight.
+      // Under the lock: a publication that ends now must find its path in flight.
       detachment.depart(flights, tasks)
       state.planOfPass = state.plan
       state.outcome.departed.merge(flights) { $1 }
@@ -223,13 +226,13 @@ final class PassWork: Sendable {
     while let job = await nextJob(in: place) {
       await carryOut(job, in: place)
       count += 1
-      // Bodies that never wait are not to keep the thread from everybody else who runs on it.
+      // Publications that never wait must not keep the thread from other tasks.
       if count % 16 == 0 { await Task.yield() }
     }
     state.withLock { $0.places[place] = nil }
   }
 
-  /// Makes places for publications that last long and keep theirs from others.
+  /// Makes more places, because long publications occupy the existing ones.
   private func makeFurtherPlaces() {
     let now = clock.now
     let count = state.withLock { state in
@@ -241,7 +244,7 @@ final class PassWork: Sendable {
     addPlaces(count)
   }
 
-  /// Nil when the place is not needed any more.
+  /// Nil if the place is no longer needed.
   private func nextJob(in place: Int) async -> Job? {
     let now = clock.now
     let (job, isOver, isToRing, departed) = state.withLock {
@@ -280,7 +283,7 @@ final class PassWork: Sendable {
 
   // MARK: Units
 
-  /// Waits, with all bytes of a file on the server, until its unit may appear.
+  /// Waits until the unit of a file may appear. All bytes of the file are on the server.
   ///
   /// - Throws: `CancellationError`.
   private func stage(_ path: RelativePath) async throws {
@@ -294,7 +297,7 @@ final class PassWork: Sendable {
     try await withTaskCancellationHandler {
       try await withCheckedThrowingContinuation { continuation in
         let missing = state.withLock { state -> Int? in
-          // Cancelled before this, its handler has found nothing to end.
+          // If the task was cancelled earlier, the handler has run already and found no continuation.
           guard !Task.isCancelled, !state.plan.mayAppear(path) else { return nil }
           state.staged[path] = continuation
           return state.missingPlaces(of: width)
@@ -318,7 +321,7 @@ final class PassWork: Sendable {
   private enum Verdict {
     case taken
     case publishHeldVersion
-    /// The pass has ended without it.
+    /// The pass has ended before this publication.
     case late
   }
 

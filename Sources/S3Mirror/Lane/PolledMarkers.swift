@@ -3,11 +3,12 @@ import LoopThread
 import MirrorModel
 import Synchronization
 
-/// Commit markers that lie where no event tells of a change.
+/// Commit markers in directories whose changes no event reports.
 ///
-/// A comparison sees the tree at no single moment: a marker that is rewritten while it goes on may name data that came
-/// when their directory had been looked at. Of watched ones the events say so. Of the others only their stamps do: one
-/// that has been the same since before the comparison names nothing that the comparison did not see.
+/// A comparison does not see the tree at one moment. If a marker is rewritten during the comparison, it may
+/// name data that appeared after their directory was read. Events report this for watched markers. For the
+/// others only their stamps show it: a marker whose stamp is the same since before the comparison names
+/// nothing that the comparison did not see.
 final class PolledMarkers: Sendable {
   private let stamps = Mutex<[RelativePath: FileStamp?]>([:])
   /// Nanoseconds since 1970-01-01 UTC.
@@ -17,10 +18,10 @@ final class PolledMarkers: Sendable {
     self.wallClock = wallClock
   }
 
-  /// Takes the markers' stamps, before a comparison of their data begins.
+  /// Reads the markers' stamps before a comparison of their data begins.
   ///
-  /// It waits until they are so old that a rewriting would move them, 20 ms at the most. A marker that is rewritten
-  /// meanwhile is kept back.
+  /// Waits until each stamp is so old that rewriting the marker would change it, 20 ms at most. A marker that
+  /// is rewritten during this time is held back.
   func look(at paths: some Sequence<RelativePath>, in root: TreeRoot) async {
     var young: [RelativePath] = []
     var wait = Duration.zero
@@ -35,7 +36,7 @@ final class PolledMarkers: Sendable {
     do {
       try await TaskThreads.pause(for: wait)
     } catch {
-      // Cancelled: the stamps stay too young, and the markers are kept back.
+      // Cancelled: the stamps stay too young, and the markers are held back.
     }
     for path in young {
       let stamp = Self.stamp(of: path, in: root)
@@ -44,12 +45,12 @@ final class PolledMarkers: Sendable {
     }
   }
 
-  /// Keeps a marker back that was met when the comparison of its data was over.
+  /// Holds a marker back that was found only after the comparison of its data.
   func hold(_ path: RelativePath) {
     stamps.withLock { $0[path] = .some(nil) }
   }
 
-  /// Whether the marker is still what it was before the comparison; of those that were not looked at, events tell.
+  /// Whether the marker is the same as before the comparison. Events report changes of all other markers.
   func isUnchanged(_ path: RelativePath, in root: TreeRoot) -> Bool {
     guard let known = stamps.withLock({ $0[path] }) else { return true }
     guard let known, let stamp = Self.stamp(of: path, in: root) else { return false }
@@ -61,7 +62,7 @@ final class PolledMarkers: Sendable {
     stamps.withLock { stamps in stamps = stamps.filter { kept.contains($0.key) } }
   }
 
-  /// Nil where nothing can be read of it, which keeps the marker back.
+  /// Nil if the file cannot be read or is gone; the marker is held back then.
   private static func stamp(of path: RelativePath, in root: TreeRoot) -> FileStamp? {
     guard case .success(let entry?) = Result(catching: { () throws(TreeError) in try root.look(at: path) })
     else { return nil }

@@ -3,36 +3,38 @@ import MirrorModel
 import S3Client
 import Transfers
 
-/// Carries a plan out: publishes, lists and deletes what it says, and gives it the facts.
+/// Carries out a plan: publishes, lists and deletes what the plan asks for, and reports the results to it.
 struct PublishPass: Sendable {
   let publisher: FilePublisher
   let commitOrder: CommitOrder
-  /// Nil where nothing may be deleted.
+  /// Nil if nothing may be deleted.
   var remover: RemoteRemover?
   var removal = PassPlan.Removal.everything
   let filter: PathFilter
   let openFiles: FilePublisher.OpenFiles
-  /// Files under way at one time: more than slots, so that reading and sending overlap.
+  /// Files under way at one time: more than there are slots, so that reading and sending overlap.
   let width: Int
   let clock: any LaneClock
-  /// How many objects lie under the prefix, as far as is known.
+  /// How many objects are under the prefix, as far as known.
   let objectCount: Int
-  /// The names that files have left which wait outside of this pass; asked for before anything is deleted.
+  /// Old names of renamed files that are dirty outside of this pass; called before anything is deleted.
   let originsElsewhere: @Sendable () async -> Set<RelativePath>
   var snapshots = Snapshots.ofAll
-  /// How much can be published before the end is cut short; nil where the time is not bounded.
+  /// How much can be published before the end is cut short; nil if the time is not limited.
   var budget: DeadlineOrder.Budget?
-  /// Nil where the pass has to wait for all its publications.
+  /// Nil if the pass must wait for all its publications.
   var detachment: Detachment?
 
-  /// Which files of the publisher's `appendNames` may go as snapshots while a program has them open for writing.
+  /// Which files of the publisher's `appendNames` may be published as snapshots while a program has them open
+  /// for writing.
   enum Snapshots: Sendable {
     case ofAll
-    /// Those that waited for their close as long as `openFileGrace`; the others begin to wait.
+    /// Only files that have waited for their close for `openFileGrace`. The others begin to wait.
     case afterGrace
   }
 
-  /// - Parameter earlier: what the batches before this one of the same pass came to: their failures hold markers and deletes back.
+  /// - Parameter earlier: the result of the earlier batches of the same pass. Their failures hold back
+  ///   markers and deletes.
   func run(
     _ batch: DirtySet.Batch, within surroundings: PassPlan.Surroundings, after earlier: PassOutcome
   ) async -> PassOutcome {
@@ -83,11 +85,11 @@ struct PublishPass: Sendable {
 
   private func policy(for entry: DirtyEntry?) -> FilePublisher.OpenFiles {
     guard openFiles == .snapshot, snapshots == .afterGrace else { return openFiles }
-    // A batch holds open entries only when their grace is over.
+    // A batch contains open entries only after their grace has ended.
     return entry?.isOpen == true ? .snapshot : .wait
   }
 
-  // MARK: Deletes, after everything else
+  // MARK: Deletes, after all publications
 
   private func remove(by plan: inout PassPlan, noting outcome: inout PassOutcome) async {
     while true {
@@ -129,7 +131,7 @@ struct PublishPass: Sendable {
     }
   }
 
-  /// The objects that were published below a directory which left the tree. The one listing a tick may need.
+  /// The objects that were published below a directory that has left the tree. A tick needs no other listing.
   private func objects(below directory: RelativePath) async throws -> [(RelativePath, RemoteObject)] {
     var found: [(RelativePath, RemoteObject)] = []
     let listing = Listing(store: publisher.store, prefix: publisher.mapping.key(for: directory) + "/")

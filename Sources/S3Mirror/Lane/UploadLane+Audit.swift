@@ -1,12 +1,13 @@
 import LocalTree
 import MirrorModel
 
-// The proof that the watch misses nothing: now and then everything is compared, and nothing should be found.
+// The check that the watch misses nothing: from time to time everything is compared, and no difference should
+// be found.
 extension UploadLane {
-  /// Paths of one comparison that are taken up at once; the next audit finds the others.
+  /// The limit of drifted paths that one comparison takes; the next audit finds the others.
   static let driftLimit = 10_000
 
-  /// Compares everything, counts what differs though no event told of it, and has it published.
+  /// Compares everything, counts the differences that no event reported, and marks their paths dirty.
   func audit() async {
     let start = ContinuousClock.now
     let requestsBefore = requests.counts
@@ -29,10 +30,10 @@ extension UploadLane {
     journal.passed(outcome.summary)
   }
 
-  /// What a comparison finds and the dirty set does not know, when it has heard of everything that happened meanwhile.
+  /// The differences that a comparison finds and that are not dirty after all events until then were noted.
   private func drift(noting outcome: inout PassOutcome) async throws -> [RelativePath] {
     let reconciler = reconciler
-    // What is in flight may arrive when it has been listed already.
+    // A publication in flight may arrive after its part was listed.
     let inFlight = schedule.pathsInFlight
     var found: [RelativePath] = []
     var absent: Set<RelativePath> = []
@@ -52,11 +53,11 @@ extension UploadLane {
       }
     }
     await place.fence()
-    // What is polled is known to be behind.
+    // Polled parts may hold changes that no event reported, so they are no drift.
     if settings.policy.interval == .zero { await poll() }
     defer { tellOfFreshLinks() }
     guard !schedule.isRootLost else { return [] }
-    // A new file that is gone again has left nothing to do, and so it is not dirty.
+    // A new file that is gone again leaves nothing to do, so it is not dirty.
     let drift = found.filter { path in
       !inFlight.contains(path) && !schedule.isDirty(path)
         && !differsByRight(path, whenGone: absent.contains(path))
@@ -64,7 +65,7 @@ extension UploadLane {
     return drift.isEmpty ? [] : withoutNames(ofDirtyFilesIn: drift)
   }
 
-  /// A pass publishes the other names of what is dirty too, and looks for them only then.
+  /// Drops other names of dirty files: the next pass publishes them too, and looks for them only then.
   private func withoutNames(ofDirtyFilesIn paths: [RelativePath]) -> [RelativePath] {
     var names: Set<RelativePath> = []
     var inodes: Set<UInt64> = []
@@ -76,12 +77,13 @@ extension UploadLane {
     return paths.filter { path in
       guard !names.contains(path) else { return false }
       guard let stamp = root.stamp(ofFileAt: path) else { return true }
-      // Without a pass nobody will look.
+      // If nothing is dirty, no pass will check this file's names.
       return !inodes.contains(stamp.inode) && (dirty.isEmpty || !aliases.isToBeLookedAt(stamp))
     }
   }
 
-  /// A file that is written through a mapping, that has become a link or directory, or that can be no key.
+  /// Whether a difference is no drift: the file is written through a mapping, has become a link or directory,
+  /// or cannot be a key.
   private func differsByRight(_ path: RelativePath, whenGone: Bool) -> Bool {
     if settings.mapping.refusal(of: path) != nil { return true }
     do {
@@ -89,24 +91,26 @@ extension UploadLane {
       guard entry.kind == .file, let file = try root.open(path) else { return true }
       return file.probeWriters() == .present
     } catch {
-      // It is reported by whoever has to publish it.
+      // The publication reports the error.
       return true
     }
   }
 }
 
-// The exit compares too, but nobody tells of what happens meanwhile: only what had been at rest before can be drift.
+// The exit compares too, but no event reports changes during this comparison. So only a file that had not
+// changed for some time can be drift.
 extension UploadLane {
-  /// Until when the watch has told of everything, and where it never could.
+  /// Until when the watch has reported everything, and which directories it could not watch.
   struct Heard: Sendable {
     /// Nanoseconds since 1970-01-01 UTC.
     var until: Int64
     var polled: [RelativePath]
   }
 
-  /// Ends the watch. Nil where there was none.
+  /// Ends the watch. Returns nil if there was none.
   func stopListening() async -> Heard? {
-    // Stamps lag behind the clock by a tick of the kernel's, up to 10 ms; by two, to be sure.
+    // File times lag behind the clock by up to one tick of the kernel, 10 ms at most. Two ticks are
+    // subtracted for safety.
     let until = wallClock() - 20_000_000
     let isListening = place.isWatching && !place.lacksWatcher
     if isListening { await place.fence() }
@@ -114,15 +118,15 @@ extension UploadLane {
     return isListening ? Heard(until: until, polled: Array(schedule.polled.keys)) : nil
   }
 
-  /// Whether a file differs from S3 for which nothing was left to do.
+  /// Whether a file differs from S3 although nothing was left to do for it.
   func isDrift(_ file: LocalEntry, heard: Heard?) -> Bool {
     guard isSilent(file.path, heard: heard), file.stamp.changed < heard?.until ?? 0 else { return false }
-    // Written through a mapping, or changed since it was looked at.
+    // The file may be written through a mapping, or have changed since the comparison read its stamp.
     guard case .success(let now?) = Result(catching: { try root.look(at: file.path) }) else { return false }
     return now.stamp == file.stamp && !differsByRight(file.path, whenGone: true)
   }
 
-  /// Objects without a file whose delete nobody told of.
+  /// Objects without a file whose delete no event reported.
   func driftingExtras(
     _ found: Reconciler.Findings, heard: Heard?, limit: Int
   ) async throws -> [RelativePath] {
@@ -137,7 +141,7 @@ extension UploadLane {
     return drift
   }
 
-  /// Whether nothing waits for the path and no directory above it has changed since the watch told of everything.
+  /// Whether nothing waits for the path, and no directory above it has changed since the watch's last report.
   private func isSilent(_ path: RelativePath, heard: Heard?) -> Bool {
     guard let heard, !schedule.isDirty(path), !heard.polled.contains(where: path.isWithin) else {
       return false

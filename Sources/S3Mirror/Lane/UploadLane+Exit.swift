@@ -3,11 +3,11 @@ import MirrorModel
 import S3Client
 import Transfers
 
-/// How an upload ends, and uploads that are nothing but an end: one comparison, and deletes at last.
+/// The end of an upload. A one-shot upload consists of an end only: one comparison, then the deletes.
 extension UploadLane {
   // MARK: One shot
 
-  /// Compares once, publishes what differs, and deletes what is superfluous if that was asked for.
+  /// Compares once, publishes what differs, and deletes superfluous objects if the caller asked for deletes.
   func publishOnce() async throws -> MirrorReport.Upload {
     try await takeStock()
     return await finish(.succeeded)
@@ -15,9 +15,8 @@ extension UploadLane {
 
   // MARK: Exit
 
-  /// Ends the lane: drains what is dirty, compares everything once more, tries once more what the drain left, and
-  /// deletes what is superfluous if all went well.
-  /// `run` must have returned.
+  /// Ends the lane: publishes what is dirty, compares everything once more, tries again what is still
+  /// unpublished, and deletes superfluous objects if everything succeeded. `run` must have returned.
   func finish(_ ending: Ending) async -> MirrorReport.Upload {
     defer { schedule.close() }
     guard ending != .skipped else {
@@ -42,7 +41,7 @@ extension UploadLane {
     let last = await reconcileFinally(ending, heard: heard, after: drained)
     conclude(last)
     await settleUnfinished(after: last)
-    // Whoever still waits for a flush learns what the end came to.
+    // Flushes that still wait get the result of the end.
     schedule.close(answering: last)
     return state.withLock { state in
       state.report.failures = last.summary.failures
@@ -55,10 +54,10 @@ extension UploadLane {
     }
   }
 
-  /// Publishes all that is dirty, beside what is in flight, and then what waited for that.
+  /// Publishes everything that is dirty while flights go on, then what waited for these flights.
   private func drain(deletes: Deletes) async -> PassOutcome? {
     var drained: PassOutcome?
-    // What ends while the first pass runs has kept names and deletes from it all the same.
+    // A flight that ends during the first pass has still kept paths and deletes out of that pass.
     let hasFlights = !schedule.pathsInFlight.isEmpty
     if let pass = schedule.drain() { drained = await workOff(pass, deletes: deletes, .untilDone) }
     guard hasFlights else { return drained }
@@ -75,13 +74,13 @@ extension UploadLane {
     await place.stop()
   }
 
-  /// Says what becomes of multipart uploads whose task is about to be cancelled.
+  /// Sets what happens to multipart uploads whose tasks are about to be cancelled.
   func cancelled(leaving unfinished: UnfinishedUploads) {
     uploader.pending.whenCancelled = unfinished
     flights.cancel()
   }
 
-  /// Lets `run` return after the pass in hand.
+  /// Makes `run` return after the current pass.
   func requestEnd() {
     schedule.requestEnd()
   }
@@ -124,11 +123,11 @@ extension UploadLane {
         if Task.isCancelled {
           giveUp(left, after: drained, in: &outcome)
         } else {
-          // Whether the data of markers are there was not to be found out.
+          // It is not known whether the data of the markers are published.
           outcome = await pass.run(left, within: .init(deferred: [.root]), after: outcome)
         }
       }
-      // What is still open or changing has no later pass to wait for.
+      // No later pass follows, so files that are still open or changing are failures.
       for (path, reason) in outcome.waiting.sorted(by: { $0.key < $1.key }) where outcome.failed[path] == nil
       {
         outcome.summary.failures.append(.init(path: path.string, reason: reason))
@@ -138,13 +137,13 @@ extension UploadLane {
     return outcome
   }
 
-  /// Compares everything, and publishes what differs and what is left, whatever the comparison says of that: it may take a
-  /// change that was told of for none.
+  /// Compares everything, and publishes the differences and the paths that were left. Those are published
+  /// whatever the comparison finds, because it may miss a change that an event has reported.
   private func reconcileFinally(
     _ left: DirtySet.Batch, with pass: PublishPass, _ deletes: Deletes, _ heard: Heard?,
     noting outcome: inout PassOutcome
   ) async throws -> Reconciler.Findings {
-    // The watch has ended, so nothing tells of what is still written.
+    // The watch has ended, so no event reports files that are still being written.
     let polled: [RelativePath] = place.isWatching ? [.root] : []
     await polledMarkers.look(at: left.entries.keys.filter(settings.commitOrder.isMarker), in: root)
     var last = left
@@ -169,20 +168,20 @@ extension UploadLane {
     return found
   }
 
-  /// What the drain could not publish, and what changed since it took its batch. It stays dirty, so it is no drift. Of
-  /// directories nothing is taken: everything is compared.
+  /// The paths that the drain could not publish, and those that changed since it took its batch. They are
+  /// dirty, so they are no drift. Directories to be compared are left out, because everything is compared.
   private func takeLeft() -> DirtySet.Batch {
     var left = DirtySet.Batch(entries: schedule.dirtyEntries)
     var aliases = aliasesOfTree
     _ = aliases.addFurtherNames(to: &left, compared: [.root], at: schedule.clock.now) { _ in false }
     for (path, var entry) in left.entries {
       if entry.isWrittenElsewhere, isSnapshotPublished(path) {
-        // Of a later version nobody told.
+        // No event has reported a later version.
         left.entries[path] = nil
         continue
       }
       entry.isWrittenElsewhere = false
-      // A further opening would not be told of any more.
+      // The watch would no longer report that the file was opened again.
       if entry.writer == .closed { entry.writer = .unknown }
       left.entries[path] = entry
     }
@@ -193,10 +192,10 @@ extension UploadLane {
     root.stamp(ofFileAt: path).map { ledger.holdsSnapshot(of: path, $0) } ?? false
   }
 
-  /// Tells of what is left when the end is cut short.
+  /// Reports what is left when the end is cut short.
   private func giveUp(_ left: DirtySet.Batch, after drained: PassOutcome?, in outcome: inout PassOutcome) {
     for path in left.entries.keys.sorted() {
-      // Only its delete is left.
+      // Only the delete of its object is left.
       if case .success(nil) = Result(catching: { try root.look(at: path) }) { continue }
       outcome.fail(path, because: drained?.failed[path] ?? FailureReason(CancellationError()))
     }
@@ -205,7 +204,8 @@ extension UploadLane {
   /// Deletes what the comparison found superfluous, unless the guard withholds it (DEL-6).
   private func removeExtras(_ found: Reconciler.Findings, in outcome: inout PassOutcome) async {
     let isEntryEmpty = state.withLock { $0.isGuardedByEmptyEntry }
-    // A renamed file's old object, and what an old marker on S3 may name, stay until the new ones are there.
+    // The old object of a renamed file, and objects that an old marker on S3 may name, stay until the new
+    // objects are on S3.
     let general = found.survey.blanketReason(
       bound: settings.bound, wasEmptyAtEntry: isEntryEmpty, unpublished: outcome.reasonToWithholdDeletes)
     let blanket = place.isThatOfEntry ? general : .rootUnavailable
@@ -215,7 +215,7 @@ extension UploadLane {
     outcome.take(await deletes.carryOut(found.extras, with: remover))
   }
 
-  /// Reports the old objects of renamed files that stay because another writer has written over them.
+  /// Reports old objects of renamed files that stay because another writer has overwritten them.
   private func noteForeignMoves(_ found: Reconciler.Findings, in outcome: inout PassOutcome) async throws {
     guard !foreignObjects.isEmpty else { return }
     try await found.extras.entries.forEachBatch(of: Self.driftLimit) { entries in

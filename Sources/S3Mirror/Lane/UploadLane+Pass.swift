@@ -2,7 +2,8 @@ import LocalTree
 import MirrorModel
 import Transfers
 
-/// One pass over what changed: rescans are compared, then everything that differs goes in commit order.
+/// One pass over what changed: parts to rescan are compared, then everything that differs is published in
+/// commit order.
 extension UploadLane {
   /// What a pass may delete.
   enum Deletes {
@@ -18,7 +19,7 @@ extension UploadLane {
     case untilDone
   }
 
-  /// Carries one pass out and ends it.
+  /// Carries out one pass and concludes it.
   func workOff(_ pass: UploadSchedule.Pass, deletes: Deletes, _ patience: Patience = .untilNeeded) async
     -> PassOutcome
   {
@@ -30,10 +31,11 @@ extension UploadLane {
     return outcome
   }
 
-  /// Draws in what the watch tells until now.
+  /// Notes all events until now, before the pass ends.
   ///
-  /// What the pass met may be newer than what the watch has told, and told after the next pass has begun it would count as new: a file
-  /// that was never published, whose delete asks for nothing.
+  /// The pass may have seen a newer state than the watch has reported. An event that is noted only after the
+  /// next pass has begun would count as the first event of a new file. The delete of such a file would send
+  /// no request, because a new file was never published.
   private func takeNews(of outcome: inout PassOutcome) async {
     await place.fence()
     lookAgain(at: outcome.met, noting: &outcome)
@@ -41,7 +43,7 @@ extension UploadLane {
     takeWithdrawn(of: &outcome)
   }
 
-  /// Makes markers dirty that were removed before their data, and whose turn had passed.
+  /// Makes markers dirty that were removed before their data, because their turn in the pass had come before.
   func takeWithdrawn(of outcome: inout PassOutcome) {
     for marker in withdrawal.missing(in: root)
     where outcome.unpublished.entries[marker] == nil && !schedule.isWaiting(marker) {
@@ -49,9 +51,9 @@ extension UploadLane {
     }
   }
 
-  /// Takes over what a publication came to that has outlived its pass.
+  /// Takes over the result of a publication that has outlived its pass.
   func land(_ path: RelativePath, _ entry: DirtyEntry, _ publication: FilePublisher.Outcome) async {
-    // What is gone is deleted by a later pass, in its order.
+    // If the file is gone, a later pass deletes the object in its order.
     var plan = PassPlan(
       DirtySet.Batch(entries: [path: entry]), order: settings.commitOrder, removal: .later)
     while case .publish(let path) = plan.next() {
@@ -70,8 +72,8 @@ extension UploadLane {
     flights.end(path)
   }
 
-  /// A file may have come and gone before the watch had its directory, so that nothing names it, and a pass have met it just
-  /// then.
+  /// Makes published paths dirty whose files are gone although no event names them. A file may have appeared
+  /// and gone before its directory was watched, while the pass published it.
   private func lookAgain(at paths: [RelativePath], noting outcome: inout PassOutcome) {
     for path in paths where outcome.unpublished.entries[path] == nil {
       guard case .success(true) = Result(catching: { try root.isAbsent(forObjectAt: path) }),
@@ -81,7 +83,7 @@ extension UploadLane {
     }
   }
 
-  /// Makes what was published in an earlier version dirty, where no event has told of the later one.
+  /// Makes paths dirty that were published in an earlier version if no event has reported the later one.
   func takeSuperseded(of outcome: inout PassOutcome) {
     for path in outcome.superseded
     where outcome.unpublished.entries[path] == nil && !schedule.isWaiting(path) {
@@ -89,21 +91,21 @@ extension UploadLane {
     }
   }
 
-  /// From the batch that the schedule gave to what of it comes back.
+  /// Carries out a pass, from the batch of the schedule to the paths that stay dirty.
   private func carryOut(_ pass: UploadSchedule.Pass, deletes: Deletes, _ patience: Patience) async
     -> PassOutcome
   {
     let start = ContinuousClock.now
     let kind: PassSummary.Kind = pass.trigger == .flush ? .flush : pass.trigger == .tick ? .tick : .exit
     let requestsBefore = requests.counts
-    // Where the interval is zero, passes come as changes do, and what is polled has a rhythm of its own.
+    // With interval zero a pass follows each change, and polling has a rhythm of its own.
     if settings.policy.interval != .zero { await poll() }
     var batch = pass.batch
     var outcome = PassOutcome(summary: summary(of: kind))
-    // Where a link on the way to the root leads elsewhere now, the watch tells nothing.
+    // If a link on the way to the root leads elsewhere now, the watch reports nothing.
     if !schedule.isRootLost, !root.isUnchanged { schedule.note([.rootLost]) }
     guard !schedule.isRootLost else {
-      // Found out just now. Everything waits until the root is back.
+      // The loss was found only now. Everything waits until the root is back.
       outcome.unpublished = batch
       return outcome
     }
@@ -125,7 +127,7 @@ extension UploadLane {
     let markers = Set(batch.entries.keys).union(polled).filter { isMarker($0, within: polled) }
     await polledMarkers.look(at: markers, in: root)
     var linksToCompare = aliases.lookBehindLinks(of: &last, at: schedule.clock.now)
-    // Nothing below a file has a key.
+    // No path below a file has a key.
     if case .file = settings.mapping { linksToCompare = [] }
     for (directory, reason) in batch.rescans {
       if reason == .followedLink, !linksToCompare.contains(directory) { continue }
@@ -148,7 +150,7 @@ extension UploadLane {
       to: &last, compared: Set(batch.rescans.keys), at: schedule.clock.now, isWaiting: schedule.isWaiting)
     schedule.noteClosed(closed)
     schedule.noteTaken(last.entries.filter { batch.entries[$0.key] == nil })
-    // No path is published twice at one time; what is known of those in flight is for a later pass.
+    // No path is published twice at one time. Changes of paths in flight are left for a later pass.
     for path in schedule.pathsInFlight {
       outcome.unpublished.entries[path] = last.entries.removeValue(forKey: path)
     }
@@ -167,7 +169,7 @@ extension UploadLane {
     return outcome
   }
 
-  /// How much can be published in what is left of `exitTimeout`; nil before the end, and without a bound.
+  /// How much can be published in the rest of `exitTimeout`; nil before the end, and without a limit.
   private func budget() -> DeadlineOrder.Budget? {
     state.withLock { state in
       guard let end = state.end else { return nil }
@@ -177,14 +179,14 @@ extension UploadLane {
     }
   }
 
-  /// How a pass ends before its last publications.
+  /// Lets a pass end before its last publications.
   private func detachment(_ rule: Detachment.Rule) -> Detachment {
     Detachment(flights: flights, schedule: schedule, rule: rule) { [weak self] path, entry, publication in
       await self?.land(path, entry, publication)
     }
   }
 
-  /// Which objects without a file a pass that deletes may delete.
+  /// Which objects without a file a deleting pass may delete.
   private var removal: PassPlan.Removal {
     if settings.delete { return .everything }
     if settings.renames == .move { return .moves }
@@ -201,7 +203,7 @@ extension UploadLane {
       openFiles: openFiles, width: settings.width, clock: schedule.clock,
       objectCount: state.withLock { $0.objectCount },
       originsElsewhere: { [place, schedule] in
-        // What is gone may have been renamed since the batch was taken.
+        // A file that is gone may have been renamed since the batch was taken.
         await place.fence()
         return schedule.origins
       })
@@ -211,10 +213,11 @@ extension UploadLane {
   ///
   /// - Parameters:
   ///   - reason: why the part is compared; nil for a comparison of everything.
-  ///   - watched: what the caller publishes itself.
-  ///   - polled: directories whose changes no event tells of. Where markers in them differ, their data are compared once more.
-  ///   - isDrift: whether a file that the first comparison finds to differ is drift; nil where none can be.
-  /// - Returns: what the last comparison found, and the drift, at most `driftLimit` paths.
+  ///   - watched: the paths that the caller publishes itself.
+  ///   - polled: directories whose changes no event reports. If markers in them differ, their data are
+  ///     compared again.
+  ///   - isDrift: whether a file that the first comparison finds to differ is drift; nil if no file can be.
+  /// - Returns: the findings of the last comparison, and the drift, at most `driftLimit` paths.
   func reconcile(
     _ directory: RelativePath, because reason: RescanReason? = nil, with pass: PublishPass,
     except watched: Set<RelativePath> = [],
@@ -228,7 +231,7 @@ extension UploadLane {
       pass: data, activity: activity, reason: reason,
       drift: isDrift.map { .init(limit: Self.driftLimit, isDrift: $0) },
       outcome: outcome)
-    // What was published before a listing failed is in the outcome too.
+    // The outcome also holds what was published before a listing failed.
     defer { outcome = files.outcome }
     let reconciler = reconciler
     var findings = try await reconciler.compare(directory, except: watched, telling: &files)
@@ -239,7 +242,8 @@ extension UploadLane {
       await polledMarkers.look(at: unwatched, in: root)
       files = FoundFiles(pass: data, activity: activity, reason: reason, outcome: files.outcome)
       findings = try await reconciler.compare(directory, except: watched, telling: &files)
-      // A marker that came meanwhile waits for the next pass, and so does one further up that may name it.
+      // A marker that appeared meanwhile waits for the next pass, and so does a marker above it that may name
+      // it.
       for (path, entry) in files.markers.entries where found.entries[path] == nil {
         found.entries[path] = entry
         if isMarker(path, within: polled) { polledMarkers.hold(path) }
@@ -276,7 +280,7 @@ extension UploadLane {
     ledger.flush()
     notices.sayForeign(outcome.withheld.filter { $0.value == .foreign }.keys.sorted())
     let before = activity.snapshot
-    // Each name that cannot be a key is reported when it is met, and fails every flush from then on.
+    // A name that cannot be a key is reported once, when it is found; later flushes fail because of it.
     for (path, reason) in outcome.refused where before.failures[path] == nil {
       journal.failed(
         .upload, mirror: settings.name, path: path, key: settings.mapping.key(for: path),
@@ -291,7 +295,7 @@ extension UploadLane {
       state.report.deleted += outcome.summary.deleted
       state.report.skipped = max(state.report.skipped, outcome.skipped)
     }
-    // Deletes that are withheld still are looked at by each tick, and reported when their number changes.
+    // Deletes that are still withheld are checked by each tick, and reported only if their number changes.
     if outcome.summary.isIdle, outcome.summary.withheldDeletes == before.withheldDeletes { return }
     journal.passed(outcome.summary)
   }

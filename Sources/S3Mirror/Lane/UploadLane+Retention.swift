@@ -1,12 +1,14 @@
 import LocalTree
 import MirrorModel
 
-// Old checkpoints go from S3 when newer ones are there, whatever the program keeps here.
+// Retention: old checkpoints are removed from S3 when newer ones are there, even if the program keeps them
+// here.
 extension UploadLane {
-  /// The shortest time between two looks at all checkpoints during the body: each lists the prefix.
+  /// The shortest time between two checks of all checkpoints during the body. Each check lists the prefix.
   private static let retentionPause: Duration = .seconds(60)
 
-  /// Learns which checkpoints here retention would take from S3 again, so that no comparison publishes these.
+  /// Finds the local checkpoints that retention would remove from S3 again, so that no comparison publishes
+  /// them.
   func noteRetired() async {
     guard let retention = settings.retention else { return }
     do {
@@ -28,12 +30,12 @@ extension UploadLane {
     }
     state.withLock { state in
       if mayBeNew { state.isRetentionDue = true }
-      // Uploads come before deletes: where one failed, a later pass decides.
+      // Uploads come before deletes: if one failed, a later pass decides.
       state.hasUploadFailed = !outcome.failed.isEmpty
     }
   }
 
-  /// After a pass of the body: removes old checkpoints if the pass may have made a newer one complete.
+  /// Removes old checkpoints after a pass during the body, if the pass may have made a newer one complete.
   func retainIfDue() async {
     guard settings.retention != nil else { return }
     let now = schedule.clock.now
@@ -48,7 +50,7 @@ extension UploadLane {
     let start = ContinuousClock.now
     let requestsBefore = requests.counts
     var outcome = PassOutcome(summary: summary(of: .retention))
-    // What earlier passes withheld is still withheld.
+    // Deletes that earlier passes withheld are still withheld.
     let before = activity.snapshot
     outcome.withheld = before.withheld
     outcome.summary.withheldDeletes = before.withheldDeletes
@@ -89,7 +91,8 @@ extension UploadLane {
         (unit.objects + [UnitReceipt.path(of: unit.unit.path)]).map { ($0, unit.unit.path) }
       }, uniquingKeysWith: { first, _ in first })
     var stuck = await unitsOfOthers(inventory.objects.filter { unitOf[$0.key] != nil }, unitOf, &outcome)
-    // Noted first: a comparison must not publish a half of a checkpoint that is being removed.
+    // Noted before the deletes, so that a comparison does not publish a part of a checkpoint that is being
+    // removed.
     state.withLock { [stuck] state in
       for unit in plan.removed.map(\.unit.path) where !stuck.contains(unit) {
         state.retired.note(taken: unit, at: wallClock())
@@ -114,7 +117,8 @@ extension UploadLane {
     )
   }
 
-  /// Checkpoints with an object that another writer has put there since the mirror began, or of which that is not known.
+  /// Checkpoints with an object that another writer put there after the mirror began, or that may be another
+  /// writer's.
   private func unitsOfOthers(
     _ objects: [RelativePath: RemoteObject], _ unitOf: [RelativePath: RelativePath],
     _ outcome: inout PassOutcome

@@ -1,9 +1,11 @@
 import LocalTree
 import MirrorModel
 
-// A root that was deleted, replaced, moved away or unmounted, or may not be read. Nothing is concluded from what is not below it then.
+// A root that was deleted, replaced, moved away, unmounted or made unreadable. Files that are missing below
+// it then do not count as deleted.
 extension UploadLane {
-  /// Looks whether the root is in its place, takes it up again if it has come back, and polls what has to be polled.
+  /// Checks whether the root is in its place, opens it again if it has come back, and polls what must be
+  /// polled.
   func look(answering flushes: [Flush]) async {
     if schedule.isRootLost || !root.isUnchanged || root.isForbidden {
       guard await recoverRoot() else {
@@ -12,27 +14,29 @@ extension UploadLane {
       }
     } else {
       await place.noteMounts()
-      // With an interval every pass makes a try, so what still has no watch is dirty by now.
+      // With an interval every pass polls, so each part that still has no watch is dirty by now.
       if settings.policy.interval == .zero { await poll() }
       notices.sayOver(besides: Set(schedule.polled.values))
     }
     schedule.repeatFlushes(flushes)
   }
 
-  /// Has what no event tells of compared in the next pass.
+  /// Marks everything dirty of which no event reports changes, so that the next pass compares it.
   func poll() async {
     await place.retryUnwatched()
     schedule.note(aliases.withTable { $0.pollLinks() })
   }
 
-  /// The same for links that were met just now.
+  /// Does the same for links that were found just now.
   func tellOfFreshLinks() {
     guard settings.symlinks == .follow else { return }
     schedule.note(aliases.withTable { $0.takeFreshLinks() })
     place.noteFollowedLinks()
   }
 
-  /// - Returns: whether the root is there, and has to be compared.
+  /// - Returns: whether the root is there. If so, it must be compared. Accepts new or removed mounts as
+  ///   normal if a comparison found a file for every object below them. No file is hidden then, so files that
+  ///   go missing there count as deleted again.
   func recoverRoot() async -> Bool {
     schedule.noteRootLost()
     do {

@@ -1,7 +1,7 @@
 import LocalTree
 import MirrorModel
 
-/// What it is doing, for whoever asks.
+/// The status and the report of an upload.
 extension UploadLane {
   /// The state of this upload at this moment.
   var status: UploadStatus {
@@ -10,7 +10,7 @@ extension UploadLane {
     backlog.paths.removeAll { DirectoryMarker($0) != nil }
     var waitingBytes: Int64 = 0
     for path in backlog.paths {
-      // A path that cannot be looked at now waits all the same, with a size nobody knows.
+      // A path that cannot be read now still waits; its size is unknown.
       if case .success(let entry?) = Result(catching: { try root.look(at: path) }) {
         waitingBytes = waitingBytes.addingSaturated(entry.stamp.size)
       }
@@ -28,7 +28,8 @@ extension UploadLane {
       recoveryPoint: backlog.recoveryPoint, drift: doing.drift)
   }
 
-  /// What the lane has done so far. Its failures are those of each path's latest attempt; what only waits is none.
+  /// The report so far. Its failures are those of each path's latest attempt; a path that only waits is no
+  /// failure.
   var reportSoFar: MirrorReport.Upload {
     let doing = activity.snapshot
     var report = state.withLock { $0.report }

@@ -3,13 +3,14 @@ import LoopThread
 import MirrorModel
 import Transfers
 
-/// Multipart uploads that nobody will finish: parts that failed before their file was renamed or deleted, answers that were
-/// lost, and what an earlier run left of files that are gone.
+/// Multipart uploads that will never be finished: their file was renamed or deleted after parts had failed,
+/// the answer was lost, or an earlier run left them for files that are gone.
 extension UploadLane {
-  /// Ends what this run began and could not finish, and reports what may be another writer's.
+  /// Aborts the multipart uploads that this run began and could not finish, and reports those that may be
+  /// another writer's.
   ///
-  /// - Parameter outcome: of the last comparison: where something is not published, the parts of files that are there serve the
-  ///   next run.
+  /// - Parameter outcome: the result of the last comparison. If something is unpublished, the parts of files
+  ///   that still exist are kept for the next run.
   func settleUnfinished(after outcome: PassOutcome) async {
     let isCut = Task.isCancelled
     guard !isCut || uploader.pending.whenCancelled == .abort else {
@@ -20,7 +21,7 @@ extension UploadLane {
       return report(settlement)
     }
     let isIncomplete = !outcome.summary.failures.isEmpty && !isCut
-    // In a task of its own: the requests of a cancelled one could not be sent.
+    // In a separate task, because a cancelled task cannot send requests.
     let work = Task(executorPreference: TaskThreads.current) {
       [mapping = settings.mapping, root, store, pending = uploader.pending] in
       await pending.settle(store, prefix: mapping.listingPrefix) { key in
@@ -58,7 +59,7 @@ extension UploadLane {
     }
   }
 
-  /// Lines for uploads that stay; of more the number.
+  /// How many uploads that stay are named in the log. The others are only counted.
   private static let mostNamed = 10
 
   private static func remedy(_ settings: UploadSettings) -> String {
@@ -72,7 +73,7 @@ extension UploadLane {
 }
 
 extension Duration {
-  /// In days, hours or seconds, whichever is whole.
+  /// The duration in the largest unit of days, hours and seconds that gives a whole number.
   fileprivate var inLargestUnit: String {
     let seconds = components.seconds
     if seconds >= 86_400, seconds % 86_400 == 0 { return "\(seconds / 86_400) days" }

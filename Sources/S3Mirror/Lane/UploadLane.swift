@@ -7,8 +7,8 @@ import Transfers
 
 /// One upload from entry to exit: its watch, its schedule, and the one task that carries out its passes.
 ///
-/// Events come from the watcher's thread and only mark paths; everything else happens in `run` and then in `finish`,
-/// one pass at a time.
+/// Events come from the watcher's thread and only mark paths. Everything else happens in `run` and then in
+/// `finish`, one pass at a time.
 final class UploadLane: Sendable {
   struct Settings: Sendable {
     var name: String
@@ -20,24 +20,25 @@ final class UploadLane: Sendable {
     var comparison: Comparison
     var bound: DeleteBound
     var deleteCondition = Options.DeleteCondition.none
-    /// What becomes of it when the body throws.
+    /// What happens to the upload if the body throws.
     var onError = Options.OnError.upload
     var renames = Options.Renames.move
     var emptyDirectories = Options.EmptyDirectories.skip
-    /// How long the end may take; nil for as long as it needs.
+    /// How long the end may take; nil if there is no limit.
     var exitTimeout: Duration?
-    /// Takes old checkpoints from S3; nil takes none.
+    /// Removes old checkpoints from S3; nil if none are removed.
     var retention: Retention?
     /// Files under way at one time.
     var width: Int
-    /// Time from audit to audit, a comparison of everything that should find nothing; nil makes none.
+    /// The time from one audit to the next; nil if there are no audits. An audit compares everything and
+    /// should find no difference.
     var auditInterval: Duration?
-    /// How often what has no watch is compared where no interval says it.
+    /// How often parts without a watch are compared if no interval is set.
     var pollInterval = LaneSchedule.standardPollInterval
-    /// Where it is written down what lies here and on S3; nil where it is not.
+    /// Where evidence is kept; nil if it is not kept.
     var evidence: EvidencePlace?
     var clock: any LaneClock = SystemClock()
-    /// What lay under the prefix when a download began before this upload; nil where none did.
+    /// The objects under the prefix when a download began before this upload; nil if there was no download.
     var entryObjects: EntryObjects?
     /// For tests: the watch limit of this upload.
     var maxWatches: Int?
@@ -47,13 +48,13 @@ final class UploadLane: Sendable {
 
   enum Watching: Sendable {
     case on
-    /// One comparison and no more.
+    /// No watch: the lane compares once and ends.
     case off
   }
 
   /// How the lane ends.
   enum Ending: Sendable {
-    /// The body returned: publish everything, then delete what is superfluous.
+    /// The body returned: publish everything, then delete superfluous objects.
     case succeeded
     /// The body threw or the command failed: publish everything, delete nothing.
     case failed
@@ -62,20 +63,22 @@ final class UploadLane: Sendable {
   }
 
   struct State {
-    /// Objects under the prefix: listed at entry, then counted, too low rather than too high.
+    /// The number of objects under the prefix: listed at entry, then counted so that it is never too high.
     var objectCount = 0
     var report: MirrorReport.Upload
-    /// What lay on S3 when the local root was empty or absent at entry: never inferred deleted in this run.
+    /// The local root was empty or absent at entry, while objects were on S3. No object is inferred deleted
+    /// in this run.
     var isGuardedByEmptyEntry = false
-    /// Objects without a file may lie on S3 by right: from before, withheld, or not inferred deleted before the exit.
+    /// Objects without a file may be on S3 legitimately: from before, withheld, or not inferred deleted
+    /// before the exit.
     var mayHoldExtras = false
-    /// When the end is cut short; nil before the end, and where nothing bounds it.
+    /// When the end is cut short; nil before the end, and if there is no limit.
     var end: Instant?
-    /// How long the passes took that published something.
+    /// The total duration of the passes that published something.
     var busySeconds = 0.0
-    /// Checkpoints here that are not published, because retention would take them.
+    /// Local checkpoints that are not published, because retention would remove them again.
     var retired = RetiredUnits()
-    /// Something was published since retention last looked that may have made a checkpoint complete.
+    /// Something was published since the last retention that may have made a checkpoint complete.
     var isRetentionDue = false
     var hasUploadFailed = false
     var nextRetention: Instant?
@@ -91,9 +94,9 @@ final class UploadLane: Sendable {
   let ledger: PublishedLedger
   private let deleteSupport = DeleteSupport()
   let aliases: Aliases
-  /// Nil without `delete` and retention: a run deletes only what it has published itself then.
+  /// Nil without `delete` and retention: a run then deletes only objects that it has published itself.
   private let entryObjects: EntryObjects?
-  /// The same, also for knowing what is written over.
+  /// The objects at entry, also for finding out which data are overwritten.
   private let objectsAtEntry: EntryObjects?
   let mark: WriterMark
   let foreignObjects = ForeignObjects()
@@ -182,7 +185,8 @@ final class UploadLane: Sendable {
 
   // MARK: Entry
 
-  /// Watches first, compares second, so that no change falls between; then copies what S3 lacks. Deletes nothing.
+  /// Starts the watch first and compares second, so that no change is missed. Then publishes what S3 lacks.
+  /// Deletes nothing.
   ///
   /// - Throws: `S3Error` when the prefix cannot be listed; `WatchError`. Files that fail stay dirty.
   func enter() async throws {
@@ -206,7 +210,7 @@ final class UploadLane: Sendable {
     note(survey, in: &outcome)
     finish(&outcome, since: start, requestsBefore)
     conclude(outcome)
-    // As after every pass.
+    // The same steps as after every pass.
     await place.fence()
     takeSuperseded(of: &outcome)
     takeWithdrawn(of: &outcome)
@@ -214,9 +218,10 @@ final class UploadLane: Sendable {
     tellOfFreshLinks()
   }
 
-  /// Learns which multipart uploads were left unfinished, to resume them, and aborts those that are stale.
+  /// Finds multipart uploads that were left unfinished, to resume them, and aborts stale ones.
   ///
-  /// - Throws: `CancellationError`. Where uploads cannot be listed, whatever the cause, files are published without resuming.
+  /// - Throws: `CancellationError`. If uploads cannot be listed, for whatever reason, files are published
+  ///   without resuming.
   func takeStock() async throws {
     do {
       try await uploader.pending.load(from: store, prefix: settings.mapping.listingPrefix)
@@ -244,7 +249,7 @@ final class UploadLane: Sendable {
 
   // MARK: Body
 
-  /// Works off ticks and flushes until `finish` is called.
+  /// Carries out ticks and flushes until `requestEnd` is called or the task is cancelled.
   func run() async {
     while true {
       activity.rest()
@@ -266,7 +271,7 @@ final class UploadLane: Sendable {
         schedule.answer(flushes, with: nil)
       case .pass(let pass, let flushes):
         let outcome = await workOff(pass, deletes: .watched)
-        // What waits for a flush was not published if the root was lost meanwhile.
+        // If the root was lost meanwhile, the flushes were not fulfilled.
         if !flushes.isEmpty, schedule.isRootLost {
           await look(answering: flushes)
           continue
@@ -279,7 +284,8 @@ final class UploadLane: Sendable {
 
   /// Returns when everything closed before the call is published.
   ///
-  /// - Throws: `MirrorError.incomplete` that lists what is not; `MirrorError.interrupted` when the lane ended without it.
+  /// - Throws: `MirrorError.incomplete` that lists the unpublished paths; `MirrorError.interrupted` if the
+  ///   lane ended before the flush.
   func flush() async throws {
     guard let outcome = await schedule.flush() else {
       guard !schedule.isClosed else {

@@ -4,25 +4,27 @@ import MirrorModel
 import Synchronization
 import SystemPackage
 
-/// The local side of one upload: the root directory and the watch over it, both made anew when the root was lost and
-/// is there again.
+/// The local side of one upload: the root directory and the watch over it. Both are opened anew when a lost
+/// root is there again.
 final class WatchedRoot: Sendable {
   private struct State {
     var root: TreeRoot
     var watcher: TreeWatcher?
   }
 
-  /// The directory of entry. It stays open, so that its inode number cannot go to another directory meanwhile.
+  /// The directory at entry. It stays open, so that no other directory gets its inode number meanwhile.
   private let first: TreeRoot
-  /// What was mounted below the root at entry. Nil where /proc is not to be read; then nothing can be watched either.
+  /// What was mounted below the root at entry. Nil if /proc cannot be read; then nothing can be watched
+  /// either.
   private let mounts: TreeMounts?
-  /// Nil where nothing is watched.
+  /// Nil if nothing is watched.
   private let makeWatcher: MakeWatcher?
   private let state: Mutex<State>
-  /// Told that everything must be compared, while the limit of inotify instances leaves no watch.
+  /// Receives the event that everything must be compared, while the limit of inotify instances prevents a
+  /// watch.
   private let tell: @Sendable (WatchEvent) -> Void
 
-  /// Makes the watch over a root, which is another one when the first was lost.
+  /// Makes the watch over a root. The root may be another directory than at entry.
   typealias MakeWatcher = @Sendable (TreeRoot) throws -> TreeWatcher
 
   init(
@@ -36,8 +38,8 @@ final class WatchedRoot: Sendable {
     state = Mutex(State(root: root, watcher: try Self.watcher(over: root, from: makeWatcher)))
   }
 
-  /// Nil where nothing is to be watched, or where the limit of inotify instances is reached (EMFILE): the root is
-  /// compared at each tick then, until one is free.
+  /// Nil if nothing is to be watched, or if the limit of inotify instances is reached (EMFILE). In the second
+  /// case the root is compared at each tick until an instance is free.
   private static func watcher(over root: TreeRoot, from make: MakeWatcher?) throws -> TreeWatcher? {
     do {
       return try make?(root)
@@ -46,23 +48,24 @@ final class WatchedRoot: Sendable {
     }
   }
 
-  /// False for an upload that is one comparison and no more.
+  /// False for an upload that compares only once.
   var isWatching: Bool { makeWatcher != nil }
 
-  /// While the limit of inotify instances leaves no watch.
+  /// Whether the limit of inotify instances prevents the watch.
   var lacksWatcher: Bool { makeWatcher != nil && watcher == nil }
 
   var root: TreeRoot { state.withLock { $0.root } }
 
   private var watcher: TreeWatcher? { state.withLock { $0.watcher } }
 
-  /// Whether the root is the directory that it was at entry; what is missing in another one was never deleted.
+  /// Whether the root is the directory of entry. Files that are missing in another directory were never
+  /// deleted.
   var isThatOfEntry: Bool { root.identity == first.identity }
 
-  /// Opens what the root's path leads to now, and watches it.
+  /// Opens the directory to which the root's path leads now, and watches it.
   ///
   /// - Parameter beforeWatching: called when the root is open and before its first event.
-  /// - Throws: `TreeError` when it cannot be opened or read, `WatchError` when it cannot be watched.
+  /// - Throws: `TreeError` if it cannot be opened or read, `WatchError` if it cannot be watched.
   func renew(beforeWatching: () -> Void) async throws {
     let root = try TreeRoot(path: first.path, symlinks: first.symlinks)
     try root.checkAccess()
@@ -82,10 +85,10 @@ final class WatchedRoot: Sendable {
 
   func fence() async { await watcher?.fence() }
 
-  /// Returns when the watch's loop has come round.
+  /// Returns when the watch's loop has completed a turn.
   func answer() async { await watcher?.answer() }
 
-  /// Tries again where no watch could be had, and has what is still without one compared.
+  /// Tries again to watch the parts without a watch, and has those compared that still have none.
   func retryUnwatched() async {
     guard lacksWatcher else {
       await watcher?.retryUnwatched()
@@ -96,11 +99,11 @@ final class WatchedRoot: Sendable {
         try await watcher.start()
         state.withLock { $0.watcher = watcher }
       } catch {
-        // The root has gone, which the lane finds out for itself; until then it is compared.
+        // The root is gone. The lane finds this out itself; until then the root is compared.
         await watcher.stop()
       }
     }
-    // Also once more after the watch is in place, so that no change falls between.
+    // Once more after the watch has started too, so that no change is missed.
     tell(.rescan(.root, .instanceLimit))
   }
 
@@ -108,7 +111,7 @@ final class WatchedRoot: Sendable {
 
   // MARK: Mounts below the root
 
-  /// Has the places compared where something was mounted or unmounted since the last call.
+  /// Has each place compared where something was mounted or unmounted since the last call.
   func noteMounts() async {
     // If the table cannot be read now, the next call tries again, and deletes are withheld until then.
     guard case .success(let places) = Result(catching: { try mounts?.takeChanges(below: root) ?? [] }),
@@ -121,13 +124,13 @@ final class WatchedRoot: Sendable {
     }
   }
 
-  /// Learns on which filesystems the directories are that followed links lead to, as far as the links were just met.
+  /// Finds the filesystems of directories to which links lead that were followed since the last call.
   func noteFollowedLinks() {
     // If the table cannot be read now, the next call tries again.
     _ = Result { try mounts?.view(below: root) }
   }
 
-  /// The places below which files may be out of sight, with what is mounted there now.
+  /// The places below which files may be hidden by a mount, with what is mounted there now.
   func alterations(within directory: RelativePath) -> [RelativePath: Mount?] {
     guard case .success(let found?) = Result(catching: { try mounts?.alterations(below: root) }) else {
       return [:]
@@ -135,7 +138,8 @@ final class WatchedRoot: Sendable {
     return found.filter { $0.key.isWithin(directory) }
   }
 
-  /// Takes what is mounted at these places for what belongs there, where nothing was lost by it: no object is without a file.
+  /// Accepts what is mounted at these places as normal. The caller has checked that no object there lacks a
+  /// file.
   func accept(_ alterations: [RelativePath: Mount?]) {
     for (place, mount) in alterations {
       // If the table cannot be read now, deletes stay withheld there.
@@ -143,7 +147,7 @@ final class WatchedRoot: Sendable {
     }
   }
 
-  /// For what deletes: the same question, asked again before each batch.
+  /// The hidden places, read again before each batch of deletes.
   var hiddenPlaces: HiddenPlaces {
     { [mounts] root throws(TreeError) in try mounts?.view(below: root) ?? TreeMounts.View() }
   }
@@ -168,15 +172,15 @@ final class WatchedRoot: Sendable {
 }
 
 extension TreeRoot {
-  /// Whether a read lease proves that nobody has the file open for writing. What is no file, or gone, has no writer; its
-  /// last writes may have been told after it was renamed.
+  /// Whether a read lease proves that no process has the file open for writing. A path without a regular file
+  /// has no writer: its last writes may have been reported after it was renamed.
   func isWithoutWriter(_ path: RelativePath) -> Bool {
     do {
       return try open(path).map { $0.probeWriters() == .none } ?? true
     } catch {
-      // What cannot be opened is reported by whoever has to publish it.
+      // The publication reports a file that cannot be opened.
       if case .notRegular = error.detail { return true }
-      // A symbolic link, or behind one.
+      // The path is a symbolic link, or leads through one.
       return error.errno == .tooManySymbolicLinkLevels
     }
   }
