@@ -2,8 +2,8 @@ import LocalTree
 import MirrorModel
 import Synchronization
 
-/// One upload's table of aliases, shared by the watch's thread and the lane's task. What follows from it is decided by the rules of
-/// `AliasFacts`.
+/// One upload's table of aliases, shared by the watch's thread and the lane's task. The rules of `AliasFacts`
+/// decide what follows from the table.
 final class Aliases: Sendable {
   private let table = Mutex(AliasTable())
   private let symlinks: SymlinkPolicy
@@ -19,24 +19,24 @@ final class Aliases: Sendable {
     table.withLock { body(&$0) }
   }
 
-  /// The other names of the file that the path led to when it was met last.
+  /// The other names of the file that the path last led to.
   func others(of path: RelativePath) -> Set<RelativePath> { withTable { $0.others(of: path) } }
 
-  /// Whether the next pass looks at all names of this file.
+  /// Whether the next pass checks all names of this file.
   func isToBeLookedAt(_ stamp: FileStamp) -> Bool { withTable { $0.isToBeLookedAt(stamp) } }
 
-  /// The followed links that led to a directory when they were looked at.
+  /// The followed links that led to a directory when they were last checked.
   var linksToDirectories: [RelativePath] { withTable { $0.linksToDirectories } }
 
-  /// The events, and with them which names belong to files that have others. Called on the watch's thread, so that a name
-  /// is met even if it is gone when the next pass begins.
+  /// The events, and added events for names of files that have several names. Called on the watch's thread,
+  /// so that a name is noted even if it is gone when the next pass begins.
   func told(_ events: [WatchEvent], in root: TreeRoot, _ ledger: PublishedLedger) -> [WatchEvent] {
     guard root.isLocal else { return events }
     var aliases = AliasesOfTree(aliases: self, root: root, ledger: ledger)
     return aliases.told(events)
   }
 
-  /// For walks: keeps the links that they meet. Nil where no link is followed.
+  /// For walks: notes the links that they find. Nil if no link is followed.
   var linkObserver: TreeWalk.LinkObserver? {
     guard symlinks == .follow else { return nil }
     return { path, target in
@@ -45,14 +45,14 @@ final class Aliases: Sendable {
     }
   }
 
-  /// For comparisons: keeps the name of a file that has others.
+  /// For comparisons: notes the name of a file that has several names.
   func note(_ path: RelativePath, _ stamp: FileStamp, metBy meeting: AliasTable.Meeting) {
     let now = wallClock()
     withTable { $0.note(path, stamp, metBy: meeting, at: now) }
   }
 }
 
-/// A table of aliases beside the tree and the ledger that it speaks of.
+/// A table of aliases, together with the tree and the ledger to which its entries refer.
 struct AliasesOfTree: AliasFacts {
   let aliases: Aliases
   let root: TreeRoot
