@@ -4,8 +4,8 @@ import LoopThread
 import Synchronization
 import SystemPackage
 
-/// A temporary file without a name, for what must not be held in memory. Its space is free again when it is let go,
-/// also after SIGKILL.
+/// A temporary file without a name, for data that must not be held in memory. Its space is freed when it is
+/// closed, also after SIGKILL.
 final class ScratchFile: Sendable {
   private let directory: FilePath
   private let descriptor: FileDescriptor
@@ -30,7 +30,7 @@ final class ScratchFile: Sendable {
     do {
       try descriptor.close()
     } catch {
-      // The file had no name; what close(2) could not write is of use to nobody.
+      // The file had no name, so bytes that close(2) could not write are not needed.
     }
   }
 
@@ -40,7 +40,7 @@ final class ScratchFile: Sendable {
     MirrorError(.local, "a temporary file in \(directory): \(cause); \(Self.remedy)")
   }
 
-  /// - Returns: where the bytes lie.
+  /// - Returns: the range of the bytes in the file.
   func append(_ bytes: [UInt8]) throws -> Range<Int64> {
     try byteCount.withLock { byteCount in
       let start = byteCount
@@ -67,18 +67,18 @@ final class ScratchFile: Sendable {
   }
 }
 
-/// A value that can lie in a scratch file.
+/// A value that can be written to a scratch file.
 protocol ScratchRecord: Sendable {
   func write(to bytes: inout ScratchBytes)
   init(from bytes: inout ScratchBytes) throws
 }
 
-/// Fields one after the other: numbers as eight bytes, text with its length before it.
+/// Fields in sequence: a number takes eight bytes, a text follows its length.
 struct ScratchBytes: Sendable {
   var bytes: [UInt8] = []
   private(set) var position = 0
 
-  /// A record was read past its end: the file is not what was written.
+  /// A record was read past its end, so the bytes are not those that were written.
   struct Malformed: Error {}
 
   var isAtEnd: Bool { position == bytes.count }
@@ -112,7 +112,7 @@ struct ScratchBytes: Sendable {
   }
 }
 
-/// Reads the records of one stretch of a scratch file in the order they were written.
+/// Reads the records of some blocks of a scratch file in the order in which they were written.
 struct ScratchCursor<Record: ScratchRecord>: Sendable {
   private let file: ScratchFile
   /// Each block holds whole records.
@@ -134,9 +134,10 @@ struct ScratchCursor<Record: ScratchRecord>: Sendable {
   }
 }
 
-/// Records in the order they were added, in memory while they are few, then in a scratch file. Can be read more than once.
+/// Records in the order in which they were added: in memory while they are few, then in a scratch file. They
+/// can be read more than once.
 struct Spool<Record: ScratchRecord>: Sendable {
-  /// Records kept in memory: some 200 bytes each, so about 2 MB.
+  /// How many records are kept in memory: about 200 bytes each, so about 2 MB.
   static var memoryLimit: Int { 8_192 }
 
   private let limit: Int
@@ -168,7 +169,7 @@ struct Spool<Record: ScratchRecord>: Sendable {
     recent = []
   }
 
-  /// Hands out everything, in pieces of at most `size`.
+  /// Passes all records to `body`, in batches of at most `size`.
   nonisolated(nonsending) func forEachBatch(of size: Int, _ body: ([Record]) async throws -> Void)
     async throws
   {
@@ -195,10 +196,10 @@ struct Spool<Record: ScratchRecord>: Sendable {
 }
 
 extension ScratchFile {
-  /// About what one read takes in, in bytes. Every run that is merged holds one block.
+  /// The size of one read, approximately, in bytes. A merge holds one block of each run.
   private static let blockSize = 64 << 10
 
-  /// Writes records in blocks that can be read one by one.
+  /// Writes records in blocks that can be read separately.
   func append(blocksOf records: some Sequence<some ScratchRecord>) throws -> [Range<Int64>] {
     var blocks: [Range<Int64>] = []
     var block = ScratchBytes()
