@@ -5,25 +5,25 @@ import MirrorModel
 import S3Client
 import Transfers
 
-/// Settles whether a local file and an object of equal size are the same, by content (CHG-9).
+/// Determines by content whether a local file and an object of equal size are equal (CHG-9).
 struct ContentComparison: Sendable {
   let root: TreeRoot
   let mapping: KeyMapping
   let store: any ObjectStore
   let readers: WorkerThreads
   let policy: ComparePolicy
-  /// What this run published or found to be equal; nil for downloads.
+  /// The versions that this run published or found equal; nil for downloads.
   let ledger: PublishedLedger?
-  /// Where a download, which has no ledger, notes what it found equal.
+  /// Where a download, which has no ledger, notes the files that it found equal.
   var evidence: EvidenceStore?
   /// Nanoseconds since 1970-01-01 UTC.
   var wallClock: @Sendable () -> Int64 = wallClockNanoseconds
 
-  /// Whether the content is the same. A file that vanished or changes meanwhile is not.
+  /// Whether the contents are equal. A file that vanishes or changes meanwhile is not equal.
   ///
-  /// The ETag in the listing proves equality when it is the file's MD5, and proves nothing otherwise; then one HEAD
-  /// tells the stored checksum, and failing that the mtime that was stored with the object. What was found equal is kept in
-  /// mind, so that a part that is polled is not read at every tick.
+  /// If the listed ETag is the file's MD5, the contents are equal; any other ETag proves nothing. Then one
+  /// HeadObject request reads the stored checksum, or else the mtime that was stored with the object. A file
+  /// that was found equal is noted, so that a polled part is not read at every tick.
   func isSame(_ path: RelativePath, stamp: FileStamp, remote: RemoteObject) async throws -> Bool {
     if let record = ledger?.record(of: path, matching: stamp, allowing: .none),
       record.etag == remote.etag
@@ -52,13 +52,13 @@ struct ContentComparison: Sendable {
 
   /// How a file and an object were found equal.
   private struct Equality {
-    /// Of both, where it was computed.
+    /// The CRC-32 of both, if it was computed.
     var crc32: CRC32?
-    /// The object is still the one that was listed.
+    /// Whether the object is still the one that was listed.
     var isOfListed = true
   }
 
-  /// Nil where they are not, or not known to be.
+  /// Nil if the contents differ, or are not known to be equal.
   private func equality(_ file: LocalFile, _ remote: RemoteObject) async throws -> Equality? {
     let stamp = file.stamp
     if let md5 = remote.possibleMD5, try await digest(of: file) == md5 { return Equality() }

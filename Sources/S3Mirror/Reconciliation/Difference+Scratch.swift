@@ -1,8 +1,8 @@
 import MirrorModel
 
-/// Differences that were found before a listing ended wait on disk when they are many.
+/// Many differences that are found before a listing has ended wait on disk.
 extension Difference: ScratchRecord {
-  /// Stands where a copy has its reason.
+  /// Written in the place of a copy's reason.
   private static let (suspect, marker) = ("", "/")
 
   func write(to bytes: inout ScratchBytes) {

@@ -1,16 +1,16 @@
 import LocalTree
 import MirrorModel
 
-/// What a download with `delete` does with local files that have no object.
+/// Local files without an object, in a download with `delete`.
 extension DownloadJob {
-  /// Removes local files without an object, or says why they stay.
+  /// Removes local files without an object, or notes why they stay.
   func removeExtras(
     _ extras: Spool<LocalEntry>, of root: TreeRoot, survey: Survey, in outcome: inout Outcome
   ) async throws {
     guard !extras.isEmpty else { return }
     let reason = reasonToKeepExtras(
       extras.count, of: root, survey: survey, isWhole: outcome.failures.isEmpty)
-    // A marker goes before the data that it speaks for, and `latest` before the markers that it leads to.
+    // A marker is removed before its data, and `latest` before the markers to which it leads.
     var markers: [LocalEntry] = []
     try await extras.forEachBatch(of: 1_000) { files in
       markers += files.filter { commitOrder.isMarker($0.path) }
@@ -36,9 +36,9 @@ extension DownloadJob {
 
   /// Why local files without an object stay; nil if they may go.
   ///
-  /// - Parameter isWhole: every object under the prefix has its file here now.
+  /// - Parameter isWhole: whether every object under the prefix has its file here now.
   func reasonToKeepExtras(_ count: Int, of root: TreeRoot, survey: Survey, isWhole: Bool) -> WithheldReason? {
-    // A file that was refused or failed says that the picture of S3 is not whole.
+    // If a file was refused or failed, it is not certain what is on S3.
     if !isWhole || !survey.unreadable.isEmpty { return .unseen(.root) }
     if !root.isUnchanged { return .rootUnavailable }
     let verdict = DeleteGuard.judge(deletes: count, of: survey.localFiles, .files, bound: bound)
@@ -48,7 +48,7 @@ extension DownloadJob {
 
   private func remove(_ file: LocalEntry, of root: TreeRoot, in outcome: inout Outcome) {
     do {
-      // A file that was written since it was compared is not the one that was judged.
+      // A file that was written after the comparison is not the compared file.
       guard let now = try root.look(at: file.path) else { return }
       guard now.kind == .file, now.stamp.isSameVersion(as: file.stamp) else {
         outcome.withhold(file.path, .rewritten)

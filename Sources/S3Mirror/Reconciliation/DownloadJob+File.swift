@@ -2,9 +2,9 @@ import LocalTree
 import MirrorModel
 import Transfers
 
-/// One file of a download: whether it must be fetched, and the fetching.
+/// One file of a download: decides whether it must be fetched, and fetches it.
 extension DownloadJob {
-  /// - Parameter standing: the markers that speak for the file; nil where none can be here.
+  /// - Parameter standing: the local markers that cover the file; nil if there can be none.
   func fetch(
     _ wanted: Wanted, to root: TreeRoot, mapping: KeyMapping, under standing: StandingMarkers? = nil
   ) async -> Step {
@@ -29,7 +29,8 @@ extension DownloadJob {
     }
   }
 
-  /// Whether a look at the file's stamp is enough to leave it alone: most are, and need no task of their own.
+  /// Whether the file's stamp alone shows that it is unchanged. This holds for most files, so they need no
+  /// task.
   func isSeenUnchanged(_ wanted: Wanted, in root: TreeRoot) throws -> Bool {
     guard let stamp = root.stamp(ofFileAt: wanted.path) else { return false }
     let comparison = Comparison(policy: compare)
@@ -40,18 +41,18 @@ extension DownloadJob {
     }
   }
 
-  /// How the place of an object is taken here.
+  /// What has an object's place here.
   enum Standing: Sendable, Hashable {
     case absent
     case same
-    /// A resumed run keeps it: it changed after the object was published.
+    /// A later version. A resumed run keeps it, because it changed after the object was published.
     case later
     case other(CopyReason)
   }
 
-  /// Why the object must be fetched; nil when what lies here stays.
+  /// Why the object must be fetched; nil if the local file stays.
   ///
-  /// - Parameter root: nil where nothing lies yet.
+  /// - Parameter root: nil if there is no local directory yet.
   func reason(toFetch wanted: Wanted, to root: TreeRoot?, mapping: KeyMapping) async throws -> CopyReason? {
     switch try await standing(of: wanted, in: root, mapping: mapping) {
     case .absent: .absent
@@ -60,7 +61,7 @@ extension DownloadJob {
     }
   }
 
-  /// - Parameter root: nil where nothing lies yet.
+  /// - Parameter root: nil if there is no local directory yet.
   func standing(of wanted: Wanted, in root: TreeRoot?, mapping: KeyMapping) async throws -> Standing {
     guard let root, let entry = try root.lookForPlace(at: wanted.path) else { return .absent }
     guard entry.kind == .file else {
@@ -82,7 +83,7 @@ extension DownloadJob {
     return isKept(entry.stamp, against: wanted) ? .later : .other(reason)
   }
 
-  /// Whether a resumed run keeps its own file: it changed after the object was published.
+  /// Whether a resumed run keeps the local file, because it changed after the object was published.
   private func isKept(_ stamp: FileStamp, against wanted: Wanted) -> Bool {
     mode == .resume && Comparison(serverSkew: wanted.serverSkew).isLater(stamp, than: wanted.object)
   }

@@ -3,12 +3,12 @@ import S3Client
 import Transfers
 
 extension DownloadJob {
-  /// The download of a spec, to be planned or to be run.
+  /// The download of a spec, to be planned or run.
   ///
   /// - Parameters:
-  ///   - store: the spec's bucket, or what meters it.
-  ///   - journal: is given what a run does.
-  /// - Throws: `TreeError` where the local side cannot be seen.
+  ///   - store: the spec's bucket, or a wrapper that counts its requests.
+  ///   - journal: receives the actions of a run.
+  /// - Throws: `TreeError` if the local place cannot be read.
   init(
     _ spec: MirrorSpec, resolved place: ResolvedSpec, name: String, options: Options, store: any ObjectStore,
     resources: TransferResources, journal: Journal

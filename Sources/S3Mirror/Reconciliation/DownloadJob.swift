@@ -8,23 +8,23 @@ import Transfers
 /// One download: an object, or everything under a prefix.
 struct DownloadJob: Sendable {
   enum Mode: Sendable, Hashable {
-    /// The remote is the truth.
+    /// Local files are made equal to the objects.
     case mirror
-    /// What is later here wins and stays (DOWN-9); nothing is deleted, and an absent remote is a first run.
+    /// A later local file stays (DOWN-9). Nothing is deleted, and on a first run the remote may be absent.
     case resume
   }
 
   struct Outcome: Sendable {
     var files = 0
-    /// Those of them that were not here before.
+    /// The fetched files that were not here before.
     var newFiles = 0
     var bytes: Int64 = 0
     var unchanged = 0
-    /// Objects that were left alone because their files were deleted here.
+    /// Objects that were not fetched because their files were deleted here.
     var deletedHere = 0
     var deleted = 0
     var withheldDeletes = 0
-    /// The first thousand of them.
+    /// The first thousand withheld deletes.
     var withheld: [RelativePath: WithheldReason] = [:]
     var failures: [MirrorError.Failure] = []
     /// The path that the caller gets: a directory, or the file of a single object.
@@ -48,13 +48,14 @@ struct DownloadJob: Sendable {
   let name: String
   let location: S3Location
   let local: FilePath
-  /// The local path was written with a trailing slash, or is a directory: a single object goes into it.
+  /// Whether the local path was written with a trailing slash or is a directory. A single object goes into it
+  /// then.
   let isIntoDirectory: Bool
   let filter: PathFilter
   let mode: Mode
   let delete: Bool
   let bound: DeleteBound
-  /// Tells commit markers from data.
+  /// Distinguishes commit markers from data.
   var commitOrder: CommitOrder
   let compare: ComparePolicy
   let width: Int
@@ -62,42 +63,42 @@ struct DownloadJob: Sendable {
   let resources: TransferResources
   let journal: Journal
   let wallClock: @Sendable () -> Int64
-  /// What earlier runs had here; nil where that does not matter.
+  /// The evidence of earlier runs; nil if it is not used.
   var evidence: EvidencePlace?
-  /// Where what is found equal is noted; nil where it is not.
+  /// Where files that are found equal are noted; nil if they are not noted.
   var notes: EvidenceStore?
-  /// Told of every object, where an upload from the same path follows.
+  /// Receives every object, if an upload from the same path follows.
   var entryObjects: EntryObjects?
 
   struct Wanted: Sendable {
     var path: RelativePath
     var key: String
     var object: RemoteObject
-    /// The server's clock minus ours, in nanoseconds, as far as it is known.
+    /// The server's clock minus ours, in nanoseconds, as far as known.
     var serverSkew: Int64 = 0
-    /// What an earlier run knew of the path.
+    /// The evidence of an earlier run.
     var known: EvidenceEntry?
   }
 
-  /// What came of one file.
+  /// The result for one file.
   enum Step: Sendable {
-    /// - Parameter bytes: how many came.
+    /// - Parameter bytes: how many bytes were received.
     case fetched(_ bytes: Int64, CopyReason)
     case unchanged
     case deletedHere
     case failed(MirrorError.Failure)
 
-    /// Whether file and object are the same now.
+    /// Whether file and object are equal now.
     var isSettled: Bool {
       switch self {
       case .fetched: true
-      // A file that is later than its object is unchanged too.
+      // `unchanged` includes files that are later than their objects.
       case .unchanged, .deletedHere, .failed: false
       }
     }
   }
 
-  /// - Throws: `S3Error`; `TreeError`; `MirrorError` when there is nothing under the remote.
+  /// - Throws: `S3Error`; `TreeError`; `MirrorError` if there is nothing under the remote.
   func run() async throws -> Outcome {
     switch try await RemoteKind.find(location, in: store) {
     case .object(let object, let serverDate):
@@ -131,13 +132,13 @@ struct DownloadJob: Sendable {
     return outcome
   }
 
-  /// The server's clock minus ours, taken as its answer comes; nothing where it did not say.
+  /// The server's clock minus ours, measured when its answer arrives; 0 if the answer has no date.
   func skew(of serverDate: Int64?) -> Int64 { serverDate.map { $0 - wallClock() } ?? 0 }
 
-  /// Where a single object goes.
+  /// The local path of a single object.
   ///
-  /// - Throws: `MirrorError` where there is no such place, and for a sync into a directory: that would be uploaded below the
-  ///   object's own name.
+  /// - Throws: `MirrorError` if there is no such path, and for a sync into a directory: such a file would be
+  ///   uploaded below the object's own name.
   func targetOfObject() throws -> (FilePath, name: RelativePath) {
     guard mode != .resume || !isIntoDirectory else {
       throw MirrorError(
@@ -161,7 +162,8 @@ struct DownloadJob: Sendable {
     do {
       try await fetchPrefix(order, in: &outcome)
     } catch is RemoteLister.OutOfOrder {
-      // What was fetched until then is there, and found unchanged now; what failed is tried again.
+      // The files that were fetched until now are found unchanged in the second reading. Failed files are
+      // tried again.
       outcome.unchanged = -outcome.files
       outcome.deletedHere = 0
       outcome.failures = []
@@ -170,17 +172,18 @@ struct DownloadJob: Sendable {
     return outcome
   }
 
-  /// Fetches while the listing goes on; what is held are a few pages and the files under way.
+  /// Fetches while the listing goes on. Only a few pages and the files under way are in memory.
   private func fetchPrefix(_ order: ListingOrder, in outcome: inout Outcome) async throws {
     let mapping = KeyMapping.tree(prefix: location.prefix)
     let lister = RemoteLister(
       listing: Listing(store: store, prefix: location.prefix), mapping: mapping, filter: filter, order: order,
       wallClock: wallClock)
-    // Only a download that deletes must know what lies here beside the files it fetches.
+    // Only a download that deletes must know the other local files.
     let found = try await existingRoot()
     let root = delete ? found : nil
     let walk: any WalkSource = root.map { TreeWalk(root: $0, filter: filter) } ?? EmptyWalk()
-    // What an earlier reading of the listing brought was not here when the download began. What this one brings the walk has passed.
+    // Files from an earlier reading of the listing were not here when the download began. The walk has
+    // already passed the files that this reading fetches.
     let brought = outcome.newFiles
     try await TreeMerge.run(lister, walk) { merge in
       var extras = Spool<LocalEntry>()
@@ -193,7 +196,7 @@ struct DownloadJob: Sendable {
     }
   }
 
-  /// What an earlier run had here. Nil where nothing is: then somebody wants all of it back.
+  /// The evidence of an earlier run. Nil if the directory is empty: then the user wants all files back.
   func knownHere(in root: TreeRoot, _ store: () -> EvidenceStore) throws -> EvidenceIndex? {
     try root.isEmptyDirectory(.root, filter: filter) == true ? nil : EvidenceIndex(store())
   }
@@ -202,9 +205,9 @@ struct DownloadJob: Sendable {
     if case .success(nil) = Result(catching: { try root.look(at: path) }) { true } else { false }
   }
 
-  /// Nil when there is no directory yet, and so nothing to delete.
+  /// Nil if there is no local directory yet, and so nothing to delete.
   ///
-  /// - Throws: `MirrorError.local` where a file is in its place.
+  /// - Throws: `MirrorError.local` if a file has the directory's place.
   func existingRoot() async throws -> TreeRoot? {
     try await resources.readers.run {
       switch try kind(at: local) {
@@ -291,7 +294,7 @@ struct DownloadJob: Sendable {
     } catch {
       listing = .failure(error)
     }
-    // What is under way when the listing breaks off ends as it would have, and counts.
+    // If the listing breaks off, the fetches under way still end and count.
     queue.finish()
     await work
     outcome.add(fetched.sum)
@@ -302,7 +305,7 @@ struct DownloadJob: Sendable {
     try await prefix.fetch(held, serverSkew: merge.serverSkew, under: standingAtMarkers, in: &outcome)
   }
 
-  /// The next object; local files without one are laid aside on the way.
+  /// The next object. Local files without an object are collected on the way.
   func nextRemote(_ merge: inout TreeMerge, extras: inout Spool<LocalEntry>) async throws
     -> RemoteEntry?
   {
@@ -318,7 +321,7 @@ struct DownloadJob: Sendable {
     return nil
   }
 
-  /// What the comparison met beside files. An object that cannot be fetched is a failure, named.
+  /// Adds a failure for each object that cannot be fetched.
   private func note(_ survey: Survey, in outcome: inout Outcome) {
     outcome.failures += survey.refusals
   }

@@ -4,21 +4,21 @@ import S3Client
 struct Listing: Sendable {
   struct Page: Sendable {
     var content: ListObjectsV2.Output
-    /// Where the next page begins; nil for the last.
+    /// The token of the next page; nil for the last page.
     var next: String?
   }
 
   let store: any ObjectStore
   let prefix: String
 
-  /// - Parameter token: where the page begins; nil for the first.
-  /// - Throws: `S3Error`, also for an answer that says there is more and not where: an early end would make files look
-  ///   deleted.
+  /// - Parameter token: the token of the page; nil for the first.
+  /// - Throws: `S3Error`, also for an answer that is truncated but has no token: ending early would make
+  ///   files look deleted.
   func page(at token: String?) async throws -> Page {
     try await page(ListObjectsV2(prefix: prefix, continuationToken: token))
   }
 
-  /// The page that begins after a key; nil for the first.
+  /// The page that begins after a key; nil for the first page.
   func page(after key: String?) async throws -> Page {
     try await page(ListObjectsV2(prefix: prefix, startAfter: key))
   }
@@ -28,14 +28,14 @@ struct Listing: Sendable {
     return Page(content: content, next: content.isTruncated ? content.nextContinuationToken : nil)
   }
 
-  /// Hands out the pages, the next one being fetched while one is worked on.
+  /// Passes the pages to `body`, and fetches the next page meanwhile.
   ///
-  /// - Parameter body: false ends the listing.
+  /// - Parameter body: returns false to end the listing.
   func forEachPage(_ body: (Page) async throws -> Bool) async throws {
     try await forEachPage(from: page(at: nil), body)
   }
 
-  /// The same, where the first page is there already.
+  /// The same, if the first page was fetched already.
   func forEachPage(from first: Page, _ body: (Page) async throws -> Bool) async throws {
     var page = first
     var trail = PageTrail()

@@ -1,18 +1,18 @@
 import LocalTree
 import MirrorModel
 
-/// A walk that tells directories in which nothing has a key from others.
+/// A walk that distinguishes directories in which nothing has a key from other directories.
 struct MarkerWalk: WalkSource {
   private var base: any WalkSource
   private let filter: PathFilter
-  /// A directory of which nothing that counts was met yet.
+  /// A directory in which no entry that counts was found yet.
   private var pending: RelativePath?
   private var isOver = false
 
   init(_ base: any WalkSource, from start: RelativePath, filter: PathFilter) {
     self.base = base
     self.filter = filter
-    // A walk does not give out where it begins; the root itself has no key.
+    // A walk does not return its starting directory. The root itself has no key.
     pending = start.isRoot ? nil : start
   }
 

@@ -1,10 +1,11 @@
 import MirrorModel
 
-/// Finds objects whose name is also a directory of others (`a` and `a/b`) in a stream of entries in key order.
+/// Finds objects whose name is also the directory of other objects (`a` and `a/b`), in a stream of entries in
+/// key order.
 ///
-/// A file and a directory of one name cannot both lie here, and neither is chosen by deleting the other. Between `a` and
-/// `a/b` other keys may come (`a-b`), so a file is kept back until the stream has passed the place where a key below it would
-/// stand. What is kept are names that begin with each other: a handful.
+/// A file and a directory of one name cannot both exist here, and neither may be deleted for the other. Other
+/// keys may come between `a` and `a/b`, such as `a-b`. So a file is held back until the stream has passed the
+/// place of keys below it. Only names that are prefixes of each other are held, so they are few.
 struct NameConflicts {
   enum Verdict: Sendable {
     case file(RemoteEntry)
@@ -15,7 +16,8 @@ struct NameConflicts {
 
   private var pending: [RemoteEntry] = []
 
-  /// What the next entry decides: files that are free of conflict now, and the entry itself if it is a marker.
+  /// The verdicts that the next entry makes possible: for files that can have no conflict any more, and for
+  /// the entry itself if it is a marker.
   mutating func pass(_ entry: RemoteEntry) -> [Verdict] {
     var verdicts: [Verdict] = []
     while let last = pending.last {
@@ -40,7 +42,7 @@ struct NameConflicts {
     return verdicts
   }
 
-  /// What is kept back at the end of the stream.
+  /// The verdicts for files that are still held back at the end of the stream.
   mutating func finish() -> [Verdict] {
     defer { pending = [] }
     return pending.map { .file($0) }

@@ -2,15 +2,16 @@ import LocalTree
 import MirrorModel
 import S3Client
 
-/// The objects of one prefix on their way into one root: data as the listing names them, commit markers after all data (DOWN-14).
+/// Fetches the objects of one prefix into one root: data in the order of the listing, commit markers after
+/// all data (DOWN-14).
 struct PrefixFetch: Sendable {
   let job: DownloadJob
   let root: TreeRoot
   let mapping: KeyMapping
-  /// What an earlier run had here.
+  /// The evidence of an earlier run.
   let known: EvidenceIndex?
   let evidence: EvidenceStore?
-  /// Markers that were removed here and are to come again.
+  /// Local markers that were removed and are to be fetched again.
   private let withdrawn = Tally<Set<RelativePath>>([])
 
   init(
@@ -32,7 +33,7 @@ struct PrefixFetch: Sendable {
       known: known?.entry(of: path))
   }
 
-  /// Whether a look at the stamp is enough; notes what is here.
+  /// Whether the stamp alone shows that the file is unchanged. If so, notes the file.
   func isSeenUnchanged(_ wanted: DownloadJob.Wanted) throws -> Bool {
     guard try job.isSeenUnchanged(wanted, in: root) else { return false }
     if !isNoted(wanted) { note(wanted) }
@@ -59,7 +60,7 @@ struct PrefixFetch: Sendable {
 
   // MARK: Commit markers
 
-  /// The way to the markers that are here; nil where nothing is here yet.
+  /// The local markers around each path; nil if the root is empty.
   func standingPath() throws -> StandingPath? {
     if try root.isEmptyDirectory(.root, filter: .everything) == true { return nil }
     return StandingPath(
@@ -83,16 +84,17 @@ struct PrefixFetch: Sendable {
 
   private func withdraw(_ path: RelativePath) async throws {
     withdrawn.note { $0.insert(path) }
-    // First of all: the next run of a killed one would take the marker for one that was deleted here.
+    // Noted before the removal: if this run is killed, the next run would otherwise assume that the user
+    // deleted the marker.
     evidence?.noteDeleted(path)
     evidence?.flush()
     try await job.resources.writers.run { try root.remove(path) }
   }
 
-  /// Fetches the markers, directory by directory from the deepest up. One that fails keeps back those after it in its directory, and
-  /// those further up.
+  /// Fetches the markers, directory by directory from the deepest up. If a marker fails, the markers after it
+  /// in its directory and those in directories above it are held back.
   ///
-  /// - Parameter standing: the markers here around each directory that has some to be fetched.
+  /// - Parameter standing: the local markers around each directory that has markers to fetch.
   func fetch(
     _ held: HeldMarkers, serverSkew: Int64, under standing: [RelativePath: StandingMarkers],
     in outcome: inout DownloadJob.Outcome
@@ -135,7 +137,7 @@ struct PrefixFetch: Sendable {
     }
     guard let obstacle else { return await fetch(wanted, under: standing) }
     if isDeletedHere(wanted) { return .deletedHere }
-    // What stays as it is waits for nothing.
+    // A marker that does not change need not wait.
     if await staysAsItIs(wanted) { return .unchanged }
     return .failed(.init(path: wanted.path.string, reason: HeldMarkers.reason(toHoldFor: obstacle)))
   }

@@ -2,19 +2,20 @@ import LocalTree
 import MirrorModel
 import S3Client
 
-/// Takes what a comparison finds, while the comparison goes on.
+/// Receives the results of a comparison while the comparison goes on.
 protocol ReconciliationObserver: Sendable {
-  /// - Parameter copies: files and directory markers that S3 lacks, and files of which it has other content, in the order of keys; at most `Surveyor.batchSize`.
+  /// - Parameter copies: files and directory markers that S3 lacks, and files with other content on S3, in
+  ///   key order; at most `Surveyor.batchSize`.
   mutating func take(_ copies: [ContentComparison.Copy]) async
 }
 
-/// Finds what a tree and a listing differ in, suspects being settled by content.
+/// Finds the differences between a tree and a listing. The contents of suspects are compared.
 struct Reconciler: Sendable {
   struct Findings: Sendable {
     var survey: Survey
     /// Objects without a local file.
     var extras: Extras
-    /// Those of them that another writer put there, once that was found out.
+    /// The extras that another writer put there, once this was checked.
     var foreign = Extras()
   }
 
@@ -23,12 +24,13 @@ struct Reconciler: Sendable {
   /// Files under way at one time.
   let width: Int
 
-  /// Compares `directory` and all below it.
+  /// Compares `directory` and everything below it.
   ///
   /// - Parameters:
-  ///   - watched: what the caller publishes itself, knowing more of it.
-  ///   - observer: is given the files that have to be copied, batch by batch.
-  /// - Throws: `S3Error` when the prefix cannot be listed in full. What the observer was given until then stands.
+  ///   - watched: the paths that the caller publishes itself, because it knows more about them.
+  ///   - observer: receives the files to be copied, batch by batch.
+  /// - Throws: `S3Error` if the prefix cannot be listed in full. The batches that the observer has received
+  ///   remain valid.
   func compare(
     _ directory: RelativePath, except watched: Set<RelativePath> = [],
     telling observer: inout some ReconciliationObserver
@@ -62,7 +64,7 @@ extension ContentComparison {
     }
   }
 
-  /// The copies among differences, in their order, suspects being settled by content.
+  /// The copies among differences, in their order. The contents of suspects are compared.
   func settle(_ differences: [Difference], width: Int) async -> [Copy] {
     let suspects = differences.compactMap { difference in
       if case .suspect(let file, let object) = difference { (file, object) } else { nil }
@@ -71,7 +73,7 @@ extension ContentComparison {
       do {
         return (file.path, try await isSame(file.path, stamp: file.stamp, remote: object))
       } catch {
-        // Sending the file is the answer that loses nothing; if it cannot be read, the upload says so.
+        // If in doubt the file is sent, which loses nothing. If it cannot be read, the upload reports that.
         return (file.path, false)
       }
     }

@@ -1,9 +1,9 @@
 import MirrorModel
 import S3Client
 
-/// An object that has a place below the root.
+/// An object with its path below the root.
 struct RemoteEntry: Sendable {
-  /// Of a file, or of a `DirectoryMarker`.
+  /// The path of a file, or of a `DirectoryMarker`.
   var path: RelativePath
   var object: RemoteObject
 }
@@ -24,26 +24,26 @@ extension RemoteEntry: ScratchRecord {
   }
 }
 
-/// What a page of a listing holds for a comparison.
+/// One page of a listing, as a comparison uses it.
 struct RemotePage: Sendable {
   /// In key order.
   var entries: [RemoteEntry] = []
-  /// The server's clock minus ours, in nanoseconds; nil where it sent no `Date`.
+  /// The server's clock minus ours, in nanoseconds; nil if the answer had no `Date`.
   var serverSkew: Int64?
-  /// Keys that no local path can hold: they have no counterpart to be compared with.
+  /// Keys that no local path can have, so they are not compared.
   var refused: [UnsafeKey] = []
-  /// Of these the ones of directory markers that have content: no marker may be written over them.
+  /// Those of the refused keys that are directory markers with content. No marker may overwrite them.
   var foreignMarkers: Set<DirectoryMarker> = []
   /// Keys that are not UTF-8, percent-encoded as they were sent.
   var unreadable: [String] = []
-  /// Directories whose listing may miss something, because a key in them could not be read.
+  /// Directories whose listing may be incomplete, because a key in them could not be decoded.
   var unseen: Set<RelativePath> = []
-  /// Nothing comes after this page, and all pages came in order.
+  /// No page follows, and all pages came in order.
   var isLast = false
 }
 
 extension ListedObject {
-  /// Without its key.
+  /// The object without its key.
   var remote: RemoteObject {
     RemoteObject(byteCount: byteCount, etag: etag, lastModified: lastModified ?? 0)
   }

@@ -1,9 +1,11 @@
 import MirrorModel
 import S3Client
 
-/// What an `s3://` URL names: the object if it exists, else the prefix; with a trailing slash always the prefix.
+/// What an `s3://` URL names: the object if it exists, otherwise the prefix. With a trailing slash always the
+/// prefix.
 enum RemoteKind: Sendable {
-  /// - Parameter serverDate: the server's clock as it answered: nanoseconds since 1970-01-01 UTC, nil where it did not say.
+  /// - Parameter serverDate: the server's clock at its answer, in nanoseconds since 1970-01-01 UTC; nil if
+  ///   the answer has no date.
   case object(RemoteObject, serverDate: Int64?)
   case prefix
 

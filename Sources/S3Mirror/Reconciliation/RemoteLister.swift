@@ -2,11 +2,11 @@ import MirrorModel
 import S3Client
 import Synchronization
 
-/// What was learned of the order in which a store lists.
+/// Whether a store is known to list out of key order.
 final class ListingOrder: Sendable {
   private let isScattered = Mutex(false)
 
-  /// The server was seen to list in another order than that of keys.
+  /// The server has listed keys in another order than key order.
   var isKnownScattered: Bool { isScattered.withLock { $0 } }
 
   func noteScattered() { isScattered.withLock { $0 = true } }
@@ -14,11 +14,12 @@ final class ListingOrder: Sendable {
 
 /// Lists a prefix in key order, page by page, for a merge.
 ///
-/// S3 lists in the order of keys' bytes. Others do not: SeaweedFS lists in tree order (`a`, `a/b`, `a-b`), S3's
-/// directory buckets in none. Such a listing is read to its end and sorted outside memory first.
+/// S3 lists in the order of the keys' bytes. Other servers do not: SeaweedFS lists in tree order (`a`, `a/b`,
+/// `a-b`), and S3's directory buckets in no order. Such a listing is first read to its end and sorted on
+/// disk.
 struct RemoteLister: Sendable {
-  /// The listing turned out to be scattered after pages of it had been handed out in good faith. Begin again: it is
-  /// sorted then.
+  /// The listing turned out to be out of order after some of its pages had been passed on. The caller must
+  /// begin again; the listing is sorted then.
   struct OutOfOrder: Error {}
 
   let listing: Listing
@@ -28,9 +29,9 @@ struct RemoteLister: Sendable {
   /// Nanoseconds since 1970-01-01 UTC.
   let wallClock: @Sendable () -> Int64
 
-  /// Ends the relay with what went wrong, if anything did.
+  /// Ends the relay with the error if the listing fails.
   ///
-  /// - Parameter waypoints: where the listing may be taken up ahead.
+  /// - Parameter waypoints: the places from which the listing can be read ahead.
   func list(into relay: Relay<RemotePage>, past waypoints: Waypoints) async {
     do {
       if order.isKnownScattered {
@@ -82,7 +83,7 @@ struct RemoteLister: Sendable {
       return true
     }
     var merged = try runs.merged()
-    // The first page tells what all of them said beside their objects.
+    // The first page carries the facts of all pages besides their objects.
     while let entry = try merged.next() {
       facts.entries.append(entry)
       if facts.entries.count == Self.pageLength {
@@ -106,7 +107,7 @@ struct RemoteLister: Sendable {
     page.entries.reserveCapacity(listed.content.objects.count)
     for object in listed.content.objects {
       guard let path = mapping.path(forKey: object.key) else {
-        // The prefix's own marker stands for the root, and has no path; with content it stands for nothing here.
+        // The prefix's own marker stands for the root and has no path. If it has content, it is refused.
         if case .tree(let prefix) = mapping, object.byteCount > 0, object.key.utf8.elementsEqual(prefix.utf8)
         {
           page.refused.append(
@@ -129,12 +130,12 @@ struct RemoteLister: Sendable {
       }
       page.entries.append(RemoteEntry(path: path, object: object.remote))
     }
-    // One key was asked for; what else begins with it is nobody's business here.
+    // One key was asked for. Other keys that begin with it do not belong to this file.
     if case .file = mapping, !page.entries.isEmpty { page.isLast = true }
     return page
   }
 
-  /// The directory of a key that is not UTF-8, as far down as its names are plain ASCII.
+  /// The directory of a key that is not UTF-8, down to the last name that is plain ASCII.
   private func readableDirectory(of key: String) -> RelativePath {
     guard let path = mapping.path(forKey: key) else { return .root }
     var names = path.string.split(separator: "/", omittingEmptySubsequences: false).dropLast()

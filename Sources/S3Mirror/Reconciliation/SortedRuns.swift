@@ -1,11 +1,12 @@
 import MirrorModel
 
-/// Brings the lines of an unordered listing into key order with bounded memory: an external merge sort.
+/// Sorts the entries of an unordered listing by key with bounded memory: an external merge sort.
 ///
-/// Runs of `runLength` lines are sorted in memory and written to a scratch file; then all runs are read side by
-/// side. A million objects make 20 runs, whose blocks of 64 KiB are what is held. A short listing never leaves memory.
+/// Runs of `runLength` entries are sorted in memory and written to a scratch file. Then all runs are merged.
+/// A million objects make 20 runs, and one block of 64 KiB of each run is in memory. A short listing stays in
+/// memory.
 struct SortedRuns {
-  /// Lines sorted at one go; about 250 bytes each, so 12 MB.
+  /// How many entries are sorted at a time: about 250 bytes each, so 12 MB.
   static let runLength = 50_000
 
   private let runLength: Int
@@ -33,7 +34,7 @@ struct SortedRuns {
     run.sorted { $0.path < $1.path }
   }
 
-  /// Ends the adding: everything in order, a key that was listed twice once.
+  /// Ends the adding. Returns all entries in order, each key once even if it was listed twice.
   consuming func merged() throws -> Merged {
     var sources: [Source] = [.memory(sortedRun()[...])]
     if let file {
@@ -58,7 +59,7 @@ struct SortedRuns {
     }
   }
 
-  /// The merge of all runs: a binary heap of their first lines.
+  /// The merge of all runs: a binary heap of their first entries.
   struct Merged {
     private var sources: [Source]
     private var heap: [(entry: RemoteEntry, source: Int)] = []

@@ -3,22 +3,23 @@ import LoopThread
 import MirrorModel
 import Synchronization
 
-/// Commit markers that lie in a directory here when a download begins, and the directories above it with theirs.
+/// The commit markers that are in a local directory when a download begins, and those of the directories
+/// above.
 ///
-/// Such a marker speaks for the files that are here now. Before one of them is replaced the marker goes, and it comes again after
-/// all data, in its place in the order (DOWN-15). A download that is killed in between leaves files without a marker, which no
-/// reader takes for complete.
+/// Such a marker covers the files that are here now. Before one of these files is replaced, the marker is
+/// removed. It is fetched again after all data, in its place in the order (DOWN-15). If the download is
+/// killed in between, the files have no marker, so no reader takes them for complete.
 final class StandingMarkers: Sendable {
-  /// What is about to get its name.
+  /// The change that is about to be made.
   enum Change: Sendable {
-    /// Only a marker that is the one on S3 speaks for a file that is missing here.
+    /// A missing file appears. Only a marker that equals its object on S3 covers such a file.
     case newFile
     case newContent
   }
 
-  /// Removes a marker, and knows how it stands to its object.
+  /// Removes a marker, and compares it with its object.
   struct Access: Sendable {
-    /// Nil where S3 has no such object: what nobody would fetch again stays.
+    /// Nil if S3 has no such object. Such a marker stays, because it would never be fetched again.
     var standing: @Sendable (RelativePath) async throws -> DownloadJob.Standing?
     var remove: @Sendable (RelativePath) async throws -> Void
   }
@@ -45,19 +46,19 @@ final class StandingMarkers: Sendable {
     self.access = access
   }
 
-  /// Those of the directories above, for a marker: it is data to them.
+  /// The markers of the directories above. A marker of this directory is data to them.
   var ofDirectoriesAbove: StandingMarkers? { above }
 
-  /// Returns when no marker is left that would speak for what the change makes.
+  /// Returns when no marker is left that would cover the result of the change.
   func withdraw(before change: Change) async throws {
     let spoken = try await markers(speakingAfter: change)
-    // From the top down: `latest` speaks for the markers that it leads to, so it does not outlive one of them.
+    // From the top down: `latest` covers the markers to which it leads, so it must be removed before them.
     try await above?.withdraw(before: spoken.isEmpty ? change : .newContent)
     guard !spoken.isEmpty else { return }
     try await removal(of: spoken, before: change).value
   }
 
-  /// The markers here that would speak for what a change makes.
+  /// The local markers that would cover the result of a change.
   private func markers(speakingAfter change: Change) async throws -> [RelativePath] {
     guard !markers.isEmpty else { return [] }
     let spoken = try await look().value.filter { marker in
@@ -69,7 +70,7 @@ final class StandingMarkers: Sendable {
     return spoken.keys.sorted()
   }
 
-  /// One look at S3 serves all files below.
+  /// The comparison of the markers with S3, made once for all files below.
   private func look() -> Look {
     state.withLock { state in
       if let look = state.look { return look }
@@ -83,7 +84,8 @@ final class StandingMarkers: Sendable {
     }
   }
 
-  /// The removal that is enough for a change. Several files may ask at one time, and each waits until it is done.
+  /// The removal that suffices for a change. Several files may ask for it at one time, and each waits until
+  /// it is done.
   private func removal(of spoken: [RelativePath], before change: Change) -> Removal {
     state.withLock { state in
       if let removal = state.removal, state.removed == .newContent || change == .newFile { return removal }
@@ -99,9 +101,9 @@ final class StandingMarkers: Sendable {
   }
 }
 
-/// The way down to the directory of the file at hand, in a stream of paths in key order.
+/// The directories from the root down to the current file, in a stream of paths in key order.
 ///
-/// All keys below a directory follow each other there, so what is held is one directory for each name of a path.
+/// In key order all keys below a directory follow each other, so only one directory for each level is held.
 struct StandingPath {
   private let root: TreeRoot
   private let order: CommitOrder
@@ -114,7 +116,7 @@ struct StandingPath {
     self.access = access
   }
 
-  /// The markers around a file, each directory being read once.
+  /// The markers around a file. Each directory is read once.
   mutating func markers(around path: RelativePath) throws -> StandingMarkers? {
     while let last = way.last, !path.isWithin(last.directory) || path == last.directory { way.removeLast() }
     for directory in path.ancestors.reversed().dropFirst(way.count) {

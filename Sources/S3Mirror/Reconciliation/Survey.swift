@@ -2,38 +2,39 @@ import LocalTree
 import MirrorModel
 import S3Client
 
-/// What a comparison of a local tree with its listing came to, beside the differences themselves.
+/// The results of comparing a local tree with its listing, besides the differences themselves.
 struct Survey: Sendable {
-  /// The server's clock minus ours, in nanoseconds; 0 where it sends no `Date`.
+  /// The server's clock minus ours, in nanoseconds; 0 if its answers have no `Date`.
   var serverSkew: Int64 = 0
   var localFiles = 0
   var remoteObjects = 0
-  /// Parts that could not be read, with the reason: nothing below them is deleted.
+  /// Parts that could not be read, with the reason. Nothing below them is deleted.
   var unreadable: [RelativePath: String] = [:]
-  /// Names that are not UTF-8 and so cannot be keys, as `RelativePath.escaping` writes them.
+  /// Names that are not UTF-8 and so cannot be keys, written as by `RelativePath.escaping`.
   var undecodable: [RelativePath] = []
   var skipped = 0
-  /// The first of them.
+  /// The first skipped names.
   private(set) var skippedNames: [SkippedName] = []
-  /// Keys without a safe place here. They are left alone.
+  /// Keys that no local path can safely have. They are left alone.
   var refused: [UnsafeKey] = []
-  /// Of these the ones of directory markers that have content.
+  /// Those of the refused keys that are directory markers with content.
   var foreignMarkers: Set<DirectoryMarker> = []
   /// Keys that are not UTF-8. They are left alone.
   var unreadableKeys: [String] = []
-  /// Directories of such keys: what the listing says of them is not trusted for deletes.
+  /// Directories that contain such keys. Their listing is not trusted for deletes.
   var unseenRemotely: Set<RelativePath> = []
 
-  /// Keys under which a server may keep the object of a local file with another name.
+  /// Keys under which some servers store the object of a local file whose name has a backslash.
   private var aliases: [RelativePath: RelativePath] = [:]
-  /// More of them than are kept in mind: any key may be one.
+  /// There are more such keys than are kept, so any key may be one.
   private var hasUncountedAliases = false
 
-  /// Names in mind, of files that have a backslash and no object: some 200 bytes each.
+  /// The limit of kept names of files with a backslash and without an object, about 200 bytes each.
   private static let aliasLimit = 10_000
 
-  /// Some servers (SeaweedFS) keep a backslash as a slash. The file's object then looks missing, and an object that
-  /// nobody has here looks superfluous: deleting it would delete the file's only copy.
+  /// Notes a file whose name has a backslash and that seems to have no object. Some servers (SeaweedFS) store
+  /// a backslash as a slash. Then the file's object looks missing, and an object without a local file looks
+  /// superfluous: deleting it would delete the file's only copy.
   mutating func noteAlias(of path: RelativePath) {
     guard aliases.count < Self.aliasLimit else {
       hasUncountedAliases = true
@@ -42,7 +43,7 @@ struct Survey: Sendable {
     aliases[RelativePath(String(path.string.map { $0 == "\\" ? "/" : $0 }))] = path
   }
 
-  /// A link or special file is no file to S3, but neither is it absent.
+  /// Notes a link or special file. It is not a file to S3, but it is not absent either.
   mutating func noteSkipped(_ path: RelativePath, _ kind: EntryKind) {
     skipped += 1
     if skippedNames.count < ConditionNotices.namedSkips {
@@ -50,7 +51,8 @@ struct Survey: Sendable {
     }
   }
 
-  /// Why an object without a local file must stay, as far as reading and listing went; nil if it may go.
+  /// Why an object without a local file must stay, judged by what could be read and listed; nil if it may be
+  /// deleted.
   func reasonToKeep(_ path: RelativePath) -> WithheldReason? {
     if !unreadable.isEmpty || !unseenRemotely.isEmpty {
       for place in [path] + path.ancestors {
@@ -61,17 +63,17 @@ struct Survey: Sendable {
     return hasUncountedAliases ? .unseen(.root) : nil
   }
 
-  /// What cannot be published, or not be seen whole.
+  /// Paths that cannot be published, and parts that could not be read.
   var localFailures: [MirrorError.Failure] {
     unreadableFailures + undecodable.map { .init(path: $0.string, reason: KeyMapping.undecodableName) }
   }
 
-  /// What cannot be seen whole.
+  /// Parts that could not be read.
   var unreadableFailures: [MirrorError.Failure] {
     unreadable.sorted { $0.key < $1.key }.map { .init(path: $0.key.description, reason: $0.value) }
   }
 
-  /// Objects that no file here can stand for.
+  /// Objects whose keys no local path can have.
   var refusals: [MirrorError.Failure] {
     refused.map { .init(path: $0.key, reason: "the key is refused: \($0)") }
       + unreadableKeys.map {
@@ -79,12 +81,12 @@ struct Survey: Sendable {
       }
   }
 
-  /// Where the objects of refused keys would be.
+  /// The paths at which the objects of refused keys would be.
   func refusedPaths(_ mapping: KeyMapping) -> [RelativePath] {
     (refused.map(\.key) + unreadableKeys).map { mapping.path(forKey: $0) ?? RelativePath($0) }
   }
 
-  /// Why no object at all may be inferred deleted; nil if that is to be judged one by one.
+  /// Why no object at all may be inferred deleted; nil if each object is to be judged.
   func blanketReason(bound: DeleteBound, wasEmptyAtEntry: Bool, unpublished: WithheldReason?)
     -> WithheldReason?
   {
@@ -95,24 +97,25 @@ struct Survey: Sendable {
   }
 }
 
-/// A file that must be published, or may have to.
+/// A path that must be published, or may have to be.
 enum Difference: Sendable {
-  /// Absent on S3, or of another size there.
+  /// S3 lacks the file, or has another size or content.
   case copy(LocalEntry, CopyReason, RemoteObject?)
-  /// Equal size, but the content must settle it.
+  /// The sizes are equal, so the contents must be compared.
   case suspect(LocalEntry, RemoteObject)
   /// An empty directory has no marker on S3.
   case marker(DirectoryMarker)
 }
 
-/// The differences of a comparison that must wait for its end: in memory while they are few, on disk if not.
+/// Objects without a local file, kept until the end of a comparison: in memory while they are few, otherwise
+/// on disk.
 struct Extras: Sendable {
   /// Objects without a local file or directory.
   fileprivate(set) var entries = Spool<RemoteEntry>()
 
   var count: Int { entries.count }
 
-  /// - Parameter belongs: whether each of a batch belongs to the first part.
+  /// - Parameter belongs: for each object of a batch, whether it belongs to the first part.
   nonisolated(nonsending) func partitioned(_ belongs: ([RemoteEntry]) async throws -> [Bool]) async throws
     -> (Extras, Extras)
   {
@@ -125,7 +128,7 @@ struct Extras: Sendable {
     return (first, second)
   }
 
-  /// Those of them that count.
+  /// The extras that satisfy the condition.
   func filtered(_ counts: (RemoteEntry) -> Bool) async throws -> Extras {
     var kept = Extras()
     try await entries.forEachBatch(of: 1_000) { batch in
@@ -135,9 +138,9 @@ struct Extras: Sendable {
   }
 }
 
-/// Compares one upload's tree with S3, without touching either.
+/// Compares one upload's tree with S3, and changes neither.
 struct Surveyor: Sendable {
-  /// Differences handed out at one go: about 4 MB of them.
+  /// The number of differences in one batch: about 4 MB.
   static let batchSize = 8_192
 
   let root: TreeRoot
@@ -148,29 +151,29 @@ struct Surveyor: Sendable {
   let store: any ObjectStore
   let order: ListingOrder
   let wallClock: @Sendable () -> Int64
-  /// Keeps files with more than one name, and links that are followed; nil where nothing is published from them later.
+  /// Notes files with several names, and followed links; nil if nothing is published afterwards.
   var aliases: Aliases?
-  /// With markers an empty directory without one is a difference.
+  /// With `marker`, an empty directory without a marker is a difference.
   var emptyDirectories = Options.EmptyDirectories.skip
-  /// Told of markers that are there, where somebody wants to know.
+  /// Receives the markers that are on S3, if this matters.
   var ledger: PublishedLedger?
-  /// What earlier runs knew; nil where nothing is trusted but content.
+  /// The evidence of earlier runs; nil if contents are always compared.
   var evidence: EvidenceStore?
-  /// Told of every object, where somebody wants to know what lay there when the mirror began.
+  /// Receives every object, if it matters what was under the prefix when the mirror began.
   var entryObjects: EntryObjects?
-  /// Checkpoints here that are not to be published.
+  /// Local checkpoints that are not to be published.
   var retired = RetiredUnits()
-  /// Stands in for the walk in tests.
+  /// Replaces the walk in tests.
   var walk: (@Sendable (RelativePath) -> any WalkSource)?
 
-  /// Compares `directory` and everything below it, handing out what differs in bounded batches as it is found.
+  /// Compares `directory` and everything below it, and passes the differences to `each` in bounded batches.
   ///
-  /// As long as the listing goes on it may turn out to be unordered, and what was found so far to be wrong. So
-  /// nothing is handed out before its end: what is found until then waits in a spool. A listing is short where there is much to publish,
-  /// and what differs is little where it is long.
+  /// Until the listing has ended it may turn out to be unordered, and earlier differences may turn out to be
+  /// wrong. So differences that are found before its end wait in a spool. If there is much to publish, the
+  /// listing is short; if the listing is long, there are few differences.
   ///
-  /// - Throws: `S3Error` when the listing cannot be had in full; what cannot be read locally is in the survey; what
-  ///   `each` throws.
+  /// - Throws: `S3Error` if the listing is not complete; the errors of `each`. Local parts that cannot be
+  ///   read are in the survey.
   nonisolated(nonsending) func survey(
     _ directory: RelativePath = .root,
     _ each: ([Difference]) async throws -> Void
@@ -243,7 +246,7 @@ struct Surveyor: Sendable {
 
   private func known(below directory: RelativePath) -> KnownEquals? {
     guard let evidence, comparison.policy == .standard else { return nil }
-    // What this run has published is in the ledger, as far as that reaches.
+    // The ledger knows what this run has published, unless it has forgotten some of it.
     let stream =
       ledger?.hasForgotten == true
       ? evidence.streamToNow(from: directory) : evidence.stream(from: directory)
@@ -254,7 +257,7 @@ struct Surveyor: Sendable {
 
   private func source(_ directory: RelativePath) -> any WalkSource {
     if let walk { return walk(directory) }
-    // The file's directory may hold a great deal that is not asked for.
+    // Only this file is read, because its directory may hold many other files.
     let onLink = aliases?.linkObserver
     if case .file(let name, _) = mapping {
       return FileWalk(root: root, path: name, symlinks: symlinks, onLink: onLink)

@@ -1,13 +1,13 @@
 import LocalTree
 import MirrorModel
 
-/// A local file as the walk met it.
+/// A local file as the walk found it.
 struct LocalEntry: Sendable {
   var path: RelativePath
   var stamp: FileStamp
 }
 
-/// What lies under one path, here or there or on both sides.
+/// What has one path: a local file, an object, or both.
 enum Pairing: Sendable {
   case local(LocalEntry)
   /// An object without a local file, or a marker without a local directory.
@@ -40,11 +40,11 @@ enum Pairing: Sendable {
   }
 }
 
-/// A local tree and its listing, side by side in key order. What is held at a time are a few pages and a few chunks; more
-/// of both where pages take long.
+/// A local tree and its listing, merged in key order. A few pages and a few chunks are in memory at a time;
+/// more if pages take long.
 ///
-/// A local directory and its marker are a pair of their own and are not handed out; an unpaired local directory is
-/// nothing to S3, unless the walk gives it out as its marker.
+/// A local directory whose marker is on S3 is not returned. A local directory without a marker counts only if
+/// the walk returns it as empty.
 struct TreeMerge {
   private let pages: Relay<RemotePage>
   private let chunks: Relay<[WalkItem]>
@@ -53,24 +53,24 @@ struct TreeMerge {
   private var local: Local?
   private var remote: RemoteEntry?
 
-  /// What the comparison found out so far, beside pairs.
+  /// The results of the comparison so far, besides the pairs.
   private(set) var survey = Survey()
   /// The listing was read to its end, in order.
   private(set) var isListingComplete = false
-  /// The server's clock minus ours, in nanoseconds; 0 where it sends no `Date`.
+  /// The server's clock minus ours, in nanoseconds; 0 if its answers have no `Date`.
   var serverSkew: Int64 { survey.serverSkew }
   private var isWalkOver = false
 
-  /// The entry at hand of the walk.
+  /// The current entry of the walk.
   private struct Local {
     enum Kind {
       case file(FileStamp)
       case directory
-      /// Its marker is a difference if S3 lacks it.
+      /// If S3 lacks its marker, that is a difference.
       case emptyDirectory
     }
 
-    /// A directory has the path of its marker.
+    /// For a directory, the path of its marker.
     var path: RelativePath
     var kind: Kind
   }
@@ -80,14 +80,14 @@ struct TreeMerge {
     self.chunks = chunks
   }
 
-  /// Runs the listing and the walk beside `body`, and ends them with it.
+  /// Runs the listing and the walk beside `body`, and ends them when `body` ends.
   ///
-  /// - Throws: `RemoteLister.OutOfOrder`; `S3Error`; what `body` throws.
+  /// - Throws: `RemoteLister.OutOfOrder`; `S3Error`; the errors of `body`.
   nonisolated(nonsending) static func run<Result>(
     _ lister: RemoteLister, _ walk: any WalkSource,
     _ body: (inout TreeMerge) async throws -> Result
   ) async throws -> Result {
-    // Two ahead: one being taken in, one ready.
+    // Capacity two: one page is being processed, and one is ready.
     let pages = Relay<RemotePage>(capacity: 2)
     let chunks = Relay<[WalkItem]>(capacity: WalkStream.chunksAhead)
     let waypoints = Waypoints()
@@ -111,11 +111,11 @@ struct TreeMerge {
     }
   }
 
-  /// Waits until both sides have an entry, or are over.
+  /// Waits until each side has an entry or has ended.
   ///
-  /// - Returns: false when both are over.
+  /// - Returns: false if both sides have ended.
   mutating func refill() async throws -> Bool {
-    // The listing first: its first page tells the server's clock.
+    // The listing first: its first page gives the server's clock.
     while remote == nil, !isListingComplete || !page.isEmpty {
       remote = nextOfPage()
       if remote == nil { try await takePage() }
@@ -127,8 +127,8 @@ struct TreeMerge {
     return remote != nil || local != nil
   }
 
-  /// The next pair that needs no waiting; nil when `refill` must come first. Nearly all pairs are had here: a call that may wait
-  /// costs as much as ten that cannot.
+  /// The next pair that needs no waiting; nil if `refill` must be called first. Nearly all pairs come from
+  /// this function: a call that may wait costs as much as ten that cannot.
   mutating func nextAtHand() -> Pairing? {
     while true {
       if remote == nil {
@@ -173,7 +173,7 @@ struct TreeMerge {
     switch entry.kind {
     case .directory: return nil
     case .emptyDirectory:
-      // Where another program has given the key content, a marker would write over that.
+      // If another program has given the key content, a marker would overwrite that.
       guard let marker = DirectoryMarker(entry.path), !survey.foreignMarkers.contains(marker) else {
         return nil
       }

@@ -1,9 +1,9 @@
 import LocalTree
 import MirrorModel
 
-/// Where the local side of a comparison comes from.
+/// The source of a comparison's local side.
 protocol WalkSource: Sendable {
-  /// The next entries in key order, none at the end.
+  /// The next entries in key order; empty at the end.
   mutating func nextChunk(of count: Int) -> [WalkItem]
 }
 
@@ -16,7 +16,7 @@ extension TreeWalk: WalkSource {
   }
 }
 
-/// A tree without entries, for comparisons with what is not there.
+/// A tree without entries, if there is no local side.
 struct EmptyWalk: WalkSource {
   mutating func nextChunk(of count: Int) -> [WalkItem] { [] }
 }
@@ -58,12 +58,14 @@ struct FileWalk: WalkSource {
   }
 }
 
-/// Walks beside the task that compares, a chunk of entries at a time: a hop between tasks costs about as much as reading ten of them.
+/// Walks the tree in a task beside the comparison, one chunk of entries at a time: a switch between tasks
+/// costs about as much as reading ten entries.
 struct WalkStream: Sendable {
-  /// Entries read at one go; some 150 bytes each.
+  /// Entries in one chunk, about 150 bytes each.
   private static let chunkSize = 1_024
 
-  /// Chunks read ahead of the comparison, some 5 MB: as far as a listing is read ahead where pages take long.
+  /// Chunks that are read ahead of the comparison, about 5 MB: as far as a listing is read ahead if pages
+  /// take long.
   static let chunksAhead = 32
 
   let source: any WalkSource
@@ -84,7 +86,7 @@ struct WalkStream: Sendable {
       waypoints.pass(chunk)
       guard await relay.send(chunk) else { break }
     }
-    // A walk cut short must not pass for a tree that ends here.
+    // If the walk is cut short, the tree must not seem to end here.
     relay.finish(.failure(CancellationError()))
   }
 }

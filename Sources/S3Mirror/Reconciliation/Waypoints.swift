@@ -2,21 +2,22 @@ import LocalTree
 import MirrorModel
 import Synchronization
 
-/// Places in the walk at which a listing may be taken up ahead of itself: the path of one local file every few pages.
+/// Places in the walk from which a listing can be read ahead: the path of one local file every few pages.
 ///
-/// A listing can only be read from its beginning, a page after a page, unless somebody knows keys further on. The local tree
-/// does: where there is nothing to do it holds the very keys that the listing will bring, so that what lies between two of
-/// its files is a known number of pages. (Common prefixes, asked for with a delimiter, cost requests, say nothing of
-/// how much lies below them, and are none where all keys lie in one directory.)
+/// A listing can only be read page by page from its beginning, unless keys further on are known. The local
+/// tree provides them: if there is nothing to do, it has exactly the keys of the listing, so a known number
+/// of pages lies between two of its files. (Common prefixes, listed with a delimiter, were rejected. They
+/// cost requests and do not show how many keys are below them, and there are none if all keys are in one
+/// directory.)
 final class Waypoints: Sendable {
   /// Pages from one waypoint to the next.
   static let pages = 4
-  /// Files from one to the next. A page holds at most 1,000 keys (ListObjectsV2); one key less in all, since a stretch
-  /// ends on the key with which the next begins.
+  /// Files from one waypoint to the next. A page has at most 1,000 keys (ListObjectsV2). One file is
+  /// subtracted, because a stretch ends with the first key of the next stretch.
   static let standardStride = pages * 1_000 - 1
 
   private struct State {
-    /// Files and markers of directories: what a listing holds where there is nothing to do.
+    /// Files and directory markers: the keys of a listing if there is nothing to do.
     var keys = 0
     var waiting: [RelativePath] = []
   }
@@ -28,7 +29,7 @@ final class Waypoints: Sendable {
     self.stride = stride
   }
 
-  /// What the walk met next.
+  /// Notes the items that the walk has found next.
   func pass(_ items: [WalkItem]) {
     state.withLock { state in
       for item in items {
@@ -45,7 +46,7 @@ final class Waypoints: Sendable {
     }
   }
 
-  /// The next one that the walk has come to; nil while there is none.
+  /// The next waypoint that the walk has reached; nil while there is none.
   func next() -> RelativePath? {
     state.withLock { $0.waiting.isEmpty ? nil : $0.waiting.removeFirst() }
   }
