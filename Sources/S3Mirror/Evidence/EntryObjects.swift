@@ -1,21 +1,24 @@
 import MirrorModel
 import Synchronization
 
-/// What lay under the prefix when the mirror began, so that what another writer puts there later can be told from it.
+/// The objects that were under the prefix when the mirror began. They distinguish later objects of another
+/// writer.
 ///
-/// Of each object 64 bits are kept: 32 made of its name, and 32 of its ETag, size and date, by the standard library's seeded hash. So
-/// a million objects take 8 MB. That an object is taken for the one whose place it took has odds of 1 in 4 * 10^9; for an object of a
-/// new name they are 1 in 10^13 with a million objects.
+/// For each object 64 bits are kept: 32 bits of a hash of its name, and 32 bits of a hash of its name, ETag,
+/// size and date. The hash is the standard library's seeded one. So a million objects take 8 MB. An object
+/// that replaced another is mistaken for it with a probability of 1 in 4 * 10^9. An object with a new name is
+/// mistaken for one at entry with a probability of 1 in 10^13, if there were a million objects.
 final class EntryObjects: Sendable {
   private struct State {
-    /// By the first byte of the name's half, so that no single array grows large. Sorted once the listing is complete.
+    /// By the first byte of the name's hash, so that no single array grows large. Sorted once the listing is
+    /// complete.
     var prints = [[UInt64]](repeating: [], count: 256)
     var isComplete = false
   }
 
   private let state = Mutex(State())
 
-  /// Notes what a listing holds. Once a listing was complete, later ones add nothing.
+  /// Notes an object of a listing. After one complete listing, further listings add nothing.
   func note(_ path: RelativePath, _ object: RemoteObject) {
     let print = Self.print(path, object)
     state.withLock { state in
@@ -23,7 +26,7 @@ final class EntryObjects: Sendable {
     }
   }
 
-  /// Says that everything was listed.
+  /// Notes that everything was listed.
   func complete() {
     state.withLock { state in
       guard !state.isComplete else { return }
@@ -32,20 +35,20 @@ final class EntryObjects: Sendable {
     }
   }
 
-  /// Whether the object lay there, just as it is.
+  /// Whether this very object was under the prefix at entry.
   func contains(_ path: RelativePath, _ object: RemoteObject) -> Bool {
     let print = Self.print(path, object)
     return first(from: print) == print
   }
 
-  /// Whether an object may have lain under this name. Until everything was listed, it may.
+  /// Whether an object may have had this name at entry; always true until everything was listed.
   func mayHaveHeld(_ path: RelativePath) -> Bool {
     guard state.withLock({ $0.isComplete }) else { return true }
     let half = Self.half(path)
     return first(from: half).map { $0 & Self.nameHalf == half } ?? false
   }
 
-  /// The first of this print and those that follow it, among those with its first byte.
+  /// The first print that is not less than this one, among those with the same first byte.
   private func first(from print: UInt64) -> UInt64? {
     state.withLock { state in
       guard state.isComplete else { return nil }
@@ -67,7 +70,7 @@ final class EntryObjects: Sendable {
     return UInt64(bitPattern: Int64(hasher.finalize())) & nameHalf
   }
 
-  /// The date in whole seconds: some servers list fractions that the head of the object does not have.
+  /// The date counts in whole seconds: some servers list fractions that HeadObject does not return.
   private static func print(_ path: RelativePath, _ object: RemoteObject) -> UInt64 {
     var hasher = Hasher()
     hasher.combine(path)

@@ -2,7 +2,8 @@ import Digests
 import LocalTree
 import MirrorModel
 
-/// Whose evidence a file holds: that of another directory, or of another machine's, says nothing here.
+/// The directory and the machine whose evidence a file holds. Evidence of another directory or machine is not
+/// used.
 struct EvidenceOrigin: Sendable, Hashable {
   var machine: UInt64
   var device: UInt64
@@ -15,15 +16,16 @@ struct EvidenceOrigin: Sendable, Hashable {
   }
 }
 
-/// The head of a file of evidence: 64 bytes.
+/// The header of an evidence file: 64 bytes.
 struct EvidenceHeader: Sendable, Hashable {
   static let byteCount = 64
   private static let magic = Array("s3mirror-evid-02".utf8)
 
   var origin: EvidenceOrigin
-  /// Random; each of the file's blocks repeats it, so that no block of another file is taken for one of this.
+  /// A random number. Each block of the file repeats it, so that no block of another file is read as one of
+  /// this file.
   var number: UInt64
-  /// When the latest of what it holds was noted: nanoseconds since 1970-01-01 UTC.
+  /// When the newest entry of the file was noted: nanoseconds since 1970-01-01 UTC.
   var noted: Int64
 
   init(origin: EvidenceOrigin, noted: Int64) {
@@ -41,7 +43,7 @@ struct EvidenceHeader: Sendable, Hashable {
     return bytes
   }
 
-  /// Nil where the bytes are no header, or a damaged one.
+  /// Nil if the bytes are not a header, or a damaged one.
   init?(_ bytes: [UInt8]) {
     guard bytes.count == Self.byteCount, bytes.starts(with: Self.magic) else { return nil }
     let fields = (0..<6).map { bytes.fixed(at: 16 + 8 * $0) }
@@ -60,16 +62,16 @@ extension EvidenceOrigin {
   }
 }
 
-/// What is kept of one path, beside the path.
+/// The part of a record that follows the path.
 ///
-/// A flags byte, the ETag, then stamp and CRC-32 where there are any; no flags mean that the path's object was deleted. An ETag of 32
-/// hexadecimal digits takes 16 bytes, also where the number of parts follows them.
+/// A flags byte, the ETag, then stamp and CRC-32 if they exist. No flags mean that the path's object was
+/// deleted. An ETag of 32 hexadecimal digits takes 16 bytes, even if a number of parts follows the digits.
 enum EvidenceBody {
   private enum Flag {
     static let isKept: UInt8 = 1
     static let hasStamp: UInt8 = 2
     static let hasCRC32: UInt8 = 4
-    /// The ETag is 16 bytes, and a number of parts unless that is 0.
+    /// The ETag is stored as 16 bytes and the number of parts, 0 if it has none.
     static let hasDigest: UInt8 = 8
   }
 
@@ -101,7 +103,7 @@ enum EvidenceBody {
 
   static func isDeletion(_ bytes: [UInt8], at start: Int) -> Bool { bytes[start] & Flag.isKept == 0 }
 
-  /// Nil for a deletion, and for what makes no sense.
+  /// Nil for a deletion, and for bytes that are malformed.
   static func entry(in bytes: [UInt8], at body: Range<Int>) -> EvidenceEntry? {
     guard let flags = body.isEmpty ? nil : bytes[body.lowerBound], flags & Flag.isKept != 0 else {
       return nil
@@ -131,7 +133,8 @@ enum EvidenceBody {
     return reader.isAtEnd ? entry : nil
   }
 
-  /// Upper-case digits, and numbers of parts with a zero before them, stay text: what is read back must be what was written.
+  /// ETags with upper-case digits, or with a leading zero in the number of parts, stay text, so that exactly
+  /// the written ETag is read back.
   private static func digest(in etag: String) -> (digest: [UInt8], parts: UInt64)? {
     let utf8 = etag.utf8
     guard utf8.count >= 32 else { return nil }
@@ -149,7 +152,7 @@ enum EvidenceBody {
   }
 }
 
-/// Takes fields off bytes; nil where they end too early.
+/// Reads fields from bytes one by one; each is nil if the bytes end too early.
 struct ByteReader {
   let bytes: [UInt8]
   private(set) var position: Int
@@ -171,7 +174,7 @@ struct ByteReader {
 
   mutating func varint() -> UInt64? { bytes.varint(at: &position, before: end) }
 
-  /// A number of bytes that can still follow.
+  /// A byte count that does not exceed the remaining bytes.
   mutating func count() -> Int? {
     guard let number = varint(), number <= UInt64(end - position) else { return nil }
     return Int(number)
@@ -204,7 +207,7 @@ extension [UInt8] {
     append(UInt8(rest))
   }
 
-  /// Nil where it does not end before `end`.
+  /// Nil if the number does not end before `end`.
   func varint(at position: inout Int, before end: Int) -> UInt64? {
     var (number, shift) = (0 as UInt64, 0 as UInt64)
     while position < end, shift < 64 {

@@ -1,17 +1,17 @@
 import MirrorModel
 
-/// A place in a layer, from which its records are read in key order.
+/// A position in a layer, from which its records are read in key order.
 struct EvidenceCursor {
   private let layer: EvidenceLayer
   private var block = -1
   private var records: [UInt8] = []
   private var position = 0
-  /// Of the record at hand.
+  /// The path of the current record.
   private(set) var path: [UInt8] = []
   private var body = 0..<0
   private(set) var isAtEnd = false
 
-  /// Stands before the first record.
+  /// Begins before the first record.
   init(_ layer: EvidenceLayer) {
     self.layer = layer
   }
@@ -23,7 +23,7 @@ struct EvidenceCursor {
   /// Nil for a deletion.
   var entry: EvidenceEntry? { EvidenceBody.entry(in: records, at: body) }
 
-  /// How the path at hand lies to another one.
+  /// The order of the current path relative to another path.
   func order(to other: RelativePath) -> RelativePath.Order {
     let other = other.string.utf8.span
     let common = min(path.count, other.count)
@@ -34,7 +34,7 @@ struct EvidenceCursor {
     return path.count < other.count ? .before : .after
   }
 
-  /// Goes to the next record. Damaged blocks have none.
+  /// Moves to the next record. Damaged blocks are skipped.
   mutating func advance() {
     while !isAtEnd {
       if position < records.count, readRecord() { return }
@@ -47,15 +47,16 @@ struct EvidenceCursor {
     }
   }
 
-  /// Goes to the first record that is not before `target`, wherever it is.
+  /// Moves to the first record that is not before `target`, forward or backward.
   mutating func seek(_ target: some Collection<UInt8>) {
-    // The last block that begins before the target, or with it.
+    // Finds the last block whose first path is not after the target.
     var (low, high) = (0, layer.blockCount)
     while high - low > 1 {
       let middle = (low + high) / 2
       block = middle
       load()
-      // Of a damaged block nothing is known. Its neighbours are gone through one by one then, from the last that is known.
+      // The first path of a damaged block is not known. The records are then read one by one, from the last
+      // block that is known to begin before the target.
       guard readRecord() else { break }
       if path.lexicographicallyPrecedes(target) || path.elementsEqual(target) {
         low = middle
@@ -91,21 +92,21 @@ struct EvidenceCursor {
     return true
   }
 
-  /// The rest of a block makes no sense.
+  /// Skips the rest of a malformed block.
   private mutating func abandon() -> Bool {
     position = records.count
     return false
   }
 }
 
-/// Several layers side by side, as one in key order: of each path the word of the newest layer that has one.
+/// Several layers merged into one in key order. If several layers have a path, the newest one counts.
 struct EvidenceMerge {
-  /// The newest first.
+  /// Newest layer first.
   private var cursors: [EvidenceCursor]
-  /// The cursor whose record is at hand, and those that have the same path.
+  /// The cursor of the current record. Cursors of older layers may be at the same path.
   private var leader: Int?
 
-  /// - Parameter layers: the newest first.
+  /// - Parameter layers: newest first.
   init(_ layers: [EvidenceLayer]) {
     cursors = layers.map { EvidenceCursor($0) }
     for index in cursors.indices { cursors[index].advance() }
@@ -118,12 +119,12 @@ struct EvidenceMerge {
   var isDeletion: Bool { leader.map { cursors[$0].isDeletion } ?? true }
   var entry: EvidenceEntry? { leader.flatMap { cursors[$0].entry } }
 
-  /// How the path at hand lies to another one; nil at the end.
+  /// The order of the current path relative to another path; nil at the end.
   func order(to other: RelativePath) -> RelativePath.Order? { leader.map { cursors[$0].order(to: other) } }
 
   mutating func advance() {
     guard let leader else { return }
-    // The leader last: the others are held against its path.
+    // The leader advances last, because the other cursors are compared with its path.
     for index in cursors.indices.dropFirst(leader + 1) where !cursors[index].isAtEnd {
       if cursors[index].path == cursors[leader].path { cursors[index].advance() }
     }
@@ -131,7 +132,7 @@ struct EvidenceMerge {
     choose()
   }
 
-  /// Goes to the first record that is not before `target`, wherever it is.
+  /// Moves to the first record that is not before `target`, forward or backward.
   mutating func seek(_ target: some Collection<UInt8>) {
     for index in cursors.indices { cursors[index].seek(target) }
     choose()
@@ -149,12 +150,12 @@ struct EvidenceMerge {
   }
 }
 
-/// Walks the evidence beside a comparison that meets its paths in key order.
+/// Reads the evidence along with a comparison that visits its paths in key order.
 struct EvidenceStream {
   private var merge: EvidenceMerge
-  /// How far it is: paths before this one are not asked for any more without seeking.
+  /// The last path that was asked for. To ask for an earlier path requires a seek.
   private var last = RelativePath.root
-  /// Whether the record at hand is that of the path that was asked for last.
+  /// Whether the current record is that of the last path that was asked for.
   private var isAsked = false
 
   init(_ layers: [EvidenceLayer], from directory: RelativePath = .root) {
@@ -162,18 +163,18 @@ struct EvidenceStream {
     if !directory.isRoot { merge.seek(directory.string.utf8) }
   }
 
-  /// What is known of the path that was asked for last.
+  /// The entry of the last path that was asked for; nil if it has none.
   var entry: EvidenceEntry? { isAsked ? merge.entry : nil }
 
-  /// What is known of a path, which should not be before the last one that was asked for.
+  /// The entry of a path, which should not be before the last path that was asked for.
   mutating func entry(of path: RelativePath) -> EvidenceEntry? {
     go(to: path) { _ in }
     return entry
   }
 
-  /// Asks for a path, which should not be before the last one that was asked for.
+  /// Moves to a path, which should not be before the last path that was asked for.
   ///
-  /// - Parameter passed: is told of each path between the two.
+  /// - Parameter passed: receives each path between the two.
   mutating func go(to path: RelativePath, passed: (RelativePath) -> Void) {
     if path < last {
       merge.seek(path.string.utf8)
@@ -191,7 +192,7 @@ struct EvidenceStream {
     }
   }
 
-  /// Tells of each path after the last one that was asked for.
+  /// Passes on each path after the last one that was asked for.
   mutating func finish(passed: (RelativePath) -> Void) {
     while merge.path != nil { pass(passed) }
   }

@@ -3,24 +3,26 @@ import Glibc
 import MirrorModel
 import SystemPackage
 
-/// What was noted since the layers were written, in the order of time: a head, and chunks that each can be checked by itself.
+/// The entries that were noted since the layers were written, in the order of time: a header, then chunks
+/// that each can be checked separately.
 ///
-/// A chunk is its number of bytes, their CRC-32, the time, and records: the path's length, the path, the body's length, the body. It
-/// is handed to the kernel whole, where it outlives this process. A chunk that a kill or a full disk has cut ends the journal.
+/// A chunk has its byte count, a CRC-32, the time, and records. A record has the path's length, the path, the
+/// body's length and the body. Each chunk is passed to the kernel in one piece, so it outlives this process.
+/// If a kill or a full disk has cut a chunk, the journal ends before it.
 struct EvidenceJournal {
   private static let chunkHead = 16
-  /// Of a chunk. One is written at 64 KiB, and a record more may be in it.
+  /// The largest chunk that is read. Chunks are written once they have 64 KiB, so one can be a record longer.
   private static let longestChunk = 1 << 20
 
   let file: EvidenceFile
-  /// Where the next chunk goes: what comes after this makes no sense.
+  /// The offset of the next chunk. Any bytes after it are malformed.
   private(set) var end: Int64
 
-  /// Goes through the chunks of a journal.
+  /// Reads the chunks of a journal.
   ///
   /// - Parameters:
-  ///   - start: behind a chunk, or behind the head.
-  ///   - each: is given a chunk's records and when they were noted.
+  ///   - start: the end of a chunk, or of the header.
+  ///   - each: receives a chunk's records and the time at which they were noted.
   init(
     _ file: EvidenceFile, from start: Int64 = Int64(EvidenceHeader.byteCount),
     _ each: (_ records: [UInt8], _ noted: Int64) throws -> Void
@@ -73,16 +75,16 @@ struct EvidenceJournal {
   }
 }
 
-/// Brings a journal into key order with bounded memory: stretches of it are sorted, and each becomes a layer.
+/// Sorts a journal by key with bounded memory: parts of it are sorted, and each part becomes a layer.
 struct EvidenceSorter {
-  /// Bytes sorted at one go: some 80,000 records.
+  /// The number of bytes that are sorted at a time: about 80,000 records.
   static let standardLength = 8 << 20
 
   private struct Place {
     var path: Int
     var pathCount: Int32
     var bodyCount: Int32
-    /// From the path's end to the body.
+    /// The distance from the path's end to the body.
     var gap: Int32
   }
 
@@ -91,7 +93,7 @@ struct EvidenceSorter {
   private var records: [UInt8] = []
   private var places: [Place] = []
   private var noted = Int64.min
-  /// The newest first.
+  /// Newest first.
   private(set) var layers: [EvidenceLayer] = []
 
   init(origin: EvidenceOrigin, length: Int = Self.standardLength) {
@@ -99,7 +101,7 @@ struct EvidenceSorter {
     self.length = length
   }
 
-  /// - Throws: `MirrorError` where there is no place for a temporary file.
+  /// - Throws: `MirrorError` if no temporary file can be made.
   mutating func add(_ chunk: [UInt8], noted: Int64) throws {
     self.noted = max(self.noted, noted)
     var reader = ByteReader(bytes: chunk, position: 0, end: chunk.count)
@@ -125,7 +127,7 @@ struct EvidenceSorter {
   private mutating func flush() throws {
     let records = records
     self.records = []
-    // The last word about a path stands before the others.
+    // The newest record of a path comes before its older ones.
     let sorted = places.sorted { left, right in
       switch Self.order(left, right, in: records) {
       case .before: true

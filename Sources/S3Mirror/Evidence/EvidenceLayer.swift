@@ -3,11 +3,12 @@ import Glibc
 import MirrorModel
 import SystemPackage
 
-/// Evidence in key order: a head, and blocks of 64 KiB of which each can be read and checked by itself.
+/// Evidence in key order: a header, then blocks of 64 KiB that each can be read and checked separately.
 ///
-/// A block is a CRC-32 of the rest, the number of the file, how many bytes are used, and records. A record is: how many bytes of its
-/// path are those of the path before it, the others, and the body. So a block is found by halving, a damaged one costs only itself,
-/// and what is held in memory is one block.
+/// A block has a CRC-32 of the rest, the number of the file, the count of used bytes, and records. A record
+/// has the count of bytes that its path shares with the path before it, the other bytes of the path, and the
+/// body. So a block is found by binary search, a damaged block loses only its own records, and one block is
+/// in memory.
 final class EvidenceLayer: Sendable {
   static let blockBytes = 64 << 10
   private static let headBytes = 16
@@ -16,15 +17,15 @@ final class EvidenceLayer: Sendable {
   let blockCount: Int
   private let bytes: any EvidenceSource
 
-  /// - Parameter byteCount: of the file, with its head.
+  /// - Parameter byteCount: the size of the file, with its header.
   init(_ bytes: any EvidenceSource, header: EvidenceHeader, byteCount: Int64) {
     self.bytes = bytes
     self.header = header
-    // A last block that was cut is none.
+    // A last block that was cut off does not count.
     blockCount = max(0, Int(byteCount) - EvidenceHeader.byteCount) / Self.blockBytes
   }
 
-  /// The records of a block; nil where it is damaged or cannot be read.
+  /// The records of a block; nil if it is damaged or cannot be read.
   func records(ofBlock index: Int) -> [UInt8]? {
     let start = Int64(EvidenceHeader.byteCount + index * Self.blockBytes)
     guard
@@ -50,7 +51,7 @@ final class EvidenceLayer: Sendable {
 
   /// Writes a layer, record by record in key order.
   struct Writer {
-    /// Paths and bodies together; S3's keys have at most 1,024 bytes.
+    /// The limit of a path and a body together. S3's keys have at most 1,024 bytes.
     static let longestRecord = 16 << 10
 
     private let number: UInt64
@@ -67,7 +68,7 @@ final class EvidenceLayer: Sendable {
 
     mutating func add(_ path: ArraySlice<UInt8>, _ body: ArraySlice<UInt8>) throws {
       guard path.count + body.count <= Self.longestRecord else { return }
-      // Three numbers of at most three bytes each.
+      // Nine more bytes: three numbers of at most three bytes each.
       let room = EvidenceLayer.blockBytes - EvidenceLayer.headBytes
       if block.count + path.count + body.count + 9 > room { try flush() }
       var shared = 0
@@ -100,15 +101,15 @@ final class EvidenceLayer: Sendable {
   }
 }
 
-/// Bytes that can be read from anywhere.
+/// A source of bytes that can be read at any offset.
 protocol EvidenceSource: Sendable {
-  /// As many of these bytes as there are.
+  /// The bytes of the range; fewer if the source ends before.
   func read(_ range: Range<Int64>) throws -> [UInt8]
 }
 
 extension ScratchFile: EvidenceSource {}
 
-/// A file of evidence, open until it is let go.
+/// A file of evidence. It is closed when it is no longer used.
 final class EvidenceFile: EvidenceSource {
   let descriptor: FileDescriptor
 
@@ -122,7 +123,7 @@ final class EvidenceFile: EvidenceSource {
       adopting: try FileDescriptor.open(path, .readOnly, options: [.closeOnExec, .noFollow, .nonBlocking]))
   }
 
-  // The descriptor is closed with its last reader; nothing was written that could be lost here.
+  // The last user closes the descriptor. Everything was written before, so errors do not matter here.
   deinit { _ = close(descriptor.rawValue) }
 
   func read(_ range: Range<Int64>) throws -> [UInt8] {
@@ -134,7 +135,7 @@ final class EvidenceFile: EvidenceSource {
     return fstat(descriptor.rawValue, &status) == 0 ? Int64(status.st_size) : 0
   }
 
-  /// The head, if it is whole and of this origin.
+  /// The header, if it is intact and of this origin.
   func header(of origin: EvidenceOrigin) -> EvidenceHeader? {
     let found = Result { try read(0..<Int64(EvidenceHeader.byteCount)) }
     guard case .success(let bytes) = found, let header = EvidenceHeader(bytes), header.origin == origin else {

@@ -4,39 +4,40 @@ import MirrorModel
 import Synchronization
 import SystemPackage
 
-/// What earlier runs knew of the files of one root, and what this one notes for later runs (CHG-14).
+/// The evidence of earlier runs about the files of one root, and what this run notes for later runs (CHG-14).
 ///
-/// It is a cache. Two questions are asked of it: whether a file is, by its stamp, still the one that was published as an object or
-/// found equal to it, and (by a resumed run) whether an object that has no file had one. Without an answer files are read and objects
-/// are fetched. So whatever goes wrong with it goes wrong in silence: nobody waits for a disk, and a file that cannot be read or written
-/// costs the evidence and nothing else.
+/// It is a cache that answers two questions. Does a file's stamp show that the file is still the version that
+/// was published as an object or found equal to it? And, in a resumed run: did an object without a file have
+/// a file before? Without an answer files are read and objects are fetched. So errors of the cache are not
+/// reported: nothing waits for a disk, and a file that cannot be read or written costs only the evidence.
 ///
-/// On disk are a layer in key order, and a journal of what was noted since. The next run that opens them for writing makes one layer
-/// of both, by writing a new file and renaming it: a run that is killed leaves the one or the other. One run writes at a time, which
-/// holds a lock on the journal; another one reads what is there and notes nothing.
+/// On disk there is a layer in key order, and a journal of what was noted since. The next run that opens them
+/// for writing merges both into one new layer: it writes a new file and renames it. If that run is killed,
+/// either the old or the new layer remains. Only one run writes at a time; it holds a lock on the journal.
+/// Any other run reads both files and notes nothing.
 final class EvidenceStore: Sendable {
   enum Access: Sendable {
-    /// For plans: nothing is written, and nobody is kept from writing.
+    /// For plans: nothing is written, and no other run is kept from writing.
     case reading
     case writing
   }
 
   private struct State {
-    /// The newest first.
+    /// Newest first.
     var layers: [EvidenceLayer] = []
-    /// Nil where nothing is to be noted.
+    /// Nil if nothing is noted.
     var journal: EvidenceJournal?
-    /// How much of the journal the layers hold.
+    /// The part of the journal that the layers already contain ends here.
     var sortedEnd: Int64 = 0
     var pending: [UInt8] = []
-    /// Bytes of the files that `pending` speaks of.
+    /// The total size of the files to which the pending records refer.
     var pendingFileBytes: Int64 = 0
   }
 
   private static let bufferBytes = 64 << 10
-  /// What a kill may make the next run read again.
+  /// How many bytes of files the next run may have to read again after a kill.
   private static let bufferFileBytes: Int64 = 64 << 20
-  /// Layers that are made of the journal while a run goes on; more are made into one.
+  /// The limit of layers that are made of the journal during a run. Beyond it they are merged into one.
   private static let mostLayers = 16
 
   private let origin: EvidenceOrigin
@@ -46,7 +47,8 @@ final class EvidenceStore: Sendable {
   private let state: Mutex<State>
 
   /// - Parameters:
-  ///   - root: evidence of another directory at the same path is dropped: what is missing in a new one was never deleted there.
+  ///   - root: evidence of another directory at the same path is dropped. A file that is missing in a new
+  ///     directory was never deleted there.
   ///   - sortLength: for tests.
   init(
     _ place: EvidencePlace, root: TreeRoot.Identity, for access: Access,
@@ -91,14 +93,15 @@ final class EvidenceStore: Sendable {
       journal = sorted.journal
       state.layers = sorted.layers + older
       let baseBytes = base.map { Int64($0.blockCount * EvidenceLayer.blockBytes) } ?? 0
-      // What is small beside the layer is left for a later run: a layer is written whole.
+      // A journal that is small compared with the layer is left for a later run, because a layer is always
+      // written in full.
       if !sorted.layers.isEmpty, journal.end >= baseBytes / 4,
         case .success(let folded) = Result(catching: { try fold(state.layers, into: place) })
       {
         state.layers = [folded]
         journal = try empty(file, at: now)
       } else {
-        // What a kill has cut, or what makes no sense, ends here.
+        // A chunk that a kill has cut, or that is malformed, is removed here.
         guard ftruncate(file.descriptor.rawValue, Int(journal.end)) == 0 else { return }
       }
     } else {
@@ -108,13 +111,13 @@ final class EvidenceStore: Sendable {
     state.sortedEnd = journal.end
   }
 
-  /// Nil where another run writes.
+  /// Nil if another run writes.
   private static func openForWriting(_ path: FilePath) throws -> EvidenceFile? {
     let file = EvidenceFile(
       adopting: try FileDescriptor.open(
         path, .readWrite, options: [.create, .closeOnExec, .noFollow, .nonBlocking],
         permissions: .ownerReadWrite))
-    // Where files cannot be locked, blocks and chunks still prove themselves.
+    // If the filesystem cannot lock files, the checksums of blocks and chunks still protect the reader.
     if flock(file.descriptor.rawValue, LOCK_EX | LOCK_NB) != 0, errno == EWOULDBLOCK { return nil }
     return file
   }
@@ -136,7 +139,7 @@ final class EvidenceStore: Sendable {
     return (sorter.layers, journal)
   }
 
-  /// Makes one layer of all, in the place of the one that is there.
+  /// Merges all layers into one that replaces the file.
   private func fold(_ layers: [EvidenceLayer], into place: EvidencePlace) throws -> EvidenceLayer {
     let new = FilePath(place.file.string + ".new")
     let file = EvidenceFile(
@@ -150,7 +153,7 @@ final class EvidenceStore: Sendable {
       guard rename(new.string, place.file.string) == 0 else { throw Errno(rawValue: errno) }
       return layer
     } catch {
-      // A full disk is not to be kept full.
+      // If the disk is full, the new file must not occupy it.
       _ = unlink(new.string)
       throw error
     }
@@ -158,7 +161,7 @@ final class EvidenceStore: Sendable {
 
   private enum Kept {
     case entries
-    /// What was deleted too: it hides what older layers say.
+    /// Deletions too, because they hide entries of older layers.
     case everything
   }
 
@@ -181,14 +184,14 @@ final class EvidenceStore: Sendable {
     return EvidenceLayer(file, header: header, byteCount: byteCount)
   }
 
-  // MARK: Asking
+  // MARK: Reading
 
   /// Everything that earlier runs noted, in key order.
   func stream(from directory: RelativePath = .root) -> EvidenceStream {
     EvidenceStream(state.withLock { $0.layers }, from: directory)
   }
 
-  /// The same with what this run has noted until now: for a run that has published more than its memory holds.
+  /// The same with what this run has noted so far, for a run that has published more than its ledger holds.
   func streamToNow(from directory: RelativePath = .root) -> EvidenceStream {
     flush()
     let layers = state.withLock { state -> [EvidenceLayer] in
@@ -224,7 +227,7 @@ final class EvidenceStore: Sendable {
     append(path, EvidenceBody.bytes(of: entry), fileBytes: entry.stamp?.size ?? 0)
   }
 
-  /// Notes that the path's object was deleted because its file was, or that it has neither.
+  /// Notes that the path's object was deleted together with its file, or that the path has neither.
   func noteDeleted(_ path: RelativePath) { append(path, EvidenceBody.deleted, fileBytes: 0) }
 
   private func append(_ path: RelativePath, _ body: [UInt8], fileBytes: Int64) {
@@ -238,7 +241,7 @@ final class EvidenceStore: Sendable {
     }
   }
 
-  /// Hands what was noted to the kernel, where it outlives this process.
+  /// Passes the noted entries to the kernel, so that they outlive this process.
   func flush() { state.withLock { flush(&$0) } }
 
   private func flush(_ state: inout State) {
@@ -246,11 +249,11 @@ final class EvidenceStore: Sendable {
     let appended = Result { try state.journal?.append(state.pending, noted: wallClock()) }
     state.pending = []
     state.pendingFileBytes = 0
-    // What is written after half a chunk would not be found.
+    // Chunks after an incomplete one would never be read.
     if case .failure = appended { state.journal = nil }
   }
 
-  /// Lets another run write.
+  /// Ends writing, so that another run can write.
   func close() {
     state.withLock { state in
       flush(&state)
@@ -259,7 +262,7 @@ final class EvidenceStore: Sendable {
   }
 }
 
-/// What earlier runs knew, for those that ask for paths in about the order of keys, and from several tasks.
+/// The evidence of earlier runs, for several tasks that ask for paths in approximate key order.
 final class EvidenceIndex: Sendable {
   private let stream: Mutex<EvidenceStream>
 

@@ -3,27 +3,29 @@ import MirrorModel
 import Synchronization
 import Transfers
 
-/// What this run published under each path: lets a rename be a copy on the server and a suspect be cleared
-/// without reading. It decides nothing about what is on S3, and forgetting it costs only time.
+/// The versions that this run published or found equal, by path. So a rename can be a copy on the server, and
+/// a suspect need not be read. The ledger does not decide what is on S3, and forgotten records cost only
+/// time.
 final class PublishedLedger: Sendable {
   struct Record: Sendable, Hashable {
     enum Source: Sendable, Hashable {
       /// This run made the object.
       case published
-      /// The object was there, and a comparison found it equal.
+      /// The object existed, and a comparison found it equal.
       case compared
     }
 
     var stamp: FileStamp
     var etag: String
-    /// Base64 of the object's CRC-32, where this run has computed it.
+    /// Base64 of the object's CRC-32, if this run has computed it.
     var crc32: String?
-    /// Somebody had the file open for writing, so that its stamp vouches for nothing.
+    /// A process had the file open for writing, so its stamp proves nothing.
     var isSnapshot = false
     /// The stamp stands for the object's content in later runs too (see `StampedReading`).
     var stampLasts = false
     var source = Source.published
-    /// When the server answered that it had made the object, by its own clock: nanoseconds since 1970-01-01 UTC.
+    /// When the server answered that the object was made, by the server's clock: nanoseconds since 1970-01-01
+    /// UTC.
     var answered: Int64?
   }
 
@@ -35,7 +37,7 @@ final class PublishedLedger: Sendable {
     var answered: Int64?
   }
 
-  /// About 200 bytes a record: 20 MB at the most.
+  /// The limit of records. At about 200 bytes each they take at most 20 MB.
   static let standardCapacity = 100_000
 
   private let records = Mutex<[RelativePath: Record]>([:])
@@ -45,7 +47,7 @@ final class PublishedLedger: Sendable {
   /// Commit markers that are on S3, by their directories.
   private let commitMarkers = Mutex<[RelativePath: Set<RelativePath>]>([:])
   private let isPartial = Atomic<Bool>(false)
-  /// What a later run may know of this; nil where nothing is written down.
+  /// Keeps the records for later runs; nil if they are not kept.
   let evidence: EvidenceStore?
   private let capacity: Int
 
@@ -58,7 +60,7 @@ final class PublishedLedger: Sendable {
     self.isCommitMarker = isCommitMarker
   }
 
-  /// Hands what was noted to those that come after this process.
+  /// Passes the noted evidence to the kernel, so that it outlives this process.
   func flush() { evidence?.flush() }
 
   func note(_ record: Record, for path: RelativePath) {
@@ -67,7 +69,7 @@ final class PublishedLedger: Sendable {
     if isCommitMarker(path) { commitMarkers.withLock { _ = $0[path.parent, default: []].insert(path) } }
   }
 
-  /// Notes a commit marker that a comparison found to be on S3 as it is here.
+  /// Notes a commit marker that a comparison found equal on S3.
   func noteSame(_ path: RelativePath, _ stamp: FileStamp, etag: String) {
     guard isCommitMarker(path), self.etag(of: path) == nil else { return }
     note(Record(stamp: stamp, etag: etag, source: .compared), for: path)
@@ -89,7 +91,7 @@ final class PublishedLedger: Sendable {
     keep(record, for: marker, in: markers)
   }
 
-  /// Where that would be one too many, any other goes.
+  /// Keeps a record. If the table is full, some other record is dropped.
   private func keep<Key: Sendable, Value: Sendable>(
     _ value: Value, for key: Key, in table: borrowing Mutex<[Key: Value]>
   ) {
@@ -113,22 +115,23 @@ final class PublishedLedger: Sendable {
     }
   }
 
-  /// What this run last published there, whatever became of the file.
+  /// The ETag that this run last published or found equal there, whatever happened to the file since.
   func etag(of path: RelativePath) -> String? {
     if let marker = DirectoryMarker(path) { return markers.withLock { $0[marker]?.etag } }
     return records.withLock { $0[path]?.etag }
   }
 
-  /// Whether this run made the object that was last known there. A marker holds nothing that could be lost, so each that is known counts.
+  /// Whether this run made the last known object of the path. Any known directory marker counts, because its
+  /// delete loses no content.
   func isPublished(_ path: RelativePath) -> Bool {
     if let marker = DirectoryMarker(path) { return holds(marker) }
     return records.withLock { $0[path]?.source == .published }
   }
 
-  /// Whether some of what this run published is not recorded any more.
+  /// Whether the records of some paths were dropped.
   var hasForgotten: Bool { isPartial.load(ordering: .relaxed) }
 
-  /// What this run last published there; nil where it published nothing, or only found an object equal.
+  /// What this run last published there; nil if it published nothing, or only found an object equal.
   func publication(of path: RelativePath) -> Provenance.Publication? {
     if let marker = DirectoryMarker(path) {
       guard let record = markers.withLock({ $0[marker] }), record.source == .published else { return nil }
@@ -138,24 +141,25 @@ final class PublishedLedger: Sendable {
     return Provenance.Publication(etag: record.etag, answered: record.answered)
   }
 
-  /// What lies on S3 under the path as far as this run knows.
+  /// The content of the path's object on S3, as far as this run knows.
   func content(of path: RelativePath) -> PublishedContent? {
     records.withLock { $0[path] }.map {
       PublishedContent(byteCount: $0.stamp.size, etag: $0.etag, crc32: $0.crc32)
     }
   }
 
-  /// The version that this run published or found equal there, whatever became of the file.
+  /// The version that this run last published or found equal there, whatever happened to the file since.
   func stamp(of path: RelativePath) -> FileStamp? {
     records.withLock { $0[path]?.stamp }
   }
 
-  /// The names under which files were published. Looks through all: for files with several links, which are few.
+  /// The paths under which files were published. Searches all records; it is called only for the few files
+  /// with several links.
   func paths(where isMeant: (FileStamp) -> Bool) -> [RelativePath] {
     records.withLock { records in records.filter { isMeant($0.value.stamp) }.map(\.key) }
   }
 
-  /// The record of a path whose file is still the published version. A rename changes ctime, nothing else.
+  /// The record of a path, if its file is still the published version. A rename changes only ctime.
   func record(of path: RelativePath, matching stamp: FileStamp, allowing allowance: StampAllowance) -> Record?
   {
     guard let record = records.withLock({ $0[path] }) else { return nil }
@@ -165,7 +169,7 @@ final class PublishedLedger: Sendable {
     return known.isSameVersion(as: stamp) ? record : nil
   }
 
-  /// Whether this version was published as a snapshot of a file that somebody was writing.
+  /// Whether this version was published as a snapshot while a process was writing the file.
   func holdsSnapshot(of path: RelativePath, _ stamp: FileStamp) -> Bool {
     guard let record = records.withLock({ $0[path] }) else { return false }
     return record.isSnapshot && record.stamp.isSameVersion(as: stamp)
@@ -173,14 +177,15 @@ final class PublishedLedger: Sendable {
 
   func holds(_ marker: DirectoryMarker) -> Bool { markers.withLock { $0[marker] != nil } }
 
-  /// Markers of the directory and those below it. Looks through all: directories are renamed seldom.
+  /// The markers of the directory and of those below it. Searches all markers, because directories are rarely
+  /// renamed.
   func directoryMarkers(within directory: RelativePath) -> [DirectoryMarker] {
     markers.withLock { markers in markers.keys.filter { $0.path.isWithin(directory) } }
   }
 }
 
 extension PublishedLedger.Record {
-  /// What a later run may know of it.
+  /// The part of the record that later runs may use.
   var evidence: EvidenceEntry {
     EvidenceEntry(
       etag: etag, stamp: stampLasts && !isSnapshot ? .init(stamp) : nil,
