@@ -1,13 +1,16 @@
-// What a change of one name of a file asks of the others.
+// What follows for the other names of a file when one of its names changes.
 extension AliasFacts {
-  /// Adds to a batch the other names of the files in it, of files that were written or have lost a name, and of files that have changed
-  /// in directories whose changes no event reports, unless the version that is there is published under them already. A
-  /// name that a link made is to be copied from a name under which its file is published.
+  /// Adds further names to a batch: the other names of its files, of files that were written or have lost a
+  /// name, and of files that changed in directories whose changes no event reports. A name is not added if
+  /// the file's present version is published under it already. A name that link(2) made is to be copied from
+  /// a name under which its file is published.
   ///
   /// - Parameters:
-  ///   - directories: what was compared in this pass.
-  ///   - isWaiting: whether a name is dirty and not in the batch; the names of its file go with the batch that it will be in.
-  /// - Returns: the names that were added because another one was closed, which may be the close that they wait for.
+  ///   - directories: the directories that were compared in this pass.
+  ///   - isWaiting: whether a name is dirty but not in the batch. The names of its file then wait for that
+  ///     name's batch.
+  /// - Returns: the names that were added because another name was closed. That may be the close for which
+  ///   they wait.
   package mutating func addFurtherNames(
     to batch: inout DirtySet.Batch, compared directories: Set<RelativePath>, at now: Instant,
     isWaiting: (RelativePath) -> Bool
@@ -40,7 +43,8 @@ extension AliasFacts {
     return closed
   }
 
-  /// Adds to what a pass leaves out the other names of those files: a marker beside one of them waits too.
+  /// Adds to the paths outside of a pass the other names of their files, because a marker beside such a name
+  /// must wait too.
   package mutating func addFurtherNames(to surroundings: inout PassPlan.Surroundings) {
     let deferred = surroundings.deferred
     surroundings.deferred = withTable { table in
@@ -48,9 +52,9 @@ extension AliasFacts {
     }
   }
 
-  /// Whether what the file holds now is on S3 under this name, and stays as it is.
+  /// Whether the file's present version is on S3 under this name, and no process is changing it.
   private mutating func isSettled(_ path: RelativePath, _ stamp: FileStamp, _ concern: Concern) -> Bool {
-    // Not every filesystem moves a stamp with each store.
+    // Not every filesystem changes the stamp with each write.
     if concern.isWritten { return false }
     guard
       isPublished(path, stamp, .renamed) || !hasObject(path) && withTable({ $0.isReckonedWith(stamp) })
@@ -58,7 +62,7 @@ extension AliasFacts {
     return !concern.hasLostName || isWithoutWriter(path)
   }
 
-  /// The files that the paths of a batch lead to, or led to.
+  /// The files to which the paths of a batch lead or led.
   private mutating func concerns(of batch: DirtySet.Batch) -> [AliasTable.File: Concern] {
     var concerns: [AliasTable.File: Concern] = [:]
     for (path, entry) in batch.entries {
@@ -85,7 +89,8 @@ extension AliasFacts {
     return withTable { $0.takeConcerned(looked) }
   }
 
-  /// Has links that nobody wrote to copied from a name under which their file is published.
+  /// Marks new links for a copy, on the server, from a name under which their file is published. Their file
+  /// was not written.
   private func copyLinks(
     _ paths: [RelativePath], of file: AliasTable.File, from records: Set<RelativePath>,
     in batch: inout DirtySet.Batch
@@ -101,8 +106,8 @@ extension AliasFacts {
     }
   }
 
-  /// The names outside of the directories whose files have one inside and have changed since all their names were
-  /// looked at.
+  /// The names outside of the directories of files that also have a name inside, if the file has changed
+  /// since all its names were last checked.
   private mutating func changedElsewhere(
     besides directories: Set<RelativePath>
   ) -> [(RelativePath, FileStamp)] {
@@ -125,7 +130,7 @@ extension AliasFacts {
           withTable { $0.forgetFile(of: path) }
           continue
         }
-        // The first of the stamps: what changes while the others are taken has to be found out again.
+        // The first stamp counts: a change while the other stamps are read must be found again.
         if !isReckoned {
           let now = wallClock
           withTable { $0.reckon(file, with: stamp, at: now) }
@@ -137,7 +142,8 @@ extension AliasFacts {
     return found
   }
 
-  /// Looks for names that were published when their files had no other yet, and keeps those that have one now.
+  /// Finds names that were published before their files had several names, and notes those whose files have
+  /// several now.
   private mutating func noteRecorded(_ files: Set<AliasTable.File>) -> [AliasTable.File: Set<RelativePath>] {
     guard !files.isEmpty else { return [:] }
     var found: [AliasTable.File: Set<RelativePath>] = [:]
@@ -150,27 +156,27 @@ extension AliasFacts {
   }
 }
 
-/// Why the names of a file are looked at.
+/// Why the names of a file are checked.
 private struct Concern {
-  /// Those of the batch that lead to it.
+  /// The paths of the batch that lead to the file.
   var paths: [RelativePath] = []
-  /// What the batch knows of one of them.
+  /// The entry of one of these paths.
   var entry: DirtyEntry?
   /// A write was reported.
   var isWritten = false
-  /// It has lost a name, and so perhaps the one that its writer has it open by.
+  /// The file has lost a name, perhaps the name under which a process has it open.
   var hasLostName = false
 
   mutating func note(_ path: RelativePath, _ entry: DirtyEntry) {
     paths.append(path)
-    // What comes back is no further write.
+    // A path that failed before is no further write.
     if entry.writer != .unknown, !entry.wasTried { isWritten = true }
     if self.entry?.writer != .closed { self.entry = entry }
   }
 }
 
 extension DirtyEntry {
-  /// Of another name of a file of which the entry tells.
+  /// The entry for another name of the file to which `entry` belongs.
   fileprivate init(writtenElsewhere entry: DirtyEntry) {
     self.init(
       writer: entry.writer.underAnotherName, firstChange: entry.firstChange, lastChange: entry.lastChange)

@@ -1,22 +1,23 @@
-/// What the rules of aliases ask: of the tree, and of what this run knows to be on S3.
+/// The facts that the rules of aliases need: about the tree, and about what this run knows to be on S3.
 ///
-/// The rules themselves are extensions of this protocol, so that a model of a tree can stand in for a real one. They change the table
-/// step by step, because the watch's thread meets names while a pass looks at the tree.
+/// The rules are extensions of this protocol, so that a model of a tree can replace a real one in tests. They
+/// change the table step by step, because the watch's thread notes names while a pass reads the tree.
 package protocol AliasFacts {
   /// Nanoseconds since 1970-01-01 UTC.
   var wallClock: Int64 { get }
-  /// Reads or changes the table, undisturbed.
+  /// Reads or changes the table under its lock.
   mutating func withTable<Value: Sendable>(_ body: (inout AliasTable) -> Value) -> Value
 
-  /// What has the name: a link itself, wherever it leads.
+  /// The entry that has the name. For a link, the link itself.
   func sight(of path: RelativePath) -> Sighting
-  /// What the path leads to, over links where they are followed; the link itself where that leads nowhere.
+  /// The entry to which the path leads; links are followed if that is configured. For a link without a
+  /// target, the link itself.
   func sight(behind path: RelativePath) -> Sighting
-  /// The stamp of the file that probably has the name, in one system call: for the watch's thread.
+  /// The stamp of the file that probably has the name, read in one system call: for the watch's thread.
   func glance(at path: RelativePath) -> FileStamp?
-  /// The stamp of the file that the path leads to; nil where it leads to none.
+  /// The stamp of the file to which the path leads; nil if there is none.
   func stamp(ofFileAt path: RelativePath) -> FileStamp?
-  /// Whether nobody has the file open for writing.
+  /// Whether no process has the file open for writing.
   func isWithoutWriter(_ path: RelativePath) -> Bool
 
   /// Whether this run knows that this version of the file is on S3 under the path.
@@ -30,15 +31,17 @@ package protocol AliasFacts {
 /// How two stamps of one version may differ.
 package enum StampAllowance: Sendable, Hashable {
   case none
-  /// In ctime: a name of the file came, went or changed, which leaves the content as it is.
+  /// The ctimes may differ: a name of the file was added, removed or changed, which does not change the
+  /// content.
   case renamed
 }
 
 // What the watch reports.
 extension AliasFacts {
-  /// Meets the names of the events' files, so that each is known even if it is gone when the next pass begins.
+  /// Notes the names of the events' files, so that each name is known even if it is gone when the next pass
+  /// begins.
   ///
-  /// - Returns: the events, and with them which names belong to files that have others.
+  /// - Returns: the events, and added `linked` events for names of files that have several names.
   package mutating func told(_ events: [WatchEvent]) -> [WatchEvent] {
     var all: [WatchEvent] = []
     all.reserveCapacity(events.count)
@@ -49,7 +52,8 @@ extension AliasFacts {
         if meet(path) { all.append(.linked(path)) }
       case .renamed(let from, let to):
         if meet(to) { all.append(.linked(to)) }
-        // Where the two were exchanged, or others were faster, something may be there.
+        // If the two names were exchanged, or a new file was renamed to the old name, a file has the old name
+        // now.
         if withTable({ $0.file(of: from) }) != nil { _ = meet(from) }
       case .modified(let path), .closed(let path): withTable { $0.noteWrite(under: path) }
       case .deleted(let path): withTable { $0.forgetFile(of: path) }
@@ -62,9 +66,9 @@ extension AliasFacts {
     return all
   }
 
-  /// Looks whose name it is now.
+  /// Notes which file has the name now.
   ///
-  /// - Returns: whether that file has others.
+  /// - Returns: whether the file has several names.
   private mutating func meet(_ path: RelativePath) -> Bool {
     guard let stamp = glance(at: path), stamp.links > 1 else {
       withTable { $0.forgetFile(of: path) }
@@ -82,8 +86,9 @@ extension AliasFacts {
 
 // Followed links in a pass.
 extension AliasFacts {
-  /// Looks which names of a batch are links that are followed, or were. A link that leads to a directory is compared; and what
-  /// lay below a name that leads elsewhere now, or is no link any more, has left the tree.
+  /// Finds the names of a batch that are, or were, followed links. If a link leads to a directory, that
+  /// directory is compared. If a link that led to a directory was changed or removed, everything that was
+  /// below its name has left the tree.
   package mutating func resolveLinks(in batch: inout DirtySet.Batch) {
     for (path, entry) in batch.entries where DirectoryMarker(path) == nil {
       let own = sight(of: path)
@@ -92,19 +97,19 @@ extension AliasFacts {
         take(path, entry, in: &batch)
       } else if withTable({ $0.forgetLink(path) }) {
         batch.goneDirectories[path] = entry.firstChange
-        // Below the name are objects, and none of its own.
+        // Objects are below the name, but the name itself has none.
         if own == .nothing, !hasObject(path) { batch.entries[path] = nil }
       }
     }
   }
 
   private mutating func take(_ path: RelativePath, _ entry: DirtyEntry, in batch: inout DirtySet.Batch) {
-    // The writer of what the link leads to uses another name.
+    // The process that writes the link's target uses another name.
     batch.entries[path]?.isWrittenElsewhere = true
     let now = wallClock
     let target = sight(behind: path)
     guard let kind = target.kind, kind != .symbolicLink else {
-      // What the link led to was lost, not deleted here.
+      // The link's target was lost. It was not deleted under this name.
       return withTable { $0.note(link: path, leadingTo: .nothing, at: now) }
     }
     let hasLedToDirectory = withTable { table in
@@ -114,19 +119,19 @@ extension AliasFacts {
     if hasLedToDirectory { batch.goneDirectories[path] = entry.firstChange }
     guard kind == .directory else { return }
     batch.rescans[path] = .followedLink
-    // No file had the name.
+    // The name never belonged to a file.
     if entry.isNew { batch.entries[path] = nil }
   }
 
-  /// Looks at the followed links that a batch polls, and adds those to it that lead to a file which has changed.
+  /// Checks the followed links that a batch polls, and adds those whose file has changed.
   ///
-  /// - Returns: the links of the batch that lead to a directory, or cannot be looked at: what is behind them is compared, and the
-  ///   comparison says what is wrong.
+  /// - Returns: the links of the batch that lead to a directory or cannot be read. Their targets are
+  ///   compared, and the comparison reports errors.
   package mutating func lookBehindLinks(of batch: inout DirtySet.Batch, at now: Instant) -> Set<RelativePath>
   {
     var compared: Set<RelativePath> = []
     for (link, reason) in batch.rescans where reason == .followedLink {
-      // A comparison further up looks at it as well.
+      // A comparison of a directory above the link checks the link too.
       if link.ancestors.contains(where: { batch.rescans[$0].map { $0 != .followedLink } ?? false }) {
         continue
       }
@@ -140,7 +145,7 @@ extension AliasFacts {
   }
 
   private mutating func finding(behind link: RelativePath) -> Finding {
-    // Too many links are compared by way of the directories that they lie in.
+    // If there are too many links for the table, the comparison of their directories covers them.
     guard withTable({ $0.link(link) }) != nil else { return .directory }
     let own = sight(of: link)
     if own == .unseen { return .directory }
@@ -169,17 +174,17 @@ extension AliasFacts {
   }
 }
 
-/// What a followed link has in store for a pass.
+/// What a pass must do about a followed link.
 private enum Finding {
-  /// A directory, to be compared, or what cannot be looked at.
+  /// It leads to a directory that must be compared, or it cannot be read.
   case directory
-  /// A file that is another one, or another version, than the one that is published.
+  /// It leads to another file or another version than the published one.
   case changedFile
   case nothing
 }
 
 extension DirtyEntry {
-  /// Of a name whose file was written, nobody knows when.
+  /// The entry of a name whose file was written at an unknown time.
   static func foundWritten(at now: Instant) -> DirtyEntry {
     var entry = DirtyEntry(at: now)
     entry.isWrittenElsewhere = true

@@ -1,19 +1,21 @@
-/// The names whose content may change without an event that bears them, as far as events, passes and comparisons have met them.
+/// The names whose content may change without an event that bears them, as far as events, passes and
+/// comparisons have found them.
 ///
 /// A name is an alias for one of two reasons, or for both:
-/// - It is a *further name*: its file has others (hard links). inotify(7) reports a write under the name that the writer used, and
-///   reports none where that name is gone or has no watch.
-/// - It is a *followed link*: a symbolic link that is followed. inotify(7) reports when the link comes and goes, and nothing of what the
-///   link leads to.
+/// - It is a *further name*: its file has other names too (hard links). inotify(7) reports a write under the
+///   name that the writer used. It reports none if that name is gone or has no watch.
+/// - It is a *followed link*: a symbolic link that is followed. inotify(7) reports when the link is created
+///   and removed, but no change of the link's target.
 ///
-/// Of both the same is asked: whether the version that is there now is reckoned with (`Reckoning`). What differs is when it is asked. The
-/// names of a file share it, so an event of one name concerns all of them, and only files that events concern are looked at. What a
-/// followed link leads to has no events, so every link is looked at in every pass.
+/// For both the question is the same: is the present version already published or dirty (`Reckoning`)? They
+/// differ in when the question is asked. All names of a file share its content, so an event of one name
+/// concerns all of them, and only files with events are checked. The target of a followed link has no events,
+/// so every link is checked in every pass.
 ///
-/// Names that were not met, and names outside of the root, are found by comparisons only (WATCH-5). Links behind a link that leads to a
-/// directory are compared with it, and are not in the table.
+/// Only comparisons find changes under names that were never found, and under names outside of the root
+/// (WATCH-5). Links behind a link to a directory are compared with that directory, and are not in the table.
 package struct AliasTable: Sendable {
-  /// What hard links are names of.
+  /// A file, which may have several names.
   package struct File: Sendable, Hashable {
     package var device: UInt64
     package var inode: UInt64
@@ -24,55 +26,57 @@ package struct AliasTable: Sendable {
     }
   }
 
-  /// The names of a file, and the version with which all of them are reckoned.
+  /// The names of a file, and the version that is published or dirty under all of them.
   struct Names: Sendable {
     var paths: Set<RelativePath> = []
     var reckoning = Reckoning.none
   }
 
   struct FollowedLink: Sendable {
-    /// Of a file behind the link.
+    /// The version of the file to which the link leads.
     var reckoning: Reckoning
-    /// The link led to a directory, so objects may lie below its name.
+    /// The link led to a directory, so objects may be below its name.
     var hasLedToDirectory = false
-    /// The link was found missing, and the event that reports it is still to come.
+    /// The link was found missing, and the event of its removal was not read yet.
     var isGone = false
   }
 
-  /// Who meets a name.
+  /// How a name was found.
   package enum Meeting: Sendable {
-    /// A comparison of the whole tree: the other names of the file are compared too.
+    /// By a comparison of the whole tree, which also compares the other names of the file.
     case comparisonOfEverything
-    /// A pass, an event, or a comparison of a part: the other names may lie elsewhere.
+    /// By a pass, an event, or a comparison of a part. The other names may be elsewhere.
     case other
   }
 
-  /// Further names that are kept, some 200 bytes each: 20 MB at the most.
+  /// The limit of further names. At about 200 bytes each they take at most 20 MB.
   static let capacity = 100_000
 
   private var files: [RelativePath: File] = [:]
   private var namesByFile: [File: Names] = [:]
-  /// Files that were written, as events of their names report, and that no pass has looked at since.
+  /// Files whose events reported a write, and that no pass has checked since.
   private var written: Set<File> = []
-  /// The same of files that have lost a name: a writer who has the file open by that name is reported no more (`IN_EXCL_UNLINK`).
+  /// Files that have lost a name, and that no pass has checked since. If a process has the file open under
+  /// that name, its writes are no longer reported (`IN_EXCL_UNLINK`).
   private var bereft: Set<File> = []
   private var links: [RelativePath: FollowedLink] = [:]
-  /// Links that were met since `takeFreshLinks`.
+  /// Links that were found since `takeFreshLinks`.
   private var freshLinks: Set<RelativePath> = []
 
   package init() {}
 }
 
-/// The version of a file under which its names are published, or dirty since. Any other version is a change.
+/// The version of a file that is published under its names, or under which they became dirty. Any other
+/// version is a change.
 struct Reckoning: Sendable, Hashable {
-  /// Nil where the version has to be found out.
+  /// Nil if the version is not known.
   private var version: FileStamp?
 
   static let none = Reckoning(version: nil)
 
   private init(version: FileStamp?) { self.version = version }
 
-  /// A version whose stamp a further write could leave as it is is none to reckon with.
+  /// Keeps the version only if every further write changes its stamp.
   ///
   /// - Parameter wallClock: nanoseconds since 1970-01-01 UTC.
   init(_ stamp: FileStamp?, at wallClock: Int64) {
@@ -81,7 +85,7 @@ struct Reckoning: Sendable, Hashable {
 
   func covers(_ stamp: FileStamp) -> Bool { version?.isSameVersion(as: stamp) ?? false }
 
-  /// The same where only the content counts: that a name came or went moves ctime alone.
+  /// Compares the content only: adding or removing a name changes only ctime.
   func coversContent(of stamp: FileStamp) -> Bool {
     guard var known = version else { return false }
     known.changed = stamp.changed
@@ -91,7 +95,7 @@ struct Reckoning: Sendable, Hashable {
 
 // Further names.
 extension AliasTable {
-  /// Keeps a name if its file has others.
+  /// Keeps a name if its file has several names.
   package mutating func note(
     _ path: RelativePath, _ stamp: FileStamp, metBy meeting: Meeting, at wallClock: Int64
   ) {
@@ -105,7 +109,7 @@ extension AliasTable {
     namesByFile[file, default: Names(reckoning: reckoning)].paths.insert(path)
   }
 
-  /// Notes that the path is no name any more of the file that it led to.
+  /// Notes that the path is no longer a name of the file to which it led.
   mutating func forgetFile(of path: RelativePath) {
     guard let file = files.removeValue(forKey: path) else { return }
     bereft.insert(file)
@@ -117,12 +121,12 @@ extension AliasTable {
     for path in files.keys where path.isWithin(directory) { forgetFile(of: path) }
   }
 
-  /// The file that the path led to when it was met last.
+  /// The file to which the path last led.
   func file(of path: RelativePath) -> File? { files[path] }
 
   func names(of file: File) -> Set<RelativePath> { namesByFile[file]?.paths ?? [] }
 
-  /// The other names of the file that the path led to when it was met last.
+  /// The other names of the file to which the path last led.
   package func others(of path: RelativePath) -> Set<RelativePath> {
     file(of: path).map { names(of: $0).subtracting([path]) } ?? []
   }
@@ -131,17 +135,17 @@ extension AliasTable {
     if let file = files[path] { written.insert(file) }
   }
 
-  /// Whether the next pass looks at all names of this file.
+  /// Whether the next pass checks all names of this file.
   package func isToBeLookedAt(_ stamp: FileStamp) -> Bool {
     written.contains(File(stamp)) || bereft.contains(File(stamp))
   }
 
-  /// Files that were written or have lost a name, with the names that they have.
+  /// Files that were written or have lost a name, with their names.
   var concerned: [File: Set<RelativePath>] {
     Dictionary(written.union(bereft).map { ($0, names(of: $0)) }, uniquingKeysWith: { first, _ in first })
   }
 
-  /// Takes from the files that were written, and from those that have lost a name, the ones that a pass looks at.
+  /// Removes and returns the files that a pass checks from those that were written or have lost a name.
   mutating func takeConcerned(_ looked: Set<File>) -> (written: Set<File>, bereft: Set<File>) {
     defer {
       written.subtract(looked)
@@ -150,7 +154,7 @@ extension AliasTable {
     return (written.intersection(looked), bereft.intersection(looked))
   }
 
-  /// Whether all names of the file are published with this version, or dirty since.
+  /// Whether this version is published or dirty under all names of the file.
   func isReckonedWith(_ stamp: FileStamp) -> Bool {
     namesByFile[File(stamp)]?.reckoning.coversContent(of: stamp) ?? false
   }
@@ -171,9 +175,9 @@ extension AliasTable {
 
 // Followed links.
 extension AliasTable {
-  /// Keeps a link that a walk or a pass meets.
+  /// Keeps a link that a walk or a pass found.
   ///
-  /// - Parameter target: what the link leads to; nothing where that is a directory above the link.
+  /// - Parameter target: the entry to which the link leads; `nothing` if that is a directory above the link.
   package mutating func note(
     link path: RelativePath, leadingTo target: Sighting, at wallClock: Int64
   ) {
@@ -186,7 +190,7 @@ extension AliasTable {
     if known?.isGone ?? true { freshLinks.insert(path) }
   }
 
-  /// - Returns: whether objects may lie below the link's name.
+  /// - Returns: whether objects may be below the link's name.
   mutating func forgetLink(_ path: RelativePath) -> Bool {
     freshLinks.remove(path)
     return links.removeValue(forKey: path)?.hasLedToDirectory ?? false
@@ -200,29 +204,29 @@ extension AliasTable {
     links[path] = link
   }
 
-  /// Asks for the comparison of what all links lead to.
+  /// Events that ask for a comparison of all links' targets.
   package mutating func pollLinks() -> [WatchEvent] {
     freshLinks = []
     return links.compactMap { path, link in link.isGone ? nil : .rescan(path, .followedLink) }
   }
 
-  /// Asks for the comparison of what those links lead to that were met since.
+  /// The same for links that were found since the last call or poll.
   package mutating func takeFreshLinks() -> [WatchEvent] {
     defer { freshLinks = [] }
     return freshLinks.map { .rescan($0, .followedLink) }
   }
 
-  /// The links that led to a directory when they were looked at.
+  /// The links that led to a directory when they were last checked.
   package var linksToDirectories: [RelativePath] {
     links.compactMap { path, link in link.hasLedToDirectory && !link.isGone ? path : nil }
   }
 }
 
-/// What is seen at a path.
+/// The entry that was found at a path.
 package enum Sighting: Sendable, Hashable {
   case nothing
   case entry(EntryKind, FileStamp)
-  /// It cannot be looked at: it lies behind a link, or its publication will report what is wrong.
+  /// The entry cannot be read: it is behind a link, or its publication will report the error.
   case unseen
 
   var kind: EntryKind? {

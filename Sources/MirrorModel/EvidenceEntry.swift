@@ -1,16 +1,20 @@
-/// What an earlier run knew of one path: which object its file was equal to, and by which stamp the file is known again.
+/// The evidence of one path from an earlier run: the object to which its file was equal, and the stamp by
+/// which the file is recognized.
 ///
-/// That a file with this stamp has the content of an object with this ETag stays true for ever, whatever was noted since. So entries
-/// that are old, lost or out of order can only fail to prove something.
+/// The statement "a file with this stamp has the content of an object with this ETag" stays true for ever,
+/// whatever is noted later. So entries that are old, lost or out of order can only fail to prove equality.
 package struct EvidenceEntry: Sendable, Hashable {
-  /// Of the object that the file was published as, fetched from or found equal to.
+  /// The ETag of the object as which the file was published, from which it was fetched, or to which it was
+  /// found equal.
   package var etag: String
-  /// Of the file at that time; nil where no stamp could stand for its content (see `StampedReading`).
+  /// The stamp of the file at that time; nil if the stamp does not stand for its content (see
+  /// `StampedReading`).
   package var stamp: Stamp?
-  /// Of the content, where it was computed.
+  /// The CRC-32 of the content, if it was computed.
   package var crc32: UInt32?
 
-  /// What is remembered of a `FileStamp`. Device numbers are handed out anew at each mount.
+  /// The part of a `FileStamp` that is kept. Device numbers are left out, because they may change with each
+  /// mount.
   package struct Stamp: Sendable, Hashable {
     package var inode: UInt64
     /// Bytes.
@@ -38,28 +42,30 @@ package struct EvidenceEntry: Sendable, Hashable {
     self.crc32 = crc32
   }
 
-  /// Whether the file that lay here was this object's.
+  /// Whether the file that was here was equal to this object.
   package func isOf(_ object: RemoteObject) -> Bool { etag == object.etag }
 
   /// Whether file and object are equal.
   package func proves(_ file: FileStamp, equalTo object: RemoteObject) -> Bool {
-    // Without a tag the object may be anything.
+    // Without an ETag it is not known which object this is.
     guard let stamp, stamp == Stamp(file), stamp.size == object.byteCount, !etag.isEmpty else { return false }
     return isOf(object)
   }
 
-  /// How much later than now evidence may claim to have been noted: clocks are corrected by fractions of a second at any time.
+  /// How far in the future evidence may claim to have been noted, in nanoseconds. Clocks are corrected by
+  /// fractions of a second at any time.
   package static let clockCorrection: Int64 = 1_000_000_000
 
-  /// Whether evidence may be believed at all that was noted by then. If the clock has been set back since, a write may give a
-  /// file the very ctime that it had.
+  /// Whether evidence that was noted at this time can be trusted. If the clock was set back since, a later
+  /// write may give a file the same ctime again.
   package static func isBelieved(notedBy noted: Int64, at now: Int64) -> Bool {
     noted <= now.addingSaturated(clockCorrection)
   }
 }
 
 extension Comparison {
-  /// Whether an earlier run's evidence settles that two files of equal size are the same. A comparison of checksums trusts none.
+  /// Whether the evidence of an earlier run shows that a file and an object of equal size are equal. A
+  /// comparison by checksums uses no evidence.
   package func isSettled(_ file: FileStamp, _ object: RemoteObject, by evidence: EvidenceEntry?) -> Bool {
     policy == .standard && evidence?.proves(file, equalTo: object) == true
   }

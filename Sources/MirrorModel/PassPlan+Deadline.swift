@@ -1,13 +1,14 @@
-/// The order in which data begin when the time is short: one checkpoint after the other, so that one is whole when the time is over
-/// (END-10).
+/// The order in which data begin if the time is short: one checkpoint after the other, so that at least one
+/// is complete when the time is over (END-10).
 ///
-/// First goes the newest checkpoint that can be published in the time that is left, then what belongs to none, then the others, the newest
-/// first. Nothing of the next group begins before all of the one before it has ended.
+/// First comes the newest checkpoint that can be published in the remaining time, then files of no
+/// checkpoint, then the other checkpoints, newest first. A group begins only after every path of the group
+/// before it has ended.
 package struct DeadlineOrder: Sendable {
-  /// How much can be published.
+  /// How much can be published in the remaining time.
   package struct Budget: Sendable {
     package var seconds: Double
-    /// As measured in this run; nil before anything was published.
+    /// As measured in this run; nil if nothing was published yet.
     package var bytesPerSecond: Double?
 
     package init(seconds: Double, bytesPerSecond: Double?) {
@@ -24,7 +25,7 @@ package struct DeadlineOrder: Sendable {
     var lastChange: Instant
     var step: Int64?
 
-    /// Of two groups that changed at one time, as files that were found by a comparison, the one with the higher step.
+    /// Compares the steps. If a group has no step or the steps are equal, the later change decides.
     static func isNewer(_ one: Group, than other: Group) -> Bool {
       if let step = one.step, let otherStep = other.step, step != otherStep { return step > otherStep }
       return one.lastChange > other.lastChange
@@ -33,12 +34,12 @@ package struct DeadlineOrder: Sendable {
 
   private var groups: ArraySlice<Set<RelativePath>> = []
   private var outstanding: Set<RelativePath> = []
-  /// What could begin but for its group.
+  /// Paths that could begin, but whose group has not begun.
   private var waiting: Set<RelativePath> = []
 
   /// - Parameters:
-  ///   - data: the files with their sizes and last changes.
-  ///   - rest: names that belong to no checkpoint, such as logs.
+  ///   - data: the files, with their sizes and last changes.
+  ///   - rest: paths that belong to no checkpoint, such as logs.
   init(
     _ data: [RelativePath: (byteCount: Int64, lastChange: Instant)], rest: Set<RelativePath>, budget: Budget
   ) {
@@ -66,23 +67,23 @@ package struct DeadlineOrder: Sendable {
     outstanding = groups.popFirst() ?? []
   }
 
-  /// The checkpoint of a file: the uppermost directory with a step's name, or the one whose files appear together with it
-  /// (`UnitStages`), whichever is further up; the root for what lies in neither.
+  /// The checkpoint of a file: the uppermost directory that has a step's name, or whose files appear together
+  /// (`UnitStages`). The root if there is none.
   private static func place(of path: RelativePath, _ holders: Set<RelativePath>) -> RelativePath {
     let way = path.ancestors.reversed().filter { !$0.isRoot }
     return way.first { holders.contains($0) || StepName($0.name).isStep } ?? .root
   }
 
-  /// Whether a path's turn has come. If not, it is given out later.
+  /// Whether the path may begin now. If not, `end` returns it later.
   mutating func admits(_ path: RelativePath) -> Bool {
     guard groups.contains(where: { $0.contains(path) }) else { return true }
     waiting.insert(path)
     return false
   }
 
-  /// Notes that a path is published, or is not to be.
+  /// Notes that a path is published, or will not be published in this pass.
   ///
-  /// - Returns: what may begin now.
+  /// - Returns: the paths that may begin now.
   mutating func end(_ path: RelativePath) -> [RelativePath] {
     guard outstanding.remove(path) != nil, outstanding.isEmpty, let next = groups.popFirst() else {
       return []

@@ -1,4 +1,4 @@
-// Deletes, after everything else of a pass.
+// Deletes, after all publications of a pass.
 extension PassPlan {
   mutating func endPublishing() -> Action {
     assert(gates.areDecided, "a marker was neither published nor left for a later pass")
@@ -15,7 +15,7 @@ extension PassPlan {
     case .marks, .moves, .everything:
       guard hasGone else { return .over }
       if hasFailed {
-        // Whether a mark goes depends on what it speaks for, and on nothing else.
+        // The delete of an in-progress mark depends only on the paths that the mark announces.
         let marks = absent.filter(order.marks.contains)
         absent.removeAll(where: order.marks.contains)
         postpone()
@@ -29,12 +29,12 @@ extension PassPlan {
   }
 
   /// - Parameters:
-  ///   - elsewhere: the names that files have left which wait outside of the pass.
-  ///   - isPublished: whether this run published what lies under a name.
+  ///   - elsewhere: old names of renamed files that are dirty outside of the pass.
+  ///   - isPublished: whether this run published the object under a name.
   package mutating func note(
     origins elsewhere: Set<RelativePath>, isPublished: (RelativePath) -> Bool
   ) {
-    // A renamed file's old object stays until the new one is there.
+    // The old object of a renamed file stays until the new one is published.
     let kept = result.unpublished.entries.values.compactMap(\.origin?.path)
     let origins = batch.origins(elsewhere.union(kept), absent: absent)
     let published = Set(result.met)
@@ -52,10 +52,10 @@ extension PassPlan {
       directories = [:]
       withheld = []
     }
-    // What is on its way may replace what was deleted after it changed.
+    // A publication in flight may replace an object that was deleted after the file had changed.
     let flights = surroundings.inFlight.merging(detached) { $1 }
     let oldestChange = flights.values.lazy.map(\.firstChange).min()
-    /// - Parameter deletion: nil where its time is not known.
+    /// - Parameter deletion: nil if its time is not known.
     func isAhead(of deletion: Instant?) -> Bool {
       guard let oldestChange else { return false }
       return deletion.map { oldestChange <= $0 } ?? true
@@ -68,11 +68,11 @@ extension PassPlan {
       result.unpublished.goneDirectories[directory] = since
       directories[directory] = nil
     }
-    // What an old marker on S3 may name stays until the marker's new version is there.
+    // Objects that an old marker on S3 may name stay until the marker's new version is published.
     let later = surroundings.deferred.union(surroundings.stale).union(result.unpublished.entries.keys)
       .union(flights.keys).union(result.superseded.subtracting(result.held))
     let markers = later.filter(order.isMarker)
-    // And an in-progress mark stays until all that it speaks for is there.
+    // An in-progress mark stays until everything that it announces is published.
     let isNamed: @Sendable (RelativePath) -> Bool = { [marks = order.marks] path in
       markers.contains { path.isWithin($0.parent) && path != $0 }
         || marks.contains(path) && later.contains { marks.speaks(path, for: $0) }
@@ -88,7 +88,7 @@ extension PassPlan {
     settleDeletes()
   }
 
-  /// - Parameter objects: those below the directory; nil where it could not be listed.
+  /// - Parameter objects: the objects below the directory; nil if it could not be listed.
   package mutating func note(listing objects: [(RelativePath, RemoteObject)]?, of directory: RelativePath) {
     guard case .listing(var deletes) = stage, let since = deletes.directories[directory] else { return }
     deletes.noteListed()
@@ -101,7 +101,7 @@ extension PassPlan {
     settleDeletes()
   }
 
-  /// Once everything is listed, sends back what has to wait.
+  /// After all listings, makes the paths dirty again whose deletes must wait.
   private mutating func settleDeletes() {
     guard case .listing(var deletes) = stage, deletes.nextListing == nil else { return }
     let (waiting, listed) = deletes.settle()
@@ -114,9 +114,9 @@ extension PassPlan {
   }
 
   /// - Parameters:
-  ///   - done: deleted, or without an object.
-  ///   - kept: there, after all.
-  ///   - withheld: of which the guard does not approve.
+  ///   - done: paths whose objects were deleted, or that had none.
+  ///   - kept: paths whose files exist after all.
+  ///   - withheld: paths whose deletes the guard does not allow.
   package mutating func note(
     deleted done: [RelativePath], kept: [RelativePath], withheld: some Sequence<RelativePath>,
     failed: some Sequence<RelativePath>
@@ -134,7 +134,7 @@ extension PassPlan {
     }
   }
 
-  /// Brings back a path of which nothing is left to be done but the delete.
+  /// Makes a path dirty again for which only the delete is left to do.
   private mutating func comeBack(_ path: RelativePath) {
     guard var entry = batch.entries[path] else { return }
     entry.purpose.noteAbsence()
@@ -148,17 +148,18 @@ extension PassPlan {
   }
 }
 
-/// What a pass deletes at its end: names that are gone, and objects below directories that have left the tree.
+/// The deletes at the end of a pass: names that are gone, and objects below directories that have left the
+/// tree.
 struct DeleteStage: Sendable {
   /// Names that are gone.
   let due: [RelativePath]
   let directories: [RelativePath: Instant]
-  /// Names whose deletes earlier passes have withheld.
+  /// Names whose deletes were withheld by earlier passes.
   let withheld: Set<RelativePath>
-  /// Names that are kept for the files that left them.
+  /// Old names of renamed files whose objects are kept.
   let origins: Set<RelativePath>
   let moved: Set<RelativePath>
-  /// All names that are gone, those among them that wait.
+  /// All names that are gone, including those whose deletes wait.
   let gone: Set<RelativePath>
   /// Whether an old marker on S3 may name a path.
   let isNamed: @Sendable (RelativePath) -> Bool
@@ -185,7 +186,7 @@ struct DeleteStage: Sendable {
     candidates = due.filter { !isNamed($0) }
   }
 
-  /// The next directory to list; nil where all are listed.
+  /// The next directory to list; nil if all are listed.
   var nextListing: RelativePath? { unlisted.last }
 
   mutating func noteListed() { unlisted.removeLast() }
@@ -197,9 +198,9 @@ struct DeleteStage: Sendable {
     }
   }
 
-  /// Parts what may go from what has to wait.
+  /// Separates the paths that may be deleted from those that must wait.
   ///
-  /// - Returns: names of the batch that wait, and listed objects that are kept for a file that left them.
+  /// - Returns: paths of the batch that wait, and listed objects that are kept for a renamed file.
   mutating func settle() -> (waiting: [RelativePath], kept: [(RelativePath, since: Instant)]) {
     let (needed, ready) = candidates.partitioned(by: origins.contains)
     let (held, free) = Array(withheld.subtracting(candidates)).partitioned {

@@ -1,12 +1,12 @@
-// What a plan is told, and what it says.
+// The facts that a plan receives, and the actions that it returns.
 extension PassPlan {
   /// What the driver does next.
   package enum Action: Sendable, Hashable {
     /// Publish this path. Others may be published at the same time.
     case publish(RelativePath)
-    /// Nothing more can begin before something under way has ended.
+    /// Nothing can begin until a publication under way has ended.
     case wait
-    /// Ask which names files have left that wait outside of the pass (`note(origins:)`).
+    /// Find the old names of renamed files that are dirty outside of the pass (`note(origins:)`).
     case askForOrigins
     /// List the objects below a directory that has left the tree (`note(listing:of:)`).
     case list(RelativePath)
@@ -14,23 +14,24 @@ extension PassPlan {
     case over
   }
 
-  /// Objects that may go.
+  /// Objects to delete.
   package struct Deletion: Sendable, Hashable {
     package var paths: [RelativePath]
-    /// Paths whose content is on S3 under a new name: such a delete loses nothing.
+    /// Paths whose content is on S3 under a new name, so that the delete loses nothing.
     package var moved: Set<RelativePath>
-    /// What the pass has just listed.
+    /// The objects that the pass has just listed.
     package var listed: [RelativePath: RemoteObject]
     /// Paths that are known to have objects.
     package var known: Set<RelativePath>
   }
 
-  /// What a publication came to.
+  /// The result of a publication.
   package enum Publication: Sendable, Hashable {
     case published(Version)
-    /// Nothing has the name: a delete, or nothing to do.
+    /// Nothing has the name: its object must be deleted, or there is nothing to do.
     case absent
-    /// A directory has taken the name. Its object goes after the directory's files.
+    /// A directory has this name now. The object of the name is deleted after the directory's files are
+    /// published.
     case isDirectory
     /// There is nothing to publish: a socket, a link that is not followed, a directory that is not empty.
     case needless
@@ -45,13 +46,13 @@ extension PassPlan {
   }
 
   package enum Version: Sendable, Hashable {
-    /// The one that is there.
+    /// The version that the file has now.
     case latest
-    /// A reading of a file that a writer was still at.
+    /// A reading of a file that a process was still writing.
     case snapshot
-    /// One that another has replaced, which is still to be published.
+    /// A version that has been replaced; the newer version is still to be published.
     case superseded
-    /// The same, of a marker that was read when the pass began.
+    /// The same, for a marker that was read when the pass began.
     case held
   }
 
@@ -62,47 +63,49 @@ extension PassPlan {
     case publishHeldVersion
   }
 
-  /// Which objects without a file go.
+  /// Which objects without a file are deleted.
   package enum Removal: Sendable, Hashable {
     /// None, in any pass.
     case never
-    /// None in this pass. What is gone comes back for a later one.
+    /// None in this pass. Paths without a file are left for a later pass.
     case later
-    /// In-progress marks alone.
+    /// Only in-progress marks.
     case marks
-    /// In-progress marks, and those that this run published under a name which a rename has left: their content is there under the new name.
+    /// In-progress marks, and objects that this run published under the old name of a renamed file: their
+    /// content is on S3 under the new name.
     case moves
     case everything
   }
 
-  /// Whether events tell what changes while the pass runs.
+  /// Whether events report changes during the pass.
   package enum Events: Sendable, Hashable {
     case complete
-    /// The watch has ended: a later version of a file holds markers back like a failure.
+    /// The watch has ended. A later version of a file then holds markers back as a failure does.
     case ended
   }
 
-  /// What the pass has to respect besides its batch.
+  /// What the pass must take into account besides its batch.
   package struct Surroundings: Sendable {
-    /// What waits outside of the pass and was whole before something in it; a directory that is not compared stands for all below
-    /// it.
+    /// Paths outside of the pass that were whole before a path in it. A directory that is not compared stands
+    /// for everything below it.
     package var deferred: Set<RelativePath> = []
-    /// Paths left out of which S3 has had an older version since before something that the pass takes.
+    /// Paths outside of the pass that have had an older version on S3 since before a path of the pass
+    /// changed.
     package var stale: Set<RelativePath> = []
     /// Publications that have outlived their pass.
     package var inFlight: [RelativePath: DirtyEntry] = [:]
-    /// When the watch told that a directory of the batch had left the tree.
+    /// When the watch reported that a directory of the batch had left the tree.
     package var departures: [RelativePath: Instant] = [:]
-    /// What earlier batches of the same pass have left unpublished.
+    /// Paths that earlier batches of the same pass have left unpublished.
     package var unpublished: Set<RelativePath> = []
-    /// Commit markers on S3, or on their way there, above data of the batch that are written over.
+    /// Commit markers that are on S3, or in flight, and cover data that the batch overwrites.
     package var withdrawals = Withdrawals()
     /// Whether something failed in an earlier batch of the same pass.
     package var hasFailed = false
 
     package init(deferred: Set<RelativePath> = []) { self.deferred = deferred }
 
-    /// What waits outside of the pass.
+    /// The unpublished paths outside of the pass.
     var unpublishedPaths: Set<RelativePath> { deferred.union(unpublished).union(inFlight.keys) }
   }
 }

@@ -1,25 +1,25 @@
-/// What of a batch waits until an in-progress mark is on S3.
+/// The paths of a batch that wait until an in-progress mark is on S3.
 struct MarkHolds: Sendable {
-  /// What a path waits for.
+  /// Whether a path waits for a mark.
   enum Hold: Sendable, Hashable {
     case none
-    /// Until the mark is published in this pass.
+    /// The path waits until the mark is published in this pass.
     case pending(RelativePath)
-    /// The mark waits for a later pass, and the path with it.
+    /// The mark waits for a later pass, and so does the path.
     case blocked(RelativePath)
 
-    /// What a path waits for that no longer can begin in this pass.
+    /// The mark because of which a path cannot begin in this pass; nil if it can.
     var obstacle: RelativePath? { if case .blocked(let path) = self { path } else { nil } }
   }
 
   private let marks: ProgressMarks
   /// Marks of the batch that are not published yet.
   private var pending: Set<RelativePath> = []
-  /// Marks that no pass has published.
+  /// Marks that are left for a later pass.
   private var later: Set<RelativePath>
   private var waiting: [RelativePath: [RelativePath]] = [:]
 
-  /// - Parameter unpublished: what waits outside of the pass.
+  /// - Parameter unpublished: the unpublished paths outside of the pass.
   init(_ marks: ProgressMarks, of entries: [RelativePath: DirtyEntry], unpublished: Set<RelativePath>) {
     self.marks = marks
     later = []
@@ -30,7 +30,7 @@ struct MarkHolds: Sendable {
 
   var isEmpty: Bool { pending.isEmpty && later.isEmpty }
 
-  /// The marks that go first.
+  /// The marks, which begin before all other paths.
   var first: Set<RelativePath> { pending }
 
   func isPending(_ path: RelativePath) -> Bool { pending.contains(path) }
@@ -46,9 +46,9 @@ struct MarkHolds: Sendable {
     waiting[mark, default: []].append(path)
   }
 
-  /// Notes that a mark is published, or never will be.
+  /// Notes that a mark is published, or that nothing is to be published for it.
   ///
-  /// - Returns: what waited for it.
+  /// - Returns: the paths that waited for the mark.
   mutating func pass(_ mark: RelativePath) -> [RelativePath] {
     pending.remove(mark)
     return waiting.removeValue(forKey: mark) ?? []
@@ -56,14 +56,14 @@ struct MarkHolds: Sendable {
 
   /// Leaves a mark for a later pass.
   ///
-  /// - Returns: what waited for it.
+  /// - Returns: the paths that waited for the mark.
   mutating func block(_ mark: RelativePath) -> [RelativePath] {
     later.insert(mark)
     return pass(mark)
   }
 
-  /// Leaves all marks that are not published for a later pass.
+  /// Leaves all unpublished marks for a later pass.
   ///
-  /// - Returns: what waited for them.
+  /// - Returns: the paths that waited for them.
   mutating func blockAll() -> [RelativePath] { pending.flatMap { block($0) } }
 }

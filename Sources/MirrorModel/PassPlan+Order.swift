@@ -1,7 +1,8 @@
 /// Commit markers and the data that each waits for.
 ///
-/// A gate is a directory that holds markers of the batch. It opens when everything of the batch below the directory has passed, and it
-/// is blocked for this pass by the first path below it that is not published.
+/// A gate is a directory that holds markers of the batch. A path passes when it is published or needs no
+/// publication. The gate opens when every path of the batch below the directory has passed. The first path
+/// below it that is not published blocks the gate for this pass.
 struct MarkerGates: Sendable {
   private struct Gate: Sendable {
     var markers: [RelativePath] = []
@@ -18,7 +19,7 @@ struct MarkerGates: Sendable {
 
   private let order: CommitOrder
   private var gates: [RelativePath: Gate] = [:]
-  /// Directories above a gate's, and the gates below each.
+  /// The gates below each directory.
   private var below: [RelativePath: [RelativePath]] = [:]
   private var closedCount: Int
 
@@ -37,32 +38,33 @@ struct MarkerGates: Sendable {
     }
   }
 
-  /// Whether each marker may go or is blocked.
+  /// Whether each marker may be published or is blocked.
   var areDecided: Bool { closedCount == 0 }
 
   /// Markers that wait for data of the batch.
   var waiting: [RelativePath] { gates.values.lazy.filter { $0.state == .closed }.flatMap(\.markers) }
 
-  /// The gates that wait until a path has passed. Where a marker's name was a directory's with markers below it, those go first.
+  /// The gates that wait for a path. If a marker has the former name of a directory with markers, those
+  /// markers are decided first.
   private func gatesWaiting(for path: RelativePath) -> [RelativePath] {
     directories(around: path).filter { $0 != path || !order.isMarker(path) }
   }
 
-  /// The gates that a path closes. A marker closes no gate of its own directory.
+  /// The gates that a path can close or block. A marker does not affect the gate of its own directory.
   private func directories(around path: RelativePath) -> [RelativePath] {
     if gates.isEmpty { return [] }
     let own = order.isMarker(path) ? path.parent : nil
     return ([path] + path.ancestors).filter { gates[$0] != nil && $0 != own }
   }
 
-  /// - Returns: the markers that wait for no path of the batch.
+  /// - Returns: the markers that need not wait for any path of the batch.
   mutating func openWithoutData() -> [RelativePath] {
     gates.keys.filter { gates[$0]?.outstanding == 0 }.flatMap { open($0) }
   }
 
-  /// Notes that a path is published, or that nothing of it is to be published.
+  /// Notes that a path is published, or that there is nothing to publish for it.
   ///
-  /// - Returns: the markers that may go now.
+  /// - Returns: the markers that may be published now.
   mutating func pass(_ path: RelativePath) -> [RelativePath] {
     var opened: [RelativePath] = []
     for directory in gatesWaiting(for: path) {
@@ -79,9 +81,11 @@ struct MarkerGates: Sendable {
     return gate.markers
   }
 
-  /// Notes that a path is not published: a file below a gate's directory, or a directory above it that could not be compared.
+  /// Notes that a path is not published: a file below a gate's directory, or a directory above it that could
+  /// not be compared.
   ///
-  /// - Returns: the markers that wait for a later pass, and what each of them waits for. Those further up wait for them.
+  /// - Returns: the markers that wait for a later pass, and the path for which each waits. Markers further up
+  ///   wait for these markers.
   mutating func block(_ path: RelativePath) -> [(marker: RelativePath, obstacle: RelativePath)] {
     var blocked: [(marker: RelativePath, obstacle: RelativePath)] = []
     var obstacles = [path]
@@ -98,7 +102,8 @@ struct MarkerGates: Sendable {
   }
 }
 
-/// What of a batch has not begun, in the order in which it begins: in-progress marks, markers whose data are there, data, snapshots.
+/// The paths of a batch that have not begun, in the order in which they begin: in-progress marks, markers
+/// whose data are published, data, snapshots.
 struct StartQueue: Sendable {
   private var marks: ArraySlice<RelativePath>
   private var markers: [RelativePath] = []
@@ -107,8 +112,8 @@ struct StartQueue: Sendable {
   private var mayBeginSnapshots = false
 
   /// - Parameters:
-  ///   - marks: what goes first.
-  ///   - held: what is added later.
+  ///   - marks: the paths that begin first.
+  ///   - held: the paths that are added later.
   init(
     _ entries: [RelativePath: DirtyEntry], order: CommitOrder, marks: Set<RelativePath> = [],
     holding held: Set<RelativePath> = []
@@ -134,17 +139,17 @@ struct StartQueue: Sendable {
 
   mutating func add(data more: [RelativePath]) {
     guard !more.isEmpty else { return }
-    // Nothing that is ready waits for what comes late.
+    // Late paths are appended, so that no ready path waits for them.
     data += more.sorted()
   }
 
-  /// Takes out all data, but for what goes as snapshots.
+  /// Takes out all data, except files that can only be published as snapshots.
   mutating func takeData() -> [RelativePath] {
     defer { data = [] }
     return Array(data)
   }
 
-  /// Takes data out that have not begun.
+  /// Removes data that have not begun.
   mutating func remove(_ held: Set<RelativePath>) {
     guard !held.isEmpty else { return }
     data = data.filter { !held.contains($0) }[...]
@@ -157,7 +162,8 @@ struct StartQueue: Sendable {
 }
 
 extension CommitOrder {
-  /// Whether a path can only go as a snapshot of a file in its first writing, for which no marker waits.
+  /// Whether a path can only be published as a snapshot: its file is being written for the first time, so no
+  /// marker waits for it.
   func isSnapshot(_ path: RelativePath, _ entry: DirtyEntry) -> Bool {
     entry.isOpen && !entry.holdsMarkers && !isMarker(path)
   }

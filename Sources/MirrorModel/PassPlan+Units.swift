@@ -1,14 +1,15 @@
 /// The units of a batch: directories whose files appear on S3 together (UNIT-1).
 ///
-/// A unit is the shallowest directory that directly holds data of the batch, the root excepted, whose own files are a unit without
-/// what lies in directories. The bytes of a unit's large files are on the server, as multipart uploads that wait for their completion, before
-/// its first object appears: then the completions and the small files go in one burst. Readers that take the newest directory for
-/// complete do not find half of it for as long as its bytes take.
+/// A unit is the uppermost directory below the root that directly contains data of the batch, with everything
+/// below it. The data directly in the root are a unit too. The bytes of a unit's large files are sent first,
+/// as multipart uploads that wait for their completion. When all these bytes are on the server, the uploads
+/// are completed and the small files are published in one burst. Otherwise a reader that takes the newest
+/// directory for complete would find a part of it for as long as its bytes are being sent.
 struct UnitStages: Sendable {
   private struct Unit: Sendable {
     /// Large files whose bytes are not on the server yet.
     var outstanding: Set<RelativePath>
-    /// What begins when all bytes are there.
+    /// Files that begin when all bytes of the large files are on the server.
     var rest: [RelativePath]
   }
 
@@ -17,26 +18,27 @@ struct UnitStages: Sendable {
   private var unitOf: [RelativePath: RelativePath] = [:]
   private(set) var large: Set<RelativePath> = []
 
-  /// Large files of all staged units of a pass: each keeps a file open while it waits, of the 1,024 that a process may have open by
-  /// default (getrlimit(2), RLIMIT_NOFILE). Further units appear file by file.
+  /// The limit of large files in all staged units of a pass. Each keeps a file open while it waits, and a
+  /// process may have 1,024 files open by default (getrlimit(2), RLIMIT_NOFILE). The files of further units
+  /// appear one by one.
   static let mostLarge = 128
 
   init() {}
 
-  /// - Parameter members: data files of a batch.
-  /// - Returns: units of more than one file.
+  /// - Parameter members: the data files of a batch.
+  /// - Returns: the units with more than one file.
   static func units(of members: [RelativePath]) -> [RelativePath: [RelativePath]] {
     let holders = Set(members.map(\.parent))
     var units: [RelativePath: [RelativePath]] = [:]
     for path in members {
-      // From the root down.
+      // Searched from the root down.
       let place = path.ancestors.reversed().first { !$0.isRoot && holders.contains($0) }
       units[place ?? .root, default: []].append(path)
     }
     return units.filter { $0.value.count > 1 }
   }
 
-  /// - Parameter large: the files whose bytes are sent before anything of their unit appears.
+  /// - Parameter large: the files whose bytes are sent before any object of their unit appears.
   init(_ units: [RelativePath: [RelativePath]], large: Set<RelativePath>) {
     for (directory, members) in units.sorted(by: { $0.key < $1.key }) {
       let (first, rest) = members.partitioned(by: large.contains)
@@ -50,18 +52,18 @@ struct UnitStages: Sendable {
   /// Whether a path's object may appear.
   func isOpen(_ path: RelativePath) -> Bool { unitOf[path].map { units[$0] == nil } ?? true }
 
-  /// Whether a path does not begin before its unit opens.
+  /// Whether a path may begin only after its unit has opened.
   func isHeld(_ path: RelativePath) -> Bool { !isOpen(path) && !large.contains(path) }
 
-  /// The unit that a path waits for; nil where its object may appear.
+  /// The unit for which a path waits; nil if its object may appear.
   func unit(of path: RelativePath) -> RelativePath? { isOpen(path) ? nil : unitOf[path] }
 
-  /// What waits in units that are not open.
+  /// The files that wait in units that are not open.
   var held: [RelativePath] { units.values.flatMap(\.rest) }
 
-  /// Notes that the bytes of a large file are on the server, or that none of them are sent in this pass.
+  /// Notes that the bytes of a large file are on the server, or will not be sent in this pass.
   ///
-  /// - Returns: what begins now, if that opens the unit; nil if it does not.
+  /// - Returns: the files that begin now, if the unit opens; nil if it does not open.
   mutating func pass(_ path: RelativePath) -> [RelativePath]? {
     guard let directory = unitOf[path], units[directory]?.outstanding.remove(path) != nil,
       units[directory]?.outstanding.isEmpty == true

@@ -1,14 +1,18 @@
-/// One pass over a batch, as a value: what may be published now, what waits for what, and what may be deleted at the end.
+/// One pass over a batch, as a value: which paths may be published now, which must wait, and which objects
+/// may be deleted at the end.
 ///
-/// Facts go in (`note`), actions come out (`next`). A driver carries the actions out and knows nothing of their order.
+/// Facts go in (`note`), actions come out (`next`). A driver carries the actions out and need not know their
+/// order.
 ///
-/// Paths are independent of each other unless a rule binds them:
-/// - an in-progress mark goes before what it speaks for, and its removal after that;
-/// - the files of a unit appear together, when the bytes of all its large files are on the server;
-/// - a commit marker goes when all data under its directory are published, which were whole before it;
-/// - a commit marker that is on S3 is removed before data under it are written over, and goes again after them;
-/// - a delete goes when everything is published that changed before it, and nothing of the pass has failed;
-/// - the object under a name that a file has left stays until the file is published under its new name.
+/// Paths are independent of each other unless a rule connects them:
+/// - An in-progress mark is published before the paths that it announces, and removed after them.
+/// - The files of a unit appear together, when the bytes of all its large files are on the server.
+/// - A commit marker is published after all data under its directory that were whole before it.
+/// - A commit marker on S3 is removed before data that it covers are overwritten, and published again after
+///   them.
+/// - An object is deleted after everything that changed before the delete is published, and only if nothing
+///   in the pass has failed.
+/// - The object under the old name of a renamed file stays until the file is published under its new name.
 package struct PassPlan: Sendable {
   package let order: CommitOrder
   let batch: DirtySet.Batch
@@ -21,20 +25,20 @@ package struct PassPlan: Sendable {
   var gates: MarkerGates
   private var holds: MarkHolds
   private var units = UnitStages()
-  /// Nil where the time is not short.
+  /// Nil if the time is not short.
   private var deadline: DeadlineOrder?
-  /// Directories of units that outlive their pass.
+  /// Directories of units that have outlived their pass.
   private let flyingUnits: Set<RelativePath>
   private var underWay: Set<RelativePath> = []
   /// Publications that go on without the pass.
   var detached: [RelativePath: DirtyEntry] = [:]
   var absent: [RelativePath] = []
-  /// Files that vanished after the batch was taken: what a marker named then may be among them.
+  /// Files that vanished after the batch was taken. A marker may have named them.
   private var vanished: [RelativePath] = []
   private var held: Set<RelativePath> = []
   var hasFailed: Bool
   var stage = Stage.publishing
-  /// Something has failed: in-progress marks are deleted, and nothing else.
+  /// Whether only in-progress marks are deleted, because something has failed.
   var isLimitedToMarks = false
 
   enum Stage {
@@ -72,7 +76,7 @@ package struct PassPlan: Sendable {
     noteMarkersDecided()
   }
 
-  // MARK: What waits
+  // MARK: Holding paths back
 
   private func hold(of path: RelativePath) -> MarkHolds.Hold {
     if !flyingUnits.isEmpty, isUnitData(path),
@@ -83,7 +87,7 @@ package struct PassPlan: Sendable {
     return holds.hold(of: path)
   }
 
-  /// Takes what waits for a mark or a unit out of what may begin.
+  /// Removes the paths that wait for a mark or a unit from those that may begin.
   private mutating func holdData() {
     guard !holds.isEmpty || !flyingUnits.isEmpty else { return }
     let held = batch.entries.keys.filter {
@@ -93,7 +97,7 @@ package struct PassPlan: Sendable {
     offer(data: held)
   }
 
-  /// Lets those begin that nothing holds.
+  /// Queues the paths that need not wait for anything.
   private mutating func offer(data paths: [RelativePath]) {
     queue.add(data: paths.filter { takesItsTurn($0) })
   }
@@ -125,7 +129,7 @@ package struct PassPlan: Sendable {
     endTurn(of: path)
   }
 
-  /// Lets what waited for a path begin, or leaves it with that path.
+  /// Lets the paths begin that waited for a path, or leaves them for a later pass with it.
   private mutating func endHold(by path: RelativePath) {
     guard holds.isPending(path) else { return }
     guard result.unpublished.entries[path] != nil else {
@@ -136,25 +140,25 @@ package struct PassPlan: Sendable {
     for waiting in holds.block(path) { leave(waiting, for: path) }
   }
 
-  /// Says that no bytes of a path are to be waited for any more.
+  /// Notes that no bytes of a path need to be waited for any more.
   private mutating func endStage(of path: RelativePath) {
     if let rest = units.pass(path) { offer(data: rest) }
   }
 
-  /// Says that nothing of a path is to be published any more in this pass.
+  /// Notes that nothing more is published for a path in this pass.
   private mutating func endTurn(of path: RelativePath) {
     if let next = deadline?.end(path), !next.isEmpty { offer(data: next) }
   }
 
-  /// Snapshots begin when no marker waits for its data any more: a snapshot takes two readings, a while apart, and would keep a place
-  /// from a marker.
+  /// Lets snapshots begin when no marker waits for its data any more. A snapshot takes two readings with a
+  /// pause between them, and would occupy a place that a marker could use.
   private mutating func noteMarkersDecided() {
     if gates.areDecided { queue.releaseSnapshots() }
   }
 
   // MARK: Out
 
-  /// Markers to be read before their data go.
+  /// The markers to be read before their data are published.
   package var markersToHold: [RelativePath: DirtyEntry] {
     guard events == .complete else { return [:] }
     return Dictionary(
@@ -197,7 +201,7 @@ package struct PassPlan: Sendable {
 
   // MARK: Units
 
-  /// Whether a path is data that appears with its unit.
+  /// Whether a path is data that appears together with its unit.
   private func isUnitData(_ path: RelativePath) -> Bool {
     guard let entry = batch.entries[path], !entry.isGone, entry.purpose != .undecodable else { return false }
     return !order.isMarker(path) && !order.marks.contains(path) && !order.appended.contains(path)
@@ -214,16 +218,18 @@ package struct PassPlan: Sendable {
     unitMembers.values.joined().filter { batch.entries[$0]?.renamedFrom == nil }
   }
 
-  /// Says which files go in parts. Their bytes are sent before anything of their units appears. To be called before anything begins.
+  /// Notes which files are sent in parts. Their bytes are sent before any object of their units appears. Must
+  /// be called before anything begins.
   package mutating func note(large: Set<RelativePath>) {
     guard !large.isEmpty else { return }
     units = UnitStages(unitMembers, large: large)
     queue.remove(Set(units.held))
   }
 
-  /// Says that the pass may have to end before everything is published. To be called after `note(large:)`, before anything begins.
+  /// Notes that the pass may have to end before everything is published. Must be called after `note(large:)`
+  /// and before anything begins.
   ///
-  /// - Parameter sizes: of `dataOfBatch`.
+  /// - Parameter sizes: the sizes of `dataOfBatch`.
   package mutating func note(sizes: [RelativePath: Int64], budget: DeadlineOrder.Budget) {
     var data: [RelativePath: (byteCount: Int64, lastChange: Instant)] = [:]
     for path in dataOfBatch {
@@ -242,10 +248,10 @@ package struct PassPlan: Sendable {
   /// Whether the object of a path may appear.
   package func mayAppear(_ path: RelativePath) -> Bool { units.isOpen(path) }
 
-  /// Says that all bytes of a path are on the server.
+  /// Notes that all bytes of a path are on the server.
   package mutating func note(staged path: RelativePath) { endStage(of: path) }
 
-  /// Says that the publication of a path has ended which goes on without the pass.
+  /// Notes the end of a publication that went on after the pass.
   package mutating func noteEnded(_ path: RelativePath) {
     underWay.remove(path)
     endStage(of: path)
@@ -253,7 +259,7 @@ package struct PassPlan: Sendable {
 
   // MARK: In: publications
 
-  /// Says which markers were read before their data went.
+  /// Notes which markers were read before their data were published.
   package mutating func note(held markers: Set<RelativePath>) { held = markers }
 
   /// - Parameter now: when the publication ended.
@@ -268,7 +274,8 @@ package struct PassPlan: Sendable {
     underWay.remove(path)
     if publication.isAbsence, entry?.isGone != true { vanished.append(path) }
     take(publication, of: path, entry: entry, at: now)
-    // Before a later marker goes, its gate asks for events of later data. Where the watch has ended no event would tell.
+    // A marker that is published later first checks the events for changed data. If the watch has ended, no
+    // event reports such changes, so the later version blocks the marker here.
     let isBehind = events == .ended && result.superseded.contains(path)
     if result.unpublished.entries[path]?.holdsMarkers == true || isBehind {
       close(gates.block(path))
@@ -294,7 +301,7 @@ package struct PassPlan: Sendable {
       case .latest: break
       case .snapshot:
         guard var entry, entry.isWrittenElsewhere else { break }
-        // Perhaps no event tells of the close, so it is looked for.
+        // Perhaps no event reports the close, so later passes check for it.
         entry.noteSnapshot(at: now)
         result.unpublished.entries[path] = entry
       case .superseded: result.superseded.insert(path)
@@ -309,7 +316,8 @@ package struct PassPlan: Sendable {
     case .refused: result.unpublished.entries[path] = entry
     case .waiting(let isOpen):
       result.unpublished.entries[path] = entry
-      // Opened after its last close, or before the watch began, or under another name: its grace begins now.
+      // The file was opened after its last close, before the watch began, or under another name. Its grace
+      // begins now.
       if isOpen { result.unpublished.entries[path]?.noteFoundOpen(at: now) }
     case .failed:
       hasFailed = true
@@ -325,11 +333,14 @@ package struct PassPlan: Sendable {
     }
   }
 
-  /// Lets the publications under way go on without the pass, and leaves to a later one what has not begun.
+  /// Lets the publications under way go on after the pass, and leaves paths that have not begun for a later
+  /// pass.
   ///
-  /// Units whose bytes are being sent go on as a whole, with what of them has not begun: the plan says when that may begin.
+  /// A unit whose bytes are being sent goes on as a whole, including its files that have not begun. The plan
+  /// still decides when these may begin.
   ///
-  /// - Returns: the publications, with what was known of their paths. Each ends with a plan of its own.
+  /// - Returns: the publications that go on, with what was known of their paths. A plan of its own concludes
+  ///   each of them.
   package mutating func detach() -> [RelativePath: DirtyEntry] {
     for path in underWay { depart(path) }
     for path in holds.blockAll() { leave(path, for: hold(of: path).obstacle ?? .root) }

@@ -1,17 +1,19 @@
-/// Which checkpoints on S3 may go, so that a number of them is kept.
+/// Which checkpoints may be removed from S3, so that a given number stays.
 ///
-/// Only what is known to be complete is counted, and only that goes: what nothing marks may be somebody's, and what is incomplete may
-/// be on its way. Each series of names is counted by itself: `run-a/step-5` says nothing of `run-b/step-3`. The newest two of a series
-/// that are complete stay whatever is asked for, so that one is left if the other turns out to be damaged; so does what a file names. As
-/// many stay of those that were published last: a program that goes back to an earlier step saves lower steps again.
+/// Only checkpoints that are known to be complete are counted and removed. Objects that nothing marks as
+/// complete may belong to another program, and an incomplete checkpoint may still be uploading. Each series
+/// of names is counted separately: `run-a/step-5` does not count for `run-b/step-3`. The newest two complete
+/// checkpoints of a series always stay, so that one remains if the other turns out to be damaged. A
+/// checkpoint that a file names stays too. As many stay of the checkpoints that were published last, because
+/// a program that goes back to an earlier step saves lower steps again.
 package struct RetentionPlan: Sendable {
   package struct Policy: Sendable, Hashable {
-    /// How many of the newest complete checkpoints stay; two at least.
+    /// How many of the newest complete checkpoints stay; at least two.
     package var keepLast: Int
-    /// Besides these, checkpoints whose step is a multiple of this stay; nil keeps no others.
+    /// Checkpoints whose step is a multiple of this number stay too; nil keeps no others.
     package var keepEvery: Int64?
 
-    /// - Throws: `Refusal` that says what the numbers may be.
+    /// - Throws: `Refusal` that names the valid numbers.
     package init(keepLast: Int, keepEvery: Int64? = nil) throws(Refusal) {
       guard keepLast >= RetentionPlan.leastKept else {
         throw Refusal(
@@ -29,11 +31,11 @@ package struct RetentionPlan: Sendable {
     package var description: String
   }
 
-  /// What the plan has to know of one checkpoint.
+  /// What the plan needs to know of one checkpoint.
   package struct Candidate: Sendable {
     package var unit: CheckpointUnit
     package var state: UnitState
-    /// By their paths below the remote.
+    /// The checkpoint's objects, by their paths below the remote.
     package var objects: [RelativePath]
 
     package init(unit: CheckpointUnit, state: UnitState, objects: [RelativePath]) {
@@ -45,14 +47,14 @@ package struct RetentionPlan: Sendable {
 
   package static let leastKept = 2
 
-  /// The checkpoints that go, the oldest first.
+  /// The checkpoints to remove, oldest first.
   package private(set) var removed: [Candidate] = []
 
-  /// - Parameter candidates: the newest first, as a catalog has them.
+  /// - Parameter candidates: newest first, as in a catalog.
   package init(_ candidates: [Candidate], policy: Policy) {
     var gone: Set<RelativePath> = []
     for complete in Self.series(of: candidates).values {
-      // With nothing newer that is complete a checkpoint is not old.
+      // A checkpoint is old only if a newer one is complete.
       let latest = Set(Self.publishedLast(policy.keepLast, of: complete).map(\.unit.path))
       for candidate in complete.dropFirst(policy.keepLast)
       where !latest.contains(candidate.unit.path) && !Self.isNamed(candidate.unit)
@@ -64,9 +66,9 @@ package struct RetentionPlan: Sendable {
     removed = candidates.filter { gone.contains($0.unit.path) }.reversed()
   }
 
-  /// - Parameter complete: checkpoints of one series, those with the highest step first.
-  /// - Returns: those that were published last. Of what was published in one minute, as a tree that is uploaded at once, those with the
-  ///   highest steps.
+  /// - Parameter complete: checkpoints of one series, the highest step first.
+  /// - Returns: the checkpoints that were published last. Among those published in the same minute, for
+  ///   example because a tree was uploaded at once, the highest steps.
   private static func publishedLast(_ count: Int, of complete: [Candidate]) -> [Candidate] {
     let minutes = complete.enumerated().map { place, candidate in
       (place: place, minute: candidate.unit.sum.published / 60_000_000_000, candidate: candidate)
@@ -74,7 +76,7 @@ package struct RetentionPlan: Sendable {
     return minutes.sorted { ($1.minute, $0.place) < ($0.minute, $1.place) }.prefix(count).map(\.candidate)
   }
 
-  /// The complete checkpoints of each series, the newest first. A name without a step is a series by itself.
+  /// The complete checkpoints of each series, newest first. A name without a step is a series of its own.
   static func series(of candidates: [Candidate]) -> [RelativePath: [Candidate]] {
     Dictionary(grouping: candidates.filter(\.state.isComplete)) { series(of: $0.unit) }
   }
@@ -83,7 +85,8 @@ package struct RetentionPlan: Sendable {
     unit.path.parent.appending(StepName(unit.path.name).series)
   }
 
-  /// Why nothing of it may go: the bound counts what this run did not publish itself, as in all deletes (DEL-6).
+  /// Why no checkpoint may be removed; nil if they may be. The bound counts objects that this run did not
+  /// publish, as for all deletes (DEL-6).
   ///
   /// - Parameter isOwn: whether this run published the object of a path.
   package func reasonToWithhold(
@@ -104,7 +107,7 @@ package struct RetentionPlan: Sendable {
 
   private static func isKept(_ unit: CheckpointUnit, by policy: Policy) -> Bool {
     guard let every = policy.keepEvery else { return false }
-    // A checkpoint without a step is no multiple of anything, and nobody asked for it to go.
+    // A checkpoint without a step is not a multiple, and the options do not ask for its removal.
     guard let step = StepName(unit.path.name).number else { return true }
     return step % every == 0
   }
@@ -114,8 +117,8 @@ package struct RetentionPlan: Sendable {
       && candidates.contains { $0.unit.path != unit.path && $0.unit.path.isWithin(unit.path) }
   }
 
-  /// What of a checkpoint goes in which order: its receipt, its markers from the uppermost down, its data. Stopped at any moment this
-  /// leaves no marker whose data are gone.
+  /// The order in which a checkpoint is removed: its receipt, its markers from the uppermost down, its data.
+  /// If the removal stops at any moment, no marker is left without its data.
   package static func batches(of candidate: Candidate, order: CommitOrder) -> [[RelativePath]] {
     receipts(of: candidate) + order.groups(of: candidate.objects).reversed()
   }
@@ -124,9 +127,9 @@ package struct RetentionPlan: Sendable {
     candidate.unit.hasReceipt ? [[UnitReceipt.path(of: candidate.unit.path)]] : []
   }
 
-  /// All that goes, in this order. What one batch holds may go in one request.
+  /// All removals in order. One batch may be sent in one request.
   package func batches(order: CommitOrder) -> [[RelativePath]] {
-    // The last first, so that the data of all checkpoints go together.
+    // Aligned at the end, so that the data of all checkpoints are removed together.
     var batches: [[RelativePath]] = []
     for candidate in removed {
       for (place, batch) in Self.batches(of: candidate, order: order).reversed().enumerated() {

@@ -1,28 +1,32 @@
-/// Checkpoints here that are not published, because retention would take them from S3 again (RET-3).
+/// Retired checkpoints: they exist here and are not published, because retention would remove them from S3
+/// again (RET-3).
 ///
-/// A program may keep more checkpoints here than retention keeps on S3. Without this rule each comparison would publish what
-/// retention has taken.
+/// A program may keep more checkpoints here than retention keeps on S3. Without this rule each comparison
+/// would publish what retention has removed.
 package struct RetiredUnits: Sendable {
   private struct Horizon: Sendable {
-    /// Of the checkpoints that stay by their number: the lowest step, and when the oldest of them was published.
+    /// Of the checkpoints that stay because of their number: the lowest step, and the earliest time at which
+    /// one was published.
     var step: Int64
     var published: Int64
   }
 
   private var horizons: [RelativePath: Horizon] = [:]
   private var keepEvery: Int64?
-  /// Checkpoints of which objects are on S3.
+  /// Checkpoints that have objects on S3.
   private var present: Set<RelativePath> = []
-  /// Those that retention took in this run, and when: nanoseconds since 1970-01-01 UTC by the clock of this machine.
+  /// Checkpoints that retention removed in this run, and when: nanoseconds since 1970-01-01 UTC by this
+  /// machine's clock.
   private var taken: [RelativePath: Int64] = [:]
 
-  /// A change of the file that is later than the objects that stay, less this much, has the file published: clocks differ, and S3 may
-  /// date an object by the start of its upload.
+  /// The margin for comparing a file's change with the dates of objects. A file is published if it changed
+  /// later than the objects that stay, less this margin: clocks differ, and S3 may date an object by the
+  /// start of its upload.
   package static let doubt = Comparison.defaultSuspicionWindow
 
   package init() {}
 
-  /// Takes over what is on S3 now.
+  /// Takes over the state of S3.
   package mutating func note(_ candidates: [RetentionPlan.Candidate], policy: RetentionPlan.Policy) {
     horizons = [:]
     keepEvery = policy.keepEvery
@@ -37,13 +41,13 @@ package struct RetiredUnits: Sendable {
     }
   }
 
-  /// Notes that retention took a checkpoint.
+  /// Notes that retention removed a checkpoint.
   package mutating func note(taken unit: RelativePath, at now: Int64) { taken[unit] = now }
 
   package var isEmpty: Bool { horizons.isEmpty && taken.isEmpty }
 
-  /// Whether a file without an object belongs to such a checkpoint. What was changed since is published: a program that goes back to an
-  /// earlier step saves lower steps again.
+  /// Whether a file without an object belongs to a retired checkpoint. A file that changed later is
+  /// published, because a program that goes back to an earlier step saves lower steps again.
   ///
   /// - Parameter serverSkew: the server's clock minus ours, in nanoseconds.
   package func contains(_ path: RelativePath, _ stamp: FileStamp, serverSkew: Int64) -> Bool {

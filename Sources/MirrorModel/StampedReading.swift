@@ -1,23 +1,27 @@
-/// How a file's content was read, as far as it decides whether the file's stamp may stand for that content in a later run.
+/// How a file's content was read. This decides whether the file's stamp may stand for that content in a later
+/// run.
 ///
-/// The claim that is wanted is: as long as the file has this stamp, it has the content that was read. As in git's index (its
-/// technical documentation, racy-git) a stamp proves this only if every later write moves it.
+/// The claim to be proved is: as long as the file has this stamp, it has the content that was read. As in
+/// git's index (technical documentation, racy-git), a stamp proves this only if every later write changes it.
 package struct StampedReading: Sendable, Hashable {
-  /// What a filesystem's ctime says of writes.
+  /// How reliably a filesystem changes ctime with each write.
   package enum Keeping: Sendable, Hashable {
-    /// Each write(2), and each first store to a clean mapped page, moves it, and the kernel says whether a writer is there.
+    /// Each write(2), and each first store to a clean mapped page, changes ctime. The kernel reports whether
+    /// a process has the file open for writing.
     case certain
-    /// The same, but writers may be there unseen: on other machines, or (overlayfs) with a mapping of the file below.
+    /// The same, but some writers are not reported: those on other machines, and (overlayfs) those that have
+    /// mapped the file below.
     case unseenWriters
-    /// Not to be relied on: filesystems in memory do not move it for mapped stores, and FUSE's may have none of their own.
+    /// Not reliable: filesystems in memory do not change ctime for mapped stores, and FUSE filesystems may
+    /// have no ctime of their own.
     case none
   }
 
-  /// What was learnt of writers, before the reading and after it.
+  /// What the kernel reported of writers before and after the reading.
   package enum Writers: Sendable, Hashable {
-    /// The kernel said each time that nobody had the file open or mapped for writing.
+    /// The kernel reported both times that no process had the file open or mapped for writing.
     case absent
-    /// The kernel could not say.
+    /// The kernel could not report it.
     case untold
   }
 
@@ -35,22 +39,24 @@ package struct StampedReading: Sendable, Hashable {
     self.writers = writers
   }
 
-  /// Two of the longest ticks of a kernel (HZ=100): file times move in steps of a tick, up to 10 ms, so a write soon after another
-  /// one may leave the same stamp. One step would do where the clock runs evenly; clocks are slewed and read late.
+  /// Two of the kernel's longest ticks (HZ=100). File times change in steps of a tick, up to 10 ms, so a
+  /// write soon after another one may leave the same stamp. One tick would suffice if the clock ran evenly,
+  /// but clocks are slewed and read late.
   package static let tickSteps: Int64 = 20_000_000
 
-  /// The longest step of a filesystem that keeps no fractions of a second (FAT: 2 s), and one second more.
+  /// The longest time step of a filesystem without fractions of a second (FAT: 2 s), plus one second.
   package static let wholeSecondSteps: Int64 = 3_000_000_000
 
-  /// Twice the 30 s after which the kernel writes dirty pages back (`vm.dirty_expire_centisecs`). A store through a mapping moves
-  /// no stamp while its page is dirty, so where such a writer cannot be seen the file must have rested so long. It is also more
-  /// than the clocks of a cluster's machines differ.
+  /// Twice the 30 s after which the kernel writes back dirty pages (`vm.dirty_expire_centisecs`). A store
+  /// through a mapping changes no stamp while its page is dirty. So if such a writer may go unreported, the
+  /// file must not have changed for so long. It also exceeds the clock differences between machines of a
+  /// cluster.
   package static let writeBack: Int64 = 60_000_000_000
 
   /// Whether the stamp stands for the content from now on.
   ///
-  /// Only ctime counts: programs set mtime as they like, and every write moves ctime too. A ctime that is later than the reading
-  /// shows that the clock was set back: it may come to that instant once more.
+  /// Only ctime counts: programs set mtime as they like, and every write changes ctime too. If ctime is later
+  /// than the reading, the clock was set back and may reach that instant again.
   package var lasts: Bool {
     let age = began.subtractingSaturated(stamp.changed)
     return age >= requiredAge

@@ -1,10 +1,11 @@
 import FoundationEssentials
 
-/// What a unit consists of, published after its objects: the proof that it is complete (RST-4).
+/// The list of a unit's objects, published after them: the proof that the unit is complete (RST-4).
 ///
-/// The receipt of `checkpoint-5` lies at `.s3mirror/receipts/checkpoint-5.json` below the remote, that of the remote itself at
-/// `.s3mirror/receipts/.json`. It is JSON: `format` (1), `unit`, and `objects` with `key` (below the remote), `bytes`, `etag` (without
-/// quotes) and, where it is known, `crc32` (base64 of the whole object's, big-endian, as S3 gives it). Further fields are left alone.
+/// The receipt of `checkpoint-5` is at `.s3mirror/receipts/checkpoint-5.json` below the remote, and the
+/// receipt of the remote itself at `.s3mirror/receipts/.json`. It is JSON: `format` (1), `unit`, and
+/// `objects` with `key` (below the remote), `bytes`, `etag` (without quotes) and, if known, `crc32` (base64
+/// of the whole object's, big-endian, as S3 returns it). Readers ignore further fields.
 package struct UnitReceipt: Sendable, Hashable, Codable {
   package struct Entry: Sendable, Hashable, Codable {
     package var key: String
@@ -39,22 +40,22 @@ package struct UnitReceipt: Sendable, Hashable, Codable {
   private static let receipts = folder.appending("receipts")
   private static let ending = ".json"
 
-  /// Where the receipt of a unit lies, below the remote.
+  /// The path of a unit's receipt below the remote.
   package static func path(of unit: RelativePath) -> RelativePath {
     receipts.appending(unit.string + ending)
   }
 
-  /// The unit of which a receipt lies at a path; nil for other paths.
+  /// The unit whose receipt has this path; nil for other paths.
   package static func unit(ofReceiptAt path: RelativePath) -> RelativePath? {
     guard path.isWithin(receipts), path != receipts, path.string.hasSuffix(ending) else { return nil }
     let name = path.string.utf8.dropFirst(receipts.string.utf8.count + 1).dropLast(ending.utf8.count)
     return RelativePath(String(Substring(name)))
   }
 
-  /// No receipt is longer: that of 100,000 objects has some 16 MB.
+  /// The limit of a receipt's bytes. The receipt of 100,000 objects has about 16 MB.
   package static let longest: Int64 = 64 << 20
 
-  /// - Throws: what is wrong with the text, in one sentence.
+  /// - Throws: `UnreadableReceipt` with a reason.
   package init(json bytes: [UInt8]) throws(UnreadableReceipt) {
     do {
       self = try JSONDecoder().decode(Self.self, from: Data(bytes))
@@ -66,7 +67,7 @@ package struct UnitReceipt: Sendable, Hashable, Codable {
     }
   }
 
-  /// As it is published: one line, keys in order.
+  /// The receipt's published form: one line, keys in order.
   package var json: [UInt8] {
     let encoder = JSONEncoder()
     encoder.outputFormatting = [.sortedKeys, .withoutEscapingSlashes]
@@ -77,7 +78,8 @@ package struct UnitReceipt: Sendable, Hashable, Codable {
     }
   }
 
-  /// Why the objects are not those of the receipt; nil if they are. A store that lists no ETags is held to sizes.
+  /// Why the objects differ from the receipt; nil if they do not. If a store lists no ETags, only the sizes
+  /// are compared.
   package func fault(in objects: [RelativePath: RemoteObject]) -> String? {
     for entry in self.objects {
       let path = RelativePath(entry.key)

@@ -1,7 +1,8 @@
-/// Commit markers that are removed from S3 just before data under them are written over, and published anew after that (UNIT-6).
+/// Commit markers that are removed from S3 just before data that they cover are overwritten, and published
+/// again after the data (UNIT-6).
 ///
-/// A marker on S3 says that the data under it are complete. While these are replaced file by file, a reader that follows the marker would
-/// find some of the old version and some of the new one.
+/// A marker on S3 tells readers that its data are complete. While these data are replaced file by file, a
+/// reader that follows the marker would find files of the old and of the new version.
 package struct Withdrawals: Sendable {
   /// A marker that is on S3.
   package struct Marker: Sendable, Hashable {
@@ -28,13 +29,13 @@ package struct Withdrawals: Sendable {
     }
   }
 
-  /// For which data a marker speaks.
+  /// Which data a marker covers.
   package enum Reach: Sendable, Hashable {
-    /// All under its directory.
+    /// All data below its directory.
     case directory
-    /// Those in the directories of its directory. It names one of them, and which one is not known.
+    /// Data in the subdirectories of its directory. The marker names one of them, and it is not known which.
     case below
-    /// Those in what it names.
+    /// Data in the places that it names.
     case places([RelativePath])
   }
 
@@ -44,7 +45,7 @@ package struct Withdrawals: Sendable {
 
   /// - Parameters:
   ///   - overwritten: data whose objects are replaced.
-  ///   - markers: those on S3 in the directories above them.
+  ///   - markers: the markers on S3 in the directories above the data.
   package init(of overwritten: [RelativePath], under markers: Set<Marker>) {
     if markers.isEmpty { return }
     for data in overwritten {
@@ -55,10 +56,10 @@ package struct Withdrawals: Sendable {
 
   package var isEmpty: Bool { markersOver.isEmpty }
 
-  /// The markers to remove before the object of a path is replaced: those further up first.
+  /// The markers to remove before the object of a path is replaced, those further up first.
   package func markers(over data: RelativePath) -> [RelativePath] { markersOver[data] ?? [] }
 
-  /// What each marker waits for, so that it is published anew.
+  /// For each marker, the data after which it is published again.
   var dataUnder: [RelativePath: [RelativePath]] {
     var data: [RelativePath: [RelativePath]] = [:]
     for (path, markers) in markersOver { for marker in markers { data[marker, default: []].append(path) } }
@@ -69,7 +70,7 @@ package struct Withdrawals: Sendable {
 extension DirtySet.Batch {
   /// Data of the batch whose publication replaces an object.
   ///
-  /// - Parameter hasObject: whether an object lies under a name, as far as is known.
+  /// - Parameter hasObject: whether an object has the name, as far as known.
   package func overwritten(
     _ order: CommitOrder, hasObject: (RelativePath, DirtyEntry) -> Bool
   ) -> [RelativePath] {
@@ -77,12 +78,12 @@ extension DirtySet.Batch {
       let isData =
         !order.isMarker(path) && !order.marks.contains(path) && !order.appended.contains(path)
         && DirectoryMarker(path) == nil && entry.purpose != .undecodable
-      // What was gone when the batch was taken may be there again when its turn comes.
+      // A file that was gone when the batch was taken may exist again when its turn comes.
       return isData && hasObject(path, entry) ? path : nil
     }
   }
 
-  /// Adds the markers that are removed before their data go, so that they go again after those.
+  /// Adds the markers that are removed before their data, so that they are published again after the data.
   mutating func add(_ withdrawals: Withdrawals, inFlight: [RelativePath: DirtyEntry]) {
     for (marker, data) in withdrawals.dataUnder where entries[marker] == nil && inFlight[marker] == nil {
       let changes = data.compactMap { entries[$0] }
