@@ -19,14 +19,23 @@
 // grace          how long an open file of `appendNames` waits for its close before a snapshot of it is
 //                published
 // settle         how long a change must have been quiet with interval 0, and the time between two reads
-// commit marker  a file that tells readers that other files are complete: `latest`, an index. It is published
-//                after these files
-// in-progress mark  a file such as `X-unfinished` that tells readers that X is incomplete. It is published
-//                   before X changes
+// commit marker  a file that shows readers that other files are complete: `latest`, an index. It covers
+//                these files and is published after them
+// gate           a directory that contains commit markers of a batch; it opens when their data are published
+// withdrawal     the delete of a commit marker on S3 before data that it covers are overwritten. The marker
+//                is published again after the data
+// in-progress mark  a file such as `X-unfinished` that shows readers that X is incomplete. It announces
+//                   changes of X and is published before them
 // temporary name a name that a program gives a file until the file is whole; it is never published
 // unit           a directory whose files appear on S3 together; in a restore also the files of one checkpoint
 // tracker        a small file that names the newest checkpoint: `latest`, `last_checkpoint`
 // receipt        an object that lists the objects of one published unit
+// retention      the removal of old complete checkpoints from S3
+// retired        said of a checkpoint that exists here and is not published, because retention would remove
+//                it from S3 again
+// deadline order the order in which data begin if the end has a time limit: one checkpoint after the other
+// evidence       what an earlier run knew of a path: the ETag of the object to which the file was equal, and
+//                the file's stamp
 // staged         said of a large file whose bytes are on the server, as an upload that waits to be completed
 // collapse       to replace the dirty paths of one directory by a comparison of the directory, where they are
 //                too many
@@ -38,6 +47,8 @@
 // followed link  a symbolic link that is followed; its target has no watch
 // alias          a further name or a followed link: its content may change without an event that bears this
 //                name
+// reckoning      the version of a file that is published or dirty under an alias; any other version is a
+//                change
 // directory marker  a zero-byte object that stands for an empty directory; its path is a `DirectoryMarker`
 // recheck        to compare a path with its file again although no change of it is known
 // suspect        a file and an object of equal size whose times do not show whether their contents are equal

@@ -22,8 +22,10 @@
 // polled part     a part of the tree whose events may be missing, so that it is compared at each tick
 // marker gate     the last check before a commit marker is sent
 // held version    the content of a marker as it was when the pass began
+// place of a pass room for one publication under way; one task serves each place
 // evidence        what earlier runs published, fetched or found equal, by the files' stamps: a cache on disk
-// layer           evidence in key order
+// layer           evidence sorted by key, in a file of blocks; a newer layer hides entries of older ones
+// evidence journal  evidence in the order in which it was noted, until the next run merges it into a layer
 // ledger          the stamp and ETag of each path that this run published or found equal
 // journal         writes a lane's actions to the transfer log, the observer and the program's log
 // linked names    the names of a file that has several names (hard links)
