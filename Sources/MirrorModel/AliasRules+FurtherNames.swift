@@ -106,8 +106,8 @@ extension AliasFacts {
     }
   }
 
-  /// The names outside of the directories of files that also have a name inside, if the file has changed
-  /// since all its names were last checked.
+  /// Names outside of the directories. Their files also have a name inside, and have changed since all their
+  /// names were last checked.
   private mutating func changedElsewhere(
     besides directories: Set<RelativePath>
   ) -> [(RelativePath, FileStamp)] {
@@ -169,7 +169,7 @@ private struct Concern {
 
   mutating func note(_ path: RelativePath, _ entry: DirtyEntry) {
     paths.append(path)
-    // A path that failed before is no further write.
+    // An entry that was tried before reports no further write.
     if entry.writer != .unknown, !entry.wasTried { isWritten = true }
     if self.entry?.writer != .closed { self.entry = entry }
   }

@@ -8,7 +8,7 @@ struct MarkHolds: Sendable {
     /// The mark waits for a later pass, and so does the path.
     case blocked(RelativePath)
 
-    /// The mark because of which a path cannot begin in this pass; nil if it can.
+    /// The mark or unit because of which a path cannot begin in this pass; nil if it can.
     var obstacle: RelativePath? { if case .blocked(let path) = self { path } else { nil } }
   }
 

@@ -102,7 +102,7 @@ struct Detachment: Sendable {
   /// The schedule rings it when it needs the lane. Nothing else waits for it while a pass runs.
   var bell: Doorbell { schedule.doorbell }
 
-  /// When a pass of which everything has begun should end.
+  /// When the pass should end, once everything of it has begun.
   func dueTime(sinceBeginnings begun: Instant) -> Instant {
     guard rule == .whenNeeded, let due = schedule.isNeeded ? begun : schedule.dueTime else {
       return begun + Self.long

@@ -42,7 +42,7 @@ final class MarkerWithdrawal: Sendable {
     let flying = flights.keys.filter(order.isMarker)
     if flying.isEmpty, !ledger.hasCommitMarkers { return Withdrawals() }
     let data = batch.overwritten(order) { path, entry in
-      // The ledger does not know later changes of files that had an object at entry.
+      // The ledger need not have the objects of entry, so they are looked up separately.
       ledger.etag(of: path) != nil || (!entry.isNew && (objectsAtEntry?.mayHaveHeld(path) ?? true))
     }
     var markers = Set(flying.map { Withdrawals.Marker(unread: $0) })

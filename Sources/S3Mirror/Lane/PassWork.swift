@@ -72,8 +72,8 @@ final class PassWork: Sendable {
     /// Places that work or wait for a path.
     var activePlaces: Int { places.count - staged.count }
 
-    /// How many places to make if paths are ready and too few places work. Publications that wait for their
-    /// units have used up their places, and the places of a pass that has ended go away.
+    /// How many places to make if paths are ready and too few places are active. A publication that waits for
+    /// its unit occupies its place, and the idle places of a pass that has ended are gone.
     func missingPlaces(of width: Int) -> Int { plan.hasReady ? max(0, width - activePlaces) : 0 }
 
     /// Takes the publications whose unit may appear now.

@@ -30,7 +30,8 @@ extension UploadLane {
     journal.passed(outcome.summary)
   }
 
-  /// The differences that a comparison finds and that are not dirty after all events until then were noted.
+  /// The paths that a comparison finds different, and that are not dirty even after every event until its end
+  /// was noted.
   private func drift(noting outcome: inout PassOutcome) async throws -> [RelativePath] {
     let reconciler = reconciler
     // A publication in flight may arrive after its part was listed.

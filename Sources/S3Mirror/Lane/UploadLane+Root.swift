@@ -21,7 +21,7 @@ extension UploadLane {
     schedule.repeatFlushes(flushes)
   }
 
-  /// Marks everything dirty of which no event reports changes, so that the next pass compares it.
+  /// Marks the parts dirty whose changes no event reports, so that the next pass compares them.
   func poll() async {
     await place.retryUnwatched()
     schedule.note(aliases.withTable { $0.pollLinks() })
@@ -34,9 +34,7 @@ extension UploadLane {
     place.noteFollowedLinks()
   }
 
-  /// - Returns: whether the root is there. If so, it must be compared. Accepts new or removed mounts as
-  ///   normal if a comparison found a file for every object below them. No file is hidden then, so files that
-  ///   go missing there count as deleted again.
+  /// - Returns: whether the root is there. If so, it must be compared.
   func recoverRoot() async -> Bool {
     schedule.noteRootLost()
     do {
@@ -50,8 +48,8 @@ extension UploadLane {
     return true
   }
 
-  /// Takes mounts that came or went for what belongs there where a comparison found a file for every object: nothing is out of
-  /// sight, so deletes below count again.
+  /// Accepts new or removed mounts as normal if a comparison found a file for every object below them. No file
+  /// is hidden then, so deletes below them count again.
   nonisolated(nonsending) func accept(
     _ alterations: [RelativePath: Mount?], after found: Reconciler.Findings
   ) async throws {
