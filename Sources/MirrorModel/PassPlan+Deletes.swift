@@ -52,7 +52,7 @@ extension PassPlan {
       directories = [:]
       withheld = []
     }
-    // A file in flight that changed before a delete may be the deleted file's replacement, so the delete waits.
+    // A file in flight that changed before a delete may replace the deleted file, so the delete waits.
     let flights = surroundings.inFlight.merging(detached) { $1 }
     let oldestChange = flights.values.lazy.map(\.firstChange).min()
     /// - Parameter deletion: nil if its time is not known.

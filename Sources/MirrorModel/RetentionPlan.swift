@@ -4,8 +4,8 @@
 /// complete may belong to another program, and an incomplete checkpoint may still be uploading. Each series
 /// of names is counted separately: `run-a/step-5` does not count for `run-b/step-3`. The newest two complete
 /// checkpoints of a series always stay, so that one remains if the other turns out to be damaged. A
-/// checkpoint that a file names stays too. As many stay of the checkpoints that were published last, because
-/// a program that goes back to an earlier step saves lower steps again.
+/// checkpoint that a file names stays too. The same number of the checkpoints that were published last stays
+/// too, because a program that goes back to an earlier step saves lower steps again.
 package struct RetentionPlan: Sendable {
   package struct Policy: Sendable, Hashable {
     /// How many of the newest complete checkpoints stay; at least two.

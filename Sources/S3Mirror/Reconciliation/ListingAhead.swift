@@ -80,8 +80,7 @@ struct ListingAhead: Sendable {
     private var begun: [(number: Int, start: RelativePath)] = []
     private var ended: [Int: Stretch] = [:]
     private var count = 0
-    /// The listing did not find a stretch in its place: the server ignores `start-after`, or the bucket is
-    /// changing.
+    /// A stretch failed or was not in its place: the server ignores `start-after`, or the bucket is changing.
     private var isGivenUp = false
 
     init(listing: ListingAhead) {
