@@ -48,8 +48,8 @@ extension UploadLane {
     return true
   }
 
-  /// Accepts new or removed mounts as normal if a comparison found a file for every object below them. No file
-  /// is hidden then, so deletes below them count again.
+  /// Accepts new or removed mounts as normal if a comparison found a file for every object below them. No
+  /// file is hidden then, so deletes below them count again.
   nonisolated(nonsending) func accept(
     _ alterations: [RelativePath: Mount?], after found: Reconciler.Findings
   ) async throws {
