@@ -55,6 +55,8 @@ package enum WithheldReason: Sendable, Hashable {
   case remounted(RelativePath)
   /// The local file has changed since it was compared.
   case rewritten
+  /// The file is data of a commit marker that could not be removed before.
+  case namedBy(RelativePath)
   /// The object may belong to this local file: some servers store a backslash in a key as a slash.
   case alias(of: RelativePath)
   /// The object has changed since it was published here or listed: another program wrote it.
@@ -83,6 +85,7 @@ extension WithheldReason: CustomStringConvertible {
     case .remounted(let place):
       "at \(place) another filesystem is mounted than when its files were published, or none is: they are out of sight, not deleted; mount it again, or delete the objects yourself if they are to go"
     case .rewritten: "the local file was written since it was compared"
+    case .namedBy(let marker): "the commit marker \(marker) stays, and it may name this file"
     case .replaced: "another program has written the object since it was published or listed"
     case .foreign:
       "another writer put it there since this mirror began, and only that writer may delete it; give each writer a prefix of its own"

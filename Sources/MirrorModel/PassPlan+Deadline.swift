@@ -25,10 +25,11 @@ package struct DeadlineOrder: Sendable {
     var lastChange: Instant
     var step: Int64?
 
-    /// Compares the steps. If a group has no step or the steps are equal, the later change decides.
+    /// The later change decides: a program that goes back to an earlier step saves lower steps again. Files
+    /// that a comparison found have one time, and there the step decides.
     static func isNewer(_ one: Group, than other: Group) -> Bool {
-      if let step = one.step, let otherStep = other.step, step != otherStep { return step > otherStep }
-      return one.lastChange > other.lastChange
+      if one.lastChange != other.lastChange { return one.lastChange > other.lastChange }
+      return (one.step ?? .min) > (other.step ?? .min)
     }
   }
 

@@ -171,4 +171,21 @@ import TransferLog
       #expect(deleted == ["latest", "s1/.metadata", "s1/a"])
     }
   }
+
+  @Test(.promise("DOWN-16"))
+  func `data stay whose marker stays, because it was written meanwhile`() async throws {
+    try await Stage.play { stage async throws in
+      try await stage.put("data/new", "x")
+      for name in ["s1/a", "s1/.metadata", "s2/a"] { try stage.directory.write("data/" + name, "x") }
+      await stage.fake.hold { call in
+        if call.operation == "GetObject" { try stage.directory.write("data/s1/.metadata", "rewritten") }
+      }
+      let spec = MirrorSpec.download(stage.url("data"), local: stage.local("data"), delete: true)
+      try await stage.mirror(["data": spec]) { _ in }
+      #expect(stage.directory.exists("data/s1/a"))
+      #expect(try stage.directory.text("data/s1/.metadata") == "rewritten")
+      #expect(!stage.directory.exists("data/s2/a"))
+      #expect(stage.directory.exists("data/new"))
+    }
+  }
 }

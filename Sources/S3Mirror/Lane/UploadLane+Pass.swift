@@ -24,7 +24,7 @@ extension UploadLane {
     -> PassOutcome
   {
     var outcome = await carryOut(pass, deletes: deletes, patience)
-    noteForRetention(outcome)
+    noteForRetention(outcome, isCompared: !pass.batch.rescans.isEmpty)
     await takeNews(of: &outcome)
     schedule.finish(outcome)
     conclude(outcome)

@@ -22,12 +22,17 @@ extension UploadLane {
   }
 
   /// Notes whether a pass has published something that may have made a checkpoint complete.
-  func noteForRetention(_ outcome: PassOutcome) {
+  ///
+  /// - Parameter isCompared: whether the pass compared directories. The paths that a comparison publishes are
+  ///   not kept.
+  func noteForRetention(_ outcome: PassOutcome, isCompared: Bool) {
     guard settings.retention != nil else { return }
-    let mayBeNew = outcome.met.contains { path in
-      settings.commitOrder.isMarker(path) || Tracker.mayBe(path, byteCount: 0)
-        || path.ancestors.contains { StepName($0.name).isStep } || UnitNames.isLooseFile(path.name)
-    }
+    let mayBeNew =
+      isCompared && outcome.summary.published > 0
+      || outcome.met.contains { path in
+        settings.commitOrder.isMarker(path) || Tracker.mayBe(path, byteCount: 0)
+          || path.ancestors.contains { StepName($0.name).isStep } || UnitNames.isLooseFile(path.name)
+      }
     state.withLock { state in
       if mayBeNew { state.isRetentionDue = true }
       // Uploads come before deletes: if one failed, a later pass decides.

@@ -16,22 +16,29 @@ extension DownloadJob {
       markers += files.filter { commitOrder.isMarker($0.path) }
     }
     markers.sort { $0.path.ancestors.count < $1.path.ancestors.count }
-    for marker in markers { settle(marker, of: root, keptFor: reason, in: &outcome) }
+    var left: [RelativePath] = []
+    for marker in markers where !settle(marker, of: root, keptFor: reason, in: &outcome) {
+      left.append(marker.path)
+    }
     try await extras.forEachBatch(of: 1_000) { files in
       for file in files where !commitOrder.isMarker(file.path) {
-        settle(file, of: root, keptFor: reason, in: &outcome)
+        // A reader that follows the marker must find the marker's data.
+        let marker = left.first { file.path.isWithin($0.parent) }
+        settle(file, of: root, keptFor: reason ?? marker.map { .namedBy($0) }, in: &outcome)
       }
     }
   }
 
+  /// - Returns: whether the file is gone.
+  @discardableResult
   private func settle(
     _ file: LocalEntry, of root: TreeRoot, keptFor reason: WithheldReason?, in outcome: inout Outcome
-  ) {
+  ) -> Bool {
     if let reason {
       outcome.withhold(file.path, reason)
-    } else {
-      remove(file, of: root, in: &outcome)
+      return false
     }
+    return remove(file, of: root, in: &outcome)
   }
 
   /// Why local files without an object stay; nil if they may go.
@@ -46,19 +53,21 @@ extension DownloadJob {
     return reason
   }
 
-  private func remove(_ file: LocalEntry, of root: TreeRoot, in outcome: inout Outcome) {
+  private func remove(_ file: LocalEntry, of root: TreeRoot, in outcome: inout Outcome) -> Bool {
     do {
       // A file that was written after the comparison is not the compared file.
-      guard let now = try root.look(at: file.path) else { return }
+      guard let now = try root.look(at: file.path) else { return true }
       guard now.kind == .file, now.stamp.isSameVersion(as: file.stamp) else {
         outcome.withhold(file.path, .rewritten)
-        return
+        return false
       }
       try root.remove(file.path)
       journal.deletedLocally(mirror: name, path: file.path)
       outcome.deleted += 1
+      return true
     } catch {
       outcome.failures.append(.init(path: file.path.string, FailureReason(error)))
+      return false
     }
   }
 }
