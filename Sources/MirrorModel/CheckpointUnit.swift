@@ -36,8 +36,7 @@ package struct CheckpointUnit: Sendable, Hashable {
     case .directory: return other.isWithin(path) && other != path
     case .files:
       if other.parent == path.parent {
-        return UnitNames.looseFile(other.name).map { path.parent.appending($0.stem) == path }
-          ?? (other == path)
+        return (UnitNames.looseUnit(of: other) ?? other) == path
       }
       return other.isWithin(path.parent.appending(path.name + UnitNames.arraysSuffix))
     }

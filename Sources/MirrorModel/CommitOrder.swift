@@ -24,6 +24,12 @@ package struct CommitOrder: Sendable {
 
   package func isMarker(_ path: RelativePath) -> Bool { isMarkerName(path) }
 
+  /// Whether a path is data by its name: no commit marker, no in-progress mark, and not the marker of a
+  /// directory.
+  func isData(_ path: RelativePath) -> Bool {
+    !isMarker(path) && !marks.contains(path) && DirectoryMarker(path) == nil
+  }
+
   /// Groups of paths to publish one group after the other: first all data, then the markers from the deepest
   /// directories up. A marker further up (`latest`) refers to the markers below it
   /// (`checkpoint-5/.metadata`).

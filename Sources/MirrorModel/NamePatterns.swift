@@ -4,15 +4,25 @@ package struct NamePatterns: Sendable {
   package static let none = NamePatterns()
 
   private let patterns: [GlobPattern]
+  /// As in `PathFilter`: most names are rejected by comparing a few bytes.
+  private let edges: [GlobPattern.Edges]
 
   private init() {
     patterns = []
+    edges = []
   }
 
   /// - Throws: `GlobPattern`'s error for a pattern that cannot be read.
   package init(_ patterns: [String]) throws {
     self.patterns = try patterns.map { try GlobPattern($0) }
+    edges = self.patterns.map(\.edges)
   }
 
-  package func contains(_ path: RelativePath) -> Bool { patterns.contains { $0.matches(path) } }
+  package func contains(_ path: RelativePath) -> Bool {
+    let bytes = path.string.utf8.span
+    for (index, edges) in edges.enumerated() where edges.admit(bytes, upTo: bytes.count, .file) {
+      if patterns[index].matches(bytes, upTo: bytes.count, .file) { return true }
+    }
+    return false
+  }
 }

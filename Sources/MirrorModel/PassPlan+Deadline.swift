@@ -33,7 +33,10 @@ package struct DeadlineOrder: Sendable {
     }
   }
 
+  /// The groups that have not begun.
   private var groups: ArraySlice<Set<RelativePath>> = []
+  /// All their paths.
+  private var later: Set<RelativePath> = []
   private var outstanding: Set<RelativePath> = []
   /// Paths that could begin, but whose group has not begun.
   private var waiting: Set<RelativePath> = []
@@ -49,7 +52,7 @@ package struct DeadlineOrder: Sendable {
     let holders = Set(members.map(\.parent))
     for path in members {
       guard let known = data[path] else { continue }
-      let place = Self.place(of: path, holders)
+      let place = UnitStages.place(of: path, holders) { StepName($0.name).isStep }
       var group = checkpoints[place] ?? Group(lastChange: known.lastChange, step: StepName(place.name).number)
       group.paths.insert(path)
       group.byteCount = group.byteCount.addingSaturated(known.byteCount)
@@ -66,18 +69,12 @@ package struct DeadlineOrder: Sendable {
       (order.prefix(1).map(\.paths) + [others] + order.dropFirst().map(\.paths))
       .filter { !$0.isEmpty }[...]
     outstanding = groups.popFirst() ?? []
-  }
-
-  /// The checkpoint of a file: the uppermost directory that has a step's name, or whose files appear together
-  /// (`UnitStages`). The root if there is none.
-  private static func place(of path: RelativePath, _ holders: Set<RelativePath>) -> RelativePath {
-    let way = path.ancestors.reversed().filter { !$0.isRoot }
-    return way.first { holders.contains($0) || StepName($0.name).isStep } ?? .root
+    later = Set(groups.joined())
   }
 
   /// Whether the path may begin now. If not, `end` returns it later.
   mutating func admits(_ path: RelativePath) -> Bool {
-    guard groups.contains(where: { $0.contains(path) }) else { return true }
+    guard later.contains(path) else { return true }
     waiting.insert(path)
     return false
   }
@@ -90,6 +87,7 @@ package struct DeadlineOrder: Sendable {
       return []
     }
     outstanding = next
+    later.subtract(next)
     let ready = waiting.intersection(next)
     waiting.subtract(ready)
     return Array(ready)
@@ -99,8 +97,6 @@ package struct DeadlineOrder: Sendable {
 extension PassPlan {
   /// Files whose sizes decide their order when the time is short (`note(sizes:budget:)`).
   package var dataOfBatch: [RelativePath] {
-    batch.entries.filter { path, entry in
-      !entry.isGone && !order.isMarker(path) && !order.marks.contains(path) && DirectoryMarker(path) == nil
-    }.map(\.key)
+    batch.entries.filter { path, entry in !entry.isGone && order.isData(path) }.map(\.key)
   }
 }

@@ -30,12 +30,18 @@ struct UnitStages: Sendable {
   static func units(of members: [RelativePath]) -> [RelativePath: [RelativePath]] {
     let holders = Set(members.map(\.parent))
     var units: [RelativePath: [RelativePath]] = [:]
-    for path in members {
-      // Searched from the root down.
-      let place = path.ancestors.reversed().first { !$0.isRoot && holders.contains($0) }
-      units[place ?? .root, default: []].append(path)
-    }
+    for path in members { units[place(of: path, holders), default: []].append(path) }
     return units.filter { $0.value.count > 1 }
+  }
+
+  /// The uppermost directory above a path, except the root, that directly holds data or is a unit for another
+  /// reason. The root if there is none.
+  ///
+  /// - Parameter holders: the directories that directly hold data.
+  static func place(
+    of path: RelativePath, _ holders: Set<RelativePath>, isUnit: (RelativePath) -> Bool = { _ in false }
+  ) -> RelativePath {
+    path.ancestors.reversed().first { !$0.isRoot && (holders.contains($0) || isUnit($0)) } ?? .root
   }
 
   /// - Parameter large: the files whose bytes are sent before any object of their unit appears.

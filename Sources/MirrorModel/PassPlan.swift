@@ -204,8 +204,7 @@ package struct PassPlan: Sendable {
   /// Whether a path is data that appears together with its unit.
   private func isUnitData(_ path: RelativePath) -> Bool {
     guard let entry = batch.entries[path], !entry.isGone, entry.purpose != .undecodable else { return false }
-    return !order.isMarker(path) && !order.marks.contains(path) && !order.appended.contains(path)
-      && DirectoryMarker(path) == nil && !order.isSnapshot(path, entry)
+    return order.isData(path) && !order.appended.contains(path) && !order.isSnapshot(path, entry)
   }
 
   private var unitMembers: [RelativePath: [RelativePath]] {

@@ -66,8 +66,6 @@ package struct RetiredUnits: Sendable {
 
   /// The checkpoints to which a path may belong.
   private static func places(of path: RelativePath) -> [RelativePath] {
-    var places = path.ancestors.filter { !$0.isRoot }
-    if let file = UnitNames.looseFile(path.name) { places.append(path.parent.appending(file.stem)) }
-    return places
+    path.ancestors.filter { !$0.isRoot } + [UnitNames.looseUnit(of: path)].compactMap(\.self)
   }
 }

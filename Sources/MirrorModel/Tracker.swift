@@ -99,10 +99,7 @@ package struct Tracker: Sendable, Hashable {
   /// Returns the checkpoints in the tracker's directory that the tracker names, given that directory's
   /// entries.
   package func places(among entries: [RelativePath]) -> [RelativePath] {
-    let stems = entries.compactMap { entry in
-      UnitNames.looseFile(entry.name).map { entry.parent.appending($0.stem) }
-    }
-    return named(among: Set(entries + stems)).sorted()
+    named(among: Set(entries + entries.compactMap(UnitNames.looseUnit))).sorted()
   }
 
   /// Whether every checkpoint that the tracker names is this one. Entries that are no checkpoint names are

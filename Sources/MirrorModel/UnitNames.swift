@@ -49,8 +49,11 @@ extension UnitNames {
     var isNamedSo: Bool
   }
 
-  /// Whether a file's name may be that of a checkpoint in a single file.
-  package static func isLooseFile(_ name: Substring) -> Bool { looseFile(name) != nil }
+  /// The checkpoint to which a file may belong beside others of its directory; nil if its ending is not that
+  /// of a checkpoint.
+  package static func looseUnit(of path: RelativePath) -> RelativePath? {
+    looseFile(path.name).map { path.parent.appending($0.stem) }
+  }
 
   /// - Returns: nil if the file's ending is not that of a checkpoint.
   static func looseFile(_ name: Substring) -> LooseFile? {

@@ -9,7 +9,7 @@ package struct UploadSchedule: Sendable {
   }
 
   package let policy: Policy
-  package private(set) var dirty: DirtySet
+  package internal(set) var dirty: DirtySet
   package private(set) var isRunning = false
   /// Passes that were started.
   package private(set) var passCount = 0
@@ -17,13 +17,13 @@ package struct UploadSchedule: Sendable {
   /// With interval 0: no path is ready before this instant. The value is kept so that a storm of events does
   /// not read every entry for each event.
   private var nothingReadyBefore: Instant?
-  private var failures: [RelativePath: Failure] = [:]
+  var failures: [RelativePath: Failure] = [:]
   /// The service did not answer the last requests. Every waiting file would fail too, each after several
   /// attempts. So one path is tried at this time, and the next later, until the service answers. Then
   /// everything is due at once, whatever its back-off.
   var nextProbe: Instant?
   /// Paths that were tried to find out whether the service answers, and have not ended.
-  private var probes: Set<RelativePath> = []
+  var probes: Set<RelativePath> = []
   /// Paths in flight that have had no answer since the last answer of the service. A single one may have a
   /// fault of its own, so it shows nothing about the service.
   private var unanswered: Set<RelativePath> = []
@@ -43,12 +43,6 @@ package struct UploadSchedule: Sendable {
   package static let firstBackOff: Duration = .seconds(1)
   /// The longest back-off of a path. The end of an outage ends the back-offs that the outage caused.
   package static let longestBackOff: Duration = .seconds(120)
-  /// The time between two tries while the service does not answer. The attempts of each try add some seconds,
-  /// so the end of an outage is noticed within about twice this time.
-  private static let probePause: Duration = .seconds(5)
-  /// How many probes run at one time. More than one, because a path may have no answer while the service
-  /// answers others.
-  private static let mostProbes = 4
 
   package init(policy: Policy, dirty: DirtySet = DirtySet(), startingAt now: Instant) {
     self.policy = policy
@@ -152,60 +146,13 @@ package struct UploadSchedule: Sendable {
     return started(trigger, batch, newest: hasUnknownChanges ? now : newest)
   }
 
-  private mutating func started(_ trigger: Trigger, _ batch: DirtySet.Batch, newest: Instant?) -> Pass? {
+  mutating func started(_ trigger: Trigger, _ batch: DirtySet.Batch, newest: Instant?) -> Pass? {
     guard !batch.isEmpty else { return nil }
     isRunning = true
     passCount += 1
     return Pass(
       trigger: trigger, batch: batch, deferred: deferred(before: newest), stale: stale(before: newest),
       inFlight: dirty.inFlight, departures: dirty.departures.filter { batch.goneDirectories[$0.key] != nil })
-  }
-
-  /// Tries one path, to find out whether the service answers again. If no path would send a request, tries
-  /// the directories.
-  ///
-  /// The path with the fewest failures is chosen, and of those the path that has waited longest: the service
-  /// may work and still refuse some paths.
-  private mutating func beginProbe(at now: Instant) -> Pass? {
-    var chosen: (path: RelativePath, entry: DirtyEntry, failures: Int)?
-    for (path, entry) in dirty.entries where mayProbe(path, entry) {
-      let count = failures[path]?.count ?? 0
-      if let best = chosen,
-        (best.failures, best.entry.firstChange, best.path) < (count, entry.firstChange, path)
-      {
-        continue
-      }
-      chosen = (path, entry, count)
-    }
-    let path = chosen?.path
-    let batch = dirty.take { candidate, _ in
-      candidate == path
-    } directories: { _ in
-      path == nil
-    }
-    guard let pass = started(.tick, batch, newest: chosen?.entry.lastChange) else {
-      nextProbe = nil
-      return nil
-    }
-    if let path { probes.insert(path) }
-    nextProbe = now + Self.probePause
-    return pass
-  }
-
-  /// Whether a publication of the path would send a request.
-  private func mayProbe(_ path: RelativePath, _ entry: DirtyEntry) -> Bool {
-    if entry.isOpen || entry.isGone || entry.purpose == .undecodable { return false }
-    return !dirty.isInFlight(path, entry)
-  }
-
-  /// When a path that has not failed is due. Such a path is tried even while the service seems not to answer,
-  /// because the lack of answers may concern some paths only.
-  private var freshTime: Instant? {
-    guard probes.count < Self.mostProbes else { return nil }
-    let fresh = dirty.entries.lazy.filter { failures[$0.key] == nil && mayProbe($0.key, $0.value) }
-    guard policy.interval == .zero else { return fresh.isEmpty ? nil : nextTick }
-    let readiness = Readiness(policy: policy, failures: failures)
-    return fresh.compactMap { readiness.lookTime($0.key, $0.value) }.min()
   }
 
   /// Records that the running pass publishes these paths besides its batch.

@@ -54,8 +54,6 @@ package struct Withdrawals: Sendable {
     }
   }
 
-  package var isEmpty: Bool { markersOver.isEmpty }
-
   /// The markers to remove before the object of a path is replaced, those further up first.
   package func markers(over data: RelativePath) -> [RelativePath] { markersOver[data] ?? [] }
 
@@ -76,8 +74,7 @@ extension DirtySet.Batch {
   ) -> [RelativePath] {
     entries.compactMap { path, entry in
       let isData =
-        !order.isMarker(path) && !order.marks.contains(path) && !order.appended.contains(path)
-        && DirectoryMarker(path) == nil && entry.purpose != .undecodable
+        order.isData(path) && !order.appended.contains(path) && entry.purpose != .undecodable
       // A file that was gone when the batch was taken may exist again when its turn comes.
       return isData && hasObject(path, entry) ? path : nil
     }

@@ -66,14 +66,10 @@ final class MarkerWithdrawal: Sendable {
     guard Tracker.mayBe(marker, byteCount: stamp.size) else { return .directory }
     // The marker on S3 may name another checkpoint than the local one.
     if batch.entries[marker] != nil { return Withdrawals.Marker(unread: marker).reach }
-    let read = Result { () throws(TreeError) -> [RelativePath]? in
-      guard let content = try root.content(of: marker, limit: Int(Tracker.longest)),
-        let tracker = Tracker(marker, content: content)
-      else { return nil }
-      return tracker.places(among: data.flatMap { [$0] + $0.ancestors })
+    guard case .success(let tracker?) = Result(catching: { try root.tracker(at: marker) }) else {
+      return .below
     }
-    guard case .success(let places?) = read else { return .below }
-    return .places(places)
+    return .places(tracker.places(among: data.flatMap { [$0] + $0.ancestors }))
   }
 
   /// Returns when none of the markers is on S3.

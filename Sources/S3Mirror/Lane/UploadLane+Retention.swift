@@ -31,7 +31,7 @@ extension UploadLane {
       isCompared && outcome.summary.published > 0
       || outcome.met.contains { path in
         settings.commitOrder.isMarker(path) || Tracker.mayBe(path, byteCount: 0)
-          || path.ancestors.contains { StepName($0.name).isStep } || UnitNames.isLooseFile(path.name)
+          || path.ancestors.contains { StepName($0.name).isStep } || UnitNames.looseUnit(of: path) != nil
       }
     state.withLock { state in
       if mayBeNew { state.isRetentionDue = true }
@@ -105,8 +105,9 @@ extension UploadLane {
     }
     for batch in plan.batches(order: settings.commitOrder) {
       let paths = batch.filter { path in unitOf[path].map { !stuck.contains($0) } ?? true }
+      let listed = paths.compactMap { path in inventory.objects[path].map { (path, $0) } }
       let removal = await remover.remove(
-        paths, of: objects.count, listed: inventory.objects.filter { paths.contains($0.key) })
+        paths, of: objects.count, listed: Dictionary(listed) { first, _ in first })
       outcome.summary.deleted += removal.deleted.count
       for (path, reason) in removal.withheld { outcome.withhold(path, reason) }
       for (path, reason) in removal.failed {

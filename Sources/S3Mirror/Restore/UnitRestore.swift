@@ -148,9 +148,7 @@ struct UnitRestore: Sendable {
       if files.isEmpty { continue }
       let names = try root.names(in: directory)
       for file in files {
-        guard let content = try root.content(of: file, limit: Int(Tracker.longest)),
-          let tracker = Tracker(file, content: content)
-        else { continue }
+        guard let tracker = try root.tracker(at: file) else { continue }
         let places = tracker.places(among: names)
         let others = places.filter { $0 != unit.path }
         if others.isEmpty {
