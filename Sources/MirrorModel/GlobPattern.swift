@@ -75,7 +75,9 @@ package struct GlobPattern: Sendable, Hashable, CustomStringConvertible {
       if end == 0 || (isOfDirectories && kind != .directory) { return false }
       if let last, path[end - 1] != last { return false }
       guard let first else { return true }
-      return path[path.startOfName(endingAt: end)] == first
+      // A directory marker's path ends in a slash, so its last name is empty.
+      let start = path.startOfName(endingAt: end)
+      return start < end && path[start] == first
     }
   }
 
