@@ -90,7 +90,8 @@ extension AliasFacts {
   }
 
   /// Marks new links for a copy, on the server, from a name under which their file is published. Their file
-  /// was not written.
+  /// was not written. A name that has the file's present version on S3 leaves the batch: to publish it again
+  /// would withdraw the markers above it for nothing.
   private func copyLinks(
     _ paths: [RelativePath], of file: AliasTable.File, from records: Set<RelativePath>,
     in batch: inout DirtySet.Batch
@@ -101,6 +102,11 @@ extension AliasFacts {
     let origins = records.sorted()
     for path in links {
       guard let stamp = stamp(ofFileAt: path), AliasTable.File(stamp) == file else { continue }
+      if isPublished(path, stamp, .renamed) {
+        // The name was added while the file was on its way to S3 under this very name.
+        batch.entries[path] = nil
+        continue
+      }
       let origin = origins.first { $0 != path && isPublished($0, stamp, .renamed) }
       if let origin { batch.entries[path]?.noteCopy(of: origin) }
     }

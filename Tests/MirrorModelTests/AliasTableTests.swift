@@ -137,6 +137,19 @@ import Testing
     #expect(batch.entries["d/b"]?.renamedFrom == "a")
   }
 
+  @Test func `a name whose file is on S3 by now is not published again`() {
+    var facts = Self.twoNames()
+    facts.published["a"] = Self.stamp(inode: 1, links: 2)
+    // The file got its second name later, which moved its ctime.
+    facts.published["d/b"] = Self.stamp(inode: 1)
+    facts.published["d/b"]?.changed -= 1
+    #expect(facts.completed(["a": DirtyEntry(at: Self.now), "d/b": DirtyEntry(at: Self.now)]) == [])
+    facts.writers = ["a", "d/b"]
+    #expect(facts.completed(["a": DirtyEntry(at: Self.now)]).contains("a"))
+    facts.writers = []
+    #expect(facts.completed(["a": Self.written]) == ["a", "d/b"])
+  }
+
   @Test func `a file that changed in a compared directory asks for its names elsewhere`() {
     var facts = Self.twoNames()
     #expect(facts.completed([:], compared: ["d"]) == [])
