@@ -2,7 +2,8 @@
 
 It believes the bytes of the objects, and the writer's ledger; never s3mirror, and no proxy stands between. The rules:
 `torn`, `mixed`, `half`, `foreign` (not one whole version of the file of that name), `backwards` (an older version after a
-newer one), `deleted` (the file is here), `marker` (it leads to what is absent or older than what it names).
+newer one), `deleted` (the file is here; a marker may go only while data under it are replaced), `marker` (it leads to what is
+absent or older than what it names).
 """
 
 import dataclasses
@@ -52,6 +53,7 @@ class Judge:
         self.trouble = None
         self.left_by_kill = set()  # keys of multipart uploads that a killed mirror had begun
         self.others = ()  # beginnings of keys that another writer may make
+        self.withdrawn = {}  # marker that went while its file is here -> the ETags of the data under it before
         self._listed = 0.0  # time.time() when the last listing began
         self._said = set()
         self._pause = threading.Event()
@@ -63,7 +65,11 @@ class Judge:
 
     def stop(self):
         self._stop.set()
-        self._thread.join()
+        if self._thread.ident is not None:
+            self._thread.join()
+        if self.withdrawn and not self._pause.is_set():
+            self.look()
+        self.weigh_withdrawals(is_end=True)
 
     def away(self):
         """The server is being restarted: until back() nothing is read."""
@@ -100,7 +106,8 @@ class Judge:
                 current[key] = sight
         self.current = current
         for key in before.keys() - current.keys():
-            self.vanished(key)
+            self.vanished(key, before)
+        self.weigh_withdrawals()
         for key, sight in list(current.items()):  # follow() reads some anew
             if chaosledger.is_marker(key) and sight.reading.files and not sight.reading.problem:
                 self.follow(key, sight)
@@ -157,14 +164,28 @@ class Judge:
             self.say("backwards", f"{key} is version {order} after version {newest} had been there")
         self.newest[key] = max(order, self.newest.get(key, order))
 
-    def vanished(self, key):
+    def vanished(self, key, before):
         """The object was there at the last listing, and is not in this one."""
         self.journal.note(f"gone {key}")
         entry = self.ledger.entries.get(key)
         if entry is None or entry.since >= self._listed or not os.path.lexists(os.path.join(self.tree, key)):
             return
-        if self.sight(key) is None and self.ledger.entries.get(key) is entry:
+        if self.sight(key) is not None or self.ledger.entries.get(key) is not entry:
+            return
+        if chaosledger.is_marker(key):
+            self.withdrawn[key] = {path: sight.etag for path, sight in before.items() if chaosledger.speaks_for(key, path)}
+        else:
             self.say("deleted", f"{key} was deleted on S3, and is here since {time.time() - entry.since:.1f} s")
+
+    def weigh_withdrawals(self, is_end=False):
+        """A marker goes before data under it are replaced, and comes back after them: some of these data must have changed."""
+        for key, data in list(self.withdrawn.items()):
+            if any(path not in self.current or self.current[path].etag != etag for path, etag in data.items()):
+                del self.withdrawn[key]
+            elif key in self.current or is_end:
+                del self.withdrawn[key]
+                if not self.ledger.is_leaving(key):
+                    self.say("deleted", f"{key} was deleted on S3 while its file is here, and no data under it were replaced")
 
     def follow(self, key, sight):
         """Everything that the marker names is there, in the version that it names or a later one."""

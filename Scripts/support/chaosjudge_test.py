@@ -140,6 +140,38 @@ class Reading(JudgeCase):
         self.judge.look()
         self.assertEqual([(each.rule, each.facts[:4]) for each in self.judge.violations], [("deleted", "kept")])
 
+    def withdraw(self):
+        """A marker whose file is here goes from S3."""
+        self.write(SHARD)
+        self.put(SHARD, 1)
+        self.mark(1, 1)
+        (self.tree / LATEST).write_bytes(b"1")
+        self.judge.look()
+        del self.server.objects[LATEST]
+        self.judge.look()
+
+    def test_a_marker_goes_while_its_data_are_replaced(self):
+        self.withdraw()
+        self.put(SHARD, 2)
+        self.judge.look()
+        self.mark(2, 2)
+        self.judge.stop()
+        self.assertEqual(self.rules(), [])
+
+    def test_a_marker_that_goes_although_no_data_are_replaced(self):
+        self.withdraw()
+        self.put("run/optimizer.state", 2)  # `latest` names directories
+        self.ledger.opened("run/optimizer.state", "run/optimizer.state")
+        self.mark(1, 1)
+        self.judge.look()
+        self.assertEqual(self.rules(), ["deleted"])
+
+    def test_a_marker_that_stays_away(self):
+        self.withdraw()
+        self.assertEqual(self.rules(), [])
+        self.judge.stop()
+        self.assertEqual(self.rules(), ["deleted"])
+
     def test_a_marker_to_nothing_or_to_an_older_version(self):
         self.write(SHARD)
         self.mark(1, 1)

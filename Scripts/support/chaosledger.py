@@ -23,6 +23,14 @@ def is_marker(path):
     return any(fnmatch.fnmatchcase(basename(path), pattern) for pattern in MARKERS)
 
 
+def speaks_for(marker, path):
+    """Whether the path is that of data under a marker: beside or below an index, or in a checkpoint that `latest` may name."""
+    directory = marker.rpartition("/")[0]
+    if is_marker(path) or is_append(path) or (directory and not path.startswith(directory + "/")):
+        return False
+    return basename(marker) != "latest" or path.rpartition("/")[0] != directory
+
+
 def may_go(path, entry):
     """Closed, or a log that only grows; one that begins anew under its name is no extension of what was published."""
     return not entry.is_open or (is_append(path) and not entry.is_renewed)

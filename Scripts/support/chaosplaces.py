@@ -54,8 +54,8 @@ class Places:
         if status is None:
             self.say("hang", f"it runs {EXIT_SECONDS} s after SIGTERM, while the writer goes on")
             self.process.kill()
-        elif status == 128 + signal.SIGTERM and "entry:" not in self.process.said():
-            # The signal came during the entry, before anything was published.
+        elif status == 128 + signal.SIGTERM and (self.program or "entry:" not in self.process.said()):
+            # The signal came during the entry, or before the program of `run` could handle it.
             self.journal.note("ended by SIGTERM within the entry")
         elif status not in (0, 1):
             self.say("crash" if status < 0 else "status", f"exit status {status}: {chaosend.last(self.process.said())}")
