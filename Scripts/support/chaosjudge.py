@@ -53,7 +53,8 @@ class Judge:
         self.trouble = None
         self.left_by_kill = set()  # keys of multipart uploads that a killed mirror had begun
         self.others = ()  # beginnings of keys that another writer may make
-        self.withdrawn = {}  # marker that went while its file is here -> the ETags of the data under it before
+        self.withdrawn = {}  # marker that went while its file is here -> when it was there, and the ETags of the data under it
+        self.publications = ()  # what the server answered to the mirror: `FaultProxy.publications`
         self._listed = 0.0  # time.time() when the last listing began
         self._said = set()
         self._pause = threading.Event()
@@ -173,19 +174,29 @@ class Judge:
         if self.sight(key) is not None or self.ledger.entries.get(key) is not entry:
             return
         if chaosledger.is_marker(key):
-            self.withdrawn[key] = {path: sight.etag for path, sight in before.items() if chaosledger.speaks_for(key, path)}
+            data = {path: sight.etag for path, sight in before.items() if chaosledger.speaks_for(key, path)}
+            self.withdrawn[key] = (self._listed, data)
         else:
             self.say("deleted", f"{key} was deleted on S3, and is here since {time.time() - entry.since:.1f} s")
 
     def weigh_withdrawals(self, is_end=False):
-        """A marker goes before data under it are replaced, and comes back after them: some of these data must have changed."""
-        for key, data in list(self.withdrawn.items()):
-            if any(path not in self.current or self.current[path].etag != etag for path, etag in data.items()):
+        """A marker goes before data under it are replaced, and comes back after them: some of these data must have been sent."""
+        for key, (since, data) in list(self.withdrawn.items()):
+            if self.are_replaced(key, since, data):
                 del self.withdrawn[key]
             elif key in self.current or is_end:
                 del self.withdrawn[key]
                 if not self.ledger.is_leaving(key):
                     self.say("deleted", f"{key} was deleted on S3 while its file is here, and no data under it were replaced")
+
+    def are_replaced(self, marker, since, data):
+        """A file may be sent again with the content that it had. A copy on the server that changes nothing replaces nothing."""
+        if any(path not in self.current or self.current[path].etag != etag for path, etag in data.items()):
+            return True
+        return any(
+            each.time >= since and each.operation != "CopyObject" and each.key[len(self.prefix) :] in data
+            for each in list(self.publications)
+        )
 
     def follow(self, key, sight):
         """Everything that the marker names is there, in the version that it names or a later one."""

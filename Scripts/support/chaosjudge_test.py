@@ -6,6 +6,7 @@ import io
 import json
 import pathlib
 import tempfile
+import time
 import unittest
 
 import chaoscontent as content
@@ -157,6 +158,14 @@ class Reading(JudgeCase):
         self.mark(2, 2)
         self.judge.stop()
         self.assertEqual(self.rules(), [])
+
+    def test_a_marker_goes_while_its_data_are_sent_again(self):
+        for operation, rules in (("CopyObject", ["deleted"]), ("PutObject", [])):
+            self.setUp()
+            self.withdraw()
+            self.judge.publications = [Publication(time.time(), operation, SHARD, "1", SIZE)]
+            self.judge.stop()
+            self.assertEqual(self.rules(), rules, operation)
 
     def test_a_marker_that_goes_although_no_data_are_replaced(self):
         self.withdraw()

@@ -36,6 +36,7 @@ class UploadRound(Places, OtherMirror, Round):
         self.sabotage("prepared")
         self.judge = Judge(self.server.client(), self.server.bucket, self.prefix, self.tree, self.ledger, self.journal)
         self.judge.violations = self.result.violations
+        self.judge.publications = self.proxy.publications
         self.words = self.command(source)
         # Some faults begin before the mirror, and in some the mirror is told to end.
         is_early, is_late = (each < 0.2 and self.fault.is_movable for each in (source.random(), source.random()))
