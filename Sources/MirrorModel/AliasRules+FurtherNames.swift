@@ -9,11 +9,13 @@ extension AliasFacts {
   ///   - directories: the directories that were compared in this pass.
   ///   - isWaiting: whether a name is dirty but not in the batch. The names of its file then wait for that
   ///     name's batch.
+  ///   - isInFlight: whether the file is on its way to S3 under the name. A name in flight is not added unless
+  ///     its file was written since, or the same bytes would be sent twice.
   /// - Returns: the names that were added because another name was closed. That may be the close for which
   ///   they wait.
   package mutating func addFurtherNames(
     to batch: inout DirtySet.Batch, compared directories: Set<RelativePath>, at now: Instant,
-    isWaiting: (RelativePath) -> Bool
+    isWaiting: (RelativePath) -> Bool, isInFlight: (RelativePath) -> Bool = { _ in false }
   ) -> [RelativePath] {
     var concerns = concerns(of: batch)
     let changed = takeConcerned(besides: concerns.keys, unless: isWaiting)
@@ -31,6 +33,7 @@ extension AliasFacts {
           continue
         }
         if isSettled(path, stamp, concern) { continue }
+        if !concern.isWritten, !concern.hasLostName, isInFlight(path) { continue }
         if concern.entry?.writer == .closed { closed.append(path) }
         if isWaiting(path) { continue }
         batch.entries[path] = concern.entry.map(DirtyEntry.init(writtenElsewhere:)) ?? .foundWritten(at: now)

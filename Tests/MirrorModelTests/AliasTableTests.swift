@@ -54,10 +54,12 @@ import Testing
     /// The names in a batch when the rules have added theirs.
     mutating func completed(
       _ entries: [RelativePath: DirtyEntry], compared: Set<RelativePath> = [],
-      waiting: Set<RelativePath> = []
+      waiting: Set<RelativePath> = [], flying: Set<RelativePath> = []
     ) -> Set<RelativePath> {
       var batch = DirtySet.Batch(entries: entries)
-      _ = addFurtherNames(to: &batch, compared: compared, at: AliasTableTests.now) { waiting.contains($0) }
+      _ = addFurtherNames(
+        to: &batch, compared: compared, at: AliasTableTests.now, isWaiting: waiting.contains,
+        isInFlight: flying.contains)
       return Set(batch.entries.keys)
     }
   }
@@ -148,6 +150,24 @@ import Testing
     #expect(facts.completed(["a": DirtyEntry(at: Self.now)]).contains("a"))
     facts.writers = []
     #expect(facts.completed(["a": Self.written]) == ["a", "d/b"])
+  }
+
+  @Test func `a name in flight is added only if its file was written since`() {
+    func added(_ entry: DirtyEntry, flying: Set<RelativePath>) -> Set<RelativePath> {
+      var facts = Self.twoNames()
+      // A version that no comparison has seen.
+      for path in facts.files.keys { facts.files[path] = Self.stamp(inode: 1, version: 2, links: 2) }
+      return facts.completed(["d/b": entry], flying: flying)
+    }
+    #expect(added(DirtyEntry(at: Self.now), flying: []) == ["a", "d/b"])
+    #expect(added(DirtyEntry(at: Self.now), flying: ["a"]) == ["d/b"])
+    #expect(added(Self.written, flying: ["a"]) == ["a", "d/b"])
+    // A process may still write through the name that is gone.
+    var facts = Self.twoNames()
+    facts.files["d/b"] = nil
+    facts.writers = ["a"]
+    _ = facts.told([.deleted("d/b")])
+    #expect(facts.completed([:], flying: ["a"]) == ["a"])
   }
 
   @Test func `a file that changed in a compared directory asks for its names elsewhere`() {

@@ -10,6 +10,7 @@ extension ModelMirror {
     var batch = next.batch
     var last = batch
     let waiting = Set(schedule.dirty.entries.keys)
+    let flying = Set(schedule.dirty.inFlight.keys)
     let instant = now
     let links = withAliases { rules in
       rules.resolveLinks(in: &batch)
@@ -23,7 +24,9 @@ extension ModelMirror {
     }
     last.entries.merge(found.filter { order.isMarker($0.key) }) { watched, _ in watched }
     let closed = withAliases {
-      $0.addFurtherNames(to: &last, compared: Set(batch.rescans.keys), at: instant) { waiting.contains($0) }
+      $0.addFurtherNames(
+        to: &last, compared: Set(batch.rescans.keys), at: instant, isWaiting: waiting.contains,
+        isInFlight: flying.contains)
     }
     schedule.note(closed.filter(waiting.contains).map { .closed($0) }, at: now)
     schedule.noteTaken(last.entries.filter { batch.entries[$0.key] == nil })

@@ -146,8 +146,10 @@ extension UploadLane {
         reasons[directory] = error
       }
     }
+    let inFlight = schedule.pathsInFlight
     let closed = aliases.addFurtherNames(
-      to: &last, compared: Set(batch.rescans.keys), at: schedule.clock.now, isWaiting: schedule.isWaiting)
+      to: &last, compared: Set(batch.rescans.keys), at: schedule.clock.now, isWaiting: schedule.isWaiting,
+      isInFlight: inFlight.contains)
     schedule.noteClosed(closed)
     schedule.noteTaken(last.entries.filter { batch.entries[$0.key] == nil })
     // No path is published twice at one time. Changes of paths in flight are left for a later pass.
