@@ -82,6 +82,12 @@ struct MirrorOptions: ParsableArguments {
   )
   var deleteIfMatch = false
 
+  @Flag(
+    help:
+      "Publish a receipt for each complete checkpoint, .s3mirror/receipts/<checkpoint>.json under the remote; restore trusts it, and needs it for frameworks that write no marker."
+  )
+  var receipts = false
+
   @Option(
     help: ArgumentHelp(
       "Keep this many of the newest complete checkpoints of each series on S3, two at least, and remove older ones from S3, whatever is kept here.",
@@ -232,6 +238,7 @@ struct MirrorOptions: ParsableArguments {
     options.symlinks = Options.Symlinks(rawValue: symlinks) ?? .skip
     options.emptyDirectories = emptyDirectories
     options.maxDelete = maxDelete.map { Int($0).map { .limit($0) } ?? .unlimited } ?? .standard
+    options.receipts = receipts
     options.keepLast = keepLast
     options.keepEvery = keepEvery
     options.renames = renames

@@ -83,13 +83,21 @@ package struct Uploader: Sendable {
       metadata: .replaced(metadata(for: stamp), contentType: contentType(of: path)))
   }
 
-  /// Writes an empty object for an empty directory. There are no bytes to check.
+  /// Writes an empty object for an empty directory.
   package func uploadDirectoryMarker(to key: String) async throws -> PutObject.Output {
+    try await resources.slots.withPermit {
+      try await upload([], contentType: "application/x-directory", to: key)
+    }
+  }
+
+  /// Writes an object that no file has, such as a receipt. It takes no slot, because an upload that holds one
+  /// may wait for it.
+  package func upload(_ bytes: [UInt8], contentType: String, to key: String) async throws -> PutObject.Output
+  {
     let put = PutObject(
-      key: key, body: BytesBody([]),
-      contentType: settings.contentTypes == .off ? nil : "application/x-directory",
+      key: key, body: BytesBody(bytes), contentType: settings.contentTypes == .off ? nil : contentType,
       metadata: settings.metadata, extraHeaders: extraHeaders)
-    return try await resources.slots.withPermit { try await store.send(put) }
+    return try await store.send(put)
   }
 
   // MARK: Opening

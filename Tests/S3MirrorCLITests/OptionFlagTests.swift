@@ -19,7 +19,7 @@ import Testing
     "temporaryNames": "--temporary-names",
     "auditInterval": "--audit-interval", "compare": "--compare",
     "suspectWithin": "--suspect-within", "maxDelete": "--max-delete",
-    "keepLast": "--keep-last", "keepEvery": "--keep-every", "renames": "--renames",
+    "receipts": "--receipts", "keepLast": "--keep-last", "keepEvery": "--keep-every", "renames": "--renames",
     "commitLast": "--commit-last", "symlinks": "--symlinks",
     "emptyDirectories": "--empty-directories", "multipartThreshold": "--multipart-threshold",
     "partBytes": "--part-size", "maxUploadBytesPerSecond": "--max-upload-rate",

@@ -36,6 +36,7 @@ class Options:
     compare: how a file and an object of equal size are compared: "size", "default" or "checksum".
     suspect_within: how much later than a file's last change its object must be dated, so that the contents need no comparison.
     max_delete: the largest number of deletes in one batch: a number, "none" for no limit, None for the standard limit.
+    receipts: publish a receipt for each complete checkpoint, which names its objects; a restore trusts it.
     keep_last: how many of the newest complete checkpoints of each series of names stay on S3, two at least; None removes none.
     keep_every: with keep_last: checkpoints whose step is a multiple of this stay too.
     renames: what happens to the object under a renamed file's old name: "move" or "copy".
@@ -79,6 +80,7 @@ class Options:
     compare: str = "default"
     suspect_within: float = 900
     max_delete: int | str | None = None
+    receipts: bool = False
     keep_last: int | None = None
     keep_every: int | None = None
     renames: str = "move"
@@ -119,6 +121,7 @@ class Options:
             "compare": self.compare,
             "suspectWithin": self.suspect_within,
             "maxDelete": self.max_delete,
+            "receipts": self.receipts,
             "keepLast": self.keep_last,
             "keepEvery": self.keep_every,
             "renames": self.renames,

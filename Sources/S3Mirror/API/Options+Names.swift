@@ -56,6 +56,12 @@ extension Options {
     return order
   }
 
+  /// The names that distinguish checkpoints from other files.
+  func unitNames() throws -> UnitNames {
+    try UnitNames(
+      markers: restoreMarkers, marks: inProgressNames, temporaries: temporaryNames, appended: appendNames)
+  }
+
   /// - Throws: `MirrorError.invalid` that names the option with the invalid pattern.
   func checkNames() throws(MirrorError) {
     let lists = [

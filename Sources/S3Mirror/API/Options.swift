@@ -58,6 +58,10 @@ public struct Options: Sendable {
   public var keepLast: Int?
   /// With ``keepLast``: checkpoints whose step is a multiple of this number stay too. Default nil.
   public var keepEvery: Int64?
+  /// Publish a receipt for each checkpoint: `.s3mirror/receipts/<checkpoint>.json` below the remote names its
+  /// objects with sizes, ETags and CRC-32. A restore trusts a receipt more than names, and needs one for
+  /// frameworks that write no marker. Default false.
+  public var receipts: Bool
   /// What happens to the object under the old name of a renamed file. Default ``Renames-swift.enum/move``.
   public var renames: Renames
   /// The condition under which an object is deleted. Default ``DeleteCondition-swift.enum/none``.
@@ -196,6 +200,7 @@ public struct Options: Sendable {
     compare = .standard
     suspectWithin = .nanoseconds(Comparison.defaultSuspicionWindow)
     maxDelete = .standard
+    receipts = false
     keepLast = nil
     keepEvery = nil
     renames = .move

@@ -44,6 +44,8 @@ final class PublishedLedger: Sendable {
   /// Directory markers that are on S3.
   private let markers = Mutex<[DirectoryMarker: MarkerRecord]>([:])
   private let isCommitMarker: @Sendable (RelativePath) -> Bool
+  /// Files of checkpoints are noted too if a comparison finds them equal, because receipts name them.
+  private let keepsCompared: Bool
   /// Commit markers that are on S3, by their directories.
   private let commitMarkers = Mutex<[RelativePath: Set<RelativePath>]>([:])
   private let isPartial = Atomic<Bool>(false)
@@ -53,11 +55,12 @@ final class PublishedLedger: Sendable {
 
   init(
     evidence: EvidenceStore? = nil, capacity: Int = PublishedLedger.standardCapacity,
-    isCommitMarker: @escaping @Sendable (RelativePath) -> Bool = { _ in false }
+    isCommitMarker: @escaping @Sendable (RelativePath) -> Bool = { _ in false }, keepsCompared: Bool = false
   ) {
     self.evidence = evidence
     self.capacity = capacity
     self.isCommitMarker = isCommitMarker
+    self.keepsCompared = keepsCompared
   }
 
   /// Passes the noted evidence to the kernel, so that it outlives this process.
@@ -69,9 +72,11 @@ final class PublishedLedger: Sendable {
     if isCommitMarker(path) { commitMarkers.withLock { _ = $0[path.parent, default: []].insert(path) } }
   }
 
-  /// Notes a commit marker that a comparison found equal on S3.
+  /// Notes a commit marker, or a file of a checkpoint that may get a receipt, that a comparison found equal on
+  /// S3.
   func noteSame(_ path: RelativePath, _ stamp: FileStamp, etag: String) {
-    guard isCommitMarker(path), self.etag(of: path) == nil else { return }
+    let isOfUnit = keepsCompared && ReceiptSchedule.unit(of: path) != nil
+    guard isCommitMarker(path) || isOfUnit, self.etag(of: path) == nil else { return }
     note(Record(stamp: stamp, etag: etag, source: .compared), for: path)
   }
 

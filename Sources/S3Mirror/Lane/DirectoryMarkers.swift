@@ -61,8 +61,8 @@ extension FilePublisher {
       let answer = try await uploader.uploadDirectoryMarker(to: key)
       ledger.note(
         .init(etag: answer.etag, source: .published, answered: answer.serverDate), for: marker)
-      journal.markedDirectory(
-        etag: answer.etag, requestID: answer.requestID, mirror: name, path: marker.path, key: key,
+      journal.publishedOwn(
+        bytes: 0, etag: answer.etag, requestID: answer.requestID, mirror: name, path: marker.path, key: key,
         took: .now - start)
       return .published(bytes: 0, by: .marker)
     } catch {

@@ -81,6 +81,8 @@ struct FilePublisher: Sendable {
   /// The last check of a marker, after its bytes are read and before they are sent.
   let markerGate: MarkerGate
   let withdrawal: MarkerWithdrawal
+  /// Nil if no receipts are published.
+  let receipts: UnitReceipts?
   /// Receives each symbolic link that is skipped: a path in the batch, or a directory above one.
   var linkMet: @Sendable (RelativePath) -> Void = { _ in }
 
@@ -204,6 +206,7 @@ struct FilePublisher: Sendable {
     let (start, path) = (ContinuousClock.now, version.path)
     let key = mapping.key(for: path)
     do {
+      try await receipts?.publish(below: path.parent, before: path, in: root)
       let receipt = try await uploader.upload(version, to: key)
       note(receipt, of: path, key: key, since: start)
       return .published(bytes: receipt.byteCount, by: .held)
@@ -222,8 +225,9 @@ struct FilePublisher: Sendable {
     let receipt = try await uploader.upload(
       path, of: root, to: key, isCloseSeen: entry?.writer == .closed, openFiles: openFiles,
       versions: gate.publishableVersions(of: path), whenStaged: whenStaged,
-      beforePublication: {
+      beforePublication: { [receipts, root] in
         try await gate.check(path)
+        if gate.isMarker(path) { try await receipts?.publish(below: path.parent, before: path, in: root) }
         try await withdrawal.carryOut(markers)
       })
     note(receipt, of: path, key: key, since: start)
@@ -241,6 +245,7 @@ struct FilePublisher: Sendable {
         isSnapshot: receipt.isSnapshot || receipt.isSuperseded, stampLasts: receipt.stampLasts,
         answered: receipt.answered),
       for: path)
+    receipts?.note(published: path)
     journal.uploaded(receipt, mirror: name, path: path, key: key, took: .now - start)
   }
 
@@ -289,6 +294,7 @@ struct FilePublisher: Sendable {
           // Renaming a file moves its ctime, which would hide an earlier write.
           stampLasts: record.stampLasts && record.stamp.isSameVersion(as: stamp), answered: answer.answered),
         for: path)
+      receipts?.note(published: path)
       journal.copied(
         bytes: stamp.size, etag: answer.etag, mirror: name, path: path, key: key, took: .now - start)
       return .published(bytes: stamp.size, by: .copy)

@@ -117,7 +117,10 @@ extension UploadLane {
         case .inferred: await removeExtras(found, in: &outcome)
         case .none, .watched: try await noteForeignMoves(found, in: &outcome)
         }
-        if ending == .succeeded, outcome.failed.isEmpty { await retain(noting: &outcome) }
+        let isWhole = ending == .succeeded && outcome.failed.isEmpty
+        await publishReceipts(isWhole ? .ended : .running, noting: &outcome)
+        if deletes == .inferred { await removeReceipts(noting: &outcome) }
+        if isWhole { await retain(noting: &outcome) }
       } catch {
         outcome.summary.failures.append(.init(path: ".", FailureReason(error)))
         if Task.isCancelled {

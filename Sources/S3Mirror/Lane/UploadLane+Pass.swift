@@ -25,6 +25,8 @@ extension UploadLane {
   {
     var outcome = await carryOut(pass, deletes: deletes, patience)
     noteForRetention(outcome, isCompared: !pass.batch.rescans.isEmpty)
+    await publishReceipts(noting: &outcome)
+    await removeReceipts(after: outcome)
     await takeNews(of: &outcome)
     schedule.finish(outcome)
     conclude(outcome)
@@ -68,6 +70,7 @@ extension UploadLane {
     if !outcome.unpublished.entries.isEmpty {
       schedule.adopt(DirtySet.Batch(entries: outcome.unpublished.entries))
     }
+    await publishReceipts(noting: &outcome)
     conclude(outcome)
     flights.end(path)
   }

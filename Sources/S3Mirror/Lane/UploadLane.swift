@@ -28,6 +28,8 @@ final class UploadLane: Sendable {
     var exitTimeout: Duration?
     /// Removes old checkpoints from S3; nil if none are removed.
     var retention: Retention?
+    /// The names that decide which checkpoints are complete, for receipts; nil if no receipts are published.
+    var receipts: UnitNames?
     /// Files under way at one time.
     var width: Int
     /// The time from one audit to the next; nil if there are no audits. An audit compares everything and
@@ -102,6 +104,8 @@ final class UploadLane: Sendable {
   let foreignObjects = ForeignObjects()
   let polledMarkers: PolledMarkers
   let withdrawal: MarkerWithdrawal
+  /// Nil if no receipts are published.
+  let receipts: UnitReceipts?
   let schedule: LaneSchedule
   let flights = Flights()
   private let listingOrder = ListingOrder()
@@ -135,7 +139,7 @@ final class UploadLane: Sendable {
       evidence: settings.evidence.map {
         EvidenceStore($0, root: root.identity, for: .writing, wallClock: wallClock)
       },
-      isCommitMarker: settings.commitOrder.isMarker)
+      isCommitMarker: settings.commitOrder.isMarker, keepsCompared: settings.receipts != nil)
     withdrawal = MarkerWithdrawal(
       name: settings.name, mapping: settings.mapping, store: store, ledger: ledger,
       objectsAtEntry: objectsAtEntry, journal: journal)
@@ -151,6 +155,12 @@ final class UploadLane: Sendable {
             + "(s3:ListMultipartUploadParts): \(error)")
       }),
       wallClock: wallClock)
+    receipts = settings.receipts.map { [uploader, ledger] names in
+      UnitReceipts(
+        name: settings.name, names: names, mapping: settings.mapping, filter: settings.filter,
+        uploader: uploader,
+        ledger: ledger, journal: journal)
+    }
     state = Mutex(State(report: .init(name: settings.name)))
     notices = ConditionNotices(name: settings.name, journal: journal, start: wallClock())
     let schedule = LaneSchedule(
@@ -207,6 +217,7 @@ final class UploadLane: Sendable {
       state.mayHoldExtras = found.extras.count > 0
     }
     outcome = await pass.run(markers, within: .init(), after: outcome)
+    await publishReceipts(noting: &outcome)
     note(survey, in: &outcome)
     finish(&outcome, since: start, requestsBefore)
     conclude(outcome)
@@ -311,6 +322,7 @@ final class UploadLane: Sendable {
         order: settings.commitOrder, strictness: strictness, schedule: schedule,
         fence: { [place] in await place.fence() }, polled: polledMarkers, aliases: aliases, root: root),
       withdrawal: withdrawal,
+      receipts: receipts,
       linkMet: { [notices] in notices.saySkipped(link: $0) })
   }
 

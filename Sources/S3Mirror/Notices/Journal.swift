@@ -56,12 +56,15 @@ struct Journal: Sendable {
     noteSuccess(of: path, mirror)
   }
 
-  func markedDirectory(
-    etag: String, requestID: String?, mirror: String, path: RelativePath, key: String, took: Duration
+  /// Records an object that is no file here: the marker of a directory, or a receipt.
+  func publishedOwn(
+    bytes: Int64, etag: String, requestID: String?, mirror: String, path: RelativePath, key: String,
+    took: Duration
   ) {
     log?.append(
       TransferRecord(
-        time: .now(), mirror: mirror, operation: .upload, path: path.string, url: bucketURL + key, bytes: 0,
+        time: .now(), mirror: mirror, operation: .upload, path: path.string, url: bucketURL + key,
+        bytes: bytes,
         seconds: took.seconds, etag: etag, requestID: requestID, outcome: .done))
     noteSuccess(of: path, mirror)
   }

@@ -28,9 +28,7 @@ struct UnitReader: Sendable {
   ) throws {
     location = place.locationOfPrefix
     filter = place.filter
-    names = try UnitNames(
-      markers: options.restoreMarkers, marks: options.inProgressNames, temporaries: options.temporaryNames,
-      appended: options.appendNames)
+    names = try options.unitNames()
     self.store = store
     self.resources = resources
   }
@@ -135,10 +133,11 @@ struct UnitReader: Sendable {
     }
     let state = judgement.state(receipt: found, contents: contents)
     var kept = judgement.objects
-    // Objects that the receipt does not name belong to another version.
+    // Objects that the receipt does not name belong to another version. A receipt names no files that are
+    // appended to.
     if case .success(let receipt)? = found {
       let named = Set(receipt.objects.map { RelativePath($0.key) })
-      kept = kept.filter { named.contains($0.key) }
+      kept = kept.filter { named.contains($0.key) || names.appended.contains($0.key) }
     }
     return Judged(unit: unit, state: state, objects: kept, emptyDirectories: directories.sorted())
   }

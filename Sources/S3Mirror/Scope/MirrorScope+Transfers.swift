@@ -86,6 +86,7 @@ extension MirrorScope {
         policy: policy, reader: try UnitReader(place, options: options, store: store, resources: resources),
         width: options.maxWorkers)
     }
+    if case .tree = upload.mapping, options.receipts { settings.receipts = try options.unitNames() }
     settings.entryObjects = state.withLock { $0.entryObjects.removeValue(forKey: registration.name) }
     settings.evidence = place.evidence
     let lane = try UploadLane(

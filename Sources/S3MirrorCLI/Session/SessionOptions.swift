@@ -52,8 +52,8 @@ struct SessionOptions: Decodable {
     case cacheRoot, maxWorkers, profile, endpointURL, region, anonymous, allowInsecure, payloadSigning,
       requesterPays, expectedBucketOwner, onError, exitTimeout, settle, openFileGrace, appendNames,
       inProgressNames, temporaryNames, addAppendNames, addCommitLast, addInProgressNames, addTemporaryNames,
-      auditInterval, compare, suspectWithin, maxDelete, keepLast, keepEvery, renames, deleteIfMatch,
-      commitLast, symlinks,
+      auditInterval, compare, suspectWithin, maxDelete, receipts, keepLast, keepEvery, renames,
+      deleteIfMatch, commitLast, symlinks,
       emptyDirectories, multipartThreshold, partBytes, maxUploadBytesPerSecond, maxDownloadBytesPerSecond,
       lowPriority, staleUploadAge, maxAttempts, logDirectory, logKeepDays, name, controlSocket
   }
@@ -75,6 +75,7 @@ struct SessionOptions: Decodable {
     try take(.maxAttempts, into: \.maxAttempts, values)
     try takeNullable(.logDirectory, into: \.logDirectory, values)
     try take(.logKeepDays, into: \.logKeepDays, values)
+    try take(.receipts, into: \.receipts, values)
     try takeNullable(.keepLast, into: \.keepLast, values)
     try takeNullable(.keepEvery, into: \.keepEvery, values)
     try take(.name, into: \.name, values)

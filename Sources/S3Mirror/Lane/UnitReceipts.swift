@@ -1,0 +1,185 @@
+import Digests
+import LocalTree
+import MirrorModel
+import S3Client
+import Synchronization
+import Transfers
+
+/// Publishes the receipts of checkpoints, and removes those of checkpoints that are gone from S3.
+///
+/// A receipt names what this run knows to be on S3, and is published only if that is what the directory holds
+/// now. So a file that is still being written, or could not be published, keeps the receipt back.
+final class UnitReceipts: Sendable {
+  private let name: String
+  private let names: UnitNames
+  private let mapping: KeyMapping
+  private let filter: PathFilter
+  private let uploader: Uploader
+  private let ledger: PublishedLedger
+  private let journal: Journal
+  private let schedule = Mutex(ReceiptSchedule())
+  /// The checksums of the receipts that this run has published.
+  private let published = Mutex<[RelativePath: CRC32]>([:])
+  /// One look at a time, so that a marker waits for a receipt that is on its way.
+  private let turn = FairSemaphore(capacity: 1)
+
+  init(
+    name: String, names: UnitNames, mapping: KeyMapping, filter: PathFilter, uploader: Uploader,
+    ledger: PublishedLedger, journal: Journal
+  ) {
+    self.name = name
+    self.names = names
+    self.mapping = mapping
+    self.filter = filter
+    self.uploader = uploader
+    self.ledger = ledger
+    self.journal = journal
+  }
+
+  func note(published path: RelativePath) { schedule.withLock { $0.note(published: path) } }
+
+  // MARK: Publishing
+
+  /// Publishes the receipts of the complete checkpoints below a directory.
+  ///
+  /// - Parameter marker: the marker that is published next. If it names a checkpoint, that checkpoint is
+  ///   complete.
+  /// - Throws: the error of the first receipt that could not be published. It stays due.
+  func publish(
+    below directory: RelativePath, before marker: RelativePath? = nil,
+    _ stage: ReceiptSchedule.Stage = .running,
+    in root: TreeRoot
+  ) async throws {
+    if schedule.withLock({ $0.isEmpty }) { return }
+    try await turn.withPermit {
+      let due = schedule.withLock { $0.take(below: directory) }
+      for (index, unit) in due.enumerated() {
+        do {
+          guard let receipt = try draft(unit, before: marker, stage, root) else {
+            schedule.withLock { $0.putBack(unit) }
+            continue
+          }
+          try await publish(receipt, of: unit)
+        } catch {
+          schedule.withLock { schedule in due[index...].forEach { schedule.putBack($0) } }
+          throw error
+        }
+      }
+    }
+  }
+
+  /// The receipt of a checkpoint; nil if the checkpoint is not complete, or differs from what is on S3.
+  private func draft(
+    _ unit: RelativePath, before marker: RelativePath?, _ stage: ReceiptSchedule.Stage, _ root: TreeRoot
+  ) throws(TreeError) -> UnitReceipt? {
+    guard let records = recordsOfAll(in: unit, root), !records.isEmpty else { return nil }
+    if !names.marks.isEmpty {
+      let marks = try root.files(in: unit.parent, where: names.marks.contains)
+      if marks.contains(where: { names.marks.speaks($0, for: unit) }) { return nil }
+    }
+    var checkpoint = CheckpointUnit(unit, .directory)
+    if let marker, let tracker = try root.tracker(at: marker), !tracker.named(among: [unit]).isEmpty {
+      checkpoint.trackers = [tracker]
+    }
+    let objects = records.mapValues {
+      RemoteObject(byteCount: $0.stamp.size, etag: $0.etag, lastModified: 0)
+    }
+    let judgement = UnitJudgement(checkpoint, objects, names: names)
+    var contents: [RelativePath: [UInt8]] = [:]
+    for path in judgement.contentsNeeded {
+      contents[path] = try root.content(of: path, limit: Int(UnitJudgement.longestContent))
+    }
+    let state = judgement.state(receipt: nil, contents: contents)
+    guard schedule.withLock({ $0.admits(state, of: unit, stage) }) else { return nil }
+    return UnitReceipt(
+      unit: unit,
+      objects: judgement.objects.keys.sorted().compactMap { path in
+        records[path].map {
+          UnitReceipt.Entry(
+            key: path.string, bytes: $0.stamp.size, etag: $0.etag, crc32: $0.crc32)
+        }
+      })
+  }
+
+  /// What is on S3 of each file of a directory; nil if a file differs from its object, as far as known. Files
+  /// that are only appended to are left out: their objects change after the receipt.
+  private func recordsOfAll(
+    in unit: RelativePath, _ root: TreeRoot
+  ) -> [RelativePath: PublishedLedger.Record]? {
+    var records: [RelativePath: PublishedLedger.Record] = [:]
+    var walk = TreeWalk(root: root, start: unit, filter: filter, symlinks: root.symlinks)
+    while let item = walk.next() {
+      switch item {
+      case .file(let path, let stamp):
+        if names.appended.contains(path) || mapping.refusal(of: path) != nil { continue }
+        guard let record = ledger.record(of: path, matching: stamp, allowing: .renamed) else { return nil }
+        records[path] = record
+      case .unreadable: return nil
+      case .directory, .emptyDirectory, .skipped, .notUTF8: continue
+      }
+    }
+    return records
+  }
+
+  private func publish(_ receipt: UnitReceipt, of unit: RelativePath) async throws {
+    let (start, body) = (ContinuousClock.now, receipt.json)
+    let crc = CRC32(body)
+    if published.withLock({ $0[unit] == crc }) { return }
+    let path = UnitReceipt.path(of: unit)
+    let key = mapping.key(for: path)
+    let answer = try await uploader.upload(body, contentType: "application/json", to: key)
+    published.withLock { $0[unit] = crc }
+    journal.publishedOwn(
+      bytes: Int64(body.count), etag: answer.etag, requestID: answer.requestID, mirror: name, path: path,
+      key: key,
+      took: .now - start)
+  }
+
+  // MARK: Removing
+
+  /// Removes the receipts of checkpoints that are gone here and of which nothing is on S3 any more.
+  ///
+  /// - Parameter paths: paths that a pass has settled, perhaps by a delete.
+  func removeOrphans(among paths: some Sequence<RelativePath>, in root: TreeRoot) async throws {
+    for unit in Set(paths.compactMap(ReceiptSchedule.unit)).sorted() {
+      try await removeOrphan(unit, in: root)
+    }
+  }
+
+  /// The same for all receipts on S3, after a comparison of everything.
+  func removeOrphans(in root: TreeRoot) async throws {
+    var units: [RelativePath] = []
+    let prefix = mapping.key(for: UnitReceipt.folder.appending("receipts")) + "/"
+    try await Listing(store: uploader.store, prefix: prefix).forEachPage { page in
+      units += page.content.objects.compactMap { object in
+        mapping.path(forKey: object.key).flatMap(UnitReceipt.unit(ofReceiptAt:))
+      }
+      return true
+    }
+    for unit in units { try await removeOrphan(unit, in: root) }
+  }
+
+  private func removeOrphan(_ unit: RelativePath, in root: TreeRoot) async throws {
+    guard !unit.isRoot, try root.look(at: unit) == nil, try await isGone(unit) else { return }
+    let path = UnitReceipt.path(of: unit)
+    let key = mapping.key(for: path)
+    do {
+      _ = try await uploader.store.send(DeleteObject(key: key))
+    } catch let error as S3Error where error.isMissingKey {
+      return
+    }
+    if published.withLock({ $0.removeValue(forKey: unit) }) != nil {
+      journal.deleted(mirror: name, path: path, key: key)
+    }
+  }
+
+  /// Whether no object is below a directory.
+  private func isGone(_ unit: RelativePath) async throws -> Bool {
+    var isGone = true
+    try await Listing(store: uploader.store, prefix: mapping.key(for: unit) + "/").forEachPage { page in
+      isGone = page.content.objects.isEmpty && page.content.unreadableKeys.isEmpty
+      return false
+    }
+    return isGone
+  }
+}
