@@ -56,7 +56,7 @@ package final class LineClient: Sendable {
     var piece = [UInt8](repeating: 0, count: 64 << 10)
     while line.count < Self.longestAnswer {
       var entry = pollfd(fd: descriptor, events: Int16(POLLIN), revents: 0)
-      let limit = patience.map { CInt(clamping: $0.components.seconds * 1000) } ?? -1
+      let limit = patience.map { CInt(clamping: Int64(($0 / .milliseconds(1)).rounded(.up))) } ?? -1
       let ready = poll(&entry, 1, limit)
       if ready < 0, errno == EINTR { continue }
       guard ready > 0 else { throw .timedOut(name) }

@@ -140,4 +140,23 @@ import Transfers
       #expect(await store.keys == ["t/other"])
     }
   }
+
+  @Test(.promise("END-10"))
+  func `before an announced deadline the newest checkpoint goes first`() async throws {
+    try await run(interval: nil) { mirror, store, _ in
+      mirror.lane.noteDeadline(in: .seconds(3600))
+      for step in 1...3 {
+        for name in ["a", "b", "c"] { try mirror.write("step-\(step)/\(name)", "\(step)") }
+      }
+      try mirror.write("config", "1")
+      try await mirror.settle()
+      let order = await store.calls.filter { $0.operation == "PutObject" }.compactMap(\.key).map {
+        $0.split(separator: "/")[1]
+      }
+      let groups = ["step-3", "config", "step-2", "step-1"].flatMap { name in
+        [Substring](repeating: name[...], count: name == "config" ? 1 : 3)
+      }
+      #expect(order == groups)
+    }
+  }
 }

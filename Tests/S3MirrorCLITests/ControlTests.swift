@@ -114,6 +114,20 @@ import Testing
     #expect(await running.ending().status == 1)
   }
 
+  @Test(.promise("END-10"))
+  func `a flush with a deadline returns at it, and says that something is left`() async throws {
+    let program = try Program()
+    let running = try await watch(program, "--max-upload-rate", "50k", "--exit-timeout", "0.1")
+    try program.directory.write("work/tree/small", "x")
+    #expect(try await program.run("flush", "--deadline", "60").status == 0)
+    try program.directory.write("work/tree/large", String(repeating: "x", count: 4 << 20))
+    let flush = try await program.run("flush", "--deadline", "0.5")
+    #expect(flush.status == 1)
+    #expect(flush.messages.contains("the deadline came before everything was published"))
+    running.send(SIGKILL)
+    _ = await running.ending()
+  }
+
   @Test func `a program that run wraps can flush its own mirror`() async throws {
     let program = try Program()
     let ending = try await program.run(

@@ -8,10 +8,13 @@ package struct ControlRequest: Codable, Sendable, Hashable {
   package var request: Kind
   /// The upload to flush; nil flushes all uploads.
   package var upload: String?
+  /// With `flush`: how many seconds are left before this machine goes away; nil if it stays.
+  package var deadline: Double?
 
-  package init(_ request: Kind, upload: String? = nil) {
+  package init(_ request: Kind, upload: String? = nil, deadline: Double? = nil) {
     self.request = request
     self.upload = upload
+    self.deadline = deadline
   }
 }
 

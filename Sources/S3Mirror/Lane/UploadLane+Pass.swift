@@ -174,14 +174,24 @@ extension UploadLane {
     return outcome
   }
 
-  /// How much can be published in the rest of `exitTimeout`; nil before the end, and without a limit.
+  /// How much can be published in the rest of `exitTimeout`, or until an announced deadline; nil if the time is
+  /// not limited.
   private func budget() -> DeadlineOrder.Budget? {
-    state.withLock { state in
-      guard let end = state.end else { return nil }
+    let now = schedule.clock.now
+    return state.withLock { state in
+      // A deadline that has passed says nothing of the passes after it: the machine is still there.
+      let announced = state.announcedEnd.flatMap { $0 > now ? $0 : nil }
+      guard let end = [state.end, announced].compactMap(\.self).min() else { return nil }
       let rate = state.busySeconds > 0 ? Double(state.report.publishedBytes) / state.busySeconds : 0
       return DeadlineOrder.Budget(
-        seconds: max(0, (end - schedule.clock.now).seconds), bytesPerSecond: rate > 0 ? rate : nil)
+        seconds: max(0, (end - now).seconds), bytesPerSecond: rate > 0 ? rate : nil)
     }
+  }
+
+  /// Notes that this machine goes away: passes that begin until then publish one checkpoint after the other.
+  func noteDeadline(in time: Duration) {
+    let end = schedule.clock.now + time
+    state.withLock { $0.announcedEnd = end }
   }
 
   /// Lets a pass end before its last publications.

@@ -76,6 +76,8 @@ final class UploadLane: Sendable {
     var mayHoldExtras = false
     /// When the end is cut short; nil before the end, and if there is no limit.
     var end: Instant?
+    /// When this machine goes away, as a caller of a flush has announced.
+    var announcedEnd: Instant?
     /// The total duration of the passes that published something.
     var busySeconds = 0.0
     /// Local checkpoints that are not published, because retention would remove them again.

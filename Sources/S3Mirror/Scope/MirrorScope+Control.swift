@@ -27,13 +27,13 @@ extension MirrorScope {
     }
     switch request.request {
     case .status: return ControlAnswer(status: mirrorState)
-    case .flush: return await controlFlush(request.upload)
+    case .flush: return await controlFlush(request.upload, deadline: request.deadline.map { .seconds($0) })
     }
   }
 
-  private func controlFlush(_ name: String?) async -> ControlAnswer {
+  private func controlFlush(_ name: String?, deadline: Duration?) async -> ControlAnswer {
     do {
-      return ControlAnswer(flushed: try await flush(name).sorted())
+      return ControlAnswer(flushed: try await flush(name, deadline: deadline).sorted())
     } catch {
       let error = error as? MirrorError ?? MirrorError(.incomplete, "\(error)")
       let kind: ControlAnswer.Fault.Kind =

@@ -18,9 +18,11 @@ extension MirrorScope {
 
   /// Flushes one upload, or all uploads. If one fails, the others are published all the same.
   ///
+  /// - Parameter deadline: the time that is left before this machine goes away. Until then the newest
+  ///   checkpoint that can be published in that time goes first.
   /// - Returns: the names of the flushed uploads.
   @discardableResult
-  package func flush(_ name: String?) async throws -> [String] {
+  package func flush(_ name: String?, deadline: Duration? = nil) async throws -> [String] {
     let (lanes, owner, isEnding) = state.withLock { state in
       (state.entering + state.lanes, name.map { state.table.owner(of: $0) }, state.isEnding)
     }
@@ -34,6 +36,7 @@ extension MirrorScope {
     }
     let errors = await concurrentEach(chosen, width: chosen.count) { lane -> MirrorError? in
       do {
+        if let deadline { lane.noteDeadline(in: deadline) }
         try await lane.flush()
         return nil
       } catch {

@@ -1,4 +1,5 @@
 import ArgumentParser
+import LocalSocket
 import S3Mirror
 
 /// Makes running mirrors publish now, and waits until they have.
@@ -7,10 +8,16 @@ struct FlushCommand: AsyncParsableCommand {
     commandName: "flush", abstract: "Make this user's running mirrors publish now, and wait for that.",
     discussion: """
       When the command ends, everything that was closed before it began is published. If something could not be \
-      published, the paths are printed and the exit status is 1; it is 3 if no mirror runs.
+      published, the paths are printed and the exit status is 1; it is 3 if no mirror runs. With --deadline the \
+      newest checkpoint that can be published in that time goes first, and is finished before another begins.
       """)
 
   @OptionGroup var choice: MirrorChoice
+
+  @Option(
+    help: ArgumentHelp(
+      "This machine goes away in so many seconds: wait no longer.", valueName: "seconds"))
+  var deadline: Seconds?
 
   @Flag(
     help:
@@ -27,16 +34,28 @@ struct FlushCommand: AsyncParsableCommand {
 
   func run() async throws {
     let (choices, hasSilent) = try choice.resolve()
+    let deadline = deadline?.duration
+    let end = deadline.map { ContinuousClock.now + $0 }
     // All mirrors get their request before the first answer is awaited, so that they work in parallel.
     let questions = choices.map { choice in
-      (choice, Result { try choice.mirror.ask(ControlRequest(.flush, upload: choice.upload)) })
+      (
+        choice,
+        Result {
+          try choice.mirror.ask(
+            ControlRequest(.flush, upload: choice.upload, deadline: deadline.map { $0 / .seconds(1) }))
+        }
+      )
     }
     var hasFailed = hasSilent
     for (choice, question) in questions {
       let answer: ControlAnswer
       do {
-        // There is no time limit, because a checkpoint of a terabyte takes long.
-        answer = try question.get().answer(within: nil)
+        // Without a deadline there is no limit, because a checkpoint of a terabyte takes long.
+        answer = try question.get().answer(within: end.map { max(.zero, $0 - .now) })
+      } catch SocketError.timedOut {
+        answer = ControlAnswer(
+          error: .init(
+            kind: .incomplete, message: "the deadline came before everything was published", failures: []))
       } catch {
         answer = ControlAnswer(error: .init(kind: .interrupted, message: "\(error)", failures: []))
       }
