@@ -193,10 +193,15 @@ class Judge:
         """A file may be sent again with the content that it had. A copy on the server that changes nothing replaces nothing."""
         if any(path not in self.current or self.current[path].etag != etag for path, etag in data.items()):
             return True
-        return any(
-            each.time >= since and each.operation != "CopyObject" and each.key[len(self.prefix) :] in data
-            for each in list(self.publications)
-        )
+        # What was published and replaced between two listings is in no listing.
+        sent = {}
+        for each in list(self.publications):
+            path = each.key[len(self.prefix) :]
+            if chaosledger.speaks_for(marker, path):
+                sent[path] = sent.get(path, int(path in data)) + 1
+                if each.time >= since and each.operation != "CopyObject" and sent[path] > 1:
+                    return True
+        return False
 
     def follow(self, key, sight):
         """Everything that the marker names is there, in the version that it names or a later one."""

@@ -100,6 +100,13 @@ package struct UploadSchedule: Sendable {
     return found
   }
 
+  /// Treats files that are open under these names as closed: they were closed under another name. A name that
+  /// no event reports as open, such as a new link, learns nothing from that close. Its file is published
+  /// under the other name, from which it can be copied.
+  package mutating func noteClosedElsewhere(_ paths: [RelativePath], at now: Instant) {
+    note(paths.filter { dirty.entries[$0]?.isOpen == true }.map { .closed($0) }, at: now)
+  }
+
   /// Treats open files as closed if no writer was found and no event came since.
   package mutating func noteWritersGone(_ gone: [RelativePath: DirtyEntry]) {
     guard !gone.isEmpty else { return }

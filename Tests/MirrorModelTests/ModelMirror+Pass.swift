@@ -28,7 +28,7 @@ extension ModelMirror {
         to: &last, compared: Set(batch.rescans.keys), at: instant, isWaiting: waiting.contains,
         isInFlight: flying.contains)
     }
-    schedule.note(closed.filter(waiting.contains).map { .closed($0) }, at: now)
+    schedule.noteClosedElsewhere(closed, at: now)
     schedule.noteTaken(last.entries.filter { batch.entries[$0.key] == nil })
     last.entries.merge(found) { watched, _ in watched }
     var kept: [RelativePath: DirtyEntry] = [:]

@@ -17,6 +17,15 @@ import Testing
 
   private var entry: DirtyEntry { DirtyEntry(writer: .closed, firstChange: start, lastChange: start) }
 
+  @Test func `a close under another name closes what is open, and writes nothing`() {
+    var schedule = schedule
+    schedule.note([.modified("open"), .created("link"), .linked("link")], at: start)
+    schedule.noteClosedElsewhere(["open", "link", "absent"], at: start)
+    #expect(schedule.dirty.entries["open"]?.writer == .closed)
+    #expect(schedule.dirty.entries["link"]?.writer == .unknown)
+    #expect(schedule.dirty.entries["absent"] == nil)
+  }
+
   @Test func `what an audit finds leaves the names that renamed files had`() {
     var schedule = schedule
     schedule.finish(unpublished: .init(), failed: [], at: start)

@@ -82,10 +82,7 @@ final class LaneSchedule: Sendable {
 
   /// Notes that these names are no longer open: their files were closed under another name.
   func noteClosed(_ paths: [RelativePath]) {
-    state.withLock { state in
-      let waiting = paths.filter { state.schedule.dirty.entries[$0] != nil }
-      state.schedule.note(waiting.map { .closed($0) }, at: clock.now)
-    }
+    state.withLock { $0.schedule.noteClosedElsewhere(paths, at: clock.now) }
   }
 
   func noteRootLost() {
