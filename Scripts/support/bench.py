@@ -10,6 +10,7 @@ import sys
 import time
 from pathlib import Path
 
+import benchnetwork
 import benchpeers
 import benchprofile
 import benchrestart
@@ -58,6 +59,8 @@ def arguments():
     parser.add_argument("--tree", type=int, default=100_000, help="reconcile, restart, tick, idle: files, in thousands")
     parser.add_argument("--large", type=int, default=20, help="restart: large files, of --size MiB each; 0 leaves them out")
     parser.add_argument("--changes", type=int, default=20, help="tick: changes that are averaged")
+    parser.add_argument("--rates", default="30,60,0", help="network: MB/s of a connection, with commas between; 0 for no limit")
+    parser.add_argument("--latencies", default="0,15,50", help="network: milliseconds, with commas between")
     parser.add_argument("--seconds", type=int, default=60, help="idle: how long it is looked at")
     parser.add_argument("--interval", type=int, default=1, help="unit: seconds, of the watch")
     parser.add_argument("--only", help="clients (stuck: hang, complete, busy, slow, many), with commas between")
@@ -384,11 +387,11 @@ def wait_for_put(sink, seen, watch):
 
 PROMISES = {
     "tick": tick_promise, "idle": idle_promise, "stuck": benchstuck.stuck_promise, "unit": benchunit.unit_promise,
-    "restart": benchrestart.restart_promise,
+    "restart": benchrestart.restart_promise, "network": benchnetwork.promises,
 }
 MEASURES = {
     "transfer": transfer, "reconcile": reconcile, "restart": benchrestart.restart, "tick": tick, "idle": idle,
-    "stuck": benchstuck.stuck, "profile": profile, "unit": benchunit.unit,
+    "stuck": benchstuck.stuck, "profile": profile, "unit": benchunit.unit, "network": benchnetwork.measure,
 }
 
 main()

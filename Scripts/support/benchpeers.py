@@ -88,7 +88,7 @@ class Tools:
 
     def ours(self):
         def command(job):
-            common = ["--quiet", "--max-workers", job.width]
+            common = ["--quiet", *(["--max-workers", job.width] if job.width else [])]
             if job.what in ("up-large", "up-small", "reconcile"):
                 return [self.s3mirror, "upload", job.local, job.url, *common]
             return [self.s3mirror, "download", job.url + ("" if job.is_large else "/"), job.local, *common]

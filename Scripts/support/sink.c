@@ -15,6 +15,7 @@
 //
 // GET /-/counts gives the requests since the last such question as JSON, and this process's CPU time.
 // GET /-/latency/N makes every later request wait N milliseconds before its answer.
+// GET /-/rate/N makes every later connection carry N bytes a second each way, as a connection to S3 does.
 // GET /-/sick/KIND/RATE makes every key with a component that begins with `sick` ill: see `enum sickness`.
 // GET /-/log gives the lines that were logged since the last such question: a time of CLOCK_MONOTONIC, what happened, the
 // path. It logs answered PUTs and completions, and what is done to the ill. Nothing is logged before the first question.
@@ -95,7 +96,7 @@ static time_t started_at;
 static double latency;
 static conn_t *delayed_first, *delayed_last;
 static enum sickness sickness;
-static double slow_rate, slow_free;
+static double slow_rate, slow_free, connection_rate;
 static int listener;
 static bool logs;
 
@@ -464,6 +465,12 @@ static void control(conn_t *c) {
   getrusage(RUSAGE_SELF, &usage);
   if (!strncmp(c->path, "/-/latency/", 11)) latency = atof(c->path + 11) / 1000;
   if (!strncmp(c->path, "/-/sick/", 8)) fall_ill(c->path + 8);
+  if (!strncmp(c->path, "/-/rate/", 8)) {
+    connection_rate = atof(c->path + 8);
+    // Else the kernel takes megabytes of each body at once, whatever the pace. Accepted sockets inherit it (tcp(7)).
+    int room = 512 << 10;
+    if (connection_rate > 0) setsockopt(listener, SOL_SOCKET, SO_RCVBUF, &room, sizeof room);
+  }
   add(&json, "{\"cpu\": %.6f", usage.ru_utime.tv_sec + usage.ru_utime.tv_usec / 1e6 + usage.ru_stime.tv_sec + usage.ru_stime.tv_usec / 1e6);
   for (int i = 0; i < KINDS; i++) if (counts[i]) add(&json, ", \"%s\": %ld", kind_names[i], counts[i]);
   add(&json, "}\n");
@@ -537,6 +544,13 @@ static void hang_up(conn_t *c) {
 }
 
 // Sends what there is; false when the connection ended.
+// Five milliseconds' worth: small enough for an even pace, large enough to cost no more than without it.
+static long paced_chunk(void) { return connection_rate < 200 * SLOW_CHUNK ? SLOW_CHUNK : (long)(connection_rate / 200); }
+
+static void pace(conn_t *c, long count) { c->due = (c->due > now() ? c->due : now()) + count / connection_rate; }
+
+static void wait_until(conn_t *c, double due);
+
 static bool flush(conn_t *c) {
   while (c->sent < c->out.count || c->file_rest > 0) {
     ssize_t count;
@@ -546,8 +560,16 @@ static bool flush(conn_t *c) {
     } else {
       off_t offset = c->file_offset % PATTERN_BYTES;
       long piece = PATTERN_BYTES - offset < c->file_rest ? PATTERN_BYTES - offset : c->file_rest;
+      if (connection_rate > 0) {
+        if (c->due > now()) { wait_until(c, c->due); return true; }
+        if (piece > paced_chunk()) piece = paced_chunk();
+      }
       count = sendfile(c->fd, pattern_fd, &offset, piece);
-      if (count > 0) { c->file_offset += count; c->file_rest -= count; }
+      if (count > 0) {
+        c->file_offset += count;
+        c->file_rest -= count;
+        if (connection_rate > 0) pace(c, count);
+      }
     }
     if (count < 0 && errno == EAGAIN) { watch(c, EPOLLOUT); return true; }
     if (count <= 0) { hang_up(c); return false; }
@@ -651,22 +673,25 @@ static void readable(conn_t *c) {
     if (c->in_body) {
       if (c->rest > 0) {
         ssize_t count;
-        bool paced = c->is_sick && sickness == SLOW && !c->keeps_body;
+        bool slow = c->is_sick && sickness == SLOW && !c->keeps_body, paced = slow || connection_rate > 0;
         if (paced && c->due > now()) return wait_until(c, c->due);
+        long chunk = slow ? SLOW_CHUNK : paced_chunk();
         if (c->keeps_body) {
           need(&c->body, c->rest);
           count = recv(c->fd, c->body.bytes + c->body.count, c->rest, 0);
           if (count > 0) c->body.count += count;
         } else {
-          count = recv(c->fd, NULL, paced && c->rest > SLOW_CHUNK ? SLOW_CHUNK : c->rest, MSG_TRUNC);
+          count = recv(c->fd, NULL, paced && c->rest > chunk ? chunk : c->rest, MSG_TRUNC);
         }
         if (count < 0 && errno == EAGAIN) return;
         if (count <= 0) return hang_up(c);
         c->rest -= count;
-        if (paced) {
+        if (slow) {
           note("slow", c);
           slow_free = (slow_free > now() ? slow_free : now()) + count / slow_rate;
           c->due = slow_free;
+        } else if (paced) {
+          pace(c, count);
         }
         continue;
       }

@@ -34,8 +34,11 @@ struct MirrorOptions: ParsableArguments {
   )
   var payloadSigning = Options.PayloadSigning.automatic
 
-  @Option(help: "The most requests with a payload at one time, over all downloads and uploads.")
-  var maxWorkers = 10
+  @Option(
+    help:
+      "The most requests with a payload at one time, over all downloads and uploads: a number, or auto (as many as bring something, 64 at most)."
+  )
+  var maxWorkers = Options.MaxWorkers.automatic
 
   @Option(help: "How often a request is sent before its operation fails.")
   var maxAttempts = 5
@@ -174,8 +177,8 @@ struct MirrorOptions: ParsableArguments {
   }
 
   mutating func validate() throws {
-    guard (1...10_000).contains(maxWorkers) else {
-      throw ValidationError("--max-workers is from 1 to 10000, not \(maxWorkers)")
+    if case .fixed(let count) = maxWorkers, !(1...10_000).contains(count) {
+      throw ValidationError("--max-workers is auto, or from 1 to 10000, not \(count)")
     }
     guard (1...100).contains(maxAttempts) else {
       throw ValidationError("--max-attempts is from 1 to 100, not \(maxAttempts)")
@@ -285,6 +288,7 @@ struct FilterOptions: ParsableArguments {
   var include: [String] = []
 }
 
+extension Options.MaxWorkers: ExpressibleByArgument {}
 extension Options.OnError: ExpressibleByArgument {}
 extension Options.PayloadSigning: ExpressibleByArgument {}
 extension Options.EmptyDirectories: ExpressibleByArgument {}

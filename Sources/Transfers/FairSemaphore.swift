@@ -1,4 +1,5 @@
 import DequeModule
+import MirrorModel
 import Synchronization
 
 /// A counted resource that tasks wait for in order of arrival: request slots, or bytes of memory.
@@ -133,17 +134,28 @@ package final class FairSemaphore: Sendable {
   private let pauses: Pauses
   private let state: Mutex<State>
 
-  package init(capacity: Int64, pauses: Pauses = .holding) {
+  /// How the current limit is found.
+  package enum Limit: Sendable {
+    /// It is the capacity, unless a server asks for fewer requests.
+    case fixed
+    /// By measuring what each number brings.
+    case measured
+  }
+
+  package init(capacity: Int64, pauses: Pauses = .holding, limit: Limit = .fixed) {
     self.capacity = max(1, capacity)
     self.pauses = pauses
-    state = Mutex(State(limit: ConcurrencyLimit(maximum: max(1, capacity))))
+    state = Mutex(State(limit: ConcurrencyLimit(maximum: max(1, capacity), isMeasured: limit == .measured)))
   }
 
   /// The amount that is not held now. For tests and status.
   package var available: Int64 { state.withLock { capacity - $0.heldInAll } }
 
-  /// The current limit; less than the capacity after `slowDown`.
+  /// The current limit; less than the capacity after `slowDown`, or if it is measured.
   package var limit: Int64 { state.withLock { $0.limit.current } }
+
+  /// Why a measured limit is as it is; nil if the limit is fixed.
+  package var reasonOfLimit: ConcurrencyTuner.Reason? { state.withLock { $0.limit.tuner?.reason } }
 
   /// How many tasks wait now. For tests and status.
   package var waiterCount: Int { state.withLock { $0.waiterCount } }
@@ -218,9 +230,14 @@ package final class FairSemaphore: Sendable {
     change { $0.limit.slowDown(at: now) }
   }
 
-  /// Records a successful request. A full round of successes raises the limit by one.
-  package func succeed() {
-    change { $0.limit.succeed() }
+  /// Records that a request with a payload is about to be sent.
+  package func begin(at now: Int64) { change { $0.limit.begin(at: now) } }
+
+  /// Records a successful request. A full round of successes raises a fixed limit that was cut by one.
+  ///
+  /// - Parameter byteCount: the payload; nil for a request without one.
+  package func succeed(byteCount: Int64?, at now: Int64) {
+    change { $0.limit.succeed(byteCount: byteCount, isContended: $0.waiterCount > 0, at: now) }
   }
 
   // MARK: Waiting

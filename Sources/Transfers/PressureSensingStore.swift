@@ -1,12 +1,14 @@
 import S3Client
+import Synchronization
 
 /// A store that reports the server's pressure to the slots. It is placed below the retries, which would hide
 /// the pressure.
-package struct PressureSensingStore: ObjectStore {
+package final class PressureSensingStore: ObjectStore {
   private let store: any ObjectStore
   private let slots: FairSemaphore
   /// A monotonic clock in nanoseconds.
   private let clock: @Sendable () -> Int64
+  private let hasBegun = Atomic<Bool>(false)
 
   package init(_ store: any ObjectStore, slots: FairSemaphore, clock: @escaping @Sendable () -> Int64) {
     self.store = store
@@ -19,9 +21,11 @@ package struct PressureSensingStore: ObjectStore {
   package var signsBodies: Bool { store.signsBodies }
 
   package func send<Operation: S3Operation>(_ operation: Operation) async throws -> Operation.Output {
+    let payload = RequestPayload(of: operation)
+    if payload != nil, !hasBegun.exchange(true, ordering: .relaxed) { slots.begin(at: clock()) }
     do {
       let output = try await store.send(operation)
-      slots.succeed()
+      slots.succeed(byteCount: payload?.byteCount(answeredBy: output), at: clock())
       return output
     } catch let error as S3Error {
       if S3ErrorTriage.isThrottling(error) { slots.slowDown(at: clock()) }

@@ -36,11 +36,13 @@ package struct TransferResources: Sendable {
 
   /// - Parameters:
   ///   - workers: how many transfers may be in flight.
+  ///   - limit: whether the number in flight is fixed, or measured up to that number.
   ///   - budgetBytes: the memory for payloads.
   ///   - copyBytes: the disk space for private copies.
   ///   - priority: the priority of the threads.
   package init(
-    workers: Int, budgetBytes: Int64 = defaultBudgetBytes, copyBytes: Int64 = defaultCopyBytes,
+    workers: Int, limit: FairSemaphore.Limit = .fixed, budgetBytes: Int64 = defaultBudgetBytes,
+    copyBytes: Int64 = defaultCopyBytes,
     copyDirectory: String = PrivateCopy.standardDirectory, priority: ThreadPriority = .normal
   ) throws {
     self.copyBytes = copyBytes
@@ -50,7 +52,7 @@ package struct TransferResources: Sendable {
     readers = try WorkerThreads(count: min(max(workers, 1), 2), name: "s3m-read", priority: priority)
     writers = try WorkerThreads(
       count: min(max(workers, 1), 8), name: "s3m-write", priority: priority, start: .atFirstCall)
-    slots = FairSemaphore(capacity: Int64(max(workers, 1)), pauses: .yielding)
+    slots = FairSemaphore(capacity: Int64(max(workers, 1)), pauses: .yielding, limit: limit)
     budget = FairSemaphore(capacity: budgetBytes)
   }
 

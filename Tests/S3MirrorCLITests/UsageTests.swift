@@ -56,6 +56,11 @@ import Testing
       arguments: ["run", "--restore", "a=s3://b/k", "--upload", "a=s3://b/k", "--", "true"],
       part: "\"a\" is given twice"),
     Mistake(
+      arguments: ["upload", "tree", "s3://bucket/x", "--max-workers", "0"],
+      part: "--max-workers is auto, or from"),
+    Mistake(
+      arguments: ["upload", "tree", "s3://bucket/x", "--max-workers", "many"], part: "--max-workers"),
+    Mistake(
       arguments: ["upload", "tree", "s3://bucket/x", "--keep-last", "1"], part: "--keep-last is 2 or more"),
     Mistake(arguments: ["upload", "tree", "s3://bucket/x", "--keep-every", "5"], part: "--keep-last"),
     Mistake(arguments: ["download"], part: "<remote>"),

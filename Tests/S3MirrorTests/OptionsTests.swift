@@ -16,7 +16,7 @@ import Testing
 
   @Test(arguments: [
     Fault("maxWorkers") { $0.maxWorkers = 0 },
-    Fault("maxWorkers") { $0.maxWorkers = .max },
+    Fault("maxWorkers") { $0.maxWorkers = .fixed(.max) },
     Fault("partBytes") { $0.partBytes = 5 << 20 - 1 },
     Fault("partBytes") { $0.partBytes = 5 << 30 + 1 },
     Fault("multipartThreshold") { $0.multipartThreshold = -1 },

@@ -35,9 +35,9 @@ import Testing
     var limit = ConcurrencyLimit(maximum: 4)
     limit.slowDown(at: 0)
     #expect(limit.current == 2)
-    for _ in 0..<3 { limit.succeed() }
+    for _ in 0..<3 { limit.succeed(byteCount: nil, isContended: true, at: 0) }
     #expect(limit.current == 3)
-    for _ in 0..<100 { limit.succeed() }
+    for _ in 0..<100 { limit.succeed(byteCount: nil, isContended: true, at: 0) }
     #expect(limit.current == 4)
   }
 }

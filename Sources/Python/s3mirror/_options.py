@@ -19,7 +19,8 @@ class Options:
 
     cache_root: the directory for paths without `local`.
     show_progress: draw progress on a terminal and in Jupyter, and nowhere else.
-    max_workers: the largest number of concurrent requests with a payload, over all downloads and uploads.
+    max_workers: the largest number of concurrent requests with a payload, over all downloads and uploads; "auto" finds it by
+        measuring.
     profile, endpoint_url, region: None takes the environment and AWS's configuration files.
     anonymous: send requests without a signature.
     allow_insecure: allow plain http to other hosts.
@@ -56,7 +57,7 @@ class Options:
 
     cache_root: StrPath = "~/.cache/positronic/s3/"
     show_progress: bool = True
-    max_workers: int = 10
+    max_workers: int | str = 10
     profile: str | None = None
     endpoint_url: str | None = None
     region: str | None = None

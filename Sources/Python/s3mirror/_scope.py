@@ -44,7 +44,7 @@ os.register_at_fork(after_in_child=_forget_lock)
 def mirror(
     cache_root: StrPath = "~/.cache/positronic/s3/",
     show_progress: bool = True,
-    max_workers: int = 10,
+    max_workers: int | str = 10,
     default_profile: str | None = None,
     max_upload_bytes_per_second: float | None = None,
     *,
@@ -83,7 +83,7 @@ def mirror(
 def with_mirror(
     cache_root: StrPath = "~/.cache/positronic/s3/",
     show_progress: bool = True,
-    max_workers: int = 10,
+    max_workers: int | str = 10,
     default_profile: str | None = None,
     max_upload_bytes_per_second: float | None = None,
 ) -> Callable[[Callable[..., Result]], Callable[..., Result]]:

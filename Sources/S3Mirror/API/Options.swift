@@ -10,8 +10,9 @@ public struct Options: Sendable {
   public var cacheRoot: String
   /// Print progress to standard error. Default true.
   public var showProgress: Bool
-  /// The largest number of concurrent requests with a payload, over all downloads and uploads. Default 10.
-  public var maxWorkers: Int
+  /// The largest number of concurrent requests with a payload, over all downloads and uploads. Default
+  /// ``MaxWorkers-swift.enum/automatic``.
+  public var maxWorkers: MaxWorkers
   /// The AWS profile for URLs without one. Nil takes `AWS_PROFILE` or the default profile.
   public var profile: String?
   /// The service's URL. Nil takes `AWS_ENDPOINT_URL_S3`, `AWS_ENDPOINT_URL` or the profile.
@@ -179,7 +180,8 @@ public struct Options: Sendable {
   }
 
   public init(
-    cacheRoot: String = "~/.cache/positronic/s3/", showProgress: Bool = true, maxWorkers: Int = 10
+    cacheRoot: String = "~/.cache/positronic/s3/", showProgress: Bool = true,
+    maxWorkers: MaxWorkers = .automatic
   ) {
     self.cacheRoot = cacheRoot
     self.showProgress = showProgress
@@ -233,8 +235,8 @@ extension Options {
 
   /// - Throws: `MirrorError.invalid` that names the option and its valid values.
   func check() throws(MirrorError) {
-    guard (1...10_000).contains(maxWorkers) else {
-      throw MirrorError(.invalid, "maxWorkers is \(maxWorkers); it may be from 1 to 10,000")
+    if case .fixed(let count) = maxWorkers, !(1...10_000).contains(count) {
+      throw MirrorError(.invalid, "maxWorkers is \(count); it may be from 1 to 10,000")
     }
     guard (UploadPlan.Limit.smallestPart...UploadPlan.Limit.largestPart).contains(partBytes) else {
       throw MirrorError(.invalid, "partBytes is \(partBytes); S3 takes parts from 5 MiB to 5 GiB")
@@ -274,7 +276,7 @@ extension Options {
   /// How many files are in work at one time. This exceeds the number of requests, so that the next files are
   /// read, proved and signed while requests run. Sixteen more suffice, because these steps take microseconds.
   /// Each file costs a task and a buffer.
-  var filesUnderWay: Int { maxWorkers + min(maxWorkers, 16) }
+  var filesUnderWay: Int { workerLimit.most + min(workerLimit.most, 16) }
 }
 
 extension Options {

@@ -126,7 +126,7 @@ final class Connections: BucketSource {
     configuration.onLateMovement = { [patience] in patience.noteMovement() }
     configuration.userAgent = "s3mirror/\(s3MirrorVersion)"
     // Every transfer has a connection, and requests without a payload do not wait for one.
-    configuration.maxConnections = max(configuration.maxConnections, options.maxWorkers + 16)
+    configuration.maxConnections = max(configuration.maxConnections, options.workerLimit.most + 16)
     let client = try BalancedClient(configuration, loops: Self.loopCount)
     state.clients[key] = client
     return client

@@ -81,6 +81,16 @@ package struct MirrorState: Codable, Sendable, Hashable {
   package var pid: Int32
   package var phase: Phase
   package var uploads: [Upload]
+  /// Nil from a version without this field.
+  package var workers: Workers?
+
+  /// How many requests with a payload may run at one time.
+  package struct Workers: Codable, Sendable, Hashable {
+    package var limit: Int
+    package var most: Int
+    /// Why a measured limit is as it is: `rising`, `enough` or `slowed-down`; `fixed` for a fixed number.
+    package var reason: String
+  }
 
   package struct Upload: Codable, Sendable, Hashable {
     package var name: String

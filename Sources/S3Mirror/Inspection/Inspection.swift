@@ -23,7 +23,8 @@ package final class Inspection: Sendable {
     self.options = options
     let process = ProcessEnvironment(overriding: options.environment)
     resources = try TransferResources(
-      workers: options.maxWorkers, priority: options.lowPriority ? .low : .normal)
+      workers: options.workerLimit.most, limit: options.workerLimit.limit,
+      priority: options.lowPriority ? .low : .normal)
     resolver = SpecResolver(
       options: options, process: process, buckets: open(options, process, resources))
   }
@@ -129,7 +130,7 @@ package final class Inspection: Sendable {
       let inventory = try await Retention(
         policy: policy,
         reader: try UnitReader(place, options: options, store: place.bucket.store, resources: resources),
-        width: options.maxWorkers
+        width: options.workerLimit.most
       ).inventory(.all)
       planner.retention = (RetentionPlan(inventory.candidates, policy: policy), inventory)
       planner.surveyor.retired.note(inventory.candidates, policy: policy)
@@ -154,7 +155,7 @@ package final class Inspection: Sendable {
       // A verification compares the contents of all files of equal size.
       let (surveyor, _) = try surveyor(at: place, comparing: Comparison(policy: .checksum))
       let verifier = Verifier(
-        surveyor: surveyor, readers: resources.readers, reading: reading, width: options.maxWorkers)
+        surveyor: surveyor, readers: resources.readers, reading: reading, width: options.workerLimit.most)
       return try await verifier.verify(each)
     }
   }

@@ -1,6 +1,7 @@
 import MirrorModel
 import S3Client
 import Synchronization
+import Transfers
 
 /// The progress of a mirror's transfers.
 package struct TransferProgress: Sendable, Hashable, Encodable {
@@ -69,12 +70,6 @@ final class TransferMeter: Sendable {
 
 /// Reports every operation and every payload that passes through to a meter.
 struct MeteredStore: ObjectStore {
-  private enum Payload {
-    case sent(Int64)
-    /// The bytes of a range; nil for a whole object, whose size the answer holds.
-    case fetched(Int64?)
-  }
-
   private let base: any ObjectStore
   private let meter: TransferMeter
 
@@ -92,28 +87,20 @@ struct MeteredStore: ObjectStore {
   }
 
   private func metered<Operation: S3Operation>(_ operation: Operation) async throws -> Operation.Output {
-    guard let payload = payload(of: operation) else { return try await base.send(operation) }
+    guard let payload = RequestPayload(of: operation) else { return try await base.send(operation) }
     meter.began()
     do {
       let output = try await base.send(operation)
-      switch payload {
-      case .sent(let bytes): meter.ended(sent: bytes, fetched: 0)
-      case .fetched(let bytes):
-        meter.ended(sent: 0, fetched: bytes ?? (output as? GetObject.Output)?.head.byteCount ?? 0)
+      let bytes = payload.byteCount(answeredBy: output)
+      if case .sent = payload {
+        meter.ended(sent: bytes, fetched: 0)
+      } else {
+        meter.ended(sent: 0, fetched: bytes)
       }
       return output
     } catch {
       meter.ended(sent: 0, fetched: 0)
       throw error
-    }
-  }
-
-  private func payload(of operation: some S3Operation) -> Payload? {
-    switch operation {
-    case let put as PutObject: .sent(put.body.byteCount)
-    case let part as UploadPart: .sent(part.body.byteCount)
-    case let get as GetObject: .fetched(get.range.map { $0.upperBound - $0.lowerBound + 1 })
-    default: nil
     }
   }
 }

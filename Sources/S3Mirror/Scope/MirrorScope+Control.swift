@@ -61,7 +61,10 @@ extension MirrorScope {
       uploads: lanes.map { lane in
         let status = lane.status
         return .init(status, registration: registrations.first { $0.name == status.name })
-      })
+      },
+      workers: .init(
+        limit: Int(resources.slots.limit), most: Int(resources.slots.capacity),
+        reason: resources.slots.reasonOfLimit?.rawValue ?? "fixed"))
   }
 
   /// What this mirror has done so far.

@@ -84,7 +84,7 @@ extension MirrorScope {
     if case .tree = upload.mapping, let policy = try options.retentionPolicy() {
       settings.retention = Retention(
         policy: policy, reader: try UnitReader(place, options: options, store: store, resources: resources),
-        width: options.maxWorkers)
+        width: options.workerLimit.most)
     }
     if case .tree = upload.mapping, options.receipts { settings.receipts = try options.unitNames() }
     settings.entryObjects = state.withLock { $0.entryObjects.removeValue(forKey: registration.name) }

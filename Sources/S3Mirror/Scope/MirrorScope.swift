@@ -114,7 +114,8 @@ package final class MirrorScope: Sendable {
       options.observer?(event)
     }
     resources = try TransferResources(
-      workers: options.maxWorkers, priority: options.lowPriority ? .low : .normal)
+      workers: options.workerLimit.most, limit: options.workerLimit.limit,
+      priority: options.lowPriority ? .low : .normal)
     resolver = SpecResolver(
       options: options, process: process, buckets: open(options, process, resources))
   }

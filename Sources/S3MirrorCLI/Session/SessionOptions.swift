@@ -48,6 +48,22 @@ struct SessionOptions: Decodable {
     }
   }
 
+  /// A number, or `"auto"`.
+  private struct Workers: Decodable {
+    var workers: Options.MaxWorkers
+
+    init(from decoder: any Decoder) throws {
+      let value = try decoder.singleValueContainer()
+      if case .success(let word) = Result(catching: { try value.decode(String.self) }),
+        let named = Options.MaxWorkers(rawValue: word)
+      {
+        workers = named
+      } else {
+        workers = .fixed(try value.decode(Int.self))
+      }
+    }
+  }
+
   private enum Keys: String, CodingKey, CaseIterable {
     case cacheRoot, maxWorkers, profile, endpointURL, region, anonymous, allowInsecure, payloadSigning,
       requesterPays, expectedBucketOwner, onError, exitTimeout, settle, openFileGrace, appendNames,
@@ -65,7 +81,9 @@ struct SessionOptions: Decodable {
     try takeWords(values)
     try takeTimes(values)
     try take(.cacheRoot, into: \.cacheRoot, values)
-    try take(.maxWorkers, into: \.maxWorkers, values)
+    if values.contains(.maxWorkers) {
+      options.maxWorkers = try values.decode(Workers.self, forKey: .maxWorkers).workers
+    }
     try takeNames(values)
     try take(.multipartThreshold, into: \.multipartThreshold, values)
     try take(.partBytes, into: \.partBytes, values)

@@ -1,0 +1,196 @@
+/// How many requests with a payload may be in flight, found by measuring (XFER-13).
+///
+/// One connection carries what the network and the service give one connection; on S3 that is 85 to 90 MB/s
+/// (AWS, "Performance design patterns for Amazon S3"). So the best number differs from network to network. The
+/// number doubles while each doubling raises the goodput. Then it is kept, and from time to time a larger and
+/// a smaller number are tried. If the service asks for fewer requests, the number is halved, as in TCP's
+/// congestion control (RFC 5681 §3.1).
+///
+/// A pure value: the caller passes successes, and instants in nanoseconds of a monotonic clock.
+package struct ConcurrencyTuner: Sendable {
+  /// Why the number is as it is.
+  package enum Reason: String, Sendable, Hashable {
+    /// More requests have brought more so far.
+    case rising
+    /// More requests brought nothing.
+    case enough
+    /// The service asked for fewer requests.
+    case slowedDown = "slowed-down"
+  }
+
+  private enum Phase: Hashable {
+    case rising
+    case keeping
+    /// The rate of the kept number is measured, before another number is tried.
+    case comparing
+    case trying(Direction, insteadOf: Int, rate: Double)
+    /// One more for each round of successes, up to this number.
+    case recovering(upTo: Int)
+  }
+
+  private enum Direction: Hashable { case up, down }
+
+  /// A stretch of time in which the goodput is measured.
+  private struct Window {
+    var start: Int64
+    var work = 0.0
+    var requests = 0
+    /// Successes while another request waited for its turn. Otherwise the number is not what limits.
+    var contended = 0
+  }
+
+  package static let start = 10
+  package static let most = 64
+  private static let second: Int64 = 1_000_000_000
+  /// Requests that are in flight together are refused together. That counts as one signal: until all of them
+  /// are answered, but no longer than this.
+  private static let cutPause = second
+  /// A request costs the service and the client as much as so many bytes, so small files count by their number.
+  private static let bytesOfRequest = 65_536.0
+
+  package let most: Int
+  private var least: Int { min(4, most) }
+  package private(set) var limit: Int
+  package private(set) var reason = Reason.rising
+  private var phase = Phase.rising
+  private var window: Window?
+  /// The number before the last rise, and its rate; nil before the first measurement.
+  private var numberBefore = 0
+  private var earlierRate: Double?
+  private var lastSuccess: Int64?
+  private var lastCut: Int64?
+  /// How many requests that were in flight at the last cut have no answer yet.
+  private var answersOfCut = 0
+  private var nextTrial: Int64 = 0
+  private var trialPause = Self.firstTrialPause
+  private var nextDirection = Direction.up
+  private var successesOfRound = 0
+
+  private static let firstTrialPause = 2 * second
+  private static let longestTrialPause = 32 * second
+  /// After a pause without requests the earlier measurements say nothing.
+  private static let idle = 2 * second
+
+  package init(most: Int = Self.most) {
+    self.most = max(1, most)
+    limit = min(Self.start, self.most)
+  }
+
+  // MARK: Facts
+
+  /// Whether `begin` is to be called with the next request.
+  package var awaitsBeginning: Bool { lastSuccess == nil && window == nil }
+
+  /// Records the beginning of the first request.
+  package mutating func begin(at now: Int64) {
+    if awaitsBeginning { window = Window(start: now) }
+  }
+
+  /// Records a successful request.
+  ///
+  /// - Parameters:
+  ///   - byteCount: its payload.
+  ///   - isContended: whether another request waits for its turn.
+  package mutating func succeed(byteCount: Int64, isContended: Bool, at now: Int64) {
+    defer { lastSuccess = now }
+    answersOfCut -= 1
+    if let lastSuccess, now - lastSuccess > Self.idle {
+      window = nil
+      if phase == .rising { earlierRate = nil } else { giveUpTrial(at: now) }
+    }
+    if case .recovering(let goal) = phase { return recover(upTo: goal, at: now) }
+    if phase == .keeping {
+      guard now >= nextTrial, most > 1 else { return }
+      phase = .comparing
+      window = nil
+    }
+    guard var window else {
+      window = Window(start: now)
+      return
+    }
+    window.work += Double(byteCount) + Self.bytesOfRequest
+    window.requests += 1
+    if isContended { window.contended += 1 }
+    self.window = window
+    let isShort = phase == .rising
+    guard now - window.start >= (isShort ? Self.second / 10 : Self.second / 2),
+      window.requests >= limit
+    else { return }
+    self.window = Window(start: now)
+    guard window.contended * 10 >= window.requests * 8 else {
+      if phase != .rising { giveUpTrial(at: now) }
+      return
+    }
+    conclude(rate: window.work / Double(now - window.start), at: now)
+  }
+
+  /// Halves the number, because the service asked for fewer requests.
+  package mutating func slowDown(at now: Int64) {
+    answersOfCut -= 1
+    if let lastCut, answersOfCut > 0, now - lastCut < Self.cutPause { return }
+    lastCut = now
+    answersOfCut = limit
+    let before = limit
+    limit = max(1, limit / 2)
+    reason = .slowedDown
+    window = nil
+    successesOfRound = 0
+    phase = .recovering(upTo: max(limit, before * 9 / 10))
+  }
+
+  // MARK: Decisions
+
+  private mutating func conclude(rate: Double, at now: Int64) {
+    switch phase {
+    case .rising:
+      if let earlierRate, rate < earlierRate * 1.15 {
+        limit = numberBefore
+        return keep(.enough, at: now)
+      }
+      guard limit < most else { return keep(.rising, at: now) }
+      // Twice the number has brought almost twice as much, so the best number is far away.
+      let isFar = earlierRate.map { rate > $0 * 1.7 } ?? false
+      numberBefore = limit
+      earlierRate = rate
+      limit = min(most, limit * (isFar ? 3 : 2))
+    case .comparing:
+      let direction = limit == most ? .down : limit <= least ? .up : nextDirection
+      nextDirection = direction == .up ? .down : .up
+      phase = .trying(direction, insteadOf: limit, rate: rate)
+      limit = direction == .up ? min(most, limit + max(1, limit / 4)) : max(least, limit - max(1, limit / 6))
+    case .trying(let direction, let before, let earlier):
+      let isBetter = direction == .up ? rate > earlier * 1.06 : rate > earlier * 0.97
+      if !isBetter { limit = before }
+      trialPause = isBetter ? Self.firstTrialPause : min(trialPause * 2, Self.longestTrialPause)
+      // What brought something is tried again.
+      if isBetter { nextDirection = direction }
+      keep(isBetter && direction == .up ? .rising : .enough, at: now)
+    case .keeping, .recovering: break
+    }
+  }
+
+  private mutating func keep(_ reason: Reason, at now: Int64) {
+    self.reason = reason
+    phase = .keeping
+    nextTrial = now + trialPause
+    window = nil
+  }
+
+  private mutating func giveUpTrial(at now: Int64) {
+    if case .trying(_, let before, _) = phase { limit = before }
+    if case .recovering = phase { return }
+    phase = .keeping
+    nextTrial = now + trialPause
+    window = nil
+  }
+
+  private mutating func recover(upTo goal: Int, at now: Int64) {
+    successesOfRound += 1
+    if successesOfRound >= limit, limit < goal {
+      limit += 1
+      successesOfRound = 0
+    }
+    guard limit >= goal, let lastCut, now - lastCut > 10 * Self.second else { return }
+    keep(.slowedDown, at: now)
+  }
+}
