@@ -93,7 +93,7 @@ extension TreeRoot {
   /// Whether no stat below the root can wait for another machine: no link is followed, and no foreign
   /// filesystem is mounted there now.
   package var isLocalThroughout: Bool {
-    guard isLocal, symlinks == .skip else { return false }
+    guard isLocal, symlinks != .follow else { return false }
     do {
       return try !MountTable().hasForeignMount(below: canonicalPath(path))
     } catch {

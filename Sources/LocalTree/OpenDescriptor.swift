@@ -84,11 +84,12 @@ func withoutAccessTime<Value>(_ flags: CInt, _ open: (CInt) throws(Errno) -> Val
 
 extension TreeRoot.Entry {
   init(_ status: stat) {
-    kind = EntryKind(mode: status.st_mode)
-    stamp = FileStamp(
-      device: UInt64(status.st_dev), inode: UInt64(status.st_ino), size: Int64(status.st_size),
-      modified: status.st_mtim.nanoseconds, changed: status.st_ctim.nanoseconds,
-      links: UInt64(status.st_nlink))
+    self.init(
+      kind: EntryKind(mode: status.st_mode),
+      stamp: FileStamp(
+        device: UInt64(status.st_dev), inode: UInt64(status.st_ino), size: Int64(status.st_size),
+        modified: status.st_mtim.nanoseconds, changed: status.st_ctim.nanoseconds,
+        links: UInt64(status.st_nlink)))
   }
 }
 

@@ -163,14 +163,7 @@ extension TreeMounts.State {
 extension TreeRoot {
   /// The text of a symbolic link.
   fileprivate func target(of link: RelativePath) -> String? {
-    // PATH_MAX.
-    var bytes = [UInt8](repeating: 0, count: 4_096)
-    // SAFETY: the kernel writes only within the array, during the call.
-    let count = bytes.withUnsafeMutableBytes { buffer in
-      guard let base = buffer.bindMemory(to: CChar.self).baseAddress else { return -1 }
-      return readlinkat(descriptor.raw, link.string, base, buffer.count)
-    }
-    return count < 0 ? nil : String(decoding: bytes[..<count], as: UTF8.self)
+    text(ofLinkAt: link).map { String(decoding: $0, as: UTF8.self) }
   }
 
   /// The mount of a link's target directory: the mount's number, the directory's own inode and birth, and the

@@ -27,7 +27,7 @@ extension TreeRoot {
       return nil
     } catch {
       // The path has become a link, or lies behind one.
-      if error == .tooManySymbolicLinkLevels, symlinks == .skip { return nil }
+      if error == .tooManySymbolicLinkLevels, symlinks != .follow { return nil }
       throw failure(.list, path, error)
     }
     if let fault { throw fault }
@@ -38,7 +38,7 @@ extension TreeRoot {
     _ path: RelativePath, _ kind: EntryKind?, _ filter: PathFilter
   ) throws(TreeError) -> Bool {
     var kind = kind
-    if kind == nil || (kind == .symbolicLink && symlinks == .follow) {
+    if kind == nil || (kind == .symbolicLink && symlinks != .skip) {
       kind = try look(at: path)?.kind
     }
     switch kind {

@@ -29,6 +29,14 @@ package final class TreeRoot: Sendable {
   package struct Entry: Sendable, Hashable {
     package let kind: EntryKind
     package let stamp: FileStamp
+    /// Set if the path is a link and the entry is the file to which it leads (`SymlinkPolicy.pointer`).
+    package let pointer: Pointer?
+
+    init(kind: EntryKind, stamp: FileStamp, pointer: Pointer? = nil) {
+      self.kind = kind
+      self.stamp = stamp
+      self.pointer = pointer
+    }
   }
 
   /// Identifies a directory, whatever its name is.
@@ -136,10 +144,17 @@ package final class TreeRoot: Sendable {
     switch symlinks {
     case .follow:
       do { return try statusOfTarget(path) } catch .tooManySymbolicLinkLevels { return nil }
-    case .skip:
-      if path.parent.isRoot { return try descriptor.status(of: path.string) }
-      return try openBeneath(path, S3M_O_PATH | O_NOFOLLOW).status()
+    case .skip: return try ownStatus(path)
+    case .pointer:
+      let own = try ownStatus(path)
+      return own.kind == .symbolicLink ? try target(ofLinkAt: path, own) ?? own : own
     }
+  }
+
+  /// The entry that has the name, a link itself.
+  private func ownStatus(_ path: RelativePath) throws(Errno) -> Entry {
+    if path.parent.isRoot { return try descriptor.status(of: path.string) }
+    return try openBeneath(path, S3M_O_PATH | O_NOFOLLOW).status()
   }
 
   /// Distinguishes an ELOOP that a link above the path causes from one that a link at the path causes.
@@ -245,8 +260,14 @@ package final class TreeRoot: Sendable {
     _ path: RelativePath, _ flags: CInt, _ symlinks: SymlinkPolicy
   ) throws(Errno) -> OpenDescriptor {
     switch symlinks {
-    case .follow: try OpenDescriptor(at: descriptor, path.string, flags)
-    case .skip: try openBeneath(path, flags)
+    case .follow: return try OpenDescriptor(at: descriptor, path.string, flags)
+    case .skip: return try openBeneath(path, flags)
+    case .pointer:
+      do {
+        return try openBeneath(path, flags)
+      } catch .tooManySymbolicLinkLevels where flags & O_DIRECTORY == 0 {
+        return try openTarget(ofLinkAt: path, flags)
+      }
     }
   }
 
@@ -263,7 +284,7 @@ package final class TreeRoot: Sendable {
   /// Opens a path without a link in any component. O_NOFOLLOW is used only with O_PATH, to open a link
   /// itself. With a directory it would turn ELOOP for a link at the end into ENOTDIR, which counts as
   /// absence.
-  private func openBeneath(_ path: RelativePath, _ flags: CInt) throws(Errno) -> OpenDescriptor {
+  func openBeneath(_ path: RelativePath, _ flags: CInt) throws(Errno) -> OpenDescriptor {
     switch resolution {
     case .kernel: return try OpenDescriptor(beneath: descriptor, path.string, flags)
     case .componentwise:
@@ -305,11 +326,14 @@ package enum SymlinkPolicy: Sendable, Hashable {
   case skip
   /// Use their targets, inside the root or not.
   case follow
+  /// Use the target of a link at the end of a path, if it is a regular file inside of the root. Directories
+  /// may not be links.
+  case pointer
 }
 
 extension Errno {
   /// A followed link leads to a missing name, through a file, or in a circle.
-  fileprivate var meansNoTarget: Bool {
+  var meansNoTarget: Bool {
     self == .noSuchFileOrDirectory || self == .notDirectory || self == .tooManySymbolicLinkLevels
   }
 }

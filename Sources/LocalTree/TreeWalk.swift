@@ -4,6 +4,8 @@ import SystemPackage
 /// An item of a walk, in the order of keys.
 package enum WalkItem: Sendable, Hashable {
   case file(RelativePath, FileStamp)
+  /// A link to a file inside of the root, with that file's stamp.
+  case pointer(RelativePath, FileStamp, Pointer)
   /// Comes before the directory's content.
   case directory(RelativePath)
   /// A directory in which no entry has a key. The walk itself does not report this item.
@@ -28,7 +30,8 @@ package enum WalkItem: Sendable, Hashable {
 /// A copy of a walk continues independently from where it was made.
 package struct TreeWalk: IteratorProtocol, Sequence, Sendable {
   /// Called for each followed link with its target, or with nil if there is no target or the target is a
-  /// directory above the link.
+  /// directory above the link. Called for each link with `SymlinkPolicy.pointer` too, and then with nil if
+  /// the link leads to no file inside of the root.
   package typealias LinkObserver = @Sendable (RelativePath, TreeRoot.Entry?) -> Void
 
   private struct Level: Sendable {
@@ -136,7 +139,7 @@ package struct TreeWalk: IteratorProtocol, Sequence, Sendable {
       return nil
     } catch {
       // This happens only at the start: the start, or a directory above it, has become a link.
-      if error == .tooManySymbolicLinkLevels, symlinks == .skip { return .skipped(path, .symbolicLink) }
+      if error == .tooManySymbolicLinkLevels, symlinks != .follow { return .skipped(path, .symbolicLink) }
       return .unreadable(path, root.failure(.list, path, error))
     }
   }
@@ -155,8 +158,7 @@ package struct TreeWalk: IteratorProtocol, Sequence, Sendable {
     if filter.excludes(path, entry.kind, belowKept: level.path) { return nil }
     switch entry.kind {
     case .symbolicLink, .special:
-      if symlinks == .follow, entry.kind == .symbolicLink { onLink?(path, nil) }
-      return .skipped(path, entry.kind)
+      return entry.kind == .symbolicLink ? visitLink(path) : .skipped(path, entry.kind)
     case .directory where !entry.isFollowed: break
     case .directory, .file:
       do {
@@ -181,5 +183,23 @@ package struct TreeWalk: IteratorProtocol, Sequence, Sendable {
     }
     step = .enter(path, level.listing, entry)
     return .directory(path)
+  }
+
+  /// The item for a link that is not followed into a directory.
+  private func visitLink(_ path: RelativePath) -> WalkItem? {
+    switch symlinks {
+    case .skip: break
+    case .follow: onLink?(path, nil)
+    case .pointer:
+      do {
+        guard let found = try root.look(at: path, symlinks: .pointer) else { return nil }
+        onLink?(path, found.pointer == nil ? nil : found)
+        if let pointer = found.pointer { return .pointer(path, found.stamp, pointer) }
+        return found.kind == .symbolicLink ? .skipped(path, .symbolicLink) : nil
+      } catch {
+        return .unreadable(path, error)
+      }
+    }
+    return .skipped(path, .symbolicLink)
   }
 }

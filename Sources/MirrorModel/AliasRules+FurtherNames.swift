@@ -27,7 +27,7 @@ extension AliasFacts {
       let records = recorded[file, default: []]
       if !concern.isWritten { copyLinks(concern.paths, of: file, from: records, in: &batch) }
       let names = withTable { $0.names(of: file) }
-      for path in names.union(records) where batch.entries[path] == nil {
+      for path in names.union(records) where batch.entries[path] == nil && !isPointer(path) {
         guard let stamp = stamp(ofFileAt: path), AliasTable.File(stamp) == file else {
           withTable { $0.forgetFile(of: path) }
           continue
@@ -44,6 +44,10 @@ extension AliasFacts {
       batch.entries[path] = .foundWritten(at: now)
     }
     return closed
+  }
+
+  private mutating func isPointer(_ path: RelativePath) -> Bool {
+    withTable { $0.pointers.contains(path) }
   }
 
   /// Adds to the paths outside of a pass the other names of their files, because a marker beside such a name
@@ -68,7 +72,8 @@ extension AliasFacts {
   /// The files to which the paths of a batch lead or led.
   private mutating func concerns(of batch: DirtySet.Batch) -> [AliasTable.File: Concern] {
     var concerns: [AliasTable.File: Concern] = [:]
-    for (path, entry) in batch.entries {
+    // A pointer is no name of its target's file.
+    for (path, entry) in batch.entries where entry.pointsTo == nil {
       guard let stamp = stamp(ofFileAt: path) else {
         withTable { $0.forgetFile(of: path) }
         continue
@@ -156,7 +161,7 @@ extension AliasFacts {
   private mutating func noteRecorded(_ files: Set<AliasTable.File>) -> [AliasTable.File: Set<RelativePath>] {
     guard !files.isEmpty else { return [:] }
     var found: [AliasTable.File: Set<RelativePath>] = [:]
-    for path in publishedPaths(of: files) {
+    for path in publishedPaths(of: files) where !isPointer(path) {
       guard let stamp = stamp(ofFileAt: path), files.contains(AliasTable.File(stamp)) else { continue }
       if stamp.links > 1 { note(path, stamp) }
       found[AliasTable.File(stamp), default: []].insert(path)

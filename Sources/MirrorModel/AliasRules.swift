@@ -13,6 +13,8 @@ package protocol AliasFacts {
   /// The entry to which the path leads; links are followed if that is configured. For a link without a
   /// target, the link itself.
   func sight(behind path: RelativePath) -> Sighting
+  /// What a path is, as far as pointers are concerned. Reads the tree.
+  func pointing(of path: RelativePath) -> Pointing
   /// The stamp of the file that probably has the name, read in one system call: for the watch's thread.
   func glance(at path: RelativePath) -> FileStamp?
   /// The stamp of the file to which the path leads; nil if there is none.

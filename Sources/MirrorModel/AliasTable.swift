@@ -62,6 +62,7 @@ package struct AliasTable: Sendable {
   private var links: [RelativePath: FollowedLink] = [:]
   /// Links that were found since `takeFreshLinks`.
   private var freshLinks: Set<RelativePath> = []
+  package var pointers = PointerTable()
 
   package init() {}
 }

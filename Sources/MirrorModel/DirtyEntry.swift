@@ -23,6 +23,8 @@ package struct DirtyEntry: Sendable, Hashable {
   /// The directory whose unit includes this publication, if the publication has outlived its pass. No other
   /// pass publishes data below that directory.
   package internal(set) var unit: RelativePath?
+  /// The file to which the name leads, if the name is a pointer. Found when a pass takes the entry.
+  package var pointsTo: RelativePath?
   /// A pass could not publish the path. The entry is older than its instants may show.
   package internal(set) var wasTried = false
 

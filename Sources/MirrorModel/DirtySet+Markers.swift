@@ -43,6 +43,20 @@ extension DirtySet {
     }
   }
 
+  /// Whether a pointer whose bytes were already read has to wait for its target. Otherwise it would show a
+  /// version that has no object under the target's own name.
+  ///
+  /// - Parameters:
+  ///   - isPublished: whether the target's present version is on S3.
+  ///   - otherNames: the other names of the target's file.
+  package func holdsBack(
+    pointerTo target: RelativePath, isPublished: Bool, otherNames: Set<RelativePath>
+  ) -> Bool {
+    // No event need bear the target's own name.
+    if entries[target] != nil || otherNames.contains(where: { entries[$0] != nil }) { return true }
+    return !isPublished && (underWay.entries[target] != nil || inFlight[target] != nil)
+  }
+
   /// The paths below a directory that changed since the last batch was taken and had a complete version. A
   /// directory that must be compared is one of these paths, unless it is compared at every tick.
   package func paths(around directory: RelativePath) -> [RelativePath] {

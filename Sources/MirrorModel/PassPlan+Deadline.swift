@@ -97,6 +97,8 @@ package struct DeadlineOrder: Sendable {
 extension PassPlan {
   /// Files whose sizes decide their order when the time is short (`note(sizes:budget:)`).
   package var dataOfBatch: [RelativePath] {
-    batch.entries.filter { path, entry in !entry.isGone && order.isData(path) }.map(\.key)
+    batch.entries.filter { path, entry in
+      !entry.isGone && entry.pointsTo == nil && order.isData(path)
+    }.map(\.key)
   }
 }

@@ -24,7 +24,10 @@ struct MarkHolds: Sendable {
     self.marks = marks
     later = []
     if marks.isEmpty { return }
-    for (path, entry) in entries where !entry.isGone && marks.contains(path) { pending.insert(path) }
+    for (path, entry) in entries where !entry.isGone && marks.contains(path) {
+      // A pointer's object repeats a file, so it announces nothing.
+      if entry.pointsTo == nil { pending.insert(path) }
+    }
     later = unpublished.filter(marks.contains)
   }
 

@@ -7,6 +7,7 @@
 /// Paths are independent of each other unless a rule connects them:
 /// - An in-progress mark is published before the paths that it announces, and removed after them.
 /// - The files of a unit appear together, when the bytes of all its large files are on the server.
+/// - A pointer is published after its target, and after all data under the directory that holds both.
 /// - A commit marker is published after all data under its directory that were whole before it.
 /// - A commit marker on S3 is removed before data that it covers are overwritten, and published again after
 ///   them.
@@ -22,7 +23,7 @@ package struct PassPlan: Sendable {
   package internal(set) var result = PassResult()
 
   private var queue: StartQueue
-  var gates: MarkerGates
+  var gates: Gates
   private var holds: MarkHolds
   private var units = UnitStages()
   /// Nil if the time is not short.
@@ -61,10 +62,10 @@ package struct PassPlan: Sendable {
     self.events = events
     self.surroundings = surroundings
     hasFailed = surroundings.hasFailed
-    gates = MarkerGates(order: order, of: batch.entries)
+    gates = Gates(order: order, of: batch.entries)
     holds = MarkHolds(order.marks, of: batch.entries, unpublished: surroundings.unpublishedPaths)
     flyingUnits = Set(surroundings.inFlight.values.lazy.compactMap(\.unit))
-    queue = StartQueue(batch.entries, order: order, marks: holds.first)
+    queue = StartQueue(batch.entries, order: order, marks: holds.first, holding: gates.members)
     for path in surroundings.deferred.union(surroundings.unpublished) {
       close(gates.block(path))
     }
@@ -91,7 +92,7 @@ package struct PassPlan: Sendable {
   private mutating func holdData() {
     guard !holds.isEmpty || !flyingUnits.isEmpty else { return }
     let held = batch.entries.keys.filter {
-      !order.isMarker($0) && !holds.isPending($0) && hold(of: $0) != .none
+      !gates.contains($0) && !holds.isPending($0) && hold(of: $0) != .none
     }
     queue.remove(Set(held))
     offer(data: held)
@@ -133,7 +134,7 @@ package struct PassPlan: Sendable {
   private mutating func endHold(by path: RelativePath) {
     guard holds.isPending(path) else { return }
     guard result.unpublished.entries[path] != nil else {
-      let (markers, data) = holds.pass(path).partitioned(by: order.isMarker)
+      let (markers, data) = holds.pass(path).partitioned(by: gates.contains)
       offer(data: data)
       return offer(markers: markers)
     }
@@ -203,7 +204,9 @@ package struct PassPlan: Sendable {
 
   /// Whether a path is data that appears together with its unit.
   private func isUnitData(_ path: RelativePath) -> Bool {
-    guard let entry = batch.entries[path], !entry.isGone, entry.purpose != .undecodable else { return false }
+    guard let entry = batch.entries[path], !entry.isGone, entry.purpose != .undecodable,
+      entry.pointsTo == nil
+    else { return false }
     return order.isData(path) && !order.appended.contains(path) && !order.isSnapshot(path, entry)
   }
 
@@ -324,11 +327,11 @@ package struct PassPlan: Sendable {
     }
   }
 
-  /// Leaves markers for a later pass.
-  private mutating func close(_ markers: [(marker: RelativePath, obstacle: RelativePath)]) {
-    for (marker, obstacle) in markers {
-      result.unpublished.entries[marker] = batch.entries[marker]
-      result.blocked[marker] = obstacle
+  /// Leaves markers and pointers for a later pass.
+  private mutating func close(_ members: [(member: RelativePath, obstacle: RelativePath)]) {
+    for (member, obstacle) in members {
+      result.unpublished.entries[member] = batch.entries[member]
+      result.blocked[member] = obstacle
     }
   }
 

@@ -76,6 +76,11 @@ package struct RelativePath: Sendable {
     return rest.first == nil || rest.first == UInt8(ascii: "/")
   }
 
+  /// The nearest directory that holds this path and another.
+  package func commonDirectory(with other: RelativePath) -> RelativePath {
+    ancestors.first { other.isWithin($0) && other != $0 } ?? .root
+  }
+
   /// The same place under another directory: `a/b/c` moved from `a` to `x` is `x/b/c`.
   ///
   /// - Precondition: the path is within `old`.

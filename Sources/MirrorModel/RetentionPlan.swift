@@ -4,8 +4,8 @@
 /// complete may belong to another program, and an incomplete checkpoint may still be uploading. Each series
 /// of names is counted separately: `run-a/step-5` does not count for `run-b/step-3`. The newest two complete
 /// checkpoints of a series always stay, so that one remains if the other turns out to be damaged. A
-/// checkpoint that a file names stays too. The same number of the checkpoints that were published last stays
-/// too, because a program that goes back to an earlier step saves lower steps again.
+/// checkpoint that a file or a symbolic link names stays too. The same number of the checkpoints that were
+/// published last stays too, because a program that goes back to an earlier step saves lower steps again.
 package struct RetentionPlan: Sendable {
   package struct Policy: Sendable, Hashable {
     /// How many of the newest complete checkpoints stay; at least two.
@@ -50,8 +50,10 @@ package struct RetentionPlan: Sendable {
   /// The checkpoints to remove, oldest first.
   package private(set) var removed: [Candidate] = []
 
-  /// - Parameter candidates: newest first, as in a catalog.
-  package init(_ candidates: [Candidate], policy: Policy) {
+  /// - Parameters:
+  ///   - candidates: newest first, as in a catalog.
+  ///   - named: files to which symbolic links lead. Their checkpoints stay.
+  package init(_ candidates: [Candidate], policy: Policy, keeping named: Set<RelativePath> = []) {
     var gone: Set<RelativePath> = []
     for complete in Self.series(of: candidates).values {
       // A checkpoint is old only if a newer one is complete.
@@ -59,6 +61,7 @@ package struct RetentionPlan: Sendable {
       for candidate in complete.dropFirst(policy.keepLast)
       where !latest.contains(candidate.unit.path) && !Self.isNamed(candidate.unit)
         && !Self.isKept(candidate.unit, by: policy) && !Self.holdsOther(candidate.unit, than: candidates)
+        && !named.contains(candidate.unit.path) && named.isDisjoint(with: candidate.objects)
       {
         gone.insert(candidate.unit.path)
       }

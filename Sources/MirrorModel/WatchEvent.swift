@@ -45,6 +45,7 @@
 // heir           the new name of such a file
 // further name   a name of a file that has other names too (hard links)
 // followed link  a symbolic link that is followed; its target has no watch
+// pointer        a symbolic link whose object has the content of a file inside of the root, its target
 // alias          a further name or a followed link: its content may change without an event that bears this
 //                name
 // reckoning      the version of a file that is published or dirty under an alias; any other version is a

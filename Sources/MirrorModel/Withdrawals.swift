@@ -73,8 +73,10 @@ extension DirtySet.Batch {
     _ order: CommitOrder, hasObject: (RelativePath, DirtyEntry) -> Bool
   ) -> [RelativePath] {
     entries.compactMap { path, entry in
+      // A link to a marker is published like a marker.
       let isData =
         order.isData(path) && !order.appended.contains(path) && entry.purpose != .undecodable
+        && entry.pointsTo.map(order.isMarker) != true
       // A file that was gone when the batch was taken may exist again when its turn comes.
       return isData && hasObject(path, entry) ? path : nil
     }

@@ -108,8 +108,11 @@ struct MirrorOptions: ParsableArguments {
   )
   var renames = Options.Renames.move
 
-  @Option(help: "What to do with symbolic links: skip or follow.")
-  var symlinks: String = "skip"
+  @Option(
+    help:
+      "What to do with symbolic links: pointer (a link to a file inside of the tree becomes a copy of that file's object), follow (upload what they lead to) or skip."
+  )
+  var symlinks = Options.Symlinks.pointer
 
   @Option(
     help:
@@ -198,9 +201,6 @@ struct MirrorOptions: ParsableArguments {
     guard Options.Compare(rawValue: compare) != nil else {
       throw ValidationError("--compare is size, default or checksum, not \"\(compare)\"")
     }
-    guard Options.Symlinks(rawValue: symlinks) != nil else {
-      throw ValidationError("--symlinks is skip or follow, not \"\(symlinks)\"")
-    }
     if let keepLast, keepLast < 2 {
       throw ValidationError("--keep-last is 2 or more, not \(keepLast): the newest two always stay")
     }
@@ -238,7 +238,7 @@ struct MirrorOptions: ParsableArguments {
     options.staleUploadAge = Double(staleUploadAge).map { .seconds($0 * 86_400) }
     options.compare = Options.Compare(rawValue: compare) ?? .standard
     options.suspectWithin = suspectWithin.duration
-    options.symlinks = Options.Symlinks(rawValue: symlinks) ?? .skip
+    options.symlinks = symlinks
     options.emptyDirectories = emptyDirectories
     options.maxDelete = maxDelete.map { Int($0).map { .limit($0) } ?? .unlimited } ?? .standard
     options.receipts = receipts
@@ -292,5 +292,6 @@ extension Options.MaxWorkers: ExpressibleByArgument {}
 extension Options.OnError: ExpressibleByArgument {}
 extension Options.PayloadSigning: ExpressibleByArgument {}
 extension Options.EmptyDirectories: ExpressibleByArgument {}
+extension Options.Symlinks: ExpressibleByArgument {}
 
 extension Options.Renames: ExpressibleByArgument {}

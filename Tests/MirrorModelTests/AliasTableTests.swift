@@ -30,6 +30,8 @@ import Testing
 
     func sight(behind path: RelativePath) -> Sighting { links[path] ?? sight(of: path) }
 
+    func pointing(of path: RelativePath) -> Pointing { .noLink }
+
     func glance(at path: RelativePath) -> FileStamp? { files[path] }
 
     func stamp(ofFileAt path: RelativePath) -> FileStamp? {

@@ -27,6 +27,13 @@ struct ModelAliases: AliasFacts {
       ? .entry(.directory, Self.stamp(of: link.moved)) : .entry(.symbolicLink, Self.stamp(of: link.moved))
   }
 
+  func pointing(of path: RelativePath) -> Pointing {
+    if tree.linkAbove(path) != nil { return .unseen }
+    guard case .symbolicLink = tree.node(at: path) else { return .noLink }
+    guard let target = tree.pointee(of: path), let file = tree.file(at: target) else { return .astray }
+    return .file(target, FileStamp(file))
+  }
+
   private static func stamp(of id: ModelTree.ID) -> FileStamp {
     FileStamp(device: 1, inode: UInt64(id), size: 0, modified: 0, changed: 0)
   }

@@ -16,6 +16,8 @@ extension ModelMirror {
     case writeOpen(RelativePath)
     case link(RelativePath, RelativePath)
     case symlink(RelativePath, to: String)
+    /// symlink(2), to a path inside of the tree.
+    case point(RelativePath, at: RelativePath)
     case writeOutside(String)
     case removeOutside(String)
     /// The watch reads this many records.

@@ -12,8 +12,11 @@ extension ModelMirror {
     let waiting = Set(schedule.dirty.entries.keys)
     let flying = Set(schedule.dirty.inFlight.keys)
     let instant = now
-    let links = withAliases { rules in
-      rules.resolveLinks(in: &batch)
+    let links = withAliases { [symlinks] rules in
+      switch symlinks {
+      case .followed: rules.resolveLinks(in: &batch)
+      case .pointers: rules.resolvePointers(in: &batch)
+      }
       last = batch
       return rules.lookBehindLinks(of: &last, at: instant)
     }
@@ -22,11 +25,19 @@ extension ModelMirror {
       requests.append("ListObjectsV2")
       found.merge(survey(directory, because: reason)) { first, _ in first }
     }
-    last.entries.merge(found.filter { order.isMarker($0.key) }) { watched, _ in watched }
+    var gated = DirtySet.Batch(entries: found)
+    withAliases { $0.resolvePointers(in: &gated) }
+    found = gated.entries
+    last.entries.merge(found.filter { order.isMarker($0.key) || $0.value.pointsTo != nil }) { watched, _ in
+      watched
+    }
     let closed = withAliases {
       $0.addFurtherNames(
         to: &last, compared: Set(batch.rescans.keys), at: instant, isWaiting: waiting.contains,
         isInFlight: flying.contains)
+    }
+    withAliases {
+      $0.addPointers(to: &last, hasCompared: !batch.rescans.isEmpty, at: instant) { waiting.contains($0) }
     }
     schedule.noteClosedElsewhere(closed, at: now)
     schedule.noteTaken(last.entries.filter { batch.entries[$0.key] == nil })
@@ -40,18 +51,6 @@ extension ModelMirror {
     plan.note(large: Self.large(of: plan))
     pass = RunningPass(
       plan: plan, isFromComparison: !batch.rescans.isEmpty, takesSnapshots: trigger == .drain, kept: kept)
-  }
-
-  /// As `MarkerWithdrawal`, of markers that name no checkpoint.
-  func withdrawals(
-    from batch: DirtySet.Batch, flying: some Sequence<RelativePath>
-  ) -> Withdrawals {
-    let overwritten = batch.overwritten(order) { path, _ in ledger[path] != nil }
-    let known = overwritten.flatMap { $0.ancestors.map { $0.appending("latest") } }
-      .filter { bucket[$0] != nil && ledger[$0] != nil }
-    return Withdrawals(
-      of: overwritten,
-      under: Set((known + flying.filter(order.isMarker)).map { Withdrawals.Marker($0, .directory) }))
   }
 
   /// Files of these names go in parts.
@@ -76,13 +75,18 @@ extension ModelMirror {
   {
     let files = tree.files(below: directory).filter { !filter.excludes($0.key, .file) }
     let links = tree.links(below: directory)
-    withAliases { rules in
+    withAliases { [symlinks, tree] rules in
       for link in links {
-        let target = rules.sight(behind: link)
-        rules.table.note(link: link, leadingTo: target, at: rules.wallClock)
+        if case .file(let target, let stamp) = rules.pointing(of: link) {
+          rules.table.note(pointer: link, leadingTo: target, stamp, at: rules.wallClock)
+        } else if symlinks == .pointers {
+          rules.table.note(pointer: link, leadingTo: nil, nil, at: rules.wallClock)
+        } else {
+          rules.table.note(link: link, leadingTo: rules.sight(behind: link), at: rules.wallClock)
+        }
       }
       let meeting: AliasTable.Meeting = directory.isRoot ? .comparisonOfEverything : .other
-      for (path, file) in files where file.linkCount > 1 {
+      for (path, file) in files where file.linkCount > 1 && !tree.isPointer(path) {
         rules.table.note(path, FileStamp(file), metBy: meeting, at: rules.wallClock)
       }
     }
@@ -144,19 +148,32 @@ extension ModelMirror {
     let file = tree.file(at: path)
     let isMarker = order.isMarker(path)
     let mayKnowMarks = schedule.hasMetMarks
+    let target = tree.pointee(of: path)
     let isHeld =
-      file != nil && (isUnderNewMark(path) || (isMarker && isHeldByGate(path, isFromComparison)))
+      file != nil
+      && (isUnderNewMark(path) || (isMarker && isHeldByGate(path, isFromComparison))
+        || isHeldByTarget(file, target))
     if let file, isMarker, entry?.purpose == .recheck, bucket[path]?.version == file.version {
       return Publication(path: path, entry: entry, file: nil, isNeedless: true, gate: .passed)
     }
-    if isMarker, let file, !isHeld, !file.isOpen || takesSnapshots { checkMarker(path, file, passing: gone) }
+    if isMarker, target == nil, let file, !isHeld, !file.isOpen || takesSnapshots {
+      checkMarker(path, file, passing: gone)
+    }
     var publication = Publication(
       path: path, entry: entry, file: file,
       isNeedless: file == nil && !tree.isAbsent(forObjectAt: path) && tree.node(at: path) != nil,
-      gate: isHeld ? .held : .passed)
+      target: target, gate: isHeld ? .held : .passed)
     // Before the first mark of a run is told of, nothing is held against any.
     if let file, mayKnowMarks { publication.marks = marks(for: path, before: file) }
     return publication
+  }
+
+  /// As `MarkerGate.check(_:pointingTo:)`.
+  private mutating func isHeldByTarget(_ file: ModelTree.File?, _ target: RelativePath?) -> Bool {
+    guard let file, let target, !order.isMarker(target) else { return false }
+    deliver(.max)
+    return schedule.dirty.holdsBack(
+      pointerTo: target, isPublished: isPublished(file, as: target), otherNames: aliases.others(of: target))
   }
 
   private mutating func isUnderNewMark(_ path: RelativePath) -> Bool {
@@ -168,7 +185,8 @@ extension ModelMirror {
   /// The in-progress marks that were there before this content.
   private func marks(for path: RelativePath, before file: ModelTree.File) -> [RelativePath: ModelTree.ID] {
     tree.files().filter { mark, content in
-      order.marks.contains(mark) && order.marks.speaks(mark, for: path) && content.linkCount == 1
+      order.marks.contains(mark) && !tree.isPointer(mark) && order.marks.speaks(mark, for: path)
+        && content.linkCount == 1
         && content.version < file.version && content.moved < file.version && !filter.excludes(mark, .file)
     }.mapValues(\.inode)
   }
@@ -183,13 +201,14 @@ extension ModelMirror {
     if failing {
       // The answer to a request may be lost after it was carried out.
       if file.version.isMultiple(of: 2) && !order.isMarker(path) {
-        withdraw(publication.markersOver, before: path, file)
+        withdraw(publication.markersOver, before: path, file, pointingTo: publication.target)
         bucket[path] = file
         writers.publish(path, version: file.version, .lost)
       }
       return .failed
     }
-    let isCopy = !order.isMarker(path) && entry?.renamedFrom.map { isPublished(file, as: $0) } ?? false
+    let origin = publication.target ?? entry?.renamedFrom
+    let isCopy = !order.isMarker(path) && origin.map { isPublished(file, as: $0) } ?? false
     // A writer shows before the bytes are read and after that.
     let isOpen =
       !isCopy && (file.isOpen || tree.file(at: path).map { $0.inode == file.inode && $0.isOpen } ?? false)
@@ -198,53 +217,16 @@ extension ModelMirror {
     where tree.file(at: mark)?.inode == inode && bucket[mark] == nil && !isForgetful {
       faults.append("\(path) changes ahead of \(mark)")
     }
-    let source = isCopy ? entry?.renamedFrom : nil
-    withdraw(publication.markersOver.filter { $0 != source }, before: path, file, copyOf: source)
+    let source = isCopy ? origin : nil
+    withdraw(
+      publication.markersOver.filter { $0 != source }, before: path, file, copyOf: source,
+      pointingTo: publication.target)
     requests.append("\(isCopy ? "CopyObject" : "PutObject") \(path)")
-    bucket[path] = isCopy ? entry?.renamedFrom.flatMap { bucket[$0] } : file
+    bucket[path] = isCopy ? origin.flatMap { bucket[$0] } : file
+    if let target = publication.target, !isForgetful { checkPointer(path, to: target, file) }
     writers.publish(path, version: file.version, .received)
     ledger[path] = Record(file: file, isSnapshot: isOpen)
     return .published(isOpen ? .snapshot : .latest)
-  }
-
-  private mutating func withdraw(
-    _ markers: [RelativePath], before path: RelativePath, _ file: ModelTree.File,
-    copyOf source: RelativePath? = nil
-  ) {
-    for marker in markers where bucket[marker] != nil && ledger[marker] != nil {
-      requests.append("DeleteObject \(marker)")
-      writers.forget(marker)
-      bucket[marker] = nil
-      ledger[marker] = nil
-      withdrawn.insert(marker)
-    }
-    checkNoMarker(over: path, file, copyOf: source)
-  }
-
-  /// As `UploadLane.takeWithdrawn`.
-  private mutating func takeWithdrawn() -> [RelativePath: DirtyEntry] {
-    withdrawn = withdrawn.filter { bucket[$0] == nil }
-    let missing = withdrawn.filter {
-      tree.file(at: $0) != nil && schedule.dirty.entries[$0] == nil && schedule.dirty.inFlight[$0] == nil
-    }
-    return Dictionary(uniqueKeysWithValues: missing.map { ($0, DirtyEntry(.recheck, at: now)) })
-  }
-
-  /// No marker that is here as it is on S3 stands over data that are written over.
-  private mutating func checkNoMarker(
-    over path: RelativePath, _ file: ModelTree.File, copyOf source: RelativePath?
-  ) {
-    guard !order.isMarker(path), !order.marks.contains(path), !isForgetful,
-      ledger[path] != nil, let old = bucket[path], old.inode != file.inode || old.version != file.version
-    else { return }
-    for place in path.ancestors {
-      let marker = place.appending("latest")
-      guard bucket[marker] != nil, ledger[marker] != nil, tree.file(at: marker) != nil, marker != path,
-        marker != source,
-        !writers.foreign.contains(marker), !writers.foreign.contains(path)
-      else { continue }
-      faults.append("\(path) is written over under \(marker)")
-    }
   }
 
   mutating func detach() {
@@ -335,6 +317,7 @@ extension ModelMirror {
           listing: objects.map { ($0, RemoteObject(byteCount: 0, etag: "", lastModified: 0)) }, of: directory)
       case .delete(let deletion):
         let (gone, kept) = deletion.paths.partitioned { tree.isAbsent(forObjectAt: $0) }
+        sheltered.formUnion(kept.filter { tree.linkAbove($0)?.1.inside != nil })
         if failing {
           running.failed.formUnion(gone)
           running.plan.note(deleted: [], kept: kept, withheld: [], failed: gone)

@@ -11,6 +11,8 @@ struct ModelMirror {
     var file: ModelTree.File?
     /// Whether a directory or a link to none had the name.
     var isNeedless = false
+    /// The file to which the name leads, if the name is a pointer.
+    var target: RelativePath?
     /// With the bytes in hand, they may go.
     var gate: Gate
     /// In-progress marks that were there before the content.
@@ -81,13 +83,25 @@ struct ModelMirror {
   var untraced: Set<ModelTree.ID> = []
   /// Files that were renamed since everything was last told.
   var untold: Set<ModelTree.ID> = []
+  /// Objects that stayed because a pointer had the name of a directory above them. The comparison at exit deletes them.
+  var sheltered: Set<RelativePath> = []
   /// The names that files left while a pass is in hand.
   var left: [RelativePath: ModelTree.ID] = [:]
 
+  /// What becomes of symbolic links.
+  enum Symlinks {
+    case followed
+    case pointers
+  }
+
+  let symlinks: Symlinks
+
   init(
-    capacity: Int = DirtySet.defaultCapacity, filter: PathFilter = .everything, before actions: [Action] = []
+    capacity: Int = DirtySet.defaultCapacity, filter: PathFilter = .everything,
+    symlinks: Symlinks = .followed, before actions: [Action] = []
   ) {
     self.filter = filter
+    self.symlinks = symlinks
     watch = ModelWatch(filter: filter)
     isForgetful = capacity < DirtySet.defaultCapacity
     for action in actions { Self.change(&tree, action) }
@@ -97,8 +111,9 @@ struct ModelMirror {
       dirty: DirtySet(capacity: capacity),
       startingAt: now)
     watch.begin(tree)
-    let found = survey(.root)
-    var plan = PassPlan(DirtySet.Batch(entries: found), order: order, removal: .never)
+    var batch = DirtySet.Batch(entries: survey(.root))
+    withAliases { $0.resolvePointers(in: &batch) }
+    var plan = PassPlan(batch, order: order, removal: .never)
     plan.note(large: Self.large(of: plan))
     pass = RunningPass(plan: plan, isFromComparison: true, isEntry: true)
   }
@@ -143,6 +158,7 @@ struct ModelMirror {
     case .writeOpen(let path): tree.writeOpen(path)
     case .link(let from, let to): tree.link(from, to)
     case .symlink(let path, let target): tree.symlink(path, to: target)
+    case .point(let path, let target): tree.point(path, at: target)
     case .writeOutside(let name): tree.writeOutside(name)
     case .removeOutside(let name): tree.removeOutside(name)
     case .deliver, .overflow, .begin, .step, .detach, .land, .overwrite: break
@@ -187,6 +203,7 @@ struct ModelMirror {
       ? []
       : bucket.keys.filter {
         tree.isAbsent(forObjectAt: $0) && !tree.isBehindDirectoryLink($0) && !writers.foreign.contains($0)
+          && !sheltered.contains($0)
       }.sorted()
     return wrong.map { "\($0) is not what the tree has" } + extras.map { "\($0) is left behind" }
   }
@@ -231,6 +248,17 @@ struct ModelMirror {
         faults.append("\(path) is published ahead of \(place)")
         continue
       }
+    }
+  }
+
+  /// A pointer never shows a version that its target's own object does not have.
+  mutating func checkPointer(_ path: RelativePath, to target: RelativePath, _ file: ModelTree.File) {
+    guard !order.isMarker(path), !order.isMarker(target), !filter.excludes(target, .file),
+      !writers.foreign.contains(target), tree.name(at: target)?.inode == file.inode
+    else { return }
+    guard let object = bucket[target], object.inode == file.inode, object.version >= file.version else {
+      faults.append("\(path) is ahead of its target \(target)")
+      return
     }
   }
 

@@ -22,6 +22,33 @@ extension ModelTree {
     records.append(.created(parent, String(path.name)))
   }
 
+  /// symlink(2), to a path inside of the tree.
+  mutating func point(_ path: RelativePath, at target: RelativePath) {
+    guard let parent = directory(at: path.parent), node(at: path) == nil else { return }
+    let now = number()
+    directories[parent]?[String(path.name)] = .symbolicLink(Link(inside: target, moved: now))
+    records.append(.created(parent, String(path.name)))
+  }
+
+  /// The file inside of the tree to which a link leads, by way of other links too.
+  func pointee(of path: RelativePath) -> RelativePath? {
+    var place = path
+    for _ in 0..<8 {
+      switch node(at: place) {
+      case .file: return place == path ? nil : place
+      case .symbolicLink(let link):
+        guard let next = link.inside else { return nil }
+        place = next
+      case .directory, nil: return nil
+      }
+    }
+    return nil
+  }
+
+  func isPointer(_ path: RelativePath) -> Bool {
+    if case .symbolicLink(let link) = node(at: path) { link.inside != nil } else { false }
+  }
+
   /// The nearest symbolic link above a path.
   func linkAbove(_ path: RelativePath) -> (path: RelativePath, Link)? {
     for place in path.ancestors {
@@ -38,7 +65,7 @@ extension ModelTree {
   func isAbsent(forObjectAt path: RelativePath) -> Bool {
     if file(at: path) != nil { return false }
     if case .symbolicLink(let link) = node(at: path) { return isDirectory(outside: link.target) }
-    return linkAbove(path).map { outside[$0.1.target] != nil } ?? true
+    return linkAbove(path).map { $0.1.inside == nil && outside[$0.1.target] != nil } ?? true
   }
 
   /// Whether a path is a link to a directory, or lies behind one: what is deleted there is found by a comparison only.

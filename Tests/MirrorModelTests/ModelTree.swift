@@ -2,7 +2,7 @@ import MirrorModel
 
 /// A filesystem in memory, with what inotify tells of it: enough for random tests of the dirty set.
 ///
-/// Files may have several names, and symbolic links lead to what lies outside of the tree, of which no record tells.
+/// Files may have several names. Symbolic links lead to what lies outside of the tree, of which no record tells, or to paths inside.
 struct ModelTree {
   typealias ID = Int
 
@@ -41,7 +41,9 @@ struct ModelTree {
   /// A symbolic link.
   struct Link {
     /// Where it leads, outside of the tree.
-    var target: String
+    var target = ""
+    /// Where it leads, inside of the tree.
+    var inside: RelativePath?
     var moved: Int
   }
 
@@ -104,6 +106,9 @@ struct ModelTree {
     switch node(at: path) {
     case .file(let name): return file(name)
     case .symbolicLink(let link):
+      if let target = pointee(of: path), let name = name(at: target) {
+        return file(Name(inode: name.inode, number: link.moved, moved: link.moved))
+      }
       guard case .file(let inode) = outside[link.target] else { return nil }
       return file(Name(inode: inode, number: link.moved, moved: link.moved))
     case .directory: return nil
@@ -184,8 +189,8 @@ struct ModelTree {
     }
     var names: [RelativePath: File] = [:]
     if isMarker {
-      for (below, data) in files(below: path.parent) where !data.isOpen && data.names.isEmpty && below != path
-      {
+      for (below, data) in files(below: path.parent)
+      where !data.isOpen && data.names.isEmpty && below != path && pointee(of: below)?.name != path.name {
         let count = path.parent.isRoot ? 0 : path.parent.string.count + 1
         names[RelativePath(String(below.string.dropFirst(count)))] = data
       }

@@ -19,6 +19,19 @@ import Testing
     #expect(run.faults.isEmpty, "\(run.explanation)")
   }
 
+  @Test(.promise("LINK-7"), arguments: 43001...43400)
+  func `no pointer is ahead of its target, and in the end each has the content of its target`(seed: Int) {
+    let run = RandomRun(
+      seed: seed, capacity: DirtySet.defaultCapacity, losses: false, symlinks: .pointers)
+    #expect(run.faults.isEmpty, "\(run.explanation)")
+  }
+
+  @Test(.promise("LINK-7"), arguments: 51001...51100)
+  func `pointers are right after lost events too`(seed: Int) {
+    let run = RandomRun(seed: seed, capacity: 4, losses: true, symlinks: .pointers)
+    #expect(run.faults.isEmpty, "\(run.explanation)")
+  }
+
   @Test(.promise("DEL-18"), arguments: 30001...30300)
   func `no object of another writer is deleted`(seed: Int) {
     let run = RandomRun(seed: seed, capacity: DirtySet.defaultCapacity, losses: seed.isMultiple(of: 3), .two)
@@ -31,6 +44,7 @@ struct RandomRun {
   let capacity: Int
   /// Whether events are lost; then objects that were deleted locally may wait for the exit's comparison.
   let losses: Bool
+  private let symlinks: ModelMirror.Symlinks
   private var before: [ModelMirror.Action]
   private var actions: [ModelMirror.Action]
 
@@ -41,22 +55,26 @@ struct RandomRun {
     case two
   }
 
-  init(seed: Int, capacity: Int, losses: Bool, _ writers: Writers = .one) {
+  init(
+    seed: Int, capacity: Int, losses: Bool, symlinks: ModelMirror.Symlinks = .followed,
+    _ writers: Writers = .one
+  ) {
     self.seed = seed
+    self.symlinks = symlinks
     self.capacity = capacity
     self.losses = losses
     var random = SplitMix64(seed: UInt64(seed))
-    before = (0..<10).map { _ in Self.change(&random) }
+    before = (0..<10).map { _ in Self.change(symlinks, &random) }
     actions = (0..<Self.length).map { _ in
       if writers == .two, Int.random(in: 0..<12, using: &random) == 0 { return Self.overwrite(&random) }
-      return Self.action(losses: losses, &random)
+      return Self.action(losses: losses, symlinks, &random)
     }
   }
 
   var faults: [String] { faults(of: actions) }
 
   private func faults(of actions: [ModelMirror.Action]) -> [String] {
-    var mirror = ModelMirror(capacity: capacity, before: before)
+    var mirror = ModelMirror(capacity: capacity, symlinks: symlinks, before: before)
     for action in actions {
       mirror.carryOut(action)
       if !mirror.faults.isEmpty { return mirror.faults }
@@ -85,9 +103,11 @@ struct RandomRun {
 
   // MARK: Choosing
 
-  private static func action(losses: Bool, _ random: inout SplitMix64) -> ModelMirror.Action {
+  private static func action(
+    losses: Bool, _ symlinks: ModelMirror.Symlinks, _ random: inout SplitMix64
+  ) -> ModelMirror.Action {
     switch Int.random(in: 0..<100, using: &random) {
-    case 0..<50: change(&random)
+    case 0..<50: change(symlinks, &random)
     case 50..<65: .deliver(Int.random(in: 1...6, using: &random))
     case 65..<72: .begin(flush: Int.random(in: 0..<4, using: &random) == 0)
     case 72: losses ? .overflow : .deliver(2)
@@ -101,8 +121,12 @@ struct RandomRun {
     .overwrite(file(&random), Bool.random(using: &random) ? .own : .same)
   }
 
-  private static func change(_ random: inout SplitMix64) -> ModelMirror.Action {
-    switch Int.random(in: 0..<100, using: &random) {
+  private static func change(
+    _ symlinks: ModelMirror.Symlinks, _ random: inout SplitMix64
+  ) -> ModelMirror.Action {
+    let choice = Int.random(in: 0..<100, using: &random)
+    if symlinks == .pointers, 40..<48 ~= choice { return .point(file(&random), at: file(&random)) }
+    return switch choice {
     case 0..<26: .write(file(&random), closing: Int.random(in: 0..<4, using: &random) > 0)
     case 26..<32: .close(file(&random))
     case 32..<34: .writeOpen(file(&random))

@@ -117,7 +117,7 @@ struct PlannedWorld: Sendable, CustomStringConvertible {
     }
     // What a sync's download would bring behind a followed link is no part of its plan.
     let inside =
-      way == .sync && symlinks == .follow ? [] : [("to-x", "x"), ("to-a", "a"), ("a/up", "../e.d")]
+      way == .sync && symlinks != .skip ? [] : [("to-x", "x"), ("to-a", "a"), ("a/up", "../e.d")]
     let links = inside + [("nowhere", "missing"), ("out", "../outside"), ("c d", "../outside")]
     for (path, target) in links where pick([false, false, true]) {
       things.append(.link(path: path, target: target))

@@ -43,7 +43,7 @@ class Options:
     renames: what happens to the object under a renamed file's old name: "move" or "copy".
     delete_if_match: delete an object only if no other program has written it.
     commit_last: patterns of commit markers, published after everything else in their directory; None is the command's list.
-    symlinks: "skip" or "follow".
+    symlinks: "pointer" (a link to a file inside of the root becomes a copy of that file's object), "follow" or "skip".
     empty_directories: "skip" or "marker".
     multipart_threshold, part_bytes: the largest file sent in one request, and the smallest part size, in bytes.
     max_upload_bytes_per_second, max_download_bytes_per_second: limits for all transfers together; None sets no limit.
@@ -87,7 +87,7 @@ class Options:
     renames: str = "move"
     delete_if_match: bool = False
     commit_last: Sequence[str] | None = None
-    symlinks: str = "skip"
+    symlinks: str = "pointer"
     empty_directories: str = "skip"
     multipart_threshold: int = 16 * MIB
     part_bytes: int = 16 * MIB

@@ -12,6 +12,8 @@ public enum NameClass: String, Sendable, Hashable, CaseIterable {
   case append
   /// Never published under this name.
   case temporary
+  /// A symbolic link to a file of the tree. It is published after that file, as a copy of the file's object.
+  case pointer
 }
 
 // The names that common training frameworks give their files. They were read from the frameworks' sources in

@@ -77,7 +77,7 @@ public struct Options: Sendable {
   /// Temporary names of files and directories. Nothing is published under such a name. A file is published
   /// when it is renamed to a name that is not temporary. Default ``defaultTemporaryNames``.
   public var temporaryNames: [String]
-  /// What to do with symbolic links. Default ``Symlinks-swift.enum/skip``.
+  /// What to do with symbolic links. Default ``Symlinks-swift.enum/pointer``.
   public var symlinks: Symlinks
   /// What to do with directories that hold no published file. Default ``EmptyDirectories-swift.enum/skip``.
   public var emptyDirectories: EmptyDirectories
@@ -169,6 +169,9 @@ public struct Options: Sendable {
     case skip
     /// Their targets are uploaded. Loops are detected.
     case follow
+    /// A link to a file inside of the root becomes an object with that file's content. The object is copied
+    /// on the server, after the file itself. All other links are left out and counted.
+    case pointer
   }
 
   public enum EmptyDirectories: String, Sendable, Hashable, CaseIterable {
@@ -210,7 +213,7 @@ public struct Options: Sendable {
     commitLast = Self.defaultCommitLast
     inProgressNames = Self.defaultInProgressNames
     temporaryNames = Self.defaultTemporaryNames
-    symlinks = .skip
+    symlinks = .pointer
     emptyDirectories = .skip
     multipartThreshold = 16 << 20
     partBytes = 16 << 20
@@ -304,6 +307,7 @@ extension Options.Symlinks {
     switch self {
     case .skip: .skip
     case .follow: .follow
+    case .pointer: .pointer
     }
   }
 }

@@ -279,7 +279,7 @@ extension TreeRoot {
       if error.linkAbove != nil { return false }
       throw error
     }
-    guard let entry = found else { return symlinks == .skip ? true : try !isBehindLostTarget(path) }
+    guard let entry = found else { return symlinks == .follow ? try !isBehindLostTarget(path) : true }
     return entry.kind == (marker == nil ? .directory : .file)
   }
 }

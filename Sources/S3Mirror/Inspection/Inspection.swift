@@ -132,7 +132,9 @@ package final class Inspection: Sendable {
         reader: try UnitReader(place, options: options, store: place.bucket.store, resources: resources),
         width: options.workerLimit.most
       ).inventory(.all)
-      planner.retention = (RetentionPlan(inventory.candidates, policy: policy), inventory)
+      let named = try await resources.readers.run { [surveyor] in surveyor.pointerTargets() }
+      let plan = RetentionPlan(inventory.candidates, policy: policy, keeping: named)
+      planner.retention = (plan, inventory)
       planner.surveyor.retired.note(inventory.candidates, policy: policy)
     }
     try await planner.plan(each)

@@ -31,6 +31,8 @@ struct UploadPlanner: Sendable {
   /// The state of the plan so far.
   private struct Progress {
     var markers: [RelativePath: PlannedAction] = [:]
+    /// Pointers, with the files to which they lead.
+    var pointers: [(upload: PlannedAction, target: RelativePath)] = []
     /// Directory markers of directories that the download may still fill.
     var directories: [DirectoryMarker: PlannedAction] = [:]
     /// Paths that a run would fail to publish, without those that can never have a key.
@@ -57,6 +59,7 @@ struct UploadPlanner: Sendable {
       }
     }
     for (_, upload) in progress.directories.sorted(by: { $0.key.path < $1.key.path }) { try each(upload) }
+    try planPointers(in: &progress, each)
     let areAllThere = try planMarkers(of: progress, each)
     try tellTemporaries(each)
     for failure in survey.localFailures {
@@ -129,11 +132,35 @@ struct UploadPlanner: Sendable {
     }
     let bytes: Int64 = if case .file(let file, _, _) = copy { file.stamp.size } else { 0 }
     var upload = action(.upload, path, bytes: bytes, reason: copy.reason.rawValue)
-    if case .file = copy { upload.nameClass = commitOrder.nameClass(of: path) }
+    if case .file(let file, _, _) = copy {
+      upload.nameClass = commitOrder.nameClass(of: path)
+      if let target = file.pointer?.target, !commitOrder.isMarker(path) {
+        upload.nameClass = .pointer
+        progress.pointers.append((upload, target))
+        return
+      }
+    }
     switch (copy, context) {
     case _ where commitOrder.isMarker(path): progress.markers[path] = upload
     case (.marker(let marker), .afterDownload): progress.directories[marker] = upload
     default: try each(upload)
+    }
+  }
+
+  /// Plans the pointers, after all data and before the commit markers.
+  private func planPointers(
+    in progress: inout Progress, _ each: (PlannedAction) throws -> Void
+  ) throws {
+    let failed = progress.failed.filter { !commitOrder.isMarker($0) }
+    for (upload, target) in progress.pointers {
+      let path = RelativePath(upload.path)
+      let place = path.commonDirectory(with: target)
+      guard let obstacle = failed.first(where: { $0.isWithin(place) }) else {
+        try each(upload)
+        continue
+      }
+      progress.failed.insert(path)
+      try each(action(.refuse, path, reason: "it waits for \(obstacle), which cannot be published"))
     }
   }
 
@@ -169,7 +196,7 @@ struct UploadPlanner: Sendable {
       switch item {
       case .file(let file, _): (path, kind) = (file, .file)
       case .directory(let directory): (path, kind) = (directory, .directory)
-      case .emptyDirectory, .skipped, .unreadable, .notUTF8: continue
+      case .emptyDirectory, .pointer, .skipped, .unreadable, .notUTF8: continue
       }
       guard filter.isTemporary(path, kind), !filter.isTemporary(path.parent, .directory) else { continue }
       try each(

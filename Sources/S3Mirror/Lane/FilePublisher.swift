@@ -78,6 +78,8 @@ struct FilePublisher: Sendable {
   let activity: LaneActivity
   /// Names whose files may be published while a program has them open for writing.
   let appendNames: NamePatterns
+  /// Compares the target of a pointer with its object.
+  let content: ContentComparison
   /// The last check of a marker, after its bytes are read and before they are sent.
   let markerGate: MarkerGate
   let withdrawal: MarkerWithdrawal
@@ -129,6 +131,11 @@ struct FilePublisher: Sendable {
       }
       activity.began(path, bytes: found.stamp.size)
       defer { activity.ended(path) }
+      if let target = found.pointer?.target,
+        let outcome = try await publish(path, pointingTo: target, stamp: found.stamp, withdrawing: markers)
+      {
+        return outcome
+      }
       if let origin = entry?.renamedFrom, !markerGate.isMarker(path),
         let outcome = await copy(path, from: origin, stamp: found.stamp, withdrawing: markers)
       {
@@ -146,7 +153,9 @@ struct FilePublisher: Sendable {
       {
         return .waiting(.openForWriting)
       }
-      return try await upload(path, entry: entry, openFiles: policy, whenStaged, withdrawing: markers)
+      return try await upload(
+        path, entry: entry, openFiles: policy, whenStaged, withdrawing: markers,
+        pointingTo: found.pointer?.target)
     } catch let abandoned as UploadAbandoned {
       if case .restless(let restlessness) = abandoned, uploader.restless.takeNews(of: path, restlessness) {
         journal.notice("\(name): \(path) waits: \(abandoned)")
@@ -217,16 +226,18 @@ struct FilePublisher: Sendable {
 
   private func upload(
     _ path: RelativePath, entry: DirtyEntry?, openFiles: OpenFilePolicy, _ whenStaged: Uploader.WhenStaged?,
-    withdrawing markers: [RelativePath]
+    withdrawing markers: [RelativePath], pointingTo target: RelativePath?
   ) async throws -> Outcome {
     let start = ContinuousClock.now
     let key = mapping.key(for: path)
     let (gate, withdrawal) = (markerGate, withdrawal)
+    let isTargetPublished: @Sendable () -> Bool = { [self] in target.map(isPublished) ?? true }
     let receipt = try await uploader.upload(
       path, of: root, to: key, isCloseSeen: entry?.writer == .closed, openFiles: openFiles,
       versions: gate.publishableVersions(of: path), whenStaged: whenStaged,
       beforePublication: { [receipts, root] in
         try await gate.check(path)
+        if let target { try await gate.check(pointerTo: target, isPublished: { isTargetPublished() }) }
         if gate.isMarker(path) { try await receipts?.publish(below: path.parent, before: path, in: root) }
         try await withdrawal.carryOut(markers)
       })
@@ -276,7 +287,7 @@ struct FilePublisher: Sendable {
 
   /// Copies the object on the server if the file is the version that this run published under `origin`, and
   /// only its name changed. Returns nil in doubt; then the caller sends the bytes.
-  private func copy(
+  func copy(
     _ path: RelativePath, from origin: RelativePath, stamp: FileStamp, withdrawing markers: [RelativePath]
   ) async -> Outcome? {
     guard let record = ledger.record(of: origin, matching: stamp, allowing: .renamed) else { return nil }

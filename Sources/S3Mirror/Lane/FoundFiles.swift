@@ -2,7 +2,8 @@ import MirrorModel
 
 /// Publishes the files that a comparison finds, while the comparison goes on.
 ///
-/// Commit markers are only collected. The caller's last pass publishes them, when all data are on S3.
+/// Commit markers and pointers are only collected. The caller's last pass publishes them, when all data are on
+/// S3.
 struct FoundFiles: ReconciliationObserver {
   /// Publishes the batches. It must not delete.
   let pass: PublishPass
@@ -48,7 +49,7 @@ struct FoundFiles: ReconciliationObserver {
     // Drift is judged before publishing, because a published file no longer differs.
     drift?.look(at: copies)
     var batch = batch(of: copies)
-    for (path, entry) in batch.entries where pass.commitOrder.isMarker(path) {
+    for (path, entry) in batch.entries where pass.commitOrder.isMarker(path) || entry.pointsTo != nil {
       markers.entries[path] = entry
       batch.entries[path] = nil
     }
@@ -66,7 +67,9 @@ struct FoundFiles: ReconciliationObserver {
     let absent = DirtyEntry(foundBecauseOf: reason, at: now, isNew: true)
     var batch = DirtySet.Batch()
     for copy in copies {
-      batch.entries[copy.path] = copy.reason == .absent ? absent : fresh
+      var entry = copy.reason == .absent ? absent : fresh
+      if case .file(let file, _, _) = copy { entry.pointsTo = file.pointer?.target }
+      batch.entries[copy.path] = entry
     }
     return batch
   }

@@ -324,6 +324,13 @@ final class LaneSchedule: Sendable {
     }
   }
 
+  /// Whether a pointer whose bytes were already read must wait. See `DirtySet.holdsBack`.
+  func holdsBack(pointerTo target: RelativePath, isPublished: Bool, otherNames: Set<RelativePath>) -> Bool {
+    state.withLock {
+      $0.schedule.dirty.holdsBack(pointerTo: target, isPublished: isPublished, otherNames: otherNames)
+    }
+  }
+
   /// Directories that must be compared because no event reports their changes, and why.
   var polled: [RelativePath: RescanReason] {
     state.withLock { $0.schedule.dirty.polled }

@@ -42,6 +42,21 @@ struct MarkerGate: Sendable {
     if isMarker, !polled.isUnchanged(path, in: root) { throw UploadAbandoned.heldBack }
   }
 
+  /// Keeps a pointer from appearing on S3 before the same version of its target.
+  ///
+  /// - Parameter isPublished: whether the target's present version is on S3 under its own name.
+  /// - Throws: `UploadAbandoned.heldBack` if the pointer must wait for its target.
+  func check(pointerTo target: RelativePath, isPublished: () -> Bool) async throws {
+    // The plan has ordered everything that the watch reported until its end. A link to a marker is published
+    // like a marker.
+    if strictness == .stamp || order.isMarker(target) { return }
+    await fence()
+    let names = aliases.others(of: target)
+    if schedule.holdsBack(pointerTo: target, isPublished: isPublished(), otherNames: names) {
+      throw UploadAbandoned.heldBack
+    }
+  }
+
   /// The markers to which nothing has happened since the batch was taken.
   func untouched<Version>(_ markers: [RelativePath: Version]) async -> [RelativePath: Version] {
     await fence()

@@ -110,7 +110,7 @@ final class UnitReceipts: Sendable {
     var walk = TreeWalk(root: root, start: unit, filter: filter, symlinks: root.symlinks)
     while let item = walk.next() {
       switch item {
-      case .file(let path, let stamp):
+      case .file(let path, let stamp), .pointer(let path, let stamp, _):
         if names.appended.contains(path) || mapping.refusal(of: path) != nil { continue }
         guard let record = ledger.record(of: path, matching: stamp, allowing: .renamed) else { return nil }
         records[path] = record

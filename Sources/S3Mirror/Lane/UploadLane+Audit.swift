@@ -121,6 +121,8 @@ extension UploadLane {
 
   /// Whether a file differs from S3 although nothing was left to do for it.
   func isDrift(_ file: LocalEntry, heard: Heard?) -> Bool {
+    // The target of a pointer may be excluded, and then no event reports its changes.
+    if let target = file.pointer?.target, settings.filter.excludes(target, .file) { return false }
     guard isSilent(file.path, heard: heard), file.stamp.changed < heard?.until ?? 0 else { return false }
     // The file may be written through a mapping, or have changed since the comparison read its stamp.
     guard case .success(let now?) = Result(catching: { try root.look(at: file.path) }) else { return false }

@@ -176,7 +176,10 @@ extension UploadLane {
   private func takeLeft() -> DirtySet.Batch {
     var left = DirtySet.Batch(entries: schedule.dirtyEntries)
     var aliases = aliasesOfTree
-    _ = aliases.addFurtherNames(to: &left, compared: [.root], at: schedule.clock.now) { _ in false }
+    let now = schedule.clock.now
+    aliases.resolvePointers(in: &left)
+    _ = aliases.addFurtherNames(to: &left, compared: [.root], at: now) { _ in false }
+    aliases.addPointers(to: &left, hasCompared: false, at: now) { _ in false }
     for (path, var entry) in left.entries {
       if entry.isWrittenElsewhere, isSnapshotPublished(path) {
         // No event has reported a later version.

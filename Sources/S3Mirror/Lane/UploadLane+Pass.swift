@@ -113,7 +113,11 @@ extension UploadLane {
       return outcome
     }
     var aliases = aliasesOfTree
-    aliases.resolveLinks(in: &batch)
+    if settings.symlinks == .pointer {
+      aliases.resolvePointers(in: &batch)
+    } else {
+      aliases.resolveLinks(in: &batch)
+    }
     var publication = publishPass(
       openFiles: pass.trigger == .flush ? .wait : .snapshot, deletes: deletes,
       markers: batch.rescans.isEmpty ? .marker : .directory)
@@ -153,6 +157,8 @@ extension UploadLane {
     let closed = aliases.addFurtherNames(
       to: &last, compared: Set(batch.rescans.keys), at: schedule.clock.now, isWaiting: schedule.isWaiting,
       isInFlight: inFlight.contains)
+    aliases.addPointers(
+      to: &last, hasCompared: !batch.rescans.isEmpty, at: schedule.clock.now, isWaiting: schedule.isWaiting)
     schedule.noteClosed(closed)
     schedule.noteTaken(last.entries.filter { batch.entries[$0.key] == nil })
     // No path is published twice at one time. Changes of paths in flight are left for a later pass.

@@ -70,7 +70,9 @@ extension UploadLane {
     do {
       let inventory = try await retention.inventory(.all)
       state.withLock { $0.retired.note(inventory.candidates, policy: retention.policy) }
-      await remove(RetentionPlan(inventory.candidates, policy: retention.policy), of: inventory, &outcome)
+      let plan = RetentionPlan(
+        inventory.candidates, policy: retention.policy, keeping: aliases.pointerTargets)
+      await remove(plan, of: inventory, &outcome)
     } catch {
       outcome.summary.failures.append(
         .init(path: ".", reason: "no old checkpoints were removed: \(cause(of: error))"))

@@ -319,13 +319,13 @@ final class UploadLane: Sendable {
     FilePublisher(
       name: settings.name, root: root, filter: settings.filter, mapping: settings.mapping, store: store,
       uploader: uploader, ledger: ledger, journal: journal, activity: activity,
-      appendNames: settings.policy.appendNames,
+      appendNames: settings.policy.appendNames, content: contentComparison,
       markerGate: MarkerGate(
         order: settings.commitOrder, strictness: strictness, schedule: schedule,
         fence: { [place] in await place.fence() }, polled: polledMarkers, aliases: aliases, root: root),
       withdrawal: withdrawal,
       receipts: receipts,
-      linkMet: { [notices] in notices.saySkipped(link: $0) })
+      linkMet: { [notices, settings] in notices.saySkipped(link: $0, symlinks: settings.symlinks) })
   }
 
   /// The rules of aliases, for the root as it is now.
@@ -352,9 +352,12 @@ final class UploadLane: Sendable {
         wallClock: wallClock, aliases: aliases,
         emptyDirectories: settings.emptyDirectories, ledger: ledger, evidence: ledger.evidence,
         entryObjects: objectsAtEntry, retired: state.withLock { $0.retired }),
-      content: ContentComparison(
-        root: root, mapping: settings.mapping, store: store, readers: resources.readers,
-        policy: settings.comparison.policy, ledger: ledger),
-      width: settings.width)
+      content: contentComparison, width: settings.width)
+  }
+
+  private var contentComparison: ContentComparison {
+    ContentComparison(
+      root: root, mapping: settings.mapping, store: store, readers: resources.readers,
+      policy: settings.comparison.policy, ledger: ledger)
   }
 }

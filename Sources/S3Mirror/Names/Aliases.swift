@@ -36,14 +36,27 @@ final class Aliases: Sendable {
     return aliases.told(events)
   }
 
-  /// For walks: notes the links that they find. Nil if no link is followed.
+  /// For walks: notes the links that they find. Nil if no link is used.
   var linkObserver: TreeWalk.LinkObserver? {
-    guard symlinks == .follow else { return nil }
-    return { path, target in
-      let now = self.wallClock()
-      self.withTable { $0.note(link: path, leadingTo: Sighting(target), at: now) }
+    switch symlinks {
+    case .skip: nil
+    case .follow:
+      { path, target in
+        let now = self.wallClock()
+        self.withTable { $0.note(link: path, leadingTo: Sighting(target), at: now) }
+      }
+    case .pointer:
+      { path, target in
+        let now = self.wallClock()
+        self.withTable {
+          $0.note(pointer: path, leadingTo: target?.pointer?.target, target?.stamp, at: now)
+        }
+      }
     }
   }
+
+  /// The files to which links lead that are published as their copies.
+  var pointerTargets: Set<RelativePath> { withTable { $0.pointers.targets } }
 
   /// For comparisons: notes the name of a file that has several names.
   func note(_ path: RelativePath, _ stamp: FileStamp, metBy meeting: AliasTable.Meeting) {
@@ -70,6 +83,16 @@ struct AliasesOfTree: AliasFacts {
 
   private func sight(of path: RelativePath, _ symlinks: SymlinkPolicy) -> Sighting {
     do { return Sighting(try root.look(at: path, symlinks: symlinks)) } catch { return .unseen }
+  }
+
+  func pointing(of path: RelativePath) -> Pointing {
+    do {
+      guard root.symlinks == .pointer, let found = try root.look(at: path) else { return .noLink }
+      if let pointer = found.pointer { return .file(pointer.target, found.stamp) }
+      return found.kind == .symbolicLink ? .astray : .noLink
+    } catch {
+      return .unseen
+    }
   }
 
   func glance(at path: RelativePath) -> FileStamp? {

@@ -109,7 +109,9 @@ final class ConditionNotices: Sendable {
         switch (kind, symlinks) {
         case (.symbolicLink, .skip):
           "symbolic links are not followed (--symlinks follow sends what they lead to)"
-        case (.symbolicLink, _): "symbolic links that lead nowhere, in a circle or out of reach"
+        case (.symbolicLink, .follow): "symbolic links that lead nowhere, in a circle or out of reach"
+        case (.symbolicLink, .pointer):
+          "symbolic links that lead to no file inside of the root (--symlinks follow sends what they lead to)"
         default: "sockets, pipes and devices hold no content to send"
         }
       journal.notice("\(name): left out: \(paths.map(\.string).joined(separator: ", ")): \(why)")
@@ -158,8 +160,8 @@ final class ConditionNotices: Sendable {
   }
 
   /// Reports a symbolic link that is skipped.
-  func saySkipped(link: RelativePath) {
-    saySkipped([SkippedName(path: link, kind: .symbolicLink)], symlinks: .skip)
+  func saySkipped(link: RelativePath, symlinks: SymlinkPolicy) {
+    saySkipped([SkippedName(path: link, kind: .symbolicLink)], symlinks: symlinks)
   }
 }
 

@@ -64,6 +64,8 @@ extension DownloadJob {
   /// - Parameter root: nil if there is no local directory yet.
   func standing(of wanted: Wanted, in root: TreeRoot?, mapping: KeyMapping) async throws -> Standing {
     guard let root, let entry = try root.lookForPlace(at: wanted.path) else { return .absent }
+    // A sync's upload has made the object from the link, so the link is what the run continues with.
+    if entry.kind == .symbolicLink, mode == .resume { return .later }
     guard entry.kind == .file else {
       throw MirrorError(.local, "something that is no file has its name here")
     }

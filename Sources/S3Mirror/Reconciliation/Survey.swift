@@ -211,7 +211,7 @@ struct Surveyor: Sendable {
             try extras.entries.append(entry)
             continue
           }
-          if let file = pairing.local, file.stamp.links > 1 {
+          if let file = pairing.local, file.stamp.links > 1, file.pointer == nil {
             aliases?.note(file.path, file.stamp, metBy: directory.isRoot ? .comparisonOfEverything : .other)
           }
           guard let difference = difference(pairing, serverSkew: merge.serverSkew) else { continue }
@@ -242,6 +242,16 @@ struct Surveyor: Sendable {
       if merge.survey.unreadable.isEmpty { known?.finish { filter.excludes($0, .file) } }
       return (merge.survey, extras)
     }
+  }
+
+  /// The files to which links lead that are published as their copies.
+  func pointerTargets() -> Set<RelativePath> {
+    guard symlinks == .pointer else { return [] }
+    var targets: Set<RelativePath> = []
+    for case .pointer(_, _, let pointer) in TreeWalk(root: root, filter: filter, symlinks: symlinks) {
+      targets.insert(pointer.target)
+    }
+    return targets
   }
 
   private func known(below directory: RelativePath) -> KnownEquals? {
@@ -277,7 +287,7 @@ struct Surveyor: Sendable {
       return nil
     case .marker(let marker, nil): return .marker(marker)
     case .both(let file, let entry):
-      switch comparison.upload(local: file.stamp, remote: entry.object) {
+      switch comparison.upload(local: file.stampForComparison, remote: entry.object) {
       case .same:
         ledger?.noteSame(file.path, file.stamp, etag: entry.object.etag)
         return nil

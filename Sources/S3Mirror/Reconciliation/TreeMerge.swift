@@ -4,7 +4,18 @@ import MirrorModel
 /// A local file as the walk found it.
 struct LocalEntry: Sendable {
   var path: RelativePath
+  /// Of a pointer, the stamp of its target.
   var stamp: FileStamp
+  var pointer: Pointer?
+
+  /// The stamp whose times decide whether file and object may differ. A link may lead to an older file since
+  /// its object was published.
+  var stampForComparison: FileStamp {
+    guard let pointer else { return stamp }
+    var stamp = stamp
+    stamp.changed = max(stamp.changed, pointer.changed)
+    return stamp
+  }
 }
 
 /// What has one path: a local file, an object, or both.
@@ -64,7 +75,7 @@ struct TreeMerge {
   /// The current entry of the walk.
   private struct Local {
     enum Kind {
-      case file(FileStamp)
+      case file(FileStamp, Pointer?)
       case directory
       /// If S3 lacks its marker, that is a difference.
       case emptyDirectory
@@ -160,7 +171,8 @@ struct TreeMerge {
         local = nil
         remote = nil
         switch here.kind {
-        case .file(let stamp): return .both(LocalEntry(path: here.path, stamp: stamp), there)
+        case .file(let stamp, let pointer):
+          return .both(LocalEntry(path: here.path, stamp: stamp, pointer: pointer), there)
         case .directory: break
         case .emptyDirectory: if let marker = DirectoryMarker(here.path) { return .marker(marker, there) }
         }
@@ -169,7 +181,7 @@ struct TreeMerge {
   }
 
   private mutating func alone(_ entry: Local) -> Pairing? {
-    let stamp: FileStamp
+    let file: LocalEntry
     switch entry.kind {
     case .directory: return nil
     case .emptyDirectory:
@@ -178,10 +190,11 @@ struct TreeMerge {
         return nil
       }
       return .marker(marker, nil)
-    case .file(let known): stamp = known
+    case .file(let stamp, let pointer):
+      file = LocalEntry(path: entry.path, stamp: stamp, pointer: pointer)
     }
     if entry.path.string.utf8.contains(UInt8(ascii: "\\")) { survey.noteAlias(of: entry.path) }
-    return .local(LocalEntry(path: entry.path, stamp: stamp))
+    return .local(file)
   }
 
   private mutating func takePage() async throws {
@@ -213,7 +226,10 @@ struct TreeMerge {
       switch item {
       case .file(let path, let stamp):
         survey.localFiles += 1
-        return Local(path: path, kind: .file(stamp))
+        return Local(path: path, kind: .file(stamp, nil))
+      case .pointer(let path, let stamp, let pointer):
+        survey.localFiles += 1
+        return Local(path: path, kind: .file(stamp, pointer))
       case .directory(let path):
         return Local(path: DirectoryMarker(of: path).path, kind: .directory)
       case .emptyDirectory(let path):

@@ -48,7 +48,8 @@ struct FileWalk: WalkSource {
         onLink(path, entry.kind == .symbolicLink ? nil : entry)
       }
       switch entry.kind {
-      case .file: return [.file(path, entry.stamp)]
+      case .file:
+        return [entry.pointer.map { .pointer(path, entry.stamp, $0) } ?? .file(path, entry.stamp)]
       case .directory: return [.directory(path)]
       case .symbolicLink, .special: return [.skipped(path, entry.kind)]
       }
