@@ -60,6 +60,7 @@ FOLDERS = {
         "Deletes",
         "Restore",  # checkpoints: which there are, which are old, and their way here
         "Inspection",
+        "Group",  # the driver of groups of hosts: slots, claims, the fence before changes
         "Lane",
         "ControlSocket",
         "Progress",

@@ -20,6 +20,9 @@ extension GroupMember {
   /// Records that a file was closed here.
   package mutating func noteChange() { isDirty = true }
 
+  /// Records that a marker is not to be published any more: its file is gone.
+  package mutating func withdraw(_ path: RelativePath) { markers.removeAll { $0.marker.path == path } }
+
   /// Records that a marker was closed here. It replaces an earlier version that still waits.
   package mutating func note(_ marker: GroupMarker, at now: Now) {
     markers.removeAll { $0.marker.path == marker.path }
@@ -76,9 +79,15 @@ extension GroupMember {
     // If the earlier attempt had another disk, what it had not yet published is lost.
     let isWhole = earlier.state == .ended || earlier.claim.tree == tree
     slot?.speaksSince = isWhole ? earlier.speaksSince : since.server
-    if earlier.state != .ended {
-      settlement = settings.lease + settings.validity + 2 * settings.uncertainty
-    }
+    settlement = settlement(over: earlier, since: since)
+  }
+
+  /// How long changes of the earlier attempt may still arrive.
+  private func settlement(over earlier: GroupSlot, since: Now) -> Int64 {
+    let doubt = 2 * settings.uncertainty
+    if earlier.state == .ended { return earlier.doubtUntil.map { max(0, $0 - since.server + doubt) } ?? 0 }
+    if earlier.claim.tree == tree, let succession = settings.succession { return succession }
+    return settings.takeover ?? settings.lease + settings.validity + doubt
   }
 
   /// Records that the claim succeeded. The earlier attempt may have confirmed its claim shortly before, and
@@ -146,7 +155,8 @@ extension GroupMember {
     for (member, question) in pass.answers { slot?.answers[member] = question }
   }
 
-  private mutating func noteDoubt(at now: Now) {
+  /// Records that the answer to a change is missing, so the change may still arrive.
+  package mutating func noteDoubt(at now: Now) {
     doubtUntil = now.steady + settings.validity + 2 * settings.uncertainty
   }
 

@@ -1,5 +1,4 @@
-/// One attempt of a group's member, as a value: which changes it may make on S3, and when. No driver uses it
-/// yet.
+/// One attempt of a group's member, as a value: which changes it may make on S3, and when.
 ///
 /// Facts go in (`note`) and actions come out (`next`), one at a time. The rules:
 /// - An attempt claims its slot by a conditional write. It begins changes only while its lease runs. An
@@ -31,6 +30,12 @@ package struct GroupMember: Hashable, Sendable {
     /// How long a marker waits for silent members before the end gives it up, in nanoseconds.
     package var timeout: Int64
     package var visibility = Visibility.immediate
+    /// How long a claim waits over an attempt on the same directory whose process is known to have ended, in
+    /// nanoseconds. Nil if it is not known: such a claim waits like any other.
+    package var succession: Int64?
+    /// How long a claim waits over any other attempt that has not ended, in nanoseconds. Nil waits until none of
+    /// that attempt's requests can arrive any more.
+    package var takeover: Int64?
 
     package init(
       index: Int, count: Int, uncertainty: Int64, lease: Int64, validity: Int64, readInterval: Int64,
@@ -196,6 +201,30 @@ package struct GroupMember: Hashable, Sendable {
   /// The generation of the claim; 0 before the first claim.
   package var generation: Int { claim?.generation ?? 0 }
 
+  /// What the member has on S3, as far as is known.
+  package var slotOnS3: GroupSlot? { written }
+
+  /// The slots of the other members, as they were read last.
+  package var slotsOfOthers: [Int: GroupSlot] { others }
+
+  /// A marker that waits.
+  package struct Wait: Hashable, Sendable {
+    package var path: RelativePath
+    /// Nil if the marker can be published.
+    package var obstacle: Obstacle?
+    /// Whether it has waited longer than the timeout.
+    package var isOverdue: Bool
+  }
+
+  /// The waiting markers, in the order in which they were noted.
+  package func waits(at now: Now) -> [Wait] {
+    markers.map { waiting in
+      Wait(
+        path: waiting.marker.path, obstacle: obstacle(to: waiting),
+        isOverdue: now.steady - waiting.since > settings.timeout)
+    }
+  }
+
   /// Whether this member may delete an object, under the condition that the object still has the version that
   /// was read.
   ///
@@ -239,13 +268,37 @@ package struct GroupMember: Hashable, Sendable {
     if ask() { return next(at: now) }
     let isOver = markers.allSatisfy { now.steady - $0.since > settings.timeout }
     if isEnding, isOver {
-      if let doubtUntil, now.steady <= doubtUntil { return .rest }
       self.slot?.state = .ended
+      // A lost change may still arrive, so the next attempt has to wait. The other members need not.
+      if let doubtUntil, now.steady <= doubtUntil {
+        self.slot?.doubtUntil = now.server + doubtUntil - now.steady
+      }
       return next(at: now)
     }
-    let isAttentive = !markers.isEmpty || passedSince.map { now.steady - $0 <= settings.attention } ?? false
-    return readNow(at: now, after: isAttentive ? settings.readInterval : settings.restInterval)
+    return readNow(at: now, after: timeBetweenReads(at: now))
   }
+
+  private func timeBetweenReads(at now: Now) -> Int64 {
+    let isAttentive = !markers.isEmpty || passedSince.map { now.steady - $0 <= settings.attention } ?? false
+    return isAttentive ? settings.readInterval : settings.restInterval
+  }
+
+  /// When the member must be asked for its next action if no fact comes earlier, by the steady clock; nil if it
+  /// waits for a fact.
+  package func wakeTime(at now: Now) -> Int64? {
+    guard current == .none else { return nil }
+    switch phase {
+    case .entering, .left: return nil
+    case .settling(let until): return until + 1
+    case .running:
+      let reading = readSince.map { $0 + timeBetweenReads(at: now) } ?? now.steady
+      let ends = isEnding ? markers.map { $0.since + settings.timeout + 1 } : []
+      return ([reading] + ends.filter { $0 > now.steady }).min()
+    }
+  }
+
+  /// Whether changes may begin now.
+  package func mayChange(at now: Now) -> Bool { isActive && leaseEnd(at: now) != nil }
 
   /// Until when changes may begin; nil if the claim must be confirmed first.
   private func leaseEnd(at now: Now) -> Int64? {

@@ -61,7 +61,7 @@ package struct GroupQuestion: Hashable, Comparable, Sendable {
 package struct GroupSlot: Hashable, Sendable {
   package enum State: Hashable, Sendable {
     case running
-    /// Everything is published, and the attempt makes no further changes. The next attempt need not wait.
+    /// Everything is published, and the attempt makes no further changes.
     case ended
   }
 
@@ -72,10 +72,26 @@ package struct GroupSlot: Hashable, Sendable {
   package var speaksSince: ServerTime?
   /// Nil before the first pass of an attempt.
   package var watermark: ServerTime?
+  /// Of an attempt that has ended: a change whose answer was lost may still arrive until this instant, and the
+  /// next attempt waits for it. Nil if every change was answered.
+  package var doubtUntil: ServerTime?
   /// Nil if nothing was asked.
   package var question: GroupQuestion?
   /// For each other member, its latest question that a complete pass has answered.
   package var answers: [Int: GroupQuestion] = [:]
+  /// For messages only.
+  package var origin = Origin()
+
+  /// The process that wrote the slot.
+  package struct Origin: Hashable, Sendable {
+    package var host: String
+    package var pid: Int32
+
+    package init(host: String = "", pid: Int32 = 0) {
+      self.host = host
+      self.pid = pid
+    }
+  }
 
   package init(claim: GroupClaim, speaksSince: ServerTime? = nil) {
     self.claim = claim

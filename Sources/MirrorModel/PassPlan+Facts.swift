@@ -102,6 +102,8 @@ extension PassPlan {
     package var withdrawals = Withdrawals()
     /// Whether something failed in an earlier batch of the same pass.
     package var hasFailed = false
+    /// The markers that wait until the group of hosts lets them appear.
+    package var group = GroupHold.none
 
     package init(deferred: Set<RelativePath> = []) { self.deferred = deferred }
 

@@ -13,6 +13,7 @@
 ///   them.
 /// - An object is deleted after everything that changed before the delete is published, and only if nothing
 ///   in the pass has failed.
+/// - In a group of hosts, a commit marker whose data are published here waits until the group releases it.
 /// - The object under the old name of a renamed file stays until the file is published under its new name.
 package struct PassPlan: Sendable {
   package let order: CommitOrder
@@ -110,6 +111,10 @@ package struct PassPlan: Sendable {
   private mutating func takesItsTurn(_ path: RelativePath) -> Bool {
     if deadline?.admits(path) == false { return false }
     if units.isHeld(path) { return false }
+    if isHeldByGroup(path) {
+      leaveToGroup(path)
+      return false
+    }
     switch hold(of: path) {
     case .none: return true
     case .pending(let mark):
@@ -127,6 +132,22 @@ package struct PassPlan: Sendable {
     result.blocked[path] = obstacle
     close(gates.block(path))
     endStage(of: path)
+    endTurn(of: path)
+  }
+
+  /// Whether a marker whose data are published here must wait for other hosts. A delete does not wait: it makes
+  /// no reader look for data.
+  private func isHeldByGroup(_ path: RelativePath) -> Bool {
+    surroundings.group.holds(path) && order.isMarker(path) && batch.entries[path]?.isGone == false
+  }
+
+  private mutating func leaveToGroup(_ path: RelativePath) {
+    result.unpublished.entries[path] = batch.entries[path]
+    result.heldByGroup.insert(path)
+    // The markers further up wait for the group too. So the group decides on all of them at once.
+    let above = gates.block(path)
+    result.heldByGroup.formUnion(above.map(\.marker).filter { batch.entries[$0]?.isGone == false })
+    close(above)
     endTurn(of: path)
   }
 
@@ -161,7 +182,8 @@ package struct PassPlan: Sendable {
 
   /// The markers to be read before their data are published.
   package var markersToHold: [RelativePath: DirtyEntry] {
-    guard events == .complete else { return [:] }
+    // The group releases the version that has the name now, and no earlier one.
+    guard events == .complete, surroundings.group == .none else { return [:] }
     return Dictionary(
       gates.waiting.compactMap { path in batch.entries[path].map { (path, $0) } },
       uniquingKeysWith: { first, _ in first })

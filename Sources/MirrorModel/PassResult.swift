@@ -12,6 +12,8 @@ package struct PassResult: Sendable {
   package var held: Set<RelativePath> = []
   /// Markers and other paths that wait, and the path that each waits for.
   package var blocked: [RelativePath: RelativePath] = [:]
+  /// Markers whose data are published here, and that wait for other hosts. They stay dirty.
+  package var heldByGroup: Set<RelativePath> = []
   /// Paths that stay dirty: failed, open or changing files, and deletes that wait.
   package var unpublished = DirtySet.Batch()
   /// How many keys were created that had no object before, as far as this is certain.

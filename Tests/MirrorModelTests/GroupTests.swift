@@ -1,5 +1,6 @@
 import Foundation
 import MirrorModel
+import TestSupport
 import Testing
 
 /// The protocol of groups, explored: three members, attempts that are killed, paused, replaced on the same disk or on another one, and come
@@ -89,6 +90,16 @@ import Testing
       $0.grain = .coarse
       $0.pauses = 0
     },
+    Case(
+      name: "an attempt that ends while a change of it may still arrive", depth: 4,
+      prefix: closes + [.slow(1, .change), .tick, .strand(1), .end(1), .tick]
+    ) {
+      $0.grain = .coarse
+      $0.losses = 1
+      $0.pauses = 0
+      $0.strays = true
+      $0.ending = true
+    },
     Case(name: "lost requests and answers", depth: 5) {
       $0.grain = .coarse
       $0.losses = 2
@@ -115,7 +126,7 @@ import Testing
     },
   ]
 
-  @Test(arguments: cases)
+  @Test(.promise("GRP-1"), .promise("GRP-2"), .promise("GRP-4"), arguments: cases)
   func `no order of events breaks a rule of the group`(kind: Case) {
     var setting = GroupWorld.Setting()
     kind.change(&setting)

@@ -90,6 +90,13 @@ extension GroupWorld {
     answer(index, with: isAnswered ? isTimely : nil)
   }
 
+  mutating func serveStray(_ index: Int) {
+    guard let request = processes[index].stray else { return }
+    processes[index].stray = nil
+    if case .write = request.kind { return }
+    if abs(time - request.signed) <= 1 { change(request.kind, by: index) }
+  }
+
   private mutating func change(_ kind: Request.Kind, by index: Int) {
     let member = processes[index].member
     let generation = processes[index].machine.generation

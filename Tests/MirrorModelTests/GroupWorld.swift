@@ -17,6 +17,8 @@ struct GroupWorld: Hashable {
     var pauses = 1
     /// Requests, or their answers, that are lost.
     var losses = 0
+    /// Whether a request of which the sender has given up the answer may still arrive.
+    var strays = false
     /// Whether one member deletes a file of which another writes the object.
     var sharing = false
     /// Whether the members may end before the others do.
@@ -46,6 +48,9 @@ struct GroupWorld: Hashable {
     case serve(Int)
     case serveUnanswered(Int)
     case drop(Int)
+    /// The sender gives the answer up while the request is under way.
+    case strand(Int)
+    case serveStray(Int)
     case close(Int)
     case closeMarker
     case pause(Int)
@@ -86,6 +91,7 @@ struct GroupWorld: Hashable {
     var late: Late?
     var looksBack = false
     var request: Request?
+    var stray: Request?
     /// The shard's version on its disk; 0 for none.
     var shard = 0
     /// The marker's version on the holder's disk.
@@ -170,8 +176,10 @@ struct GroupWorld: Hashable {
         moves.append(.serve(index))
         if losses < setting.losses, !processes[index].isDead {
           moves += [.serveUnanswered(index), .drop(index)]
+          if setting.strays { moves.append(.strand(index)) }
         }
       }
+      if processes[index].stray != nil { moves.append(.serveStray(index)) }
       if canRun(index), pauses < setting.pauses, !isLeft(index) { moves.append(.pause(index)) }
       if processes[index].isPaused, !processes[index].isDead { moves.append(.resume(index)) }
       if setting.ending, canRun(index), round > setting.rounds { moves.append(.end(index)) }
@@ -216,6 +224,11 @@ struct GroupWorld: Hashable {
     case .drop(let index):
       losses += 1
       answer(index, with: nil)
+    case .strand(let index):
+      losses += 1
+      processes[index].stray = processes[index].request
+      answer(index, with: nil)
+    case .serveStray(let index): serveStray(index)
     case .close(let member): close(member)
     case .closeMarker: closeMarker()
     case .pause(let index):

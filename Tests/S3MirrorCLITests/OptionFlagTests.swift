@@ -7,7 +7,7 @@ import Testing
 /// Every option of the library has its flag.
 @Suite struct OptionFlagTests {
   /// What a command line cannot say: an object of the caller's, or the process's own environment.
-  private static let withoutFlag: Set<String> = ["logger", "observer", "environment"]
+  private static let withoutFlag: Set<String> = ["logger", "observer", "environment", "group"]
 
   private static let flags: [String: String] = [
     "cacheRoot": "--cache-root", "showProgress": "--no-progress", "maxWorkers": "--max-workers",

@@ -31,6 +31,12 @@ extension FakeBucket {
   }
 
   func checkCondition(_ key: Key, _ request: S3Request) throws {
+    switch behaviour.conditions {
+    case .carriedOut: break
+    case .ignored: return
+    case .refused where request.headers["If-Match"] != nil: throw Refusal(501, "NotImplemented")
+    case .refused: break
+    }
     if request.headers["If-None-Match"] == "*", objects[key] != nil {
       throw Refusal(412, "PreconditionFailed")
     }

@@ -29,6 +29,15 @@ package struct FakeBucket: Sendable {
     package var minimumPartByteCount: Int
     /// Whether listings leave out what lies below the name of an object, as MinIO's do.
     package var hidesBelowObjects: Bool
+    /// Whether conditions of writes are carried out. Some servers (JuiceFS, rclone) ignore them.
+    package var conditions = Conditions.carriedOut
+
+    package enum Conditions: Sendable {
+      case carriedOut
+      case ignored
+      /// As Swift answers If-Match.
+      case refused
+    }
 
     package init(
       order: ListingOrder = .bytes, checksums: Checksums = .verified, pageLimit: Int = 1_000,

@@ -106,6 +106,8 @@ public struct Options: Sendable {
   /// socket is in `$XDG_RUNTIME_DIR/s3mirror` or, without that variable, in `$XDG_STATE_HOME/s3mirror/run`.
   /// Default false.
   public var controlSocket: Bool
+  /// The group of hosts that this mirror belongs to. Nil, the default, is no group.
+  public var group: Group?
   /// The library's logger. Default: swift-log with the label `s3mirror`.
   public var logger: Logger
   /// Receives every event, in the task that caused it. It must not block.
@@ -226,6 +228,7 @@ public struct Options: Sendable {
     logKeepDays = 30
     name = "mirror"
     controlSocket = false
+    group = nil
     logger = Logger(label: "s3mirror")
     observer = nil
     environment = nil
@@ -260,6 +263,13 @@ extension Options {
       throw MirrorError(.invalid, "maxDelete is \(limit); it cannot be negative")
     }
     _ = try retentionPolicy()
+    try group?.check()
+    if let group, group.isShared, keepLast != nil {
+      throw MirrorError(
+        .invalid,
+        "keepLast removes whole checkpoints, and in a group each host removes only its own objects; remove old checkpoints without --keep-last, or without a group"
+      )
+    }
     try access.check()
     let times: [(String, Duration?)] = [
       ("settle", settle), ("openFileGrace", openFileGrace), ("exitTimeout", exitTimeout),

@@ -17,8 +17,17 @@ struct OpenBucket: Sendable {
 
   /// The store with retries, and a tally of every request that is sent, including retries.
   func counted() -> (store: any ObjectStore, tally: RequestTally) {
-    let counter = CountingStore(service)
-    return (retrying(counter), counter.tally)
+    let tally = RequestTally()
+    return (counted(by: tally), tally)
+  }
+
+  /// The store with retries, whose requests a tally counts.
+  ///
+  /// - Parameter wrap: a further store below the retries, so that every repetition passes through it.
+  func counted(
+    by tally: RequestTally, through wrap: (any ObjectStore) -> any ObjectStore = { $0 }
+  ) -> any ObjectStore {
+    retrying(wrap(CountingStore(service, tally: tally)))
   }
 }
 

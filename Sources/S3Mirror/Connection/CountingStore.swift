@@ -15,11 +15,12 @@ final class RequestTally: Sendable {
 /// Counts every request that passes through. It is placed below the retries, so every repeated request
 /// counts.
 struct CountingStore: ObjectStore {
-  let tally = RequestTally()
+  let tally: RequestTally
   private let base: any ObjectStore
 
-  init(_ base: any ObjectStore) {
+  init(_ base: any ObjectStore, tally: RequestTally = RequestTally()) {
     self.base = base
+    self.tally = tally
   }
 
   var bucket: String { base.bucket }

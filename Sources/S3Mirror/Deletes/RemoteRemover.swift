@@ -60,6 +60,8 @@ struct RemoteRemover: Sendable {
     case listedBefore
   }
 
+  /// In a group, objects of other members are left without a word.
+  ///
   /// - Parameters:
   ///   - candidates: paths of files and directory markers whose objects are superfluous.
   ///   - objectCount: the number of objects under the prefix.
@@ -70,6 +72,19 @@ struct RemoteRemover: Sendable {
   func remove(
     _ candidates: [RelativePath], of objectCount: Int, moved: Set<RelativePath> = [],
     listed: [RelativePath: RemoteObject] = [:], known: Set<RelativePath> = []
+  ) async -> Outcome {
+    var outcome = await removeOwn(candidates, of: objectCount, moved: moved, listed: listed, known: known)
+    guard writers?.sharing == .group else { return outcome }
+    for (path, reason) in outcome.withheld where reason == .foreign {
+      outcome.withheld[path] = nil
+      outcome.needless.append(path)
+    }
+    return outcome
+  }
+
+  private func removeOwn(
+    _ candidates: [RelativePath], of objectCount: Int, moved: Set<RelativePath>,
+    listed: [RelativePath: RemoteObject], known: Set<RelativePath>
   ) async -> Outcome {
     var outcome = Outcome()
     guard !candidates.isEmpty else { return outcome }

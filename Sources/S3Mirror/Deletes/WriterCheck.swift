@@ -24,6 +24,15 @@ struct WriterCheck: Sendable {
   let ledger: PublishedLedger
   let mark: WriterMark
   let foreign: ForeignObjects
+  var sharing = Sharing.none
+
+  /// Whether other mirrors write under the prefix as a matter of course.
+  enum Sharing: Sendable {
+    /// Another writer is a surprise: it is reported, and the exit status is 1.
+    case none
+    /// The prefix belongs to a group of hosts. Objects of other members are left silently.
+    case group
+  }
 
   /// For more paths than this a listing is read first; its page has a thousand keys. AWS charges for one page
   /// as much as for 12 HeadObject requests.
@@ -55,7 +64,7 @@ struct WriterCheck: Sendable {
       case .entry, .own: findings[path] = .mayGo(object)
       case .foreign: findings[path] = .foreign(object)
       case .unsettled:
-        if foreign.contains(path, object) || doubts <= 0 && !ledger.hasForgotten {
+        if foreign.contains(path, object) || doubts <= 0 && (sharing == .group || !ledger.hasForgotten) {
           findings[path] = .foreign(object)
         } else {
           doubts -= 1
@@ -72,7 +81,9 @@ struct WriterCheck: Sendable {
 
   /// Splits the objects that a comparison found superfluous.
   func partition(_ extras: Extras) async throws -> (ours: Extras, foreign: Extras) {
-    var doubts = Self.mostDoubts
+    // In a group most objects without a file here are other members'. What this run published is known without
+    // a request, and what an earlier attempt published on another disk must not go.
+    var doubts = sharing == .group ? 0 : Self.mostDoubts
     return try await extras.partitioned { entries in
       let findings = await judge(entries.map { ($0.path, $0.object) }, doubts: &doubts)
       // An object without an answer now is checked again just before its delete.

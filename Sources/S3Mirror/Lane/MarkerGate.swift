@@ -18,6 +18,8 @@ struct MarkerGate: Sendable {
   let polled: PolledMarkers
   let aliases: Aliases
   let root: TreeRoot
+  /// Nil if the mirror belongs to no group.
+  var group: LaneGroup?
 
   func isMarker(_ path: RelativePath) -> Bool { order.isMarker(path) }
 
@@ -40,6 +42,8 @@ struct MarkerGate: Sendable {
       if isMarker, isHeldByEvents(path) { throw UploadAbandoned.heldBack }
     }
     if isMarker, !polled.isUnchanged(path, in: root) { throw UploadAbandoned.heldBack }
+    // The group has released the version that it knows, and no later one.
+    if isMarker, let group, !group.mayAppear(path, in: root) { throw UploadAbandoned.heldBack }
   }
 
   /// Keeps a pointer from appearing on S3 before the same version of its target.

@@ -22,6 +22,8 @@ struct PassOutcome: Sendable {
   var superseded: Set<RelativePath> = []
   /// Those of the superseded paths that were published in the version with which the pass began.
   var held: Set<RelativePath> = []
+  /// Markers whose data are published here, and that wait for other hosts of the group.
+  var heldByGroup: Set<RelativePath> = []
   /// What is dirty again: failed paths, files that were open or changing, and deletes that wait.
   var unpublished = DirtySet.Batch()
   var skipped = 0
@@ -51,6 +53,7 @@ struct PassOutcome: Sendable {
     unpublished.entries[path] = nil
     superseded.remove(path)
     held.remove(path)
+    heldByGroup.remove(path)
     if waiting.removeValue(forKey: path) != nil { summary.waiting -= 1 }
     unreachable.remove(path)
     if failed.removeValue(forKey: path) != nil { summary.failures.removeAll { $0.path == path.string } }
@@ -116,6 +119,8 @@ struct PassOutcome: Sendable {
     met += result.met
     superseded.formUnion(result.superseded)
     held.formUnion(result.held)
+    heldByGroup.formUnion(result.heldByGroup)
+    for marker in result.heldByGroup { wait(marker, because: "it waits for the other members of its group") }
     created += result.created
     for (marker, obstacle) in result.blocked {
       wait(

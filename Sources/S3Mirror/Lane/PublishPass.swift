@@ -24,6 +24,8 @@ struct PublishPass: Sendable {
   var budget: DeadlineOrder.Budget?
   /// Nil if the pass must wait for all its publications.
   var detachment: Detachment?
+  /// The markers that wait for other hosts.
+  var group = GroupHold.none
 
   /// Which files of the publisher's `appendNames` may be published as snapshots while a program has them open
   /// for writing.
@@ -41,6 +43,7 @@ struct PublishPass: Sendable {
     var surroundings = surroundings
     surroundings.inFlight.merge(earlier.departed) { $1 }
     surroundings.hasFailed = !earlier.failed.isEmpty
+    surroundings.group = group
     for (path, entry) in earlier.unpublished.entries where entry.holdsMarkers {
       surroundings.unpublished.insert(path)
     }

@@ -9,6 +9,8 @@ extension UploadLane {
 
   /// Compares once, publishes what differs, and deletes superfluous objects if the caller asked for deletes.
   func publishOnce() async throws -> MirrorReport.Upload {
+    try await joinGroup()
+    if group?.defersEntry() == true { await group?.waitUntilSettled() }
     try await takeStock()
     return await finish(.succeeded)
   }
@@ -19,12 +21,15 @@ extension UploadLane {
   /// unpublished, and deletes superfluous objects if everything succeeded. `run` must have returned.
   func finish(_ ending: Ending) async -> MirrorReport.Upload {
     defer { schedule.close() }
-    guard ending != .skipped else {
+    let fence = group?.driver.fenceError
+    guard ending != .skipped, fence == nil else {
       flights.cancel()
       await flights.wait()
       await place.stop()
+      await group?.leave()
       return state.withLock { state in
         state.report.drift = activity.snapshot.drift
+        if let fence { state.report.failures = [.init(path: ".", reason: fence.message)] }
         return state.report
       }
     }
@@ -43,8 +48,11 @@ extension UploadLane {
     await settleUnfinished(after: last)
     // Flushes that still wait get the result of the end.
     schedule.close(answering: last)
+    await group?.end()
+    let takenOver = group?.driver.fenceError
     return state.withLock { state in
       state.report.failures = last.summary.failures
+      if let takenOver { state.report.failures.append(.init(path: ".", reason: takenOver.message)) }
       state.report.withheldDeletes = last.summary.withheldDeletes
       state.report.withheld = Self.reported(last.withheld)
       state.report.drift = activity.snapshot.drift
@@ -72,6 +80,7 @@ extension UploadLane {
     await flights.wait()
     schedule.close()
     await place.stop()
+    await group?.leave()
   }
 
   /// Sets what happens to multipart uploads whose tasks are about to be cancelled.
@@ -113,6 +122,7 @@ extension UploadLane {
       let pass = publishPass(openFiles: .snapshot, deletes: .none, markers: .stamp)
       do {
         let found = try await reconcileFinally(left, with: pass, deletes, heard, noting: &outcome)
+        await publishMarkersOfGroup(with: pass, noting: &outcome)
         switch deletes {
         case .inferred: await removeExtras(found, in: &outcome)
         case .none, .watched: try await noteForeignMoves(found, in: &outcome)
@@ -217,13 +227,13 @@ extension UploadLane {
     let blanket = place.isThatOfEntry ? general : .rootUnavailable
     let deletes = InferredDeletes(
       root: root, survey: found.survey, bound: settings.bound, blanket: blanket,
-      hiddenPlaces: place.hiddenPlaces, foreign: found.foreign)
+      hiddenPlaces: place.hiddenPlaces, foreign: group == nil ? found.foreign : Extras())
     outcome.take(await deletes.carryOut(found.extras, with: remover))
   }
 
   /// Reports old objects of renamed files that stay because another writer has overwritten them.
   private func noteForeignMoves(_ found: Reconciler.Findings, in outcome: inout PassOutcome) async throws {
-    guard !foreignObjects.isEmpty else { return }
+    guard group == nil, !foreignObjects.isEmpty else { return }
     try await found.extras.entries.forEachBatch(of: Self.driftLimit) { entries in
       for entry in entries where foreignObjects.contains(entry.path, entry.object) {
         outcome.withhold(entry.path, .foreign)

@@ -30,6 +30,7 @@ extension UploadLane {
     await takeNews(of: &outcome)
     schedule.finish(outcome)
     conclude(outcome)
+    await group?.note(outcome.heldByGroup, in: root)
     return outcome
   }
 
@@ -217,7 +218,7 @@ extension UploadLane {
   func publishPass(openFiles: FilePublisher.OpenFiles, deletes: Deletes, markers: MarkerStrictness)
     -> PublishPass
   {
-    PublishPass(
+    var pass = PublishPass(
       publisher: publisher(markers), commitOrder: settings.commitOrder,
       remover: deletes == .watched && removal != .never && place.isThatOfEntry ? remover : nil,
       removal: removal, filter: settings.filter,
@@ -228,6 +229,8 @@ extension UploadLane {
         await place.fence()
         return schedule.origins
       })
+    pass.group = group?.hold ?? .none
+    return pass
   }
 
   /// Compares a part of the tree with S3 and publishes the data that differ.

@@ -48,6 +48,7 @@ extension UploadLane {
       case .resumable: journal.notice("\(what) for the next run, which sends only the parts that it lacks")
       case .failed(let cause):
         journal.notice("\(what): \(cause); run again, or abort it by hand: its parts are billed until then")
+      case .foreign where group != nil: break
       case .foreign: journal.notice("\(what): it may be another writer's. \(Self.remedy(uploader.settings))")
       }
     }

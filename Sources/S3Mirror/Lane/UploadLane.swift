@@ -44,6 +44,10 @@ final class UploadLane: Sendable {
     var entryObjects: EntryObjects?
     /// For tests: the watch limit of this upload.
     var maxWatches: Int?
+    /// Nil if the mirror belongs to no group of hosts.
+    var group: GroupDriver?
+    /// Called when another attempt has taken the group's member over.
+    var whenFenced: @Sendable () -> Void = {}
 
     var commitOrder: CommitOrder { policy.commitOrder }
   }
@@ -116,6 +120,8 @@ final class UploadLane: Sendable {
   let notices: ConditionNotices
   let wallClock: @Sendable () -> Int64
   let state: Mutex<State>
+  /// Nil if the mirror belongs to no group.
+  let group: LaneGroup?
 
   init(
     settings: Settings, root: TreeRoot, store: any ObjectStore, requests: RequestTally,
@@ -133,8 +139,10 @@ final class UploadLane: Sendable {
     } else {
       objectsAtEntry = settings.entryObjects ?? EntryObjects()
     }
-    entryObjects = isRemoving ? objectsAtEntry : nil
-    mark = WriterMark(root: root.identity)
+    // What lay there when this member began may be another member's.
+    entryObjects = isRemoving && settings.group == nil ? objectsAtEntry : nil
+    group = settings.group.map { LaneGroup($0, wallClock: wallClock) }
+    mark = settings.group.map { WriterMark(memberWith: $0.ownSlot) } ?? WriterMark(root: root.identity)
     var uploadSettings = uploadSettings
     uploadSettings.metadata[WriterMark.metadataName] = mark.text
     ledger = PublishedLedger(
@@ -201,8 +209,18 @@ final class UploadLane: Sendable {
   /// Deletes nothing.
   ///
   /// - Throws: `S3Error` when the prefix cannot be listed; `WatchError`. Files that fail stay dirty.
+  ///
+  /// In a group, the member claims its slot first. While a change of an earlier attempt may still arrive, only the
+  /// watch begins; the comparison follows in `run`.
   func enter() async throws {
+    try await joinGroup()
     try await place.start()
+    if group?.defersEntry() == true { return }
+    try await compareAtEntry()
+  }
+
+  /// Compares everything, and publishes what S3 lacks.
+  func compareAtEntry() async throws {
     try await takeStock()
     let start = ContinuousClock.now
     let requestsBefore = requests.counts
@@ -215,14 +233,16 @@ final class UploadLane: Sendable {
     let survey = found.survey
     state.withLock { state in
       state.objectCount = survey.remoteObjects
-      state.isGuardedByEmptyEntry = survey.localFiles == 0 && survey.remoteObjects > 0
-      state.mayHoldExtras = found.extras.count > 0
+      // In a group the objects are other members', and a delete takes none of them.
+      state.isGuardedByEmptyEntry = group == nil && survey.localFiles == 0 && survey.remoteObjects > 0
+      state.mayHoldExtras = group != nil || found.extras.count > 0
     }
     outcome = await pass.run(markers, within: .init(), after: outcome)
     await publishReceipts(noting: &outcome)
     note(survey, in: &outcome)
     finish(&outcome, since: start, requestsBefore)
     conclude(outcome)
+    await group?.note(outcome.heldByGroup, in: root)
     // The same steps as after every pass.
     await place.fence()
     takeSuperseded(of: &outcome)
@@ -264,6 +284,7 @@ final class UploadLane: Sendable {
 
   /// Carries out ticks and flushes until `requestEnd` is called or the task is cancelled.
   func run() async {
+    await enterLate()
     while true {
       activity.rest()
       let command = await schedule.next(
@@ -302,15 +323,17 @@ final class UploadLane: Sendable {
   func flush() async throws {
     guard let outcome = await schedule.flush() else {
       guard !schedule.isClosed else {
-        throw MirrorError(.interrupted, "\(settings.name): the mirror ended before it could be flushed")
+        throw group?.driver.fenceError
+          ?? MirrorError(.interrupted, "\(settings.name): the mirror ended before it could be flushed")
       }
-      return
+      return try await waitForGroup()
     }
     guard outcome.summary.failures.isEmpty else {
       throw MirrorError(
         .incomplete, "\(settings.name): \(outcome.summary.failures.count) paths could not be published",
         failures: outcome.summary.failures)
     }
+    try await waitForGroup()
   }
 
   // MARK: Parts
@@ -322,7 +345,8 @@ final class UploadLane: Sendable {
       appendNames: settings.policy.appendNames, content: contentComparison,
       markerGate: MarkerGate(
         order: settings.commitOrder, strictness: strictness, schedule: schedule,
-        fence: { [place] in await place.fence() }, polled: polledMarkers, aliases: aliases, root: root),
+        fence: { [place] in await place.fence() }, polled: polledMarkers, aliases: aliases, root: root,
+        group: group),
       withdrawal: withdrawal,
       receipts: receipts,
       linkMet: { [notices, settings] in notices.saySkipped(link: $0, symlinks: settings.symlinks) })
@@ -341,7 +365,7 @@ final class UploadLane: Sendable {
   var writers: WriterCheck {
     WriterCheck(
       mapping: settings.mapping, store: store, entry: entryObjects, ledger: ledger, mark: mark,
-      foreign: foreignObjects)
+      foreign: foreignObjects, sharing: group == nil ? .none : .group)
   }
 
   var reconciler: Reconciler {

@@ -24,6 +24,14 @@ struct WriterMark: Sendable, Hashable {
     self.init(boot: Self.boot, root: root)
   }
 
+  /// The mark of a group's member. All attempts of the member have it, on whatever machine, so that each may
+  /// delete what an earlier one published.
+  ///
+  /// - Parameter slot: the member's slot below the remote.
+  init(memberWith slot: RelativePath) {
+    text = String(hexadecimal(sha256("group\0\(slot.string)")).prefix(Self.digitCount))
+  }
+
   /// - Parameter boot: the boot ID; see `boot`.
   init(boot: String, root: TreeRoot.Identity) {
     text = String(hexadecimal(sha256("\(boot)\0\(root.device)\0\(root.inode)")).prefix(Self.digitCount))

@@ -62,8 +62,10 @@ extension MirrorScope {
     -> UploadLane
   {
     let spec = registration.spec
-    let (store, requests) = place.bucket.counted()
     let upload = try UploadPlacement(place, options: options)
+    let journal = journal(bucket: place.location.bucket)
+    let driver = try groupDriver(for: registration, of: upload.mapping, at: place, journal)
+    let (store, requests) = (driver.store, driver.requests)
     if case .tree = upload.mapping { try createDirectories(upload.root) }
     var uploadSettings = options.uploadSettings(for: spec.properties)
     uploadSettings.checksums = place.bucket.checksums
@@ -89,11 +91,13 @@ extension MirrorScope {
     if case .tree = upload.mapping, options.receipts { settings.receipts = try options.unitNames() }
     settings.entryObjects = state.withLock { $0.entryObjects.removeValue(forKey: registration.name) }
     settings.evidence = place.evidence
+    settings.group = driver.driver
+    settings.whenFenced = { [weak self] in self?.noteFenced() }
     let lane = try UploadLane(
       settings: settings, root: try TreeRoot(path: upload.root, symlinks: upload.symlinks),
       store: MeteredStore(store, meter: meter), requests: requests,
       resources: resources,
-      uploadSettings: uploadSettings, journal: journal(bucket: place.location.bucket),
+      uploadSettings: uploadSettings, journal: journal,
       watching: watching, wallClock: wallClockNanoseconds)
     remember(registration.local, for: registration.name)
     return lane

@@ -69,6 +69,9 @@ package final class MirrorScope: Sendable {
     /// The objects under the prefix of each sync when its download began, until the sync's upload takes them.
     var entryObjects: [String: EntryObjects] = [:]
     var isEnded = false
+    /// Another attempt has taken over the group's member of an upload.
+    var isFenced = false
+    var fenceWaiters: [CheckedContinuation<Void, Never>] = []
 
     mutating func noteEntryEnded(of lanes: [UploadLane]) {
       entering.removeAll { lane in lanes.contains { $0 === lane } }
@@ -274,9 +277,11 @@ package final class MirrorScope: Sendable {
   func lock(_ registrations: [Registration]) throws {
     for registration in registrations where registration.spec.direction != .download {
       guard let place = registration.place else { continue }
+      // Members of a group share a remote, also on one host.
+      let slot = options.group.flatMap { $0.isShared ? "\n" + $0.place.path(of: $0.member).string : nil }
       let lock = try HostLock(
-        identity: place.bucket.identity + "/" + place.location.prefix, remote: place.location.url,
-        environment: environment)
+        identity: place.bucket.identity + "/" + place.location.prefix + (slot ?? ""),
+        remote: place.location.url, environment: environment)
       state.withLock { $0.locks[registration.name] = lock }
     }
   }

@@ -1,0 +1,66 @@
+import HTTPTransport
+import MirrorModel
+import S3Client
+
+/// The group of hosts that the scope's uploads belong to.
+extension MirrorScope {
+  /// The stores of an upload, and the driver of its group.
+  struct GroupAccess {
+    /// Changes pass only while the member's claim allows them.
+    var store: any ObjectStore
+    var requests: RequestTally
+    /// Nil without a group.
+    var driver: GroupDriver?
+  }
+
+  /// An upload of one file has no prefix that it could share with other hosts, so it belongs to no group.
+  func groupDriver(
+    for registration: Registration, of mapping: KeyMapping, at place: ResolvedSpec, _ journal: Journal
+  ) throws -> GroupAccess {
+    guard let group = options.group, group.isShared, case .tree = mapping else {
+      let (store, requests) = place.bucket.counted()
+      return GroupAccess(store: store, requests: requests)
+    }
+    var headers = HTTPHeaders()
+    let properties = options.uploadSettings(for: registration.spec.properties).extraHeaders
+    for (name, value) in properties.sorted(by: { $0.key < $1.key }) { headers[name] = value }
+    let requests = RequestTally()
+    let driver = GroupDriver(
+      group,
+      slots: SlotStore(
+        store: place.bucket.counted(by: requests), mapping: mapping, place: group.place,
+        fencing: group.fencing == .none ? .none : .conditionalWrites, headers: headers)
+    ) { [name = registration.name] text in journal.notice("\(name): \(text)") }
+    let store = place.bucket.counted(by: requests) { FencedStore($0, behind: driver) }
+    return GroupAccess(store: store, requests: requests, driver: driver)
+  }
+
+  /// Returns when another attempt has taken over the member of one of the uploads.
+  package func untilFenced() async {
+    await withTaskCancellationHandler {
+      await withCheckedContinuation { continuation in
+        let isOver = state.withLock { state in
+          if state.isFenced || Task.isCancelled { return true }
+          state.fenceWaiters.append(continuation)
+          return false
+        }
+        if isOver { continuation.resume() }
+      }
+    } onCancel: {
+      resumeFenceWaiters()
+    }
+  }
+
+  func noteFenced() {
+    state.withLock { $0.isFenced = true }
+    resumeFenceWaiters()
+  }
+
+  private func resumeFenceWaiters() {
+    let waiters = state.withLock { state in
+      defer { state.fenceWaiters = [] }
+      return state.fenceWaiters
+    }
+    for waiter in waiters { waiter.resume() }
+  }
+}
