@@ -88,7 +88,7 @@ extension WithheldReason: CustomStringConvertible {
     case .namedBy(let marker): "the commit marker \(marker) stays, and it may name this file"
     case .replaced: "another program has written the object since it was published or listed"
     case .foreign:
-      "another writer put it there since this mirror began, and only that writer may delete it; give each writer a prefix of its own"
+      "another writer put it there since this mirror began, and only that writer may delete it; give each writer a prefix of its own, or make the hosts of one job a group with --group"
     case .markerWithContent:
       "the object has content, so it is no directory's marker, and another program wrote it; delete it by hand"
     case .uploadsFailed: "some uploads failed, and deletes come after them"

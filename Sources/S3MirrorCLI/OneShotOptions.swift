@@ -13,12 +13,14 @@ struct OneShotOptions: ParsableArguments {
   /// - Parameters:
   ///   - command: the name if `--name` is not given.
   ///   - run: the kind of run, for a plan.
+  ///   - group: the group of hosts that the upload belongs to.
   func carryOut(
-    _ spec: MirrorSpec, as command: String, of run: Inspection.PlannedRun,
+    _ spec: MirrorSpec, as command: String, of run: Inspection.PlannedRun, group: GroupOptions? = nil,
     _ body: (_ scope: MirrorScope, _ label: String, _ narrator: Narrator) async throws -> Void
   ) async throws {
     let narrator = mirror.narrator(events.format)
-    let options = mirror.options(for: command, telling: narrator)
+    var options = mirror.options(for: command, telling: narrator)
+    try group?.apply(to: &options)
     let label = mirror.name ?? command
     if plan.dryRun {
       try await plan.carryOut(spec, name: label, of: run, options: options, as: events.format)

@@ -7,7 +7,7 @@ import Testing
 /// Every option of the library has its flag.
 @Suite struct OptionFlagTests {
   /// What a command line cannot say: an object of the caller's, or the process's own environment.
-  private static let withoutFlag: Set<String> = ["logger", "observer", "environment", "group"]
+  private static let withoutFlag: Set<String> = ["logger", "observer", "environment"]
 
   private static let flags: [String: String] = [
     "cacheRoot": "--cache-root", "showProgress": "--no-progress", "maxWorkers": "--max-workers",
@@ -26,7 +26,7 @@ import Testing
     "maxDownloadBytesPerSecond": "--max-download-rate", "lowPriority": "--low-priority",
     "staleUploadAge": "--stale-upload-age", "maxAttempts": "--max-attempts", "logDirectory": "--log-dir",
     "logKeepDays": "--log-keep", "name": "--name", "deleteCondition": "--delete-if-match",
-    "controlSocket": "--no-control-socket",
+    "controlSocket": "--no-control-socket", "group": "--group",
     "requesterPays": "--requester-pays", "expectedOwner": "--expected-bucket-owner",
     "storageClass": "--storage-class", "encryption": "--sse", "acl": "--acl", "tags": "--tag",
     "metadata": "--metadata", "contentType": "--no-guess-mime-type", "interval": "--interval",

@@ -97,6 +97,11 @@ import Testing
     #expect(wrong.error?.message.contains("maxWorkers") == true)
     let unknown = try await session.ask(2, "enter", #""options": {"maxWorker": 1}"#)
     #expect(unknown.error?.message.contains("did you mean maxWorkers?") == true)
+    let group = try await session.ask(
+      4, "enter", #""options": {"group": {"name": "job", "member": 2, "members": 2}}"#)
+    #expect(group.error?.message.contains("the members of a group of 2 are 0 to 1") == true)
+    let word = try await session.ask(5, "enter", #""options": {"group": "job"}"#)
+    #expect(word.error?.message.contains("\"auto\"") == true)
     #expect(try await session.ask(3, "enter").result?.paths == [:])
     try session.closeRequests()
     #expect(try await session.ending() == 0)

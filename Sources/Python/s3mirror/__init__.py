@@ -25,7 +25,7 @@ from s3mirror._errors import (
     VersionError,
 )
 from s3mirror._mirror import Mirror
-from s3mirror._options import Options
+from s3mirror._options import Group, Options
 from s3mirror._report import Report, Status, UploadReport, UploadStatus
 from s3mirror._restore import restore
 from s3mirror._scope import download, ls, mirror, sync, upload, with_mirror
@@ -38,6 +38,7 @@ __all__ = [
     "Download",
     "EndedError",
     "Failure",
+    "Group",
     "IncompleteError",
     "InvalidError",
     "LocalError",

@@ -14,6 +14,40 @@ DAY = 86_400.0
 
 
 @dataclass(frozen=True)
+class Group:
+    """The group of hosts that mirror their parts of the same checkpoints under one prefix.
+
+    A commit marker is published after the data of all hosts, and no host deletes another host's objects. One process on each host
+    makes the mirror. What is None comes from Slurm, torchrun or Kubernetes.
+
+    name: the same on every host of the job, and another one for each job.
+    member: the number of this host, from 0.
+    members: the number of hosts.
+    timeout: how long the end waits for silent hosts before it gives a commit marker up.
+    takeover: how long a process waits that takes a host's part over from one that did not end; None is 16 minutes and 10 seconds.
+    fencing: "conditional-writes", or "none" where the server does not know them and no host can have two processes.
+    """
+
+    name: str | None = None
+    member: int | None = None
+    members: int | None = None
+    timeout: float = 600
+    takeover: float | None = None
+    fencing: str = "conditional-writes"
+
+    def fields(self) -> dict[str, Any]:
+        """The protocol's object."""
+        return {
+            "name": self.name,
+            "member": self.member,
+            "members": self.members,
+            "timeout": self.timeout,
+            "takeover": self.takeover,
+            "fencing": self.fencing,
+        }
+
+
+@dataclass(frozen=True)
 class Options:
     """Cache location, progress, parallel workers, and all other options of the library. Times are in seconds.
 
@@ -52,6 +86,7 @@ class Options:
     max_attempts: how often a request is sent before the operation fails.
     log_directory, log_keep_days: the folder of the transfer logs, and how long they are kept.
     name: the mirror's name in the transfer log and in `s3mirror status`.
+    group: the group of hosts that this mirror belongs to; "auto" takes the one that the launcher has set.
     control_socket: let `s3mirror status` and `s3mirror flush` of the same user find this mirror.
     """
 
@@ -100,6 +135,7 @@ class Options:
     log_keep_days: int = 30
     name: str = "mirror"
     control_socket: bool = True
+    group: Group | str | None = None
 
     def fields(self) -> dict[str, Any]:
         """The protocol's object."""
@@ -140,6 +176,7 @@ class Options:
             "logKeepDays": self.log_keep_days,
             "name": self.name,
             "controlSocket": self.control_socket,
+            "group": self.group.fields() if isinstance(self.group, Group) else self.group,
         }
         lists = {
             "appendNames": self.append_names,

@@ -5,7 +5,7 @@ import pathlib
 
 import pytest
 
-from s3mirror import Download, Mirror, Options, Upload
+from s3mirror import Download, Group, Mirror, Options, Upload
 
 SEED = {
     "quick start": """
@@ -109,6 +109,20 @@ def test_custom_cache_location(buckets, home, monkeypatch):
 def test_arguments_and_defaults(make, fields):
     made = make()
     assert {name: getattr(made, name) for name in fields} == fields
+
+
+def test_a_group_is_sent_as_the_protocol_has_it():
+    assert Options().fields()["group"] is None
+    assert Options(group="auto").fields()["group"] == "auto"
+    group = Options(group=Group("job", member=1, members=2)).fields()["group"]
+    assert group == {
+        "name": "job",
+        "member": 1,
+        "members": 2,
+        "timeout": 600,
+        "takeover": None,
+        "fencing": "conditional-writes",
+    }
 
 
 def test_local_paths_pass_through(home):

@@ -112,6 +112,8 @@ public struct UploadStatus: Sendable, Hashable {
   /// How many paths audits and the comparison at exit found different from S3 although no event had reported
   /// a change. A number above zero means a bug, or another writer under the prefix.
   public var drift = 0
+  /// Commit markers that wait for other hosts of the group, each with the host for which it waits.
+  public var heldMarkers: [MirrorError.Failure] = []
 
   /// A file that waits for its close.
   public struct OpenFile: Sendable, Hashable {

@@ -120,6 +120,8 @@ package struct MirrorState: Codable, Sendable, Hashable {
     /// then.
     package var recoveryPoint: Double?
     package var drift: Int
+    /// The first commit markers that wait for other hosts of the group; nil from a version without this field.
+    package var heldMarkers: [ControlAnswer.PathFailure]?
 
     package struct OpenFile: Codable, Sendable, Hashable {
       package var path: String

@@ -55,7 +55,10 @@ extension GroupDriver {
   }
 
   private var memberSettings: GroupMember.Settings {
-    let (lease, takeover) = (nanoseconds(group.pace.lease), nanoseconds(group.takeover))
+    let takeover = nanoseconds(group.takeover)
+    // A claim over this attempt must find the lease ended. Without a takeover time the launcher ends the attempt.
+    let longest = takeover > 0 ? max(takeover / 2, 1_000_000_000) : .max
+    let lease = min(nanoseconds(group.pace.lease), longest)
     var member = GroupMember.Settings(
       index: group.member, count: group.members,
       uncertainty: ServerClock.uncertainty, lease: lease,

@@ -105,10 +105,12 @@ package final class Inspection: Sendable {
     after download: DownloadJob.Forecast?, _ each: (PlannedAction) throws -> Void
   ) async throws {
     let (name, spec) = (registration.name, registration.spec)
+    // At its end a group's member deletes only what its run has published, and a plan publishes nothing.
+    let deletes = spec.delete && options.group?.isShared != true
     guard try kind(at: place.local) != nil else {
       // The download of a sync would come first, so the tree would then equal the remote.
       guard download == nil else { return }
-      guard spec.delete else { return }
+      guard deletes else { return }
       return try await AbsentTreePlanner(
         name: name, prefix: place.location.prefix,
         filter: try UploadPlacement(place, options: options).filter, store: place.bucket.store,
@@ -120,7 +122,7 @@ package final class Inspection: Sendable {
     var planner = UploadPlanner(
       name: name, surveyor: surveyor, content: content,
       commitOrder: try options.commitOrder(),
-      width: options.filesUnderWay, delete: spec.delete, bound: options.maxDelete.bound)
+      width: options.filesUnderWay, delete: deletes, bound: options.maxDelete.bound)
     if let download {
       planner.context = .afterDownload(download)
     } else if run != .uploadOnce {

@@ -25,7 +25,8 @@ extension UploadLane {
         .init(path: $0.path.string, age: $0.age)
       },
       temporaries: temporaries.present(in: root).map(\.string), withheldDeletes: doing.withheldDeletes,
-      recoveryPoint: backlog.recoveryPoint, drift: doing.drift)
+      recoveryPoint: backlog.recoveryPoint, drift: doing.drift,
+      heldMarkers: group?.driver.waitingMarkers.map { .init(path: $0.path.string, reason: $0.reason) } ?? [])
   }
 
   /// The report so far. Its failures are those of each path's latest attempt; a path that only waits is no

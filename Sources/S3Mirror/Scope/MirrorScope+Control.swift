@@ -90,6 +90,7 @@ extension MirrorState.Upload {
       temporaryNames: status.temporaries.count,
       temporaries: Array(status.temporaries.prefix(MirrorState.namedTemporaries)),
       withheldDeletes: status.withheldDeletes, recoveryPoint: status.recoveryPoint?.seconds,
-      drift: status.drift)
+      drift: status.drift,
+      heldMarkers: status.heldMarkers.prefix(MirrorState.namedFailures).map(ControlAnswer.PathFailure.init))
   }
 }

@@ -35,32 +35,21 @@ extension MirrorScope {
     return GroupAccess(store: store, requests: requests, driver: driver)
   }
 
-  /// Returns when another attempt has taken over the member of one of the uploads.
-  package func untilFenced() async {
-    await withTaskCancellationHandler {
-      await withCheckedContinuation { continuation in
-        let isOver = state.withLock { state in
-          if state.isFenced || Task.isCancelled { return true }
-          state.fenceWaiters.append(continuation)
-          return false
-        }
-        if isOver { continuation.resume() }
-      }
-    } onCancel: {
-      resumeFenceWaiters()
+  /// Sets what happens when another attempt takes over the member of one of the uploads. If that has happened, it
+  /// happens at once.
+  package func whenFenced(_ reaction: @escaping @Sendable () -> Void) {
+    let isFenced = state.withLock { state in
+      state.fenceReaction = reaction
+      return state.isFenced
     }
+    if isFenced { reaction() }
   }
 
   func noteFenced() {
-    state.withLock { $0.isFenced = true }
-    resumeFenceWaiters()
-  }
-
-  private func resumeFenceWaiters() {
-    let waiters = state.withLock { state in
-      defer { state.fenceWaiters = [] }
-      return state.fenceWaiters
+    let reaction = state.withLock { state in
+      state.isFenced = true
+      return state.fenceReaction
     }
-    for waiter in waiters { waiter.resume() }
+    reaction?()
   }
 }

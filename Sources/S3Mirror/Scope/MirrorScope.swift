@@ -71,7 +71,7 @@ package final class MirrorScope: Sendable {
     var isEnded = false
     /// Another attempt has taken over the group's member of an upload.
     var isFenced = false
-    var fenceWaiters: [CheckedContinuation<Void, Never>] = []
+    var fenceReaction: (@Sendable () -> Void)?
 
     mutating func noteEntryEnded(of lanes: [UploadLane]) {
       entering.removeAll { lane in lanes.contains { $0 === lane } }

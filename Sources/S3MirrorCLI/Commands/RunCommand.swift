@@ -46,6 +46,7 @@ struct RunCommand: AsyncParsableCommand {
 
   @OptionGroup var properties: PropertyOptions
   @OptionGroup var control: ControlOptions
+  @OptionGroup var group: GroupOptions
   @OptionGroup var mirror: MirrorOptions
 
   @Argument(parsing: .postTerminator, help: "The program and its arguments.")
@@ -89,6 +90,7 @@ struct RunCommand: AsyncParsableCommand {
     let narrator = mirror.narrator
     var options = mirror.options(for: "run", telling: narrator)
     options.controlSocket = control.controlSocket
+    try group.apply(to: &options)
     let scope = try MirrorScope(options: options)
     let supervisor = try Supervisor()
     let published = try properties.properties()

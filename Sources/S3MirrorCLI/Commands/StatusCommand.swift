@@ -8,17 +8,29 @@ struct StatusCommand: AsyncParsableCommand {
     discussion: """
       Prints one line for each upload: what waits, what is in flight, what was published, and the recovery point. That \
       is the age of the oldest change that is not on S3: what a crash now would cost. Exit status 3 if no mirror runs.
+
+      With --group it prints one line for each host of each group: its state, and how long ago the instant lies until which everything \
+      that was closed there is on S3. Exit status 1 if a host has not begun, 3 if there is no group.
       """)
 
   @OptionGroup var choice: MirrorChoice
 
   @Flag(
     help:
-      "Print one JSON line for each mirror: mirror, pid, phase, uploads (name, remote, local, waitingFiles, waitingBytes, inFlightFiles, inFlightBytes, publishedFiles, publishedBytes, failedFiles, failures, openFiles, longestOpen (path, seconds), temporaryNames, temporaries (the first 10), withheldDeletes, recoveryPoint, drift)."
+      "Print one JSON line for each mirror: mirror, pid, phase, uploads (name, remote, local, waitingFiles, waitingBytes, inFlightFiles, inFlightBytes, publishedFiles, publishedBytes, failedFiles, failures, openFiles, longestOpen (path, seconds), temporaryNames, temporaries (the first 10), withheldDeletes, recoveryPoint, drift, heldMarkers). With --group one line for each group: group, members, slots (member, state, host, pid, generation, attempt, confirmed)."
   )
   var json = false
 
+  @Option(
+    help: ArgumentHelp(
+      "Show the hosts of the groups that mirror to this remote instead, from what they have written there. Needs the right to read only.",
+      valueName: "remote"))
+  var group: String?
+
+  @OptionGroup var connection: StatusConnectionOptions
+
   func run() async throws {
+    if let group { throw try await showGroups(under: group) }
     let (choices, hasSilent) = try choice.resolve()
     let states = choices.map { choice in
       var state = choice.state
@@ -51,18 +63,21 @@ enum StatusTable {
       }
       for upload in state.uploads { rows.append(mirror + cells(upload, in: state.phase)) }
     }
-    // The width of a column is computed from the displayed text.
-    rows = rows.map { row in row.map { visible($0) } }
-    let widths = header.indices.map { column in rows.map { $0[column].count }.max() ?? 0 }
-    let table = rows.map { row in
+    return aligned(rows) + states.flatMap { state in state.uploads.flatMap { remarks(on: $0) } }
+  }
+
+  /// The rows as lines with aligned columns. The width of a column is computed from the displayed text.
+  static func aligned(_ rows: [[String]]) -> [String] {
+    let rows = rows.map { row in row.map { visible($0) } }
+    let widths = (rows.first ?? []).indices.map { column in rows.map { $0[column].count }.max() ?? 0 }
+    return rows.map { row in
       zip(row, widths).map { text, width in text + String(repeating: " ", count: width - text.count) }
         .joined(separator: "  ").trimmingSuffix { $0 == " " }
     }
-    return table + states.flatMap { state in state.uploads.flatMap { remarks(on: $0) } }
   }
 
   private static func remarks(on upload: MirrorState.Upload) -> [String] {
-    failures(of: upload) + openFiles(of: upload) + temporaries(of: upload)
+    failures(of: upload) + heldMarkers(of: upload) + openFiles(of: upload) + temporaries(of: upload)
   }
 
   private static func cells(_ upload: MirrorState.Upload, in phase: MirrorState.Phase) -> [String] {
@@ -80,6 +95,10 @@ enum StatusTable {
       + (more > 0 ? ["\(upload.name): and \(more) more failed"] : [])
       + (upload.drift > 0
         ? ["\(upload.name): comparisons found \(upload.drift) changes that no event had reported"] : [])
+  }
+
+  private static func heldMarkers(of upload: MirrorState.Upload) -> [String] {
+    (upload.heldMarkers ?? []).map { "\(upload.name): not published yet: \($0.path): \($0.reason)" }
   }
 
   private static func openFiles(of upload: MirrorState.Upload) -> [String] {
@@ -108,7 +127,7 @@ enum StatusTable {
     return age(seconds)
   }
 
-  private static func age(_ seconds: Double) -> String {
+  static func age(_ seconds: Double) -> String {
     let whole = Int(min(seconds, 1e9))
     if whole < 120 { return "\(whole) s" }
     return whole < 7200 ? "\(whole / 60) min" : "\(whole / 3600) h \(whole / 60 % 60) min"

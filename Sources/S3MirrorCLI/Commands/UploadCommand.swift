@@ -17,6 +17,7 @@ struct UploadCommand: AsyncParsableCommand {
   var delete = false
 
   @OptionGroup var properties: PropertyOptions
+  @OptionGroup var group: GroupOptions
   @OptionGroup var oneShot: OneShotOptions
 
   func run() async throws {
@@ -24,7 +25,7 @@ struct UploadCommand: AsyncParsableCommand {
     let spec = MirrorSpec.upload(
       remote, local: local, interval: nil, delete: delete, exclude: filter.exclude, include: filter.include,
       properties: try properties.properties())
-    try await oneShot.carryOut(spec, as: "upload", of: .uploadOnce) { scope, label, narrator in
+    try await oneShot.carryOut(spec, as: "upload", of: .uploadOnce, group: group) { scope, label, narrator in
       let supervisor = try Supervisor()
       // The first signal changes nothing, because only the upload itself is left to finish. A message shows
       // that the signal has arrived.

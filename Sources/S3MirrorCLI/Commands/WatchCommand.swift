@@ -42,6 +42,7 @@ struct WatchCommand: AsyncParsableCommand {
   @OptionGroup var filter: FilterOptions
   @OptionGroup var properties: PropertyOptions
   @OptionGroup var control: ControlOptions
+  @OptionGroup var group: GroupOptions
   @OptionGroup var mirror: MirrorOptions
 
   func validate() throws {
@@ -57,6 +58,7 @@ struct WatchCommand: AsyncParsableCommand {
     let narrator = mirror.narrator(events.format)
     var options = mirror.options(for: "watch", telling: narrator)
     options.controlSocket = control.controlSocket
+    try group.apply(to: &options)
     let specs = try specs(as: mirror.name ?? "watch", options)
     for (name, spec) in specs where spec.isPassThrough {
       throw MirrorError(
@@ -75,8 +77,9 @@ struct WatchCommand: AsyncParsableCommand {
     service?.begin(.entering, of: scope)
     try await scope.enter(under: supervisor, onFirst: .finish) { try await scope.enter(labelled: specs) }
     service?.begin(.running, of: scope)
-    await supervisor.firstArrival()
-    narrator.tellOfFirstSignal(mirror.name ?? "watch")
+    // An attempt that was taken over has nothing left to do.
+    await supervisor.firstArrival { arrived in scope.whenFenced(arrived) }
+    if supervisor.firstSignal != nil { narrator.tellOfFirstSignal(mirror.name ?? "watch") }
     service?.begin(.ending, of: scope)
     let report = await scope.exit(.returned)
     service?.end()

@@ -70,10 +70,21 @@ final class Supervisor: Sendable {
     state.withLock { $0.onSecond = reaction }
   }
 
-  /// Waits for the first signal.
-  func firstArrival() async {
+  /// Waits for the first signal, or for another event.
+  ///
+  /// - Parameter register: receives what the other event has to call.
+  func firstArrival(or register: (@escaping @Sendable () -> Void) -> Void) async {
     await withCheckedContinuation { continuation in
-      react { _ in continuation.resume() }
+      let waiting = Mutex<CheckedContinuation<Void, Never>?>(continuation)
+      let arrived: @Sendable () -> Void = {
+        let waiter = waiting.withLock { waiting in
+          defer { waiting = nil }
+          return waiting
+        }
+        waiter?.resume()
+      }
+      react { _ in arrived() }
+      register(arrived)
     }
   }
 

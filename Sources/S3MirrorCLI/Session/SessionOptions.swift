@@ -71,7 +71,7 @@ struct SessionOptions: Decodable {
       auditInterval, compare, suspectWithin, maxDelete, receipts, keepLast, keepEvery, renames,
       deleteIfMatch, commitLast, symlinks,
       emptyDirectories, multipartThreshold, partBytes, maxUploadBytesPerSecond, maxDownloadBytesPerSecond,
-      lowPriority, staleUploadAge, maxAttempts, logDirectory, logKeepDays, name, controlSocket
+      lowPriority, staleUploadAge, maxAttempts, logDirectory, logKeepDays, name, controlSocket, group
   }
 
   init(from decoder: any Decoder) throws {
@@ -98,6 +98,9 @@ struct SessionOptions: Decodable {
     try takeNullable(.keepEvery, into: \.keepEvery, values)
     try take(.name, into: \.name, values)
     try take(.controlSocket, into: \.controlSocket, values)
+    if let group = try values.decodeIfPresent(SessionGroup.self, forKey: .group) {
+      options.group = try group.group()
+    }
     if let bound = try values.decodeIfPresent(DeleteBound.self, forKey: .maxDelete) {
       options.maxDelete = bound.bound
     }
