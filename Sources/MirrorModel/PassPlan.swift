@@ -146,7 +146,7 @@ package struct PassPlan: Sendable {
     result.heldByGroup.insert(path)
     // The markers further up wait for the group too. So the group decides on all of them at once.
     let above = gates.block(path)
-    result.heldByGroup.formUnion(above.map(\.marker).filter { batch.entries[$0]?.isGone == false })
+    result.heldByGroup.formUnion(above.map(\.member).filter { batch.entries[$0]?.isGone == false })
     close(above)
     endTurn(of: path)
   }
