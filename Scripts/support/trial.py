@@ -11,6 +11,7 @@ import time
 
 import pages
 from seaweedfs import raise_on_signals
+from trialgroup import Groups
 from trialkill import Kill
 from trialmemory import Memory
 from trialpace import Pace
@@ -55,6 +56,11 @@ def session(options, work):
     return Sessions(options.s3mirror, work, options.seed).run(options.trials or (5 if options.quick else 50))
 
 
+def group(options, work):
+    members, steps = (4, 10) if options.quick else (8, 40)
+    return Groups(options.s3mirror, work, options.seed).run(members, options.trials or steps)
+
+
 def readers(options, work):
     seconds = options.trials or (6 if options.quick else 20)
     rows = [*ROWS, lightning_row(options.s3mirror)]
@@ -68,9 +74,9 @@ def pace(options, work):
 
 def main():
     parser = argparse.ArgumentParser(prog="Scripts/trial", description=__doc__)
-    parser.add_argument("trial", choices=["torn", "kill", "memory", "session", "readers", "pace", "all"])
+    parser.add_argument("trial", choices=["torn", "kill", "memory", "session", "group", "readers", "pace", "all"])
     parser.add_argument("--quick", action="store_true", help="a smaller number, and smaller files")
-    parser.add_argument("--trials", type=int, help="how many: 200 of torn, 5 of kill, 50 of session; 20 seconds of each of readers")
+    parser.add_argument("--trials", type=int, help="how many: 200 of torn, 5 of kill, 50 of session, 40 steps of group; 20 seconds of each of readers")
     parser.add_argument("--only", nargs="+", help="the rows of readers, by the names of their functions")
     parser.add_argument("--seed", type=int, default=random.SystemRandom().randrange(1 << 32))
     parser.add_argument("--kinds", nargs="+", choices=pages.KINDS, default=pages.KINDS, help="the writers of torn")
@@ -84,7 +90,7 @@ def main():
     raise_on_signals()
     # Memory comes first: for a child process getrusage(2) reports at least what this process used when it started the child.
     trials = {"memory": memory, "torn": torn, "kill": kill, "session": session}
-    timed = {"pace": pace, "readers": readers}
+    timed = {"group": group, "pace": pace, "readers": readers}
     verdicts = []
     # A rule about seconds does not belong to the checks that a busy machine must pass.
     for name in trials if options.trial == "all" else [options.trial]:
