@@ -108,7 +108,7 @@ package struct DirtyEntry: Sendable, Hashable {
   }
 
   /// Whether a marker that changed at this instant has to wait for this path.
-  func holdsMarkers(changedAt instant: Instant) -> Bool {
+  package func holdsMarkers(changedAt instant: Instant) -> Bool {
     holdsMarkers && (wasTried || (wholeSince ?? firstChange) <= instant)
   }
 

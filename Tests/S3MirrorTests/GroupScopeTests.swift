@@ -121,6 +121,41 @@ import Testing
     }
   }
 
+  @Test(.promise("GRP-1"))
+  func `a shard that was closed and opened again keeps the marker back`() async throws {
+    try await Stage.play { stage async throws in
+      let first = try await enter(0, on: stage) { $0.timeout = .milliseconds(200) }
+      let second = try await enter(1, on: stage)
+      try first.writeShard("step-1")
+      try second.writeShard("step-1")
+      let writer = try #require(FileHandle(forWritingAtPath: stage.local("host1/step-1/__1_0.distcp")))
+      try writer.write(contentsOf: Data("more".utf8))
+      try first.write("step-1/.metadata", "both")
+      await #expect(throws: MirrorError.self) { try await first.flush() }
+      #expect(try await data(stage) == ["out/step-1/__0_0.distcp"])
+      let report = try #require(await first.exit())
+      #expect(report.failures.first?.reason.contains("member 1 of the group job") == true)
+      try writer.close()
+      #expect(await second.exit()?.failures == [])
+      #expect(try await data(stage) == ["out/step-1/__0_0.distcp", "out/step-1/__1_0.distcp"])
+    }
+  }
+
+  @Test(.promise("GRP-1"))
+  func `a marker that is deleted while it waits is waited for no more`() async throws {
+    try await Stage.play { stage async throws in
+      let first = try await enter(0, on: stage) { $0.timeout = .zero }
+      try first.writeShard("step-1")
+      try first.write("step-1/.metadata", "both")
+      await #expect(throws: MirrorError.self) { try await first.flush() }
+      #expect(first.scope.status.first?.heldMarkers.map(\.path) == ["step-1/.metadata"])
+      try stage.directory.remove("host0/step-1/.metadata")
+      try await first.flush()
+      #expect(first.scope.status.first?.heldMarkers == [])
+      #expect(await first.exit()?.failures == [])
+    }
+  }
+
   @Test(.promise("GRP-6"))
   func `the end waits for a silent member, and then names it`() async throws {
     try await Stage.play { stage async throws in

@@ -57,8 +57,14 @@ extension UploadLane {
 
   /// Publishes everything that is closed now, except markers.
   private func publishForGroup() async -> GroupMember.PassAnswer {
-    guard let outcome = await schedule.flush() else { return schedule.isClosed ? .unfinished : .published }
-    return answer(of: outcome)
+    let start = schedule.clock.now
+    let outcome = await schedule.flush()
+    if outcome == nil, schedule.isClosed { return .unfinished }
+    // A pass leaves a file that was closed and opened again, so its outcome does not name the file.
+    let isLeft = schedule.dirtyEntries.contains { [order = settings.commitOrder] path, entry in
+      entry.holdsMarkers(changedAt: start) && !order.isMarker(path)
+    }
+    return isLeft ? .unfinished : outcome.map(answer) ?? .published
   }
 
   /// Whether everything was published that was closed before the pass.
