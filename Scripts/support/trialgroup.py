@@ -140,8 +140,11 @@ class Groups:
         sleeper, tree = host.mirror, host.tree
         sleeper.process.send_signal(signal.SIGSTOP)
         host.begin()
-        host.write("arrived", b"%d" % host.starts)
-        self.await_(lambda: self.objects.read("arrived") == b"%d" % host.starts, SECONDS)
+        # A name of its own, because an object that another host has written would count too early.
+        name, content = f"arrived-{host.member}", b"%d" % host.starts
+        host.write(name, content)
+        if not self.await_(lambda: self.objects.read(name) == content, SECONDS):
+            self.found.append(f"the mirror that replaced host {host.member}'s has published nothing")
         for name in ("zombie", "step-0/__99_0.distcp"):
             (tree / name).parent.mkdir(exist_ok=True)
             (tree / name).write_bytes(ZOMBIE)
