@@ -42,6 +42,7 @@ extension TreeRoot {
       kind = try look(at: path)?.kind
     }
     switch kind {
+    case .symbolicLink? where symlinks == .link: return !filter.excludes(path, .file)
     case .file?, .directory?: return kind.map { !filter.excludes(path, $0) } ?? false
     case .symbolicLink?, .special?, nil: return false
     }

@@ -144,7 +144,7 @@ package final class TreeRoot: Sendable {
     switch symlinks {
     case .follow:
       do { return try statusOfTarget(path) } catch .tooManySymbolicLinkLevels { return nil }
-    case .skip: return try ownStatus(path)
+    case .skip, .link: return try ownStatus(path)
     case .pointer:
       let own = try ownStatus(path)
       return own.kind == .symbolicLink ? try target(ofLinkAt: path, own) ?? own : own
@@ -261,7 +261,7 @@ package final class TreeRoot: Sendable {
   ) throws(Errno) -> OpenDescriptor {
     switch symlinks {
     case .follow: return try OpenDescriptor(at: descriptor, path.string, flags)
-    case .skip: return try openBeneath(path, flags)
+    case .skip, .link: return try openBeneath(path, flags)
     case .pointer:
       do {
         return try openBeneath(path, flags)
@@ -329,6 +329,8 @@ package enum SymlinkPolicy: Sendable, Hashable {
   /// Use the target of a link at the end of a path, if it is a regular file inside of the root. Directories
   /// may not be links.
   case pointer
+  /// A link is an entry of its own, with its text as content.
+  case link
 }
 
 extension Errno {

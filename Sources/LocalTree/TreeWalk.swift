@@ -6,6 +6,9 @@ package enum WalkItem: Sendable, Hashable {
   case file(RelativePath, FileStamp)
   /// A link to a file inside of the root, with that file's stamp.
   case pointer(RelativePath, FileStamp, Pointer)
+  /// A link that is an entry of its own, with its own stamp, and the path inside of the root to which it
+  /// leads.
+  case link(RelativePath, FileStamp, target: RelativePath?)
   /// Comes before the directory's content.
   case directory(RelativePath)
   /// A directory in which no entry has a key. The walk itself does not report this item.
@@ -196,6 +199,15 @@ package struct TreeWalk: IteratorProtocol, Sequence, Sendable {
         onLink?(path, found.pointer == nil ? nil : found)
         if let pointer = found.pointer { return .pointer(path, found.stamp, pointer) }
         return found.kind == .symbolicLink ? .skipped(path, .symbolicLink) : nil
+      } catch {
+        return .unreadable(path, error)
+      }
+    case .link:
+      do {
+        guard let own = try root.look(at: path, symlinks: .skip), own.kind == .symbolicLink else {
+          return nil
+        }
+        return .link(path, own.stamp, target: root.place(ofLinkAt: path))
       } catch {
         return .unreadable(path, error)
       }

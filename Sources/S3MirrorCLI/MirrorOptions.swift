@@ -110,7 +110,7 @@ struct MirrorOptions: ParsableArguments {
 
   @Option(
     help:
-      "What to do with symbolic links: pointer (a link to a file inside of the tree becomes a copy of that file's object), follow (upload what they lead to) or skip."
+      "What to do with symbolic links: pointer (a link to a file inside of the tree becomes a copy of that file's object), link (a small object that a download turns back into a link), follow (upload what they lead to) or skip."
   )
   var symlinks = Options.Symlinks.pointer
 

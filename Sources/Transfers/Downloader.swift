@@ -45,6 +45,14 @@ package struct DownloadMismatch: Error, Sendable, Hashable, CustomStringConverti
   package var description: String { "\(key): \(reason)" }
 }
 
+/// An object is a symbolic link that a download does not make.
+package struct LinkRefused: Error, Sendable, Hashable, CustomStringConvertible {
+  package var path: RelativePath
+  package var reason: LinkObject.Refusal
+
+  package var description: String { "the object is a symbolic link that is not made here: \(reason)" }
+}
+
 /// Fetches one object at a time into a temporary file, verifies it and renames it to its target.
 package struct Downloader: Sendable {
   package let store: any ObjectStore
@@ -52,6 +60,8 @@ package struct Downloader: Sendable {
   package let settings: DownloadSettings
   /// Called when a file is complete and verified, just before its rename. An error ends the download.
   package var beforePublication: (@Sendable () async throws -> Void)?
+  /// How deep the root lies below the directory that no link may leave.
+  package var rootDepth = 0
 
   package init(store: any ObjectStore, resources: TransferResources, settings: DownloadSettings = .init()) {
     self.store = store
@@ -131,8 +141,13 @@ package struct Downloader: Sendable {
       check.update(bytes)
       return check.finish()
     }
+    let isLink = LinkObject.isMarked(answer.head.metadata)
+    if isLink, let refusal = LinkObject.refusal(of: bytes, at: path, below: rootDepth) {
+      throw LinkRefused(path: path, reason: refusal)
+    }
     try await beforePublication?()
     try await resources.writers.run {
+      if isLink { return try root.makeLink(path, text: bytes, modified: object.lastModified) }
       let file = try PartialFile(root: root, target: path, byteCount: object.byteCount)
       do {
         try file.write(bytes, at: 0)

@@ -11,7 +11,7 @@ import Testing
   private func lines(_ walk: TreeWalk) -> [String] {
     walk.map { item in
       switch item {
-      case .file(let path, _), .pointer(let path, _, _): path.string
+      case .file(let path, _), .pointer(let path, _, _), .link(let path, _, _): path.string
       case .directory(let path), .emptyDirectory(let path): path.string + "/"
       case .skipped(let path, let kind): "?\(path) \(kind)"
       case .unreadable(let path, let error): "!\(path) \(error.errno.rawValue)"

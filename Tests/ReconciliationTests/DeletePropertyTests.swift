@@ -29,7 +29,8 @@ private struct PartlyBlindWalk: WalkSource {
       }
       let seen = chunk.filter { item in
         switch item {
-        case .file(let path, _), .pointer(let path, _, _), .directory(let path), .emptyDirectory(let path),
+        case .file(let path, _), .pointer(let path, _, _), .link(let path, _, _), .directory(let path),
+          .emptyDirectory(let path),
           .skipped(let path, _),
           .unreadable(let path, _):
           !blind.contains { path.isWithin($0) }

@@ -77,7 +77,7 @@ class Options:
     renames: what happens to the object under a renamed file's old name: "move" or "copy".
     delete_if_match: delete an object only if no other program has written it.
     commit_last: patterns of commit markers, published after everything else in their directory; None is the command's list.
-    symlinks: "pointer" (a link to a file inside of the root becomes a copy of that file's object), "follow" or "skip".
+    symlinks: "pointer" (a link to a file inside of the root becomes a copy of that file's object), "link", "follow" or "skip".
     empty_directories: "skip" or "marker".
     multipart_threshold, part_bytes: the largest file sent in one request, and the smallest part size, in bytes.
     max_upload_bytes_per_second, max_download_bytes_per_second: limits for all transfers together; None sets no limit.

@@ -174,6 +174,8 @@ public struct Options: Sendable {
     /// A link to a file inside of the root becomes an object with that file's content. The object is copied
     /// on the server, after the file itself. All other links are left out and counted.
     case pointer
+    /// Each link becomes a small object that a download turns back into a link.
+    case link
   }
 
   public enum EmptyDirectories: String, Sendable, Hashable, CaseIterable {
@@ -318,6 +320,7 @@ extension Options.Symlinks {
     case .skip: .skip
     case .follow: .follow
     case .pointer: .pointer
+    case .link: .link
     }
   }
 }

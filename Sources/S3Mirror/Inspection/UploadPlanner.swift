@@ -105,6 +105,7 @@ struct UploadPlanner: Sendable {
         if let refusal = surveyor.mapping.refusal(of: path) { return .refused(refusal) }
         if case .marker = copy { return .published }
         do {
+          if case .file(let file, _, _) = copy, file.isLink { return .published }
           guard let file = try surveyor.root.open(path) else { return .gone }
           _ = try UploadPlan(
             byteCount: file.stamp.size, threshold: UploadPlan.Limit.largestSingle,
@@ -134,7 +135,7 @@ struct UploadPlanner: Sendable {
     var upload = action(.upload, path, bytes: bytes, reason: copy.reason.rawValue)
     if case .file(let file, _, _) = copy {
       upload.nameClass = commitOrder.nameClass(of: path)
-      if let target = file.pointer?.target, !commitOrder.isMarker(path) {
+      if let target = file.target, !commitOrder.isMarker(path) {
         upload.nameClass = .pointer
         progress.pointers.append((upload, target))
         return
@@ -196,7 +197,7 @@ struct UploadPlanner: Sendable {
       switch item {
       case .file(let file, _): (path, kind) = (file, .file)
       case .directory(let directory): (path, kind) = (directory, .directory)
-      case .emptyDirectory, .pointer, .skipped, .unreadable, .notUTF8: continue
+      case .emptyDirectory, .pointer, .link, .skipped, .unreadable, .notUTF8: continue
       }
       guard filter.isTemporary(path, kind), !filter.isTemporary(path.parent, .directory) else { continue }
       try each(

@@ -100,6 +100,12 @@ package struct Verifier: Sendable {
     .Kind?
   {
     let (root, symlinks) = (surveyor.root, surveyor.symlinks)
+    if local.isLink {
+      guard let text = try await readers.run({ try root.linkText(at: local.path) }) else { return .unproved }
+      let head = try await surveyor.store.send(
+        HeadObject(key: surveyor.mapping.key(for: local.path)))
+      return head.isLink(text) ? nil : .content
+    }
     guard let file = try await readers.run({ try root.open(local.path, symlinks: symlinks) }) else {
       return .unproved
     }

@@ -117,6 +117,8 @@ struct FilePublisher: Sendable {
       if let refusal { return .refused(refusal) }
       switch found.kind {
       case .directory: return .isDirectory
+      case .symbolicLink where root.symlinks == .link:
+        return try await publishLink(path, entry: entry, stamp: found.stamp, withdrawing: markers)
       case .symbolicLink:
         linkMet(path)
         return .skipped(.symbolicLink)
@@ -246,7 +248,7 @@ struct FilePublisher: Sendable {
     return .published(bytes: receipt.byteCount, by: way)
   }
 
-  private func note(
+  func note(
     _ receipt: UploadReceipt, of path: RelativePath, key: String, since start: ContinuousClock.Instant
   ) {
     // If the file was replaced, its stamp proves nothing: another file may have its inode number by now.

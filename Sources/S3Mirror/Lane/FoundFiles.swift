@@ -68,7 +68,7 @@ struct FoundFiles: ReconciliationObserver {
     var batch = DirtySet.Batch()
     for copy in copies {
       var entry = copy.reason == .absent ? absent : fresh
-      if case .file(let file, _, _) = copy { entry.pointsTo = file.pointer?.target }
+      if case .file(let file, _, _) = copy { entry.pointsTo = file.target }
       batch.entries[copy.path] = entry
     }
     return batch

@@ -51,6 +51,12 @@ final class MarkerWithdrawal: Sendable {
       for marker in ledger.commitMarkers(above: path) where seen.insert(marker).inserted {
         if let stamp = root.stamp(ofFileAt: marker) {
           markers.insert(Withdrawals.Marker(marker, reach(of: marker, stamp, over: data, in: batch, root)))
+        } else if root.symlinks == .link, let place = root.place(ofLinkAt: marker) {
+          // The link on S3 may lead elsewhere.
+          let isKnown = batch.entries[marker] == nil
+          markers.insert(
+            isKnown
+              ? Withdrawals.Marker(marker, .places([place])) : Withdrawals.Marker(unread: marker))
         } else if deletesGone {
           markers.insert(Withdrawals.Marker(unread: marker))
         }
@@ -106,7 +112,9 @@ final class MarkerWithdrawal: Sendable {
     removed.withLock { removed in
       if removed.isEmpty { return [] }
       removed = removed.filter { !isOnS3($0) }
-      return removed.filter { root.stamp(ofFileAt: $0) != nil }
+      return removed.filter {
+        root.stamp(ofFileAt: $0) != nil || root.symlinks == .link && root.place(ofLinkAt: $0) != nil
+      }
     }
   }
 

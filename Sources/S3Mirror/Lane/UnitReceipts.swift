@@ -87,6 +87,8 @@ final class UnitReceipts: Sendable {
     let judgement = UnitJudgement(checkpoint, objects, names: names)
     var contents: [RelativePath: [UInt8]] = [:]
     for path in judgement.contentsNeeded {
+      // A link that is an object of its own proves nothing of what it leads to.
+      if root.symlinks == .link, try root.linkText(at: path) != nil { return nil }
       contents[path] = try root.content(of: path, limit: Int(UnitJudgement.longestContent))
     }
     let state = judgement.state(receipt: nil, contents: contents)
@@ -110,7 +112,7 @@ final class UnitReceipts: Sendable {
     var walk = TreeWalk(root: root, start: unit, filter: filter, symlinks: root.symlinks)
     while let item = walk.next() {
       switch item {
-      case .file(let path, let stamp), .pointer(let path, let stamp, _):
+      case .file(let path, let stamp), .pointer(let path, let stamp, _), .link(let path, let stamp, _):
         if names.appended.contains(path) || mapping.refusal(of: path) != nil { continue }
         guard let record = ledger.record(of: path, matching: stamp, allowing: .renamed) else { return nil }
         records[path] = record

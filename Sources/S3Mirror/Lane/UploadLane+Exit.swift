@@ -189,7 +189,9 @@ extension UploadLane {
     let now = schedule.clock.now
     aliases.resolvePointers(in: &left)
     _ = aliases.addFurtherNames(to: &left, compared: [.root], at: now) { _ in false }
-    aliases.addPointers(to: &left, hasCompared: false, at: now) { _ in false }
+    if settings.symlinks == .pointer {
+      aliases.addPointers(to: &left, hasCompared: false, at: now) { _ in false }
+    }
     for (path, var entry) in left.entries {
       if entry.isWrittenElsewhere, isSnapshotPublished(path) {
         // No event has reported a later version.

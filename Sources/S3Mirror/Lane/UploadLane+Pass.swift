@@ -114,10 +114,9 @@ extension UploadLane {
       return outcome
     }
     var aliases = aliasesOfTree
-    if settings.symlinks == .pointer {
-      aliases.resolvePointers(in: &batch)
-    } else {
-      aliases.resolveLinks(in: &batch)
+    switch settings.symlinks {
+    case .pointer, .link: aliases.resolvePointers(in: &batch)
+    case .skip, .follow: aliases.resolveLinks(in: &batch)
     }
     var publication = publishPass(
       openFiles: pass.trigger == .flush ? .wait : .snapshot, deletes: deletes,
@@ -158,8 +157,10 @@ extension UploadLane {
     let closed = aliases.addFurtherNames(
       to: &last, compared: Set(batch.rescans.keys), at: schedule.clock.now, isWaiting: schedule.isWaiting,
       isInFlight: inFlight.contains)
-    aliases.addPointers(
-      to: &last, hasCompared: !batch.rescans.isEmpty, at: schedule.clock.now, isWaiting: schedule.isWaiting)
+    if settings.symlinks == .pointer {
+      aliases.addPointers(
+        to: &last, hasCompared: !batch.rescans.isEmpty, at: schedule.clock.now, isWaiting: schedule.isWaiting)
+    }
     schedule.noteClosed(closed)
     schedule.noteTaken(last.entries.filter { batch.entries[$0.key] == nil })
     // No path is published twice at one time. Changes of paths in flight are left for a later pass.

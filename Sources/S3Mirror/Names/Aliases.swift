@@ -40,6 +40,7 @@ final class Aliases: Sendable {
   var linkObserver: TreeWalk.LinkObserver? {
     switch symlinks {
     case .skip: nil
+    case .link: nil
     case .follow:
       { path, target in
         let now = self.wallClock()
@@ -55,7 +56,7 @@ final class Aliases: Sendable {
     }
   }
 
-  /// The files to which links lead that are published as their copies.
+  /// What published links lead to.
   var pointerTargets: Set<RelativePath> { withTable { $0.pointers.targets } }
 
   /// For comparisons: notes the name of a file that has several names.
@@ -87,7 +88,12 @@ struct AliasesOfTree: AliasFacts {
 
   func pointing(of path: RelativePath) -> Pointing {
     do {
-      guard root.symlinks == .pointer, let found = try root.look(at: path) else { return .noLink }
+      guard root.symlinks == .pointer || root.symlinks == .link, let found = try root.look(at: path) else {
+        return .noLink
+      }
+      if root.symlinks == .link, found.kind == .symbolicLink {
+        return root.place(ofLinkAt: path).map { .file($0, found.stamp) } ?? .astray
+      }
       if let pointer = found.pointer { return .file(pointer.target, found.stamp) }
       return found.kind == .symbolicLink ? .astray : .noLink
     } catch {

@@ -112,6 +112,7 @@ final class ConditionNotices: Sendable {
         case (.symbolicLink, .follow): "symbolic links that lead nowhere, in a circle or out of reach"
         case (.symbolicLink, .pointer):
           "symbolic links that lead to no file inside of the root (--symlinks follow sends what they lead to)"
+        case (.symbolicLink, .link): "they are below a symbolic link, which is published itself"
         default: "sockets, pipes and devices hold no content to send"
         }
       journal.notice("\(name): left out: \(paths.map(\.string).joined(separator: ", ")): \(why)")

@@ -30,6 +30,9 @@ struct ContentComparison: Sendable {
     {
       return true
     }
+    if root.symlinks == .link, let text = try await readers.run({ try root.linkText(at: path) }) {
+      return try await isSame(linkAt: path, text, stamp: stamp, remote: remote)
+    }
     guard let file = try await readers.run({ try root.open(path) }), file.stamp.isSameVersion(as: stamp)
     else {
       return false
@@ -47,6 +50,20 @@ struct ContentComparison: Sendable {
       stamp: stamp, etag: remote.etag, crc32: equality.crc32?.base64, stampLasts: reading.lasts,
       source: .compared)
     if let ledger { ledger.note(record, for: path) } else { evidence?.note(path, record.evidence) }
+    return true
+  }
+
+  /// Whether an object is this link's. One HeadObject, because a file may have the same content.
+  private func isSame(
+    linkAt path: RelativePath, _ text: [UInt8], stamp: FileStamp, remote: RemoteObject
+  ) async throws -> Bool {
+    let head = try await store.send(HeadObject(key: mapping.key(for: path)))
+    guard head.isLink(text) else { return false }
+    ledger?.note(
+      PublishedLedger.Record(
+        stamp: stamp, etag: head.etag, crc32: CRC32(text).base64,
+        stampLasts: stamp.timeUntilTrusted(at: wallClock()) == .zero, source: .compared),
+      for: path)
     return true
   }
 
@@ -76,5 +93,14 @@ struct ContentComparison: Sendable {
 
   private func digest(of file: LocalFile) async throws -> String {
     try await readers.run { try md5Hexadecimal(of: file) }
+  }
+}
+
+extension ObjectHead {
+  /// Whether the object is a symbolic link with this text.
+  func isLink(_ text: [UInt8]) -> Bool {
+    guard LinkObject.isMarked(metadata), byteCount == Int64(text.count) else { return false }
+    if let stored = fullObjectCRC32 { return stored == CRC32(text) }
+    return mayHaveDigestTag && etag.lowercased() == hexadecimal(md5(text))
   }
 }

@@ -1,5 +1,6 @@
 import LocalTree
 import MirrorModel
+import S3Client
 import Transfers
 
 /// One file of a download: decides whether it must be fetched, and fetches it.
@@ -14,6 +15,7 @@ extension DownloadJob {
         return .unchanged
       }
       var downloader = Downloader(store: store, resources: resources)
+      downloader.rootDepth = rootDepth
       if let standing {
         downloader.beforePublication = {
           try await standing.withdraw(before: reason == .absent ? .newFile : .newContent)
@@ -64,8 +66,7 @@ extension DownloadJob {
   /// - Parameter root: nil if there is no local directory yet.
   func standing(of wanted: Wanted, in root: TreeRoot?, mapping: KeyMapping) async throws -> Standing {
     guard let root, let entry = try root.lookForPlace(at: wanted.path) else { return .absent }
-    // A sync's upload has made the object from the link, so the link is what the run continues with.
-    if entry.kind == .symbolicLink, mode == .resume { return .later }
+    if entry.kind == .symbolicLink { return try await standing(ofLink: entry.stamp, wanted, in: root) }
     guard entry.kind == .file else {
       throw MirrorError(.local, "something that is no file has its name here")
     }
@@ -83,6 +84,22 @@ extension DownloadJob {
       reason = .content
     }
     return isKept(entry.stamp, against: wanted) ? .later : .other(reason)
+  }
+
+  /// What a link is to an object of its name.
+  ///
+  /// - Throws: `MirrorError` if the object is no link: a download replaces no link by a file.
+  private func standing(ofLink stamp: FileStamp, _ wanted: Wanted, in root: TreeRoot) async throws -> Standing
+  {
+    if Comparison.isPulled(stamp, from: wanted.object), stamp.size == wanted.object.byteCount { return .same }
+    let head = try await store.send(HeadObject(key: wanted.key))
+    guard LinkObject.isMarked(head.metadata) else {
+      // A sync's upload has made the object from the link, so the link is what the run continues with.
+      if mode == .resume { return .later }
+      throw MirrorError(.local, "something that is no file has its name here")
+    }
+    if let text = try root.linkText(at: wanted.path), head.isLink(text) { return .same }
+    return isKept(stamp, against: wanted) ? .later : .other(.content)
   }
 
   /// Whether a resumed run keeps the local file, because it changed after the object was published.

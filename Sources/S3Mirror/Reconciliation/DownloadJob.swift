@@ -69,6 +69,8 @@ struct DownloadJob: Sendable {
   var notes: EvidenceStore?
   /// Receives every object, if an upload from the same path follows.
   var entryObjects: EntryObjects?
+  /// How deep the root lies below the directory that no link may leave.
+  var rootDepth = 0
 
   struct Wanted: Sendable {
     var path: RelativePath

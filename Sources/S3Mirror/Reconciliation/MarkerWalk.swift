@@ -33,7 +33,7 @@ struct MarkerWalk: WalkSource {
     case .directory(let path), .emptyDirectory(let path):
       settle(isEmpty: !isBelow(path), into: &items)
       pending = path
-    case .file(let path, _), .pointer(let path, _, _), .unreadable(let path, _):
+    case .file(let path, _), .pointer(let path, _, _), .link(let path, _, _), .unreadable(let path, _):
       settle(isEmpty: !isBelow(path), into: &items)
       items.append(item)
     case .notUTF8(let directory, _):

@@ -211,7 +211,7 @@ struct Surveyor: Sendable {
             try extras.entries.append(entry)
             continue
           }
-          if let file = pairing.local, file.stamp.links > 1, file.pointer == nil {
+          if let file = pairing.local, file.stamp.links > 1, file.kind == .file {
             aliases?.note(file.path, file.stamp, metBy: directory.isRoot ? .comparisonOfEverything : .other)
           }
           guard let difference = difference(pairing, serverSkew: merge.serverSkew) else { continue }
@@ -244,12 +244,16 @@ struct Surveyor: Sendable {
     }
   }
 
-  /// The files to which links lead that are published as their copies.
+  /// What published links lead to.
   func pointerTargets() -> Set<RelativePath> {
-    guard symlinks == .pointer else { return [] }
+    guard symlinks == .pointer || symlinks == .link else { return [] }
     var targets: Set<RelativePath> = []
-    for case .pointer(_, _, let pointer) in TreeWalk(root: root, filter: filter, symlinks: symlinks) {
-      targets.insert(pointer.target)
+    for item in TreeWalk(root: root, filter: filter, symlinks: symlinks) {
+      switch item {
+      case .pointer(_, _, let pointer): targets.insert(pointer.target)
+      case .link(_, _, let target?): targets.insert(target)
+      default: continue
+      }
     }
     return targets
   }

@@ -6,7 +6,27 @@ struct LocalEntry: Sendable {
   var path: RelativePath
   /// Of a pointer, the stamp of its target.
   var stamp: FileStamp
-  var pointer: Pointer?
+  var kind = Kind.file
+
+  enum Kind: Sendable, Hashable {
+    case file
+    case pointer(Pointer)
+    /// A link that is an object of its own, and the path inside of the root to which it leads.
+    case link(target: RelativePath?)
+  }
+
+  var pointer: Pointer? { if case .pointer(let pointer) = kind { pointer } else { nil } }
+
+  var isLink: Bool { if case .link = kind { true } else { false } }
+
+  /// What has to be on S3 first.
+  var target: RelativePath? {
+    switch kind {
+    case .file: nil
+    case .pointer(let pointer): pointer.target
+    case .link(let target): target
+    }
+  }
 
   /// The stamp whose times decide whether file and object may differ. A link may lead to an older file since
   /// its object was published.
@@ -75,7 +95,7 @@ struct TreeMerge {
   /// The current entry of the walk.
   private struct Local {
     enum Kind {
-      case file(FileStamp, Pointer?)
+      case file(FileStamp, LocalEntry.Kind)
       case directory
       /// If S3 lacks its marker, that is a difference.
       case emptyDirectory
@@ -171,8 +191,8 @@ struct TreeMerge {
         local = nil
         remote = nil
         switch here.kind {
-        case .file(let stamp, let pointer):
-          return .both(LocalEntry(path: here.path, stamp: stamp, pointer: pointer), there)
+        case .file(let stamp, let kind):
+          return .both(LocalEntry(path: here.path, stamp: stamp, kind: kind), there)
         case .directory: break
         case .emptyDirectory: if let marker = DirectoryMarker(here.path) { return .marker(marker, there) }
         }
@@ -190,8 +210,8 @@ struct TreeMerge {
         return nil
       }
       return .marker(marker, nil)
-    case .file(let stamp, let pointer):
-      file = LocalEntry(path: entry.path, stamp: stamp, pointer: pointer)
+    case .file(let stamp, let kind):
+      file = LocalEntry(path: entry.path, stamp: stamp, kind: kind)
     }
     if entry.path.string.utf8.contains(UInt8(ascii: "\\")) { survey.noteAlias(of: entry.path) }
     return .local(file)
@@ -226,10 +246,13 @@ struct TreeMerge {
       switch item {
       case .file(let path, let stamp):
         survey.localFiles += 1
-        return Local(path: path, kind: .file(stamp, nil))
+        return Local(path: path, kind: .file(stamp, .file))
       case .pointer(let path, let stamp, let pointer):
         survey.localFiles += 1
-        return Local(path: path, kind: .file(stamp, pointer))
+        return Local(path: path, kind: .file(stamp, .pointer(pointer)))
+      case .link(let path, let stamp, let target):
+        survey.localFiles += 1
+        return Local(path: path, kind: .file(stamp, .link(target: target)))
       case .directory(let path):
         return Local(path: DirectoryMarker(of: path).path, kind: .directory)
       case .emptyDirectory(let path):

@@ -34,7 +34,7 @@ final class Waypoints: Sendable {
     state.withLock { state in
       for item in items {
         switch item {
-        case .file(let path, _), .pointer(let path, _, _):
+        case .file(let path, _), .pointer(let path, _, _), .link(let path, _, _):
           state.keys += 1
           if state.keys.isMultiple(of: stride) { state.waiting.append(path) }
         case .emptyDirectory(let directory):

@@ -76,6 +76,8 @@ struct UnitRestore: Sendable {
   ) async throws -> DownloadJob.Outcome {
     if objects.isEmpty { return DownloadJob.Outcome(local: job.local) }
     var job = job
+    // A checkpoint is fetched into a directory beside its final place, and its links may lead out of it.
+    if root.path != job.local { job.rootDepth = unit.path.ancestors.count }
     if unit.shape == .files {
       // A file beside a directory of its arrays is found by its name alone, so it is written last.
       let (order, path) = (job.commitOrder, unit.path)
