@@ -85,9 +85,12 @@ extension GroupMember {
   /// How long changes of the earlier attempt may still arrive.
   private func settlement(over earlier: GroupSlot, since: Now) -> Int64 {
     let doubt = 2 * settings.uncertainty
-    if earlier.state == .ended { return earlier.doubtUntil.map { max(0, $0 - since.server + doubt) } ?? 0 }
-    if earlier.claim.tree == tree, let succession = settings.succession { return succession }
-    return settings.takeover ?? settings.lease + settings.validity + doubt
+    let isSame = earlier.claim.tree == tree
+    let longest =
+      (isSame ? settings.succession : nil) ?? settings.takeover
+      ?? settings.lease + settings.validity + doubt
+    guard earlier.state == .ended else { return longest }
+    return earlier.doubtUntil.map { min(longest, max(0, $0 - since.server + doubt)) } ?? 0
   }
 
   /// Records that the claim succeeded. The earlier attempt may have confirmed its claim shortly before, and

@@ -212,8 +212,8 @@ package struct GroupMember: Hashable, Sendable {
     package var path: RelativePath
     /// Nil if the marker can be published.
     package var obstacle: Obstacle?
-    /// Whether it has waited longer than the timeout.
-    package var isOverdue: Bool
+    /// Whether it has waited longer than the timeout, or will never be published.
+    package var isHopeless: Bool
   }
 
   /// The waiting markers, in the order in which they were noted.
@@ -221,8 +221,14 @@ package struct GroupMember: Hashable, Sendable {
     markers.map { waiting in
       Wait(
         path: waiting.marker.path, obstacle: obstacle(to: waiting),
-        isOverdue: now.steady - waiting.since > settings.timeout)
+        isHopeless: isHopeless(waiting, at: now))
     }
+  }
+
+  private func isHopeless(_ waiting: WaitingMarker, at now: Now) -> Bool {
+    if now.steady - waiting.since > settings.timeout { return true }
+    if case .lost? = obstacle(to: waiting) { return true }
+    return false
   }
 
   /// Whether this member may delete an object, under the condition that the object still has the version that
@@ -266,8 +272,7 @@ package struct GroupMember: Hashable, Sendable {
       return .publish(open.marker.path, until: until)
     }
     if ask() { return next(at: now) }
-    let isOver = markers.allSatisfy { now.steady - $0.since > settings.timeout }
-    if isEnding, isOver {
+    if isEnding, markers.allSatisfy({ isHopeless($0, at: now) }) {
       self.slot?.state = .ended
       // A lost change may still arrive, so the next attempt has to wait. The other members need not.
       if let doubtUntil, now.steady <= doubtUntil {

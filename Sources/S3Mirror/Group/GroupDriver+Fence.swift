@@ -62,18 +62,18 @@ extension GroupDriver: Fence {
 
   // MARK: What is said
 
-  /// Reports each marker once that waits longer than the timeout.
-  func sayOverdue() {
-    let overdue = state.withLock { state -> [(RelativePath, String)] in
+  /// Reports each marker once that waits longer than the timeout, or will never be published.
+  func sayHopeless() {
+    let hopeless = state.withLock { state -> [(RelativePath, String)] in
       let waits = state.member?.waits(at: now(state)) ?? []
       return waits.compactMap { wait in
-        guard wait.isOverdue, let obstacle = wait.obstacle, state.reported.insert(wait.path).inserted else {
+        guard wait.isHopeless, let obstacle = wait.obstacle, state.reported.insert(wait.path).inserted else {
           return nil
         }
         return (wait.path, reason(for: obstacle, in: state))
       }
     }
-    for (path, reason) in overdue { notice("\(name): \(path) is not published: \(reason)") }
+    for (path, reason) in hopeless { notice("\(name): \(path) is not published: \(reason)") }
   }
 
   func reason(for obstacle: GroupMember.Obstacle, in state: borrowing State) -> String {

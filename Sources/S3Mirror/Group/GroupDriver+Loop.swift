@@ -43,7 +43,7 @@ extension GroupDriver {
       case .leave: return leave()
       }
       releaseWaiters()
-      sayOverdue()
+      sayHopeless()
     }
   }
 

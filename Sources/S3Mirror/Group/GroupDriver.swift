@@ -61,7 +61,7 @@ final class GroupDriver: Sendable {
     var isEnding = false
     var isStopped = false
     var hasEnded = false
-    /// Overdue markers that were reported.
+    /// Hopeless markers that were reported.
     var reported: Set<RelativePath> = []
     /// Waits for the markers.
     var onlookers: [CheckedContinuation<Void, Never>] = []
@@ -169,7 +169,7 @@ final class GroupDriver: Sendable {
 
   // MARK: The end
 
-  /// Returns when no marker waits any more, or each has waited for the timeout.
+  /// Returns when no marker waits any more, or each has waited for the timeout or will never be published.
   func settleMarkers() async {
     await withCheckedContinuation { continuation in
       let isOver = state.withLock { state in
@@ -184,7 +184,7 @@ final class GroupDriver: Sendable {
   func isSettled(_ state: borrowing State) -> Bool {
     if state.hasEnded || state.isStopped { return true }
     let waits = state.member?.waits(at: now(state)) ?? []
-    guard waits.allSatisfy(\.isOverdue) else { return false }
+    guard waits.allSatisfy(\.isHopeless) else { return false }
     // Until this host's own pass is over, nothing is known of the others.
     return state.failedRequests > 2 || !waits.contains { $0.obstacle == .ownData }
   }

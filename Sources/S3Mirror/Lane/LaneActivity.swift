@@ -12,6 +12,8 @@ final class LaneActivity: Sendable {
     /// The first thousand withheld deletes.
     var withheld: [RelativePath: WithheldReason] = [:]
     var drift = 0
+    /// Markers that wait for other hosts of the group.
+    var heldByGroup: Set<RelativePath> = []
     var occupation = Occupation()
   }
 
@@ -66,6 +68,7 @@ final class LaneActivity: Sendable {
       state.publishedBytes += outcome.summary.publishedBytes
       state.withheldDeletes = outcome.summary.withheldDeletes
       state.withheld = outcome.withheld
+      state.heldByGroup = outcome.heldByGroup
       for path in outcome.settled { state.failures[path] = nil }
       for (path, reason) in outcome.failed { state.failures[path] = reason }
       for (path, reason) in outcome.refused { state.failures[path] = "\(reason)" }

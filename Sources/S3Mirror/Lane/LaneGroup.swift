@@ -91,6 +91,9 @@ final class LaneGroup: Sendable {
     case beginsAnew
   }
 
+  /// The markers that the group was told of, and that are not published.
+  var waiting: Set<RelativePath> { state.withLock { Set($0.noted.keys) } }
+
   /// Tells the group of markers whose data are published here.
   ///
   /// The version is read first and the server's clock after that, so the version was closed before the instant

@@ -47,6 +47,14 @@ struct PassOutcome: Sendable {
     return waiting.isEmpty ? nil : .uploadsWait
   }
 
+  /// Whether the pass found nothing but these markers, which wait for other hosts.
+  func onlyWaits(for held: Set<RelativePath>) -> Bool {
+    guard heldByGroup == held, Set(waiting.keys) == held else { return false }
+    var rest = summary
+    rest.waiting = 0
+    return rest.isIdle
+  }
+
   /// Notes that nothing more is to be done for a path, whatever earlier batches of the pass reported of it.
   mutating func settle(_ path: RelativePath) {
     settled.append(path)

@@ -87,6 +87,8 @@ extension UploadLane {
   func cancelled(leaving unfinished: UnfinishedUploads) {
     uploader.pending.whenCancelled = unfinished
     flights.cancel()
+    // The end waits for no other member any more.
+    group?.driver.stop()
   }
 
   /// Makes `run` return after the current pass.

@@ -25,7 +25,10 @@ extension UploadLane {
   /// arrived after it.
   func enterLate() async {
     guard let group, group.takeDeferredEntry() else { return }
+    // Waiting is no work that a watchdog could miss.
+    activity.rest()
     await group.waitUntilSettled()
+    activity.takeUp()
     guard group.driver.fenceError == nil, !Task.isCancelled else { return }
     do {
       try await compareAtEntry()
@@ -51,6 +54,19 @@ extension UploadLane {
     throw MirrorError(
       .incomplete, "\(settings.name): \(left.count) commit markers wait for other members of the group",
       failures: left.map { .init(path: $0.path.string, reason: $0.reason) })
+  }
+
+  /// Takes the markers out that have vanished while they waited. A pass looks at a marker only when the group has
+  /// released it, so it would wait for ever.
+  func dropVanishedMarkers(of outcome: inout PassOutcome) {
+    guard let group else { return }
+    for path in outcome.heldByGroup.union(group.waiting) {
+      guard case .success(true) = Result(catching: { try root.isAbsent(forObjectAt: path) }) else { continue }
+      outcome.heldByGroup.remove(path)
+      if outcome.waiting.removeValue(forKey: path) != nil { outcome.summary.waiting -= 1 }
+      outcome.unpublished.entries[path]?.purpose = .delete(.change)
+      group.forget(path)
+    }
   }
 
   // MARK: Work for the group
@@ -101,6 +117,7 @@ extension UploadLane {
   /// as long as `--group-timeout` says.
   func publishMarkersOfGroup(with pass: PublishPass, noting outcome: inout PassOutcome) async {
     guard let group else { return }
+    dropVanishedMarkers(of: &outcome)
     await group.note(outcome.heldByGroup, in: root, .beginsAnew)
     let desk = LastMarkers(outcome)
     let data = answer(of: outcome)

@@ -24,6 +24,7 @@ extension UploadLane {
     -> PassOutcome
   {
     var outcome = await carryOut(pass, deletes: deletes, patience)
+    dropVanishedMarkers(of: &outcome)
     noteForRetention(outcome, isCompared: !pass.batch.rescans.isEmpty)
     await publishReceipts(noting: &outcome)
     await removeReceipts(after: outcome)
@@ -321,7 +322,9 @@ extension UploadLane {
       state.report.skipped = max(state.report.skipped, outcome.skipped)
     }
     // Deletes that are still withheld are checked by each tick, and reported only if their number changes.
-    if outcome.summary.isIdle, outcome.summary.withheldDeletes == before.withheldDeletes { return }
+    // The same holds for markers that wait for other hosts.
+    let isIdle = outcome.summary.isIdle || outcome.onlyWaits(for: before.heldByGroup)
+    if isIdle, outcome.summary.withheldDeletes == before.withheldDeletes { return }
     journal.passed(outcome.summary)
   }
 

@@ -240,6 +240,7 @@ final class UploadLane: Sendable {
     outcome = await pass.run(markers, within: .init(), after: outcome)
     await publishReceipts(noting: &outcome)
     note(survey, in: &outcome)
+    dropVanishedMarkers(of: &outcome)
     finish(&outcome, since: start, requestsBefore)
     conclude(outcome)
     await group?.note(outcome.heldByGroup, in: root)

@@ -28,7 +28,8 @@ extension MirrorScope {
     let driver = GroupDriver(
       group,
       slots: SlotStore(
-        store: place.bucket.counted(by: requests), mapping: mapping, place: group.place,
+        store: MeteredStore(place.bucket.counted(by: requests), meter: meter), mapping: mapping,
+        place: group.place,
         fencing: group.fencing == .none ? .none : .conditionalWrites, headers: headers)
     ) { [name = registration.name] text in journal.notice("\(name): \(text)") }
     let store = place.bucket.counted(by: requests) { FencedStore($0, behind: driver) }
