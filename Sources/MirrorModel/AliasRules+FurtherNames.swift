@@ -51,8 +51,10 @@ extension AliasFacts {
   }
 
   /// Adds to the paths outside of a pass the other names of their files, because a marker beside such a name
-  /// must wait too.
+  /// must wait too. Finds the pointers among them.
   package mutating func addFurtherNames(to surroundings: inout PassPlan.Surroundings) {
+    let outside = surroundings.deferred.union(surroundings.stale)
+    surroundings.pointers = withTable { $0.pointers.targets(of: outside) }
     let deferred = surroundings.deferred
     surroundings.deferred = withTable { table in
       deferred.reduce(into: deferred) { $0.formUnion(table.others(of: $1)) }

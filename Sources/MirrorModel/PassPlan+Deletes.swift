@@ -72,9 +72,14 @@ extension PassPlan {
     let later = surroundings.deferred.union(surroundings.stale).union(result.unpublished.entries.keys)
       .union(flights.keys).union(result.superseded.subtracting(result.held))
     let markers = later.filter(order.isMarker)
+    // The same holds for what an old pointer on S3 may show.
+    let pointed = later.compactMap { path in
+      pointee(of: path, inFlight: flights).map { (path, path.commonDirectory(with: $0)) }
+    }
     // An in-progress mark stays until everything that it announces is published.
     let isNamed: @Sendable (RelativePath) -> Bool = { [marks = order.marks] path in
       markers.contains { path.isWithin($0.parent) && path != $0 }
+        || pointed.contains { pointer, directory in path.isWithin(directory) && path != pointer }
         || marks.contains(path) && later.contains { marks.speaks(path, for: $0) }
     }
     for (directory, since) in directories where isNamed(directory) {
@@ -86,6 +91,14 @@ extension PassPlan {
         due: due, directories: directories, withheld: withheld, origins: origins, moved: moved,
         gone: Set(absent), isNamed: isNamed))
     settleDeletes()
+  }
+
+  /// The file to which a pointer leads that is not published yet; nil if the path is no pointer.
+  private func pointee(
+    of path: RelativePath, inFlight flights: [RelativePath: DirtyEntry]
+  ) -> RelativePath? {
+    result.unpublished.entries[path]?.pointsTo ?? batch.entries[path]?.pointsTo ?? flights[path]?.pointsTo
+      ?? surroundings.pointers[path]
   }
 
   /// - Parameter objects: the objects below the directory; nil if it could not be listed.

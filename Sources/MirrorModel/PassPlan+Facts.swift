@@ -92,6 +92,8 @@ extension PassPlan {
     /// Paths outside of the pass that have had an older version on S3 since before a path of the pass
     /// changed.
     package var stale: Set<RelativePath> = []
+    /// The pointers among these paths, and the files to which they lead.
+    package var pointers: [RelativePath: RelativePath] = [:]
     /// Publications that have outlived their pass.
     package var inFlight: [RelativePath: DirtyEntry] = [:]
     /// When the watch reported that a directory of the batch had left the tree.

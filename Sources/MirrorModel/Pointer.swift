@@ -63,6 +63,12 @@ package struct PointerTable: Sendable {
     if byTarget[target]?.isEmpty == true { byTarget[target] = nil }
   }
 
+  /// The pointers among paths, and the files to which they lead.
+  func targets(of paths: Set<RelativePath>) -> [RelativePath: RelativePath] {
+    if links.isEmpty { return [:] }
+    return paths.reduce(into: [:]) { found, path in found[path] = links[path]?.target }
+  }
+
   /// The links that may lead to another version because these paths changed.
   func concerned(by paths: some Collection<RelativePath>) -> Set<RelativePath> {
     if links.isEmpty { return [] }

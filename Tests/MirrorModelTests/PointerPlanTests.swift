@@ -75,6 +75,37 @@ import Testing
     #expect(Set(plan.result.unpublished.entries.keys) == ["links/one", "links/two"])
   }
 
+  @Test(.promise("LINK-7"))
+  func `what a pointer showed last is not deleted before the pointer shows something else`() throws {
+    for publication in [PassPlan.Publication.waiting(isOpen: false), .published(.latest)] {
+      var order = try CommitOrder(commitLast: ["latest"])
+      order.marks = .none
+      var batch = DirtySet.Batch()
+      for path in ["d/5", "d/last"] as [RelativePath] { batch.entries[path] = DirtyEntry(at: Self.now) }
+      batch.entries["d/last"]?.pointsTo = "d/5"
+      for path in ["d/4", "e/x"] as [RelativePath] {
+        batch.entries[path] = DirtyEntry(.delete(.change), at: Self.now)
+      }
+      var plan = PassPlan(batch, order: order, removal: .everything)
+      var deleted: [RelativePath] = []
+      loop: while true {
+        switch plan.next() {
+        case .publish("d/last"): end("d/last", as: publication, &plan)
+        case .publish(let path): end(path, as: path == "d/5" ? .published(.latest) : .absent, &plan)
+        case .wait, .over: break loop
+        case .askForOrigins: plan.note(origins: []) { _ in true }
+        case .list(let directory): plan.note(listing: [], of: directory)
+        case .delete(let due):
+          deleted = due.paths
+          plan.note(deleted: due.paths, kept: [], withheld: [], failed: [])
+        }
+      }
+      let isShown = publication == .published(.latest)
+      #expect(deleted.sorted() == (isShown ? ["d/4", "e/x"] : ["e/x"]))
+      #expect((plan.result.unpublished.entries["d/4"] != nil) == !isShown)
+    }
+  }
+
   @Test(.promise("LINK-10"))
   func `a pointer with the name of an in-progress mark announces nothing`() throws {
     var plan = try plan(["X/a"], pointers: ["X-unfinished": "X/a"])
