@@ -31,6 +31,14 @@ import Testing
     Fault("appendNames") { $0.appendNames = ["["] },
     Fault("inProgressNames") { $0.inProgressNames = ["["] },
     Fault("temporaryNames") { $0.temporaryNames = ["["] },
+    Fault("receipts") {
+      $0.group = Options.Group(name: "job", member: 0, members: 2)
+      $0.receipts = true
+    },
+    Fault("keepLast") {
+      $0.group = Options.Group(name: "job", member: 0, members: 2)
+      $0.keepLast = 2
+    },
   ])
   func `an option out of its range is named`(_ fault: Fault) {
     var options = Options()

@@ -266,6 +266,12 @@ extension Options {
     }
     _ = try retentionPolicy()
     try group?.check()
+    if let group, group.isShared, receipts {
+      throw MirrorError(
+        .invalid,
+        "receipts name whole checkpoints, and in a group each host knows only its own part; leave --receipts out, or the group"
+      )
+    }
     if let group, group.isShared, keepLast != nil {
       throw MirrorError(
         .invalid,
