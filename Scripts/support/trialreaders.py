@@ -1,4 +1,4 @@
-"""Readers: programs that save as frameworks do, and readers of the bucket that follow each framework's rule.
+"""Readers: programs that save as frameworks do, and readers of the bucket that follow each framework's rule, with and without kills.
 
 A rule that asks for a marker must never find an incomplete checkpoint. A rule that takes the newest directory, whatever it holds,
 finds one for as long as the directory is half visible: the table says how long that was.
@@ -7,6 +7,7 @@ finds one for as long as the directory is half visible: the table says how long 
 import collections
 import os
 import pathlib
+import random
 import re
 import shutil
 import statistics
@@ -25,6 +26,8 @@ KEPT = 2  # checkpoints that a trainer keeps
 END_SECONDS = 30  # for s3mirror to end
 PAUSE_SECONDS = 0.03  # between two pieces of a file
 REST_SECONDS = 1.5  # between two checkpoints
+BEGIN_SECONDS = 1.0  # after which a mirror handles signals
+KILL_SECONDS = (1.0, 4.0)  # from one kill of the mirror to the next
 
 
 class Save:
@@ -174,6 +177,17 @@ def mmengine(save, old):
         save.remove(f"epoch_{old}.pth")
 
 
+def keras(save, old):
+    """BackupAndRestore: one pair of names for all steps. The pair before is copied aside, then both are written over."""
+    pair = ("latest.weights.h5", "training_metadata.json")
+    for name in pair:
+        if (save.tree / "backup" / name).exists():
+            shutil.copy(save.tree / "backup" / name, save.tree / "backup" / f"prev_{name}")
+    save.write(f"backup/{pair[0]}", LARGE)
+    save.text(f"backup/{pair[1]}", f'{{"epoch": {save.step}}}')
+    del save.sizes[f"backup/{pair[1]}"]
+
+
 def lightning(save, old):
     """`save_last="link"`: one file a checkpoint, and a link to the newest."""
     name = f"epoch=0-step={save.step}.ckpt"
@@ -239,6 +253,12 @@ ROWS = [
         True,
     ),
     Row("mmengine: last_checkpoint", mmengine, by_tracker("last_checkpoint", r"epoch_(\d+)"), True),
+    Row(
+        "Keras BackupAndRestore: the metadata, in place",
+        keras,
+        by_tracker("backup/training_metadata.json", r'"epoch": (\d+)'),
+        True,
+    ),
 ]
 
 
@@ -329,6 +349,7 @@ class Readers:
         columns = [
             "rule",
             "interval s",
+            "kills",
             "checkpoints",
             "looks",
             "incomplete",
@@ -339,27 +360,45 @@ class Readers:
         with SeaweedFS(bucket=BUCKET) as self.server:
             for row in rows:
                 for interval in self.intervals:
-                    found += self.one(row, interval)
+                    for is_killed in (False, True):
+                        found += self.one(row, interval, is_killed)
         return found
 
-    def one(self, row, interval):
-        prefix = f"{row.save.__name__}-{interval}/"
+    def watch(self, tree, prefix, interval, log):
+        return subprocess.Popen(
+            # A mirror that begins anew finds more to delete than the bound allows.
+            [
+                str(self.s3mirror), "watch", str(tree), f"s3://{BUCKET}/{prefix}", "--delete", "--interval", str(interval),
+                "--max-delete", "none",
+            ],
+            env={**environment(self.work), **self.server.environment()},
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            preexec_fn=die_with_parent,
+        )  # fmt: skip
+
+    def one(self, row, interval, is_killed):
+        prefix = f"{row.save.__name__}-{interval}{'-killed' if is_killed else ''}/"
         tree = self.work / prefix.rstrip("/")
         tree.mkdir()
         trainer = Trainer(row, tree, self.seconds)
         reader = Reader(row, prefix, self.server.client(), trainer)
+        kills = 0
         with open(self.work / f"{tree.name}.log", "wb") as log:
-            mirror = subprocess.Popen(
-                [str(self.s3mirror), "watch", str(tree), f"s3://{BUCKET}/{prefix}", "--delete", "--interval", str(interval)],
-                env={**environment(self.work), **self.server.environment()},
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                preexec_fn=die_with_parent,
-            )  # fmt: skip
+            mirror = self.watch(tree, prefix, interval, log)
             trainer.start()
             reader.start()
+            while is_killed and trainer.is_alive():
+                trainer.join(random.uniform(*KILL_SECONDS))
+                if trainer.is_alive():
+                    mirror.kill()
+                    mirror.wait()
+                    kills += 1
+                    mirror = self.watch(tree, prefix, interval, log)
             trainer.join()
+            if kills:
+                time.sleep(BEGIN_SECONDS)
             mirror.terminate()
             status = mirror.wait(END_SECONDS)
             reader.is_ending.set()
@@ -370,7 +409,7 @@ class Readers:
             len(reader.found) if row.is_marked else f"{len(halves)} checkpoints for a moment" if halves else 0
         )
         print(
-            f"| {row.title} | {interval} | {len(reader.complete)} | {reader.looks} | {incomplete} | {times} |",
+            f"| {row.title} | {interval} | {kills} | {len(reader.complete)} | {reader.looks} | {incomplete} | {times} |",
             flush=True,
         )
         problems = reader.found[:5]
