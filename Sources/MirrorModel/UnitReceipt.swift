@@ -37,7 +37,8 @@ package struct UnitReceipt: Sendable, Hashable, Codable {
   /// The tool's own folder below a remote. Nothing in it is uploaded, downloaded or deleted as data.
   package static let folder = RelativePath(PathFilter.ownFolder)
 
-  private static let receipts = folder.appending("receipts")
+  /// The folder of the receipts below the remote.
+  package static let receipts = folder.appending("receipts")
   private static let ending = ".json"
 
   /// The path of a unit's receipt below the remote.

@@ -1,5 +1,4 @@
 import Digests
-import HTTPTransport
 import MirrorModel
 import S3Client
 
@@ -10,11 +9,9 @@ extension Uploader {
   package func uploadLink(_ text: [UInt8], stamp: FileStamp, to key: String) async throws -> UploadReceipt {
     var metadata = metadata(for: stamp)
     metadata[LinkObject.metadataName] = LinkObject.metadataValue
-    let put = PutObject(
-      key: key, body: BytesBody(text),
-      contentType: settings.contentTypes == .off ? nil : LinkObject.contentType,
-      metadata: metadata, extraHeaders: extraHeaders)
-    let answer = try await resources.slots.withPermit { try await store.send(put) }
+    let answer = try await resources.slots.withPermit {
+      try await upload(text, contentType: LinkObject.contentType, metadata: metadata, to: key)
+    }
     // A link's text never changes; another link has another inode or a later ctime.
     return UploadReceipt(
       byteCount: Int64(text.count), parts: 1, partsReused: 0, attempts: 1, etag: answer.etag,

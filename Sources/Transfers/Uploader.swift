@@ -92,11 +92,14 @@ package struct Uploader: Sendable {
 
   /// Writes an object that no file has, such as a receipt. It takes no slot, because an upload that holds one
   /// may wait for it.
-  package func upload(_ bytes: [UInt8], contentType: String, to key: String) async throws -> PutObject.Output
-  {
+  ///
+  /// - Parameter metadata: nil for that of the settings alone.
+  package func upload(
+    _ bytes: [UInt8], contentType: String, metadata: [String: String]? = nil, to key: String
+  ) async throws -> PutObject.Output {
     let put = PutObject(
       key: key, body: BytesBody(bytes), contentType: settings.contentTypes == .off ? nil : contentType,
-      metadata: settings.metadata, extraHeaders: extraHeaders)
+      metadata: metadata ?? settings.metadata, extraHeaders: extraHeaders)
     return try await store.send(put)
   }
 

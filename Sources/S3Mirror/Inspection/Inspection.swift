@@ -22,9 +22,7 @@ package final class Inspection: Sendable {
     try options.check()
     self.options = options
     let process = ProcessEnvironment(overriding: options.environment)
-    resources = try TransferResources(
-      workers: options.workerLimit.most, limit: options.workerLimit.limit,
-      priority: options.lowPriority ? .low : .normal)
+    resources = try options.transferResources()
     resolver = SpecResolver(
       options: options, process: process, buckets: open(options, process, resources))
   }

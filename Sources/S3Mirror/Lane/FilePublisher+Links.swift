@@ -20,11 +20,7 @@ extension FilePublisher {
     guard let text = try root.linkText(at: path), try root.look(at: path)?.stamp == stamp else {
       return .waiting(.changed)
     }
-    try await markerGate.check(path)
-    if markerGate.isMarker(path) {
-      try await receipts?.publish(below: path.parent, before: path, in: root)
-    }
-    try await withdrawal.carryOut(markers)
+    try await prepareAppearance(of: path, withdrawing: markers)
     let receipt = try await uploader.uploadLink(text, stamp: stamp, to: key)
     note(receipt, of: path, key: key, since: start)
     return .published(bytes: receipt.byteCount, by: .upload)

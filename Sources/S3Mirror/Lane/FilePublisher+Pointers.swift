@@ -22,9 +22,7 @@ extension FilePublisher {
     }
     // A pointer may have the name of a marker. A copy does not ask for this later, as an upload does.
     try await markerGate.check(path)
-    if markerGate.isMarker(path) {
-      try await receipts?.publish(below: path.parent, before: path, in: root)
-    }
+    try await publishReceipts(before: path)
     return await copy(path, from: target, stamp: stamp, withdrawing: markers)
   }
 

@@ -217,7 +217,7 @@ struct FilePublisher: Sendable {
     let (start, path) = (ContinuousClock.now, version.path)
     let key = mapping.key(for: path)
     do {
-      try await receipts?.publish(below: path.parent, before: path, in: root)
+      try await publishReceipts(before: path)
       let receipt = try await uploader.upload(version, to: key)
       note(receipt, of: path, key: key, since: start)
       return .published(bytes: receipt.byteCount, by: .held)
@@ -232,16 +232,11 @@ struct FilePublisher: Sendable {
   ) async throws -> Outcome {
     let start = ContinuousClock.now
     let key = mapping.key(for: path)
-    let (gate, withdrawal) = (markerGate, withdrawal)
-    let isTargetPublished: @Sendable () -> Bool = { [self] in target.map(isPublished) ?? true }
     let receipt = try await uploader.upload(
       path, of: root, to: key, isCloseSeen: entry?.writer == .closed, openFiles: openFiles,
-      versions: gate.publishableVersions(of: path), whenStaged: whenStaged,
-      beforePublication: { [receipts, root] in
-        try await gate.check(path)
-        if let target { try await gate.check(pointerTo: target, isPublished: { isTargetPublished() }) }
-        if gate.isMarker(path) { try await receipts?.publish(below: path.parent, before: path, in: root) }
-        try await withdrawal.carryOut(markers)
+      versions: markerGate.publishableVersions(of: path), whenStaged: whenStaged,
+      beforePublication: { [self] in
+        try await prepareAppearance(of: path, pointingTo: target, withdrawing: markers)
       })
     note(receipt, of: path, key: key, since: start)
     let way: Way = receipt.isSuperseded ? .superseded : receipt.isSnapshot ? .snapshot : .upload
@@ -260,6 +255,23 @@ struct FilePublisher: Sendable {
       for: path)
     receipts?.note(published: path)
     journal.uploaded(receipt, mirror: name, path: path, key: key, took: .now - start)
+  }
+
+  /// Does what must be done when the content of a path is read, and before its object appears: the last checks of
+  /// a marker and of a pointer, the receipts that a marker needs, and the removal of markers over data.
+  func prepareAppearance(
+    of path: RelativePath, pointingTo target: RelativePath? = nil, withdrawing markers: [RelativePath]
+  ) async throws {
+    try await markerGate.check(path)
+    if let target { try await markerGate.check(pointerTo: target, isPublished: { isPublished(target) }) }
+    try await publishReceipts(before: path)
+    try await withdrawal.carryOut(markers)
+  }
+
+  /// Publishes the receipts of the checkpoints to which a marker may lead.
+  func publishReceipts(before path: RelativePath) async throws {
+    guard markerGate.isMarker(path) else { return }
+    try await receipts?.publish(below: path.parent, before: path, in: root)
   }
 
   func failed(_ path: RelativePath, _ error: any Error) -> Outcome {

@@ -151,7 +151,7 @@ final class UnitReceipts: Sendable {
   /// The same for all receipts on S3, after a comparison of everything.
   func removeOrphans(in root: TreeRoot) async throws {
     var units: [RelativePath] = []
-    let prefix = mapping.key(for: UnitReceipt.folder.appending("receipts")) + "/"
+    let prefix = mapping.key(for: UnitReceipt.receipts) + "/"
     try await Listing(store: uploader.store, prefix: prefix).forEachPage { page in
       units += page.content.objects.compactMap { object in
         mapping.path(forKey: object.key).flatMap(UnitReceipt.unit(ofReceiptAt:))

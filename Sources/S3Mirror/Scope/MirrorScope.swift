@@ -116,9 +116,7 @@ package final class MirrorScope: Sendable {
       meter.note(event)
       options.observer?(event)
     }
-    resources = try TransferResources(
-      workers: options.workerLimit.most, limit: options.workerLimit.limit,
-      priority: options.lowPriority ? .low : .normal)
+    resources = try options.transferResources()
     resolver = SpecResolver(
       options: options, process: process, buckets: open(options, process, resources))
   }

@@ -1,6 +1,13 @@
 import Transfers
 
 extension Options {
+  /// What all transfers of a run share.
+  func transferResources() throws -> TransferResources {
+    let workers = workerLimit
+    return try TransferResources(
+      workers: workers.most, limit: workers.limit, priority: lowPriority ? .low : .normal)
+  }
+
   /// The settings of an upload.
   func uploadSettings(for properties: ObjectProperties) -> UploadSettings {
     var settings = UploadSettings()
