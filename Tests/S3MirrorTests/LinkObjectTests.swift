@@ -133,22 +133,8 @@ import Testing
   func `a plan and a verification know links, and a file of the same content is no link`() async throws {
     try await Stage.play { stage async throws in
       try makeTree(stage)
-      let store = stage.fake
-      func inspect<Result>(_ body: (Inspection) async throws -> Result) async throws -> Result {
-        let inspection = try Inspection(options: stage.options(Self.asLinks)) { _, _, _ in
-          FakeBuckets(store: store)
-        }
-        do {
-          let result = try await body(inspection)
-          await inspection.close()
-          return result
-        } catch {
-          await inspection.close()
-          throw error
-        }
-      }
       func plan() async throws -> [String] {
-        try await inspect { inspection in
+        try await stage.inspect(Self.asLinks) { inspection in
           var lines: [String] = []
           try await inspection.plan([("once", Self.upload(stage))], of: .uploadOnce) {
             lines.append($0.description)
@@ -157,7 +143,7 @@ import Testing
         }
       }
       func differences() async throws -> [String] {
-        try await inspect { inspection in
+        try await stage.inspect(Self.asLinks) { inspection in
           var found: [String] = []
           _ = try await inspection.verify(
             stage.local("out"), against: stage.url("out"), exclude: [], include: [], reading: .never

@@ -9,26 +9,11 @@ import Testing
 
 /// Links to files of the tree, from the options to the bucket. `pointer` is the default.
 @Suite struct PointerTests {
-  private static func inspect(
-    _ stage: Stage, _ change: (inout Options) -> Void = { _ in },
-    _ body: (Inspection) async throws -> Void
-  ) async throws {
-    let store = stage.fake
-    let inspection = try Inspection(options: stage.options(change)) { _, _, _ in FakeBuckets(store: store) }
-    do {
-      try await body(inspection)
-      await inspection.close()
-    } catch {
-      await inspection.close()
-      throw error
-    }
-  }
-
   private static func plan(
     _ stage: Stage, _ spec: MirrorSpec, _ change: (inout Options) -> Void = { _ in }
   ) async throws -> [String] {
     var lines: [String] = []
-    try await inspect(stage, change) { inspection in
+    try await stage.inspect(change) { inspection in
       try await inspection.plan([("once", spec)], of: .uploadOnce) { lines.append($0.description) }
     }
     return lines
@@ -36,7 +21,7 @@ import Testing
 
   private static func differences(_ stage: Stage) async throws -> [String] {
     var found: [String] = []
-    try await inspect(stage) { inspection in
+    try await stage.inspect { inspection in
       _ = try await inspection.verify(
         stage.local("out"), against: stage.url("out"), exclude: [], include: [], reading: .never
       ) { found.append("\($0.kind.rawValue) \($0.path)") }

@@ -8,26 +8,11 @@ import Testing
 
 /// A run, a plan and a verification take their places from one resolver.
 @Suite struct SpecResolverTests {
-  private static func inspect<Result>(
-    _ stage: Stage, _ change: (inout Options) -> Void = { _ in }, _ body: (Inspection) async throws -> Result
-  ) async throws -> Result {
-    let store = stage.fake
-    let inspection = try Inspection(options: stage.options(change)) { _, _, _ in FakeBuckets(store: store) }
-    do {
-      let result = try await body(inspection)
-      await inspection.close()
-      return result
-    } catch {
-      await inspection.close()
-      throw error
-    }
-  }
-
   private static func plan(
     _ specs: [(name: String, spec: MirrorSpec)], of run: Inspection.PlannedRun = .scope, on stage: Stage,
     _ change: (inout Options) -> Void = { _ in }
   ) async throws -> [String] {
-    try await inspect(stage, change) { inspection in
+    try await stage.inspect(change) { inspection in
       var lines: [String] = []
       try await inspection.plan(specs, of: run) { lines.append($0.description) }
       return lines
@@ -37,7 +22,7 @@ import Testing
   private static func verify(
     _ local: String, against remote: String, on stage: Stage, _ change: (inout Options) -> Void = { _ in }
   ) async throws -> [String] {
-    try await inspect(stage, change) { inspection in
+    try await stage.inspect(change) { inspection in
       var lines: [String] = []
       _ = try await inspection.verify(local, against: remote, exclude: [], include: [], reading: .never) {
         lines.append("\($0.kind.rawValue) \($0.path)")

@@ -140,6 +140,22 @@ final class Stage: Sendable {
     try await withMirror(specs, in: try scope(change), options: options(change), body)
   }
 
+  /// Runs `body` with an inspection of this stage's fake.
+  func inspect<Result>(
+    _ change: (inout Options) -> Void = { _ in }, _ body: (Inspection) async throws -> Result
+  ) async throws -> Result {
+    let store = fake
+    let inspection = try Inspection(options: options(change)) { _, _, _ in FakeBuckets(store: store) }
+    do {
+      let result = try await body(inspection)
+      await inspection.close()
+      return result
+    } catch {
+      await inspection.close()
+      throw error
+    }
+  }
+
   /// The report of one upload without a watch.
   func uploadOnce(
     _ spec: MirrorSpec, _ change: (inout Options) -> Void = { _ in }
