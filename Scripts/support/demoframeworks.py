@@ -8,7 +8,8 @@ import time
 
 from independent import Prefix, digest
 from mirrorrun import Failed, Mirror, environment
-from trialreaders import ROWS, Reader, Row, Trainer, lightning_row, newest
+from trialreaders import Reader, Trainer
+from trialrows import ROWS, Row, lightning_row, newest
 
 INTERVAL = 1  # seconds between ticks
 SECONDS = 10  # for which checkpoints are begun

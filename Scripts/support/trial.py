@@ -15,7 +15,8 @@ from trialgroup import Groups
 from trialkill import Kill
 from trialmemory import Memory
 from trialpace import Pace
-from trialreaders import ROWS, Readers, lightning_row
+from trialreaders import Readers
+from trialrows import ROWS, lightning_row
 from trialsession import Sessions
 from trialtorn import Torn
 

@@ -27,7 +27,7 @@ import boto3
 import botocore.config
 from mirrorrun import environment
 from seaweedfs import REGION, die_with_parent, raise_on_signals
-from trialreaders import offers_pointers
+from trialrows import offers_pointers
 
 SUPPORT = pathlib.Path(__file__).parent
 PROGRAMS = SUPPORT / "frameworkprograms.py"
