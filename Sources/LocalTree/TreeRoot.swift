@@ -176,6 +176,16 @@ package final class TreeRoot: Sendable {
     return entry.stamp
   }
 
+  /// When the file at the path was created, in nanoseconds since 1970-01-01 UTC (statx(2), `stx_btime`); nil if
+  /// there is none, or if the filesystem does not keep that time.
+  package func birth(ofFileAt path: RelativePath) -> Int64? {
+    var status = s3m_mounted()
+    guard s3m_look_at_mount(descriptor.raw, path.string, 0, &status) == 0, status.birth > 0 else {
+      return nil
+    }
+    return status.birth
+  }
+
   /// The probable entry at the path, as a hint that nothing may depend on. One system call, which follows
   /// links among the path's directories.
   package func glance(at path: RelativePath) -> Entry? {

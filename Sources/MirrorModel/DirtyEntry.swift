@@ -25,6 +25,11 @@ package struct DirtyEntry: Sendable, Hashable {
   package internal(set) var unit: RelativePath?
   /// The file to which the name leads, if the name is a pointer. Found when a pass takes the entry.
   package var pointsTo: RelativePath?
+  /// The in-progress mark of this name has come and gone, and was never published. It is published for as long as
+  /// what it announced is being published (CLS-3).
+  package internal(set) var isBriefMark = false
+  /// Set if a comparison found the file open, and no event had told of it before.
+  package var unwatched: UnwatchedTime?
   /// A pass could not publish the path. The entry is older than its instants may show.
   package internal(set) var wasTried = false
 
@@ -81,6 +86,7 @@ package struct DirtyEntry: Sendable, Hashable {
     isNew = false
     origin = nil
     wholeSince = nil
+    unwatched = nil
   }
 
   /// Records that no process has the file open for writing although no close was reported. The file is
@@ -95,14 +101,17 @@ package struct DirtyEntry: Sendable, Hashable {
     writer = .unknown
     origin = nil
     wholeSince = nil
+    unwatched = nil
+    isBriefMark = false
   }
 
   /// Whether a complete version is unpublished. Markers that changed later wait for such a path. A file that
   /// is still being written for the first time holds no marker back. Neither does a name whose object only
-  /// has to be deleted: deletes wait for markers.
+  /// has to be deleted: deletes wait for markers. A mark that came and went announces what is unpublished.
   package var holdsMarkers: Bool {
     switch purpose {
-    case .delete, .keepForHeir: false
+    case .delete: isBriefMark
+    case .keepForHeir: false
     case .change, .recheck, .undecodable: !isOpen || wholeSince != nil
     }
   }
@@ -118,6 +127,7 @@ package struct DirtyEntry: Sendable, Hashable {
     joined.firstChange = min(firstChange, later.firstChange)
     joined.isWrittenElsewhere = isWrittenElsewhere || later.isWrittenElsewhere
     joined.wholeSince = [wholeSince, later.wholeSince].compactMap { $0 }.min()
+    joined.unwatched = later.unwatched ?? unwatched
     // A later change may have changed the content.
     joined.origin = later.origin ?? origin.map { Origin($0.path, isUnchanged: false) }
     return joined

@@ -16,6 +16,10 @@ extension DirtySet {
     case .modified(let path):
       touch(path, at: now) { entry in
         entry.origin?.isUnchanged = false
+        // Nobody had the file open under this name before, so what link(2) named may have been complete.
+        if entry.isLinked, entry.writer == .unknown {
+          entry.wholeSince = entry.wholeSince ?? entry.firstChange
+        }
         entry.writer.noteWrite(at: now)
       }
     case .closed(let path):
@@ -112,6 +116,16 @@ extension DirtySet {
     }
     // Other files may have the earlier names by now, so these names are only rechecked.
     for name in aliases.earlierNames(of: path) { recheck(name, at: now) }
+  }
+
+  /// Keeps the mark of a name that was created and deleted between two passes.
+  ///
+  /// - Parameter entry: what was known of the mark before it was deleted.
+  mutating func noteBriefMark(_ path: RelativePath, knownAs entry: DirtyEntry, at now: Instant) {
+    guard entry.isNew, !entry.isGone, entries[path] == nil else { return }
+    var mark = DirtyEntry(.delete(.change), firstChange: entry.firstChange, lastChange: now)
+    mark.isBriefMark = true
+    entries[path] = mark
   }
 
   /// The entry of a path that is known to have changed.

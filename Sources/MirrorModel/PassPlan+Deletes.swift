@@ -151,6 +151,8 @@ extension PassPlan {
   private mutating func comeBack(_ path: RelativePath) {
     guard var entry = batch.entries[path] else { return }
     entry.purpose.noteAbsence()
+    // A mark that has been shown has an object to delete.
+    entry.isBriefMark = false
     result.unpublished.entries[path] = entry
   }
 

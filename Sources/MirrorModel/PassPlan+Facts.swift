@@ -33,6 +33,8 @@ extension PassPlan {
     /// A directory has this name now. The object of the name is deleted after the directory's files are
     /// published.
     case isDirectory
+    /// An object now has the name of a mark that came and went. It is deleted after the paths that it announces.
+    case shown
     /// There is nothing to publish: a socket, a link that is not followed, a directory that is not empty.
     case needless
     /// The path can never be an object under its name.
@@ -92,6 +94,10 @@ extension PassPlan {
     /// Paths outside of the pass that have had an older version on S3 since before a path of the pass
     /// changed.
     package var stale: Set<RelativePath> = []
+    /// Open files outside of the pass that a comparison found open.
+    package var unwatched: [RelativePath: UnwatchedTime] = [:]
+    /// For each marker of the batch, the open files of which it may name an earlier version.
+    package internal(set) var openUnder: [RelativePath: [RelativePath]] = [:]
     /// The pointers among these paths, and the files to which they lead.
     package var pointers: [RelativePath: RelativePath] = [:]
     /// Publications that have outlived their pass.

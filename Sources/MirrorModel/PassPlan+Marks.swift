@@ -24,7 +24,7 @@ struct MarkHolds: Sendable {
     self.marks = marks
     later = []
     if marks.isEmpty { return }
-    for (path, entry) in entries where !entry.isGone && marks.contains(path) {
+    for (path, entry) in entries where (!entry.isGone || entry.isBriefMark) && marks.contains(path) {
       // A pointer's object repeats a file, so it announces nothing.
       if entry.pointsTo == nil { pending.insert(path) }
     }
@@ -69,4 +69,28 @@ struct MarkHolds: Sendable {
   ///
   /// - Returns: the paths that waited for them.
   mutating func blockAll() -> [RelativePath] { pending.flatMap { block($0) } }
+}
+
+extension DirtySet.Batch {
+  /// Lets a mark that came and went appear only if it announces something, and if the pass can delete its object
+  /// again.
+  mutating func settleBriefMarks(
+    _ marks: ProgressMarks, _ removal: PassPlan.Removal, unpublished: Set<RelativePath>
+  ) {
+    for (mark, entry) in entries where entry.isBriefMark {
+      let isToAppear: Bool
+      switch removal {
+      case .never, .later: isToAppear = false
+      case .marks, .moves, .everything:
+        isToAppear =
+          entries.keys.contains { marks.speaks(mark, for: $0) }
+          || goneDirectories.keys.contains { marks.speaks(mark, for: $0) }
+          || unpublished.contains { marks.speaks(mark, for: $0) }
+      }
+      guard !isToAppear else { continue }
+      // It never had an object.
+      entries[mark]?.isBriefMark = false
+      entries[mark]?.isNew = true
+    }
+  }
 }

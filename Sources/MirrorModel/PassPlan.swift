@@ -57,6 +57,7 @@ package struct PassPlan: Sendable {
   ) {
     var batch = batch
     batch.add(surroundings.withdrawals, inFlight: surroundings.inFlight)
+    batch.settleBriefMarks(order.marks, removal, unpublished: surroundings.unpublishedPaths)
     self.batch = batch
     self.order = order
     self.removal = removal
@@ -115,6 +116,10 @@ package struct PassPlan: Sendable {
       leaveToGroup(path)
       return false
     }
+    if let open = openFile(under: path) {
+      leave(path, for: open)
+      return false
+    }
     switch hold(of: path) {
     case .none: return true
     case .pending(let mark):
@@ -139,6 +144,14 @@ package struct PassPlan: Sendable {
   /// no reader look for data.
   private func isHeldByGroup(_ path: RelativePath) -> Bool {
     surroundings.group.holds(path) && order.isMarker(path) && batch.entries[path]?.isGone == false
+  }
+
+  /// An open file of which a marker may name an earlier version.
+  private func openFile(under marker: RelativePath) -> RelativePath? {
+    surroundings.openUnder[marker]?.first { file in
+      // The gate has waited for a file of the batch, unless the file was known to be open.
+      (result.unpublished.entries[file] ?? batch.entries[file]).map(\.isOpen) ?? true
+    }
   }
 
   private mutating func leaveToGroup(_ path: RelativePath) {
@@ -336,6 +349,9 @@ package struct PassPlan: Sendable {
     case .absent:
       if entry?.isNew == true { result.settled.append(path) } else { absent.append(path) }
     case .isDirectory: absent.append(path)
+    case .shown:
+      result.created += 1
+      absent.append(path)
     case .needless: result.settled.append(path)
     case .refused: result.unpublished.entries[path] = entry
     case .waiting(let isOpen):

@@ -60,6 +60,8 @@ extension UploadSchedule {
     /// Paths that this pass leaves out, and whose version on S3 has been outdated since before a change that
     /// the pass takes. The objects that an old marker among them may name are not deleted.
     package var stale: Set<RelativePath> = []
+    /// Files that this pass leaves out because they are open, and that a comparison found open.
+    package var unwatched: [RelativePath: UnwatchedTime] = [:]
     /// Publications that have outlived their pass. The batch holds none of their paths.
     package var inFlight: [RelativePath: DirtyEntry] = [:]
     /// When the watch reported that a directory of the batch had left the tree.
@@ -70,6 +72,7 @@ extension UploadSchedule {
       var surroundings = PassPlan.Surroundings()
       surroundings.deferred = deferred
       surroundings.stale = stale
+      surroundings.unwatched = unwatched
       surroundings.inFlight = inFlight
       surroundings.departures = departures
       return surroundings

@@ -36,7 +36,7 @@ extension UploadSchedule {
   package func isUnderWaitingMark(_ path: RelativePath) -> Bool {
     let marks = policy.commitOrder.marks
     return dirty.entries.contains { mark, entry in
-      !entry.isGone && marks.contains(mark) && marks.speaks(mark, for: path)
+      (!entry.isGone || entry.isBriefMark) && marks.contains(mark) && marks.speaks(mark, for: path)
     }
   }
 }

@@ -61,7 +61,9 @@ package struct UploadSchedule: Sendable {
     // later ones. So events that were read together get different instants.
     var instant = now
     for event in events {
+      let mark = hasMetMarks ? deletedMark(by: event) : nil
       dirty.note(event, at: instant)
+      if let mark { dirty.noteBriefMark(mark.key, knownAs: mark.value, at: instant) }
       instant += .nanoseconds(1)
       if !hasMetMarks, let path = event.newFile { hasMetMarks = policy.commitOrder.marks.contains(path) }
     }
@@ -69,6 +71,12 @@ package struct UploadSchedule: Sendable {
     let isDirectoryNew = dirty.rescans.count + dirty.goneDirectories.count != directoriesBefore
     let ready = isDirectoryNew ? now : now + policy.settle
     nothingReadyBefore = min(nothingReadyBefore ?? ready, ready)
+  }
+
+  /// The in-progress mark that an event reports as deleted, if it is dirty.
+  private func deletedMark(by event: WatchEvent) -> (key: RelativePath, value: DirtyEntry)? {
+    guard case .deleted(let path) = event, policy.commitOrder.marks.contains(path) else { return nil }
+    return dirty.entries[path].map { (path, $0) }
   }
 
   package mutating func noteRootReturned(at now: Instant) {
@@ -150,7 +158,9 @@ package struct UploadSchedule: Sendable {
     // files that the pass takes from it.
     let hasUnknownChanges =
       !batch.rescans.isEmpty || !batch.goneDirectories.isEmpty || !batch.withheldDeletes.isEmpty
-    return started(trigger, batch, newest: hasUnknownChanges ? now : newest)
+    // Events that were noted together have instants of their own, the last of which may lie after this one.
+    let latest = dirty.entries.values.lazy.map(\.lastChange).max().map { max($0, now) }
+    return started(trigger, batch, newest: hasUnknownChanges ? latest ?? now : newest)
   }
 
   mutating func started(_ trigger: Trigger, _ batch: DirtySet.Batch, newest: Instant?) -> Pass? {
@@ -159,6 +169,7 @@ package struct UploadSchedule: Sendable {
     passCount += 1
     return Pass(
       trigger: trigger, batch: batch, deferred: deferred(before: newest), stale: stale(before: newest),
+      unwatched: dirty.entries.compactMapValues { $0.isOpen ? $0.unwatched : nil },
       inFlight: dirty.inFlight, departures: dirty.departures.filter { batch.goneDirectories[$0.key] != nil })
   }
 

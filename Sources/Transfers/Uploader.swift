@@ -90,12 +90,19 @@ package struct Uploader: Sendable {
     }
   }
 
+  /// Writes an empty object for an in-progress mark whose file is gone.
+  package func uploadBriefMark(of path: RelativePath, to key: String) async throws -> PutObject.Output {
+    try await resources.slots.withPermit {
+      try await upload([], contentType: contentType(of: path), to: key)
+    }
+  }
+
   /// Writes an object that no file has, such as a receipt. It takes no slot, because an upload that holds one
   /// may wait for it.
   ///
   /// - Parameter metadata: nil for that of the settings alone.
   package func upload(
-    _ bytes: [UInt8], contentType: String, metadata: [String: String]? = nil, to key: String
+    _ bytes: [UInt8], contentType: String?, metadata: [String: String]? = nil, to key: String
   ) async throws -> PutObject.Output {
     let put = PutObject(
       key: key, body: BytesBody(bytes), contentType: settings.contentTypes == .off ? nil : contentType,

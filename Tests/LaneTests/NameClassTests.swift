@@ -113,6 +113,49 @@ import Testing
     }
   }
 
+  @Test(.promise("CLS-3"), arguments: [true, false])
+  func `a mark that came and went between two passes is there while its data appear`(delete: Bool)
+    async throws
+  {
+    try await run(delete: delete) { mirror, store in
+      try mirror.write("X-unfinished", "")
+      try mirror.write("X/a", "1")
+      try mirror.write("Y", "1")
+      try mirror.remove("X-unfinished")
+      try await mirror.settle()
+      #expect(await store.keys == ["t/X/a", "t/Y"])
+      let calls = await store.calls.filter { $0.operation != "ListObjectsV2" }
+      let mark = try #require(calls.firstIndex { $0.operation == "PutObject" && $0.key == "t/X-unfinished" })
+      let data = try #require(calls.firstIndex { $0.key == "t/X/a" })
+      let end = try #require(calls.firstIndex { $0.operation.hasPrefix("Delete") })
+      #expect(mark < data && data < end)
+      #expect(calls.count { $0.operation == "PutObject" } == 3)
+      // A mark that announces nothing makes no request.
+      await store.forgetCalls()
+      try mirror.write("Z-unfinished", "")
+      try mirror.remove("Z-unfinished")
+      try mirror.write("Y", "2")
+      try await mirror.settle()
+      #expect(await store.calls.compactMap(\.key) == ["t/Y"])
+    }
+  }
+
+  @Test(.promise("CLS-3")) func `a mark that came and went stays until all its data are there`() async throws
+  {
+    try await run(delete: true) { mirror, store in
+      await store.inject { call, _ in call.key == "t/X/b" ? call.refusal() : nil }
+      try mirror.write("X-unfinished", "")
+      try mirror.write("X/a", "1")
+      try mirror.write("X/b", "1")
+      try mirror.remove("X-unfinished")
+      await #expect(throws: MirrorError.self) { try await mirror.lane.flush() }
+      #expect(await store.keys == ["t/X-unfinished", "t/X/a"])
+      await store.inject(nil)
+      try await mirror.settle()
+      #expect(await store.keys == ["t/X/a", "t/X/b"])
+    }
+  }
+
   /// The pass has X/small in its batch when the mark comes, and reads it after that.
   @Test(.promise("CLS-2")) func `data that a mark has announced since the pass began wait for the mark`()
     async throws

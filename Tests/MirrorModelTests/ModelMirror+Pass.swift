@@ -47,6 +47,7 @@ extension ModelMirror {
     var surroundings = next.surroundings
     withAliases { $0.addFurtherNames(to: &surroundings) }
     surroundings.withdrawals = withdrawals(from: last, flying: surroundings.inFlight.keys)
+    surroundings.note(markersOf: last, order) { [tree] in tree.file(at: $0).map { FileStamp($0) } }
     var plan = PassPlan(last, order: order, removal: .everything, within: surroundings)
     plan.note(large: Self.large(of: plan))
     pass = RunningPass(
@@ -163,6 +164,8 @@ extension ModelMirror {
       path: path, entry: entry, file: file,
       isNeedless: file == nil && !tree.isAbsent(forObjectAt: path) && tree.node(at: path) != nil,
       target: target, gate: isHeld ? .held : .passed)
+    publication.isBriefMark =
+      file == nil && entry?.isBriefMark == true && !publication.isNeedless
     // Before the first mark of a run is told of, nothing is held against any.
     if let file, mayKnowMarks { publication.marks = marks(for: path, before: file) }
     return publication
@@ -196,6 +199,7 @@ extension ModelMirror {
     _ publication: Publication, failing: Bool, passing gone: Set<RelativePath>, takingSnapshots: Bool = false
   ) -> PassPlan.Publication {
     let (path, entry) = (publication.path, publication.entry)
+    if publication.isBriefMark { return show(path, failing: failing) }
     guard let file = publication.file else { return publication.isNeedless ? .needless : .absent }
     if publication.gate == .held { return .waiting(isOpen: false) }
     if failing {
@@ -227,6 +231,18 @@ extension ModelMirror {
     writers.publish(path, version: file.version, .received)
     ledger[path] = Record(file: file, isSnapshot: isOpen)
     return .published(isOpen ? .snapshot : .latest)
+  }
+
+  /// As `FilePublisher.publishBriefMark`.
+  private mutating func show(_ mark: RelativePath, failing: Bool) -> PassPlan.Publication {
+    if failing { return .failed }
+    let number = tree.number()
+    let object = ModelTree.File(inode: number, name: number, version: number)
+    requests.append("PutObject \(mark)")
+    bucket[mark] = object
+    writers.publish(mark, version: object.version, .received)
+    ledger[mark] = Record(file: object, isSnapshot: true)
+    return .shown
   }
 
   mutating func detach() {

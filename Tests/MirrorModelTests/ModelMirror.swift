@@ -13,6 +13,8 @@ struct ModelMirror {
     var isNeedless = false
     /// The file to which the name leads, if the name is a pointer.
     var target: RelativePath?
+    /// Whether an in-progress mark that has come and gone is published for a while.
+    var isBriefMark = false
     /// With the bytes in hand, they may go.
     var gate: Gate
     /// In-progress marks that were there before the content.
@@ -113,7 +115,15 @@ struct ModelMirror {
     watch.begin(tree)
     var batch = DirtySet.Batch(entries: survey(.root))
     withAliases { $0.resolvePointers(in: &batch) }
-    var plan = PassPlan(batch, order: order, removal: .never)
+    // What the comparison finds open has an age of which no event tells.
+    for path in batch.entries.keys {
+      batch.entries[path]?.unwatched = tree.file(at: path).map {
+        UnwatchedTime(since: Int64($0.inode), until: Int64(tree.number()))
+      }
+    }
+    var surroundings = PassPlan.Surroundings()
+    surroundings.note(markersOf: batch, order) { [tree] in tree.file(at: $0).map { FileStamp($0) } }
+    var plan = PassPlan(batch, order: order, removal: .never, within: surroundings)
     plan.note(large: Self.large(of: plan))
     pass = RunningPass(plan: plan, isFromComparison: true, isEntry: true)
   }

@@ -14,6 +14,13 @@ import Testing
     #expect(run.faults.isEmpty, "\(run.explanation)")
   }
 
+  /// Runs that have failed once: files that were open at entry, links to complete files, and changes that were noted together.
+  @Test(arguments: [959, 3607, 3868])
+  func `what has failed once holds`(seed: Int) {
+    let run = RandomRun(seed: seed, capacity: DirtySet.defaultCapacity, losses: false)
+    #expect(run.faults.isEmpty, "\(run.explanation)")
+  }
+
   @Test(arguments: 20001...20200) func `lost events and collapsed directories lose no file`(seed: Int) {
     let run = RandomRun(seed: seed, capacity: 4, losses: true)
     #expect(run.faults.isEmpty, "\(run.explanation)")

@@ -25,6 +25,7 @@ struct FilePublisher: Sendable {
     /// The result as the plan of a pass takes it.
     var fact: PassPlan.Publication {
       switch self {
+      case .published(_, .briefMark): .shown
       case .published(_, let way): .published(way.version)
       case .absent: .absent
       case .isDirectory: .isDirectory
@@ -56,10 +57,12 @@ struct FilePublisher: Sendable {
     case copy
     /// The marker of a directory; it does not count as a file.
     case marker
+    /// An in-progress mark whose file has come and gone; it does not count as a file.
+    case briefMark
 
     var version: PassPlan.Version {
       switch self {
-      case .upload, .copy, .marker: .latest
+      case .upload, .copy, .marker, .briefMark: .latest
       case .snapshot: .snapshot
       case .superseded: .superseded
       case .held: .held
@@ -113,7 +116,10 @@ struct FilePublisher: Sendable {
         return try root.holdsUndecodable(path) ? .refused(KeyMapping.undecodableName) : .unneeded
       }
       // A refused path never had an object, so nothing is to be done if its file is gone.
-      guard let found = try root.look(at: path) else { return refusal == nil ? .absent : .unneeded }
+      guard let found = try root.look(at: path) else {
+        if entry?.isBriefMark == true, refusal == nil { return await publishBriefMark(path) }
+        return refusal == nil ? .absent : .unneeded
+      }
       if let refusal { return .refused(refusal) }
       switch found.kind {
       case .directory: return .isDirectory

@@ -10,11 +10,21 @@ struct FoundFiles: ReconciliationObserver {
   let activity: LaneActivity
   /// Why a part of the tree is compared; nil if everything is compared.
   let reason: RescanReason?
+  let hearing: Hearing
   /// Nil if no file that differs can be drift.
   var drift: DriftSearch?
   /// The joined result of all batches.
   var outcome: PassOutcome
   private(set) var markers = DirtySet.Batch()
+
+  /// What the watch has told of the files before they are compared.
+  enum Hearing: Sendable {
+    /// All changes.
+    case everything
+    /// Nothing, because the watch has just begun or there is none. So it is not known whether an open file was
+    /// complete before (PUB-19). The wall clock gives nanoseconds since 1970-01-01 UTC.
+    case nothing(wallClock: @Sendable () -> Int64)
+  }
 
   /// Finds which of the files that differ are drift.
   struct DriftSearch: Sendable {
@@ -35,9 +45,10 @@ struct FoundFiles: ReconciliationObserver {
   }
 
   init(
-    pass: PublishPass, activity: LaneActivity, reason: RescanReason?, drift: DriftSearch? = nil,
-    outcome: PassOutcome
+    pass: PublishPass, activity: LaneActivity, reason: RescanReason?, hearing: Hearing,
+    drift: DriftSearch? = nil, outcome: PassOutcome
   ) {
+    self.hearing = hearing
     self.reason = reason
     self.pass = pass
     self.activity = activity
@@ -54,10 +65,20 @@ struct FoundFiles: ReconciliationObserver {
       batch.entries[path] = nil
     }
     outcome = await pass.run(batch, within: .init(), after: outcome)
+    if case .nothing(let wallClock) = hearing { noteAges(of: batch.entries.keys, wallClock) }
     // Settled after each batch, so that the list of published paths stays short.
     activity.settle(outcome.settled)
     outcome.settled = []
     outcome.met = []
+  }
+
+  /// Notes since when the files existed that turned out to be open.
+  private mutating func noteAges(of paths: some Sequence<RelativePath>, _ wallClock: () -> Int64) {
+    let root = pass.publisher.root
+    for path in paths where outcome.unpublished.entries[path]?.isOpen == true {
+      outcome.unpublished.entries[path]?.unwatched = UnwatchedTime(
+        since: root.birth(ofFileAt: path), until: wallClock())
+    }
   }
 
   /// The paths to be published, with an entry for each.

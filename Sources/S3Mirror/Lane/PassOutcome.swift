@@ -104,7 +104,7 @@ struct PassOutcome: Sendable {
   /// Notes the result of one publication: its reason, its size. The plan decides the consequences.
   mutating func note(_ publication: FilePublisher.Outcome, of path: RelativePath) {
     switch publication {
-    case .published(_, .marker), .absent, .isDirectory, .unneeded: break
+    case .published(_, .marker), .published(_, .briefMark), .absent, .isDirectory, .unneeded: break
     case .published(let bytes, let way):
       summary.published += 1
       summary.publishedBytes += bytes

@@ -51,6 +51,9 @@ struct PublishPass: Sendable {
     surroundings.withdrawals = publisher.withdrawal.withdrawals(
       from: batch, flying: surroundings.inFlight, commitOrder, publisher.root,
       deletesGone: remover != nil && removal == .everything)
+    surroundings.note(markersOf: batch, commitOrder, earlier: earlier.unpublished.entries) {
+      publisher.root.stamp(ofFileAt: $0)
+    }
     var plan = PassPlan(
       batch, order: commitOrder, removal: remover == nil ? .never : removal, events: events,
       within: surroundings)

@@ -163,7 +163,9 @@ extension UploadLane {
     await polledMarkers.look(at: left.entries.keys.filter(settings.commitOrder.isMarker), in: root)
     var last = left
     var (found, drift) = try await reconcile(
-      .root, with: pass, except: Set(left.entries.keys), polled: polled, markers: &last, noting: &outcome,
+      .root, with: pass, except: Set(left.entries.keys), polled: polled,
+      hearing: place.isWatching ? .everything : .nothing(wallClock: wallClock), markers: &last,
+      noting: &outcome,
       isDrift: { [self] file in isDrift(file, heard: heard) })
     if deletes == .inferred {
       (found.extras, found.foreign) = try await writers.partition(found.extras)

@@ -242,19 +242,21 @@ extension UploadLane {
   ///   - watched: the paths that the caller publishes itself.
   ///   - polled: directories whose changes no event reports. If markers in them differ, their data are
   ///     compared again.
+  ///   - hearing: what the watch has told of the files before.
   ///   - isDrift: whether a file that the first comparison finds to differ is drift; nil if no file can be.
   /// - Returns: the findings of the last comparison, and the drift, at most `driftLimit` paths.
   func reconcile(
     _ directory: RelativePath, because reason: RescanReason? = nil, with pass: PublishPass,
     except watched: Set<RelativePath> = [],
-    polled: [RelativePath], markers: inout DirtySet.Batch, noting outcome: inout PassOutcome,
+    polled: [RelativePath], hearing: FoundFiles.Hearing = .everything,
+    markers: inout DirtySet.Batch, noting outcome: inout PassOutcome,
     isDrift: (@Sendable (LocalEntry) -> Bool)? = nil
   ) async throws -> (Reconciler.Findings, drift: [RelativePath]) {
     var data = pass
     data.remover = nil
     if pass.detachment != nil { data.detachment = detachment(.whenLong) }
     var files = FoundFiles(
-      pass: data, activity: activity, reason: reason,
+      pass: data, activity: activity, reason: reason, hearing: hearing,
       drift: isDrift.map { .init(limit: Self.driftLimit, isDrift: $0) },
       outcome: outcome)
     // The outcome also holds what was published before a listing failed.
@@ -266,7 +268,8 @@ extension UploadLane {
     let unwatched = found.entries.keys.filter { isMarker($0, within: polled) }
     if !unwatched.isEmpty {
       await polledMarkers.look(at: unwatched, in: root)
-      files = FoundFiles(pass: data, activity: activity, reason: reason, outcome: files.outcome)
+      files = FoundFiles(
+        pass: data, activity: activity, reason: reason, hearing: hearing, outcome: files.outcome)
       findings = try await reconciler.compare(directory, except: watched, telling: &files)
       // A marker that appeared meanwhile waits for the next pass, and so does a marker above it that may name
       // it.

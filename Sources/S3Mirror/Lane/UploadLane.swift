@@ -229,7 +229,8 @@ final class UploadLane: Sendable {
     let pass = publishPass(openFiles: .wait, deletes: .none, markers: .directory)
     let polled = Array(schedule.polled.keys)
     let (found, _) = try await reconcile(
-      .root, with: pass, polled: polled, markers: &markers, noting: &outcome)
+      .root, with: pass, polled: polled, hearing: .nothing(wallClock: wallClock), markers: &markers,
+      noting: &outcome)
     let survey = found.survey
     state.withLock { state in
       state.objectCount = survey.remoteObjects
