@@ -86,6 +86,14 @@ extension PassPlan {
     case ended
   }
 
+  /// When commit markers are published again that were removed from S3 before their data.
+  package enum Returning: Sendable, Hashable {
+    /// In the same pass, after the data.
+    case withTheirData
+    /// The pass publishes a part of a comparison, and a later pass publishes the markers.
+    case later
+  }
+
   /// What the pass must take into account besides its batch.
   package struct Surroundings: Sendable {
     /// Paths outside of the pass that were whole before a path in it. A directory that is not compared stands
@@ -108,6 +116,8 @@ extension PassPlan {
     package var unpublished: Set<RelativePath> = []
     /// Commit markers that are on S3, or in flight, and cover data that the batch overwrites.
     package var withdrawals = Withdrawals()
+    /// Who publishes the withdrawn markers again.
+    package var returning = Returning.withTheirData
     /// Whether something failed in an earlier batch of the same pass.
     package var hasFailed = false
     /// The markers that wait until the group of hosts lets them appear.

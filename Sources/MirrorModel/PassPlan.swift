@@ -56,7 +56,9 @@ package struct PassPlan: Sendable {
     within surroundings: Surroundings = Surroundings()
   ) {
     var batch = batch
-    batch.add(surroundings.withdrawals, inFlight: surroundings.inFlight)
+    if surroundings.returning == .withTheirData {
+      batch.add(surroundings.withdrawals, inFlight: surroundings.inFlight)
+    }
     batch.settleBriefMarks(order.marks, removal, unpublished: surroundings.unpublishedPaths)
     self.batch = batch
     self.order = order

@@ -69,6 +69,29 @@ import Transfers
     }
   }
 
+  /// What an earlier run has published, and what has changed since then.
+  @Test(.promise("UNIT-6"), arguments: ["of a", "of b"])
+  func `a marker that was on S3 before the run began goes before its data, and comes after them`(
+    marker: String
+  ) async throws {
+    let store = FakeObjectStore()
+    await store.place("t/step/.metadata", Array("of a".utf8))
+    await store.place("t/step/weights", Array("a".utf8))
+    var configuration = LaneUnderTest.Configuration(interval: nil)
+    configuration.commitLast = [".metadata"]
+    let mirror = try await LaneUnderTest(store, configuration) { tree in
+      try FileManager.default.createDirectory(atPath: tree + "/step", withIntermediateDirectories: true)
+      try marker.write(toFile: tree + "/step/.metadata", atomically: false, encoding: .utf8)
+      try "b".write(toFile: tree + "/step/weights", atomically: false, encoding: .utf8)
+    }
+    try await mirror.start()
+    #expect(
+      await changes(store) == ["DeleteObject .metadata", "PutObject weights", "PutObject .metadata"])
+    #expect(await store.text("t/step/.metadata") == marker)
+    #expect(await mirror.finish().failures == [])
+    try mirror.removeDirectory()
+  }
+
   @Test(.promise("UNIT-6"))
   func `a marker that did not change comes again too`() async throws {
     try await run { mirror, store in

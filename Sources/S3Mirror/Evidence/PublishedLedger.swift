@@ -80,6 +80,17 @@ final class PublishedLedger: Sendable {
     note(Record(stamp: stamp, etag: etag, source: .compared), for: path)
   }
 
+  /// Notes that a listing has shown the object of a commit marker, whatever its content.
+  func noteListed(_ path: RelativePath) {
+    guard isCommitMarker(path) else { return }
+    commitMarkers.withLock { _ = $0[path.parent, default: []].insert(path) }
+  }
+
+  /// Whether a commit marker is on S3, as far as this run knows.
+  func hasCommitMarker(_ path: RelativePath) -> Bool {
+    commitMarkers.withLock { $0[path.parent]?.contains(path) == true }
+  }
+
   var hasCommitMarkers: Bool { commitMarkers.withLock { !$0.isEmpty } }
 
   /// Commit markers on S3 in the directories above a path.

@@ -66,10 +66,20 @@ struct FoundFiles: ReconciliationObserver {
     }
     outcome = await pass.run(batch, within: .init(), after: outcome)
     if case .nothing(let wallClock) = hearing { noteAges(of: batch.entries.keys, wallClock) }
+    takeWithdrawn()
     // Settled after each batch, so that the list of published paths stays short.
     activity.settle(outcome.settled)
     outcome.settled = []
     outcome.met = []
+  }
+
+  /// Adds the markers that were removed from S3 before data of a batch.
+  private mutating func takeWithdrawn() {
+    let now = pass.clock.now
+    for marker in pass.publisher.withdrawal.missing(in: pass.publisher.root)
+    where markers.entries[marker] == nil {
+      markers.entries[marker] = DirtyEntry(.recheck, at: now)
+    }
   }
 
   /// Notes since when the files existed that turned out to be open.

@@ -71,7 +71,9 @@ final class MarkerWithdrawal: Sendable {
   ) -> Withdrawals.Reach {
     guard Tracker.mayBe(marker, byteCount: stamp.size) else { return .directory }
     // The marker on S3 may name another checkpoint than the local one.
-    if batch.entries[marker] != nil { return Withdrawals.Marker(unread: marker).reach }
+    if batch.entries[marker] != nil || ledger.record(of: marker, matching: stamp, allowing: .none) == nil {
+      return Withdrawals.Marker(unread: marker).reach
+    }
     guard case .success(let tracker?) = Result(catching: { try root.tracker(at: marker) }) else {
       return .below
     }
@@ -118,5 +120,5 @@ final class MarkerWithdrawal: Sendable {
     }
   }
 
-  private func isOnS3(_ marker: RelativePath) -> Bool { ledger.etag(of: marker) != nil }
+  private func isOnS3(_ marker: RelativePath) -> Bool { ledger.hasCommitMarker(marker) }
 }

@@ -24,6 +24,7 @@ struct PublishPass: Sendable {
   var budget: DeadlineOrder.Budget?
   /// Nil if the pass must wait for all its publications.
   var detachment: Detachment?
+  var returning = PassPlan.Returning.withTheirData
   /// The markers that wait for other hosts.
   var group = GroupHold.none
 
@@ -44,6 +45,7 @@ struct PublishPass: Sendable {
     surroundings.inFlight.merge(earlier.departed) { $1 }
     surroundings.hasFailed = !earlier.failed.isEmpty
     surroundings.group = group
+    surroundings.returning = returning
     for (path, entry) in earlier.unpublished.entries where entry.holdsMarkers {
       surroundings.unpublished.insert(path)
     }

@@ -254,6 +254,7 @@ extension UploadLane {
   ) async throws -> (Reconciler.Findings, drift: [RelativePath]) {
     var data = pass
     data.remover = nil
+    data.returning = .later
     if pass.detachment != nil { data.detachment = detachment(.whenLong) }
     var files = FoundFiles(
       pass: data, activity: activity, reason: reason, hearing: hearing,

@@ -205,7 +205,10 @@ struct Surveyor: Sendable {
       var batch: [Difference] = []
       while try await merge.refill() {
         while let pairing = merge.nextAtHand() {
-          if let entryObjects, let entry = pairing.remote { entryObjects.note(entry.path, entry.object) }
+          if let entry = pairing.remote {
+            entryObjects?.note(entry.path, entry.object)
+            ledger?.noteListed(entry.path)
+          }
           known?.meet(pairing.path)
           if case .remote(let entry) = pairing {
             try extras.entries.append(entry)
