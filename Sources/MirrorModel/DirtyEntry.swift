@@ -25,8 +25,8 @@ package struct DirtyEntry: Sendable, Hashable {
   package internal(set) var unit: RelativePath?
   /// The file to which the name leads, if the name is a pointer. Found when a pass takes the entry.
   package var pointsTo: RelativePath?
-  /// The in-progress mark of this name has come and gone, and was never published. It is published for as long as
-  /// what it announced is being published (CLS-3).
+  /// The in-progress mark of this name has gone before a pass could publish it. It is published for as long as what it
+  /// announced is being published (CLS-3).
   package internal(set) var isBriefMark = false
   /// Set if a comparison found the file open, and no event had told of it before.
   package var unwatched: UnwatchedTime?

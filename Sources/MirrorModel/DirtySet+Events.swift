@@ -118,12 +118,13 @@ extension DirtySet {
     for name in aliases.earlierNames(of: path) { recheck(name, at: now) }
   }
 
-  /// Keeps the mark of a name that was created and deleted between two passes.
+  /// Keeps a mark that was deleted before a pass could publish it.
   ///
   /// - Parameter entry: what was known of the mark before it was deleted.
   mutating func noteBriefMark(_ path: RelativePath, knownAs entry: DirtyEntry, at now: Instant) {
-    guard entry.isNew, !entry.isGone, entries[path] == nil else { return }
-    var mark = DirtyEntry(.delete(.change), firstChange: entry.firstChange, lastChange: now)
+    if entry.isGone { return }
+    var mark = DirtyEntry(
+      .delete(.change), firstChange: entry.firstChange, lastChange: now, isNew: entry.isNew)
     mark.isBriefMark = true
     entries[path] = mark
   }

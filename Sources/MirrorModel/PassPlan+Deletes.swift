@@ -153,6 +153,7 @@ extension PassPlan {
     entry.purpose.noteAbsence()
     // A mark that has been shown has an object to delete.
     entry.isBriefMark = false
+    entry.isNew = false
     result.unpublished.entries[path] = entry
   }
 

@@ -88,9 +88,7 @@ extension DirtySet.Batch {
           || unpublished.contains { marks.speaks(mark, for: $0) }
       }
       guard !isToAppear else { continue }
-      // It never had an object.
       entries[mark]?.isBriefMark = false
-      entries[mark]?.isNew = true
     }
   }
 }

@@ -87,6 +87,20 @@ import Testing
     #expect(plan.result.blocked == ["X": "X-unfinished"])
   }
 
+  /// A name that the comparison at entry may publish is never new.
+  @Test(.promise("CLS-3")) func `a mark that came and went during the entry appears too`() throws {
+    var order = try CommitOrder(commitLast: ["latest"])
+    order.marks = try ProgressMarks(["*-unfinished"])
+    var schedule = UploadSchedule(
+      policy: .init(interval: .seconds(1), commitOrder: order), startingAt: Self.now)
+    schedule.note(Self.mark + Self.data + [.deleted("X-unfinished")], at: Self.now)
+    schedule.adopt(DirtySet.Batch(), at: Self.now)
+    let begun = schedule.begin(.flush, at: Self.now)
+    var plan = plan(try #require(begun), .marks, schedule)
+    #expect(plan.next() == .publish("X-unfinished"))
+    #expect(plan.entry(of: "X-unfinished")?.isBriefMark == true)
+  }
+
   @Test(.promise("CLS-3")) func `a mark that comes again is published like any other`() throws {
     var schedule = try schedule(Self.mark + [.deleted("X-unfinished")] + Self.mark)
     let begun = schedule.begin(.flush, at: Self.now)
