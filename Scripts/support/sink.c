@@ -17,6 +17,7 @@
 // GET /-/latency/N makes every later request wait N milliseconds before its answer.
 // GET /-/rate/N makes every later connection carry N bytes a second each way, as a connection to S3 does.
 // GET /-/sick/KIND/RATE makes every key with a component that begins with `sick` ill: see `enum sickness`.
+// GET /-/bytes gives the bytes of PUT bodies since the last such question: what was sent, and not what was copied.
 // GET /-/log gives the lines that were logged since the last such question: a time of CLOCK_MONOTONIC, what happened, the
 // path. It logs answered PUTs and completions, and what is done to the ill. Nothing is logged before the first question.
 //
@@ -63,7 +64,7 @@ typedef struct conn {
   size_t filled;
   // The request in hand.
   bool in_body, keeps_body, answering, is_s5cmd;
-  char method[8], path[4096], query[8192], content_md5[64], crc32[16], range[64], source;
+  char method[8], path[4096], query[8192], content_md5[64], crc32[16], range[64], copied[64], source;
   long length, decoded, rest;
   text_t body;
   // The answer.
@@ -102,10 +103,10 @@ static bool logs;
 
 // MARK: counts
 
-enum kind { PUT, PART, CREATE, COMPLETE, ABORT, GET, HEAD, HEADBUCKET, LIST, UPLOADS, PARTS, DELETE, DELETES, COPY, OTHER, KINDS };
+enum kind { PUT, PART, CREATE, COMPLETE, ABORT, GET, HEAD, HEADBUCKET, LIST, UPLOADS, PARTS, DELETE, DELETES, COPY, PARTCOPY, OTHER, KINDS };
 static const char *kind_names[] = {"Put", "UploadPart", "Create", "Complete", "Abort", "Get", "Head", "HeadBucket",
-  "List", "ListUploads", "ListParts", "Delete", "DeleteObjects", "Copy", "other"};
-static long counts[KINDS];
+  "List", "ListUploads", "ListParts", "Delete", "DeleteObjects", "Copy", "UploadPartCopy", "other"};
+static long counts[KINDS], received;
 
 static double now(void) {
   struct timespec t;
@@ -416,8 +417,10 @@ static void complete(conn_t *c, bucket_t *b, const char *key) {
   note_stored(b, key, text);
   static text_t xml;
   xml.count = 0;
-  add(&xml, "<CompleteMultipartUploadResult><Bucket>%s</Bucket><Key>%s</Key><ETag>\"%s\"</ETag></CompleteMultipartUploadResult>",
-    b->name, key, text);
+  add(&xml, "<CompleteMultipartUploadResult><Bucket>%s</Bucket><Key>%s</Key><ETag>\"%s\"</ETag>", b->name, key, text);
+  // As for a PUT, the client's word is taken for it.
+  if (c->crc32[0]) add(&xml, "<ChecksumCRC32>%s</ChecksumCRC32><ChecksumType>FULL_OBJECT</ChecksumType>", c->crc32);
+  add(&xml, "</CompleteMultipartUploadResult>");
   answer_xml(c, 200, &xml);
 }
 
@@ -436,6 +439,21 @@ static void stored(conn_t *c, bucket_t *b, const char *key, bool is_part) {
   if (!is_part) place(c->path)->bytes = size + 1;
   else place(c->path)->bytes += size + (place(c->path)->bytes == 0);
   answer(c, 200, headers, NULL, 0);
+}
+
+// UploadPartCopy: the answer is that for a stretch of the pattern, which is what a client copies that has sent it.
+static void copied(conn_t *c) {
+  static text_t xml;
+  long from = 0, to = -1;
+  xml.count = 0;
+  if (sscanf(c->copied, "bytes=%ld-%ld", &from, &to) != 2 || to < from) return refuse(c, 400, "InvalidArgument");
+  const content_t *part = content(to - from + 1);
+  unsigned char big[4] = {part->crc >> 24, part->crc >> 16, part->crc >> 8, part->crc};
+  char crc[16];
+  base64(big, 4, crc);
+  place(c->path)->bytes += to - from + 1 + (place(c->path)->bytes == 0);
+  add(&xml, "<CopyPartResult><ETag>\"%s\"</ETag><ChecksumCRC32>%s</ChecksumCRC32></CopyPartResult>", part->md5, crc);
+  answer_xml(c, 200, &xml);
 }
 
 static void fall_ill(const char *text) {
@@ -461,6 +479,11 @@ static void control(conn_t *c) {
   }
   static text_t json;
   json.count = 0;
+  if (!strcmp(c->path, "/-/bytes")) {
+    add(&json, "{\"bytes\": %ld}\n", received);
+    received = 0;
+    return answer(c, 200, "", json.bytes, json.count);
+  }
   struct rusage usage;
   getrusage(RUSAGE_SELF, &usage);
   if (!strncmp(c->path, "/-/latency/", 11)) latency = atof(c->path + 11) / 1000;
@@ -506,7 +529,10 @@ static void serve(conn_t *c) {
     return answer(c, 200, "", NULL, 0);
   }
   const char *upload = parameter(c, "uploadId");
-  if (put && c->source) {
+  if (put && c->source && upload) {
+    counts[PARTCOPY]++;
+    copied(c);
+  } else if (put && c->source) {
     counts[COPY]++;
     add(&xml, "<CopyObjectResult><ETag>\"%s\"</ETag></CopyObjectResult>", content(b->bytes)->md5);
     answer_xml(c, 200, &xml);
@@ -597,7 +623,7 @@ static bool parse(conn_t *c, char *end) {
   c->length = 0;
   c->decoded = -1;
   c->is_s5cmd = false;
-  c->content_md5[0] = c->crc32[0] = c->range[0] = c->source = c->query[0] = 0;
+  c->content_md5[0] = c->crc32[0] = c->range[0] = c->copied[0] = c->source = c->query[0] = 0;
   if (sscanf(c->head, "%7s %12287s", c->method, target) != 2) return false;
   char *question = strchr(target, '?');
   if (question) { *question = 0; snprintf(c->query, sizeof c->query, "%s", question + 1); }
@@ -611,6 +637,7 @@ static bool parse(conn_t *c, char *end) {
     else if (field(line, "Content-MD5", c->content_md5, sizeof c->content_md5)) continue;
     else if (field(line, "x-amz-checksum-crc32", c->crc32, sizeof c->crc32)) continue;
     else if (field(line, "Range", c->range, sizeof c->range)) continue;
+    else if (field(line, "x-amz-copy-source-range", c->copied, sizeof c->copied)) continue;
     else if (field(line, "x-amz-copy-source", text, sizeof text)) c->source = 1;
     else if (field(line, "User-Agent", agent, sizeof agent)) c->is_s5cmd = strcasestr(agent, "aws-sdk-go") != NULL;
     else if (field(line, "Expect", text, sizeof text)) continues = true;
@@ -686,6 +713,7 @@ static void readable(conn_t *c) {
         if (count < 0 && errno == EAGAIN) return;
         if (count <= 0) return hang_up(c);
         c->rest -= count;
+        if (!c->keeps_body) received += count;
         if (slow) {
           note("slow", c);
           slow_free = (slow_free > now() ? slow_free : now()) + count / slow_rate;
@@ -712,6 +740,7 @@ static void readable(conn_t *c) {
     size_t taken = extra < (size_t)c->rest ? extra : (size_t)c->rest;
     if (c->keeps_body) { need(&c->body, taken); memcpy(c->body.bytes, c->head + used, taken); c->body.count = taken; }
     c->rest -= taken;
+    if (!c->keeps_body) received += taken;
     c->filled = extra - taken;
     memmove(c->head, c->head + used + taken, c->filled);
     c->in_body = true;
