@@ -16,14 +16,12 @@ import benchprofile
 import benchrestart
 import benchrun
 import benchstuck
+import benchtransfer
 import benchunit
 
 TREE_DIRECTORIES = 1000
-SMALL_EACH = 100
-SMALL_BYTES = 4096
 LARGE_MEBIBYTES = 4096
 UNIT_MEBIBYTES = 7630  # 8.0 GB
-LARGE_WIDTH = 8
 # The last threads of the entry may still be ending when the measurement begins. A timer would wake more often in any minute.
 WAKEUPS_BY_CHANCE = 3
 
@@ -76,86 +74,6 @@ def arguments():
     return options
 
 
-def prepare(options, work, buckets):
-    sink = benchrun.Sink(options.built / "sink", work, buckets)
-    tools = benchpeers.Tools(options.built, options.peers, options.s3mirror, sink.url, work)
-    clients = tools.clients()
-    if options.only:
-        wanted = options.only.split(",")
-        clients = [client for client in clients if client.name in wanted]
-    print("\nclients:")
-    for client in clients:
-        print(f"- {client.name}: {client.setting}")
-    return sink, tools, clients
-
-
-# MARK: transfer
-
-
-def transfer(options, work):
-    directories = max(options.files // SMALL_EACH, 1)
-    files = directories * SMALL_EACH
-    buckets = {
-        "uploads": (0, 0, 0),
-        "large": (0, 1, options.size << 20),
-        "small": (directories, SMALL_EACH, SMALL_BYTES),
-    }
-    sink, tools, clients = prepare(options, work, buckets)
-    log = options.built / "clients.log"
-    log.unlink(missing_ok=True)
-    results = []
-
-    def measure(title, what, width, source, expects):
-        target = work / "target"
-        taking_part = [client for client in clients if client.does(what)]
-
-        def command_of(client, number):
-            if what.startswith("up"):
-                key = f"{what}-{client.name.replace(' ', '-')}-{number}"
-                key += "/file.bin" if what == "up-large" and client.name != "pos3" else ""
-                job = benchpeers.Job(what, "uploads", key, source, width, files)
-            else:
-                # The target must not exist, so it is created anew each time.
-                target.mkdir()
-                if what == "down-large":
-                    benchrun.touch_memory(target, options.size << 20)
-                    local = target / ("pos3" if client.name == "pos3" else "file.bin")
-                    job = benchpeers.Job(what, "large", "data/file.bin", local, width)
-                else:
-                    job = benchpeers.Job(what, "small", "data", target / "data", width, files)
-            return client.command(job), tools.environment(client)
-
-        def clean():
-            shutil.rmtree(target, ignore_errors=True)
-
-        table = benchrun.Measure(title, taking_part, options.rounds, "bare libcurl")
-        results.append(table.run(sink, log, command_of, clean, expects))
-
-    if options.size:
-        large = work / "large/file.bin"
-        large.parent.mkdir()
-        benchrun.write_large(large, options.size << 20)
-        text = f"one file of {options.size} MiB"
-        measure(f"{text} up, {LARGE_WIDTH} in flight", "up-large", LARGE_WIDTH, large,
-                lambda counts: counts.get("UploadPart", 0) + counts.get("Put", 0) > 0)
-        measure(f"{text} down, {LARGE_WIDTH} in flight", "down-large", LARGE_WIDTH, None,
-                lambda counts: counts.get("Get", 0) > 0)
-        large.unlink()
-    if options.files:
-        small = work / "small"
-        benchrun.write_tree(small, directories, SMALL_EACH, SMALL_BYTES)
-        for latency, width in [(0, 32), (options.latency, 256)]:
-            if width == 256 and not latency:
-                continue
-            sink.delay(latency)
-            text = f"{files} files of 4 KiB"
-            how = f"{latency} ms latency, {width} in flight"
-            measure(f"{text} up, {how}", "up-small", width, small, lambda counts: counts.get("Put", 0) >= files)
-            measure(f"{text} down, {how}", "down-small", width, None, lambda counts: counts.get("Get", 0) >= files)
-    sink.stop()
-    return results
-
-
 # MARK: reconcile
 
 
@@ -165,10 +83,10 @@ def reconcile(options, work):
     results = []
     for files in sizes:
         each = files // TREE_DIRECTORIES
-        sink, tools, clients = prepare(options, work, {"tree": (TREE_DIRECTORIES, each, SMALL_BYTES)})
+        sink, tools, clients = benchtransfer.prepare(options, work, {"tree": (TREE_DIRECTORIES, each, benchtransfer.SMALL_BYTES)})
         tree = work / f"tree-{files}"
         tree.mkdir()
-        benchrun.write_tree(tree, TREE_DIRECTORIES, each, SMALL_BYTES, sparse=True)
+        benchrun.write_tree(tree, TREE_DIRECTORIES, each, benchtransfer.SMALL_BYTES, sparse=True)
         clients = [client for client in clients if client.does("reconcile")]
         for client in [client for client in clients if client.most_files and files > client.most_files]:
             print(f"- {client.name} is left out at {files} files: {client.why_not_more}")
@@ -189,13 +107,13 @@ def reconcile(options, work):
         print(f"\nThe listing alone: {pages} pages in {seconds:.2f} s, one after the other, unread.")
         run(f"nothing changed among {files} files in {TREE_DIRECTORIES} directories ({pages} pages)", 0)
         changed = tree / f"d0500/f{500 * each:06}"
-        changed.write_bytes(benchrun.pattern()[: SMALL_BYTES + 7])
+        changed.write_bytes(benchrun.pattern()[: benchtransfer.SMALL_BYTES + 7])
         # Later than the sink's dates of its objects, because rclone's --update requires that of a change.
         later = time.time() + 7200
         os.utime(changed, (later, later))
         run(f"one changed among {files}", 1)
         if options.latency:
-            os.truncate(changed, SMALL_BYTES)
+            os.truncate(changed, benchtransfer.SMALL_BYTES)
             os.utime(changed, (benchrun.MTIME_SECONDS, benchrun.MTIME_SECONDS))
             sink.delay(options.latency)
             # One request for each file would take minutes.
@@ -222,11 +140,11 @@ def tick(options, work):
 
 def tick_among(files, options, work):
     each = files // TREE_DIRECTORIES
-    sink = benchrun.Sink(options.built / "sink", work, {"tree": (TREE_DIRECTORIES, each, SMALL_BYTES)})
+    sink = benchrun.Sink(options.built / "sink", work, {"tree": (TREE_DIRECTORIES, each, benchtransfer.SMALL_BYTES)})
     tools = benchpeers.Tools(options.built, options.peers, options.s3mirror, sink.url, work)
     tree = work / f"tree-{files}"
     tree.mkdir()
-    benchrun.write_tree(tree, TREE_DIRECTORIES, each, SMALL_BYTES, sparse=True)
+    benchrun.write_tree(tree, TREE_DIRECTORIES, each, benchtransfer.SMALL_BYTES, sparse=True)
     content = benchrun.pattern()
     log = open(options.built / "watch.log", "ab")
     start = time.monotonic()
@@ -278,11 +196,11 @@ def idle(options, work):
     """Counts what wakes a watch that has nothing to do."""
     print(f"\n## {options.seconds} s of `s3mirror watch --interval 3600` over a tree at rest\n")
     each = max(1, options.tree // TREE_DIRECTORIES)
-    sink = benchrun.Sink(options.built / "sink", work, {"tree": (TREE_DIRECTORIES, each, SMALL_BYTES)})
+    sink = benchrun.Sink(options.built / "sink", work, {"tree": (TREE_DIRECTORIES, each, benchtransfer.SMALL_BYTES)})
     tools = benchpeers.Tools(options.built, options.peers, options.s3mirror, sink.url, work)
     tree = work / "tree-idle"
     tree.mkdir()
-    benchrun.write_tree(tree, TREE_DIRECTORIES, each, SMALL_BYTES, sparse=True)
+    benchrun.write_tree(tree, TREE_DIRECTORIES, each, benchtransfer.SMALL_BYTES, sparse=True)
     log = open(options.built / "watch.log", "ab")
     watch = subprocess.Popen(
         [options.s3mirror, "watch", tree, "s3://tree/data", "--interval", "3600"],
@@ -295,7 +213,7 @@ def idle(options, work):
             time.sleep(0.2)
         benchrun.settle(watch.pid)
         # A watch at rest after some work, which is its usual state.
-        change(tree, each, 0, benchrun.pattern()[:SMALL_BYTES])
+        change(tree, each, 0, benchrun.pattern()[:benchtransfer.SMALL_BYTES])
         subprocess.run([options.s3mirror, "flush"], env=tools.base, stdout=log, stderr=log, check=True)
         if not sink.counts().get("Put"):
             raise SystemExit("bench: s3mirror flush published nothing")
@@ -335,20 +253,20 @@ def profile(options, work):
     if not benchprofile.is_possible():
         raise SystemExit("bench: perf is missing (apt-get install linux-perf)")
     options.only = "s3mirror,bare libcurl"
-    sink, tools, (ours, bare) = prepare(options, work, {"uploads": (0, 0, 0)})
+    sink, tools, (ours, bare) = benchtransfer.prepare(options, work, {"uploads": (0, 0, 0)})
     log = open(options.built / "clients.log", "ab")
-    directories = max(options.files // SMALL_EACH, 1)
+    directories = max(options.files // benchtransfer.SMALL_EACH, 1)
     jobs = []
     if options.size:
         large = work / "large/file.bin"
         large.parent.mkdir()
         benchrun.write_large(large, options.size << 20)
-        jobs.append((f"{options.size} MiB up", "up-large", large, LARGE_WIDTH, 0))
+        jobs.append((f"{options.size} MiB up", "up-large", large, benchtransfer.LARGE_WIDTH, 0))
     if options.files:
         small = work / "small"
         small.mkdir()
-        benchrun.write_tree(small, directories, SMALL_EACH, SMALL_BYTES)
-        jobs.append((f"{directories * SMALL_EACH} small files up", "up-small", small, 32, directories * SMALL_EACH))
+        benchrun.write_tree(small, directories, benchtransfer.SMALL_EACH, benchtransfer.SMALL_BYTES)
+        jobs.append((f"{directories * benchtransfer.SMALL_EACH} small files up", "up-small", small, 32, directories * benchtransfer.SMALL_EACH))
     found = {}
     try:
         for title, what, local, width, count in jobs:
@@ -387,10 +305,10 @@ def wait_for_put(sink, seen, watch):
 
 PROMISES = {
     "tick": tick_promise, "idle": idle_promise, "stuck": benchstuck.stuck_promise, "unit": benchunit.unit_promise,
-    "restart": benchrestart.restart_promise, "network": benchnetwork.promises,
+    "restart": benchrestart.restart_promise, "network": benchnetwork.promises, "tls": benchtransfer.promises,
 }
 MEASURES = {
-    "transfer": transfer, "reconcile": reconcile, "restart": benchrestart.restart, "tick": tick, "idle": idle,
+    "transfer": benchtransfer.transfer, "tls": benchtransfer.over_tls, "reconcile": reconcile, "restart": benchrestart.restart, "tick": tick, "idle": idle,
     "stuck": benchstuck.stuck, "profile": profile, "unit": benchunit.unit, "network": benchnetwork.measure,
 }
 

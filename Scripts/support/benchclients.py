@@ -11,6 +11,8 @@ from pathlib import Path
 PART = 16 << 20
 EACH = 100
 ENDPOINT = os.environ["AWS_ENDPOINT_URL"]
+# Of the sink; nothing if it speaks no TLS.
+CERTIFICATE = os.environ.get("AWS_CA_BUNDLE")
 
 
 def small_names(count):
@@ -24,14 +26,21 @@ def awscrt(what, bucket, key, local, width, count):
 
     from awscrt.auth import AwsCredentialsProvider
     from awscrt.http import HttpHeaders, HttpRequest
+    from awscrt.io import ClientTlsContext, TlsContextOptions
     from awscrt.s3 import S3Client, S3RequestTlsMode, S3RequestType, create_default_s3_signing_config
 
     provider = AwsCredentialsProvider.new_static(
         os.environ["AWS_ACCESS_KEY_ID"], os.environ["AWS_SECRET_ACCESS_KEY"]
     )
+    trust = None
+    if CERTIFICATE:
+        options = TlsContextOptions()
+        options.override_default_trust_store_from_path(None, CERTIFICATE)
+        trust = ClientTlsContext(options).new_connection_options()
     client = S3Client(
         region="us-east-1",
-        tls_mode=S3RequestTlsMode.DISABLED,
+        tls_mode=S3RequestTlsMode.ENABLED if CERTIFICATE else S3RequestTlsMode.DISABLED,
+        tls_connection_options=trust,
         # Its payload is UNSIGNED-PAYLOAD.
         signing_config=create_default_s3_signing_config(region="us-east-1", credential_provider=provider),
         part_size=PART,
@@ -75,7 +84,8 @@ def obstore(what, bucket, key, local, width, count):
         region="us-east-1",
         virtual_hosted_style_request=False,
         unsigned_payload=True,
-        client_options={"allow_http": True},
+        # It cannot be given a certificate to trust.
+        client_options={"allow_http": True, "allow_invalid_certificates": bool(CERTIFICATE)},
     )
 
     async def small():

@@ -54,7 +54,7 @@ class Client:
 class Tools:
     """Where the programs are, and which of them exist."""
 
-    def __init__(self, built, peers, s3mirror, endpoint, work):
+    def __init__(self, built, peers, s3mirror, endpoint, work, certificate=None):
         self.built, self.peers, self.s3mirror, self.endpoint, self.work = built, peers, s3mirror, endpoint, work
         self.base = {
             "PATH": os.environ["PATH"],
@@ -67,6 +67,8 @@ class Tools:
             "AWS_EC2_METADATA_DISABLED": "true",
             "XDG_STATE_HOME": str(work / "state"),
         }
+        if certificate:
+            self.base |= {"AWS_CA_BUNDLE": str(certificate), "RCLONE_CA_CERT": str(certificate)}
 
     def environment(self, client):
         return {**self.base, **client.environment}

@@ -10,6 +10,7 @@ import re
 import resource
 import shutil
 import signal
+import ssl
 import statistics
 import subprocess
 import tempfile
@@ -75,21 +76,22 @@ def write_tree(root, directories, each, size, sparse=False):
 
 
 class Sink:
-    """The server of sink.c. It dies with this process."""
+    """The server of sink.c. It dies with this process. With a file for its certificate it speaks TLS."""
 
-    def __init__(self, binary, work, buckets):
+    def __init__(self, binary, work, buckets, certificate=None):
         port_file = Path(work) / "sink.port"
         port_file.unlink(missing_ok=True)
         arguments = [":".join(map(str, (name, *shape))) for name, shape in buckets.items()]
-        self.process = subprocess.Popen([binary, port_file, *arguments])
+        self.process = subprocess.Popen([binary, port_file, *([certificate] if certificate else []), *arguments])
         while not port_file.exists() or not port_file.read_text().endswith("\n"):
             if self.process.poll() is not None:
                 raise SystemExit("bench: the sink did not start")
             time.sleep(0.01)
-        self.url = "http://127.0.0.1:" + port_file.read_text().strip()
+        self.url = f"http{'s' if certificate else ''}://127.0.0.1:{port_file.read_text().strip()}"
+        self.trust = ssl.create_default_context(cafile=certificate) if certificate else None
 
     def ask(self, what):
-        with urllib.request.urlopen(f"{self.url}/-/{what}") as answer:
+        with urllib.request.urlopen(f"{self.url}/-/{what}", context=self.trust) as answer:
             return json.load(answer)
 
     def counts(self):

@@ -132,7 +132,7 @@ build_tools() {
   for tool in "$@"; do
     [[ ! -x $built/$tool || $support/$tool.c -nt $built/$tool ]] || continue
     say "compiling $tool.c"
-    clang -O2 -Wall -Wextra -o "$built/$tool" "$support/$tool.c" -lcurl -lcrypto -lz
+    clang -O2 -Wall -Wextra -o "$built/$tool" "$support/$tool.c" -lcurl -lssl -lcrypto -lz
   done
 }
 

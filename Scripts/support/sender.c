@@ -5,6 +5,8 @@
 //   sender down-large URL FILE      WIDTH PART-BYTES    ranges into a file
 //   sender up-small   URL DIRECTORY WIDTH COUNT         files dNNNN/fNNNNNN of 100 to a directory, one PUT each
 //   sender down-small URL DIRECTORY WIDTH COUNT
+//
+// Over TLS it trusts the certificates of the file that AWS_CA_BUNDLE names.
 
 #define _GNU_SOURCE
 #include <curl/curl.h>
@@ -83,6 +85,7 @@ static void prepare(transfer_t *t) {
   t->easy = curl_easy_init();
   curl_easy_setopt(t->easy, CURLOPT_PRIVATE, t);
   curl_easy_setopt(t->easy, CURLOPT_FAILONERROR, 1L);
+  if (getenv("AWS_CA_BUNDLE")) curl_easy_setopt(t->easy, CURLOPT_CAINFO, getenv("AWS_CA_BUNDLE"));
   curl_easy_setopt(t->easy, CURLOPT_HTTPHEADER, headers);
   if (is_up) {
     curl_easy_setopt(t->easy, CURLOPT_UPLOAD, 1L);
@@ -118,6 +121,7 @@ int main(int count, char **arguments) {
       curl_off_t length = 0;
       curl_easy_setopt(head, CURLOPT_URL, url);
       curl_easy_setopt(head, CURLOPT_NOBODY, 1L);
+      if (getenv("AWS_CA_BUNDLE")) curl_easy_setopt(head, CURLOPT_CAINFO, getenv("AWS_CA_BUNDLE"));
       curl_easy_perform(head);
       curl_easy_getinfo(head, CURLINFO_CONTENT_LENGTH_DOWNLOAD_T, &length);
       curl_easy_cleanup(head);

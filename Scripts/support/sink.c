@@ -1,9 +1,9 @@
 // An S3 server that keeps nothing, to measure clients against: what they cost, not what a store costs.
 //
-//   sink PORT-FILE BUCKET:DIRECTORIES:FILES-EACH:BYTES[:md5|:opaque]...
+//   sink PORT-FILE [CERTIFICATE.pem] BUCKET:DIRECTORIES:FILES-EACH:BYTES[:md5|:opaque]...
 //
 // It listens on 127.0.0.1 only, writes its port to PORT-FILE and ends with its parent. One thread, epoll(7), HTTP/1.1 with
-// keep-alive, no TLS; signatures are not looked at. Bodies of PUT are dropped inside the kernel (MSG_TRUNC, tcp(7)), bodies
+// keep-alive; with CERTIFICATE.pem over TLS, by a certificate that it makes and writes to that file. Signatures are not looked at. Bodies of PUT are dropped inside the kernel (MSG_TRUNC, tcp(7)), bodies
 // of GET come from a pattern by sendfile(2), so a GiB costs it less than a tenth of a second.
 //
 // A bucket holds generated objects `data/dNNNN/fNNNNNN` of equal size (with 0 directories: the one object `data/file.bin`),
@@ -28,7 +28,10 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <netinet/tcp.h>
+#include <openssl/err.h>
 #include <openssl/evp.h>
+#include <openssl/ssl.h>
+#include <openssl/x509v3.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <stdbool.h>
@@ -60,6 +63,7 @@ typedef struct { char name[64]; long directories, each, bytes; char tags[16]; st
 typedef struct { char *bytes; size_t count, room; } text_t;
 typedef struct conn {
   int fd;
+  SSL *tls;
   char head[HEAD_LIMIT];
   size_t filled;
   // The request in hand.
@@ -99,6 +103,7 @@ static conn_t *delayed_first, *delayed_last;
 static enum sickness sickness;
 static double slow_rate, slow_free, connection_rate;
 static int listener;
+static SSL_CTX *tls;
 static bool logs;
 
 // MARK: counts
@@ -559,7 +564,31 @@ static void watch(conn_t *c, uint32_t events) {
   epoll_ctl(epoll, EPOLL_CTL_MOD, c->fd, &event);
 }
 
+// Reads, or drops what is read where the buffer is NULL, as recv(2) does with MSG_TRUNC.
+static ssize_t take(conn_t *c, void *buffer, size_t count) {
+  if (!c->tls) return recv(c->fd, buffer, count, buffer ? 0 : MSG_TRUNC);
+  static char dropped[256 << 10];
+  if (!buffer && count > sizeof dropped) count = sizeof dropped;
+  ERR_clear_error();
+  int got = SSL_read(c->tls, buffer ? buffer : dropped, count > INT32_MAX ? INT32_MAX : (int)count);
+  if (got > 0) return got;
+  if (SSL_get_error(c->tls, got) != SSL_ERROR_WANT_READ) return 0;
+  errno = EAGAIN;
+  return -1;
+}
+
+static ssize_t give(conn_t *c, const void *bytes, size_t count, int flags) {
+  if (!c->tls) return send(c->fd, bytes, count, MSG_NOSIGNAL | flags);
+  ERR_clear_error();
+  int put = SSL_write(c->tls, bytes, count > INT32_MAX ? INT32_MAX : (int)count);
+  if (put > 0) return put;
+  if (SSL_get_error(c->tls, put) != SSL_ERROR_WANT_WRITE) return 0;
+  errno = EAGAIN;
+  return -1;
+}
+
 static void hang_up(conn_t *c) {
+  if (c->tls) SSL_free(c->tls);
   close(c->fd);
   c->closed = true;
   // One that waits for its answer is freed when that is due.
@@ -581,7 +610,7 @@ static bool flush(conn_t *c) {
   while (c->sent < c->out.count || c->file_rest > 0) {
     ssize_t count;
     if (c->sent < c->out.count) {
-      count = send(c->fd, c->out.bytes + c->sent, c->out.count - c->sent, MSG_NOSIGNAL | (c->file_rest ? MSG_MORE : 0));
+      count = give(c, c->out.bytes + c->sent, c->out.count - c->sent, c->file_rest ? MSG_MORE : 0);
       if (count > 0) c->sent += count;
     } else {
       off_t offset = c->file_offset % PATTERN_BYTES;
@@ -590,7 +619,7 @@ static bool flush(conn_t *c) {
         if (c->due > now()) { wait_until(c, c->due); return true; }
         if (piece > paced_chunk()) piece = paced_chunk();
       }
-      count = sendfile(c->fd, pattern_fd, &offset, piece);
+      count = c->tls ? give(c, pattern + offset, piece, 0) : sendfile(c->fd, pattern_fd, &offset, piece);
       if (count > 0) {
         c->file_offset += count;
         c->file_rest -= count;
@@ -647,7 +676,7 @@ static bool parse(conn_t *c, char *end) {
   c->keeps_body = !strcmp(c->method, "POST");
   c->body.count = 0;
   if (c->keeps_body && c->length > BODY_LIMIT) return false;
-  if (continues && c->rest) return send(c->fd, "HTTP/1.1 100 Continue\r\n\r\n", 25, MSG_NOSIGNAL) == 25;
+  if (continues && c->rest) return give(c, "HTTP/1.1 100 Continue\r\n\r\n", 25, 0) == 25;
   return true;
 }
 
@@ -705,10 +734,10 @@ static void readable(conn_t *c) {
         long chunk = slow ? SLOW_CHUNK : paced_chunk();
         if (c->keeps_body) {
           need(&c->body, c->rest);
-          count = recv(c->fd, c->body.bytes + c->body.count, c->rest, 0);
+          count = take(c, c->body.bytes + c->body.count, c->rest);
           if (count > 0) c->body.count += count;
         } else {
-          count = recv(c->fd, NULL, paced && c->rest > chunk ? chunk : c->rest, MSG_TRUNC);
+          count = take(c, NULL, paced && c->rest > chunk ? chunk : c->rest);
         }
         if (count < 0 && errno == EAGAIN) return;
         if (count <= 0) return hang_up(c);
@@ -729,7 +758,7 @@ static void readable(conn_t *c) {
     char *end = c->filled ? memmem(c->head, c->filled, "\r\n\r\n", 4) : NULL;
     if (!end) {
       if (c->filled == HEAD_LIMIT) return hang_up(c);
-      ssize_t count = recv(c->fd, c->head + c->filled, HEAD_LIMIT - c->filled, 0);
+      ssize_t count = take(c, c->head + c->filled, HEAD_LIMIT - c->filled);
       if (count < 0 && errno == EAGAIN) return;
       if (count <= 0) return hang_up(c);
       c->filled += count;
@@ -779,11 +808,42 @@ static int listen_here(const char *port_file) {
   return fd;
 }
 
+// Makes a key and a certificate of 127.0.0.1 that signs itself, and writes the certificate to a file.
+static void use_tls(const char *path) {
+  EVP_PKEY *key = EVP_EC_gen("P-256");
+  X509 *certificate = X509_new();
+  X509_set_version(certificate, X509_VERSION_3);
+  ASN1_INTEGER_set(X509_get_serialNumber(certificate), time(NULL));
+  X509_gmtime_adj(X509_getm_notBefore(certificate), -3600);
+  X509_gmtime_adj(X509_getm_notAfter(certificate), 30 * 24 * 3600);
+  X509_NAME *name = X509_get_subject_name(certificate);
+  X509_NAME_add_entry_by_txt(name, "CN", MBSTRING_ASC, (unsigned char *)"127.0.0.1", -1, -1, 0);
+  X509_set_issuer_name(certificate, name);
+  X509_set_pubkey(certificate, key);
+  X509_EXTENSION *place = X509V3_EXT_conf_nid(NULL, NULL, NID_subject_alt_name, "IP:127.0.0.1");
+  X509_EXTENSION *authority = X509V3_EXT_conf_nid(NULL, NULL, NID_basic_constraints, "critical,CA:TRUE");
+  FILE *file = fopen(path, "w");
+  tls = SSL_CTX_new(TLS_server_method());
+  // A retried write may come from another buffer, and a part of one is progress.
+  SSL_CTX_set_mode(tls, SSL_MODE_ENABLE_PARTIAL_WRITE | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER);
+  if (X509_add_ext(certificate, place, -1) && X509_add_ext(certificate, authority, -1) && X509_sign(certificate, key, EVP_sha256())
+    && file && PEM_write_X509(file, certificate) && fclose(file) == 0
+    && SSL_CTX_use_certificate(tls, certificate) == 1 && SSL_CTX_use_PrivateKey(tls, key) == 1) return;
+  ERR_print_errors_fp(stderr);
+  perror(path);
+  exit(1);
+}
+
 int main(int count, char **arguments) {
-  if (count < 2) return fprintf(stderr, "usage: sink PORT-FILE BUCKET:DIRECTORIES:FILES-EACH:BYTES...\n"), 2;
+  if (count < 2) return fprintf(stderr, "usage: sink PORT-FILE [CERTIFICATE.pem] BUCKET:DIRECTORIES:FILES-EACH:BYTES...\n"), 2;
   prctl(PR_SET_PDEATHSIG, SIGTERM);
   signal(SIGPIPE, SIG_IGN);
-  for (int i = 2; i < count && bucket_count < 16; i++) {
+  int first_bucket = 2;
+  if (count > 2 && !strchr(arguments[2], ':')) {
+    use_tls(arguments[2]);
+    first_bucket++;
+  }
+  for (int i = first_bucket; i < count && bucket_count < 16; i++) {
     bucket_t *b = &buckets[bucket_count++];
     int fields = sscanf(arguments[i], "%63[^:]:%ld:%ld:%ld:%15s", b->name, &b->directories, &b->each, &b->bytes, b->tags);
     if (fields < 4) return 2;
@@ -821,6 +881,11 @@ int main(int count, char **arguments) {
           conn_t *new = calloc(1, sizeof *new);
           if (!new) abort();
           new->fd = fd;
+          if (tls) {
+            if (!(new->tls = SSL_new(tls)) || !SSL_set_fd(new->tls, fd)) abort();
+            // The first read does the handshake.
+            SSL_set_accept_state(new->tls);
+          }
           struct epoll_event first = {.events = EPOLLIN, .data.ptr = new};
           epoll_ctl(epoll, EPOLL_CTL_ADD, fd, &first);
         }
