@@ -16,6 +16,7 @@ struct JSONLine {
     add("bytes", record.bytes)
     add("parts", record.parts)
     add("partsReused", record.partsReused)
+    add("bytesCopied", record.bytesCopied)
     add("attempts", record.attempts)
     add("seconds", seconds: record.seconds)
     add("checksum", record.checksum)

@@ -14,6 +14,9 @@ package struct TransferRecord: Codable, Sendable, Hashable {
   package var parts: Int?
   /// How many of these an earlier, interrupted transfer had already sent or fetched.
   package var partsReused: Int?
+  /// The bytes of an upload that were not sent, because the server copied them from the object that was
+  /// replaced.
+  package var bytesCopied: Int64?
   /// The largest number of requests for one part, including the first: 1 means that nothing was retried.
   package var attempts: Int?
   /// With millisecond precision.
@@ -36,7 +39,8 @@ package struct TransferRecord: Codable, Sendable, Hashable {
 
   package init(
     time: UTCTime, mirror: String, operation: TransferOperation, path: String? = nil, url: String? = nil,
-    bytes: Int64? = nil, parts: Int? = nil, partsReused: Int? = nil, attempts: Int? = nil,
+    bytes: Int64? = nil, parts: Int? = nil, partsReused: Int? = nil, bytesCopied: Int64? = nil,
+    attempts: Int? = nil,
     seconds: Double? = nil, checksum: String? = nil, proof: String? = nil, etag: String? = nil,
     requestID: String? = nil, files: Int? = nil, deleted: Int? = nil, requests: [String: Int]? = nil,
     outcome: TransferOutcome, error: String? = nil
@@ -49,6 +53,7 @@ package struct TransferRecord: Codable, Sendable, Hashable {
     self.bytes = bytes
     self.parts = parts
     self.partsReused = partsReused
+    self.bytesCopied = bytesCopied
     self.attempts = attempts
     self.seconds = seconds
     self.checksum = checksum

@@ -13,12 +13,17 @@ package struct TransferSummary: Sendable, Hashable {
     package var retries = 0
     package var parts = 0
     package var partsReused = 0
+    /// The bytes of uploads that the server copied from the objects that were replaced.
+    package var bytesCopied: Int64 = 0
 
     package init() {}
 
+    /// The bytes that passed through this host.
+    package var bytesMoved: Int64 { bytes - bytesCopied }
+
     /// The average rate of one transfer in 10⁶ bytes a second; `nil` without bytes or time.
     package var megabytesPerSecond: Double? {
-      bytes > 0 && seconds > 0 ? Double(bytes) / 1e6 / seconds : nil
+      bytesMoved > 0 && seconds > 0 ? Double(bytesMoved) / 1e6 / seconds : nil
     }
   }
 
@@ -72,7 +77,7 @@ package struct TransferSummary: Sendable, Hashable {
   /// The rate of all finished uploads and downloads together over the elapsed time, in 10⁶ bytes a second.
   /// Server-side copies do not count, because their bytes do not pass through this host.
   package var megabytesPerSecond: Double? {
-    let bytes = self[.upload, .done].bytes.addingSaturated(self[.download, .done].bytes)
+    let bytes = self[.upload, .done].bytesMoved.addingSaturated(self[.download, .done].bytes)
     return bytes > 0 && elapsedSeconds > 0 ? Double(bytes) / 1e6 / elapsedSeconds : nil
   }
 }
@@ -85,5 +90,8 @@ extension TransferSummary.Row {
     retries = retries.addingSaturated(max(1, record.attempts ?? 1) - 1)
     parts = parts.addingSaturated(max(0, record.parts ?? 0))
     partsReused = partsReused.addingSaturated(max(0, record.partsReused ?? 0))
+    // A line of another program may hold any number.
+    let copied = min(max(0, record.bytesCopied ?? 0), max(0, record.bytes ?? 0))
+    bytesCopied = min(bytesCopied.addingSaturated(copied), bytes)
   }
 }

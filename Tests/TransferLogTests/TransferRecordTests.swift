@@ -6,7 +6,8 @@ import Testing
 @Suite struct TransferRecordTests {
   private static let full = TransferRecord(
     time: UTCTime(milliseconds: 1_763_823_762_007), mirror: "checkpoints", operation: .upload, path: "a/b",
-    url: "s3://bucket/a/b", bytes: 1 << 40, parts: 3, partsReused: 1, attempts: 2, seconds: 1.05,
+    url: "s3://bucket/a/b", bytes: 1 << 40, parts: 3, partsReused: 1, bytesCopied: 7, attempts: 2,
+    seconds: 1.05,
     checksum: "crc32:9ae0daaf", proof: "closed", etag: "\"e-3\"", requestID: "4442587FB7D0A2F9",
     outcome: .failed,
     error: "no")
@@ -15,7 +16,7 @@ import Testing
     #expect(
       Self.full.jsonLine
         == #"{"time":"2025-11-22T15:02:42.007Z","mirror":"checkpoints","operation":"upload","#
-        + #""path":"a/b","url":"s3://bucket/a/b","bytes":1099511627776,"parts":3,"partsReused":1,"attempts":2,"#
+        + #""path":"a/b","url":"s3://bucket/a/b","bytes":1099511627776,"parts":3,"partsReused":1,"bytesCopied":7,"attempts":2,"#
         + #""seconds":1.050,"checksum":"crc32:9ae0daaf","proof":"closed","etag":"\"e-3\"","#
         + #""requestID":"4442587FB7D0A2F9","outcome":"failed","error":"no"}"#)
   }

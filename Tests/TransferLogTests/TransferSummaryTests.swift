@@ -5,12 +5,13 @@ import Testing
 @Suite struct TransferSummaryTests {
   private static func record(
     _ operation: TransferOperation, _ outcome: TransferOutcome, at second: Int64, bytes: Int64? = nil,
-    seconds: Double? = nil, attempts: Int? = nil, parts: Int? = nil, reused: Int? = nil
+    seconds: Double? = nil, attempts: Int? = nil, parts: Int? = nil, reused: Int? = nil,
+    copied: Int64? = nil
   ) -> TransferRecord {
     TransferRecord(
       time: UTCTime(milliseconds: second * 1000), mirror: "m", operation: operation, bytes: bytes,
       parts: parts,
-      partsReused: reused, attempts: attempts, seconds: seconds, outcome: outcome)
+      partsReused: reused, bytesCopied: copied, attempts: attempts, seconds: seconds, outcome: outcome)
   }
 
   @Test func `counts, bytes and times add up by operation and outcome`() {
@@ -37,6 +38,19 @@ import Testing
     #expect(summary.elapsedSeconds == 20)
     // 40 MB in 20 s: the copy went on within S3.
     #expect(summary.megabytesPerSecond == 2)
+  }
+
+  @Test func `what the server copied does not count as moved`() {
+    let summary = TransferSummary([
+      Self.record(.upload, .done, at: 110, bytes: 30_000_000, seconds: 10, copied: 20_000_000),
+      // A line of another program.
+      Self.record(.upload, .done, at: 110, bytes: 5, seconds: 0, copied: .max),
+      Self.record(.upload, .done, at: 110, bytes: 10, seconds: 0, copied: -9),
+    ])
+    #expect(summary[.upload, .done].bytes == 30_000_015)
+    #expect(summary[.upload, .done].bytesCopied == 20_000_005)
+    #expect(summary[.upload, .done].megabytesPerSecond == 1.000001)
+    #expect(summary.megabytesPerSecond == 1.000001)
   }
 
   @Test func `an empty summary has no rate and no times`() {
