@@ -120,6 +120,12 @@ struct MirrorOptions: ParsableArguments {
   )
   var emptyDirectories = Options.EmptyDirectories.skip
 
+  @Option(
+    help:
+      "How a large file that changed is sent: auto (only what changed, and S3 copies the rest from the object that is replaced) or off (whole)."
+  )
+  var delta = Options.Delta.automatic
+
   @OptionGroup var names: NameOptions
 
   @Option(
@@ -232,6 +238,7 @@ struct MirrorOptions: ParsableArguments {
     options.maxAttempts = maxAttempts
     options.multipartThreshold = Int64(multipartThreshold) << 20
     options.partBytes = Int64(partSize) << 20
+    options.delta = delta
     options.maxUploadBytesPerSecond = maxUploadRate?.bytesPerSecond
     options.maxDownloadBytesPerSecond = maxDownloadRate?.bytesPerSecond
     options.lowPriority = lowPriority
@@ -292,6 +299,7 @@ extension Options.MaxWorkers: ExpressibleByArgument {}
 extension Options.OnError: ExpressibleByArgument {}
 extension Options.PayloadSigning: ExpressibleByArgument {}
 extension Options.EmptyDirectories: ExpressibleByArgument {}
+extension Options.Delta: ExpressibleByArgument {}
 extension Options.Symlinks: ExpressibleByArgument {}
 
 extension Options.Renames: ExpressibleByArgument {}

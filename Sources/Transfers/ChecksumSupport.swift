@@ -59,6 +59,7 @@ package final class ChecksumSupport: Sendable {
     var isRefused = false
     var isWholeRefused = false
     var compared: Set<Use> = []
+    var isWholeCompared: Bool?
   }
 
   private let state = Mutex(State())
@@ -74,6 +75,12 @@ package final class ChecksumSupport: Sendable {
   /// Records that the server compares each part's CRC-32 but misunderstands the whole object's. It expects a
   /// checksum of the parts' checksums, as S3 did before FULL_OBJECT.
   package func noteWholeRefusal() { state.withLock { $0.isWholeRefused = true } }
+
+  /// Whether the server compares the CRC-32 of a whole object that was sent in parts; nil while this is
+  /// unknown.
+  package var isWholeCompared: Bool? { state.withLock { $0.isWholeCompared } }
+
+  package func noteWhole(isEchoed: Bool) { state.withLock { $0.isWholeCompared = isEchoed } }
 
   package func noteRefusal() { state.withLock { $0.isRefused = true } }
 

@@ -20,6 +20,8 @@ struct MultipartState: Sendable {
     var attempts: Int
     /// Whether an earlier attempt had sent the part.
     var isReused: Bool
+    /// Whether the server copied the part from the object that the upload replaces.
+    var isCopied = false
   }
 
   /// Why a step failed, as far as this affects the next step. The cases are ordered: if two occur, the later
@@ -36,6 +38,8 @@ struct MultipartState: Sendable {
     case conflict(any Error)
     /// S3 has the parts but cannot make an object of them.
     case unusable(any Error)
+    /// The object cannot be made of copies. Another upload has to send the whole file.
+    case notCopied(DeltaFailure)
     /// The sent bytes belong to no version of the file.
     case abandoned(UploadAbandoned)
   }
@@ -169,6 +173,7 @@ struct MultipartState: Sendable {
   private mutating func resolve(_ reason: Trouble) -> Step {
     switch reason {
     case .abandoned(let abandoned): return abort(.failure(abandoned))
+    case .notCopied(let failure): return abort(.failure(failure))
     case .cancelled(.abort): return abort(.failure(CancellationError()))
     case .cancelled(.leave): return leave(CancellationError())
     case .failed(let error): return leave(error)
@@ -208,7 +213,8 @@ extension MultipartState.Trouble {
     case .uploadGone: 3
     case .conflict: 4
     case .unusable: 5
-    case .abandoned: 6
+    case .notCopied: 6
+    case .abandoned: 7
     }
   }
 }

@@ -79,6 +79,7 @@ extension MultipartUpload {
   // MARK: Parts
 
   func extent(of number: Int) -> (offset: Int64, byteCount: Int64) {
+    if let part = delta?.plan.parts[number - 1] { return (part.range.lowerBound, part.byteCount) }
     let offset = Int64(number - 1) * partBytes
     return (offset, min(partBytes, byteCount - offset))
   }
@@ -89,7 +90,7 @@ extension MultipartUpload {
     let existing = opened.existing[number].flatMap { $0.byteCount == count ? $0 : nil }
     let holding = holding(of: count, in: opened, expected: expected)
     return try await resources.withMemory(for: count, holding) {
-      let isCold = isCold(offset, count)
+      let wasCold = delta?.wasCold(offset..<offset + count) ?? false || isCold(source.file, offset, count)
       let read = try await resources.readers.run {
         try PartRead.read(source.file, at: offset, byteCount: count, holding: holding)
       }
@@ -110,7 +111,7 @@ extension MultipartUpload {
         checksumCRC32: opened.isChecked ? read.crc : nil,
         payloadSHA256: try await uploader.payloadSHA256(of: read))
       let (answer, attempts) = try await resources.send(upload, through: store, for: .part)
-      if isCold { source.file.advise(.dontNeed(offset..<offset + count)) }
+      if wasCold { source.file.advise(.dontNeed(offset..<offset + count)) }
       checksums.note(isEchoed: answer.checksumWasEchoed, for: .part)
       let check = try await uploader.check(
         read, in: source, against: answer.etag, isEchoed: answer.checksumWasEchoed)
@@ -118,13 +119,6 @@ extension MultipartUpload {
         number: number, etag: answer.etag, crc: read.crc, byteCount: count, check: check,
         attempts: attempts, isReused: false)
     }
-  }
-
-  /// Whether the page cache did not hold the part before its read. Only such a part is dropped from the cache
-  /// after it is sent: pages that were cached before, such as those of a new checkpoint, belong to the
-  /// trainer. The beginning of the part is not checked, because reading the part before it causes read-ahead.
-  private func isCold(_ offset: Int64, _ byteCount: Int64) -> Bool {
-    ![offset + byteCount / 2, offset + byteCount - 1].contains { source.file.isCached(at: $0) }
   }
 
   /// How a part on S3 is known to have these bytes; nil if this is unknown.
@@ -186,6 +180,7 @@ extension MultipartUpload {
 
   private func send(_ complete: CompleteMultipartUpload) async throws -> Publication {
     let (answer, attempts) = try await resources.send(complete, through: store, for: .part)
+    if complete.fullObjectCRC32 != nil { checksums.noteWhole(isEchoed: answer.checksumWasEchoed) }
     return Publication(
       etag: answer.etag, requestID: answer.requestID, isEchoed: answer.checksumWasEchoed, attempts: attempts,
       answered: answer.serverDate)

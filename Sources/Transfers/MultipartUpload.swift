@@ -12,6 +12,8 @@ struct MultipartUpload: Sendable {
   let partBytes: Int64
   let partCount: Int
   let beforePublication: @Sendable () async throws -> Void
+  /// Nil if the whole file is sent.
+  var delta: Delta?
 
   /// A multipart upload that S3 has begun.
   struct Opened: Sendable {
@@ -69,8 +71,10 @@ struct MultipartUpload: Sendable {
           isSuperseded = try uploader.isSuperseded(source, wanted, proof)
           step = state.proved()
         case .complete(_, let parts):
-          publication = try await complete(opened, parts)
+          let made = try await complete(opened, parts)
+          publication = made
           step = state.completed()
+          do { try checkCopies(parts, in: made) } catch { throw Failure(error) }
         case .settle(let parts):
           publication = try await find(parts)
           step = state.settled(isPublished: publication != nil)
@@ -118,22 +122,23 @@ struct MultipartUpload: Sendable {
 
   // MARK: Proof
 
-  /// The MD5s of a first read of every part, if only two reads can prove the file whole; nil if the probe
-  /// found no writer.
-  private func readAheadOfSnapshot(_ openFiles: OpenFilePolicy) async throws -> [String]? {
+  /// A first read of the parts that are sent: their MD5s by part number.
+  typealias FirstRead = [Int: String]
+
+  /// Nil if the probe found no writer, so that one read can prove the file whole.
+  private func readAheadOfSnapshot(_ openFiles: OpenFilePolicy) async throws -> FirstRead? {
     if source.isCopy { return nil }
     switch source.check.outlook {
     case .proved, .changed: return nil
     case .writerPresent where openFiles == .wait: throw UploadAbandoned.openForWriting
     case .writerPresent, .untold: break
     }
-    var digests: [String] = []
-    for number in 1...partCount {
+    var digests: FirstRead = [:]
+    for number in 1...partCount where copied(number) == nil {
       let (offset, count) = extent(of: number)
-      digests.append(
-        try await resources.readers.run {
-          try md5Hexadecimal(of: source.file, from: offset, byteCount: count)
-        })
+      digests[number] = try await resources.readers.run {
+        try md5Hexadecimal(of: source.file, from: offset, byteCount: count)
+      }
     }
     try await uploader.checkBeginning(of: source, openFiles)
     try await TaskThreads.pause(for: uploader.settings.settle)
@@ -158,7 +163,7 @@ struct MultipartUpload: Sendable {
   // MARK: Parts
 
   private func send(
-    _ first: [Int], to opened: Opened, expected: [String]?, state: MultipartState
+    _ first: [Int], to opened: Opened, expected: FirstRead?, state: MultipartState
   ) async -> (MultipartState.Step, MultipartState) {
     await withTaskGroup(of: (number: Int, result: Result<Part, any Error>).self) { group in
       var state = state
@@ -169,7 +174,7 @@ struct MultipartUpload: Sendable {
           for number in numbers {
             group.addTask {
               do {
-                return (number, .success(try await send(number, to: opened, expected: expected?[number - 1])))
+                return (number, .success(try await part(number, to: opened, expected: expected)))
               } catch {
                 return (number, .failure(error))
               }
@@ -188,16 +193,30 @@ struct MultipartUpload: Sendable {
     }
   }
 
+  private func part(_ number: Int, to opened: Opened, expected: FirstRead?) async throws -> Part {
+    if let delta, let part = copied(number) {
+      return try await copy(number, part, by: delta, to: opened, isReread: expected != nil)
+    }
+    return try await send(number, to: opened, expected: expected?[number])
+  }
+
+  /// Nil if the part is sent.
+  private func copied(_ number: Int) -> DeltaPlan.Part? {
+    guard let part = delta?.plan.parts[number - 1], part.source == .object else { return nil }
+    return part
+  }
+
   private func receipt(_ parts: [Part], _ publication: Publication, _ proof: PublicationProof)
     -> UploadReceipt
   {
     UploadReceipt(
-      byteCount: byteCount, parts: partCount, partsReused: parts.count { $0.isReused },
+      byteCount: byteCount, parts: parts.count, partsReused: parts.count { $0.isReused },
       attempts: max(publication.attempts, parts.map(\.attempts).max() ?? 1), etag: publication.etag,
       requestID: publication.requestID, answered: publication.answered,
       crc32: Self.wholeChecksum(of: parts).base64,
       checksum: publication.isEchoed ? .crc32 : IntegrityCheck(parts: parts.map(\.check)), proof: proof,
-      stamp: source.file.stamp, isSnapshot: proof == .reread && source.check.hasWriter)
+      stamp: source.file.stamp, isSnapshot: proof == .reread && source.check.hasWriter,
+      bytesCopied: delta?.plan.copiedBytes ?? 0, blocks: blocks(of: parts))
   }
 
   // MARK: Trouble
@@ -205,6 +224,7 @@ struct MultipartUpload: Sendable {
   private func proofTrouble(_ error: any Error) -> Trouble {
     switch error {
     case let abandoned as UploadAbandoned: .abandoned(abandoned)
+    case let failure as DeltaFailure: .notCopied(failure)
     case is CancellationError: .cancelled(uploader.pending.whenCancelled)
     default: .failed(error)
     }
@@ -225,7 +245,8 @@ struct MultipartUpload: Sendable {
     guard let refusal = error as? S3Error else { return trouble(error, of: opened) }
     switch refusal.code {
     case "ConditionalRequestConflict": return .conflict(refusal)
-    case "InvalidPart", "InvalidPartOrder", "EntityTooSmall", "BadDigest": return .unusable(refusal)
+    case "InvalidPart", "InvalidPartOrder", "EntityTooSmall", "BadDigest":
+      return delta == nil ? .unusable(refusal) : .notCopied(.refused(refusal))
     default: return trouble(refusal, of: opened)
     }
   }

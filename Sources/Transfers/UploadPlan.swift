@@ -8,6 +8,8 @@
 // part budget       the bytes of memory that payloads may hold at one time
 // stretch           bytes that one request carries: a part, or a whole small file
 // composite tag     the digest of a multipart object, computed over the digests of its parts
+// delta             an upload in parts of which the server copies some from the object that is replaced
+// block             a stretch of an object whose CRC-32 and MD5 are known; as large as a part
 // proof             why the bytes that were read are one whole version of the file (PUB-2)
 // probe             a check whether a process has the file open for writing
 // vigil             the watch for a close of the file during one read

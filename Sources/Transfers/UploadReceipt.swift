@@ -24,6 +24,10 @@ package struct UploadReceipt: Sendable, Hashable {
   package var isSuperseded = false
   /// The stamp stands for the object's content from now on, in later runs too (see `StampedReading`).
   package var stampLasts = false
+  /// The bytes that were not sent, because the server copied them from the object that was replaced.
+  package var bytesCopied: Int64 = 0
+  /// The content block by block, for a delta of the next version; nil if it is not known.
+  package var blocks: ContentBlocks?
 }
 
 /// Why a file was not published although requests work.

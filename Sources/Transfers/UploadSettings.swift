@@ -22,6 +22,11 @@ package struct UploadSettings: Sendable {
 
   /// What is known of the server's checksums. All uploads to a bucket share it.
   package var checksums = ChecksumSupport()
+  package var deltas = Deltas.automatic
+  /// What is known of the server's copies of parts. All uploads to a bucket share it.
+  package var deltaSupport = DeltaSupport()
+  /// Called when the server turns out not to copy parts, with the reason.
+  package var whenDeltasEnd: @Sendable (String) -> Void = { _ in }
 
   package init() {}
 
@@ -51,6 +56,14 @@ package struct TransferSettingsError: Error, Sendable, Hashable, CustomStringCon
       throw TransferSettingsError(description: "\(name) is \(value) bytes; \(meaning)")
     }
   }
+}
+
+/// How a changed file is sent whose published content is known.
+package enum Deltas: Sendable, Hashable {
+  /// Only its changes are sent, where this saves enough.
+  case automatic
+  /// The whole file is sent.
+  case off
 }
 
 package enum ContentTypes: Sendable, Hashable {

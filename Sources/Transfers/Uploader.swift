@@ -32,6 +32,8 @@ package struct Uploader: Sendable {
   ///   - isCloseSeen: whether the watch reported the close of the last write.
   ///   - openFiles: what to do if a process has the file open for writing.
   ///   - versions: whether a version that is already replaced may be published; the receipt reports it.
+  ///   - published: the object under `key`, if its content is known. A file that changed in parts is sent in
+  ///     parts.
   ///   - whenStaged: called when all bytes of a multipart upload are on the server and proved. The upload is
   ///     completed after it returns.
   ///   - beforePublication: called when the bytes are read and proved. An error ends the upload without a
@@ -40,12 +42,13 @@ package struct Uploader: Sendable {
   ///   `CancellationError`.
   package func upload(
     _ path: RelativePath, of root: TreeRoot, to key: String, isCloseSeen: Bool, openFiles: OpenFilePolicy,
-    versions: PublishableVersions = .anyWhole, whenStaged: WhenStaged? = nil,
+    versions: PublishableVersions = .anyWhole, over published: KnownObject? = nil,
+    whenStaged: WhenStaged? = nil,
     beforePublication: @escaping @Sendable () async throws -> Void = {}
   ) async throws -> UploadReceipt {
     let wanted = Wanted(
       path: path, root: root, key: key, isCloseSeen: isCloseSeen, openFiles: openFiles, versions: versions,
-      whenStaged: whenStaged)
+      published: published, whenStaged: whenStaged)
     guard resources.copyBytes > 0 else {
       return try await publish(try await openSource(wanted), wanted, beforePublication)
     }
@@ -58,6 +61,11 @@ package struct Uploader: Sendable {
   ) async throws -> UploadReceipt {
     let plan = try UploadPlan(
       byteCount: source.file.stamp.size, threshold: settings.singleThreshold, partBytes: settings.partBytes)
+    if let delta = try await delta(of: source, wanted, insteadOf: plan),
+      let receipt = try await publish(delta, of: source, wanted, beforePublication)
+    {
+      return receipt
+    }
     switch plan {
     case .single:
       return try await uploadSingle(source, wanted, beforePublication: beforePublication)
@@ -120,6 +128,8 @@ package struct Uploader: Sendable {
     var isCloseSeen: Bool
     var openFiles: OpenFilePolicy
     var versions: PublishableVersions
+    /// What is known of the object under the key.
+    var published: KnownObject?
     var whenStaged: WhenStaged?
   }
 
@@ -231,7 +241,7 @@ package struct Uploader: Sendable {
       byteCount: read.byteCount, parts: 1, partsReused: 0, attempts: attempts, etag: answer.etag,
       requestID: answer.requestID, answered: answer.serverDate, crc32: read.crc.base64, checksum: check,
       proof: proof,
-      stamp: source.file.stamp, isSnapshot: false)
+      stamp: source.file.stamp, isSnapshot: false, blocks: blocks(of: read, etag: answer.etag))
   }
 
   /// The check that the acknowledged bytes passed.

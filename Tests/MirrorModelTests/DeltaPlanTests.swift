@@ -120,7 +120,7 @@ import Testing
   private static let limits = DeltaPlan.Limits(
     smallestPart: 5, largestPart: 40, parts: 60, bytesPerRequest: 2)
 
-  @Test(arguments: 0..<400)
+  @Test(.promise("XFER-14"), arguments: 0..<400)
   func `the planned object is the file, within S3's limits`(seed: UInt64) {
     var random = RandomEdits(seed: seed)
     var plans = 0

@@ -22,7 +22,7 @@ import Testing
     "receipts": "--receipts", "keepLast": "--keep-last", "keepEvery": "--keep-every", "renames": "--renames",
     "commitLast": "--commit-last", "symlinks": "--symlinks",
     "emptyDirectories": "--empty-directories", "multipartThreshold": "--multipart-threshold",
-    "partBytes": "--part-size", "maxUploadBytesPerSecond": "--max-upload-rate",
+    "partBytes": "--part-size", "delta": "--delta", "maxUploadBytesPerSecond": "--max-upload-rate",
     "maxDownloadBytesPerSecond": "--max-download-rate", "lowPriority": "--low-priority",
     "staleUploadAge": "--stale-upload-age", "maxAttempts": "--max-attempts", "logDirectory": "--log-dir",
     "logKeepDays": "--log-keep", "name": "--name", "deleteCondition": "--delete-if-match",

@@ -160,10 +160,11 @@ extension FakeBucket {
     return copyAnswer("CopyObjectResult", etag)
   }
 
-  func copyAnswer(_ root: String, _ etag: String) -> HTTPResponse {
+  func copyAnswer(_ root: String, _ etag: String, _ crc: CRC32? = nil) -> HTTPResponse {
     var document = RequestDocument(root: root)
     document.element("LastModified", S3Date.iso8601(nanoseconds: clock()))
     document.element("ETag", "\"\(etag)\"")
+    if let crc { document.element("ChecksumCRC32", crc.base64) }
     document.close(root)
     return HTTPResponse(status: 200, body: document.bytes)
   }

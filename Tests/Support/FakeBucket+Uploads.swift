@@ -44,15 +44,15 @@ extension FakeBucket {
   }
 
   mutating func uploadPartCopy(_ key: Key, _ request: S3Request) throws -> HTTPResponse {
-    let (id, _) = try upload(key, request)
+    let (id, upload) = try upload(key, request)
     let number = try partNumber(of: request)
     let source = try source(of: request)
     var bytes = source.bytes
     if let range = request.headers["x-amz-copy-source-range"] { bytes = Array(try slice(bytes, range)) }
     let etag = hexadecimal(md5(bytes))
-    uploads[id]?.parts[number] = Part(
-      bytes: bytes, etag: etag, checksumCRC32: CRC32(bytes), lastModified: clock())
-    return copyAnswer("CopyPartResult", etag)
+    let crc = CRC32(bytes)
+    uploads[id]?.parts[number] = Part(bytes: bytes, etag: etag, checksumCRC32: crc, lastModified: clock())
+    return copyAnswer("CopyPartResult", etag, upload.wantsChecksum ? crc : nil)
   }
 
   mutating func abort(_ key: Key, _ request: S3Request) throws -> HTTPResponse {

@@ -71,6 +71,16 @@ import Testing
     }
   }
 
+  @Test func `an upload that cannot be made of copies is aborted, and is not begun anew`() {
+    var state = Self.sending(9, width: 2)
+    #expect(state.partFailed(1, .notCopied(.otherVersion)).text == "cancel")
+    #expect(state.partFailed(2, .uploadGone(Fault())).text == "over abort u")
+    #expect(state.ended().text == "fail DeltaFailure")
+    var completing = Self.completing()
+    #expect(completing.completionFailed(.notCopied(.wrongCopy)).text == "abort u")
+    #expect(completing.ended().text == "fail DeltaFailure")
+  }
+
   @Test func `a cancelled upload is aborted or left, as the run has it`() {
     var aborted = Self.sending(9, width: 1)
     #expect(aborted.partFailed(1, .cancelled(.abort)).text == "over abort u")

@@ -80,6 +80,7 @@ class Options:
     symlinks: "pointer" (a link to a file inside of the root becomes a copy of that file's object), "link", "follow" or "skip".
     empty_directories: "skip" or "marker".
     multipart_threshold, part_bytes: the largest file sent in one request, and the smallest part size, in bytes.
+    delta: how a large file that changed is sent: "auto" (only what changed; S3 copies the rest) or "off" (whole).
     max_upload_bytes_per_second, max_download_bytes_per_second: limits for all transfers together; None sets no limit.
     low_priority: run with low priority for processor and disk.
     stale_upload_age: multipart uploads under a remote without a new part for this long are aborted; None aborts none.
@@ -126,6 +127,7 @@ class Options:
     empty_directories: str = "skip"
     multipart_threshold: int = 16 * MIB
     part_bytes: int = 16 * MIB
+    delta: str = "auto"
     max_upload_bytes_per_second: float | None = None
     max_download_bytes_per_second: float | None = None
     low_priority: bool = False
@@ -167,6 +169,7 @@ class Options:
             "emptyDirectories": self.empty_directories,
             "multipartThreshold": self.multipart_threshold,
             "partBytes": self.part_bytes,
+            "delta": self.delta,
             "maxUploadBytesPerSecond": _rate(self.max_upload_bytes_per_second),
             "maxDownloadBytesPerSecond": _rate(self.max_download_bytes_per_second),
             "lowPriority": self.low_priority,

@@ -22,6 +22,8 @@ class UploadStatus:
     in_flight_bytes: int
     published_files: int
     published_bytes: int
+    copied_bytes: int
+    """Of published_bytes: what was not sent, because S3 copied it from the objects that changed files replaced."""
     failed_files: int
     failures: tuple[Failure, ...]
     """The first of the paths whose last attempt failed."""
@@ -86,6 +88,7 @@ def _upload_status(fields: dict[str, Any]) -> UploadStatus:
         in_flight_bytes=fields["inFlightBytes"],
         published_files=fields["publishedFiles"],
         published_bytes=fields["publishedBytes"],
+        copied_bytes=fields["copiedBytes"],
         failed_files=fields["failedFiles"],
         failures=tuple(failure(each) for each in fields["failures"]),
         open_files=fields["openFiles"],

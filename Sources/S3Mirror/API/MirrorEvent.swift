@@ -46,6 +46,9 @@ public struct PassSummary: Sendable, Hashable {
   public var publishedBytes: Int64 = 0
   /// How many of `published` are server-side copies for renamed files.
   public var copied = 0
+  /// How many of `publishedBytes` were not sent, because the server copied them from the objects that changed
+  /// files replaced.
+  public var copiedBytes: Int64 = 0
   public var deleted = 0
   public var withheldDeletes = 0
   /// Files that stay unpublished because they are open or changing.
@@ -77,6 +80,9 @@ extension PassSummary: CustomStringConvertible {
   public var description: String {
     let head = kind == .tick ? "\(name): tick \(number)" : "\(name): \(kind.rawValue)"
     var parts = ["\(published) \(published == 1 ? "file" : "files"), \(ByteCount(publishedBytes)) published"]
+    if copiedBytes > 0 {
+      parts.append("\(ByteCount(copiedBytes)) of them unchanged and copied on the server")
+    }
     if copied > 0 { parts.append("\(copied) copied on the server") }
     if deleted > 0 { parts.append("\(deleted) deleted") }
     if waiting > 0 { parts.append("\(waiting) waiting") }
@@ -98,6 +104,9 @@ public struct UploadStatus: Sendable, Hashable {
   public var inFlightBytes: Int64
   public var publishedFiles: Int
   public var publishedBytes: Int64
+  /// How many of `publishedBytes` were not sent, because the server copied them from the objects that changed
+  /// files replaced.
+  public var copiedBytes: Int64 = 0
   /// Paths whose last attempt failed, with the reasons.
   public var failures: [MirrorError.Failure]
   /// Files that wait because a program has them open for writing, longest wait first.

@@ -85,6 +85,9 @@ public struct Options: Sendable {
   public var multipartThreshold: Int64
   /// The smallest part size, in bytes. It grows so that S3's 10,000 parts suffice. Default 16 MiB.
   public var partBytes: Int64
+  /// How a changed file is sent whose published content this mirror knows. Default
+  /// ``Delta-swift.enum/automatic``.
+  public var delta: Delta
   /// The limit for all uploads together, in bytes per second. Nil, the default, sets no limit.
   public var maxUploadBytesPerSecond: Int64?
   /// The limit for all downloads together, in bytes per second. Nil, the default, sets no limit.
@@ -178,6 +181,14 @@ public struct Options: Sendable {
     case link
   }
 
+  public enum Delta: String, Sendable, Hashable, CaseIterable {
+    /// Only what changed is sent, and the server copies the rest from the object that is replaced, where this
+    /// saves enough.
+    case automatic = "auto"
+    /// The whole file is sent.
+    case off
+  }
+
   public enum EmptyDirectories: String, Sendable, Hashable, CaseIterable {
     /// Left out, because S3 has no directories.
     case skip
@@ -221,6 +232,7 @@ public struct Options: Sendable {
     emptyDirectories = .skip
     multipartThreshold = 16 << 20
     partBytes = 16 << 20
+    delta = .automatic
     maxUploadBytesPerSecond = nil
     maxDownloadBytesPerSecond = nil
     lowPriority = false

@@ -11,6 +11,8 @@ struct OpenBucket: Sendable {
   let identity: String
   /// Which checksums the server supports, as uploads have found out.
   let checksums = ChecksumSupport()
+  /// Whether the server copies parts, as uploads have found out.
+  let deltas = DeltaSupport()
 
   /// The store with retries.
   var store: any ObjectStore { retrying(service) }

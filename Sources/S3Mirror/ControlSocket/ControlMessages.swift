@@ -102,6 +102,9 @@ package struct MirrorState: Codable, Sendable, Hashable {
     package var inFlightBytes: Int64
     package var publishedFiles: Int
     package var publishedBytes: Int64
+    /// How many of `publishedBytes` the server copied from the objects that changed files replaced; nil from a
+    /// version without this field.
+    package var copiedBytes: Int64?
     package var failedFiles: Int
     /// The first failures.
     package var failures: [ControlAnswer.PathFailure]

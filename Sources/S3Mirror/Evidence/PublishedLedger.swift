@@ -49,6 +49,8 @@ final class PublishedLedger: Sendable {
   /// Commit markers that are on S3, by their directories.
   private let commitMarkers = Mutex<[RelativePath: Set<RelativePath>]>([:])
   private let isPartial = Atomic<Bool>(false)
+  /// What is known of the objects' contents, for deltas.
+  let blocks = PublishedBlocks()
   /// Keeps the records for later runs; nil if they are not kept.
   let evidence: EvidenceStore?
   private let capacity: Int
@@ -127,6 +129,7 @@ final class PublishedLedger: Sendable {
     if let marker = DirectoryMarker(path) {
       markers.withLock { $0[marker] = nil }
     } else {
+      blocks.forget(path)
       records.withLock { $0[path] = nil }
     }
   }

@@ -7,7 +7,8 @@ import Transfers
 struct FilePublisher: Sendable {
   /// The result for one path.
   enum Outcome: Sendable {
-    case published(bytes: Int64, by: Way)
+    /// - Parameter copied: the bytes that a delta did not send.
+    case published(bytes: Int64, by: Way, copied: Int64 = 0)
     /// Nothing has this name: either its object must be deleted, or there is nothing to do.
     case absent
     /// A directory has this name now.
@@ -25,8 +26,8 @@ struct FilePublisher: Sendable {
     /// The result as the plan of a pass takes it.
     var fact: PassPlan.Publication {
       switch self {
-      case .published(_, .briefMark): .shown
-      case .published(_, let way): .published(way.version)
+      case .published(_, .briefMark, _): .shown
+      case .published(_, let way, _): .published(way.version)
       case .absent: .absent
       case .isDirectory: .isDirectory
       case .skipped, .unneeded: .needless
@@ -240,13 +241,14 @@ struct FilePublisher: Sendable {
     let key = mapping.key(for: path)
     let receipt = try await uploader.upload(
       path, of: root, to: key, isCloseSeen: entry?.writer == .closed, openFiles: openFiles,
-      versions: markerGate.publishableVersions(of: path), whenStaged: whenStaged,
+      versions: markerGate.publishableVersions(of: path), over: ledger.blocks.object(of: path),
+      whenStaged: whenStaged,
       beforePublication: { [self] in
         try await prepareAppearance(of: path, pointingTo: target, withdrawing: markers)
       })
     note(receipt, of: path, key: key, since: start)
     let way: Way = receipt.isSuperseded ? .superseded : receipt.isSnapshot ? .snapshot : .upload
-    return .published(bytes: receipt.byteCount, by: way)
+    return .published(bytes: receipt.byteCount, by: way, copied: receipt.bytesCopied)
   }
 
   func note(
@@ -259,6 +261,7 @@ struct FilePublisher: Sendable {
         isSnapshot: receipt.isSnapshot || receipt.isSuperseded, stampLasts: receipt.stampLasts,
         answered: receipt.answered),
       for: path)
+    ledger.blocks.note(receipt.blocks.map { KnownObject(etag: receipt.etag, blocks: $0) }, for: path)
     receipts?.note(published: path)
     journal.uploaded(receipt, mirror: name, path: path, key: key, took: .now - start)
   }
@@ -325,6 +328,8 @@ struct FilePublisher: Sendable {
           // Renaming a file moves its ctime, which would hide an earlier write.
           stampLasts: record.stampLasts && record.stamp.isSameVersion(as: stamp), answered: answer.answered),
         for: path)
+      let blocks = ledger.blocks.object(of: origin)?.blocks
+      ledger.blocks.note(blocks.map { KnownObject(etag: answer.etag, blocks: $0) }, for: path)
       receipts?.note(published: path)
       journal.copied(
         bytes: stamp.size, etag: answer.etag, mirror: name, path: path, key: key, took: .now - start)

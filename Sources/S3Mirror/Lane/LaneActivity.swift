@@ -7,6 +7,7 @@ final class LaneActivity: Sendable {
     var inFlight: [RelativePath: Int64] = [:]
     var publishedFiles = 0
     var publishedBytes: Int64 = 0
+    var copiedBytes: Int64 = 0
     var failures: [RelativePath: FailureReason] = [:]
     var withheldDeletes = 0
     /// The first thousand withheld deletes.
@@ -66,6 +67,7 @@ final class LaneActivity: Sendable {
     state.withLock { state in
       state.publishedFiles += outcome.summary.published
       state.publishedBytes += outcome.summary.publishedBytes
+      state.copiedBytes += outcome.summary.copiedBytes
       state.withheldDeletes = outcome.summary.withheldDeletes
       state.withheld = outcome.withheld
       state.heldByGroup = outcome.heldByGroup

@@ -104,10 +104,11 @@ struct PassOutcome: Sendable {
   /// Notes the result of one publication: its reason, its size. The plan decides the consequences.
   mutating func note(_ publication: FilePublisher.Outcome, of path: RelativePath) {
     switch publication {
-    case .published(_, .marker), .published(_, .briefMark), .absent, .isDirectory, .unneeded: break
-    case .published(let bytes, let way):
+    case .published(_, .marker, _), .published(_, .briefMark, _), .absent, .isDirectory, .unneeded: break
+    case .published(let bytes, let way, let copied):
       summary.published += 1
       summary.publishedBytes += bytes
+      summary.copiedBytes += copied
       if way == .copy { summary.copied += 1 }
     case .skipped(let kind):
       skipped += 1

@@ -20,7 +20,7 @@ extension UploadLane {
       inFlightFiles: doing.inFlight.count,
       inFlightBytes: doing.inFlight.values.reduce(0) { $0.addingSaturated($1) },
       publishedFiles: doing.publishedFiles, publishedBytes: doing.publishedBytes,
-      failures: doing.failuresByPath,
+      copiedBytes: doing.copiedBytes, failures: doing.failuresByPath,
       openFiles: backlog.openFiles.sorted { ($1.age, $0.path) < ($0.age, $1.path) }.map {
         .init(path: $0.path.string, age: $0.age)
       },

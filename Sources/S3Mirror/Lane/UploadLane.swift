@@ -84,6 +84,8 @@ final class UploadLane: Sendable {
     var announcedEnd: Instant?
     /// The total duration of the passes that published something.
     var busySeconds = 0.0
+    /// The published bytes that were sent, and not copied on the server.
+    var sentBytes: Int64 = 0
     /// Local checkpoints that are not published, because retention would remove them again.
     var retired = RetiredUnits()
     /// Something was published since the last retention that may have made a checkpoint complete.
@@ -145,6 +147,10 @@ final class UploadLane: Sendable {
     mark = settings.group.map { WriterMark(memberWith: $0.ownSlot) } ?? WriterMark(root: root.identity)
     var uploadSettings = uploadSettings
     uploadSettings.metadata[WriterMark.metadataName] = mark.text
+    uploadSettings.whenDeltasEnd = { [name = settings.name] reason in
+      journal.notice(
+        "\(name): changed files are sent whole from now on, because S3 does not copy parts: \(reason)")
+    }
     ledger = PublishedLedger(
       evidence: settings.evidence.map {
         EvidenceStore($0, root: root.identity, for: .writing, wallClock: wallClock)

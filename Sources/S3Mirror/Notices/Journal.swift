@@ -31,7 +31,8 @@ struct Journal: Sendable {
       TransferRecord(
         time: .now(), mirror: mirror, operation: .upload, path: path.string, url: bucketURL + key,
         bytes: receipt.byteCount, parts: receipt.parts, partsReused: receipt.partsReused,
-        attempts: receipt.attempts, seconds: took.seconds, checksum: Self.text(receipt),
+        bytesCopied: receipt.bytesCopied > 0 ? receipt.bytesCopied : nil, attempts: receipt.attempts,
+        seconds: took.seconds, checksum: Self.text(receipt),
         proof: receipt.proof.rawValue, etag: receipt.etag, requestID: receipt.requestID, outcome: .done))
     tell(
       .transferred(.init(mirror: mirror, operation: "upload", path: path.string, bytes: receipt.byteCount)))

@@ -81,7 +81,7 @@ extension MirrorState.Upload {
       waitingFiles: status.waitingFiles, waitingBytes: status.waitingBytes,
       inFlightFiles: status.inFlightFiles, inFlightBytes: status.inFlightBytes,
       publishedFiles: status.publishedFiles, publishedBytes: status.publishedBytes,
-      failedFiles: status.failures.count,
+      copiedBytes: status.copiedBytes, failedFiles: status.failures.count,
       failures: status.failures.prefix(MirrorState.namedFailures).map(ControlAnswer.PathFailure.init),
       openFiles: status.openFiles.count,
       longestOpen: status.openFiles.prefix(MirrorState.namedOpenFiles).map {

@@ -69,6 +69,7 @@ extension MirrorScope {
     if case .tree = upload.mapping { try createDirectories(upload.root) }
     var uploadSettings = options.uploadSettings(for: spec.properties)
     uploadSettings.checksums = place.bucket.checksums
+    uploadSettings.deltaSupport = place.bucket.deltas
     var settings = UploadLane.Settings(
       name: registration.name, mapping: upload.mapping,
       policy: .init(

@@ -17,6 +17,7 @@ extension Options {
     settings.singleThreshold = multipartThreshold
     settings.partBytes = partBytes
     settings.settle = settle
+    settings.deltas = delta == .automatic ? .automatic : .off
     settings.staleUploadAge = staleUploadAge
     return settings
   }

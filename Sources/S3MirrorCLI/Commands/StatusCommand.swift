@@ -17,7 +17,7 @@ struct StatusCommand: AsyncParsableCommand {
 
   @Flag(
     help:
-      "Print one JSON line for each mirror: mirror, pid, phase, uploads (name, remote, local, waitingFiles, waitingBytes, inFlightFiles, inFlightBytes, publishedFiles, publishedBytes, failedFiles, failures, openFiles, longestOpen (path, seconds), temporaryNames, temporaries (the first 10), withheldDeletes, recoveryPoint, drift, heldMarkers). With --group one line for each group: group, members, slots (member, state, host, pid, generation, attempt, confirmed)."
+      "Print one JSON line for each mirror: mirror, pid, phase, uploads (name, remote, local, waitingFiles, waitingBytes, inFlightFiles, inFlightBytes, publishedFiles, publishedBytes, copiedBytes, failedFiles, failures, openFiles, longestOpen (path, seconds), temporaryNames, temporaries (the first 10), withheldDeletes, recoveryPoint, drift, heldMarkers). With --group one line for each group: group, members, slots (member, state, host, pid, generation, attempt, confirmed)."
   )
   var json = false
 

@@ -70,7 +70,8 @@ struct SessionOptions: Decodable {
       inProgressNames, temporaryNames, addAppendNames, addCommitLast, addInProgressNames, addTemporaryNames,
       auditInterval, compare, suspectWithin, maxDelete, receipts, keepLast, keepEvery, renames,
       deleteIfMatch, commitLast, symlinks,
-      emptyDirectories, multipartThreshold, partBytes, maxUploadBytesPerSecond, maxDownloadBytesPerSecond,
+      emptyDirectories, multipartThreshold, partBytes, delta, maxUploadBytesPerSecond,
+      maxDownloadBytesPerSecond,
       lowPriority, staleUploadAge, maxAttempts, logDirectory, logKeepDays, name, controlSocket, group
   }
 
@@ -138,6 +139,7 @@ struct SessionOptions: Decodable {
     try takeWord(.renames, into: \.renames, values)
     try takeWord(.symlinks, into: \.symlinks, values)
     try takeWord(.emptyDirectories, into: \.emptyDirectories, values)
+    try takeWord(.delta, into: \.delta, values)
   }
 
   private mutating func takeTimes(_ values: KeyedDecodingContainer<Keys>) throws {
