@@ -12,6 +12,8 @@ package struct EvidenceEntry: Sendable, Hashable {
   package var stamp: Stamp?
   /// The CRC-32 of the content, if it was computed.
   package var crc32: UInt32?
+  /// The content of the object block by block, for a delta of the next version.
+  package var blocks: ContentBlocks?
 
   /// The part of a `FileStamp` that is kept. Device numbers are left out, because they may change with each
   /// mount.
@@ -36,8 +38,11 @@ package struct EvidenceEntry: Sendable, Hashable {
     }
   }
 
-  package init(etag: String, stamp: Stamp? = nil, crc32: UInt32? = nil) {
+  package init(
+    etag: String, stamp: Stamp? = nil, crc32: UInt32? = nil, blocks: ContentBlocks? = nil
+  ) {
     self.etag = etag
+    self.blocks = blocks
     self.stamp = stamp
     self.crc32 = crc32
   }

@@ -73,6 +73,46 @@ import Testing
     }
   }
 
+  private func blocks(_ count: Int) throws -> ContentBlocks {
+    let digests = (0..<count).map {
+      ContentBlocks.Digest(crc32: .max - UInt32($0), md5: Array(repeating: UInt8($0 & 0xFF), count: 16))
+    }
+    return try #require(
+      ContentBlocks(BlockGrid(blockBytes: 16 << 20, byteCount: Int64(count) << 24 - 1), digests: digests))
+  }
+
+  @Test(.promise("XFER-17"), arguments: [1, 700, 701])
+  func `the blocks of an object come back, if they fit into a record`(count: Int) throws {
+    let long = RelativePath(String(repeating: "p", count: 1_024))
+    var entry = EvidenceEntry(
+      etag: String(repeating: "0a", count: 16) + "-10000",
+      stamp: .init(inode: .max, size: .max, modified: .min, changed: -1), crc32: .max,
+      blocks: try blocks(count))
+    let store = store()
+    store.note(long, entry)
+    store.note("b", EvidenceEntry(etag: "b"))
+    store.close()
+    if count > EvidenceBody.mostBlocks { entry.blocks = nil }
+    let next = self.store()
+    #expect(next.entry(of: long) == entry)
+    #expect(next.entry(of: "b") == EvidenceEntry(etag: "b"))
+    #expect(next.entry(of: "a") == nil)
+    #expect(next.entry(of: "z") == nil)
+  }
+
+  @Test func `malformed blocks are no evidence`() throws {
+    let bytes = EvidenceBody.bytes(of: EvidenceEntry(etag: "t", blocks: try blocks(2)))
+    for count in 0..<bytes.count {
+      #expect(EvidenceBody.entry(in: Array(bytes[..<count]), at: 0..<count) == nil)
+    }
+    for index in 1..<bytes.count {
+      var changed = bytes
+      changed[index] ^= 0xFF
+      // Whatever is read, it does not trap.
+      _ = EvidenceBody.entry(in: changed, at: changed.indices)
+    }
+  }
+
   /// Of a run's journal sorted in one piece or in many, and of several runs.
   @Test(.promise("CHG-16"), arguments: [1, 500, 20_000, EvidenceSorter.standardLength])
   func `everything comes back in key order, across runs and layers`(sortLength: Int) {

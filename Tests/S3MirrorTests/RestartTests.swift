@@ -129,6 +129,30 @@ struct RestartTests {
     }
   }
 
+  @Test(.promise("XFER-14"), arguments: Stage.Kind.available)
+  func `of a large file that changed since the last run only the changes are sent`(kind: Stage.Kind)
+    async throws
+  {
+    try await Stage.play(kind) { stage async throws in
+      try makeTree(stage)
+      _ = try await opened(stage)
+      // A comparison that reads the file keeps what is known of its object.
+      let file = stage.directory.path + "/tree/parts"
+      for round in 1...2 {
+        let handle = try #require(FileHandle(forWritingAtPath: file))
+        try handle.seekToEnd()
+        try handle.write(contentsOf: Data("more".utf8))
+        try handle.close()
+        let report = try await opened(stage).report
+        #expect(report.published == 1)
+        #expect(report.requests[UploadPartCopy.name] == 1)
+        #expect(report.requests[UploadPart.name] == 1)
+        let expected = String(repeating: "a", count: Self.large) + String(repeating: "more", count: round)
+        #expect(try await stage.text("run/parts") == expected)
+      }
+    }
+  }
+
   // MARK: Changes between two runs
 
   private func setModified(_ path: String, as stamp: FileStamp) throws {

@@ -64,7 +64,7 @@ extension EvidenceOrigin {
 
 /// The part of a record that follows the path.
 ///
-/// A flags byte, the ETag, then stamp and CRC-32 if they exist. No flags mean that the path's object was
+/// A flags byte, the ETag, then stamp, CRC-32 and blocks if they exist. No flags mean that the path's object was
 /// deleted. An ETag of 32 hexadecimal digits takes 16 bytes, even if a number of parts follows the digits.
 enum EvidenceBody {
   private enum Flag {
@@ -73,9 +73,14 @@ enum EvidenceBody {
     static let hasCRC32: UInt8 = 4
     /// The ETag is stored as 16 bytes and the number of parts, 0 if it has none.
     static let hasDigest: UInt8 = 8
+    /// Size of a block, size of the content, digests.
+    static let hasBlocks: UInt8 = 16
   }
 
   static let deleted: [UInt8] = [0]
+
+  /// The limit of blocks, so that they fit into a record. With blocks of 16 MiB they stand for 10.9 GiB.
+  static let mostBlocks = 700
 
   static func bytes(of entry: EvidenceEntry) -> [UInt8] {
     var bytes: [UInt8] = [Flag.isKept]
@@ -97,6 +102,12 @@ enum EvidenceBody {
     if let crc32 = entry.crc32 {
       bytes[0] |= Flag.hasCRC32
       bytes.append(varint: UInt64(crc32))
+    }
+    if let blocks = entry.blocks, blocks.count <= mostBlocks {
+      bytes[0] |= Flag.hasBlocks
+      bytes.append(varint: UInt64(blocks.grid.blockBytes))
+      bytes.append(varint: UInt64(blocks.grid.byteCount))
+      bytes += blocks.bytes
     }
     return bytes
   }
@@ -130,7 +141,21 @@ enum EvidenceBody {
       guard let crc32 = reader.varint().flatMap({ UInt32(exactly: $0) }) else { return nil }
       entry.crc32 = crc32
     }
+    if flags & Flag.hasBlocks != 0 {
+      guard let blocks = blocks(&reader) else { return nil }
+      entry.blocks = blocks
+    }
     return reader.isAtEnd ? entry : nil
+  }
+
+  private static func blocks(_ reader: inout ByteReader) -> ContentBlocks? {
+    guard let blockBytes = reader.varint().flatMap({ Int64(exactly: $0) }), blockBytes > 0,
+      let byteCount = reader.varint().flatMap({ Int64(exactly: $0) }),
+      byteCount / blockBytes < Int64(mostBlocks)
+    else { return nil }
+    let grid = BlockGrid(blockBytes: blockBytes, byteCount: byteCount)
+    guard let digests = reader.take(grid.count * ContentBlocks.digestBytes) else { return nil }
+    return ContentBlocks(grid, bytes: Array(digests))
   }
 
   /// ETags with upper-case digits, or with a leading zero in the number of parts, stay text, so that exactly

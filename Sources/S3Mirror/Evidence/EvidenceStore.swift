@@ -220,6 +220,12 @@ final class EvidenceStore: Sendable {
     }
   }
 
+  /// What earlier runs noted last of one path. Reads a few blocks of each layer.
+  func entry(of path: RelativePath) -> EvidenceEntry? {
+    var stream = stream(from: path)
+    return stream.entry(of: path)
+  }
+
   // MARK: Noting
 
   /// Notes that the path's file and its object are the same.

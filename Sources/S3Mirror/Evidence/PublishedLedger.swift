@@ -49,8 +49,7 @@ final class PublishedLedger: Sendable {
   /// Commit markers that are on S3, by their directories.
   private let commitMarkers = Mutex<[RelativePath: Set<RelativePath>]>([:])
   private let isPartial = Atomic<Bool>(false)
-  /// What is known of the objects' contents, for deltas.
-  let blocks = PublishedBlocks()
+  private let blocks = PublishedBlocks()
   /// Keeps the records for later runs; nil if they are not kept.
   let evidence: EvidenceStore?
   private let capacity: Int
@@ -68,10 +67,35 @@ final class PublishedLedger: Sendable {
   /// Passes the noted evidence to the kernel, so that it outlives this process.
   func flush() { evidence?.flush() }
 
-  func note(_ record: Record, for path: RelativePath) {
-    evidence?.note(path, record.evidence)
+  /// - Parameter blocks: what is known of the object's content, for a delta.
+  func note(_ record: Record, blocks: ContentBlocks? = nil, for path: RelativePath) {
+    let blocks = blocks ?? (record.source == .compared ? knownBlocks(of: path, record) : nil)
+    var entry = record.evidence
+    entry.blocks = blocks
+    evidence?.note(path, entry)
+    self.blocks.note(blocks.map { KnownObject(etag: record.etag, blocks: $0) }, for: path)
     keep(record, for: path, in: records)
     if isCommitMarker(path) { commitMarkers.withLock { _ = $0[path.parent, default: []].insert(path) } }
+  }
+
+  /// An object that was found equal may have been published by an earlier run.
+  private func knownBlocks(of path: RelativePath, _ record: Record) -> ContentBlocks? {
+    guard let object = object(of: path, fileBytes: record.stamp.size), object.etag == record.etag else {
+      return nil
+    }
+    return object.blocks
+  }
+
+  /// The object of a path, if this run or an earlier one knows its content block by block.
+  ///
+  /// - Parameter fileBytes: the size of the file. For a small file no delta is made.
+  func object(of path: RelativePath, fileBytes: Int64) -> KnownObject? {
+    guard fileBytes > DeltaPlan.Limits.s3.smallestPart else { return nil }
+    if let object = blocks.object(of: path) { return object }
+    guard let entry = evidence?.entry(of: path), let blocks = entry.blocks,
+      etag(of: path).map({ $0 == entry.etag }) ?? true
+    else { return nil }
+    return KnownObject(etag: entry.etag, blocks: blocks)
   }
 
   /// Notes a commit marker, or a file of a checkpoint that may get a receipt, that a comparison found equal on

@@ -163,7 +163,7 @@ struct FilePublisher: Sendable {
         return .waiting(.openForWriting)
       }
       return try await upload(
-        path, entry: entry, openFiles: policy, whenStaged, withdrawing: markers,
+        path, entry: entry, stamp: found.stamp, openFiles: policy, whenStaged, withdrawing: markers,
         pointingTo: found.pointer?.target)
     } catch let abandoned as UploadAbandoned {
       if case .restless(let restlessness) = abandoned, uploader.restless.takeNews(of: path, restlessness) {
@@ -234,14 +234,16 @@ struct FilePublisher: Sendable {
   }
 
   private func upload(
-    _ path: RelativePath, entry: DirtyEntry?, openFiles: OpenFilePolicy, _ whenStaged: Uploader.WhenStaged?,
+    _ path: RelativePath, entry: DirtyEntry?, stamp: FileStamp, openFiles: OpenFilePolicy,
+    _ whenStaged: Uploader.WhenStaged?,
     withdrawing markers: [RelativePath], pointingTo target: RelativePath?
   ) async throws -> Outcome {
     let start = ContinuousClock.now
     let key = mapping.key(for: path)
     let receipt = try await uploader.upload(
       path, of: root, to: key, isCloseSeen: entry?.writer == .closed, openFiles: openFiles,
-      versions: markerGate.publishableVersions(of: path), over: ledger.blocks.object(of: path),
+      versions: markerGate.publishableVersions(of: path),
+      over: ledger.object(of: path, fileBytes: stamp.size),
       whenStaged: whenStaged,
       beforePublication: { [self] in
         try await prepareAppearance(of: path, pointingTo: target, withdrawing: markers)
@@ -260,8 +262,7 @@ struct FilePublisher: Sendable {
         stamp: receipt.stamp, etag: receipt.etag, crc32: receipt.crc32,
         isSnapshot: receipt.isSnapshot || receipt.isSuperseded, stampLasts: receipt.stampLasts,
         answered: receipt.answered),
-      for: path)
-    ledger.blocks.note(receipt.blocks.map { KnownObject(etag: receipt.etag, blocks: $0) }, for: path)
+      blocks: receipt.blocks, for: path)
     receipts?.note(published: path)
     journal.uploaded(receipt, mirror: name, path: path, key: key, took: .now - start)
   }
@@ -327,9 +328,7 @@ struct FilePublisher: Sendable {
           stamp: stamp, etag: answer.etag, crc32: record.crc32,
           // Renaming a file moves its ctime, which would hide an earlier write.
           stampLasts: record.stampLasts && record.stamp.isSameVersion(as: stamp), answered: answer.answered),
-        for: path)
-      let blocks = ledger.blocks.object(of: origin)?.blocks
-      ledger.blocks.note(blocks.map { KnownObject(etag: answer.etag, blocks: $0) }, for: path)
+        blocks: ledger.object(of: origin, fileBytes: stamp.size)?.blocks, for: path)
       receipts?.note(published: path)
       journal.copied(
         bytes: stamp.size, etag: answer.etag, mirror: name, path: path, key: key, took: .now - start)
