@@ -75,11 +75,14 @@ package struct ContentBlocks: Sendable, Hashable {
 
 /// An object whose content is known block by block.
 package struct KnownObject: Sendable, Hashable {
+  /// Nil if the object is the one that is to be replaced.
+  package var key: String?
   /// Without quotes. A copy from the object demands it.
   package var etag: String
   package var blocks: ContentBlocks
 
-  package init(etag: String, blocks: ContentBlocks) {
+  package init(key: String? = nil, etag: String, blocks: ContentBlocks) {
+    self.key = key
     self.etag = etag
     self.blocks = blocks
   }

@@ -152,9 +152,13 @@ extension DeltaPlan {
   /// eight have changed in 4 % of the cases; where two thirds are, in one of 6,500.
   package static let sampleCount = 8
 
+  /// How many blocks are compared first with an object under another name. Two are enough for a file that is
+  /// the same under both names, and most files are not.
+  package static let foreignSampleCount = 2
+
   /// The blocks to compare before all others, spread evenly, in ascending order.
-  package static func samples(of count: Int) -> [Int] {
-    guard count > sampleCount else { return Array(0..<count) }
-    return (0..<sampleCount).map { $0 * (count - 1) / (sampleCount - 1) }
+  package static func samples(of count: Int, atMost most: Int = sampleCount) -> [Int] {
+    guard count > most else { return Array(0..<count) }
+    return (0..<most).map { ($0 * 2 + 1) * count / (most * 2) }
   }
 }

@@ -14,7 +14,7 @@ struct Delta: Sendable {
   let coldBlocks: Set<Int>
 
   func source(in bucket: String, key: String) -> CopySource {
-    CopySource(bucket: bucket, key: key, ifMatch: object.etag)
+    CopySource(bucket: bucket, key: object.key ?? key, ifMatch: object.etag)
   }
 
   private var known: BlockGrid { object.blocks.grid }
@@ -45,7 +45,7 @@ struct Delta: Sendable {
   }
 }
 
-/// The comparison of a file with the object that it is to replace.
+/// The comparison of a file with an object that was published before.
 struct DeltaSurvey {
   private enum Finding: Sendable {
     case unchanged
@@ -91,7 +91,9 @@ struct DeltaSurvey {
   mutating func run() async throws -> Delta? {
     // Nothing is read if not even an unchanged file would be worth a delta.
     guard plan(for: Array(repeating: true, count: count)) != nil else { return nil }
-    try await compare(DeltaPlan.samples(of: count))
+    try await compare(
+      DeltaPlan.samples(
+        of: count, atMost: object.key == nil ? DeltaPlan.sampleCount : DeltaPlan.foreignSampleCount))
     guard findings.values.contains(where: { $0.finding == .unchanged }) else { return nil }
     try await compare((0..<count).filter { findings[$0] == nil })
     guard let plan = plan(for: (0..<count).map { findings[$0]?.finding == .unchanged }) else { return nil }
@@ -181,18 +183,20 @@ func isCold(_ file: LocalFile, _ offset: Int64, _ byteCount: Int64) -> Bool {
 }
 
 extension Uploader {
-  /// Compares the file with the object that this run has published, if the object is known block by block.
-  /// Nil if the file is to be sent whole.
+  /// Compares the file with the objects of which it may have content. Nil if the file is to be sent whole.
   func delta(of source: Source, _ wanted: Wanted, insteadOf plan: UploadPlan) async throws -> Delta? {
-    guard settings.deltas == .automatic, settings.deltaSupport.isUsable, let object = wanted.published,
-      object.blocks.grid.blockBytes == blockBytes(of: plan)
-    else { return nil }
+    guard settings.deltas == .automatic, settings.deltaSupport.isUsable, !wanted.published.isEmpty else {
+      return nil
+    }
     // A file that has to wait for its close is not read.
     if !source.isCopy, wanted.openFiles == .wait, source.check.outlook == .writerPresent { return nil }
-    var survey = DeltaSurvey(
-      self, source.file, over: object, copying: settings.checksums.copying,
-      wholeRequests: plan.requestCount)
-    return try await survey.run()
+    for object in wanted.published where object.blocks.grid.blockBytes == blockBytes(of: plan) {
+      var survey = DeltaSurvey(
+        self, source.file, over: object, copying: settings.checksums.copying,
+        wholeRequests: plan.requestCount)
+      if let delta = try await survey.run() { return delta }
+    }
+    return nil
   }
 
   /// Publishes a delta. Nil if it failed and the file is to be sent whole.

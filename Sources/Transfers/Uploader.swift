@@ -32,8 +32,8 @@ package struct Uploader: Sendable {
   ///   - isCloseSeen: whether the watch reported the close of the last write.
   ///   - openFiles: what to do if a process has the file open for writing.
   ///   - versions: whether a version that is already replaced may be published; the receipt reports it.
-  ///   - published: the object under `key`, if its content is known. A file that changed in parts is sent in
-  ///     parts.
+  ///   - published: objects whose content is known, the most promising first. What the file has in common with
+  ///     one of them is copied from it.
   ///   - whenStaged: called when all bytes of a multipart upload are on the server and proved. The upload is
   ///     completed after it returns.
   ///   - beforePublication: called when the bytes are read and proved. An error ends the upload without a
@@ -42,7 +42,7 @@ package struct Uploader: Sendable {
   ///   `CancellationError`.
   package func upload(
     _ path: RelativePath, of root: TreeRoot, to key: String, isCloseSeen: Bool, openFiles: OpenFilePolicy,
-    versions: PublishableVersions = .anyWhole, over published: KnownObject? = nil,
+    versions: PublishableVersions = .anyWhole, over published: [KnownObject] = [],
     whenStaged: WhenStaged? = nil,
     beforePublication: @escaping @Sendable () async throws -> Void = {}
   ) async throws -> UploadReceipt {
@@ -128,8 +128,8 @@ package struct Uploader: Sendable {
     var isCloseSeen: Bool
     var openFiles: OpenFilePolicy
     var versions: PublishableVersions
-    /// What is known of the object under the key.
-    var published: KnownObject?
+    /// Objects whose content is known.
+    var published: [KnownObject] = []
     var whenStaged: WhenStaged?
   }
 

@@ -83,6 +83,24 @@ import Testing
     #expect(copied.sorted() == [0, 7 << 20])
   }
 
+  @Test(.promise("XFER-18"))
+  func `weights that are the same in each checkpoint are sent once`() async throws {
+    let copied = try await run { mirror, store in
+      for step in 1...3 {
+        try mirror.write("step-\(step)/frozen", text(7 * Self.mebibyte, "a"))
+        try mirror.write("step-\(step)/small", "\(step)")
+        try await mirror.lane.flush()
+        #expect(await store.text("t/step-\(step)/frozen") == text(7 * Self.mebibyte, "a"))
+      }
+      // A copy under another name.
+      try mirror.write("best", text(7 * Self.mebibyte, "a"))
+      try await mirror.lane.flush()
+      #expect(await store.text("t/best") == text(7 * Self.mebibyte, "a"))
+      #expect(await store.count(of: "UploadPart") == 2)
+    }
+    #expect(copied.count { $0 == 7 << 20 } == 3)
+  }
+
   @Test(.promise("XFER-14", "UNIT-1"))
   func `a unit appears only when its deltas are on the server`() async throws {
     _ = try await run { mirror, store in

@@ -97,7 +97,10 @@ import Testing
     #expect(DeltaPlan.samples(of: 0) == [])
     #expect(DeltaPlan.samples(of: 3) == [0, 1, 2])
     #expect(DeltaPlan.samples(of: 8) == Array(0..<8))
-    #expect(DeltaPlan.samples(of: 71) == [0, 10, 20, 30, 40, 50, 60, 70])
+    #expect(DeltaPlan.samples(of: 80) == [5, 15, 25, 35, 45, 55, 65, 75])
+    #expect(DeltaPlan.samples(of: 9) == [0, 1, 2, 3, 5, 6, 7, 8])
+    #expect(DeltaPlan.samples(of: 80, atMost: 2) == [20, 60])
+    #expect(DeltaPlan.samples(of: 2, atMost: 2) == [0, 1])
   }
 
   @Test func `digests are kept in order, and only as many as there are blocks`() throws {

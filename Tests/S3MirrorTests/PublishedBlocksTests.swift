@@ -27,6 +27,24 @@ import Testing
     #expect(published.object(of: "a") == nil)
   }
 
+  @Test(.promise("XFER-18"))
+  func `objects of the same size are found, first the one with the same name`() throws {
+    let published = PublishedBlocks()
+    published.note(try object("1", blocks: 2), for: "step-1/model")
+    published.note(try object("2", blocks: 2), for: "step-1/optimizer")
+    published.note(try object("3", blocks: 3), for: "step-1/other")
+    let found = { (path: RelativePath) in published.alike(path, fileBytes: 20).map(\.object.etag) }
+    #expect(found("step-2/model") == ["1", "2"])
+    #expect(found("step-2/optimizer") == ["2"])
+    #expect(found("best") == ["2"])
+    #expect(found("step-1/optimizer") == [])
+    #expect(published.alike("best", fileBytes: 21).isEmpty)
+    published.forget("step-1/optimizer")
+    #expect(found("step-2/model") == ["1"])
+    published.note(try object("4", blocks: 1), for: "step-1/model")
+    #expect(found("step-2/model") == [])
+  }
+
   @Test(.promise("XFER-17"))
   func `no more blocks are remembered than the limit`() throws {
     #expect(PublishedBlocks.standardCapacity * ContentBlocks.digestBytes == 5 << 20)

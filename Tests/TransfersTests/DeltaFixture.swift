@@ -60,7 +60,8 @@ final class DeltaFixture: Sendable {
   ) async throws -> UploadReceipt {
     let receipt = try await uploader.upload(
       Self.name, of: files.root, to: "a", isCloseSeen: openFiles == .wait, openFiles: openFiles,
-      over: known.withLock { $0 }, whenStaged: whenStaged, beforePublication: beforePublication)
+      over: known.withLock { $0.map { [$0] } ?? [] }, whenStaged: whenStaged,
+      beforePublication: beforePublication)
     known.withLock { known in
       known = receipt.blocks.map { KnownObject(etag: receipt.etag, blocks: $0) }
     }

@@ -108,8 +108,43 @@ import Transfers
     await fixture.store.forgetCalls()
     let known = KnownObject(etag: try #require(await fixture.store.object("a")).etag, blocks: blocks)
     _ = try await fixture.files.uploader(settings).upload(
-      "a", of: fixture.files.root, to: "a", isCloseSeen: true, openFiles: .wait, over: known)
+      "a", of: fixture.files.root, to: "a", isCloseSeen: true, openFiles: .wait, over: [known])
     #expect(await fixture.copies == 0)
+  }
+
+  @Test(.promise("XFER-18"))
+  func `a file with the content of another object is copied from there`() async throws {
+    let fixture = try DeltaFixture()
+    try await fixture.begin(with: Self.bytes)
+    let published = try await fixture.publish()
+    let known = KnownObject(key: "a", etag: published.etag, blocks: try #require(published.blocks))
+    try fixture.files.write("b", Self.bytes)
+    var changed = Self.bytes
+    changed[20 * mebibyte] &+= 1
+    try fixture.files.write("c", changed)
+    await fixture.store.forgetCalls()
+    let (uploader, root) = (fixture.uploader, fixture.files.root)
+    for name in ["b", "c"] as [RelativePath] {
+      _ = try await uploader.upload(
+        name, of: root, to: name.string, isCloseSeen: true, openFiles: .wait, over: [known])
+      #expect(await fixture.store.bytes(name.string) == (try fixture.files.read(name.string)))
+    }
+    // Of the second one the last block.
+    #expect(await fixture.sends == 1)
+    // A file of the same size with another content costs nothing but two blocks' reading.
+    try fixture.files.write("d", pattern(23 * mebibyte, seed: 8))
+    await fixture.store.forgetCalls()
+    let receipt = try await uploader.upload(
+      "d", of: root, to: "d", isCloseSeen: true, openFiles: .wait, over: [known])
+    #expect(receipt.bytesCopied == 0)
+    #expect(await fixture.copies == 0)
+    // The other object is gone meanwhile, by a rotation.
+    await fixture.store.remove("a")
+    try fixture.files.write("e", Self.bytes)
+    _ = try await uploader.upload(
+      "e", of: root, to: "e", isCloseSeen: true, openFiles: .wait, over: [known])
+    #expect(await fixture.store.bytes("e") == Self.bytes)
+    #expect(fixture.notices.withLock { $0 } == [])
   }
 
   /// Contents whose records each end in their own CRC-32 all have the same CRC-32.

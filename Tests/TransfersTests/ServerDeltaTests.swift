@@ -37,7 +37,7 @@ import Transfers
       for round in 0..<6 {
         try fixture.write("a", content)
         let receipt = try await uploader.upload(
-          "a", of: fixture.root, to: key, isCloseSeen: true, openFiles: .wait, over: known)
+          "a", of: fixture.root, to: key, isCloseSeen: true, openFiles: .wait, over: known.map { [$0] } ?? [])
         #expect(try await download(key, store, fixture) == content)
         let head = try await store.send(HeadObject(key: key))
         #expect(head.fullObjectCRC32 == CRC32(content))
@@ -53,7 +53,7 @@ import Transfers
       // Another program writes the object: the whole file is sent.
       _ = try await store.send(PutObject(key: key, body: BytesBody(pattern(6 * mebibyte))))
       let receipt = try await uploader.upload(
-        "a", of: fixture.root, to: key, isCloseSeen: true, openFiles: .wait, over: known)
+        "a", of: fixture.root, to: key, isCloseSeen: true, openFiles: .wait, over: known.map { [$0] } ?? [])
       #expect(receipt.bytesCopied == 0)
       #expect(try await download(key, store, fixture) == (try fixture.read("a")))
       #expect(notices.withLock { $0 } == [])

@@ -7,12 +7,38 @@ import Synchronization
 final class PublishedBlocks: Sendable {
   private struct State {
     var objects: [RelativePath: KnownObject] = [:]
+    /// The path of the object that was noted last, by the size of its content, and by name and size.
+    var latestBySize: [Int64: RelativePath] = [:]
+    var latestByName: [Appearance: RelativePath] = [:]
     var blockCount = 0
 
     mutating func set(_ object: KnownObject?, for path: RelativePath) {
-      blockCount += (object?.blocks.count ?? 0) - (objects[path]?.blocks.count ?? 0)
+      if let old = objects[path] {
+        let appearance = Appearance(path, old)
+        blockCount -= old.blocks.count
+        if latestBySize[appearance.byteCount] == path { latestBySize[appearance.byteCount] = nil }
+        if latestByName[appearance] == path { latestByName[appearance] = nil }
+      }
       objects[path] = object
+      if let object {
+        let appearance = Appearance(path, object)
+        blockCount += object.blocks.count
+        latestBySize[appearance.byteCount] = path
+        latestByName[appearance] = path
+      }
     }
+  }
+
+  private struct Appearance: Hashable {
+    var name: String
+    var byteCount: Int64
+
+    init(_ path: RelativePath, _ byteCount: Int64) {
+      name = String(path.name)
+      self.byteCount = byteCount
+    }
+
+    init(_ path: RelativePath, _ object: KnownObject) { self.init(path, object.blocks.grid.byteCount) }
   }
 
   /// The limit of blocks. At 20 bytes each they take 5 MiB, and with blocks of 16 MiB they stand for 4 TiB.
@@ -37,6 +63,18 @@ final class PublishedBlocks: Sendable {
   }
 
   func object(of path: RelativePath) -> KnownObject? { state.withLock { $0.objects[path] } }
+
+  /// Objects of other paths that may have this file's content, because the content has the same size: the latest
+  /// with the same last component, as in the checkpoint before, and the latest of all.
+  func alike(_ path: RelativePath, fileBytes: Int64) -> [(path: RelativePath, object: KnownObject)] {
+    state.withLock { state in
+      let byName = state.latestByName[Appearance(path, fileBytes)]
+      let bySize = state.latestBySize[fileBytes].flatMap { $0 == byName ? nil : $0 }
+      return [byName, bySize].compactMap(\.self).filter { $0 != path }.compactMap { other in
+        state.objects[other].map { (other, $0) }
+      }
+    }
+  }
 
   func forget(_ path: RelativePath) { state.withLock { $0.set(nil, for: path) } }
 }

@@ -98,6 +98,17 @@ final class PublishedLedger: Sendable {
     return KnownObject(etag: entry.etag, blocks: blocks)
   }
 
+  /// Objects that may have content of a file, with their paths: that of the same path first.
+  ///
+  /// - Parameter fileBytes: the size of the file. For a small file no delta is made.
+  func objects(
+    alike path: RelativePath, fileBytes: Int64
+  ) -> [(path: RelativePath, object: KnownObject)] {
+    guard fileBytes > DeltaPlan.Limits.s3.smallestPart else { return [] }
+    let own = object(of: path, fileBytes: fileBytes).map { [(path, $0)] } ?? []
+    return own + blocks.alike(path, fileBytes: fileBytes)
+  }
+
   /// Notes a commit marker, or a file of a checkpoint that may get a receipt, that a comparison found equal on
   /// S3.
   func noteSame(_ path: RelativePath, _ stamp: FileStamp, etag: String) {

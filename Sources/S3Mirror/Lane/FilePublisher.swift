@@ -243,7 +243,7 @@ struct FilePublisher: Sendable {
     let receipt = try await uploader.upload(
       path, of: root, to: key, isCloseSeen: entry?.writer == .closed, openFiles: openFiles,
       versions: markerGate.publishableVersions(of: path),
-      over: ledger.object(of: path, fileBytes: stamp.size),
+      over: publishedObjects(alike: path, fileBytes: stamp.size),
       whenStaged: whenStaged,
       beforePublication: { [self] in
         try await prepareAppearance(of: path, pointingTo: target, withdrawing: markers)
@@ -251,6 +251,15 @@ struct FilePublisher: Sendable {
     note(receipt, of: path, key: key, since: start)
     let way: Way = receipt.isSuperseded ? .superseded : receipt.isSnapshot ? .snapshot : .upload
     return .published(bytes: receipt.byteCount, by: way, copied: receipt.bytesCopied)
+  }
+
+  /// The objects from which parts of a file may be copied.
+  private func publishedObjects(alike path: RelativePath, fileBytes: Int64) -> [KnownObject] {
+    ledger.objects(alike: path, fileBytes: fileBytes).map { other, object in
+      var object = object
+      if other != path { object.key = mapping.key(for: other) }
+      return object
+    }
   }
 
   func note(
