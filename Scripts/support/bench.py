@@ -10,6 +10,7 @@ import sys
 import time
 from pathlib import Path
 
+import benchappend
 import benchnetwork
 import benchpeers
 import benchprofile
@@ -22,6 +23,7 @@ import benchunit
 TREE_DIRECTORIES = 1000
 LARGE_MEBIBYTES = 4096
 UNIT_MEBIBYTES = 7630  # 8.0 GB
+APPEND_MEBIBYTES = 2048
 # The last threads of the entry may still be ending when the measurement begins. A timer would wake more often in any minute.
 WAKEUPS_BY_CHANCE = 3
 
@@ -50,7 +52,7 @@ def arguments():
     parser.add_argument("--peers", type=Path, required=True, help=argparse.SUPPRESS)
     parser.add_argument("--s3mirror", type=Path, required=True, help=argparse.SUPPRESS)
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--size", type=int, help="of the large file (unit: of the unit), in MiB; 0 leaves it out")
+    parser.add_argument("--size", type=int, help="of the large file (unit: of the unit; append: of the log and of the checkpoint), in MiB; 0 leaves it out")
     parser.add_argument("--files", type=int, default=10_000, help="small files, in hundreds; 0 leaves them out")
     parser.add_argument("--latency", type=int, default=30, help="milliseconds of the slow table; 0 leaves it out")
     parser.add_argument("--million", action="store_true", help="reconcile, restart: a million files too")
@@ -70,7 +72,7 @@ def arguments():
     parser.add_argument("--json", help="a file for the figures")
     options = parser.parse_args()
     if options.size is None:
-        options.size = UNIT_MEBIBYTES if options.measure == "unit" else LARGE_MEBIBYTES
+        options.size = {"unit": UNIT_MEBIBYTES, "append": APPEND_MEBIBYTES}.get(options.measure, LARGE_MEBIBYTES)
     return options
 
 
@@ -305,11 +307,13 @@ def wait_for_put(sink, seen, watch):
 
 PROMISES = {
     "tick": tick_promise, "idle": idle_promise, "stuck": benchstuck.stuck_promise, "unit": benchunit.unit_promise,
-    "restart": benchrestart.restart_promise, "network": benchnetwork.promises, "tls": benchtransfer.promises,
+    "restart": benchrestart.restart_promise, "network": benchnetwork.promises, "append": benchappend.append_promise,
+    "tls": benchtransfer.promises,
 }
 MEASURES = {
     "transfer": benchtransfer.transfer, "tls": benchtransfer.over_tls, "reconcile": reconcile, "restart": benchrestart.restart, "tick": tick, "idle": idle,
     "stuck": benchstuck.stuck, "profile": profile, "unit": benchunit.unit, "network": benchnetwork.measure,
+    "append": benchappend.append,
 }
 
 main()
