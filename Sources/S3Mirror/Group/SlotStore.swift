@@ -90,9 +90,12 @@ struct SlotStore: Sendable {
   func write(_ slot: GroupSlot, of member: Int, over version: SlotVersion?) async throws
     -> GroupMember.WriteAnswer
   {
-    try await put(
+    let answer = try await put(
       mapping.key(for: place.path(of: member)), slot.json,
       if: version.map { .ifMatch($0) } ?? .ifAbsent)
+    // The next listing shows this version, so the slot need not be read.
+    if case .accepted(let version) = answer { known.slots.withLock { $0[member] = (slot, version) } }
+    return answer
   }
 
   private func put(_ key: String, _ body: [UInt8], if condition: WriteCondition) async throws
