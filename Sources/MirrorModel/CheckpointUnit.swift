@@ -11,7 +11,8 @@ package struct CheckpointUnit: Sendable, Hashable {
   package var path: RelativePath
   package var shape: Shape
   package var sum: UnitScan.Sum
-  package var hasReceipt = false
+  /// The paths of its receipts below the remote: one of the whole unit, or one of each member of a group.
+  package var receipts: [RelativePath] = []
   /// The in-progress mark that speaks for it.
   package var mark: RelativePath?
   /// Trackers that name this unit.
@@ -262,7 +263,7 @@ private struct UnitCatalogBuilder {
   }
 
   private mutating func noteTestimony() {
-    for unit in scan.receipts.keys { found[unit]?.hasReceipt = true }
+    for (unit, listed) in scan.receipts { found[unit]?.receipts = listed.objects(of: unit).keys.sorted() }
     for tracker in trackers {
       for path in tracker.named(among: found.keys) { found[path]?.trackers.append(tracker) }
     }

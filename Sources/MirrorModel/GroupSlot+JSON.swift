@@ -16,7 +16,20 @@ package struct GroupPlace: Hashable, Sendable {
   /// The folder of this group.
   package var folder: RelativePath { Self.groups.appending(group) }
 
-  package func path(of member: Int) -> RelativePath { folder.appending("\(member)-of-\(count).json") }
+  package func path(of member: Int) -> RelativePath { folder.appending(name(of: member)) }
+
+  /// The last name in the paths of what a member writes for the group.
+  func name(of member: Int) -> String { "\(member)-of-\(count).json" }
+
+  /// The member and the number of members in such a name; nil for other names.
+  static func numbers(inName name: Substring) -> (member: Int, count: Int)? {
+    guard name.hasSuffix(".json") else { return nil }
+    let parts = name.dropLast(".json".count).split(separator: "-", omittingEmptySubsequences: false)
+    guard parts.count == 3, parts[1] == "of", let member = Int(parts[0]), let count = Int(parts[2]),
+      (0..<count).contains(member)
+    else { return nil }
+    return (member, count)
+  }
 
   /// The member whose slot has this path; nil for all other paths.
   package func member(at path: RelativePath) -> Int? {
@@ -27,11 +40,9 @@ package struct GroupPlace: Hashable, Sendable {
   /// The group and the member of a slot's path; nil for paths that are no slot's.
   package static func parse(_ path: RelativePath) -> (place: GroupPlace, member: Int)? {
     let names = path.string.split(separator: "/")
-    guard names.count == 4, path.isWithin(groups), names[3].hasSuffix(".json") else { return nil }
-    let parts = names[3].dropLast(".json".count).split(separator: "-")
-    guard parts.count == 3, parts[1] == "of", let member = Int(parts[0]), let count = Int(parts[2]),
-      (0..<count).contains(member)
-    else { return nil }
+    guard names.count == 4, path.isWithin(groups), let (member, count) = numbers(inName: names[3]) else {
+      return nil
+    }
     let place = GroupPlace(group: String(names[2]), count: count)
     return place.path(of: member) == path ? (place, member) : nil
   }

@@ -120,14 +120,11 @@ package struct RetentionPlan: Sendable {
       && candidates.contains { $0.unit.path != unit.path && $0.unit.path.isWithin(unit.path) }
   }
 
-  /// The order in which a checkpoint is removed: its receipt, its markers from the uppermost down, its data.
+  /// The order in which a checkpoint is removed: its receipts, its markers from the uppermost down, its data.
   /// If the removal stops at any moment, no marker is left without its data.
   package static func batches(of candidate: Candidate, order: CommitOrder) -> [[RelativePath]] {
-    receipts(of: candidate) + order.groups(of: candidate.objects).reversed()
-  }
-
-  private static func receipts(of candidate: Candidate) -> [[RelativePath]] {
-    candidate.unit.hasReceipt ? [[UnitReceipt.path(of: candidate.unit.path)]] : []
+    let receipts = candidate.unit.receipts
+    return (receipts.isEmpty ? [] : [receipts]) + order.groups(of: candidate.objects).reversed()
   }
 
   /// All removals in order. One batch may be sent in one request.

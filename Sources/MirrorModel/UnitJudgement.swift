@@ -49,21 +49,13 @@ package struct UnitJudgement: Sendable {
   // MARK: The verdict
 
   /// - Parameters:
-  ///   - receipt: nil if the unit has no receipt.
-  ///   - contents: the contents of `contentsNeeded` that could be read.
-  package func state(
-    receipt: Result<UnitReceipt, UnreadableReceipt>?, contents: [RelativePath: [UInt8]]
-  ) -> UnitState {
+  ///   - receipts: what the unit's receipts show.
+  ///   - contents: the contents of `contentsNeeded` that could be read. Not needed if the receipts decide.
+  package func state(receipts: ReadReceipts.Testimony, contents: [RelativePath: [UInt8]]) -> UnitState {
     if let mark = unit.mark {
       return .incomplete("\(mark) says that it is being written or deleted")
     }
-    switch receipt {
-    case .success(let receipt)?:
-      if let fault = receipt.fault(in: objects) { return .incomplete(fault) }
-      return .complete(proof: "its receipt names \(receipt.objects.count) objects, and all are there")
-    case .failure(let error)?: return .incomplete("its receipt cannot be used: \(error.reason)")
-    case nil: break
-    }
+    if let state = receipts.state { return state }
     if objects.isEmpty { return .incomplete("it has no objects") }
     if let fault = faultOfNumberedFiles ?? faultOfRules ?? faultOfFiles ?? faultOfContents(contents) {
       return .incomplete(fault)

@@ -5,7 +5,8 @@ import FoundationEssentials
 /// The receipt of `checkpoint-5` is at `.s3mirror/receipts/checkpoint-5.json` below the remote, and the
 /// receipt of the remote itself at `.s3mirror/receipts/.json`. It is JSON: `format` (1), `unit`, and
 /// `objects` with `key` (below the remote), `bytes`, `etag` (without quotes) and, if known, `crc32` (base64
-/// of the whole object's, big-endian, as S3 returns it). Readers ignore further fields.
+/// of the whole object's, big-endian, as S3 returns it). The receipt of a group's member has `part` besides
+/// (see `Part`). Readers ignore further fields.
 package struct UnitReceipt: Sendable, Hashable, Codable {
   package struct Entry: Sendable, Hashable, Codable {
     package var key: String
@@ -21,17 +22,41 @@ package struct UnitReceipt: Sendable, Hashable, Codable {
     }
   }
 
+  /// What one member of a group wrote of a unit. Each member has a receipt of its own (see `UnitPart`).
+  package struct Part: Sendable, Hashable, Codable {
+    package var group: String
+    package var member: Int
+    package var members: Int
+    /// The other members whose receipts belong to the unit. Only the member that publishes the unit's last
+    /// marker knows them; nil in the receipts of the others, and before that marker.
+    package var completeWith: [Int]?
+    /// How many objects of the member the receipt does not name, because the member no longer knows them; nil
+    /// if it names all.
+    package var omitted: Int?
+
+    package init(_ part: UnitPart, completeWith: [Int]? = nil, omitted: Int? = nil) {
+      group = part.place.group
+      member = part.member
+      members = part.place.count
+      self.completeWith = completeWith
+      self.omitted = omitted
+    }
+  }
+
   package static let currentFormat = 1
 
   package var format: Int
   /// The unit's path below the remote; empty for the remote itself.
   package var unit: String
   package var objects: [Entry]
+  /// Nil for the receipt of a whole unit.
+  package var part: Part?
 
-  package init(unit: RelativePath, objects: [Entry]) {
+  package init(unit: RelativePath, objects: [Entry], part: Part? = nil) {
     format = Self.currentFormat
     self.unit = unit.string
     self.objects = objects
+    self.part = part
   }
 
   /// The tool's own folder below a remote. Nothing in it is uploaded, downloaded or deleted as data.

@@ -51,8 +51,8 @@ package struct UnitScan: Sendable {
   private(set) var marks: Set<RelativePath> = []
   /// Files that may name a checkpoint; see `Tracker`.
   package private(set) var trackers: [RelativePath: RemoteObject] = [:]
-  /// Units that have a receipt.
-  package private(set) var receipts: [RelativePath: RemoteObject] = [:]
+  /// The receipts of units.
+  package private(set) var receipts: [RelativePath: ListedReceipts] = [:]
   /// The first paths with a temporary name.
   private(set) var temporaries: [RelativePath] = []
 
@@ -65,7 +65,11 @@ package struct UnitScan: Sendable {
   /// - Parameter path: below the remote.
   package mutating func add(_ path: RelativePath, _ object: RemoteObject) {
     if let unit = UnitReceipt.unit(ofReceiptAt: path) {
-      receipts[unit] = object
+      receipts[unit, default: .init()].whole = object
+      return
+    }
+    if let (unit, part) = UnitPart.parse(path) {
+      receipts[unit, default: .init()].parts[part] = object
       return
     }
     if path.isWithin(UnitReceipt.folder) { return }

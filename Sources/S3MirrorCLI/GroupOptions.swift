@@ -1,8 +1,8 @@
 import ArgumentParser
 import S3Mirror
 
-/// The group of hosts that the mirror belongs to.
-struct GroupOptions: ParsableArguments {
+/// Which member of which group of hosts this host is.
+struct MemberOptions: ParsableArguments {
   @Option(
     help: ArgumentHelp(
       "The group of hosts that mirror their parts of the same checkpoints under one prefix, or auto: what Slurm, torchrun or Kubernetes call the job. A commit marker is published after the data of all hosts, and no host deletes another host's objects.",
@@ -18,6 +18,27 @@ struct GroupOptions: ParsableArguments {
     help: ArgumentHelp(
       "With --group: the number of hosts; by default the launcher's.", valueName: "number"))
   var members: Int?
+
+  func validate() throws {
+    guard group == nil else { return }
+    if let given = [("--member", member), ("--members", members)].first(where: { $0.1 != nil })?.0 {
+      throw ValidationError("\(given) is a part of a group; write --group NAME, or --group auto, too")
+    }
+  }
+
+  /// - Parameter environment: what the launcher has set.
+  /// - Returns: nil if no group is named.
+  /// - Throws: `MirrorError` that names what is missing, and the remedy.
+  func choice(in environment: [String: String]? = nil) throws -> Options.Group? {
+    guard let group else { return nil }
+    return try Options.Group.found(
+      name: group == "auto" ? nil : group, member: member, members: members, in: environment)
+  }
+}
+
+/// The group of hosts that the mirror belongs to.
+struct GroupOptions: ParsableArguments {
+  @OptionGroup var member: MemberOptions
 
   @Option(
     help: ArgumentHelp(
@@ -39,19 +60,14 @@ struct GroupOptions: ParsableArguments {
   var isUnfenced = false
 
   func validate() throws {
-    guard group == nil else { return }
-    if let given = [("--member", member), ("--members", members)].first(where: { $0.1 != nil })?.0 {
-      throw ValidationError("\(given) is a part of a group; write --group NAME, or --group auto, too")
-    }
+    guard member.group == nil else { return }
     if isUnfenced { throw ValidationError("--no-fencing concerns groups; write --group NAME too") }
   }
 
   /// - Parameter environment: what the launcher has set.
   /// - Throws: `MirrorError` that names what is missing, and the remedy.
   func apply(to options: inout Options, in environment: [String: String]? = nil) throws {
-    guard let name = group else { return }
-    var group = try Options.Group.found(
-      name: name == "auto" ? nil : name, member: member, members: members, in: environment)
+    guard var group = try member.choice(in: environment) else { return }
     group.timeout = groupTimeout.duration
     group.takeover = groupTakeover.duration
     group.fencing = isUnfenced ? .none : .conditionalWrites

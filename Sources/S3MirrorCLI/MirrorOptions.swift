@@ -87,7 +87,7 @@ struct MirrorOptions: ParsableArguments {
 
   @Flag(
     help:
-      "Publish a receipt for each complete checkpoint, .s3mirror/receipts/<checkpoint>.json under the remote; restore trusts it, and needs it for frameworks that write no marker."
+      "Publish a receipt for each complete checkpoint, .s3mirror/receipts/<checkpoint>.json under the remote; restore trusts it, and needs it for frameworks that write no marker. In a group each host always publishes one of its part."
   )
   var receipts = false
 

@@ -3,7 +3,8 @@ import S3Mirror
 
 /// One transfer on the command line:
 /// `name=remote[,local=PATH][,interval=SECONDS|none][,delete=true|false][,exclude=PATTERN][,include=PATTERN]`,
-/// and for a restore `name=remote[,local=PATH][,unit=NAME][,exclude=PATTERN][,include=PATTERN]`.
+/// and for a restore
+/// `name=remote[,local=PATH][,unit=NAME][,member-only=true|false][,exclude=PATTERN][,include=PATTERN]`.
 ///
 /// A comma begins the next key; a comma in the text itself is written `\,` (see `SpecFields`). Text after a
 /// comma that is no known key is an error, because as part of the remote or the path it would silently mirror
@@ -18,6 +19,8 @@ struct SpecArgument: Sendable, Hashable {
   var include: [String] = []
   /// The checkpoint to restore; nil restores the newest complete one.
   var unit: String?
+  /// How much of the checkpoint is restored.
+  var extent = RestoreExtent.everything
 
   enum Interval: Sendable, Hashable {
     case unset
@@ -33,13 +36,14 @@ struct SpecArgument: Sendable, Hashable {
     fileprivate var keys: [Key] {
       switch self {
       case .mirror: [.local, .interval, .delete, .exclude, .include]
-      case .restore: [.local, .unit, .exclude, .include]
+      case .restore: [.local, .unit, .memberOnly, .exclude, .include]
       }
     }
   }
 
   fileprivate enum Key: String {
     case local, interval, delete, exclude, include, unit
+    case memberOnly = "member-only"
   }
 
   /// - Throws: `ValidationError` that names the error.
@@ -105,12 +109,16 @@ struct SpecArgument: Sendable, Hashable {
         throw ValidationError(
           "interval=\(value) in \"\(text)\": it is a number of seconds up to ten years, or none")
       }
-    case .delete:
-      guard let flag = Bool(value) else {
-        throw ValidationError("delete=\(value) in \"\(text)\": it is true or false")
-      }
-      delete = flag
+    case .delete: delete = try Self.flag(key, value, in: text)
+    case .memberOnly: extent = try Self.flag(key, value, in: text) ? .ownPart : .everything
     }
+  }
+
+  private static func flag(_ key: Key, _ value: String, in text: String) throws -> Bool {
+    guard let flag = Bool(value) else {
+      throw ValidationError("\(key.rawValue)=\(value) in \"\(text)\": it is true or false")
+    }
+    return flag
   }
 
   // MARK: Specs

@@ -34,7 +34,7 @@ import Testing
         trackers = [tracker]
       }
       for var unit in UnitCatalog(scan, trackers: trackers).units {
-        unit.hasReceipt = random.below(3) == 0
+        if random.below(3) == 0 { unit.receipts = [UnitReceipt.path(of: unit.path)] }
         let states: [UnitState] = [
           .complete(proof: "p"), .complete(proof: "p"), .unproved("u"), .incomplete("i"),
         ]
@@ -83,8 +83,7 @@ import Testing
       let batches = RetentionPlan.batches(of: candidate, order: Self.order)
       #expect(
         Set(batches.flatMap(\.self))
-          == Set(candidate.objects).union(
-            candidate.unit.hasReceipt ? [UnitReceipt.path(of: candidate.unit.path)] : []))
+          == Set(candidate.objects).union(candidate.unit.receipts))
       var left = Set(candidate.objects)
       for batch in batches {
         left.subtract(batch)
@@ -94,7 +93,7 @@ import Testing
           #expect(spokenFor.allSatisfy(left.contains))
         }
       }
-      if candidate.unit.hasReceipt { #expect(batches.first == [UnitReceipt.path(of: candidate.unit.path)]) }
+      if !candidate.unit.receipts.isEmpty { #expect(batches.first == candidate.unit.receipts) }
     }
   }
 

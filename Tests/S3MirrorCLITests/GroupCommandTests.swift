@@ -36,7 +36,7 @@ import Testing
       .map { String($0.dropFirst(program.url("t/").count)) }.filter { !$0.hasPrefix(".s3mirror/") }
   }
 
-  @Test(.promise("GRP-1"), .promise("GRP-3"), .promise("GRP-6"))
+  @Test(.promise("GRP-1"), .promise("GRP-3"), .promise("GRP-6"), .promise("RST-9"))
   func `two hosts publish one checkpoint, and their ends delete none of it`() async throws {
     let program = try Program()
     let slurm = ["SLURM_JOB_ID": "4711", "SLURM_NNODES": "2", "SLURM_LOCALID": "0"]
@@ -63,6 +63,39 @@ import Testing
     #expect(try await files(program) == ["step-1/.metadata"] + Self.shards)
     let after = try await program.run("status", "--group", program.url("t"), "--json")
     #expect(after.output.contains(#""state":"ended""#))
+
+    let whole = try await program.run("restore", program.url("t"), "whole")
+    #expect(whole.output == program.directory["work/whole/step-1"] + "\n")
+    #expect(try program.directory.text("work/whole/step-1/__1_0.distcp") == "1")
+    // The job that goes on has another name. The launcher says which member this is.
+    let again = slurm.merging(["SLURM_JOB_ID": "4712", "SLURM_NODEID": "1"]) { $1 }
+    let part = try await program.run(
+      "restore", "--member-only", program.url("t"), "part", environment: again)
+    #expect(part.status == 0, "\(part.messages)")
+    #expect(try program.directory.text("work/part/step-1/__1_0.distcp") == "1")
+    #expect(!program.directory.exists("work/part/step-1/.metadata"))
+    #expect(!program.directory.exists("work/part/step-1/__0_0.distcp"))
+    let run = try await program.start(
+      ["run", "--restore", "from=\(program.url("t")),local=first,member-only=true"] + group(0)
+        + ["--", "ls", "-A", "{from}"]
+    ).ending()
+    #expect(run.output == ".metadata\n__0_0.distcp\n", "\(run.messages)")
+  }
+
+  @Test(.promise("RST-9"))
+  func `a part of a checkpoint is that of a member`() async throws {
+    let program = try Program()
+    for (wrong, word) in [
+      (["--member-only", "--list"], "--member-only"), (["--group", "job"], "--member-only"),
+      (["--member-only", "--member", "1"], "--group NAME"),
+    ] {
+      let ending = try await program.start(["restore", program.url("t")] + wrong).ending()
+      #expect(ending.status == 2)
+      #expect(ending.messages.contains(word))
+    }
+    let alone = try await program.run(
+      "restore", "--member-only", program.url("t"), environment: ["SLURM_JOB_ID": ""])
+    #expect(alone.status == 3)
   }
 
   @Test(.promise("GRP-4"))

@@ -51,7 +51,7 @@ import Testing
     Mistake(arguments: ["watch", "tree", "s3://bucket/x", "--interval=1e300"], part: "--interval"),
     Mistake(
       arguments: ["run", "--restore", "a=s3://b/k,interval=5", "--", "true"],
-      part: "the keys are local=, unit=, exclude=, include="),
+      part: "the keys are local=, unit=, member-only=, exclude=, include="),
     Mistake(
       arguments: ["run", "--restore", "a=s3://b/k", "--upload", "a=s3://b/k", "--", "true"],
       part: "\"a\" is given twice"),

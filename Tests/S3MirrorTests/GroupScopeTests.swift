@@ -11,51 +11,11 @@ import Testing
 /// Hosts of one job that write shards of one checkpoint, each with a mirror of its own, as PyTorch's distributed
 /// checkpoints do: `__k_0.distcp` on each host, and `.metadata` on host 0 when all shards are written.
 @Suite struct GroupScopeTests {
-  /// One host: a directory, and a mirror.
-  private struct Host {
-    var member: Int
-    var stage: Stage
-    var scope: MirrorScope
-    /// What lies below the stage's directory.
-    var tree: String
-
-    func write(_ path: String, _ text: String) throws { try stage.directory.write("\(tree)/\(path)", text) }
-    func writeShard(_ step: String, _ text: String = "shard") throws {
-      try write("\(step)/__\(member)_0.distcp", "\(text) \(member)")
-    }
-    func flush() async throws { _ = try await scope.flush(nil) }
-    func exit() async -> MirrorReport.Upload? { await scope.exit(.returned).uploads.first }
-  }
-
   private func enter(
     _ member: Int, of count: Int = 2, on stage: Stage, tree: String? = nil,
     _ change: @escaping @Sendable (inout Options.Group) -> Void = { _ in }
-  ) async throws -> Host {
-    let tree = tree ?? "host\(member)"
-    try stage.directory.makeDirectory(tree)
-    try stage.directory.makeDirectory("\(tree)-XDG_RUNTIME_DIR")
-    let scope = try stage.scope { options in
-      // Each host has folders of its own.
-      for variable in ["XDG_RUNTIME_DIR", "XDG_STATE_HOME", "XDG_CACHE_HOME"] {
-        options.environment?[variable] = stage.local("\(tree)-\(variable)")
-      }
-      var group = Options.Group(name: "job", member: member, members: count)
-      group.pace.watch = .milliseconds(20)
-      group.pace.rest = .milliseconds(20)
-      group.takeover = .zero
-      group.timeout = .seconds(120)
-      change(&group)
-      options.group = group
-    }
-    let spec = MirrorSpec.upload(
-      stage.url("out"), local: stage.local(tree), interval: nil)
-    do {
-      try await scope.enter([(name: "out", spec: spec)])
-    } catch {
-      _ = await scope.exit(.threw)
-      throw error
-    }
-    return Host(member: member, stage: stage, scope: scope, tree: tree)
+  ) async throws -> GroupHost {
+    try await GroupHost(entering: member, of: count, on: stage, tree: tree, change)
   }
 
   /// The keys without the tool's own.

@@ -31,10 +31,6 @@ import Testing
     Fault("appendNames") { $0.appendNames = ["["] },
     Fault("inProgressNames") { $0.inProgressNames = ["["] },
     Fault("temporaryNames") { $0.temporaryNames = ["["] },
-    Fault("receipts") {
-      $0.group = Options.Group(name: "job", member: 0, members: 2)
-      $0.receipts = true
-    },
     Fault("keepLast") {
       $0.group = Options.Group(name: "job", member: 0, members: 2)
       $0.keepLast = 2

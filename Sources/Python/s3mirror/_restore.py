@@ -19,6 +19,7 @@ def restore(
     exclude: Sequence[str] = (),
     include: Sequence[str] = (),
     options: Options | None = None,
+    member_only: bool = False,
 ) -> pathlib.Path:
     """Fetches the newest complete checkpoint under a remote. Returns its local path.
 
@@ -29,6 +30,7 @@ def restore(
     remote: the directory that holds the checkpoints.
     local: the local directory that corresponds to the remote; by default below the cache root.
     unit: another checkpoint, by its path below the remote or the end of that path.
+    member_only: fetch only what this member of `options.group` wrote, and the files that name the checkpoint.
     exclude, include: gitignore-style patterns of objects to ignore, and of the only objects to consider.
 
     Raises `IncompleteError` if no checkpoint is complete: its `failures` have a reason for each of the newest.
@@ -42,5 +44,7 @@ def restore(
         asked["local"] = _paths.local(local)
     if unit is not None:
         asked["unit"] = _paths.text(unit, "the unit")
+    if member_only:
+        asked["memberOnly"] = True
     with Mirror(options) as mirror:
         return pathlib.Path(mirror._running("restore").ask("restore", asked)["restored"]["local"])

@@ -1,9 +1,11 @@
 """Restoring checkpoints, on a real server."""
 
+import contextlib
+
 import pytest
 
 import s3mirror
-from s3mirror import IncompleteError, LocalError, Options
+from s3mirror import Group, IncompleteError, LocalError, Mirror, Options, Upload
 
 
 def put_checkpoint(prefix, number, *, marked=True):
@@ -32,3 +34,28 @@ def test_without_a_complete_one_each_has_its_reason(prefix):
     assert "trainer_state.json is missing" in caught.value.failures[0].reason
     with pytest.raises(LocalError):
         s3mirror.restore(prefix.url("nothing"), "out")
+
+
+def test_a_member_of_a_group_fetches_what_it_wrote(prefix, home, monkeypatch):
+    def options(member):
+        return Options(show_progress=False, group=Group("job", member, 2, timeout=30))
+
+    trees = [home / "work" / f"host{member}" for member in range(2)]
+    for member, tree in enumerate(trees):
+        (tree / "step-1").mkdir(parents=True)
+        (tree / "step-1" / f"__{member}_0.distcp").write_bytes(b"%d" % member)
+    (trees[0] / "step-1" / ".metadata").write_bytes(b"__0_0.distcp __1_0.distcp")
+    with contextlib.ExitStack() as stack:
+        mirrors = []
+        for member, tree in enumerate(trees):
+            # Each host has folders of its own.
+            own = home / f"run{member}"
+            own.mkdir(mode=0o700)
+            monkeypatch.setenv("XDG_RUNTIME_DIR", str(own))
+            mirror = Mirror(options(member), out=Upload(prefix.url("run"), local=tree))
+            mirrors.append(stack.enter_context(mirror))
+        mirrors[0].flush("out")
+    path = s3mirror.restore(prefix.url("run"), "part", options=options(1), member_only=True)
+    assert [each.name for each in path.iterdir()] == ["__1_0.distcp"]
+    path = s3mirror.restore(prefix.url("run"), "whole")
+    assert sorted(each.name for each in path.iterdir()) == [".metadata", "__0_0.distcp", "__1_0.distcp"]

@@ -23,7 +23,15 @@ public struct Checkpoint: Sendable, Hashable {
   public var namedBy: [String]
 }
 
-/// The result of ``restore(_:local:unit:exclude:include:options:)``.
+/// How much of a checkpoint a restore fetches.
+public enum RestoreExtent: Sendable, Hashable {
+  /// All of it, whichever hosts wrote it.
+  case everything
+  /// What this member of ``Options/group`` wrote, and the files that name the checkpoint.
+  case ownPart
+}
+
+/// The result of ``restore(_:local:unit:exclude:include:extent:options:)``.
 public struct RestoredCheckpoint: Sendable, Hashable {
   public var checkpoint: Checkpoint
   /// The local path of the checkpoint: its directory, or its file if it is one.

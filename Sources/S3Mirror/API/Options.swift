@@ -61,7 +61,8 @@ public struct Options: Sendable {
   public var keepEvery: Int64?
   /// Publish a receipt for each checkpoint: `.s3mirror/receipts/<checkpoint>.json` below the remote names its
   /// objects with sizes, ETags and CRC-32. A restore trusts a receipt more than names, and needs one for
-  /// frameworks that write no marker. Default false.
+  /// frameworks that write no marker. Default false. In a group each host publishes one of its part, whatever
+  /// this says.
   public var receipts: Bool
   /// What happens to the object under the old name of a renamed file. Default ``Renames-swift.enum/move``.
   public var renames: Renames
@@ -278,12 +279,6 @@ extension Options {
     }
     _ = try retentionPolicy()
     try group?.check()
-    if let group, group.isShared, receipts {
-      throw MirrorError(
-        .invalid,
-        "receipts name whole checkpoints, and in a group each host knows only its own part; leave --receipts out, or the group"
-      )
-    }
     if let group, group.isShared, keepLast != nil {
       throw MirrorError(
         .invalid,

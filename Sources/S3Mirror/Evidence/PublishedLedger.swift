@@ -207,6 +207,11 @@ final class PublishedLedger: Sendable {
     records.withLock { $0[path]?.stamp }
   }
 
+  /// The files that comparisons found equal to their objects. Searches all records.
+  var comparedPaths: [RelativePath] {
+    records.withLock { records in records.filter { $0.value.source == .compared }.map(\.key) }
+  }
+
   /// The paths under which files were published. Searches all records; it is called only for the few files
   /// with several links.
   func paths(where isMeant: (FileStamp) -> Bool) -> [RelativePath] {

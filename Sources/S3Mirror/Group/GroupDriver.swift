@@ -105,6 +105,9 @@ final class GroupDriver: Sendable {
   /// The member's slot below the remote.
   var ownSlot: RelativePath { group.place.path(of: group.member) }
 
+  /// What the member writes of each checkpoint.
+  var part: UnitPart { UnitPart(place: group.place, member: group.member) }
+
   /// Gives the member a fact.
   func update(_ note: (inout GroupMember, GroupMember.Now) -> Void) {
     state.withLock { state in

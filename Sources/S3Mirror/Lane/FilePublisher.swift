@@ -88,7 +88,7 @@ struct FilePublisher: Sendable {
   let markerGate: MarkerGate
   let withdrawal: MarkerWithdrawal
   /// Nil if no receipts are published.
-  let receipts: UnitReceipts?
+  let receipts: (any CheckpointReceipts)?
   /// Receives each symbolic link that is skipped: a path in the batch, or a directory above one.
   var linkMet: @Sendable (RelativePath) -> Void = { _ in }
 

@@ -9,7 +9,7 @@ import Transfers
 ///
 /// A receipt names what this run knows to be on S3, and is published only if that is what the directory holds
 /// now. So a file that is still being written, or could not be published, keeps the receipt back.
-final class UnitReceipts: Sendable {
+final class UnitReceipts: CheckpointReceipts {
   private let name: String
   private let names: UnitNames
   private let mapping: KeyMapping
@@ -40,14 +40,8 @@ final class UnitReceipts: Sendable {
 
   // MARK: Publishing
 
-  /// Publishes the receipts of the complete checkpoints below a directory.
-  ///
-  /// - Parameter marker: the marker that is published next. If it names a checkpoint, that checkpoint is
-  ///   complete.
-  /// - Throws: the error of the first receipt that could not be published. It stays due.
   func publish(
-    below directory: RelativePath, before marker: RelativePath? = nil,
-    _ stage: ReceiptSchedule.Stage = .running,
+    below directory: RelativePath, before marker: RelativePath?, _ stage: ReceiptSchedule.Stage,
     in root: TreeRoot
   ) async throws {
     if schedule.withLock({ $0.isEmpty }) { return }
@@ -91,7 +85,7 @@ final class UnitReceipts: Sendable {
       if root.symlinks == .link, try root.linkText(at: path) != nil { return nil }
       contents[path] = try root.content(of: path, limit: Int(UnitJudgement.longestContent))
     }
-    let state = judgement.state(receipt: nil, contents: contents)
+    let state = judgement.state(receipts: .init(), contents: contents)
     guard schedule.withLock({ $0.admits(state, of: unit, stage) }) else { return nil }
     return UnitReceipt(
       unit: unit,
@@ -139,16 +133,12 @@ final class UnitReceipts: Sendable {
 
   // MARK: Removing
 
-  /// Removes the receipts of checkpoints that are gone here and of which nothing is on S3 any more.
-  ///
-  /// - Parameter paths: paths that a pass has settled, perhaps by a delete.
-  func removeOrphans(among paths: some Sequence<RelativePath>, in root: TreeRoot) async throws {
+  func removeOrphans(among paths: [RelativePath], in root: TreeRoot) async throws {
     for unit in Set(paths.compactMap(ReceiptSchedule.unit)).sorted() {
       try await removeOrphan(unit, in: root)
     }
   }
 
-  /// The same for all receipts on S3, after a comparison of everything.
   func removeOrphans(in root: TreeRoot) async throws {
     var units: [RelativePath] = []
     let prefix = mapping.key(for: UnitReceipt.receipts) + "/"

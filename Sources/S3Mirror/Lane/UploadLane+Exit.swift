@@ -130,7 +130,7 @@ extension UploadLane {
         case .none, .watched: try await noteForeignMoves(found, in: &outcome)
         }
         let isWhole = ending == .succeeded && outcome.failed.isEmpty
-        await publishReceipts(isWhole ? .ended : .running, noting: &outcome)
+        await publishDueReceipts(isWhole ? .ended : .running, noting: &outcome)
         if deletes == .inferred { await removeReceipts(noting: &outcome) }
         if isWhole { await retain(noting: &outcome) }
       } catch {

@@ -80,7 +80,8 @@ extension UploadLane {
     let isLeft = schedule.dirtyEntries.contains { [order = settings.commitOrder] path, entry in
       entry.holdsMarkers(changedAt: start) && !order.isMarker(path)
     }
-    return isLeft ? .unfinished : outcome.map(answer) ?? .published
+    let answer = isLeft ? .unfinished : outcome.map(answer) ?? .published
+    return answer == .published ? await confirmParts() : answer
   }
 
   /// Whether everything was published that was closed before the pass.
@@ -119,6 +120,8 @@ extension UploadLane {
     guard let group else { return }
     dropVanishedMarkers(of: &outcome)
     await group.note(outcome.heldByGroup, in: root, .beginsAnew)
+    // The other hosts' markers may name what this host confirms now.
+    await publishDueReceipts(noting: &outcome)
     let desk = LastMarkers(outcome)
     let data = answer(of: outcome)
     group.driver.start(

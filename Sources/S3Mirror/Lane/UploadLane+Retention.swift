@@ -95,7 +95,7 @@ extension UploadLane {
     remover.grounds = .retention
     let unitOf = Dictionary(
       plan.removed.flatMap { unit in
-        (unit.objects + [UnitReceipt.path(of: unit.unit.path)]).map { ($0, unit.unit.path) }
+        (unit.objects + unit.unit.receipts).map { ($0, unit.unit.path) }
       }, uniquingKeysWith: { first, _ in first })
     var stuck = await unitsOfOthers(inventory.objects.filter { unitOf[$0.key] != nil }, unitOf, &outcome)
     // Noted before the deletes, so that a comparison does not publish a part of a checkpoint that is being

@@ -92,6 +92,8 @@ final class UploadLane: Sendable {
     var isRetentionDue = false
     var hasUploadFailed = false
     var nextRetention: Instant?
+    /// Why the last receipt of this member's part could not be published; nil if it was published.
+    var receiptFault: String?
   }
 
   let settings: Settings
@@ -113,7 +115,7 @@ final class UploadLane: Sendable {
   let polledMarkers: PolledMarkers
   let withdrawal: MarkerWithdrawal
   /// Nil if no receipts are published.
-  let receipts: UnitReceipts?
+  let receipts: (any CheckpointReceipts)?
   let schedule: LaneSchedule
   let flights = Flights()
   private let listingOrder = ListingOrder()
@@ -171,8 +173,13 @@ final class UploadLane: Sendable {
             + "(s3:ListMultipartUploadParts): \(error)")
       }),
       wallClock: wallClock)
-    receipts = settings.receipts.map { [uploader, ledger] names in
-      UnitReceipts(
+    receipts = settings.receipts.map { [uploader, ledger, mark] names in
+      if let part = settings.group?.part {
+        return MemberReceipts(
+          name: settings.name, part: part, mark: mark, names: names, mapping: settings.mapping,
+          filter: settings.filter, uploader: uploader, ledger: ledger, journal: journal)
+      }
+      return UnitReceipts(
         name: settings.name, names: names, mapping: settings.mapping, filter: settings.filter,
         uploader: uploader,
         ledger: ledger, journal: journal)
@@ -244,6 +251,7 @@ final class UploadLane: Sendable {
       state.isGuardedByEmptyEntry = group == nil && survey.localFiles == 0 && survey.remoteObjects > 0
       state.mayHoldExtras = group != nil || found.extras.count > 0
     }
+    (receipts as? MemberReceipts)?.noteFound()
     outcome = await pass.run(markers, within: .init(), after: outcome)
     await publishReceipts(noting: &outcome)
     note(survey, in: &outcome)

@@ -10,6 +10,8 @@ struct Restoration: Sendable {
   let job: DownloadJob
   /// How many checkpoints are judged at one time.
   let width: Int
+  /// Nil fetches the whole checkpoint.
+  var member: MemberPart?
 
   /// All checkpoints, the newest first.
   func list() async throws -> [Checkpoint] {
@@ -17,7 +19,7 @@ struct Restoration: Sendable {
     let judged = await concurrentEach(catalog.units.enumerated(), width: width) {
       place, unit -> (place: Int, Result<Checkpoint, any Error>) in
       do {
-        let judged = try await reader.judge(unit, receipt: receipts[unit.path])
+        let judged = try await reader.judge(unit, receipts: receipts[unit.path])
         return (place, .success(Checkpoint(judged)))
       } catch {
         return (place, .failure(error))
@@ -63,8 +65,12 @@ struct Restoration: Sendable {
   }
 
   private func fetch(
-    _ judged: UnitReader.Judged, _ trackers: [RelativePath: RemoteObject], _ tell: (String) -> Void
+    _ whole: UnitReader.Judged, _ trackers: [RelativePath: RemoteObject], _ tell: (String) -> Void
   ) async throws -> RestoredCheckpoint {
+    let judged = try member.map { member throws(MirrorError) in try member.part(of: whole) } ?? whole
+    if let member, judged.objects.isEmpty {
+      tell("member \(member.member) wrote nothing of \(whole.unit.path)")
+    }
     let restore = UnitRestore(
       job: job, judged: judged, trackers: trackers, copies: try await reader.copies(of: judged.unit),
       marks: reader.names.marks)
@@ -88,7 +94,7 @@ struct Restoration: Sendable {
   }
 
   private func choose(
-    _ name: String, from catalog: UnitCatalog, _ receipts: [RelativePath: RemoteObject]
+    _ name: String, from catalog: UnitCatalog, _ receipts: [RelativePath: ListedReceipts]
   ) async throws -> UnitReader.Judged {
     let bare = name == "." ? "" : name.hasSuffix("/") ? String(name.dropLast()) : name
     guard let unit = catalog.unit(named: RelativePath(bare)) else {
@@ -96,7 +102,7 @@ struct Restoration: Sendable {
         .local,
         "there is no checkpoint \"\(name)\" under \(reader.location.url); --list shows those that there are")
     }
-    let judged = try await reader.judge(unit, receipt: receipts[unit.path])
+    let judged = try await reader.judge(unit, receipts: receipts[unit.path])
     if case .incomplete(let reason) = judged.state {
       throw MirrorError(
         .incomplete, "\(unit.path) is not complete",
@@ -119,11 +125,11 @@ struct Restoration: Sendable {
   }
 
   private func newestComplete(
-    of catalog: UnitCatalog, _ receipts: [RelativePath: RemoteObject]
+    of catalog: UnitCatalog, _ receipts: [RelativePath: ListedReceipts]
   ) async throws -> Search {
     var search = Search()
     for unit in catalog.units {
-      let judged = try await reader.judge(unit, receipt: receipts[unit.path])
+      let judged = try await reader.judge(unit, receipts: receipts[unit.path])
       switch judged.state {
       case .complete:
         search.found = judged

@@ -43,19 +43,21 @@ struct Retention: Sendable {
         .init(unit: unit, state: judged.state, objects: judged.objects.keys.sorted()))
       inventory.objects.merge(judged.objects) { first, _ in first }
     }
-    for (unit, receipt) in receipts { inventory.objects[UnitReceipt.path(of: unit)] = receipt }
+    for (unit, listed) in receipts {
+      inventory.objects.merge(listed.objects(of: unit)) { first, _ in first }
+    }
     return inventory
   }
 
   private typealias Judged = [RelativePath: UnitReader.Judged]
 
   private func judge(
-    _ units: [CheckpointUnit], _ receipts: [RelativePath: RemoteObject]
+    _ units: [CheckpointUnit], _ receipts: [RelativePath: ListedReceipts]
   ) async throws -> Judged {
     let answers = await concurrentEach(units, width: width) { unit in
       do {
         return Result<UnitReader.Judged, any Error>.success(
-          try await reader.judge(unit, receipt: receipts[unit.path]))
+          try await reader.judge(unit, receipts: receipts[unit.path]))
       } catch {
         return .failure(error)
       }
@@ -65,14 +67,14 @@ struct Retention: Sendable {
   }
 
   private func judgeNewest(
-    of units: [CheckpointUnit], _ receipts: [RelativePath: RemoteObject]
+    of units: [CheckpointUnit], _ receipts: [RelativePath: ListedReceipts]
   ) async throws -> Judged {
     var judged = Judged()
     var complete: [RelativePath: Int] = [:]
     for unit in units {
       let series = RetentionPlan.series(of: unit)
       guard complete[series, default: 0] < policy.keepLast else { continue }
-      let answer = try await reader.judge(unit, receipt: receipts[unit.path])
+      let answer = try await reader.judge(unit, receipts: receipts[unit.path])
       judged[unit.path] = answer
       if answer.state.isComplete { complete[series, default: 0] += 1 }
     }

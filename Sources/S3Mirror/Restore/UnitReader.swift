@@ -14,6 +14,8 @@ struct UnitReader: Sendable {
     var objects: [RelativePath: RemoteObject]
     /// The directories of the checkpoint's directory markers.
     var emptyDirectories: [RelativePath]
+    /// The receipts of the group whose members wrote it; nil if no group did, as far as is known.
+    var group: PartReceipts?
   }
 
   let location: S3Location
@@ -37,9 +39,9 @@ struct UnitReader: Sendable {
 
   // MARK: The catalog
 
-  /// The checkpoints, newest first, and the objects that may name one or are a receipt.
+  /// The checkpoints, newest first, the objects that may name one, and the receipts of each.
   typealias Catalog = (
-    UnitCatalog, trackers: [RelativePath: RemoteObject], receipts: [RelativePath: RemoteObject]
+    UnitCatalog, trackers: [RelativePath: RemoteObject], receipts: [RelativePath: ListedReceipts]
   )
 
   /// - Throws: `MirrorError` if there is nothing under the remote.
@@ -112,8 +114,8 @@ struct UnitReader: Sendable {
 
   // MARK: One checkpoint
 
-  /// - Parameter receipt: the listed object of the unit's receipt.
-  func judge(_ unit: CheckpointUnit, receipt: RemoteObject?) async throws -> Judged {
+  /// - Parameter receipts: the listed receipts of the unit; nil if it has none.
+  func judge(_ unit: CheckpointUnit, receipts listed: ListedReceipts?) async throws -> Judged {
     var objects: [RelativePath: RemoteObject] = [:]
     var directories: [RelativePath] = []
     try await forEachObject(below: unit.listingPrefix) { path, object in
@@ -124,32 +126,53 @@ struct UnitReader: Sendable {
       }
     }
     let judgement = UnitJudgement(unit, objects, names: names)
-    let found = try await self.receipt(of: unit, receipt)
+    let receipts = try await read(listed, of: unit).testimony(of: judgement.objects)
     var contents: [RelativePath: [UInt8]] = [:]
-    if found == nil {
+    if receipts.state == nil {
       for path in judgement.contentsNeeded {
         if let object = judgement.objects[path] { contents[path] = try await content(of: path, object) }
       }
     }
-    let state = judgement.state(receipt: found, contents: contents)
+    let state = judgement.state(receipts: receipts, contents: contents)
     var kept = judgement.objects
-    // Objects that the receipt does not name belong to another version. A receipt names no files that are
-    // appended to.
-    if case .success(let receipt)? = found {
-      let named = Set(receipt.objects.map { RelativePath($0.key) })
+    // Objects that no receipt names belong to another version. A receipt names no files that are appended to.
+    if let named = receipts.named {
       kept = kept.filter { named.contains($0.key) || names.appended.contains($0.key) }
     }
-    return Judged(unit: unit, state: state, objects: kept, emptyDirectories: directories.sorted())
+    return Judged(
+      unit: unit, state: state, objects: kept, emptyDirectories: directories.sorted(), group: receipts.group)
   }
 
-  private func receipt(of unit: CheckpointUnit, _ listed: RemoteObject?) async throws -> Result<
-    UnitReceipt, UnreadableReceipt
-  >? {
-    guard let listed else { return nil }
+  /// How many receipts of one unit are read at one time.
+  private static let receiptsInFlight = 16
+
+  private func read(_ listed: ListedReceipts?, of unit: CheckpointUnit) async throws -> ReadReceipts {
+    guard let listed else { return ReadReceipts() }
+    let answers = await concurrentEach(listed.objects(of: unit.path), width: Self.receiptsInFlight) {
+      path, object -> Result<(RelativePath, PartReceipts.Reading), any Error> in
+      do {
+        return .success((path, try await self.read(path, object)))
+      } catch {
+        return .failure(error)
+      }
+    }
+    let readings = Dictionary(try answers.map { try $0.get() }) { first, _ in first }
+    var groups: [GroupPlace: PartReceipts] = [:]
+    for (part, object) in listed.parts {
+      guard let reading = readings[part.receipt(of: unit.path)] else { continue }
+      groups[part.place, default: PartReceipts(part.place)]
+        .add(reading, of: part.member, published: object.lastModified)
+    }
+    return ReadReceipts(
+      whole: listed.whole == nil ? nil : readings[UnitReceipt.path(of: unit.path)],
+      groups: Array(groups.values))
+  }
+
+  private func read(_ path: RelativePath, _ listed: RemoteObject) async throws -> PartReceipts.Reading {
     guard listed.byteCount <= UnitReceipt.longest else {
       return .failure(UnreadableReceipt(reason: "it has \(listed.byteCount) bytes"))
     }
-    guard let bytes = try await content(of: UnitReceipt.path(of: unit.path), listed) else {
+    guard let bytes = try await content(of: path, listed) else {
       return .failure(UnreadableReceipt(reason: "it changed just now"))
     }
     return Result { () throws(UnreadableReceipt) in try UnitReceipt(json: bytes) }

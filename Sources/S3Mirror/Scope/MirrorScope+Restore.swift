@@ -9,11 +9,15 @@ package struct CheckpointRequest: Sendable {
   package var spec: MirrorSpec
   /// Nil restores the newest complete checkpoint.
   package var unit: String?
+  package var extent: RestoreExtent
 
-  package init(name: String, spec: MirrorSpec, unit: String? = nil) {
+  package init(
+    name: String, spec: MirrorSpec, unit: String? = nil, extent: RestoreExtent = .everything
+  ) {
     self.name = name
     self.spec = spec
     self.unit = unit
+    self.extent = extent
   }
 }
 
@@ -25,8 +29,11 @@ extension MirrorScope {
   ///   first run.
   /// - Throws: `MirrorError`.
   func restore(_ request: CheckpointRequest) async throws -> FilePath {
+    let member = try MemberPart(request.extent, options.group)
     let restored = try await withRestoration(of: request.spec, name: request.name, writingLog: true) {
-      restoration -> RestoredCheckpoint? in
+      whole -> RestoredCheckpoint? in
+      var restoration = whole
+      restoration.member = member
       let notice: (String) -> Void = { self.tell(.notice("\(request.name): \($0)")) }
       if let unit = request.unit { return try await restoration.run(unit: unit, tell: notice) }
       return try await restoration.runIfAny(tell: notice)
@@ -47,8 +54,13 @@ extension MirrorScope {
   ///   - spec: a download of the directory that holds the checkpoints.
   ///   - name: the name in messages and in the transfer log.
   /// - Throws: `MirrorError`.
-  package func restore(_ spec: MirrorSpec, unit: String?, name: String) async throws -> RestoredCheckpoint {
-    try await withRestoration(of: spec, name: name, writingLog: true) { restoration in
+  package func restore(
+    _ spec: MirrorSpec, unit: String?, name: String, extent: RestoreExtent = .everything
+  ) async throws -> RestoredCheckpoint {
+    let member = try MemberPart(extent, options.group)
+    return try await withRestoration(of: spec, name: name, writingLog: true) { whole in
+      var restoration = whole
+      restoration.member = member
       let restored = try await restoration.run(unit: unit) { tell(.notice("\(name): \($0)")) }
       tellRestored(restored, name: name)
       return restored

@@ -89,7 +89,9 @@ extension MirrorScope {
         policy: policy, reader: try UnitReader(place, options: options, store: store, resources: resources),
         width: options.workerLimit.most)
     }
-    if case .tree = upload.mapping, options.receipts { settings.receipts = try options.unitNames() }
+    if case .tree = upload.mapping, options.receipts || driver.driver != nil {
+      settings.receipts = try options.unitNames()
+    }
     settings.entryObjects = state.withLock { $0.entryObjects.removeValue(forKey: registration.name) }
     settings.evidence = place.evidence
     settings.group = driver.driver

@@ -14,15 +14,18 @@
 ///     that is known to be incomplete.
 ///   - exclude: gitignore-style patterns; matching objects are ignored.
 ///   - include: gitignore-style patterns; if not empty, all other objects are ignored.
+///   - extent: with ``RestoreExtent/ownPart`` only what this member of ``Options/group`` wrote is fetched, of the
+///     checkpoint that is chosen as without it.
 /// - Throws: ``MirrorError``; of kind `incomplete`, with a reason for each of the newest checkpoints, if none
 ///   is complete.
 public func restore(
   _ remote: String, local: String? = nil, unit: String? = nil, exclude: [String] = [], include: [String] = [],
-  options: Options = Options()
+  extent: RestoreExtent = .everything, options: Options = Options()
 ) async throws -> RestoredCheckpoint {
   try await inScope(of: options) { scope in
     try await scope.restore(
-      .download(remote, local: local, exclude: exclude, include: include), unit: unit, name: "restore")
+      .download(remote, local: local, exclude: exclude, include: include), unit: unit, name: "restore",
+      extent: extent)
   }
 }
 

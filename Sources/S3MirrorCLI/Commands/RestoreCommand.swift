@@ -15,6 +15,8 @@ struct RestoreCommand: AsyncParsableCommand {
       what shows that. With --list --json: name, state, reason, published, bytes, files, namedBy. Else with --json: event \
       (restored), name, local, files, bytes, unchanged, and the events of a download.
 
+      Of a checkpoint that the hosts of a group wrote, everything is fetched. With --member-only each host fetches its own part.
+
       Exit status 1 if no checkpoint is complete.
       """)
 
@@ -33,12 +35,23 @@ struct RestoreCommand: AsyncParsableCommand {
       valueName: "name"))
   var unit: String?
 
+  @Flag(
+    help:
+      "Fetch only what this member of a group wrote, of the same checkpoint as without it, and the files that name the checkpoint. Without --group the launcher's environment says which member this is."
+  )
+  var memberOnly = false
+
+  @OptionGroup var member: MemberOptions
   @OptionGroup var events: EventOptions
   @OptionGroup var filter: FilterOptions
   @OptionGroup var mirror: MirrorOptions
 
   func validate() throws {
     if list, unit != nil { throw ValidationError("--list lists all checkpoints; leave out --unit") }
+    if list, memberOnly { throw ValidationError("--list lists whole checkpoints; leave out --member-only") }
+    if !memberOnly, member.group != nil {
+      throw ValidationError("a restore fetches what all members wrote; --group is for --member-only")
+    }
     if list, local != nil { throw ValidationError("--list fetches nothing; leave out the local path") }
   }
 
@@ -48,13 +61,16 @@ struct RestoreCommand: AsyncParsableCommand {
 
   func run() async throws {
     let narrator = mirror.narrator(events.format)
-    let scope = try MirrorScope(options: mirror.options(for: "restore", telling: narrator))
+    var options = mirror.options(for: "restore", telling: narrator)
+    if memberOnly { options.group = try member.choice() ?? Options.Group.found() }
+    let extent: RestoreExtent = memberOnly ? .ownPart : .everything
+    let scope = try MirrorScope(options: options)
     let label = mirror.name ?? "restore"
     if list { return try await printList(from: scope, label) }
     let supervisor = try Supervisor()
     let result = Outcome()
     try await scope.enter(under: supervisor, onFirst: .leave) { [spec, unit] in
-      await result.set(try await scope.restore(spec, unit: unit, name: label))
+      await result.set(try await scope.restore(spec, unit: unit, name: label, extent: extent))
     }
     _ = await scope.exit(.returned)
     guard let restored = await result.value else { return }

@@ -13,9 +13,10 @@ struct RunCommand: AsyncParsableCommand {
       SPEC is name=remote[,local=PATH][,interval=SECONDS|none][,delete=true|false][,exclude=PATTERN]\
       [,include=PATTERN]. A comma begins the next key; write \\, for a comma that is part of a name.
 
-      The SPEC of --restore is name=remote[,local=PATH][,unit=NAME][,exclude=PATTERN][,include=PATTERN]. The newest complete \
-      checkpoint, or the one that unit= names, is fetched before anything else. If there is none, as in a first run, the \
-      program starts with an empty path.
+      The SPEC of --restore is name=remote[,local=PATH][,unit=NAME][,member-only=true|false][,exclude=PATTERN]\
+      [,include=PATTERN]. The newest complete checkpoint, or the one that unit= names, is fetched before anything else; with \
+      member-only=true only what this member of --group wrote. If there is none, as in a first run, the program starts with an \
+      empty path.
 
       The program gets each local path as S3MIRROR_<NAME> (upper case, other characters _) and as {name} in its \
       arguments. Signals are passed on to the program, and its exit status is the command's. If the program fails, \
@@ -101,7 +102,8 @@ struct RunCommand: AsyncParsableCommand {
     let requests = restore.map {
       CheckpointRequest(
         name: $0.name,
-        spec: .download($0.remote, local: $0.local, exclude: $0.exclude, include: $0.include), unit: $0.unit)
+        spec: .download($0.remote, local: $0.local, exclude: $0.exclude, include: $0.include), unit: $0.unit,
+        extent: $0.extent)
     }
     try await scope.enter(under: supervisor, onFirst: .leave) {
       try await scope.enter(specs, restoring: requests)

@@ -144,8 +144,10 @@ final class Session: Sendable {
     case .ls(let remote, let depth):
       try await list(remote, depth, in: scope, id: request.id)
       return .init()
-    case .restore(let spec, let unit):
-      return .init(restored: RestoredLine(try await scope.restore(spec, unit: unit, name: "restore")))
+    case .restore(let spec, let unit, let extent):
+      return .init(
+        restored: RestoredLine(
+          try await scope.restore(spec, unit: unit, name: "restore", extent: extent)))
     case .enter, .end, .abandon: preconditionFailure("these have ways of their own")
     }
   }

@@ -17,7 +17,7 @@ struct SessionRequest {
     case add(SessionSpec)
     case ls(remote: String, MirrorSession.Depth)
     /// - Parameter unit: nil restores the newest complete checkpoint.
-    case restore(MirrorSpec, unit: String?)
+    case restore(MirrorSpec, unit: String?, RestoreExtent)
     case end(MirrorScope.BodyEnd)
     case abandon
   }
@@ -113,7 +113,7 @@ private struct Parameters: Decodable {
   private enum AddKeys: String, CodingKey, CaseIterable { case id, request, spec }
   private enum ListKeys: String, CodingKey, CaseIterable { case id, request, remote, recursive }
   private enum RestoreKeys: String, CodingKey, CaseIterable {
-    case id, request, remote, local, unit, exclude, include
+    case id, request, remote, local, unit, exclude, include, memberOnly
   }
   private enum EndKeys: String, CodingKey, CaseIterable { case id, request, body }
   private enum EntryKeys: String, CodingKey, CaseIterable {
@@ -139,7 +139,9 @@ private struct Parameters: Decodable {
       local: try values.decodeIfPresent(String.self, forKey: .local),
       exclude: try values.decodeIfPresent([String].self, forKey: .exclude) ?? [],
       include: try values.decodeIfPresent([String].self, forKey: .include) ?? [])
-    return .restore(spec, unit: try values.decodeIfPresent(String.self, forKey: .unit))
+    let isPart = try values.decodeIfPresent(Bool.self, forKey: .memberOnly) == true
+    return .restore(
+      spec, unit: try values.decodeIfPresent(String.self, forKey: .unit), isPart ? .ownPart : .everything)
   }
 
   private func bodyEnd() throws -> MirrorScope.BodyEnd {

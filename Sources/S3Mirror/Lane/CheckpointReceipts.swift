@@ -1,0 +1,34 @@
+import LocalTree
+import MirrorModel
+
+/// Publishes the receipts of an upload's checkpoints: of whole checkpoints, or, in a group, of the parts that this
+/// member wrote.
+protocol CheckpointReceipts: Sendable {
+  func note(published path: RelativePath)
+
+  /// Publishes the receipts of the checkpoints below a directory that are due.
+  ///
+  /// - Parameter marker: the marker that is published next. If it names a checkpoint, that checkpoint is
+  ///   complete.
+  /// - Throws: the error of the first receipt that could not be published. It stays due.
+  func publish(
+    below directory: RelativePath, before marker: RelativePath?, _ stage: ReceiptSchedule.Stage,
+    in root: TreeRoot
+  ) async throws
+
+  /// Removes the receipts of checkpoints that are gone here and whose objects are gone from S3.
+  ///
+  /// - Parameter paths: paths that a pass has settled, perhaps by a delete.
+  func removeOrphans(among paths: [RelativePath], in root: TreeRoot) async throws
+
+  /// The same for all receipts on S3, after a comparison of everything.
+  func removeOrphans(in root: TreeRoot) async throws
+}
+
+extension CheckpointReceipts {
+  func publish(
+    below directory: RelativePath, before marker: RelativePath? = nil, in root: TreeRoot
+  ) async throws {
+    try await publish(below: directory, before: marker, .running, in: root)
+  }
+}
