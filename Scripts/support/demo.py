@@ -17,6 +17,7 @@ import threading
 import time
 
 import transferlog
+import demonodes
 from demoframeworks import FrameworksAct
 from independent import MarkerFollower, Prefix
 from mirrorrun import Failed, MirrorRun
@@ -70,6 +71,11 @@ class Demo:
             self.proof(follower)
             self.say()
             FrameworksAct(self, BUCKET).run()
+        return all(held for held, _ in self.verdicts)
+
+    def run_nodes(self, count):
+        self.deadline = self.began + demonodes.SECONDS
+        demonodes.NodesAct(self, count).run()
         return all(held for held, _ in self.verdicts)
 
     def put_dataset(self, prefix):
@@ -236,12 +242,13 @@ def main():
     options = argparse.ArgumentParser(prog="Scripts/demo")
     options.add_argument("--s3mirror", required=True, help="the command to show")
     options.add_argument("--keep", action="store_true", help="leave the working directory behind")
+    options.add_argument("--nodes", type=int, choices=range(2, 17), metavar="N", help="show a group of so many hosts instead")
     chosen = options.parse_args()
     raise_on_signals()
     work = pathlib.Path(tempfile.mkdtemp(prefix="s3mirror-demo."))
     demo = Demo(chosen.s3mirror, work)
     try:
-        held = demo.run()
+        held = demo.run() if chosen.nodes is None else demo.run_nodes(chosen.nodes)
     except Failed as failure:
         demo.say(f"FAIL {failure}")
         held = False
