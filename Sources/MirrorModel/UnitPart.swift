@@ -108,14 +108,20 @@ package struct PartReceipts: Sendable {
 
   /// Why the objects differ from the receipts, or which receipt is missing; nil if the receipts are right.
   func fault(in objects: [RelativePath: RemoteObject]) -> String? {
-    let needed = Set(readable.flatMap { $0.part?.completeWith ?? [] })
-    for member in needed.union(receipts.keys).sorted() {
+    var needed: [Int: Set<Int>] = [:]
+    for (member, revision) in readable.flatMap({ $0.part?.completeWith ?? [:] }) {
+      needed[member, default: []].insert(revision)
+    }
+    for member in Set(needed.keys).union(receipts.keys).sorted() {
       let owner = "member \(member) of the group \(place.group)"
       switch receipts[member] {
       case nil: return "the receipt of \(owner) is missing"
       case .failure(let error): return "the receipt of \(owner) cannot be used: \(error.reason)"
       case .success(let receipt):
         if let fault = receipt.fault(in: objects) { return "\(fault) (\(owner))" }
+        if needed[member, default: []].contains(where: { $0 != receipt.part?.revision ?? 0 }) {
+          return "\(owner) has written over files of it since it was complete"
+        }
       }
     }
     return nil

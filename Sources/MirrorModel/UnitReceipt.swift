@@ -27,18 +27,24 @@ package struct UnitReceipt: Sendable, Hashable, Codable {
     package var group: String
     package var member: Int
     package var members: Int
-    /// The other members whose receipts belong to the unit. Only the member that publishes the unit's last
-    /// marker knows them; nil in the receipts of the others, and before that marker.
-    package var completeWith: [Int]?
-    /// How many objects of the member the receipt does not name, because the member no longer knows them; nil
-    /// if it names all.
+    /// The other members whose receipts belong to the unit, and their `revision` then. Only the member that
+    /// publishes the unit's last marker knows them; nil in the receipts of the others, and before that marker.
+    package var completeWith: [Int: Int]?
+    /// How often objects that the receipt named were written over or removed before it was published again; nil
+    /// if never. A reader of the marker may then have old objects of one member and new ones of another.
+    package var revision: Int?
+    /// How many files of the member the receipt does not name, because it is not known whether the member has
+    /// them on S3; nil if it names all.
     package var omitted: Int?
 
-    package init(_ part: UnitPart, completeWith: [Int]? = nil, omitted: Int? = nil) {
+    package init(
+      _ part: UnitPart, completeWith: [Int: Int]? = nil, revision: Int? = nil, omitted: Int? = nil
+    ) {
       group = part.place.group
       member = part.member
       members = part.place.count
       self.completeWith = completeWith
+      self.revision = revision
       self.omitted = omitted
     }
   }
@@ -102,6 +108,13 @@ package struct UnitReceipt: Sendable, Hashable, Codable {
     } catch {
       preconditionFailure("texts and numbers can always be JSON: \(error)")
     }
+  }
+
+  /// Whether these objects replace or lack some that the receipt names. An object that was on its way has no
+  /// ETag in the receipt.
+  package func isRevised(by later: [Entry]) -> Bool {
+    let later = Dictionary(later.map { ($0.key, $0.etag) }) { first, _ in first }
+    return objects.contains { !$0.etag.isEmpty && later[$0.key] != $0.etag }
   }
 
   /// Why the objects differ from the receipt; nil if they do not. If a store lists no ETags, only the sizes

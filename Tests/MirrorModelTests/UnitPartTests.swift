@@ -7,13 +7,15 @@ import Testing
   private let place = GroupPlace(group: "job", count: 3)
 
   private func receipt(
-    _ member: Int, _ keys: [String: String], completeWith: [Int]? = nil, omitted: Int? = nil
+    _ member: Int, _ keys: [String: String], completeWith: [Int: Int]? = nil, revision: Int? = nil,
+    omitted: Int? = nil
   ) -> UnitReceipt {
     UnitReceipt(
       unit: "step-1",
       objects: keys.sorted { $0.key < $1.key }.map { .init(key: $0.key, bytes: 1, etag: $0.value) },
       part: .init(
-        UnitPart(place: place, member: member), completeWith: completeWith, omitted: omitted))
+        UnitPart(place: place, member: member), completeWith: completeWith, revision: revision,
+        omitted: omitted))
   }
 
   private func group(_ receipts: [UnitReceipt], at published: Int64 = 1) -> PartReceipts {
@@ -54,7 +56,7 @@ import Testing
 
   @Test(.promise("GRP-9"))
   func `a member's receipt is read as it was written`() throws {
-    let one = receipt(1, ["step-1/a": "x"], completeWith: [0, 2], omitted: 4)
+    let one = receipt(1, ["step-1/a": "x"], completeWith: [0: 0, 2: 1], revision: 3, omitted: 4)
     #expect(try UnitReceipt(json: one.json) == one)
     #expect(
       String(decoding: receipt(1, [:]).json, as: UTF8.self)
@@ -65,7 +67,7 @@ import Testing
   @Test(.promise("RST-8"))
   func `receipts show a unit complete if every member that belongs to it has one, and all are right`() {
     let all = objects(["step-1/a": "x", "step-1/b": "y", "step-1/old": "z"])
-    let one = receipt(0, ["step-1/a": "x"], completeWith: [1])
+    let one = receipt(0, ["step-1/a": "x"], completeWith: [1: 0])
     let other = receipt(1, ["step-1/b": "y"])
     let complete = ReadReceipts(groups: [group([one, other])]).testimony(of: all)
     #expect(complete.state?.isComplete == true)
@@ -79,6 +81,22 @@ import Testing
         == .incomplete("step-1/b was written since its receipt (member 1 of the group job)"))
   }
 
+  @Test(.promise("GRP-9", "RST-8"))
+  func `what a member writes over makes the unit incomplete until a marker completes it again`() {
+    let first = receipt(1, ["step-1/b": "y", "step-1/c": ""])
+    #expect(!first.isRevised(by: receipt(1, ["step-1/b": "y", "step-1/c": "z", "step-1/d": "w"]).objects))
+    #expect(first.isRevised(by: receipt(1, ["step-1/b": "new"]).objects))
+    #expect(first.isRevised(by: receipt(1, [:]).objects))
+    let all = objects(["step-1/a": "x", "step-1/b": "new"])
+    let later = receipt(1, ["step-1/b": "new"], revision: 1)
+    let over = ReadReceipts(groups: [group([receipt(0, ["step-1/a": "x"], completeWith: [1: 0]), later])])
+    #expect(
+      over.testimony(of: all).state
+        == .incomplete("member 1 of the group job has written over files of it since it was complete"))
+    let again = ReadReceipts(groups: [group([receipt(0, ["step-1/a": "x"], completeWith: [1: 1]), later])])
+    #expect(again.testimony(of: all).state?.isComplete == true)
+  }
+
   @Test(.promise("RST-8"))
   func `until a member records that a unit is complete its marker decides`() {
     let open = ReadReceipts(groups: [group([receipt(0, ["step-1/a": "x"])])])
@@ -90,8 +108,8 @@ import Testing
   @Test(.promise("RST-8"))
   func `of two jobs that wrote a unit, the one whose receipts are right is believed`() throws {
     var earlier = PartReceipts(GroupPlace(group: "earlier", count: 1))
-    earlier.add(.success(receipt(0, ["step-1/a": "old"], completeWith: [])), of: 0, published: 1)
-    let later = group([receipt(0, ["step-1/a": "new"], completeWith: [])], at: 2)
+    earlier.add(.success(receipt(0, ["step-1/a": "old"], completeWith: [:])), of: 0, published: 1)
+    let later = group([receipt(0, ["step-1/a": "new"], completeWith: [:])], at: 2)
     let receipts = ReadReceipts(groups: [earlier, later])
     #expect(receipts.testimony(of: objects(["step-1/a": "new"])).group?.place == place)
     #expect(receipts.testimony(of: objects(["step-1/a": "old"])).group?.place.group == "earlier")
@@ -100,7 +118,7 @@ import Testing
 
   @Test(.promise("RST-8", "RST-9"))
   func `a receipt that omits objects names no limit of the unit, and no part`() throws {
-    let group = group([receipt(0, ["step-1/a": "x"], completeWith: [1], omitted: 2), receipt(1, [:])])
+    let group = group([receipt(0, ["step-1/a": "x"], completeWith: [1: 0], omitted: 2), receipt(1, [:])])
     let testimony = ReadReceipts(groups: [group]).testimony(of: objects(["step-1/a": "x"]))
     #expect(testimony.state?.isComplete == true)
     #expect(testimony.named == nil)

@@ -65,7 +65,7 @@ import Testing
       #expect(theirs.part?.completeWith == nil)
       let ours = try #require(await first.receipt(of: "step-1"))
       #expect(ours.objects.map(\.key) == ["step-1/.metadata", "step-1/__0_0.distcp"])
-      #expect(ours.part?.completeWith == [1])
+      #expect(ours.part?.completeWith == [1: 0])
       #expect(
         try await list(stage).map(\.reason) == [
           "the receipts of 2 members name 3 objects, and all are there"
@@ -135,7 +135,7 @@ import Testing
       try second.write("global_step5/mp_rank_01_model_states.pt", "1")
       try first.write("latest", "global_step5")
       try await first.flush()
-      #expect(try await first.receipt(of: "global_step5")?.part?.completeWith == [1])
+      #expect(try await first.receipt(of: "global_step5")?.part?.completeWith == [1: 0])
       #expect(try await list(stage).first?.reason.contains("receipts of 2 members") == true)
       _ = await first.exit()
       _ = await second.exit()
@@ -165,6 +165,30 @@ import Testing
         try await second.receipt(of: "step-1")?.objects.map(\.key) == ["step-1/__1_0.distcp"])
       #expect(try await list(stage).map(\.state) == [.complete, .complete])
       _ = await again.exit()
+      _ = await second.exit()
+    }
+  }
+
+  /// The marker on S3 is still that of the earlier version: only the member that published it may remove it.
+  @Test(.promise("GRP-9", "RST-8"))
+  func `shards that one host writes over make the checkpoint incomplete until its next marker`() async throws
+  {
+    try await Stage.play { stage async throws in
+      let first = try await GroupHost(entering: 0, on: stage)
+      let second = try await GroupHost(entering: 1, on: stage)
+      try await save("step-1", first, second)
+      try second.writeShard("step-1", "of the next version")
+      try await second.flush()
+      #expect(try await list(stage).map(\.state) == [.incomplete])
+      // A marker elsewhere makes the host confirm this, and with it publish its receipt.
+      try first.write("other/.metadata", "x")
+      try await first.flush()
+      #expect(
+        try await list(stage).first { $0.name == "step-1" }?.reason
+          == "member 1 of the group job has written over files of it since it was complete")
+      try await save("step-1", first, second)
+      #expect(try await list(stage).first { $0.name == "step-1" }?.state == .complete)
+      _ = await first.exit()
       _ = await second.exit()
     }
   }

@@ -1,4 +1,3 @@
-import Digests
 import LocalTree
 import MirrorModel
 import S3Client
@@ -10,36 +9,24 @@ import Transfers
 /// They are published before the member confirms what it has published, so before any marker of the group that
 /// may name it.
 final class MemberReceipts: CheckpointReceipts {
-  /// What the receipt on S3 says.
-  private struct Standing: Sendable {
-    var checksum: CRC32
-    var objects: [UnitReceipt.Entry]
-    var completeWith: [Int]?
-
-    init(_ receipt: UnitReceipt) {
-      checksum = CRC32(receipt.json)
-      objects = receipt.objects
-      completeWith = receipt.part?.completeWith
-    }
-  }
-
   private let name: String
   private let part: UnitPart
-  private let mark: WriterMark
-  private let names: UnitNames
-  private let mapping: KeyMapping
-  private let filter: PathFilter
-  private let uploader: Uploader
-  private let ledger: PublishedLedger
+  let mark: WriterMark
+  let names: UnitNames
+  let mapping: KeyMapping
+  let filter: PathFilter
+  let uploader: Uploader
+  let ledger: PublishedLedger
   private let journal: Journal
   private let schedule = Mutex(PartSchedule())
-  private let standing = Mutex<[RelativePath: Standing]>([:])
+  /// The receipts on S3, as far as this run has read or published them. `.some(nil)` is none.
+  private let standing = Mutex<[RelativePath: UnitReceipt?]>([:])
   /// Files here whose objects other writers made.
-  private let others = Mutex<Set<RelativePath>>([])
+  let others = Mutex<Set<RelativePath>>([])
   /// One look at a time, so that a marker waits for a receipt that is on its way.
   private let turn = FairSemaphore(capacity: 1)
 
-  private static let headsInFlight = 10
+  static let requestsInFlight = 10
 
   init(
     name: String, part: UnitPart, mark: WriterMark, names: UnitNames, mapping: KeyMapping, filter: PathFilter,
@@ -93,7 +80,7 @@ final class MemberReceipts: CheckpointReceipts {
     var completed: Set<RelativePath> = []
     if let unit = ReceiptSchedule.unit(of: marker) { completed.insert(unit) }
     if let tracker = try root.tracker(at: marker) {
-      completed.formUnion(tracker.named(among: Array(standing.withLock { $0.keys })))
+      completed.formUnion(tracker.named(among: standing.withLock { Array($0.keys) }))
     }
     for unit in completed.subtracting(due.map(\.unit)).sorted() {
       due.append(.init(unit: unit, isOnlyFound: true))
@@ -105,23 +92,30 @@ final class MemberReceipts: CheckpointReceipts {
     _ item: PartSchedule.Due, before marker: RelativePath?, _ root: TreeRoot
   ) async throws {
     let unit = item.unit
-    if item.isOnlyFound, standing.withLock({ $0[unit] }) == nil, let earlier = try await read(unit) {
-      standing.withLock { $0[unit] = Standing(earlier) }
-    }
-    let earlier = standing.withLock { $0[unit] }
+    let earlier = try await earlierReceipt(of: unit)
     let draft = try await draft(unit, before: marker, after: earlier, root)
     guard !draft.objects.isEmpty else { return }
     let isCompleting = try marker.map { try completes(unit, $0, root) } ?? false
-    var completeWith: [Int]?
+    var completeWith: [Int: Int]?
     if !draft.lacksMarkers {
-      completeWith = isCompleting ? try await membersWithReceipts(of: unit) : earlier?.completeWith
+      completeWith = isCompleting ? try await membersWithReceipts(of: unit) : earlier?.part?.completeWith
     }
-    if !isCompleting, earlier?.objects == draft.objects, earlier?.completeWith == completeWith { return }
+    var revision = earlier?.part?.revision
+    if let earlier, earlier.isRevised(by: draft.objects) { revision = (revision ?? 0) + 1 }
     let receipt = UnitReceipt(
       unit: unit, objects: draft.objects,
-      part: .init(part, completeWith: completeWith, omitted: draft.omitted > 0 ? draft.omitted : nil))
-    if earlier?.checksum == CRC32(receipt.json) { return }
+      part: .init(
+        part, completeWith: completeWith, revision: revision,
+        omitted: draft.omitted > 0 ? draft.omitted : nil))
+    if earlier == receipt { return }
     try await put(receipt, of: unit)
+  }
+
+  private func earlierReceipt(of unit: RelativePath) async throws -> UnitReceipt? {
+    if let known = standing.withLock({ $0[unit] }) { return known }
+    let earlier = try await read(part, unit)
+    standing.withLock { $0[unit] = .some(earlier) }
+    return earlier
   }
 
   private func completes(_ unit: RelativePath, _ marker: RelativePath, _ root: TreeRoot) throws(TreeError)
@@ -131,89 +125,29 @@ final class MemberReceipts: CheckpointReceipts {
     return try root.tracker(at: marker).map { !$0.named(among: [unit]).isEmpty } ?? false
   }
 
-  private struct Draft {
-    var objects: [UnitReceipt.Entry] = []
-    /// Whether a marker of the checkpoint is not on S3, besides the one that is published next.
-    var lacksMarkers = false
-    /// Files of which it is not known any more whether they are on S3.
-    var omitted = 0
-  }
-
-  /// What this member has on S3 of a checkpoint. A file that is being written counts in its published version.
-  private func draft(
-    _ unit: RelativePath, before marker: RelativePath?, after earlier: Standing?, _ root: TreeRoot
-  ) async throws -> Draft {
-    var draft = Draft()
-    let named = Dictionary(earlier?.objects.map { ($0.key, $0) } ?? []) { first, _ in first }
-    var doubtful: [UnitReceipt.Entry] = []
-    var walk = TreeWalk(root: root, start: unit, filter: filter, symlinks: root.symlinks)
-    while let item = walk.next() {
-      switch item {
-      case .file(let path, let stamp), .pointer(let path, let stamp, _), .link(let path, let stamp, _):
-        if names.appended.contains(path) || mapping.refusal(of: path) != nil { continue }
-        if path == marker {
-          // Its ETag is known when it is there. Then the receipt is published once more.
-          draft.objects.append(.init(key: path.string, bytes: stamp.size, etag: ""))
-        } else if let content = ledger.content(of: path) {
-          var entry = UnitReceipt.Entry(
-            key: path.string, bytes: content.byteCount, etag: content.etag, crc32: content.crc32)
-          // A comparison need not read the file, so the checksum may be known to the earlier receipt only.
-          if let known = named[path.string], known.etag == entry.etag {
-            entry.crc32 = entry.crc32 ?? known.crc32
-          }
-          if ledger.publication(of: path) != nil || named[path.string] != nil {
-            draft.objects.append(entry)
-          } else if !others.withLock({ $0.contains(path) }) {
-            doubtful.append(entry)
-          }
-        } else if names.markers.contains(path) {
-          draft.lacksMarkers = true
-        } else if ledger.hasForgotten {
-          draft.omitted += 1
-        }
-      case .unreadable, .directory, .emptyDirectory, .skipped, .notUTF8: continue
-      }
-    }
-    draft.objects += try await own(among: doubtful)
-    draft.objects.sort { $0.key < $1.key }
-    return draft
-  }
-
-  /// Those of the objects, found equal to files here, that an attempt of this member made. A `sync` has fetched
-  /// the others.
-  private func own(among doubtful: [UnitReceipt.Entry]) async throws -> [UnitReceipt.Entry] {
-    let answers = await concurrentEach(doubtful, width: Self.headsInFlight) {
-      entry -> Result<UnitReceipt.Entry?, any Error> in
-      let path = RelativePath(entry.key)
-      do {
-        let head = try await self.uploader.store.send(HeadObject(key: self.mapping.key(for: path)))
-        if self.mark.signature(in: head) == .own { return .success(entry) }
-        self.others.withLock { _ = $0.insert(path) }
-        return .success(nil)
-      } catch let error as S3Error where error.isNotFound {
-        return .success(nil)
-      } catch {
-        return .failure(error)
-      }
-    }
-    return try answers.compactMap { try $0.get() }
-  }
-
-  /// The other members that have published a receipt of the checkpoint. Each confirmed its part before the marker
-  /// was released, and published its receipt before that.
-  private func membersWithReceipts(of unit: RelativePath) async throws -> [Int] {
-    var members: [Int] = []
+  /// The other members that have published a receipt of the checkpoint, and its revision. Each confirmed its part
+  /// before the marker was released, and published its receipt before that.
+  private func membersWithReceipts(of unit: RelativePath) async throws -> [Int: Int] {
+    var members: [UnitPart] = []
     let folder = mapping.key(for: UnitPart.receipts(of: unit, in: part.place)) + "/"
     try await Listing(store: uploader.store, prefix: folder).forEachPage { page in
       members += page.content.objects.compactMap { object in
         guard let path = mapping.path(forKey: object.key), let (listed, other) = UnitPart.parse(path),
           listed == unit, other.place == part.place, other.member != part.member
         else { return nil }
-        return other.member
+        return other
       }
       return true
     }
-    return members.sorted()
+    let answers = await concurrentEach(members, width: Self.requestsInFlight) {
+      other -> Result<(Int, Int)?, any Error> in
+      do {
+        return .success(try await self.read(other, unit).map { (other.member, $0.part?.revision ?? 0) })
+      } catch {
+        return .failure(error)
+      }
+    }
+    return Dictionary(try answers.compactMap { try $0.get() }) { first, _ in first }
   }
 
   private func put(_ receipt: UnitReceipt, of unit: RelativePath) async throws {
@@ -221,14 +155,14 @@ final class MemberReceipts: CheckpointReceipts {
     let path = part.receipt(of: unit)
     let key = mapping.key(for: path)
     let answer = try await uploader.upload(body, contentType: "application/json", to: key)
-    standing.withLock { $0[unit] = Standing(receipt) }
+    standing.withLock { $0[unit] = receipt }
     journal.publishedOwn(
       bytes: Int64(body.count), etag: answer.etag, requestID: answer.requestID, mirror: name, path: path,
       key: key, took: .now - start)
   }
 
-  /// The member's receipt on S3; nil if there is none that can be used.
-  private func read(_ unit: RelativePath) async throws -> UnitReceipt? {
+  /// A member's receipt on S3; nil if there is none that can be used.
+  private func read(_ part: UnitPart, _ unit: RelativePath) async throws -> UnitReceipt? {
     do {
       let answer = try await uploader.store.send(GetObject(key: mapping.key(for: part.receipt(of: unit))))
       return try UnitReceipt(json: answer.body)
@@ -265,7 +199,9 @@ final class MemberReceipts: CheckpointReceipts {
   /// Removes the receipt of a checkpoint whose directory is gone here, if no object is left of those that the
   /// receipt names.
   private func removeOrphan(_ unit: RelativePath, in root: TreeRoot) async throws {
-    guard !unit.isRoot, try root.look(at: unit) == nil, let receipt = try await read(unit) else { return }
+    guard !unit.isRoot, try root.look(at: unit) == nil, let receipt = try await read(part, unit) else {
+      return
+    }
     let named = Set(receipt.objects.map(\.key))
     var isGone = true
     try await Listing(store: uploader.store, prefix: mapping.key(for: unit) + "/").forEachPage { page in
@@ -282,7 +218,7 @@ final class MemberReceipts: CheckpointReceipts {
     } catch let error as S3Error where error.isMissingKey {
       return
     }
-    standing.withLock { $0[unit] = nil }
+    standing.withLock { $0[unit] = .some(nil) }
     journal.deleted(mirror: name, path: path, key: key)
   }
 }
