@@ -134,6 +134,9 @@ import Testing
     var start = kind.isFromStart ? first : first.entered
     for move in kind.prefix { start.carryOut(move) }
     let search = GroupSearch(from: start, depth: kind.depth + Self.extra, calmEach: 20)
+    print(
+      "\(kind.name): \(search.states) states, \(kind.prefix.count) moves and then all of \(kind.depth + Self.extra)"
+    )
     #expect(search.failure == nil)
     #expect(search.states > 50)
   }
