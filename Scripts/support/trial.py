@@ -10,7 +10,9 @@ import tempfile
 import time
 
 import pages
-from seaweedfs import raise_on_signals
+from motoserver import MotoServer
+from seaweedfs import SeaweedFS, raise_on_signals
+from trialgroup import BUCKET as GROUP_BUCKET
 from trialgroup import Groups
 from trialkill import Kill
 from trialmemory import Memory
@@ -58,8 +60,10 @@ def session(options, work):
 
 
 def group(options, work):
-    members, steps = (4, 10) if options.quick else (8, 40)
-    return Groups(options.s3mirror, work, options.seed).run(members, options.trials or steps)
+    members, steps = (4, 10) if options.quick else (8, 200)
+    server = SeaweedFS(bucket=GROUP_BUCKET) if options.server == "seaweedfs" else MotoServer(GROUP_BUCKET, options.moto)
+    with server:
+        return Groups(options.s3mirror, work, options.seed, server).run(members, options.trials or steps)
 
 
 def readers(options, work):
@@ -77,7 +81,8 @@ def main():
     parser = argparse.ArgumentParser(prog="Scripts/trial", description=__doc__)
     parser.add_argument("trial", choices=["torn", "kill", "memory", "session", "group", "readers", "pace", "all"])
     parser.add_argument("--quick", action="store_true", help="a smaller number, and smaller files")
-    parser.add_argument("--trials", type=int, help="how many: 200 of torn, 5 of kill, 50 of session, 40 steps of group; 20 seconds of each of readers")
+    parser.add_argument("--trials", type=int, help="how many: 200 of torn, 5 of kill, 50 of session, 200 steps of group; 20 seconds of each of readers")
+    parser.add_argument("--server", choices=["seaweedfs", "moto"], default="seaweedfs", help="the server of group")
     parser.add_argument("--only", nargs="+", help="the rows of readers, by the names of their functions")
     parser.add_argument("--seed", type=int, default=random.SystemRandom().randrange(1 << 32))
     parser.add_argument("--kinds", nargs="+", choices=pages.KINDS, default=pages.KINDS, help="the writers of torn")
@@ -87,6 +92,7 @@ def main():
     parser.add_argument("--keep", action="store_true", help="leave the working directory behind")
     parser.add_argument("--built", type=pathlib.Path, required=True, help=argparse.SUPPRESS)
     parser.add_argument("--s3mirror", type=pathlib.Path, required=True, help=argparse.SUPPRESS)
+    parser.add_argument("--moto", help=argparse.SUPPRESS)
     options = parser.parse_args()
     raise_on_signals()
     # Memory comes first: for a child process getrusage(2) reports at least what this process used when it started the child.

@@ -11,18 +11,22 @@ import pathlib
 import random
 import shutil
 import signal
+import subprocess
 import threading
 import time
 
 from independent import Prefix
-from mirrorrun import Mirror
-from seaweedfs import SeaweedFS
+from mirrorrun import Mirror, environment
 
 BUCKET = "trial"
 SECONDS = 120  # for anything that a mirror is awaited for
 TAKEOVER = 4  # how long a mirror waits that replaces one which did not end
 KEPT = 3  # steps that stay
 POLL_SECONDS = 0.05
+SLEEP_SECONDS = (1, 12)  # of a mirror that is stopped and goes on
+# What happens to a mirror at random moments. The holder of the marker keeps its disk: its markers would be lost with it.
+KINDS = ("killed", "ended and started again", "stopped for a while", "killed, disk lost", "stopped and replaced")
+KINDS_OF_HOLDER = KINDS[:3]
 ZOMBIE = b"written beside a mirror that was replaced"
 
 
@@ -31,7 +35,7 @@ class Host:
 
     def __init__(self, trial, member):
         self.trial, self.member, self.starts = trial, member, 0
-        self.tree = self.mirror = self.work = None
+        self.tree = self.mirror = self.work = self.nap = None
 
     def begin(self):
         """Starts a mirror on a new, empty directory."""
@@ -49,6 +53,19 @@ class Host:
             deadline = time.monotonic() + 10 * SECONDS
             return Mirror(command, self.work, self.trial.server.environment(), deadline, output)
 
+    def sleep(self, seconds):
+        """Stops the mirror for a while."""
+        self.mirror.process.send_signal(signal.SIGSTOP)
+        self.nap = threading.Timer(seconds, self.mirror.process.send_signal, [signal.SIGCONT])
+        self.nap.start()
+
+    def wake(self):
+        if self.nap:
+            self.nap.cancel()
+            self.nap.join()
+            self.mirror.process.send_signal(signal.SIGCONT)
+            self.nap = None
+
     def write(self, name, content):
         path = self.tree / name
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -56,34 +73,34 @@ class Host:
 
 
 class Groups:
-    def __init__(self, s3mirror, work, seed):
-        self.s3mirror, self.work = s3mirror, pathlib.Path(work)
+    def __init__(self, s3mirror, work, seed, server):
+        self.s3mirror, self.work, self.server = s3mirror, pathlib.Path(work), server
         self.random = random.Random(f"{seed}/group")
         self.prefix, self.found, self.checked = "run/", [], 0
-        self.counts = dict.fromkeys(("killed", "killed, disk lost", "stopped and replaced"), 0)
+        self.counts = dict.fromkeys(KINDS, 0)
         self.is_over = threading.Event()
 
     def run(self, members, steps):
         """Prints the table. Returns what was violated, as sentences."""
         self.members = members
-        with SeaweedFS(bucket=BUCKET) as self.server:
-            self.objects = Prefix(self.server.client(), BUCKET, self.prefix)
-            reader = threading.Thread(target=self.read)
-            hosts = [Host(self, member) for member in range(members)]
-            try:
-                for host in hosts:
-                    host.begin()
-                reader.start()
-                published = self.work_off(hosts, steps)
-                self.end(hosts, steps)
-            finally:
-                self.is_over.set()
-                for host in hosts:
-                    if host.mirror:
-                        host.mirror.kill()
-                if reader.ident:
-                    reader.join()
-        columns = [f"{steps} steps of {members} hosts", "markers on S3", "looks at a marker", *self.counts]
+        self.objects = Prefix(self.server.client(), BUCKET, self.prefix)
+        reader = threading.Thread(target=self.read)
+        hosts = [Host(self, member) for member in range(members)]
+        try:
+            for host in hosts:
+                host.begin()
+            reader.start()
+            published = self.work_off(hosts, steps)
+            self.end(hosts, steps)
+        finally:
+            self.is_over.set()
+            for host in hosts:
+                host.wake()
+                if host.mirror:
+                    host.mirror.kill()
+            if reader.ident:
+                reader.join()
+        columns = [f"{steps} steps of {members} hosts", "markers awaited", "looks at a marker", *self.counts]
         print(f"\n| {' | '.join(columns)} |\n|{'---|' * len(columns)}")
         print(f"| | {published} | {self.checked} | {' | '.join(str(each) for each in self.counts.values())} |")
         return self.found
@@ -125,16 +142,33 @@ class Groups:
         if step % 2 == 0 or step >= steps - KEPT - 1:
             return
         host = self.random.choice(hosts)
-        kind = self.random.choice(list(self.counts)) if host.member else "killed"
+        kind = self.random.choice(KINDS if host.member else KINDS_OF_HOLDER)
         self.counts[kind] += 1
+        host.wake()
         if kind == "killed":
             host.mirror.kill()
             host.mirror = host.start()
+        elif kind == "ended and started again":
+            self.start_again(host)
+        elif kind == "stopped for a while":
+            host.sleep(self.random.uniform(*SLEEP_SECONDS))
         elif kind == "killed, disk lost":
             host.mirror.kill()
             host.begin()
         else:
             self.replace_sleeper(host)
+
+    def start_again(self, host):
+        """A host whose mirror has ended writes nothing until the next one has claimed the slot."""
+        host.mirror.process.send_signal(signal.SIGTERM)
+        status = host.mirror.await_end()
+        # A marker whose data were lost with a disk stays back, and its holder reports that.
+        if status and (host.member or status != 1):
+            self.found.append(f"the mirror of host {host.member} ended with {status}: {host.work}/mirror.out")
+        host.mirror = host.start()
+        slot = f".s3mirror/groups/trial/{host.member}-of-{self.members}.json"
+        if not self.await_(lambda: json.loads(self.objects.read(slot))["state"] == "running", SECONDS):
+            self.found.append(f"the next mirror of host {host.member} has not entered")
 
     def replace_sleeper(self, host):
         sleeper, tree = host.mirror, host.tree
@@ -155,6 +189,7 @@ class Groups:
 
     def end(self, hosts, steps):
         for host in hosts:
+            host.wake()
             host.mirror.process.send_signal(signal.SIGTERM)
         for host in hosts:
             if status := host.mirror.await_end():
@@ -169,6 +204,19 @@ class Groups:
                     self.found.append(f"{name} of host {host.member} is not on S3 as it is there")
         if any(name.endswith(("zombie", "__99_0.distcp")) for name in names):
             self.found.append("a mirror that was replaced has published something")
+        self.restore(hosts, f"step-{steps - 1}")
+
+    def restore(self, hosts, newest):
+        """What all hosts wrote of the newest step comes back, by their receipts."""
+        place = self.work / "restored"
+        command = [str(self.s3mirror), "restore", f"s3://{BUCKET}/{self.prefix}", str(place)]
+        answer = subprocess.run(
+            command, env={**environment(self.work), **self.server.environment()}, capture_output=True, text=True, timeout=SECONDS
+        )
+        wanted = {path.name: path.read_bytes() for host in hosts for path in (host.tree / newest).iterdir()}
+        found = {path.name: path.read_bytes() for path in (place / newest).iterdir()} if (place / newest).exists() else {}
+        if answer.returncode or found != wanted:
+            self.found.append(f"restore ended with {answer.returncode} and fetched {sorted(found)}: {answer.stderr[-500:]}")
 
     def await_(self, condition, seconds):
         limit = time.monotonic() + seconds
