@@ -53,6 +53,27 @@ import Testing
     }
   }
 
+  /// The comparison at entry has shown the marker, whose file is on another host.
+  @Test(.promise("GRP-3"))
+  func `a host that writes over its shard removes no marker of another host`() async throws {
+    try await Stage.play { stage async throws in
+      let first = try await enter(0, on: stage)
+      var second = try await enter(1, on: stage)
+      try first.writeShard("step-1")
+      try second.writeShard("step-1")
+      try first.write("step-1/.metadata", "both")
+      try await first.flush()
+      _ = await second.exit()
+      second = try await enter(1, on: stage)
+      try second.writeShard("step-1", "later")
+      try await second.flush()
+      #expect(try await stage.text("out/step-1/__1_0.distcp") == "later 1")
+      #expect(try await data(stage).contains("out/step-1/.metadata"))
+      _ = await first.exit()
+      _ = await second.exit()
+    }
+  }
+
   @Test(.promise("GRP-1"))
   func `a marker waits while another host has unpublished data`() async throws {
     try await Stage.play { stage async throws in

@@ -13,6 +13,8 @@ final class MarkerWithdrawal: Sendable {
   /// Nil if the mirror only compares: a comparison shows which files have an object.
   private let objectsAtEntry: EntryObjects?
   private let journal: Journal
+  /// In a group a marker that only a listing has shown is another member's.
+  private let sharing: WriterCheck.Sharing
   /// One removal at a time, so that no data appear while a marker that covers them is being removed.
   private let turn = FairSemaphore(capacity: 1)
   private let isRefused = Atomic<Bool>(false)
@@ -20,13 +22,14 @@ final class MarkerWithdrawal: Sendable {
 
   init(
     name: String, mapping: KeyMapping, store: any ObjectStore, ledger: PublishedLedger,
-    objectsAtEntry: EntryObjects?, journal: Journal
+    objectsAtEntry: EntryObjects?, sharing: WriterCheck.Sharing, journal: Journal
   ) {
     self.name = name
     self.mapping = mapping
     self.store = store
     self.ledger = ledger
     self.objectsAtEntry = objectsAtEntry
+    self.sharing = sharing
     self.journal = journal
   }
 
@@ -48,7 +51,8 @@ final class MarkerWithdrawal: Sendable {
     var markers = Set(flying.map { Withdrawals.Marker(unread: $0) })
     var seen = Set(flying)
     for path in data {
-      for marker in ledger.commitMarkers(above: path) where seen.insert(marker).inserted {
+      for marker in ledger.commitMarkers(above: path) where mayRemove(marker) && seen.insert(marker).inserted
+      {
         if let stamp = root.stamp(ofFileAt: marker) {
           markers.insert(Withdrawals.Marker(marker, reach(of: marker, stamp, over: data, in: batch, root)))
         } else if root.symlinks == .link, let place = root.place(ofLinkAt: marker) {
@@ -63,6 +67,13 @@ final class MarkerWithdrawal: Sendable {
       }
     }
     return Withdrawals(of: data, under: markers)
+  }
+
+  private func mayRemove(_ marker: RelativePath) -> Bool {
+    switch sharing {
+    case .none: true
+    case .group: ledger.etag(of: marker) != nil
+    }
   }
 
   private func reach(

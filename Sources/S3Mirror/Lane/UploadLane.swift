@@ -160,7 +160,7 @@ final class UploadLane: Sendable {
       isCommitMarker: settings.commitOrder.isMarker, keepsCompared: settings.receipts != nil)
     withdrawal = MarkerWithdrawal(
       name: settings.name, mapping: settings.mapping, store: store, ledger: ledger,
-      objectsAtEntry: objectsAtEntry, journal: journal)
+      objectsAtEntry: objectsAtEntry, sharing: settings.group == nil ? .none : .group, journal: journal)
     aliases = Aliases(symlinks: settings.symlinks, wallClock: wallClock)
     polledMarkers = PolledMarkers(wallClock: wallClock)
     self.store = store
