@@ -7,7 +7,7 @@ import Testing
 /// back; clocks that are off by five seconds; requests that arrive late or whose answers are lost; a server whose readings are of the past.
 ///
 /// Each search goes on from the beginning of a story, as far as a debug build can in seconds. `S3MIRROR_GROUP_DEPTH` is added to the number
-/// of moves: each one more takes about eight times as long.
+/// of moves: each one more takes about six times as long.
 @Suite struct GroupTests {
   private static let extra =
     ProcessInfo.processInfo.environment["S3MIRROR_GROUP_DEPTH"].flatMap { Int($0) } ?? 0
