@@ -134,8 +134,10 @@ def log_is_true(judge, directory, publications, is_cut, prefix):
         last_done[record["path"]] = record
         if sizes is None and (record["path"], etag) not in judge.sights:
             judge.say("log", f"done {record['operation']} of {record['path']} with ETag {etag!r}, which the server never gave")
-        elif sizes and None not in sizes and record["bytes"] not in sizes and record["operation"] == "upload":
-            judge.say("log", f"done upload of {record['path']}, {record['bytes']} bytes, and the server got {sorted(sizes)}")
+        # The server has copied the rest from objects that it had.
+        sent = record["bytes"] - (record.get("bytesCopied") or 0)
+        if sizes and None not in sizes and sent not in sizes and record["operation"] == "upload":
+            judge.say("log", f"done upload of {record['path']}, {sent} bytes sent, and the server got {sorted(sizes)}")
     return last_done
 
 

@@ -306,6 +306,11 @@ class Log(JudgeCase):
     def test_another_number_of_bytes(self):
         self.assertEqual(self.judged(self.record(1), published=[Publication(0, "PutObject", "a", "e", SIZE)]), ["log"])
 
+    def test_bytes_that_the_server_copied_were_not_sent(self):
+        published = [Publication(0, "CompleteMultipartUpload", "a", "e", SIZE - 5)]
+        self.assertEqual(self.judged(self.record() | {"bytesCopied": 5}, published=published), [])
+        self.assertEqual(self.judged(self.record() | {"bytesCopied": 6}, published=published), ["log"])
+
     def test_a_file_that_zcat_cannot_read(self):
         self.assertIn("log", self.judged(raw=gzip.compress(b"{}\n" * 100)[:-9]))
 

@@ -35,6 +35,9 @@ final class EntryObjects: Sendable {
     }
   }
 
+  /// Whether everything that was under the prefix at entry was listed.
+  var isComplete: Bool { state.withLock { $0.isComplete } }
+
   /// Whether this very object was under the prefix at entry.
   func contains(_ path: RelativePath, _ object: RemoteObject) -> Bool {
     let print = Self.print(path, object)

@@ -207,7 +207,8 @@ struct Surveyor: Sendable {
         while let pairing = merge.nextAtHand() {
           if let entry = pairing.remote {
             entryObjects?.note(entry.path, entry.object)
-            ledger?.noteListed(entry.path)
+            // A marker that a later listing shows first may be another writer's.
+            if entryObjects?.isComplete != true { ledger?.noteListed(entry.path) }
           }
           known?.meet(pairing.path)
           if case .remote(let entry) = pairing {
