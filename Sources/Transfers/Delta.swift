@@ -94,7 +94,14 @@ struct DeltaSurvey {
     try await compare(
       DeltaPlan.samples(
         of: count, atMost: object.key == nil ? DeltaPlan.sampleCount : DeltaPlan.foreignSampleCount))
-    guard findings.values.contains(where: { $0.finding == .unchanged }) else { return nil }
+    guard findings.values.contains(where: { $0.finding == .unchanged }) else {
+      if findings.values.contains(where: { $0.finding == .doubtful }),
+        let reason = uploader.settings.deltaSupport.noteOtherTags()
+      {
+        uploader.settings.whenDeltasEnd(reason)
+      }
+      return nil
+    }
     try await compare((0..<count).filter { findings[$0] == nil })
     guard let plan = plan(for: (0..<count).map { findings[$0]?.finding == .unchanged }) else { return nil }
     return Delta(

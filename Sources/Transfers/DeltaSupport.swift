@@ -11,6 +11,13 @@ package final class DeltaSupport: Sendable {
   private struct State {
     var isUsable = true
     var failures = 0
+
+    /// - Returns: whether this failure is one too many.
+    mutating func fail() -> Bool {
+      failures += 1
+      isUsable = failures < DeltaSupport.mostFailures
+      return !isUsable
+    }
   }
 
   private let state = Mutex(State())
@@ -27,18 +34,25 @@ package final class DeltaSupport: Sendable {
       guard state.isUsable else { return nil }
       switch failure {
       case .otherVersion, .unproved: return nil
-      case .failed(let error):
-        state.failures += 1
-        guard state.failures >= Self.mostFailures else { return nil }
-        state.isUsable = false
-        return "\(error)"
+      case .failed(let error): return state.fail() ? "S3 does not copy parts: \(error)" : nil
       case .refused(let error):
         state.isUsable = false
-        return "\(error)"
+        return "S3 does not copy parts: \(error)"
       case .wrongCopy:
         state.isUsable = false
         return "a copied part does not have the content that was asked for"
       }
+    }
+  }
+
+  /// Records that blocks of a file have the CRC-32s that were published, and none of them has its MD5. To find
+  /// this out costs a reading each time.
+  ///
+  /// - Returns: the reason, if deltas end for it.
+  func noteOtherTags() -> String? {
+    state.withLock { state in
+      guard state.isUsable, state.fail() else { return nil }
+      return "the ETags of parts are not their MD5s, as with SSE-KMS"
     }
   }
 }

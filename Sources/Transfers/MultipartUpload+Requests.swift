@@ -204,7 +204,9 @@ extension MultipartUpload {
           == ModificationTime.text(nanoseconds: source.file.stamp.modified)
     guard isSame else { return nil }
     return Publication(
-      etag: head.etag, requestID: head.requestID, isEchoed: head.fullObjectCRC32 != nil, attempts: 1,
+      etag: head.etag, requestID: head.requestID,
+      isEchoed: head.fullObjectCRC32 == Self.wholeChecksum(of: parts),
+      attempts: 1,
       answered: head.serverDate)
   }
 

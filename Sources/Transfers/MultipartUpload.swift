@@ -71,10 +71,8 @@ struct MultipartUpload: Sendable {
           isSuperseded = try uploader.isSuperseded(source, wanted, proof)
           step = state.proved()
         case .complete(_, let parts):
-          let made = try await complete(opened, parts)
-          publication = made
+          publication = try await complete(opened, parts)
           step = state.completed()
-          do { try checkCopies(parts, in: made) } catch { throw Failure(error) }
         case .settle(let parts):
           publication = try await find(parts)
           step = state.settled(isPublished: publication != nil)
@@ -86,6 +84,7 @@ struct MultipartUpload: Sendable {
           step = state.ended()
         case .succeed(let parts):
           guard let publication else { preconditionFailure("a success without an object") }
+          try checkCopies(parts, in: publication)
           var receipt = receipt(parts, publication, proof)
           receipt.isSuperseded = isSuperseded
           receipt.stampLasts = uploader.stampLasts(of: source, in: receipt)

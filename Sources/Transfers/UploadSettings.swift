@@ -25,7 +25,7 @@ package struct UploadSettings: Sendable {
   package var deltas = Deltas.automatic
   /// What is known of the server's copies of parts. All uploads to a bucket share it.
   package var deltaSupport = DeltaSupport()
-  /// Called when the server turns out not to copy parts, with the reason.
+  /// Called when no more deltas are made in this run, with the reason.
   package var whenDeltasEnd: @Sendable (String) -> Void = { _ in }
 
   package init() {}

@@ -39,6 +39,22 @@ import Transfers
     #expect(try await fixture.isPublished())
   }
 
+  /// As with SSE-KMS.
+  @Test(.promise("XFER-15"))
+  func `where ETags are no MD5s files go whole, and after three no more are compared`() async throws {
+    let fixture = try DeltaFixture()
+    try await fixture.begin(with: Self.bytes)
+    for round in 1...4 {
+      fixture.forgetMD5s()
+      try fixture.append([UInt8(round)])
+      #expect(try await fixture.publish().bytesCopied == 0)
+      #expect(try await fixture.isPublished())
+      #expect(fixture.notices.withLock { $0.count } == (round < 3 ? 0 : 1))
+    }
+    #expect(await fixture.copies == 0)
+    #expect(!fixture.settings.deltaSupport.isUsable)
+  }
+
   @Test func `if the object is gone, the whole file is sent`() async throws {
     let fixture = try DeltaFixture()
     try await fixture.begin(with: Self.bytes)
@@ -172,6 +188,25 @@ import Transfers
     // From now on the ETag of each copied block proves it.
     try fixture.append([2])
     #expect(try await fixture.publish().bytesCopied == 20 * Int64(mebibyte))
+    #expect(try await fixture.isPublished())
+  }
+
+  @Test(.promise("XFER-15"), arguments: [WrongCopies.Fault.noChecksums, .noChecksumsAtAll])
+  func `after a completion whose answer was lost the object's own checksum proves its copies`(
+    fault: WrongCopies.Fault
+  ) async throws {
+    let fixture = try DeltaFixture { WrongCopies(base: $0, fault: fault) }
+    try await fixture.begin(with: Self.bytes)
+    fixture.beginRun()
+    await fixture.store.inject { call, moment in
+      guard call.operation == "CompleteMultipartUpload", call.ordinal == 1, moment == .afterEffect else {
+        return nil
+      }
+      return refusal("CompleteMultipartUpload", code: "NoSuchUpload", status: 404)
+    }
+    try fixture.append([1])
+    let receipt = try await fixture.publish()
+    #expect(receipt.bytesCopied == (fault == .noChecksums ? 23 * Int64(mebibyte) : 0))
     #expect(try await fixture.isPublished())
   }
 

@@ -75,6 +75,17 @@ final class DeltaFixture: Sendable {
     await store.forgetCalls()
   }
 
+  /// Puts other tags in the place of the MD5s.
+  func forgetMD5s() {
+    known.withLock { known in
+      guard let object = known else { return }
+      let digests = (0..<object.blocks.count).map { index in
+        ContentBlocks.Digest(crc32: object.blocks[index].crc32, md5: Array(repeating: 7, count: 16))
+      }
+      known?.blocks = ContentBlocks(object.blocks.grid, digests: digests) ?? object.blocks
+    }
+  }
+
   func forget() { known.withLock { $0 = nil } }
 
   func append(_ bytes: [UInt8]) throws {
@@ -100,6 +111,8 @@ struct WrongCopies: ObjectStore {
     case condition
     /// The answer to a copy has no checksum, and that to a completion has none either.
     case noChecksums
+    /// As `noChecksums`, and HeadObject returns none either.
+    case noChecksumsAtAll
     /// As `noChecksums`, and the parts begin one byte later.
     case shiftedWithoutChecksums
     /// The ETag of a completion is not that of the object.
@@ -111,6 +124,10 @@ struct WrongCopies: ObjectStore {
 
   var bucket: String { base.bucket }
 
+  private var hidesChecksums: Bool {
+    [.noChecksums, .noChecksumsAtAll, .shiftedWithoutChecksums].contains(fault)
+  }
+
   func send<Operation: S3Operation>(_ operation: Operation) async throws -> Operation.Output {
     let output: any Sendable
     switch operation {
@@ -119,16 +136,19 @@ struct WrongCopies: ObjectStore {
       case .range: copy.range = nil
       case .condition: copy.source.ifMatch = nil
       case .shiftedWithoutChecksums: copy.range = copy.range.map { $0.lowerBound + 1...$0.upperBound + 1 }
-      case .noChecksums, .completionTag: break
+      case .noChecksums, .noChecksumsAtAll, .completionTag: break
       }
       var answer = try await base.send(copy)
-      if fault == .noChecksums || fault == .shiftedWithoutChecksums { answer.checksumCRC32 = nil }
+      if hidesChecksums { answer.checksumCRC32 = nil }
       output = answer
     case let complete as CompleteMultipartUpload:
       var answer = try await base.send(complete)
-      if fault == .noChecksums || fault == .shiftedWithoutChecksums { answer.checksumWasEchoed = false }
+      if hidesChecksums { answer.checksumWasEchoed = false }
       if fault == .completionTag { answer.etag = String(answer.etag.reversed()) }
       output = answer
+    case let head as HeadObject where fault == .noChecksumsAtAll:
+      if let fake = base as? FakeObjectStore, let key = head.key { await fake.forgetChecksum(of: key) }
+      output = try await base.send(head)
     default: return try await base.send(operation)
     }
     guard let answer = output as? Operation.Output else { throw refusal(Operation.name, code: "WrongOutput") }

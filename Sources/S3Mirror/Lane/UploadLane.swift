@@ -151,7 +151,7 @@ final class UploadLane: Sendable {
     uploadSettings.metadata[WriterMark.metadataName] = mark.text
     uploadSettings.whenDeltasEnd = { [name = settings.name] reason in
       journal.notice(
-        "\(name): changed files are sent whole from now on, because S3 does not copy parts: \(reason)")
+        "\(name): changed files are sent whole from now on: \(reason)")
     }
     ledger = PublishedLedger(
       evidence: settings.evidence.map {
