@@ -6,7 +6,7 @@ import S3Mirror
 struct DryRunOptions: ParsableArguments {
   @Flag(
     help:
-      "Print what would be done and why, and do nothing. With --json: event (planned), action, path, bytes, reason, class (marker, in-progress or append)."
+      "Print what would be done and why, and do nothing. With --json: event (planned), action, path, bytes, reason, class (marker, in-progress, append or pointer)."
   )
   var dryRun = false
 
