@@ -17,6 +17,7 @@ import benchprofile
 import benchrestart
 import benchrun
 import benchstuck
+import benchtrainer
 import benchtransfer
 import benchunit
 
@@ -61,7 +62,7 @@ def arguments():
     parser.add_argument("--changes", type=int, default=20, help="tick: changes that are averaged")
     parser.add_argument("--rates", default="30,60,0", help="network: MB/s of a connection, with commas between; 0 for no limit")
     parser.add_argument("--latencies", default="0,15,50", help="network: milliseconds, with commas between")
-    parser.add_argument("--seconds", type=int, default=60, help="idle: how long it is looked at")
+    parser.add_argument("--seconds", type=int, default=60, help="idle: how long it is looked at; trainer: of a run")
     parser.add_argument("--interval", type=int, default=1, help="unit: seconds, of the watch")
     parser.add_argument("--only", help="clients (stuck: hang, complete, busy, slow, many), with commas between")
     parser.add_argument("--sick-size", type=float, default=10, help="stuck: of the file that is read slowly, in GB")
@@ -308,12 +309,12 @@ def wait_for_put(sink, seen, watch):
 PROMISES = {
     "tick": tick_promise, "idle": idle_promise, "stuck": benchstuck.stuck_promise, "unit": benchunit.unit_promise,
     "restart": benchrestart.restart_promise, "network": benchnetwork.promises, "append": benchappend.append_promise,
-    "tls": benchtransfer.promises,
+    "tls": benchtransfer.promises, "trainer": benchtrainer.promises,
 }
 MEASURES = {
     "transfer": benchtransfer.transfer, "tls": benchtransfer.over_tls, "reconcile": reconcile, "restart": benchrestart.restart, "tick": tick, "idle": idle,
     "stuck": benchstuck.stuck, "profile": profile, "unit": benchunit.unit, "network": benchnetwork.measure,
-    "append": benchappend.append,
+    "append": benchappend.append, "trainer": benchtrainer.measure,
 }
 
 main()
