@@ -16,13 +16,14 @@ protocol CheckpointReceipts: Sendable {
     in root: TreeRoot
   ) async throws
 
-  /// Removes the receipts of checkpoints that are gone here and whose objects are gone from S3.
-  ///
-  /// - Parameter paths: paths that a pass has settled, perhaps by a delete.
-  func removeOrphans(among paths: [RelativePath], in root: TreeRoot) async throws
+  /// Notes the files that the comparison at entry found equal to their objects.
+  func noteFound()
 
-  /// The same for all receipts on S3, after a comparison of everything.
-  func removeOrphans(in root: TreeRoot) async throws
+  /// The checkpoints that have a receipt on S3 which this upload may remove.
+  func unitsWithReceipts() async throws -> [RelativePath]
+
+  /// Removes the receipt of a checkpoint, if the checkpoint is gone here and its objects are gone from S3.
+  func removeOrphan(_ unit: RelativePath, in root: TreeRoot) async throws
 }
 
 extension CheckpointReceipts {
@@ -30,5 +31,22 @@ extension CheckpointReceipts {
     below directory: RelativePath, before marker: RelativePath? = nil, in root: TreeRoot
   ) async throws {
     try await publish(below: directory, before: marker, .running, in: root)
+  }
+
+  /// The receipt of a whole checkpoint follows from what is published.
+  func noteFound() {}
+
+  /// Removes the receipts of checkpoints that are gone.
+  ///
+  /// - Parameter paths: paths that a pass has settled, perhaps by a delete.
+  func removeOrphans(among paths: [RelativePath], in root: TreeRoot) async throws {
+    for unit in Set(paths.compactMap(ReceiptSchedule.unit)).sorted() {
+      try await removeOrphan(unit, in: root)
+    }
+  }
+
+  /// The same for all receipts on S3, after a comparison of everything.
+  func removeOrphans(in root: TreeRoot) async throws {
+    for unit in try await unitsWithReceipts() { try await removeOrphan(unit, in: root) }
   }
 }

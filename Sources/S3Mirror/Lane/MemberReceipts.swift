@@ -9,7 +9,6 @@ import Transfers
 /// They are published before the member confirms what it has published, so before any marker of the group that
 /// may name it.
 final class MemberReceipts: CheckpointReceipts {
-  private let name: String
   private let part: UnitPart
   let mark: WriterMark
   let names: UnitNames
@@ -17,7 +16,7 @@ final class MemberReceipts: CheckpointReceipts {
   let filter: PathFilter
   let uploader: Uploader
   let ledger: PublishedLedger
-  private let journal: Journal
+  private let receiptObjects: ReceiptObjects
   private let schedule = Mutex(PartSchedule())
   /// The receipts on S3, as far as this run has read or published them. `.some(nil)` is none.
   private let standing = Mutex<[RelativePath: UnitReceipt?]>([:])
@@ -32,7 +31,6 @@ final class MemberReceipts: CheckpointReceipts {
     name: String, part: UnitPart, mark: WriterMark, names: UnitNames, mapping: KeyMapping, filter: PathFilter,
     uploader: Uploader, ledger: PublishedLedger, journal: Journal
   ) {
-    self.name = name
     self.part = part
     self.mark = mark
     self.names = names
@@ -40,12 +38,11 @@ final class MemberReceipts: CheckpointReceipts {
     self.filter = filter
     self.uploader = uploader
     self.ledger = ledger
-    self.journal = journal
+    receiptObjects = ReceiptObjects(name: name, mapping: mapping, uploader: uploader, journal: journal)
   }
 
   func note(published path: RelativePath) { schedule.withLock { $0.note(published: path) } }
 
-  /// Notes the files that the comparison at entry found equal to their objects.
   func noteFound() {
     let found = ledger.comparedPaths
     schedule.withLock { schedule in found.forEach { schedule.note(found: $0) } }
@@ -108,7 +105,8 @@ final class MemberReceipts: CheckpointReceipts {
         part, completeWith: completeWith, revision: revision,
         omitted: draft.omitted > 0 ? draft.omitted : nil))
     if earlier == receipt { return }
-    try await put(receipt, of: unit)
+    try await receiptObjects.publish(receipt.json, at: part.receipt(of: unit))
+    standing.withLock { $0[unit] = receipt }
   }
 
   private func earlierReceipt(of unit: RelativePath) async throws -> UnitReceipt? {
@@ -128,16 +126,12 @@ final class MemberReceipts: CheckpointReceipts {
   /// The other members that have published a receipt of the checkpoint, and its revision. Each confirmed its part
   /// before the marker was released, and published its receipt before that.
   private func membersWithReceipts(of unit: RelativePath) async throws -> [Int: Int] {
-    var members: [UnitPart] = []
-    let folder = mapping.key(for: UnitPart.receipts(of: unit, in: part.place)) + "/"
-    try await Listing(store: uploader.store, prefix: folder).forEachPage { page in
-      members += page.content.objects.compactMap { object in
-        guard let path = mapping.path(forKey: object.key), let (listed, other) = UnitPart.parse(path),
-          listed == unit, other.place == part.place, other.member != part.member
-        else { return nil }
-        return other
-      }
-      return true
+    let listed = try await receiptObjects.paths(below: UnitPart.receipts(of: unit, in: part.place))
+    let members = listed.compactMap { path -> UnitPart? in
+      guard let (listed, other) = UnitPart.parse(path), listed == unit, other.place == part.place,
+        other.member != part.member
+      else { return nil }
+      return other
     }
     let answers = await concurrentEach(members, width: Self.requestsInFlight) {
       other -> Result<(Int, Int)?, any Error> in
@@ -148,17 +142,6 @@ final class MemberReceipts: CheckpointReceipts {
       }
     }
     return Dictionary(try answers.compactMap { try $0.get() }) { first, _ in first }
-  }
-
-  private func put(_ receipt: UnitReceipt, of unit: RelativePath) async throws {
-    let (start, body) = (ContinuousClock.now, receipt.json)
-    let path = part.receipt(of: unit)
-    let key = mapping.key(for: path)
-    let answer = try await uploader.upload(body, contentType: "application/json", to: key)
-    standing.withLock { $0[unit] = receipt }
-    journal.publishedOwn(
-      bytes: Int64(body.count), etag: answer.etag, requestID: answer.requestID, mirror: name, path: path,
-      key: key, took: .now - start)
   }
 
   /// A member's receipt on S3; nil if there is none that can be used.
@@ -175,30 +158,15 @@ final class MemberReceipts: CheckpointReceipts {
 
   // MARK: Removing
 
-  func removeOrphans(among paths: [RelativePath], in root: TreeRoot) async throws {
-    for unit in Set(paths.compactMap(ReceiptSchedule.unit)).sorted() {
-      try await removeOrphan(unit, in: root)
+  func unitsWithReceipts() async throws -> [RelativePath] {
+    try await receiptObjects.paths(below: UnitPart.receipts).compactMap { path in
+      UnitPart.parse(path).flatMap { unit, part in part == self.part ? unit : nil }
     }
-  }
-
-  func removeOrphans(in root: TreeRoot) async throws {
-    var units: [RelativePath] = []
-    let prefix = mapping.key(for: UnitPart.receipts) + "/"
-    try await Listing(store: uploader.store, prefix: prefix).forEachPage { page in
-      units += page.content.objects.compactMap { object in
-        guard let path = mapping.path(forKey: object.key), let (unit, part) = UnitPart.parse(path) else {
-          return nil
-        }
-        return part == self.part ? unit : nil
-      }
-      return true
-    }
-    for unit in units { try await removeOrphan(unit, in: root) }
   }
 
   /// Removes the receipt of a checkpoint whose directory is gone here, if no object is left of those that the
   /// receipt names.
-  private func removeOrphan(_ unit: RelativePath, in root: TreeRoot) async throws {
+  func removeOrphan(_ unit: RelativePath, in root: TreeRoot) async throws {
     guard !unit.isRoot, try root.look(at: unit) == nil, let receipt = try await read(part, unit) else {
       return
     }
@@ -212,13 +180,8 @@ final class MemberReceipts: CheckpointReceipts {
     }
     guard isGone else { return }
     let path = part.receipt(of: unit)
-    let key = mapping.key(for: path)
-    do {
-      _ = try await uploader.store.send(DeleteObject(key: key))
-    } catch let error as S3Error where error.isMissingKey {
-      return
-    }
+    guard try await receiptObjects.delete(at: path) else { return }
     standing.withLock { $0[unit] = .some(nil) }
-    journal.deleted(mirror: name, path: path, key: key)
+    receiptObjects.noteDeleted(at: path)
   }
 }

@@ -10,13 +10,12 @@ import Transfers
 /// A receipt names what this run knows to be on S3, and is published only if that is what the directory holds
 /// now. So a file that is still being written, or could not be published, keeps the receipt back.
 final class UnitReceipts: CheckpointReceipts {
-  private let name: String
   private let names: UnitNames
   private let mapping: KeyMapping
   private let filter: PathFilter
-  private let uploader: Uploader
+  private let store: any ObjectStore
   private let ledger: PublishedLedger
-  private let journal: Journal
+  private let receiptObjects: ReceiptObjects
   private let schedule = Mutex(ReceiptSchedule())
   /// The checksums of the receipts that this run has published.
   private let published = Mutex<[RelativePath: CRC32]>([:])
@@ -27,13 +26,12 @@ final class UnitReceipts: CheckpointReceipts {
     name: String, names: UnitNames, mapping: KeyMapping, filter: PathFilter, uploader: Uploader,
     ledger: PublishedLedger, journal: Journal
   ) {
-    self.name = name
     self.names = names
     self.mapping = mapping
     self.filter = filter
-    self.uploader = uploader
+    store = uploader.store
     self.ledger = ledger
-    self.journal = journal
+    receiptObjects = ReceiptObjects(name: name, mapping: mapping, uploader: uploader, journal: journal)
   }
 
   func note(published path: RelativePath) { schedule.withLock { $0.note(published: path) } }
@@ -118,57 +116,30 @@ final class UnitReceipts: CheckpointReceipts {
   }
 
   private func publish(_ receipt: UnitReceipt, of unit: RelativePath) async throws {
-    let (start, body) = (ContinuousClock.now, receipt.json)
+    let body = receipt.json
     let crc = CRC32(body)
     if published.withLock({ $0[unit] == crc }) { return }
-    let path = UnitReceipt.path(of: unit)
-    let key = mapping.key(for: path)
-    let answer = try await uploader.upload(body, contentType: "application/json", to: key)
+    try await receiptObjects.publish(body, at: UnitReceipt.path(of: unit))
     published.withLock { $0[unit] = crc }
-    journal.publishedOwn(
-      bytes: Int64(body.count), etag: answer.etag, requestID: answer.requestID, mirror: name, path: path,
-      key: key,
-      took: .now - start)
   }
 
   // MARK: Removing
 
-  func removeOrphans(among paths: [RelativePath], in root: TreeRoot) async throws {
-    for unit in Set(paths.compactMap(ReceiptSchedule.unit)).sorted() {
-      try await removeOrphan(unit, in: root)
-    }
+  func unitsWithReceipts() async throws -> [RelativePath] {
+    try await receiptObjects.paths(below: UnitReceipt.receipts).compactMap(UnitReceipt.unit(ofReceiptAt:))
   }
 
-  func removeOrphans(in root: TreeRoot) async throws {
-    var units: [RelativePath] = []
-    let prefix = mapping.key(for: UnitReceipt.receipts) + "/"
-    try await Listing(store: uploader.store, prefix: prefix).forEachPage { page in
-      units += page.content.objects.compactMap { object in
-        mapping.path(forKey: object.key).flatMap(UnitReceipt.unit(ofReceiptAt:))
-      }
-      return true
-    }
-    for unit in units { try await removeOrphan(unit, in: root) }
-  }
-
-  private func removeOrphan(_ unit: RelativePath, in root: TreeRoot) async throws {
+  func removeOrphan(_ unit: RelativePath, in root: TreeRoot) async throws {
     guard !unit.isRoot, try root.look(at: unit) == nil, try await isGone(unit) else { return }
     let path = UnitReceipt.path(of: unit)
-    let key = mapping.key(for: path)
-    do {
-      _ = try await uploader.store.send(DeleteObject(key: key))
-    } catch let error as S3Error where error.isMissingKey {
-      return
-    }
-    if published.withLock({ $0.removeValue(forKey: unit) }) != nil {
-      journal.deleted(mirror: name, path: path, key: key)
-    }
+    guard try await receiptObjects.delete(at: path) else { return }
+    if published.withLock({ $0.removeValue(forKey: unit) }) != nil { receiptObjects.noteDeleted(at: path) }
   }
 
   /// Whether no object is below a directory.
   private func isGone(_ unit: RelativePath) async throws -> Bool {
     var isGone = true
-    try await Listing(store: uploader.store, prefix: mapping.key(for: unit) + "/").forEachPage { page in
+    try await Listing(store: store, prefix: mapping.key(for: unit) + "/").forEachPage { page in
       isGone = page.content.objects.isEmpty && page.content.unreadableKeys.isEmpty
       return false
     }

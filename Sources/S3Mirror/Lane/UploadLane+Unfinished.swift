@@ -1,11 +1,41 @@
 import LocalTree
 import LoopThread
 import MirrorModel
+import S3Client
 import Transfers
 
 /// Multipart uploads that will never be finished: their file was renamed or deleted after parts had failed,
 /// the answer was lost, or an earlier run left them for files that are gone.
 extension UploadLane {
+  /// Finds multipart uploads that were left unfinished, to resume them, and aborts stale ones.
+  ///
+  /// - Throws: `CancellationError`. If uploads cannot be listed, for whatever reason, files are published
+  ///   without resuming.
+  func takeStock() async throws {
+    do {
+      try await uploader.pending.load(from: store, prefix: settings.mapping.listingPrefix)
+    } catch let error as S3Error {
+      journal.notice(
+        "\(settings.name): unfinished multipart uploads cannot be listed, so those that are not known are neither resumed nor swept "
+          + "(s3:ListBucketMultipartUploads): \(error)")
+    }
+    await sweepStaleUploads()
+    await noteRetired()
+  }
+
+  private func sweepStaleUploads() async {
+    guard let age = uploader.settings.staleUploadAge else { return }
+    let mapping = settings.mapping
+    let sweep = await uploader.pending.sweep(
+      store, olderThan: age, now: wallClock(), where: { mapping.path(forKey: $0) != nil })
+    for (key, uploadID) in sweep.aborted {
+      journal.aborted(uploadID, mirror: settings.name, key: key, because: .stale)
+    }
+    for (key, error) in sweep.failures {
+      journal.failedToAbort(mirror: settings.name, key: key, error: error)
+    }
+  }
+
   /// Aborts the multipart uploads that this run began and could not finish, and reports those that may be
   /// another writer's.
   ///

@@ -251,7 +251,7 @@ final class UploadLane: Sendable {
       state.isGuardedByEmptyEntry = group == nil && survey.localFiles == 0 && survey.remoteObjects > 0
       state.mayHoldExtras = group != nil || found.extras.count > 0
     }
-    (receipts as? MemberReceipts)?.noteFound()
+    receipts?.noteFound()
     outcome = await pass.run(markers, within: .init(), after: outcome)
     await publishReceipts(noting: &outcome)
     note(survey, in: &outcome)
@@ -265,35 +265,6 @@ final class UploadLane: Sendable {
     takeWithdrawn(of: &outcome)
     schedule.adopt(outcome.unpublished)
     tellOfFreshLinks()
-  }
-
-  /// Finds multipart uploads that were left unfinished, to resume them, and aborts stale ones.
-  ///
-  /// - Throws: `CancellationError`. If uploads cannot be listed, for whatever reason, files are published
-  ///   without resuming.
-  func takeStock() async throws {
-    do {
-      try await uploader.pending.load(from: store, prefix: settings.mapping.listingPrefix)
-    } catch let error as S3Error {
-      journal.notice(
-        "\(settings.name): unfinished multipart uploads cannot be listed, so those that are not known are neither resumed nor swept "
-          + "(s3:ListBucketMultipartUploads): \(error)")
-    }
-    await sweepStaleUploads()
-    await noteRetired()
-  }
-
-  private func sweepStaleUploads() async {
-    guard let age = uploader.settings.staleUploadAge else { return }
-    let mapping = settings.mapping
-    let sweep = await uploader.pending.sweep(
-      store, olderThan: age, now: wallClock(), where: { mapping.path(forKey: $0) != nil })
-    for (key, uploadID) in sweep.aborted {
-      journal.aborted(uploadID, mirror: settings.name, key: key, because: .stale)
-    }
-    for (key, error) in sweep.failures {
-      journal.failedToAbort(mirror: settings.name, key: key, error: error)
-    }
   }
 
   // MARK: Body
