@@ -91,18 +91,9 @@ package struct Uploader: Sendable {
       metadata: .replaced(metadata(for: stamp), contentType: contentType(of: path)))
   }
 
-  /// Writes an empty object for an empty directory.
-  package func uploadDirectoryMarker(to key: String) async throws -> PutObject.Output {
-    try await resources.slots.withPermit {
-      try await upload([], contentType: "application/x-directory", to: key)
-    }
-  }
-
-  /// Writes an empty object for an in-progress mark whose file is gone.
-  package func uploadBriefMark(of path: RelativePath, to key: String) async throws -> PutObject.Output {
-    try await resources.slots.withPermit {
-      try await upload([], contentType: contentType(of: path), to: key)
-    }
+  /// Writes an empty object that no file has: for an empty directory, or for an in-progress mark that is gone.
+  package func uploadEmpty(_ contentType: String?, to key: String) async throws -> PutObject.Output {
+    try await resources.slots.withPermit { try await upload([], contentType: contentType, to: key) }
   }
 
   /// Writes an object that no file has, such as a receipt. It takes no slot, because an upload that holds one
@@ -337,7 +328,7 @@ package struct Uploader: Sendable {
 
   // MARK: Properties
 
-  func contentType(of path: RelativePath) -> String? {
+  package func contentType(of path: RelativePath) -> String? {
     settings.contentTypes == .off ? nil : ContentType.guess(for: path)
   }
 

@@ -47,7 +47,6 @@ extension FilePublisher {
   /// Publishes the marker of a directory that exists and is empty, unless the marker is on S3 already.
   func publish(_ marker: DirectoryMarker) async -> Outcome {
     let directory = marker.directory
-    let key = mapping.key(for: marker.path)
     if let refusal = mapping.refusal(of: marker.path) { return .refused(refusal) }
     do {
       let isKnown = ledger.holds(marker)
@@ -57,13 +56,9 @@ extension FilePublisher {
       }
       // A directory that is no longer empty keeps its marker.
       if isKnown || !isEmpty || filter.excludes(directory, .file) { return .unneeded }
-      let start = ContinuousClock.now
-      let answer = try await uploader.uploadDirectoryMarker(to: key)
+      let answer = try await publishEmpty(marker.path, "application/x-directory")
       ledger.note(
         .init(etag: answer.etag, source: .published, answered: answer.serverDate), for: marker)
-      journal.publishedOwn(
-        bytes: 0, etag: answer.etag, requestID: answer.requestID, mirror: name, path: marker.path, key: key,
-        took: .now - start)
       return .published(bytes: 0, by: .marker)
     } catch {
       return failed(marker.path, error)
