@@ -198,6 +198,8 @@ struct Surveyor: Sendable {
       source = MarkerWalk(source, from: directory, filter: filter)
     }
     let known = known(below: directory)
+    // A marker that a later listing shows first may be another writer's.
+    let listedMarkers = entryObjects?.isComplete == true ? nil : ledger
     return try await TreeMerge.run(lister, source) { merge in
       var known = known
       var extras = Extras()
@@ -205,13 +207,10 @@ struct Surveyor: Sendable {
       var batch: [Difference] = []
       while try await merge.refill() {
         while let pairing = merge.nextAtHand() {
-          if let entry = pairing.remote {
-            entryObjects?.note(entry.path, entry.object)
-            // A marker that a later listing shows first may be another writer's.
-            if entryObjects?.isComplete != true { ledger?.noteListed(entry.path) }
-          }
+          if let entryObjects, let entry = pairing.remote { entryObjects.note(entry.path, entry.object) }
           known?.meet(pairing.path)
           if case .remote(let entry) = pairing {
+            listedMarkers?.noteListed(entry.path)
             try extras.entries.append(entry)
             continue
           }
@@ -225,6 +224,8 @@ struct Surveyor: Sendable {
             }
             continue
           }
+          // The ledger has the markers that are equal already.
+          if let entry = pairing.remote { listedMarkers?.noteListed(entry.path) }
           if merge.isListingComplete {
             if !early.isEmpty {
               try await early.forEachBatch(of: Self.batchSize, each)
