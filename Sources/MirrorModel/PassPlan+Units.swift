@@ -77,3 +77,23 @@ struct UnitStages: Sendable {
     return units.removeValue(forKey: directory)?.rest
   }
 }
+
+extension PassPlan {
+  /// Whether a path is data that appears together with its unit.
+  func isUnitData(_ path: RelativePath) -> Bool {
+    guard let entry = batch.entries[path], !entry.isGone, entry.purpose != .undecodable,
+      entry.pointsTo == nil
+    else { return false }
+    return order.isData(path) && !order.appended.contains(path) && !order.isSnapshot(path, entry)
+  }
+
+  var unitMembers: [RelativePath: [RelativePath]] {
+    UnitStages.units(
+      of: batch.entries.keys.filter { isUnitData($0) && result.unpublished.entries[$0] == nil })
+  }
+
+  /// Files whose sizes decide whether their units are staged (`note(large:)`).
+  package var unmeasured: [RelativePath] {
+    unitMembers.values.joined().filter { batch.entries[$0]?.renamedFrom == nil }
+  }
+}

@@ -239,24 +239,6 @@ package struct PassPlan: Sendable {
 
   // MARK: Units
 
-  /// Whether a path is data that appears together with its unit.
-  private func isUnitData(_ path: RelativePath) -> Bool {
-    guard let entry = batch.entries[path], !entry.isGone, entry.purpose != .undecodable,
-      entry.pointsTo == nil
-    else { return false }
-    return order.isData(path) && !order.appended.contains(path) && !order.isSnapshot(path, entry)
-  }
-
-  private var unitMembers: [RelativePath: [RelativePath]] {
-    UnitStages.units(
-      of: batch.entries.keys.filter { isUnitData($0) && result.unpublished.entries[$0] == nil })
-  }
-
-  /// Files whose sizes decide whether their units are staged (`note(large:)`).
-  package var unmeasured: [RelativePath] {
-    unitMembers.values.joined().filter { batch.entries[$0]?.renamedFrom == nil }
-  }
-
   /// Notes which files are sent in parts. Their bytes are sent before any object of their units appears. Must
   /// be called before anything begins.
   package mutating func note(large: Set<RelativePath>) {

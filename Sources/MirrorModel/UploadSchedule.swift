@@ -158,9 +158,10 @@ package struct UploadSchedule: Sendable {
     // files that the pass takes from it.
     let hasUnknownChanges =
       !batch.rescans.isEmpty || !batch.goneDirectories.isEmpty || !batch.withheldDeletes.isEmpty
+    guard hasUnknownChanges else { return started(trigger, batch, newest: newest) }
     // Events that were noted together have instants of their own, the last of which may lie after this one.
-    let latest = dirty.entries.values.lazy.map(\.lastChange).max().map { max($0, now) }
-    return started(trigger, batch, newest: hasUnknownChanges ? latest ?? now : newest)
+    let latest = dirty.entries.values.lazy.map(\.lastChange).max()
+    return started(trigger, batch, newest: max(latest ?? now, now))
   }
 
   mutating func started(_ trigger: Trigger, _ batch: DirtySet.Batch, newest: Instant?) -> Pass? {
