@@ -218,6 +218,13 @@ final class LaneUnderTest: Sendable {
   }
 }
 
+/// The ctime of a file or link, in nanoseconds since 1970-01-01 UTC.
+func changed(_ path: String) throws -> Int64 {
+  var status = stat()
+  try #require(lstat(path, &status) == 0)
+  return Int64(status.st_ctim.tv_sec) * 1_000_000_000 + Int64(status.st_ctim.tv_nsec)
+}
+
 /// What an observer heard, and a way to wait for more.
 final class Notices: Sendable {
   private struct Waiter {

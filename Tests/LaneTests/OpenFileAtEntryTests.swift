@@ -65,13 +65,6 @@ import Testing
     } while true
   }
 
-  /// Nanoseconds since 1970-01-01 UTC.
-  private func changed(_ path: String) throws -> Int {
-    var status = stat()
-    try #require(lstat(path, &status) == 0)
-    return status.st_ctim.tv_sec * 1_000_000_000 + status.st_ctim.tv_nsec
-  }
-
   /// Step 1 is whole, and the weights of step 2 are being written over it.
   private func overwriting(_ tree: String) throws -> Writer {
     try write(tree + "/weights", "1")

@@ -273,11 +273,4 @@ import Testing
     #expect(await mirror.finish().failures == [])
     try mirror.removeDirectory()
   }
-
-  /// The ctime of a file or link, in nanoseconds since 1970-01-01 UTC.
-  private func changed(_ path: String) throws -> Int64 {
-    var status = stat()
-    try #require(lstat(path, &status) == 0)
-    return Int64(status.st_ctim.tv_sec) * 1_000_000_000 + Int64(status.st_ctim.tv_nsec)
-  }
 }
