@@ -19,7 +19,8 @@ extension Uploader {
   /// Reads a small file and proves that the bytes are one whole version; nil if this is impossible now.
   package func hold(_ path: RelativePath, of root: TreeRoot, isCloseSeen: Bool) async -> HeldVersion? {
     let wanted = Wanted(
-      path: path, root: root, key: "", isCloseSeen: isCloseSeen, openFiles: .wait, versions: .current)
+      path: path, content: path, root: root, key: "", isCloseSeen: isCloseSeen, openFiles: .wait,
+      versions: .current)
     do {
       let source = try await openSource(wanted)
       guard source.file.stamp.size <= HeldVersion.largestByteCount else { return nil }

@@ -32,6 +32,7 @@ package struct Uploader: Sendable {
   ///   - isCloseSeen: whether the watch reported the close of the last write.
   ///   - openFiles: what to do if a process has the file open for writing.
   ///   - versions: whether a version that is already replaced may be published; the receipt reports it.
+  ///   - content: the file that is read, if the path is a link to it. The path may lead elsewhere meanwhile.
   ///   - published: objects whose content is known, the most promising first. What the file has in common with
   ///     one of them is copied from it.
   ///   - whenStaged: called when all bytes of a multipart upload are on the server and proved. The upload is
@@ -42,13 +43,14 @@ package struct Uploader: Sendable {
   ///   `CancellationError`.
   package func upload(
     _ path: RelativePath, of root: TreeRoot, to key: String, isCloseSeen: Bool, openFiles: OpenFilePolicy,
-    versions: PublishableVersions = .anyWhole, over published: [KnownObject] = [],
+    versions: PublishableVersions = .anyWhole, content: RelativePath? = nil,
+    over published: [KnownObject] = [],
     whenStaged: WhenStaged? = nil,
     beforePublication: @escaping @Sendable () async throws -> Void = {}
   ) async throws -> UploadReceipt {
     let wanted = Wanted(
-      path: path, root: root, key: key, isCloseSeen: isCloseSeen, openFiles: openFiles, versions: versions,
-      published: published, whenStaged: whenStaged)
+      path: path, content: content ?? path, root: root, key: key, isCloseSeen: isCloseSeen,
+      openFiles: openFiles, versions: versions, published: published, whenStaged: whenStaged)
     guard resources.copyBytes > 0 else {
       return try await publish(try await openSource(wanted), wanted, beforePublication)
     }
@@ -114,6 +116,8 @@ package struct Uploader: Sendable {
   /// The requested upload: a file, a key, and the acceptable versions.
   struct Wanted: Sendable {
     var path: RelativePath
+    /// The file to read: the path itself, or the file to which it leads as a link.
+    var content: RelativePath
     var root: TreeRoot
     var key: String
     var isCloseSeen: Bool
@@ -149,7 +153,7 @@ package struct Uploader: Sendable {
     let opened = wallClock()
     let stamps: StampTrust = file.stamp.timeUntilTrusted(at: opened) > .zero ? .tooFresh : .trusted
     let check = PublicationCheck(
-      root: wanted.root, path: wanted.path, file: file, isCloseSeen: wanted.isCloseSeen, stamps: stamps,
+      root: wanted.root, path: wanted.content, file: file, isCloseSeen: wanted.isCloseSeen, stamps: stamps,
       vigil: file.stamp.size <= PartRead.pieceBytes ? .content : .closes)
     return Source(
       root: wanted.root, path: wanted.path, file: file, check: check, original: file, opened: opened)
@@ -160,11 +164,11 @@ package struct Uploader: Sendable {
   /// A file that is replaced faster than stamps age has no such version under its name. Then the version that
   /// was opened first is used: its stamp has aged in the meantime, and a replaced file is no longer written.
   private func openTrusted(_ wanted: Wanted) async throws -> LocalFile {
-    let file = try await open(wanted.path, of: wanted.root)
+    let file = try await open(wanted.content, of: wanted.root)
     let tooFresh = file.stamp.timeUntilTrusted(at: wallClock())
     guard tooFresh > .zero else { return file }
     try await TaskThreads.pause(for: tooFresh)
-    let newer = try await open(wanted.path, of: wanted.root)
+    let newer = try await open(wanted.content, of: wanted.root)
     guard wanted.versions == .anyWhole, newer.stamp.inode != file.stamp.inode,
       newer.stamp.timeUntilTrusted(at: wallClock()) > .zero, try file.isContentUnmoved()
     else { return newer }

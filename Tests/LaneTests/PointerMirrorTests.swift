@@ -1,5 +1,6 @@
 import Foundation
 import Glibc
+import Synchronization
 import TestSupport
 import Testing
 
@@ -204,6 +205,39 @@ import Testing
       await store.inject(nil)
       try await mirror.settle()
       #expect(await store.text("t/link") == "one")
+    }
+  }
+
+  @Test(.promise("LINK-7"), arguments: [false, true])
+  func `a link that moves on while it is published shows no file before the file's own object`(
+    serverCopies: Bool
+  ) async throws {
+    _ = try await run { mirror, store in
+      if !serverCopies {
+        await store.inject { call, _ in call.operation == "CopyObject" ? call.refusal(status: 501) : nil }
+      }
+      try mirror.write("epoch=1.ckpt", "step 1")
+      try point(mirror, "last.ckpt", at: "epoch=1.ckpt")
+      let moved = Latch()
+      let isAhead = Atomic(false)
+      await store.hold { [tree = mirror.tree] call in
+        if await store.text("t/last.ckpt") == "step 2", await store.text("t/epoch=2.ckpt") == nil {
+          isAhead.store(true, ordering: .relaxed)
+        }
+        guard call.operation == "CopyObject", call.key == "t/last.ckpt", await moved.openFirst() else {
+          return
+        }
+        try Data("step 2".utf8).write(to: URL(fileURLWithPath: tree + "/epoch=2.ckpt"))
+        try #require(symlink("epoch=2.ckpt", tree + "/.new") == 0)
+        try #require(rename(tree + "/.new", tree + "/last.ckpt") == 0)
+      }
+      try await mirror.settle()
+      let shown = serverCopies ? "CopyObject last.ckpt" : "PutObject last.ckpt"
+      let changes = await changes(store).filter { serverCopies || $0 != "CopyObject last.ckpt" }
+      #expect(changes == ["PutObject epoch=1.ckpt", shown, "PutObject epoch=2.ckpt", shown])
+      #expect(await store.text("t/last.ckpt") == "step 2")
+      let wasAhead = isAhead.load(ordering: .relaxed)
+      #expect(!wasAhead)
     }
   }
 

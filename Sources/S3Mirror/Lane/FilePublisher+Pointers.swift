@@ -23,7 +23,16 @@ extension FilePublisher {
     // A pointer may have the name of a marker. A copy does not ask for this later, as an upload does.
     try await markerGate.check(path)
     try await publishReceipts(before: path)
-    return await copy(path, from: target, stamp: stamp, withdrawing: markers)
+    let outcome = await copy(path, from: target, of: target, stamp: stamp, withdrawing: markers)
+    guard case .published(let bytes, .copy, _) = outcome, !leads(path, to: target) else { return outcome }
+    return .published(bytes: bytes, by: .superseded)
+  }
+
+  /// Whether a link leads to this file now. A link may move on while its object is written, and the object then
+  /// shows the file to which the link led before.
+  func leads(_ link: RelativePath, to target: RelativePath) -> Bool {
+    guard case .success(let found) = Result(catching: { try root.look(at: link) }) else { return false }
+    return found?.pointer?.target == target
   }
 
   /// Whether the file's present version is on S3 under its own name.

@@ -150,14 +150,15 @@ struct FilePublisher: Sendable {
       {
         return outcome
       }
+      let content = found.pointer?.target ?? path
       if entry?.isWrittenElsewhere == true, ledger.holdsSnapshot(of: path, found.stamp),
-        try root.open(path)?.probeWriters() == .present
+        try root.open(content)?.probeWriters() == .present
       {
         return .waiting(.openForWriting)
       }
-      let policy = try await policy(for: path, openFiles)
+      let policy = try await policy(for: path, content, openFiles)
       // If the kernel cannot report whether a process writes the file, the watch's report decides.
-      if policy == .wait, entry?.isOpen == true, let file = try root.open(path),
+      if policy == .wait, entry?.isOpen == true, let file = try root.open(content),
         file.probeWriters() != .none
       {
         return .waiting(.openForWriting)
@@ -240,14 +241,15 @@ struct FilePublisher: Sendable {
   ) async throws -> Outcome {
     let start = ContinuousClock.now
     let key = mapping.key(for: path)
-    let receipt = try await uploader.upload(
+    var receipt = try await uploader.upload(
       path, of: root, to: key, isCloseSeen: entry?.writer == .closed, openFiles: openFiles,
-      versions: markerGate.publishableVersions(of: path),
+      versions: markerGate.publishableVersions(of: path), content: target,
       over: publishedObjects(alike: path, fileBytes: stamp.size),
       whenStaged: whenStaged,
       beforePublication: { [self] in
         try await prepareAppearance(of: path, pointingTo: target, withdrawing: markers)
       })
+    if let target, !leads(path, to: target) { receipt.isSuperseded = true }
     note(receipt, of: path, key: key, since: start)
     let way: Way = receipt.isSuperseded ? .superseded : receipt.isSnapshot ? .snapshot : .upload
     return .published(bytes: receipt.byteCount, by: way, copied: receipt.bytesCopied)
@@ -300,9 +302,11 @@ struct FilePublisher: Sendable {
 
   /// The policy for a file while it is open. Only files of `appendNames` may be published then, and only if
   /// the new content begins with the published content.
-  private func policy(for path: RelativePath, _ openFiles: OpenFiles) async throws -> OpenFilePolicy {
+  private func policy(
+    for path: RelativePath, _ content: RelativePath, _ openFiles: OpenFiles
+  ) async throws -> OpenFilePolicy {
     guard openFiles == .snapshot, appendNames.contains(path), !markerGate.isMarker(path),
-      let file = try root.open(path), file.probeWriters() != .none
+      let file = try root.open(content), file.probeWriters() != .none
     else { return .wait }
     if let known = ledger.content(of: path) { return .append(to: known) }
     do {
@@ -320,8 +324,11 @@ struct FilePublisher: Sendable {
 
   /// Copies the object on the server if the file is the version that this run published under `origin`, and
   /// only its name changed. Returns nil in doubt; then the caller sends the bytes.
+  ///
+  /// - Parameter content: the file whose content the object has; nil for the path itself.
   func copy(
-    _ path: RelativePath, from origin: RelativePath, stamp: FileStamp, withdrawing markers: [RelativePath]
+    _ path: RelativePath, from origin: RelativePath, of content: RelativePath? = nil, stamp: FileStamp,
+    withdrawing markers: [RelativePath]
   ) async -> Outcome? {
     guard let record = ledger.record(of: origin, matching: stamp, allowing: .renamed) else { return nil }
     let start = ContinuousClock.now
@@ -331,7 +338,9 @@ struct FilePublisher: Sendable {
       try await withdrawal.carryOut(markers.filter { $0 != origin })
       let source = CopySource(bucket: store.bucket, key: mapping.key(for: origin), ifMatch: record.etag)
       let answer = try await uploader.copy(source, of: path, stamp: stamp, to: key)
-      guard let after = try root.look(at: path), after.stamp.isSameVersion(as: stamp) else { return nil }
+      guard let after = try root.look(at: content ?? path), after.stamp.isSameVersion(as: stamp) else {
+        return nil
+      }
       ledger.note(
         .init(
           stamp: stamp, etag: answer.etag, crc32: record.crc32,
