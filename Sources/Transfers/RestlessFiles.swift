@@ -32,7 +32,7 @@ package final class RestlessFiles: Sendable {
   /// About 100 bytes each. For a forgotten file the only cost is one more read.
   private static let capacity = 1_000
 
-  private let accounts = Mutex<[RelativePath: Account]>([:])
+  private let accounts = Mutex(RecentTable<RelativePath, Account>(capacity: RestlessFiles.capacity))
 
   package init() {}
 
@@ -40,15 +40,14 @@ package final class RestlessFiles: Sendable {
 
   func note(_ change: PublicationCheck.Change, to path: RelativePath) {
     accounts.withLock { accounts in
-      if accounts.count >= Self.capacity, accounts[path] == nil, let victim = accounts.first?.key {
-        accounts[victim] = nil
-      }
-      accounts[path, default: Account()].readings += 1
-      accounts[path]?.change = change
+      var account = accounts[path] ?? Account()
+      account.readings += 1
+      account.change = change
+      accounts.set(account, for: path)
     }
   }
 
-  func forget(_ path: RelativePath) { accounts.withLock { $0[path] = nil } }
+  func forget(_ path: RelativePath) { accounts.withLock { $0.remove(path) } }
 
   func restlessness(of path: RelativePath, lacksCopyBecause reason: String?) -> Restlessness {
     let account = accounts.withLock { $0[path] ?? Account() }
@@ -59,9 +58,10 @@ package final class RestlessFiles: Sendable {
   /// Whether this was not reported yet, or has doubled since the report. The call counts as a report.
   package func takeNews(of path: RelativePath, _ restlessness: Restlessness) -> Bool {
     accounts.withLock { accounts in
-      guard let reported = accounts[path]?.reported else { return true }
-      guard restlessness.readings >= 2 * reported else { return false }
-      accounts[path]?.reported = restlessness.readings
+      guard var account = accounts[path] else { return true }
+      guard restlessness.readings >= 2 * account.reported else { return false }
+      account.reported = restlessness.readings
+      accounts.set(account, for: path)
       return true
     }
   }

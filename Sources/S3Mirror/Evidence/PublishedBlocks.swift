@@ -6,26 +6,24 @@ import Synchronization
 /// or outdated only cost a whole upload.
 final class PublishedBlocks: Sendable {
   private struct State {
-    var objects: [RelativePath: KnownObject] = [:]
+    var objects: RecentTable<RelativePath, KnownObject>
     /// The path of the object that was noted last, by the size of its content, and by name and size.
     var latestBySize: [Int64: RelativePath] = [:]
     var latestByName: [Appearance: RelativePath] = [:]
-    var blockCount = 0
 
     mutating func set(_ object: KnownObject?, for path: RelativePath) {
-      if let old = objects[path] {
-        let appearance = Appearance(path, old)
-        blockCount -= old.blocks.count
-        if latestBySize[appearance.byteCount] == path { latestBySize[appearance.byteCount] = nil }
-        if latestByName[appearance] == path { latestByName[appearance] = nil }
-      }
-      objects[path] = object
-      if let object {
-        let appearance = Appearance(path, object)
-        blockCount += object.blocks.count
-        latestBySize[appearance.byteCount] = path
-        latestByName[appearance] = path
-      }
+      if let old = objects[path] { unlist(path, old) }
+      guard let object else { return objects.remove(path) }
+      for (path, dropped) in objects.set(object, for: path) { unlist(path, dropped) }
+      let appearance = Appearance(path, object)
+      latestBySize[appearance.byteCount] = path
+      latestByName[appearance] = path
+    }
+
+    private mutating func unlist(_ path: RelativePath, _ object: KnownObject) {
+      let appearance = Appearance(path, object)
+      if latestBySize[appearance.byteCount] == path { latestBySize[appearance.byteCount] = nil }
+      if latestByName[appearance] == path { latestByName[appearance] = nil }
     }
   }
 
@@ -44,21 +42,19 @@ final class PublishedBlocks: Sendable {
   /// The limit of blocks. At 20 bytes each they take 5 MiB, and with blocks of 16 MiB they stand for 4 TiB.
   static let standardCapacity = 262_144
 
-  private let state = Mutex(State())
+  private let state: Mutex<State>
   private let capacity: Int
 
   init(capacity: Int = PublishedBlocks.standardCapacity) {
     self.capacity = capacity
+    state = Mutex(State(objects: RecentTable(capacity: capacity) { $0.blocks.count }))
   }
 
-  /// Notes the object of a path; nil if its content is not known. If there are too many blocks, other objects
+  /// Notes the object of a path; nil if its content is not known. If there are too many blocks, older objects
   /// are dropped.
   func note(_ object: KnownObject?, for path: RelativePath) {
     state.withLock { state in
       state.set(object.flatMap { $0.blocks.count <= capacity ? $0 : nil }, for: path)
-      while state.blockCount > capacity, let victim = state.objects.keys.first(where: { $0 != path }) {
-        state.set(nil, for: victim)
-      }
     }
   }
 

@@ -40,26 +40,25 @@ final class PublishedLedger: Sendable {
   /// The limit of records. At about 200 bytes each they take at most 20 MB.
   static let standardCapacity = 100_000
 
-  private let records = Mutex<[RelativePath: Record]>([:])
+  private let records: Mutex<RecentTable<RelativePath, Record>>
   /// Directory markers that are on S3.
-  private let markers = Mutex<[DirectoryMarker: MarkerRecord]>([:])
+  private let markers: Mutex<RecentTable<DirectoryMarker, MarkerRecord>>
   private let isCommitMarker: @Sendable (RelativePath) -> Bool
   /// Files of checkpoints are noted too if a comparison finds them equal, because receipts name them.
   private let keepsCompared: Bool
   /// Commit markers that are on S3, by their directories.
   private let commitMarkers = Mutex<[RelativePath: Set<RelativePath>]>([:])
-  private let isPartial = Atomic<Bool>(false)
   private let blocks = PublishedBlocks()
   /// Keeps the records for later runs; nil if they are not kept.
   let evidence: EvidenceStore?
-  private let capacity: Int
 
   init(
     evidence: EvidenceStore? = nil, capacity: Int = PublishedLedger.standardCapacity,
     isCommitMarker: @escaping @Sendable (RelativePath) -> Bool = { _ in false }, keepsCompared: Bool = false
   ) {
     self.evidence = evidence
-    self.capacity = capacity
+    records = Mutex(RecentTable(capacity: capacity))
+    markers = Mutex(RecentTable(capacity: capacity))
     self.isCommitMarker = isCommitMarker
     self.keepsCompared = keepsCompared
   }
@@ -74,7 +73,7 @@ final class PublishedLedger: Sendable {
     entry.blocks = blocks
     evidence?.note(path, entry)
     self.blocks.note(blocks.map { KnownObject(etag: record.etag, blocks: $0) }, for: path)
-    keep(record, for: path, in: records)
+    _ = records.withLock { $0.set(record, for: path) }
     if isCommitMarker(path) { commitMarkers.withLock { _ = $0[path.parent, default: []].insert(path) } }
   }
 
@@ -141,20 +140,7 @@ final class PublishedLedger: Sendable {
   /// Notes that a marker is on S3.
   func note(_ record: MarkerRecord, for marker: DirectoryMarker) {
     evidence?.note(marker.path, EvidenceEntry(etag: record.etag))
-    keep(record, for: marker, in: markers)
-  }
-
-  /// Keeps a record. If the table is full, some other record is dropped.
-  private func keep<Key: Sendable, Value: Sendable>(
-    _ value: Value, for key: Key, in table: borrowing Mutex<[Key: Value]>
-  ) {
-    table.withLock { known in
-      if known.count >= capacity, known[key] == nil, let victim = known.keys.first {
-        known[victim] = nil
-        isPartial.store(true, ordering: .relaxed)
-      }
-      known[key] = value
-    }
+    _ = markers.withLock { $0.set(record, for: marker) }
   }
 
   /// Notes that the path's object was deleted.
@@ -162,10 +148,10 @@ final class PublishedLedger: Sendable {
     evidence?.noteDeleted(path)
     if isCommitMarker(path) { commitMarkers.withLock { _ = $0[path.parent]?.remove(path) } }
     if let marker = DirectoryMarker(path) {
-      markers.withLock { $0[marker] = nil }
+      markers.withLock { $0.remove(marker) }
     } else {
       blocks.forget(path)
-      records.withLock { $0[path] = nil }
+      records.withLock { $0.remove(path) }
     }
   }
 
@@ -183,7 +169,7 @@ final class PublishedLedger: Sendable {
   }
 
   /// Whether the records of some paths were dropped.
-  var hasForgotten: Bool { isPartial.load(ordering: .relaxed) }
+  var hasForgotten: Bool { records.withLock(\.hasDropped) || markers.withLock(\.hasDropped) }
 
   /// What this run last published there; nil if it published nothing, or only found an object equal.
   func publication(of path: RelativePath) -> Provenance.Publication? {
@@ -209,13 +195,13 @@ final class PublishedLedger: Sendable {
 
   /// The files that comparisons found equal to their objects. Searches all records.
   var comparedPaths: [RelativePath] {
-    records.withLock { records in records.filter { $0.value.source == .compared }.map(\.key) }
+    records.withLock { $0.keys { $1.source == .compared } }
   }
 
   /// The paths under which files were published. Searches all records; it is called only for the few files
   /// with several links.
   func paths(where isMeant: (FileStamp) -> Bool) -> [RelativePath] {
-    records.withLock { records in records.filter { isMeant($0.value.stamp) }.map(\.key) }
+    records.withLock { $0.keys { isMeant($1.stamp) } }
   }
 
   /// The record of a path, if its file is still the published version. A rename changes only ctime.
@@ -239,7 +225,7 @@ final class PublishedLedger: Sendable {
   /// The markers of the directory and of those below it. Searches all markers, because directories are rarely
   /// renamed.
   func directoryMarkers(within directory: RelativePath) -> [DirectoryMarker] {
-    markers.withLock { markers in markers.keys.filter { $0.path.isWithin(directory) } }
+    markers.withLock { $0.keys { marker, _ in marker.path.isWithin(directory) } }
   }
 }
 
