@@ -52,12 +52,26 @@ extension AliasFacts {
 
   /// Adds to the paths outside of a pass the other names of their files, because a marker beside such a name
   /// must wait too. Finds the pointers among them.
-  package mutating func addFurtherNames(to surroundings: inout PassPlan.Surroundings) {
+  package mutating func addFurtherNames(
+    to surroundings: inout PassPlan.Surroundings, of batch: DirtySet.Batch
+  ) {
     let outside = surroundings.deferred.union(surroundings.stale)
+    if batch.hasGone { meetLinks(outside) }
     surroundings.pointers = withTable { $0.pointers.targets(of: outside) }
     let deferred = surroundings.deferred
     surroundings.deferred = withTable { table in
       deferred.reduce(into: deferred) { $0.formUnion(table.others(of: $1)) }
+    }
+  }
+
+  /// Notes where links lead that led to no file when a pass met them, or that no pass has met. Their objects may
+  /// still show files that are deleted now.
+  private mutating func meetLinks(_ paths: Set<RelativePath>) {
+    let known = withTable { $0.pointers.targets(of: paths) }
+    for path in paths where known[path] == nil {
+      if case .file(let target, _) = pointing(of: path) {
+        withTable { $0.pointers.note(path, leadingTo: target) }
+      }
     }
   }
 

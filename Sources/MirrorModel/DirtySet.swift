@@ -86,6 +86,11 @@ package struct DirtySet: Sendable {
       entries.isEmpty && rescans.isEmpty && goneDirectories.isEmpty && withheldDeletes.isEmpty
     }
 
+    /// Whether something is known to be gone, so that the pass may delete objects.
+    package var hasGone: Bool {
+      !goneDirectories.isEmpty || !withheldDeletes.isEmpty || entries.contains { $0.value.isGone }
+    }
+
     /// The given names to keep, and the origins of those among them that are gone. A file may leave a name
     /// before it was published there; then its object is still under the name before that.
     package func origins(_ origins: Set<RelativePath>, absent: [RelativePath]) -> Set<RelativePath> {

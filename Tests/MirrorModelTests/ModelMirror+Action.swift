@@ -32,5 +32,8 @@ extension ModelMirror {
     case land(failing: Bool)
     /// Another writer puts an object under the prefix.
     case overwrite(RelativePath, ModelWriters.Content)
+
+    /// What the program removes.
+    var removal: RelativePath? { if case .remove(let path) = self { path } else { nil } }
   }
 }

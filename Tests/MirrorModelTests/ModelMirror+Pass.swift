@@ -45,7 +45,7 @@ extension ModelMirror {
     var kept: [RelativePath: DirtyEntry] = [:]
     for path in schedule.dirty.inFlight.keys { kept[path] = last.entries.removeValue(forKey: path) }
     var surroundings = next.surroundings
-    withAliases { $0.addFurtherNames(to: &surroundings) }
+    withAliases { $0.addFurtherNames(to: &surroundings, of: last) }
     surroundings.withdrawals = withdrawals(from: last, flying: surroundings.inFlight.keys)
     surroundings.note(markersOf: last, order) { [tree] in tree.file(at: $0).map { FileStamp($0) } }
     var plan = PassPlan(last, order: order, removal: .everything, within: surroundings)
@@ -352,6 +352,7 @@ extension ModelMirror {
     // The look before the delete tells that there is nothing.
     for path in gone where bucket[path] == nil { ledger[path] = nil }
     let gone = gone.filter { bucket[$0] != nil }
+    checkShown(before: gone)
     // Markers before what they name.
     for isMarker in [true, false] where gone.contains(where: { order.isMarker($0) == isMarker }) {
       requests.append("DeleteObjects")

@@ -87,6 +87,10 @@ struct ModelMirror {
   var untold: Set<ModelTree.ID> = []
   /// Objects that stayed because a pointer had the name of a directory above them. The comparison at exit deletes them.
   var sheltered: Set<RelativePath> = []
+  /// How many actions there were, and the last that pointed a link or removed a name.
+  var actionCount = 0
+  var pointed: [RelativePath: Int] = [:]
+  var removed: [RelativePath: Int] = [:]
   /// The names that files left while a pass is in hand.
   var left: [RelativePath: ModelTree.ID] = [:]
 
@@ -131,9 +135,13 @@ struct ModelMirror {
   mutating func carryOut(_ action: Action) {
     now += .milliseconds(300)
     let before = tree.files()
+    let going = action.removal.map { gone in before.keys.filter { $0 == gone || $0.isWithin(gone) } } ?? []
     Self.change(&tree, action)
     traceRenames(from: before, by: action)
+    actionCount += 1
     switch action {
+    case .point(let path, let target) where tree.directTarget(of: path) == target: pointed[path] = actionCount
+    case .remove: for path in going { removed[path] = actionCount }
     case .deliver(let count): deliver(count)
     case .overflow:
       isForgetful = true
@@ -269,6 +277,24 @@ struct ModelMirror {
     guard let object = bucket[target], object.inode == file.inode, object.version >= file.version else {
       faults.append("\(path) is ahead of its target \(target)")
       return
+    }
+  }
+
+  /// The object that a pointer showed last stays until the pointer shows another one, if the pointer was changed before
+  /// the file was removed.
+  mutating func checkShown(before deletions: [RelativePath]) {
+    guard !isForgetful else { return }
+    for path in deletions where tree.node(at: path) == nil {
+      guard let removal = removed[path] else { continue }
+      let alike = bucket.filter { $0.value.version == bucket[path]?.version && !deletions.contains($0.key) }
+      // The file has other names.
+      if alike.keys.contains(where: { !tree.isPointer($0) }) { continue }
+      for link in alike.keys {
+        guard let change = pointed[link], change < removal, tree.isPointer(link),
+          let target = tree.directTarget(of: link), tree.file(at: target) != nil
+        else { continue }
+        faults.append("\(path) is deleted while \(link) shows it")
+      }
     }
   }
 

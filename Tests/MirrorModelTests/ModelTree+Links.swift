@@ -45,6 +45,11 @@ extension ModelTree {
     return nil
   }
 
+  /// Where a link leads, without following another link.
+  func directTarget(of path: RelativePath) -> RelativePath? {
+    if case .symbolicLink(let link) = node(at: path) { link.inside } else { nil }
+  }
+
   func isPointer(_ path: RelativePath) -> Bool {
     if case .symbolicLink(let link) = node(at: path) { link.inside != nil } else { false }
   }

@@ -60,6 +60,10 @@ struct ModelWatch {
     return parent.appending(place.name)
   }
 
+  private func isWithin(_ directory: ModelTree.ID, _ top: ModelTree.ID) -> Bool {
+    directory == top || (places[directory].map { isWithin($0.parent, top) } ?? false)
+  }
+
   private mutating func forget(_ directory: ModelTree.ID) {
     places[directory] = nil
     for (child, place) in places where place.parent == directory { forget(child) }
@@ -131,6 +135,12 @@ struct ModelWatch {
       return appear(newName, in: newParent, tree, from: path(parent)?.appending(name))
     }
     let (from, to) = (old.appending(name), new.appending(newName))
+    if isWithin(newParent, id) {
+      // As the watcher: the new parent was met below this directory, so it moved there later, and this directory has
+      // left that place since. The record of its next arrival tells of everything in it.
+      forget(id)
+      return events.append(.directoryRenamed(from: from, to: to))
+    }
     displace(newName, in: newParent, by: id)
     events.append(.directoryRenamed(from: from, to: to))
     places[id] = (newParent, newName)

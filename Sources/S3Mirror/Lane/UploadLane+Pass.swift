@@ -170,7 +170,7 @@ extension UploadLane {
     }
     var surroundings = pass.surroundings
     surroundings.deferred.formUnion(unlisted.keys)
-    aliases.addFurtherNames(to: &surroundings)
+    aliases.addFurtherNames(to: &surroundings, of: last)
     outcome = await publication.run(last, within: surroundings, after: outcome)
     for survey in surveys { note(survey, in: &outcome) }
     if !batch.rescans.isEmpty || !outcome.withheld.isEmpty { state.withLock { $0.mayHoldExtras = true } }
