@@ -1,7 +1,7 @@
 /// Which units need a receipt of a member's part, and which marker completes a unit.
 ///
-/// A member knows its own part of a unit only. So its receipt is due whenever it has published something of the
-/// unit, whether the unit is complete or not. The member that publishes the unit's last marker knows that the
+/// A member knows its own part of a unit only. So its receipt is due whenever it has published or deleted something
+/// of the unit, whether the unit is complete or not. The member that publishes the unit's last marker knows that the
 /// other members have published their parts, and with them their receipts (GRP-1, GRP-9).
 package struct PartSchedule: Sendable {
   private var due: Set<RelativePath> = []
@@ -11,7 +11,8 @@ package struct PartSchedule: Sendable {
 
   package init() {}
 
-  package mutating func note(published path: RelativePath) {
+  /// - Parameter path: a path whose object was published or deleted.
+  package mutating func note(changed path: RelativePath) {
     if let unit = ReceiptSchedule.unit(of: path) { due.insert(unit) }
   }
 

@@ -10,7 +10,7 @@ package struct ReceiptSchedule: Sendable {
     case ended
   }
 
-  /// Checkpoints of which something was published since their last receipt.
+  /// Checkpoints of which something was published or deleted since their last receipt.
   private var due: Set<RelativePath> = []
   /// The highest step of which something was published, by series.
   private var newest: [RelativePath: Int64] = [:]
@@ -50,6 +50,14 @@ package struct ReceiptSchedule: Sendable {
     due.insert(unit)
     guard let step = StepName(unit.name).number else { return }
     newest[Self.series(of: unit), default: step] = max(step, newest[Self.series(of: unit)] ?? step)
+  }
+
+  /// Notes a file that a comparison found equal to its object. An earlier run may have published the object, and
+  /// ended before the receipt.
+  package mutating func note(found path: RelativePath) { note(published: path) }
+
+  package mutating func note(deleted path: RelativePath) {
+    if let unit = Self.unit(of: path) { due.insert(unit) }
   }
 
   /// Takes the checkpoints whose receipt is due. `putBack` returns those that are not complete yet.

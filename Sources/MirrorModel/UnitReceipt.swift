@@ -117,6 +117,15 @@ package struct UnitReceipt: Sendable, Hashable, Codable {
     return objects.contains { !$0.etag.isEmpty && later[$0.key] != $0.etag }
   }
 
+  /// Takes the checksums that an earlier receipt has of the same objects.
+  package mutating func takeChecksums(of earlier: UnitReceipt) {
+    let known = Dictionary(earlier.objects.map { ($0.key, $0) }) { first, _ in first }
+    for index in objects.indices where objects[index].crc32 == nil {
+      guard let entry = known[objects[index].key], entry.etag == objects[index].etag else { continue }
+      objects[index].crc32 = entry.crc32
+    }
+  }
+
   /// Why the objects differ from the receipt; nil if they do not. If a store lists no ETags, only the sizes
   /// are compared.
   package func fault(in objects: [RelativePath: RemoteObject]) -> String? {

@@ -222,6 +222,7 @@ extension ModelMirror {
       faults.append("\(path) changes ahead of \(mark)")
     }
     let source = isCopy ? origin : nil
+    if order.isMarker(path) { publishReceipts(below: path.parent) }
     withdraw(
       publication.markersOver.filter { $0 != source }, before: path, file, copyOf: source,
       pointingTo: publication.target)
@@ -230,6 +231,7 @@ extension ModelMirror {
     if let target = publication.target, !isForgetful { checkPointer(path, to: target, file) }
     writers.publish(path, version: file.version, .received)
     ledger[path] = Record(file: file, isSnapshot: isOpen)
+    receipts?.schedule.note(published: path)
     return .published(isOpen ? .snapshot : .latest)
   }
 
@@ -293,12 +295,15 @@ extension ModelMirror {
       path, back: plan.result.unpublished.entries[path], failure: fact == .failed ? .unknown : nil,
       isAnswered: fact != .failed, at: now)
     schedule.adopt(DirtySet.Batch(entries: takeWithdrawn()), at: now)
+    publishReceipts()
   }
 
   mutating func finish(_ running: inout RunningPass, failing: Bool) {
     carryOutDeletes(of: &running, failing: failing)
     var result = running.plan.result
     result.unpublished.entries.merge(running.kept) { $1 }
+    publishReceipts(isFailing: failing)
+    if !failing { removeReceipts() }
     result.unpublished.entries.merge(takeWithdrawn()) { earlier, _ in earlier }
     pass = nil
     left = [:]
@@ -363,6 +368,7 @@ extension ModelMirror {
       writers.forget(path)
       bucket[path] = nil
       ledger[path] = nil
+      receipts?.schedule.note(deleted: path)
     }
     checkVersions(of: kept)
   }

@@ -101,11 +101,14 @@ struct ModelMirror {
   }
 
   let symlinks: Symlinks
+  /// Nil if no receipts are published.
+  var receipts: ModelReceipts?
 
   init(
     capacity: Int = DirtySet.defaultCapacity, filter: PathFilter = .everything,
-    symlinks: Symlinks = .followed, before actions: [Action] = []
+    symlinks: Symlinks = .followed, before actions: [Action] = [], receipts: ModelReceipts? = nil
   ) {
+    self.receipts = receipts
     self.filter = filter
     self.symlinks = symlinks
     watch = ModelWatch(filter: filter)

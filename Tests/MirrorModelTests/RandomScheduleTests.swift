@@ -39,6 +39,12 @@ import Testing
     #expect(run.faults.isEmpty, "\(run.explanation)")
   }
 
+  @Test(.promise("RCT-1", "RCT-2", "RCT-4"), arguments: 62001...62150)
+  func `a receipt names what is on S3, and in the end each checkpoint has its own`(seed: Int) {
+    let run = RandomRun(seed: seed, capacity: DirtySet.defaultCapacity, losses: false, .one, .published)
+    #expect(run.faults.isEmpty, "\(run.explanation)")
+  }
+
   @Test(.promise("DEL-18"), arguments: 30001...30300)
   func `no object of another writer is deleted`(seed: Int) {
     let run = RandomRun(seed: seed, capacity: DirtySet.defaultCapacity, losses: seed.isMultiple(of: 3), .two)
@@ -52,6 +58,7 @@ struct RandomRun {
   /// Whether events are lost; then objects that were deleted locally may wait for the exit's comparison.
   let losses: Bool
   private let symlinks: ModelMirror.Symlinks
+  private let receipts: Receipts
   private var before: [ModelMirror.Action]
   private var actions: [ModelMirror.Action]
 
@@ -62,10 +69,16 @@ struct RandomRun {
     case two
   }
 
+  enum Receipts {
+    case none
+    case published
+  }
+
   init(
     seed: Int, capacity: Int, losses: Bool, symlinks: ModelMirror.Symlinks = .followed,
-    _ writers: Writers = .one
+    _ writers: Writers = .one, _ receipts: Receipts = .none
   ) {
+    self.receipts = receipts
     self.seed = seed
     self.symlinks = symlinks
     self.capacity = capacity
@@ -76,19 +89,26 @@ struct RandomRun {
       if writers == .two, Int.random(in: 0..<12, using: &random) == 0 { return Self.overwrite(&random) }
       return Self.action(losses: losses, symlinks, &random)
     }
+    guard receipts == .published else { return }
+    before = before.map(\.ofCheckpoints)
+    actions = actions.map(\.ofCheckpoints)
   }
 
   var faults: [String] { faults(of: actions) }
 
   private func faults(of actions: [ModelMirror.Action]) -> [String] {
-    var mirror = ModelMirror(capacity: capacity, symlinks: symlinks, before: before)
+    // The patterns of its names are valid.
+    let receipts = receipts == .published ? try? ModelReceipts() : nil
+    var mirror = ModelMirror(
+      capacity: capacity, symlinks: symlinks, before: before, receipts: receipts)
     for action in actions {
       mirror.carryOut(action)
       if !mirror.faults.isEmpty { return mirror.faults }
     }
     mirror.closeAll()
     mirror.drain()
-    return mirror.faults + mirror.differences(ignoringExtras: losses)
+    let differences = mirror.differences(ignoringExtras: losses)
+    return mirror.endReceipts() + mirror.faults + differences + mirror.faultsAfterRemoval()
   }
 
   /// The smallest failing run that leaving out actions finds.

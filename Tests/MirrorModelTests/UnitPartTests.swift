@@ -130,10 +130,10 @@ import Testing
   @Test(.promise("GRP-9"))
   func `a receipt is due when something was published or found, and stays due until it is there`() {
     var schedule = PartSchedule()
-    schedule.note(published: "step-1/a")
+    schedule.note(changed: "step-1/a")
     schedule.note(found: "step-1/b")
     schedule.note(found: "step-2/a")
-    schedule.note(published: "train.log")
+    schedule.note(changed: "train.log")
     let due = schedule.take(below: .root)
     #expect(due == [.init(unit: "step-1", isOnlyFound: false), .init(unit: "step-2", isOnlyFound: true)])
     #expect(schedule.isEmpty)

@@ -20,6 +20,12 @@ import Testing
     return try UnitReceipt(json: Array(text.utf8)).objects.map(\.key)
   }
 
+  private func texts(of steps: ClosedRange<Int>, on stage: Stage) async throws -> [String] {
+    var texts: [String] = []
+    for step in steps { texts.append(try await stage.text(Self.receipts + "checkpoint-\(step).json")) }
+    return texts
+  }
+
   /// Saves a checkpoint as Hugging Face's Trainer does.
   private func save(_ stage: Stage, _ step: Int) throws {
     for name in ["model.safetensors", "train.log", "trainer_state.json"] {
@@ -157,6 +163,63 @@ import Testing
       try await stage.mirror(["out": spec(stage, delete: true)], { $0.receipts = true }) { _ in }
       #expect(try await named("checkpoint-2", on: stage) == nil)
       #expect(try await named("checkpoint-3", on: stage) != nil)
+    }
+  }
+
+  @Test(.promise("RCT-1"), arguments: Stage.Kind.available)
+  func `a checkpoint gets the receipt that an earlier run did not publish any more`(_ kind: Stage.Kind)
+    async throws
+  {
+    try await Stage.play(kind) { stage async throws in
+      try save(stage, 5)
+      try await stage.mirror(["out": spec(stage)]) { _ in }
+      #expect(try await named("checkpoint-5", on: stage) == nil)
+      try await stage.mirror(["out": spec(stage)], { $0.receipts = true }) { _ async throws in
+        #expect(try await named("checkpoint-5", on: stage)?.count == 2)
+      }
+    }
+  }
+
+  @Test(.promise("RCT-2"))
+  func `a receipt that is there already costs one listing, and one that is not true is replaced`()
+    async throws
+  {
+    try await Stage.play { stage async throws in
+      for step in 1...3 { try save(stage, step) }
+      try await stage.mirror(["out": spec(stage)], { $0.receipts = true }) { _ in }
+      let receipts = try await texts(of: 1...3, on: stage)
+      await stage.fake.forgetCalls()
+      try await stage.mirror(["out": spec(stage)], { $0.receipts = true }) { _ in }
+      let calls = await stage.fake.calls.filter { $0.key?.contains(".s3mirror") == true }
+      #expect(calls == [])
+      // As an attempt leaves it that ends between an object and the receipt.
+      let old = receipts[1].replacing("checkpoint-2/model", with: "checkpoint-2/optimizer")
+      try await stage.put(Self.receipts + "checkpoint-2.json", old)
+      try await stage.mirror(["out": spec(stage)], { $0.receipts = true }) { _ in }
+      #expect(try await texts(of: 1...3, on: stage) == receipts)
+    }
+  }
+
+  @Test(.promise("RCT-2"), arguments: Stage.Kind.available)
+  func `a file that is removed from a checkpoint leaves its receipt`(_ kind: Stage.Kind) async throws {
+    let kept = ["checkpoint-5/model.safetensors", "checkpoint-5/trainer_state.json"]
+    try await Stage.play(kind) { stage async throws in
+      try await stage.mirror(["out": spec(stage, delete: true)], { $0.receipts = true }) {
+        mirror async throws in
+        try save(stage, 5)
+        for name in ["optimizer.pt", "scheduler.pt"] {
+          try stage.directory.write("out/checkpoint-5/\(name)", "x")
+        }
+        try await mirror.flush("out")
+        #expect(try await named("checkpoint-5", on: stage)?.count == 4)
+        try stage.directory.remove("out/checkpoint-5/optimizer.pt")
+        try await mirror.flush("out")
+        #expect(try await named("checkpoint-5", on: stage) == (kept + ["checkpoint-5/scheduler.pt"]).sorted())
+      }
+      // What a run did not see is found by the comparison at its end.
+      try stage.directory.remove("out/checkpoint-5/scheduler.pt")
+      try await stage.mirror(["out": spec(stage, delete: true)], { $0.receipts = true }) { _ in }
+      #expect(try await named("checkpoint-5", on: stage) == kept)
     }
   }
 

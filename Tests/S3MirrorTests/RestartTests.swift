@@ -58,6 +58,21 @@ struct RestartTests {
     return (opened.names(), report)
   }
 
+  @Test(.promise("CHG-14", "RCT-2"))
+  func `later uploads with receipts open no file, and leave the receipts`() async throws {
+    try await Stage.play { stage async throws in
+      for name in ["step-1/model.pt", "step-1/.metadata"] { try stage.directory.write("tree/" + name, name) }
+      let first = try await opened(stage) { $0.receipts = true }
+      #expect(first.report.published == 2)
+      for _ in 0..<3 {
+        await stage.fake.forgetCalls()
+        let again = try await opened(stage) { $0.receipts = true }
+        #expect(again.names.isDisjoint(with: ["model.pt"]))
+        #expect(await stage.fake.calls.allSatisfy { $0.operation.hasPrefix("List") })
+      }
+    }
+  }
+
   @Test(.promise("CHG-14"), arguments: Stage.Kind.available)
   func `a second upload opens no file and sends no HEAD`(kind: Stage.Kind) async throws {
     try await Stage.play(kind) { stage async throws in

@@ -204,6 +204,7 @@ extension RemoteRemover {
   private func noteDeleted(_ target: Target, in outcome: inout Outcome) {
     outcome.deleted.append(target.path)
     ledger.forget(target.path)
+    if grounds == .absence { whenDeleted(target.path) }
     journal.deleted(mirror: name, path: target.path, key: target.key)
   }
 }

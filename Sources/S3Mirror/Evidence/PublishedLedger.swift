@@ -109,11 +109,18 @@ final class PublishedLedger: Sendable {
   }
 
   /// Notes a commit marker, or a file of a checkpoint that may get a receipt, that a comparison found equal on
-  /// S3.
-  func noteSame(_ path: RelativePath, _ stamp: FileStamp, etag: String) {
+  /// S3 without reading it. The evidence of earlier runs says more than that, so it stays as it is.
+  ///
+  /// - Parameter crc32: what the evidence says of the object's checksum.
+  func noteSame(
+    _ path: RelativePath, _ stamp: FileStamp, etag: String, crc32: @autoclosure () -> UInt32? = nil
+  ) {
     let isOfUnit = keepsCompared && ReceiptSchedule.unit(of: path) != nil
     guard isCommitMarker(path) || isOfUnit, self.etag(of: path) == nil else { return }
-    note(Record(stamp: stamp, etag: etag, source: .compared), for: path)
+    let known = crc32().map { CRC32(value: $0).base64 }
+    let record = Record(stamp: stamp, etag: etag, crc32: known, source: .compared)
+    _ = records.withLock { $0.set(record, for: path) }
+    if isCommitMarker(path) { noteListed(path) }
   }
 
   /// Notes that a listing has shown the object of a commit marker, whatever its content.

@@ -6,6 +6,9 @@ import MirrorModel
 protocol CheckpointReceipts: Sendable {
   func note(published path: RelativePath)
 
+  /// Notes that a path's object was deleted. The receipt that names it is not true any more.
+  func note(deleted path: RelativePath)
+
   /// Publishes the receipts of the checkpoints below a directory that are due.
   ///
   /// - Parameter marker: the marker that is published next. If it names a checkpoint, that checkpoint is
@@ -32,9 +35,6 @@ extension CheckpointReceipts {
   ) async throws {
     try await publish(below: directory, before: marker, .running, in: root)
   }
-
-  /// The receipt of a whole checkpoint follows from what is published.
-  func noteFound() {}
 
   /// Removes the receipts of checkpoints that are gone.
   ///

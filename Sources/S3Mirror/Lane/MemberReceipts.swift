@@ -41,7 +41,9 @@ final class MemberReceipts: CheckpointReceipts {
     receiptObjects = ReceiptObjects(name: name, mapping: mapping, uploader: uploader, journal: journal)
   }
 
-  func note(published path: RelativePath) { schedule.withLock { $0.note(published: path) } }
+  func note(published path: RelativePath) { schedule.withLock { $0.note(changed: path) } }
+
+  func note(deleted path: RelativePath) { schedule.withLock { $0.note(changed: path) } }
 
   func noteFound() {
     let found = ledger.comparedPaths
@@ -146,14 +148,7 @@ final class MemberReceipts: CheckpointReceipts {
 
   /// A member's receipt on S3; nil if there is none that can be used.
   private func read(_ part: UnitPart, _ unit: RelativePath) async throws -> UnitReceipt? {
-    do {
-      let answer = try await uploader.store.send(GetObject(key: mapping.key(for: part.receipt(of: unit))))
-      return try UnitReceipt(json: answer.body)
-    } catch let error as S3Error where error.isNotFound {
-      return nil
-    } catch is UnreadableReceipt {
-      return nil
-    }
+    try await receiptObjects.read(at: part.receipt(of: unit))
   }
 
   // MARK: Removing

@@ -19,12 +19,31 @@ struct ReceiptObjects: Sendable {
 
   /// The objects below a directory that have paths.
   func paths(below directory: RelativePath) async throws -> [RelativePath] {
-    var paths: [RelativePath] = []
+    Array(try await tags(below: directory).keys)
+  }
+
+  /// The same with their ETags.
+  func tags(below directory: RelativePath) async throws -> [RelativePath: String] {
+    var tags: [RelativePath: String] = [:]
     try await Listing(store: uploader.store, prefix: mapping.key(for: directory) + "/").forEachPage { page in
-      paths += page.content.objects.compactMap { mapping.path(forKey: $0.key) }
+      for object in page.content.objects {
+        if let path = mapping.path(forKey: object.key) { tags[path] = object.etag }
+      }
       return true
     }
-    return paths
+    return tags
+  }
+
+  /// A receipt on S3; nil if there is none that can be used.
+  func read(at path: RelativePath) async throws -> UnitReceipt? {
+    do {
+      let answer = try await uploader.store.send(GetObject(key: mapping.key(for: path)))
+      return try UnitReceipt(json: answer.body)
+    } catch let error as S3Error where error.isNotFound {
+      return nil
+    } catch is UnreadableReceipt {
+      return nil
+    }
   }
 
   /// - Returns: whether the server deleted an object, as far as it says.

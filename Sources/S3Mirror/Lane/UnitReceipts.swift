@@ -17,8 +17,12 @@ final class UnitReceipts: CheckpointReceipts {
   private let ledger: PublishedLedger
   private let receiptObjects: ReceiptObjects
   private let schedule = Mutex(ReceiptSchedule())
-  /// The checksums of the receipts that this run has published.
+  /// The checksums of the receipts that are on S3, as far as this run has published or read them.
   private let published = Mutex<[RelativePath: CRC32]>([:])
+  /// Checkpoints of which the comparison at entry found files. An earlier run may have published their receipts.
+  private let found = Mutex<Set<RelativePath>>([])
+  /// The ETags of the receipts of earlier runs; nil until they are listed.
+  private let standing = Mutex<[RelativePath: String]?>(nil)
   /// One look at a time, so that a marker waits for a receipt that is on its way.
   private let turn = FairSemaphore(capacity: 1)
 
@@ -36,6 +40,14 @@ final class UnitReceipts: CheckpointReceipts {
 
   func note(published path: RelativePath) { schedule.withLock { $0.note(published: path) } }
 
+  func note(deleted path: RelativePath) { schedule.withLock { $0.note(deleted: path) } }
+
+  func noteFound() {
+    let paths = ledger.comparedPaths
+    schedule.withLock { schedule in paths.forEach { schedule.note(found: $0) } }
+    found.withLock { $0.formUnion(paths.compactMap(ReceiptSchedule.unit)) }
+  }
+
   // MARK: Publishing
 
   func publish(
@@ -47,6 +59,8 @@ final class UnitReceipts: CheckpointReceipts {
       let due = schedule.withLock { $0.take(below: directory) }
       for (index, unit) in due.enumerated() {
         do {
+          // When files come back, they are published, and a receipt is due again.
+          if try root.look(at: unit) == nil { continue }
           guard let receipt = try draft(unit, before: marker, stage, root) else {
             schedule.withLock { $0.putBack(unit) }
             continue
@@ -115,12 +129,31 @@ final class UnitReceipts: CheckpointReceipts {
     return records
   }
 
-  private func publish(_ receipt: UnitReceipt, of unit: RelativePath) async throws {
+  private func publish(_ draft: UnitReceipt, of unit: RelativePath) async throws {
+    var receipt = draft
+    let path = UnitReceipt.path(of: unit)
+    if found.withLock({ $0.contains(unit) }), let tag = try await standingTags()[path] {
+      if tag == hexadecimal(md5(receipt.json)) {
+        published.withLock { $0[unit] = CRC32(receipt.json) }
+      } else if let earlier = try await receiptObjects.read(at: path) {
+        // A comparison need not read a file, so its checksum may be known to the earlier receipt only.
+        receipt.takeChecksums(of: earlier)
+        published.withLock { $0[unit] = CRC32(earlier.json) }
+      }
+    }
+    found.withLock { _ = $0.remove(unit) }
     let body = receipt.json
     let crc = CRC32(body)
     if published.withLock({ $0[unit] == crc }) { return }
-    try await receiptObjects.publish(body, at: UnitReceipt.path(of: unit))
+    try await receiptObjects.publish(body, at: path)
     published.withLock { $0[unit] = crc }
+  }
+
+  private func standingTags() async throws -> [RelativePath: String] {
+    if let known = standing.withLock({ $0 }) { return known }
+    let tags = try await receiptObjects.tags(below: UnitReceipt.receipts)
+    standing.withLock { $0 = tags }
+    return tags
   }
 
   // MARK: Removing

@@ -34,6 +34,11 @@ struct KnownEquals {
     return comparison.isSettled(file.stamp, object, by: stream.entry)
   }
 
+  /// The checksum that an earlier run noted of the last path's object.
+  func checksum(of object: RemoteObject) -> UInt32? {
+    stream.entry.flatMap { $0.etag == object.etag ? $0.crc32 : nil }
+  }
+
   /// Deletes the evidence of paths that have neither a file nor an object, so that evidence does not outgrow
   /// the tree.
   ///

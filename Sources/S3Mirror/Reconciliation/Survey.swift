@@ -217,10 +217,11 @@ struct Surveyor: Sendable {
           if let file = pairing.local, file.stamp.links > 1, file.kind == .file {
             aliases?.note(file.path, file.stamp, metBy: directory.isRoot ? .comparisonOfEverything : .other)
           }
-          guard let difference = difference(pairing, serverSkew: merge.serverSkew) else { continue }
-          if known?.settles(difference) == true {
-            if case .suspect(let file, let object) = difference {
-              ledger?.noteSame(file.path, file.stamp, etag: object.etag)
+          let found = difference(pairing, serverSkew: merge.serverSkew)
+          guard let difference = found, known?.settles(difference) != true else {
+            if case .both(let file, let entry) = pairing {
+              ledger?.noteSame(
+                file.path, file.stamp, etag: entry.object.etag, crc32: known?.checksum(of: entry.object))
             }
             continue
           }
@@ -297,9 +298,7 @@ struct Surveyor: Sendable {
     case .marker(let marker, nil): return .marker(marker)
     case .both(let file, let entry):
       switch comparison.upload(local: file.stampForComparison, remote: entry.object) {
-      case .same:
-        ledger?.noteSame(file.path, file.stamp, etag: entry.object.etag)
-        return nil
+      case .same: return nil
       case .copy(let reason): return .copy(file, reason, entry.object)
       case .suspect: return .suspect(file, entry.object)
       }
