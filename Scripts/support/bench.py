@@ -69,6 +69,7 @@ def arguments():
     parser.add_argument("--many", type=int, default=20, help="stuck: files that hang together; more than 10 fill the slots")
     parser.add_argument("--cap", type=float, default=60, help="stuck: seconds after which the others are given up")
     parser.add_argument("--end-cap", type=float, default=300, help="stuck: seconds after which an end is given up")
+    parser.add_argument("--system-certificates", action="store_true", help="tls: the clients trust all that the system trusts, not one certificate")
     parser.add_argument("--dir", help="where the files lie; by default a RAM disk if there is one")
     parser.add_argument("--json", help="a file for the figures")
     options = parser.parse_args()

@@ -98,6 +98,10 @@ class Sink:
         """Requests by kind since the last call, and the sink's CPU seconds so far as `cpu`."""
         return self.ask("counts")
 
+    def connections(self):
+        """Connections that carried requests since the last call, as `opened`, and those with a resumed session, as `resumed`."""
+        return self.ask("connections")
+
     def delay(self, milliseconds):
         self.ask(f"latency/{milliseconds}")
 
@@ -162,7 +166,7 @@ class Memory:
 
 
 class Sample:
-    def __init__(self, wall, usage, memory, counts, sink_cpu, read):
+    def __init__(self, wall, usage, memory, counts, connections, sink_cpu, read):
         self.wall = wall
         self.cpu = usage.ru_utime + usage.ru_stime
         # getrusage(2) also counts what a process used before execve(2), that is, this process. A smaller value shows nothing.
@@ -170,12 +174,14 @@ class Sample:
         self.resident = (usage.ru_maxrss if usage.ru_maxrss > ours else memory.resident) / 1024
         self.private = memory.private / 1024
         self.requests = counts
+        self.connections = connections["opened"]
         self.sink = sink_cpu
         self.read = read
 
 
 def weigh(command, environment, sink, log, limit=LIMIT_SECONDS):
     """Runs a command to its end. None when it failed; its output is in `log` then."""
+    sink.connections()
     before = sink.counts()["cpu"]
     with open(log, "ab") as output:
         output.write(f"\n$ {' '.join(map(str, command))}\n".encode())
@@ -203,7 +209,7 @@ def weigh(command, environment, sink, log, limit=LIMIT_SECONDS):
         with open(log, "ab") as output:
             output.write(f"ended with status {process.returncode}\n".encode())
         return None
-    return Sample(wall, usage, memory, counts, cpu, read)
+    return Sample(wall, usage, memory, counts, sink.connections(), cpu, read)
 
 
 def bytes_read(pid):
@@ -247,19 +253,19 @@ class Measure:
         print(f"\n## {self.title} (medians of {self.rounds})\n")
         print(
             "| client | wall s | CPU s | private MiB | resident MiB | sink CPU s | wall / s3mirror | private / s3mirror "
-            "| wall / bare | CPU / bare | requests |"
+            "| wall / bare | CPU / bare | connections | requests |"
         )
-        print("|---|---|---|---|---|---|---|---|---|---|---|")
+        print("|---|---|---|---|---|---|---|---|---|---|---|---|")
         result = {}
         for client in self.clients:
             name = client.name
             if name in broken or not samples[name]:
-                print(f"| {name} | {broken.get(name, 'no sample')} | | | | | | | | | |")
+                print(f"| {name} | {broken.get(name, 'no sample')} | | | | | | | | | | |")
                 continue
             taken = samples[name]
-            wall, cpu, private, resident, at_sink = (
+            wall, cpu, private, resident, at_sink, connections = (
                 statistics.median(getattr(sample, what) for sample in taken)
-                for what in ("wall", "cpu", "private", "resident", "sink")
+                for what in ("wall", "cpu", "private", "resident", "sink", "connections")
             )
             requests = ", ".join(f"{count} {kind}" for kind, count in sorted(taken[-1].requests.items()))
             shown = name if len(taken) == self.rounds else f"{name} ({len(taken)} of {self.rounds})"
@@ -269,7 +275,7 @@ class Measure:
             print(
                 f"| {shown} | {wall:.2f} | {cpu:.2f} | {private:.1f} | {resident:.1f} | {at_sink:.2f} "
                 f"| {ratio(wall, ours, 'wall')} | {ratio(private, ours, 'private')} "
-                f"| {ratio(wall, bare, 'wall')} | {ratio(cpu, bare, 'cpu')} | {requests} |",
+                f"| {ratio(wall, bare, 'wall')} | {ratio(cpu, bare, 'cpu')} | {connections:g} | {requests} |",
                 flush=True,
             )
         return {"title": self.title, "clients": result}

@@ -1,6 +1,8 @@
 """Files up and down, by this program, its peers and a bare libcurl sender; in plain text, and over TLS. Called by bench.py."""
 
 import shutil
+import subprocess
+from pathlib import Path
 
 import benchpeers
 import benchrun
@@ -17,7 +19,8 @@ LEAD = 1.5
 def prepare(options, work, buckets, certificate=None):
     """The sink, the programs, and the clients that take part. With a file for the sink's certificate everything is over TLS."""
     sink = benchrun.Sink(options.built / "sink", work, buckets, certificate)
-    tools = benchpeers.Tools(options.built, options.peers, options.s3mirror, sink.url, work, certificate)
+    trusted = with_system(certificate) if certificate and options.system_certificates else certificate
+    tools = benchpeers.Tools(options.built, options.peers, options.s3mirror, sink.url, work, trusted)
     clients = tools.clients()
     if options.only:
         wanted = options.only.split(",")
@@ -26,6 +29,14 @@ def prepare(options, work, buckets, certificate=None):
     for client in clients:
         print(f"- {client.name}: {client.setting}")
     return sink, tools, clients
+
+
+def with_system(certificate):
+    """A file with this certificate and all that the system trusts, as clients of a real service have."""
+    system = subprocess.run(["curl-config", "--ca"], capture_output=True, text=True, check=True).stdout.strip()
+    trusted = certificate.with_name("trusted.pem")
+    trusted.write_text(Path(system).read_text() + certificate.read_text())
+    return trusted
 
 
 def transfer(options, work):

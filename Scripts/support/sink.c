@@ -14,6 +14,8 @@
 // these names. The ETags are the MD5 of the pattern, or (as with SSE-KMS) no MD5 of anything.
 //
 // GET /-/counts gives the requests since the last such question as JSON, and this process's CPU time.
+// GET /-/connections gives the connections that carried requests since the last such question, and how many of them resumed a
+// TLS session.
 // GET /-/latency/N makes every later request wait N milliseconds before its answer.
 // GET /-/rate/N makes every later connection carry N bytes a second each way, as a connection to S3 does.
 // GET /-/sick/KIND/RATE makes every key with a component that begins with `sick` ill: see `enum sickness`.
@@ -54,6 +56,7 @@ enum {
   HEAD_LIMIT = 64 << 10,      // of a request's head; S3 takes 8 KiB
   PATTERN_BYTES = 1 << 20,    // the content's period; test files are made of it too
   BODY_LIMIT = 16 << 20,      // of a POST, in memory
+  TAIL_BYTES = 64,            // of an aws-chunked body, enough for the last chunk and a CRC-32 behind it
   MTIME = 1700000000,         // the x-amz-meta-mtime of every generated object, seconds since 1970
 };
 
@@ -69,6 +72,9 @@ typedef struct conn {
   // The request in hand.
   bool in_body, keeps_body, answering, is_s5cmd;
   char method[8], path[4096], query[8192], content_md5[64], crc32[16], range[64], copied[64], source;
+  // The end of an aws-chunked body with a trailer.
+  char tail[TAIL_BYTES + 1];
+  bool has_trailer;
   long length, decoded, rest;
   text_t body;
   // The answer.
@@ -77,7 +83,7 @@ typedef struct conn {
   long file_offset, file_rest;
   double due;
   struct conn *next;
-  bool waits, closed, hangs, is_sick;
+  bool waits, closed, hangs, is_sick, is_counted;
 } conn_t;
 
 // What befalls requests for the keys that are ill.
@@ -111,7 +117,7 @@ static bool logs;
 enum kind { PUT, PART, CREATE, COMPLETE, ABORT, GET, HEAD, HEADBUCKET, LIST, UPLOADS, PARTS, DELETE, DELETES, COPY, PARTCOPY, OTHER, KINDS };
 static const char *kind_names[] = {"Put", "UploadPart", "Create", "Complete", "Abort", "Get", "Head", "HeadBucket",
   "List", "ListUploads", "ListParts", "Delete", "DeleteObjects", "Copy", "UploadPartCopy", "other"};
-static long counts[KINDS], received;
+static long counts[KINDS], received, connections, resumptions;
 
 static double now(void) {
   struct timespec t;
@@ -429,7 +435,15 @@ static void complete(conn_t *c, bucket_t *b, const char *key) {
   answer_xml(c, 200, &xml);
 }
 
+// The CRC-32 behind an aws-chunked body, taken as if it had come in the head.
+static void take_trailer(conn_t *c) {
+  static const char name[] = "x-amz-checksum-crc32:";
+  const char *found = c->has_trailer ? strstr(c->tail, name) : NULL;
+  if (found && sscanf(found + sizeof name - 1, " %15[^\r]", c->crc32) != 1) c->crc32[0] = 0;
+}
+
 static void stored(conn_t *c, bucket_t *b, const char *key, bool is_part) {
+  take_trailer(c);
   char headers[256], etag[64];
   long size = c->decoded >= 0 ? c->decoded : c->length;
   unsigned char digest[48];
@@ -489,6 +503,11 @@ static void control(conn_t *c) {
     received = 0;
     return answer(c, 200, "", json.bytes, json.count);
   }
+  if (!strcmp(c->path, "/-/connections")) {
+    add(&json, "{\"opened\": %ld, \"resumed\": %ld}\n", connections, resumptions);
+    connections = resumptions = 0;
+    return answer(c, 200, "", json.bytes, json.count);
+  }
   struct rusage usage;
   getrusage(RUSAGE_SELF, &usage);
   if (!strncmp(c->path, "/-/latency/", 11)) latency = atof(c->path + 11) / 1000;
@@ -509,6 +528,11 @@ static void control(conn_t *c) {
 // The request is here whole, its body with it.
 static void serve(conn_t *c) {
   if (!strncmp(c->path, "/-/", 3)) return control(c);
+  if (!c->is_counted) {
+    c->is_counted = true;
+    connections++;
+    if (c->tls && SSL_session_reused(c->tls)) resumptions++;
+  }
   const char *key;
   bucket_t *b = bucket_of(c->path, &key);
   bool put = !strcmp(c->method, "PUT"), is_get = !strcmp(c->method, "GET"), post = !strcmp(c->method, "POST");
@@ -652,6 +676,8 @@ static bool parse(conn_t *c, char *end) {
   c->length = 0;
   c->decoded = -1;
   c->is_s5cmd = false;
+  c->has_trailer = false;
+  memset(c->tail, 0, sizeof c->tail);
   c->content_md5[0] = c->crc32[0] = c->range[0] = c->copied[0] = c->source = c->query[0] = 0;
   if (sscanf(c->head, "%7s %12287s", c->method, target) != 2) return false;
   char *question = strchr(target, '?');
@@ -665,6 +691,7 @@ static bool parse(conn_t *c, char *end) {
     else if (field(line, "x-amz-decoded-content-length", text, sizeof text)) c->decoded = atol(text);
     else if (field(line, "Content-MD5", c->content_md5, sizeof c->content_md5)) continue;
     else if (field(line, "x-amz-checksum-crc32", c->crc32, sizeof c->crc32)) continue;
+    else if (field(line, "x-amz-trailer", text, sizeof text)) c->has_trailer = true;
     else if (field(line, "Range", c->range, sizeof c->range)) continue;
     else if (field(line, "x-amz-copy-source-range", c->copied, sizeof c->copied)) continue;
     else if (field(line, "x-amz-copy-source", text, sizeof text)) c->source = 1;
@@ -736,8 +763,11 @@ static void readable(conn_t *c) {
           need(&c->body, c->rest);
           count = take(c, c->body.bytes + c->body.count, c->rest);
           if (count > 0) c->body.count += count;
+        } else if (c->has_trailer && c->rest <= TAIL_BYTES) {
+          count = take(c, c->tail + TAIL_BYTES - c->rest, c->rest);
         } else {
-          count = take(c, NULL, paced && c->rest > chunk ? chunk : c->rest);
+          long dropped = c->has_trailer ? c->rest - TAIL_BYTES : c->rest;
+          count = take(c, NULL, paced && dropped > chunk ? chunk : dropped);
         }
         if (count < 0 && errno == EAGAIN) return;
         if (count <= 0) return hang_up(c);
@@ -768,6 +798,13 @@ static void readable(conn_t *c) {
     size_t used = end + 4 - c->head, extra = c->filled - used;
     size_t taken = extra < (size_t)c->rest ? extra : (size_t)c->rest;
     if (c->keeps_body) { need(&c->body, taken); memcpy(c->body.bytes, c->head + used, taken); c->body.count = taken; }
+    // As far as the tail of a trailed body has come with its head.
+    if (c->has_trailer && c->rest - (long)taken < TAIL_BYTES) {
+      size_t count = taken < TAIL_BYTES ? taken : TAIL_BYTES;
+      size_t left = c->rest - taken;
+      if (count + left > TAIL_BYTES) count = TAIL_BYTES - left;
+      memcpy(c->tail + TAIL_BYTES - left - count, c->head + used + taken - count, count);
+    }
     c->rest -= taken;
     if (!c->keeps_body) received += taken;
     c->filled = extra - taken;
