@@ -76,7 +76,11 @@ let package = Package(
       name: "TestSupport", dependencies: ["S3Client", "HTTPTransport", "SigV4", "Digests", "CLinux"],
       path: "Tests/Support", resources: [.copy("TreeScripts")], swiftSettings: strictness),
     tests("MirrorModelTests", ["MirrorModel", "TestSupport"], resources: [.copy("EventScripts")]),
-    tests("HTTPTransportTests", ["HTTPTransport", "LoopThread", "CCurl", "CZlib", "TestSupport"]),
+    .target(
+      name: "TLSServer", dependencies: ["COpenSSL"], path: "Tests/TLSServer",
+      linkerSettings: [.linkedLibrary("ssl")]),
+    tests(
+      "HTTPTransportTests", ["HTTPTransport", "LoopThread", "CCurl", "CZlib", "TestSupport", "TLSServer"]),
     tests("DigestsTests", ["Digests", "CZlib"]),
     tests("SigV4Tests", ["SigV4", "Digests"], resources: [.copy("Resources")]),
     tests("CredentialsTests", ["Credentials", "SigV4", "HTTPTransport", "TestSupport"]),

@@ -28,6 +28,20 @@ static inline const char *s3m_built_in_certificates(void) {
   return NULL;
 }
 
+// Likewise the directory of certificates that it was built to trust.
+static inline const char *s3m_built_in_certificate_directory(void) {
+#if LIBCURL_VERSION_NUM >= 0x074600
+  const curl_version_info_data *facts = curl_version_info(CURLVERSION_NOW);
+  if (facts->age >= CURLVERSION_SEVENTH) return facts->capath;
+#endif
+  return NULL;
+}
+
+// curl_share_setopt(3) is variadic too; CURLSHOPT_SHARE takes an int.
+static inline CURLSHcode s3m_share_set(CURLSH *share, CURLSHoption option, int value) {
+  return curl_share_setopt(share, option, value);
+}
+
 // curl's callbacks: CURLOPT_READFUNCTION, _WRITEFUNCTION and _HEADERFUNCTION share one shape.
 typedef size_t (*s3m_transfer_callback)(char *bytes, size_t size, size_t count, void *context);
 static inline CURLcode s3m_easy_set_transfer_callback(CURL *easy, CURLoption option, s3m_transfer_callback callback) {

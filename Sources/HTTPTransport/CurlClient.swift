@@ -37,6 +37,7 @@ package actor CurlClient: HTTPClient {
   /// In order of arrival. The number of tasks that call `send` limits it.
   private var waiting: Deque<Transfer> = []
   private var idleHandles: [EasyHandle] = []
+  private let sessions: TLSSessions
   private let inbox = Mutex(Inbox())
   private var paused: PausedTransfers
   /// The longest silence of a server for all requests, in seconds; nil if each request's own limit applies.
@@ -73,11 +74,13 @@ package actor CurlClient: HTTPClient {
   package init(_ configuration: Configuration = Configuration()) throws {
     try configuration.validate()
     let multi = try CurlMulti(maxConnections: configuration.maxConnections)
+    let sessions = try TLSSessions()
     self.configuration = configuration
     self.multi = multi
+    self.sessions = sessions
     self.paused = PausedTransfers(configuration)
     // Created here, so that an option that libcurl rejects is an error now and not at the first request.
-    self.idleHandles = [try EasyHandle(configuration)]
+    self.idleHandles = [try EasyHandle(configuration, sessions)]
     self.loop = LoopThread(name: "s3mirror-http", priority: configuration.priority)
     executors = [LoopTasks(on: loop)]
     try loop.start(
@@ -158,7 +161,7 @@ extension CurlClient {
     while let finished = multi.nextFinished() {
       guard let transfer = running[finished.id], let easy = transfer.easy else { continue }
       let outcome = easy.outcome(of: finished.result)
-      end(transfer, easy, outcome)
+      if easy.wantsDirectory(outcome) { startAgain(transfer, easy) } else { end(transfer, easy, outcome) }
     }
     endSilent(on: multi)
     startWaiting(on: multi)
@@ -207,7 +210,7 @@ extension CurlClient {
   private func startWaiting(on multi: CurlMulti) {
     while running.count < configuration.maxConnections, let transfer = waiting.popFirst() {
       do {
-        let easy = try idleHandles.popLast() ?? EasyHandle(configuration)
+        let easy = try idleHandles.popLast() ?? EasyHandle(configuration, sessions)
         do {
           try easy.prepare(transfer.request, id: transfer.id)
           if let longestSilence { easy.limitSilence(seconds: longestSilence) }
@@ -231,13 +234,23 @@ extension CurlClient {
     }
   }
 
-  private func end(_ transfer: Transfer, _ easy: EasyHandle, _ outcome: Result<HTTPResponse, any Error>) {
+  private func startAgain(_ transfer: Transfer, _ easy: EasyHandle) {
+    detach(transfer, easy)
+    statistics.requestsSent -= 1
+    waiting.prepend(transfer)
+  }
+
+  private func detach(_ transfer: Transfer, _ easy: EasyHandle) {
     running[transfer.id] = nil
     paused.remove(transfer.id)
     transfer.easy = nil
     statistics.add(easy)
     multi?.remove(easy)
     easy.clear()
+  }
+
+  private func end(_ transfer: Transfer, _ easy: EasyHandle, _ outcome: Result<HTTPResponse, any Error>) {
+    detach(transfer, easy)
     // A handle whose transfer failed is not reused: after a name that could not be resolved, libcurl 7.88
     // keeps the receive buffer and refuses ever to change its size. The connections belong to the multi
     // handle and stay.

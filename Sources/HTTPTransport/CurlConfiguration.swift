@@ -23,6 +23,9 @@ extension CurlClient {
     package var onLateMovement: (@Sendable () -> Void)?
     /// Shared by all clients of one configuration.
     let trust = ConnectionTrust()
+    /// Likewise. A test puts another directory in its place.
+    var certificateDirectory = CertificateDirectory(
+      path: TrustedCertificates.directory, file: TrustedCertificates.file)
     /// The priority of the loop's thread.
     package var priority = ThreadPriority.normal
     /// Sent unless the request has its own user agent.

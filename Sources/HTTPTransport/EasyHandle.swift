@@ -20,6 +20,11 @@ final class EasyHandle {
   private var failure: (any Error)?
   private let silenceSeconds: Int
   private let trust: ConnectionTrust
+  private let directory: CertificateDirectory
+  /// Whether the current transfer uses the directory.
+  private var directoryUse = CertificateDirectory.Use.included
+  // SAFETY: libcurl uses it until the handle is freed.
+  private let sessions: TLSSessions
   /// The silence of the current transfer.
   private var silence = SilenceClock(limit: .zero)
   /// The proxy for hosts that are not contacted directly; nil takes the environment.
@@ -29,7 +34,7 @@ final class EasyHandle {
   /// The direction in which a rate limit pauses the transfer now.
   private(set) var pausedDirection: PausedTransfers.Direction?
 
-  init(_ configuration: CurlClient.Configuration) throws {
+  init(_ configuration: CurlClient.Configuration, _ sessions: TLSSessions) throws {
     guard let handle = curl_easy_init() else {
       throw TransportError(.invalid, "libcurl has no memory for a transfer")
     }
@@ -38,10 +43,13 @@ final class EasyHandle {
     errorText.initialize(repeating: 0, count: Int(CURL_ERROR_SIZE))
     silenceSeconds = configuration.silenceSeconds
     trust = configuration.trust
+    directory = configuration.certificateDirectory
+    self.sessions = sessions
     proxy = configuration.proxy
     uploadLimit = configuration.uploadLimit
     downloadLimit = configuration.downloadLimit
     try setConstants(configuration)
+    try set(CURLOPT_SHARE, UnsafeRawPointer(sessions.handle))
     try setCallbacks()
   }
 
@@ -65,10 +73,13 @@ final class EasyHandle {
     try set(CURLOPT_PRIVATE, UnsafeRawPointer(bitPattern: id))
     try set(CURLOPT_URL, request.url)
     try setProxy(DirectHost.contains(authority) ? "" : proxy)
+    directoryUse = directory.use
+    try setDirectory(directory.path, directoryUse)
     silence = SilenceClock(limit: .seconds(request.silenceSeconds ?? silenceSeconds))
     try set(CURLOPT_MAXAGE_CONN, trust.mostIdleSeconds())
     try set(CURLOPT_FRESH_CONNECT, request.connection == .fresh ? 1 : 0)
     try set(CURLOPT_BUFFERSIZE, Self.receiveBufferBytes(for: request, downloadLimit))
+    try set(CURLOPT_UPLOAD_BUFFERSIZE, Self.sendBufferBytes(for: request))
     try setMethod(request)
     try setHeaders(request.headers)
   }
@@ -83,6 +94,16 @@ final class EasyHandle {
       at: now,
       isExchanging
         ? .init(bytesMoved: bytesSent + bytesReceived, bytesUnacknowledged: bytesUnacknowledged) : nil)
+  }
+
+  /// Whether the transfer with this outcome is to be repeated: the server's certificate could not be verified,
+  /// and libcurl did not look into its directory. Nothing of the request was sent.
+  func wantsDirectory(_ outcome: Result<HTTPResponse, any Error>) -> Bool {
+    guard directoryUse == .leftOut, case .failure(let error as TransportError) = outcome,
+      error.certificate == .unknownAuthority
+    else { return false }
+    directory.include()
+    return true
   }
 
   /// Connections that were idle when the transfer fell silent are no longer trusted.

@@ -20,9 +20,6 @@ extension EasyHandle {
     try set(CURLOPT_TCP_KEEPALIVE, 1)
     try set(CURLOPT_TCP_KEEPIDLE, 30)
     try set(CURLOPT_TCP_KEEPINTVL, 10)
-    // libcurl's default is 64 KiB. Like the receive buffer, it is allocated for a transfer and freed after
-    // it.
-    try set(CURLOPT_UPLOAD_BUFFERSIZE, 256 << 10)
     try set(CURLOPT_USERAGENT, configuration.userAgent)
     if let path = configuration.caBundlePath ?? TrustedCertificates.elsewhere {
       try set(CURLOPT_CAINFO, path)
@@ -37,6 +34,15 @@ extension EasyHandle {
     if let proxy { try set(CURLOPT_PROXY, proxy) } else { try set(CURLOPT_PROXY, UnsafeRawPointer?.none) }
   }
 
+  /// - Parameter path: nil if libcurl has no directory; then there is no option either.
+  func setDirectory(_ path: String?, _ use: CertificateDirectory.Use) throws {
+    guard let path else { return }
+    switch use {
+    case .included: try set(CURLOPT_CAPATH, path)
+    case .leftOut: try set(CURLOPT_CAPATH, UnsafeRawPointer?.none)
+    }
+  }
+
   /// 16 KiB, libcurl's default, for answers; 256 KiB for downloads. A download with a rate limit arrives in
   /// pieces of a quantum, at least 16 KiB (the size of TLS records), because larger pieces would make the
   /// transfer uneven.
@@ -44,6 +50,16 @@ extension EasyHandle {
     guard request.sink != nil else { return 16 << 10 }
     guard let limit else { return 256 << 10 }
     return min(max(Int(limit.bytesPerSecond / 50), 16 << 10), 256 << 10)
+  }
+
+  /// Enough for the head, which S3 limits to 8 KiB, and the body; at most 256 KiB (libcurl's default is
+  /// 64 KiB).
+  ///
+  /// libcurl allocates this buffer for a transfer and frees it after it. Over TLS every request has one,
+  /// because libcurl copies the head there. A buffer of 256 KiB is too large for the heap, so the kernel would
+  /// map it, clear its pages and unmap it for each small file.
+  static func sendBufferBytes(for request: HTTPRequest) -> Int {
+    Int(min(max((request.body?.byteCount ?? 0) + (8 << 10), 16 << 10), 256 << 10))
   }
 
   /// 64 KiB: libcurl copies smaller POST bodies behind the head and sends both with one send(2)

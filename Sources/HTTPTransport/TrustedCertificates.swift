@@ -17,8 +17,18 @@ enum TrustedCertificates {
 
   /// The file to use if libcurl's own place has none; nil if libcurl finds its certificates, or if there are
   /// none.
-  static let elsewhere = bundle(
-    builtIn: s3m_built_in_certificates().map { String(cString: $0) }, isReadable: { access($0, R_OK) == 0 })
+  static let elsewhere = bundle(builtIn: builtIn, isReadable: isReadable)
+
+  /// libcurl's own place; nil if libcurl does not report one.
+  private static let builtIn = s3m_built_in_certificates().map { String(cString: $0) }
+
+  /// The file that libcurl reads unless it is given another; nil if there is none.
+  static let file = elsewhere ?? builtIn.flatMap { isReadable($0) ? $0 : nil }
+
+  /// libcurl's own directory of certificates; nil if it has none.
+  static let directory = s3m_built_in_certificate_directory().map { String(cString: $0) }
+
+  private static func isReadable(_ path: String) -> Bool { access(path, R_OK) == 0 }
 
   /// - Parameter builtIn: libcurl's own place; nil if libcurl does not report one, and then nothing is
   ///   changed.

@@ -17,16 +17,19 @@ final class ScriptedServer: Sendable {
   let port: UInt16
   private let listener: Int32
   private let script: Script
+  private let identity: TLSIdentity?
   private let state = Mutex(State())
 
-  init(_ script: @escaping Script) throws {
+  /// - Parameter identity: for a server that speaks TLS.
+  init(identity: TLSIdentity? = nil, _ script: @escaping Script) throws {
     self.script = script
+    self.identity = identity
     (listener, port) = try Self.listen()
     let acceptor = try NativeThread(name: "test-accept") { self.accept() }
     state.withLock { $0.threads.append(acceptor) }
   }
 
-  var url: String { "http://127.0.0.1:\(port)" }
+  var url: String { "\(identity == nil ? "http" : "https")://127.0.0.1:\(port)" }
   /// Connections that were accepted so far.
   var connectionCount: Int { state.withLock { $0.connectionCount } }
   /// The most connections that were open at one time.
@@ -66,7 +69,15 @@ final class ScriptedServer: Sendable {
 
   private func serve(_ socket: Int32, index: Int) {
     // A script ends with an error when the client has gone, which is often the point of the test.
-    do { try script(ServerConnection(socket: socket, index: index)) } catch {}
+    do {
+      if let identity {
+        try identity.serve(socket) { [script] plain in
+          do { try script(ServerConnection(socket: plain, index: index)) } catch {}
+        }
+      } else {
+        try script(ServerConnection(socket: socket, index: index))
+      }
+    } catch {}
     finish(socket)
   }
 

@@ -5,10 +5,11 @@ import Synchronization
 
 /// Runs `body` with a server and a client, and ends both.
 func withServer(
-  _ configuration: CurlClient.Configuration = .init(), script: @escaping ScriptedServer.Script,
+  _ configuration: CurlClient.Configuration = .init(), identity: TLSIdentity? = nil,
+  script: @escaping ScriptedServer.Script,
   body: (ScriptedServer, CurlClient) async throws -> Void
 ) async throws {
-  let server = try ScriptedServer(script)
+  let server = try ScriptedServer(identity: identity, script)
   let client = try CurlClient(configuration)
   let result: Result<Void, any Error>
   do { result = .success(try await body(server, client)) } catch { result = .failure(error) }
