@@ -100,6 +100,13 @@ package final class LocalFile: Sendable {
     }
   }
 
+  /// Whether the page at an offset is in memory, as far as the kernel can determine it.
+  package func isInMemory(at offset: Int64) -> Bool {
+    var byte: UInt8 = 0
+    // SAFETY: the kernel writes one byte, during the call.
+    return withUnsafeMutableBytes(of: &byte) { readCached(at: offset, into: $0) }
+  }
+
   /// Whether any process has the file open or mapped for writing now.
   package func probeWriters() -> WriterProbe {
     probeWriters(whileLeased: {})

@@ -24,6 +24,9 @@ package protocol ObjectStore: Sendable {
   /// `payloadSHA256`, computed on a thread where this may take time.
   var signsBodies: Bool { get }
 
+  /// Whether a part may be sent as a `TrailedBody`: only TLS protects it.
+  var takesTrailers: Bool { get }
+
   /// Carries out one operation.
   ///
   /// - Throws: `S3Error` for errors of the service or the network; errors of a request body or a response
@@ -34,6 +37,7 @@ package protocol ObjectStore: Sendable {
 extension ObjectStore {
   package var executors: [any TaskExecutor] { [] }
   package var signsBodies: Bool { false }
+  package var takesTrailers: Bool { false }
 }
 
 /// One S3 operation as a value: writes its request and reads its response.

@@ -52,6 +52,7 @@ package struct RetryingStore: ObjectStore {
   package var bucket: String { store.bucket }
   package var executors: [any TaskExecutor] { store.executors }
   package var signsBodies: Bool { store.signsBodies }
+  package var takesTrailers: Bool { store.takesTrailers }
 
   package func send<Operation: S3Operation>(_ operation: Operation) async throws -> Operation.Output {
     var attempts = 0

@@ -76,6 +76,8 @@ package final class S3Bucket: ObjectStore {
     }
   }
 
+  package var takesTrailers: Bool { endpoint.scheme == .https && payloadSigning != .always }
+
   /// The bucket's region as far as it is known: the configured one, or the one that an answer named.
   package var region: String { learned.withLock { $0.signer.region } }
 
@@ -245,6 +247,7 @@ extension S3Bucket {
 
   private func payloadHash(of request: S3Request) throws -> PayloadHash {
     guard let body = request.body else { return .empty }
+    if body is TrailedBody { return .streamingUnsignedTrailer }
     if payloadSigning == .never { return .unsigned }
     if let known = request.payloadSHA256 { return .sha256(known) }
     let isLeftOut = payloadSigning == .automatic && isProtected && !(body is BytesBody)

@@ -60,6 +60,18 @@ package final class ChecksumSupport: Sendable {
     var isWholeRefused = false
     var compared: Set<Use> = []
     var isWholeCompared: Bool?
+    var trailers = Trailers.unknown
+  }
+
+  private enum Trailers {
+    case unknown, tried, understood, refused
+  }
+
+  /// What an answer to a part with a trailer shows.
+  package enum TrailerVerdict: Sendable {
+    case understood, refused
+    /// The request failed for another reason.
+    case undecided
   }
 
   private let state = Mutex(State())
@@ -87,6 +99,38 @@ package final class ChecksumSupport: Sendable {
   package func note(isEchoed: Bool, for use: Use) {
     state.withLock { state in
       if isEchoed { state.compared.insert(use) } else { state.compared.remove(use) }
+      if !isEchoed, use == .part { state.trailers = .refused }
+    }
+  }
+
+  /// Whether parts with trailers are not out of the question.
+  package var mayHaveTrailers: Bool { state.withLock { !$0.isRefused && $0.trailers != .refused } }
+
+  /// Whether a part may be sent with its checksum behind it. While it is unknown whether the server understands
+  /// that, one part at a time is; `note` then tells the answer. Only a server that compares the checksums of
+  /// parts is asked.
+  package func beginTrailer() -> Bool {
+    state.withLock { state in
+      guard state.compared.contains(.part), !state.isRefused else { return false }
+      switch state.trailers {
+      case .understood: return true
+      case .tried, .refused: return false
+      case .unknown:
+        state.trailers = .tried
+        return true
+      }
+    }
+  }
+
+  /// A refusal counts for ever, because the same server may be several of different age.
+  package func note(_ verdict: TrailerVerdict) {
+    state.withLock { state in
+      switch verdict {
+      case .refused: state.trailers = .refused
+      case .understood where state.trailers == .tried: state.trailers = .understood
+      case .undecided where state.trailers == .tried: state.trailers = .unknown
+      case .understood, .undecided: break
+      }
     }
   }
 

@@ -84,8 +84,77 @@ extension MultipartUpload {
     return (offset, min(partBytes, byteCount - offset))
   }
 
+  /// Sends a part that the page cache holds, with its checksum behind it if the server understands that. So its
+  /// bytes are read once.
+  ///
+  /// The part has its slot before that is decided. Otherwise all first parts would be read for a checksum in
+  /// the head before the first answer could tell. Bytes that are not in the page cache are read without a
+  /// slot, because neither a slot nor the loop should wait for the disk.
+  private func sendWarm(_ number: Int, to opened: Opened) async throws -> Part {
+    let (offset, count) = extent(of: number)
+    let (part, attempts) = try await resources.withMemory(for: count, .streamed(.here)) {
+      try await AttemptCount.counting {
+        try await resources.slots.withPermit(for: .part) {
+          if checksums.beginTrailer(), let part = try await sendTrailed(number, to: opened) { return part }
+          let comparison: StreamedBody.Comparison = checksums.isCompared(for: .part) ? .byServer : .here
+          let read = try await resources.readers.run {
+            try PartRead.read(source.file, at: offset, byteCount: count, holding: .streamed(comparison))
+          }
+          let answer = try await store.send(upload(read, number, to: opened))
+          return try await checked(number, read, answer)
+        }
+      }
+    }
+    var counted = part
+    counted.attempts = attempts
+    return counted
+  }
+
+  /// Nil if the server does not understand the trailer.
+  private func sendTrailed(_ number: Int, to opened: Opened) async throws -> Part? {
+    let (offset, count) = extent(of: number)
+    let body = TrailedBody(StreamedBody(unread: source.file, start: offset, byteCount: count))
+    let upload = UploadPart(key: key, uploadID: opened.uploadID, number: number, body: body)
+    do {
+      let answer = try await store.send(upload)
+      guard answer.checksumWasEchoed, let crc = body.checksum else {
+        checksums.note(.refused)
+        return nil
+      }
+      checksums.note(.understood)
+      return Part(
+        number: number, etag: answer.etag, crc: crc, byteCount: count, check: .crc32, attempts: 1,
+        isReused: false)
+    } catch let error as S3Error where Self.trailerRefusals.contains(error.status) {
+      checksums.note(.refused)
+      return nil
+    } catch {
+      checksums.note(.undecided)
+      throw error
+    }
+  }
+
+  private func mayHaveTrailer(_ number: Int, in opened: Opened) -> Bool {
+    let (offset, count) = extent(of: number)
+    return store.takesTrailers && opened.isChecked && checksums.mayHaveTrailers && delta == nil
+      && opened.existing[number] == nil && (source.isCopy || source.root.isLocal) && isWarm(offset, count)
+  }
+
+  /// Whether the page cache holds the stretch, as a look into every MiB tells. A look at an absent page makes
+  /// the kernel read ahead from there, so the looks are not where other code looks.
+  private func isWarm(_ offset: Int64, _ byteCount: Int64) -> Bool {
+    let middles = stride(from: offset + 512 << 10, to: offset + byteCount, by: 1 << 20)
+    return middles.allSatisfy { source.file.isInMemory(at: $0) }
+      && source.file.isInMemory(at: offset + byteCount - 1)
+  }
+
+  /// 400, 411 and 501 say that a server does not know the format, 403 that it computed another signature. If
+  /// there is another reason, the part with its checksum in the head fails for it too.
+  private static let trailerRefusals: Set = [400, 403, 411, 501]
+
   /// - Parameter expected: the MD5 of the part's first read, if there was one.
   func send(_ number: Int, to opened: Opened, expected: String?) async throws -> Part {
+    if expected == nil, mayHaveTrailer(number, in: opened) { return try await sendWarm(number, to: opened) }
     let (offset, count) = extent(of: number)
     let existing = opened.existing[number].flatMap { $0.byteCount == count ? $0 : nil }
     let holding = holding(of: count, in: opened, expected: expected)
@@ -106,19 +175,31 @@ extension MultipartUpload {
           number: number, etag: existing.etag, crc: read.crc, byteCount: count, check: check, attempts: 1,
           isReused: true)
       }
-      let upload = UploadPart(
-        key: key, uploadID: opened.uploadID, number: number, body: read.body,
-        checksumCRC32: opened.isChecked ? read.crc : nil,
-        payloadSHA256: try await uploader.payloadSHA256(of: read))
+      let upload = upload(read, number, to: opened, signed: try await uploader.payloadSHA256(of: read))
       let (answer, attempts) = try await resources.send(upload, through: store, for: .part)
       if wasCold { source.file.advise(.dontNeed(offset..<offset + count)) }
-      checksums.note(isEchoed: answer.checksumWasEchoed, for: .part)
-      let check = try await uploader.check(
-        read, in: source, against: answer.etag, isEchoed: answer.checksumWasEchoed)
-      return Part(
-        number: number, etag: answer.etag, crc: read.crc, byteCount: count, check: check,
-        attempts: attempts, isReused: false)
+      var part = try await checked(number, read, answer)
+      part.attempts = attempts
+      return part
     }
+  }
+
+  /// The request for a part with its checksum in the head.
+  private func upload(_ read: PartRead, _ number: Int, to opened: Opened, signed hash: String? = nil)
+    -> UploadPart
+  {
+    UploadPart(
+      key: key, uploadID: opened.uploadID, number: number, body: read.body,
+      checksumCRC32: opened.isChecked ? read.crc : nil, payloadSHA256: hash)
+  }
+
+  private func checked(_ number: Int, _ read: PartRead, _ answer: UploadPart.Output) async throws -> Part {
+    checksums.note(isEchoed: answer.checksumWasEchoed, for: .part)
+    let check = try await uploader.check(
+      read, in: source, against: answer.etag, isEchoed: answer.checksumWasEchoed)
+    return Part(
+      number: number, etag: answer.etag, crc: read.crc, byteCount: read.byteCount, check: check,
+      attempts: 1, isReused: false)
   }
 
   /// How a part on S3 is known to have these bytes; nil if this is unknown.

@@ -19,6 +19,7 @@ package final class PressureSensingStore: ObjectStore {
   package var bucket: String { store.bucket }
   package var executors: [any TaskExecutor] { store.executors }
   package var signsBodies: Bool { store.signsBodies }
+  package var takesTrailers: Bool { store.takesTrailers }
 
   package func send<Operation: S3Operation>(_ operation: Operation) async throws -> Operation.Output {
     let payload = RequestPayload(of: operation)

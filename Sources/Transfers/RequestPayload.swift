@@ -10,7 +10,7 @@ package enum RequestPayload: Sendable, Hashable {
   package init?(of operation: some S3Operation) {
     switch operation {
     case let put as PutObject: self = .sent(put.body.byteCount)
-    case let part as UploadPart: self = .sent(part.body.byteCount)
+    case let part as UploadPart: self = .sent(part.contentByteCount)
     case let get as GetObject: self = .fetched(get.range.map { $0.upperBound - $0.lowerBound + 1 })
     default: return nil
     }

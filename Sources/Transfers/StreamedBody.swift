@@ -25,6 +25,8 @@ final class StreamedBody: RequestBody, @unchecked Sendable {
     /// At a server that is known to compare the checksum that it receives. A repeated request is compared
     /// here too, so that a change of the file can be distinguished from a transmission error.
     case byServer
+    /// Nowhere: the bytes are read once, and their checksum follows them (`TrailedBody`).
+    case nowhere
   }
 
   /// 4 MiB: a sixteenth of a second at 64 MiB/s, the rate of a slow disk.
@@ -46,6 +48,7 @@ final class StreamedBody: RequestBody, @unchecked Sendable {
   private let file: LocalFile
   private let start: Int64
   private let expected: CRC32
+  private let comparison: Comparison
   private let expectedMD5: String?
   let byteCount: Int64
   private var progress: Progress
@@ -55,8 +58,15 @@ final class StreamedBody: RequestBody, @unchecked Sendable {
     self.start = start
     self.byteCount = byteCount
     self.expected = expected
+    self.comparison = comparison
     expectedMD5 = if case .hereByMD5(let md5) = comparison { md5 } else { nil }
-    progress = Progress(md5: expectedMD5.map { _ in MD5Hasher() }, isCompared: comparison != .byServer)
+    progress = Progress(
+      md5: expectedMD5.map { _ in MD5Hasher() }, isCompared: ![.byServer, .nowhere].contains(comparison))
+  }
+
+  /// A stretch that was not read before. It must be in the page cache, because the loop would wait for a disk.
+  convenience init(unread file: LocalFile, start: Int64, byteCount: Int64) {
+    self.init(file: file, start: start, byteCount: byteCount, expected: CRC32(), comparison: .nowhere)
   }
 
   /// - Throws: `UploadAbandoned.changed` if the file is shorter, or its bytes differ from the hashed ones;
@@ -81,7 +91,9 @@ final class StreamedBody: RequestBody, @unchecked Sendable {
 
   /// A repeated request begins at 0. Any other jump requires a read of the bytes before it.
   private func resume(at offset: Int64) throws {
-    if offset != progress.sent {
+    if offset != progress.sent, comparison == .nowhere {
+      progress = Progress(sent: offset, advised: offset, isCompared: false)
+    } else if offset != progress.sent {
       progress = Progress(
         sent: offset, md5: expectedMD5.map { _ in MD5Hasher() }, advised: offset, isCompared: true)
       try forEachPiece(of: file, from: start, byteCount: offset) { progress.update($0) }

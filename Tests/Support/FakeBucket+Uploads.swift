@@ -34,13 +34,31 @@ extension FakeBucket {
   mutating func uploadPart(_ key: Key, _ request: S3Request) throws -> HTTPResponse {
     let (id, _) = try upload(key, request)
     let number = try partNumber(of: request)
-    let bytes = try request.bodyBytes()
-    let crc = try verify(bytes, request)
+    let (bytes, crc) = try content(ofPart: request)
     let etag = hexadecimal(md5(bytes))
     uploads[id]?.parts[number] = Part(bytes: bytes, etag: etag, checksumCRC32: crc, lastModified: clock())
     var headers = stamped(etag, crc)
     headers["x-amz-checksum-type"] = nil
     return HTTPResponse(status: 200, headers: headers)
+  }
+
+  private func content(ofPart request: S3Request) throws -> (bytes: [UInt8], crc: CRC32?) {
+    guard request.hasTrailer else {
+      let bytes = try request.bodyBytes()
+      return (bytes, try verify(bytes, request))
+    }
+    switch behaviour.trailers {
+    case .understood:
+      let (bytes, checksum) = try request.chunkedContent()
+      let crc = CRC32(bytes)
+      guard checksum == crc.base64 else { throw Refusal(400, "BadDigest", "x-amz-checksum-crc32") }
+      return (bytes, crc)
+    case .stored: return (try request.bodyBytes(), nil)
+    case .storedAndEchoed:
+      let bytes = try request.bodyBytes()
+      return (bytes, CRC32(bytes))
+    case .notOffered, .refused: throw Refusal(501, "NotImplemented", "aws-chunked")
+    }
   }
 
   mutating func uploadPartCopy(_ key: Key, _ request: S3Request) throws -> HTTPResponse {

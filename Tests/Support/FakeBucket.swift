@@ -29,6 +29,20 @@ package struct FakeBucket: Sendable {
     package var minimumPartByteCount: Int
     /// Whether listings leave out what lies below the name of an object, as MinIO's do.
     package var hidesBelowObjects: Bool
+    /// What becomes of parts with their checksum behind them.
+    package var trailers = Trailers.notOffered
+
+    package enum Trailers: Sendable {
+      /// As over plain HTTP: none may be sent.
+      case notOffered
+      case understood
+      /// As servers that do not know the format: the chunks' frames are stored too.
+      case stored
+      /// The same, and the answer has the checksum of what was stored.
+      case storedAndEchoed
+      case refused
+    }
+
     /// Whether conditions of writes are carried out. Some servers (JuiceFS, rclone) ignore them.
     package var conditions = Conditions.carriedOut
 
@@ -220,6 +234,31 @@ struct Refusal: Error {
 extension S3Request {
   func parameter(_ name: String) -> String? {
     query.first { $0.name == name }.map { $0.value ?? "" }
+  }
+
+  var hasTrailer: Bool { headers["x-amz-trailer"] != nil }
+
+  /// The content of an aws-chunked body, and the CRC-32 behind it.
+  func chunkedContent() throws -> (bytes: [UInt8], checksum: String) {
+    var rest = try bodyBytes()[...]
+    var bytes: [UInt8] = []
+    func line() throws -> String {
+      guard let end = rest.firstRange(of: Array("\r\n".utf8)) else { throw Refusal(400, "IncompleteBody") }
+      defer { rest = rest[end.upperBound...] }
+      return String(decoding: rest[..<end.lowerBound], as: UTF8.self)
+    }
+    while let length = Int(try line(), radix: 16), length > 0 {
+      bytes += rest.prefix(length)
+      rest = rest.dropFirst(length)
+      guard try line().isEmpty else { throw Refusal(400, "MalformedTrailerError") }
+    }
+    let name = "x-amz-checksum-crc32:"
+    let trailer = try line()
+    guard trailer.hasPrefix(name), try line().isEmpty, rest.isEmpty,
+      headers["x-amz-decoded-content-length"] == String(bytes.count),
+      headers["Content-Encoding"] == "aws-chunked"
+    else { throw Refusal(400, "MalformedTrailerError") }
+    return (bytes, String(trailer.dropFirst(name.count)))
   }
 
   func bodyBytes() throws -> [UInt8] {

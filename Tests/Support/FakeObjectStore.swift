@@ -43,6 +43,7 @@ package actor FakeObjectStore: ObjectStore {
   package typealias Gate = @Sendable (Call) async throws -> Void
 
   package nonisolated let bucket: String
+  package nonisolated let takesTrailers: Bool
   private var contents: FakeBucket
   private var fault: Fault?
   private var gate: Gate?
@@ -60,6 +61,7 @@ package actor FakeObjectStore: ObjectStore {
     clock: @escaping @Sendable () -> Int64 = FakeClock.system
   ) {
     self.bucket = bucket
+    takesTrailers = behaviour.trailers != .notOffered
     self.contents = FakeBucket(name: bucket, behaviour: behaviour, clock: clock)
   }
 

@@ -57,6 +57,21 @@ import Transfers
     }
   }
 
+  @Test(.promise("XFER-19"), .enabled(if: canForget))
+  func `a page that is not in memory is told from one that is`() throws {
+    let fixture = try TransferFixture(in: Self.directory)
+    try fixture.write("a", Self.bytes)
+    let file = try #require(try fixture.root.open("a"))
+    #expect(file.isInMemory(at: 7 * Int64(mebibyte)))
+    try Self.forget("a", in: fixture)
+    // A look at an absent page makes the kernel read ahead, so only the first look tells.
+    try blockUntil("a page is absent") {
+      file.advise(.dontNeed(0..<Int64(Self.bytes.count)))
+      return !file.isInMemory(at: 7 * Int64(mebibyte))
+    }
+    #expect(!file.isInMemory(at: Int64(Self.bytes.count)))
+  }
+
   @Test func `parts that were in the page cache stay there`() async throws {
     let fixture = try TransferFixture(in: Self.directory)
     try fixture.write("a", Self.bytes)

@@ -9,6 +9,7 @@ package struct UploadPart: S3Operation {
   package var objectKey: String
   package var uploadID: String
   package var number: Int
+  /// A `TrailedBody` brings its checksum itself.
   package var body: any RequestBody
   package var checksumCRC32: CRC32?
   package var payloadSHA256: String?
@@ -28,14 +29,25 @@ package struct UploadPart: S3Operation {
   package struct Output: Sendable {
     package var etag: String
     package var requestID: String?
+    /// For a `TrailedBody`, whether the server stored the content and compared its checksum.
     package var checksumWasEchoed: Bool
   }
+
+  private var trailed: TrailedBody? { body as? TrailedBody }
+
+  /// Without the frames of a `TrailedBody`.
+  package var contentByteCount: Int64 { trailed?.content.byteCount ?? body.byteCount }
 
   package var key: String? { objectKey }
 
   package func request() -> S3Request {
     var headers = HTTPHeaders()
     headers["x-amz-checksum-crc32"] = checksumCRC32?.base64
+    if let trailed {
+      headers["Content-Encoding"] = "aws-chunked"
+      headers["x-amz-decoded-content-length"] = String(trailed.content.byteCount)
+      headers["x-amz-trailer"] = "x-amz-checksum-crc32"
+    }
     return S3Request(
       method: .put, key: objectKey, query: [("partNumber", String(number)), ("uploadId", uploadID)],
       headers: headers, body: body, payloadSHA256: payloadSHA256)
@@ -45,6 +57,16 @@ package struct UploadPart: S3Operation {
     try requireNoPage(in: response)
     return Output(
       etag: try requiredETag(in: response), requestID: response.requestID,
-      checksumWasEchoed: try isEchoed(checksumCRC32, in: response))
+      checksumWasEchoed: try trailed.map { isUnderstood($0, in: response) }
+        ?? isEchoed(checksumCRC32, in: response))
+  }
+
+  /// A server that does not know trailers may return the checksum of what it stored instead, so another
+  /// checksum is no fault here.
+  private func isUnderstood(_ body: TrailedBody, in response: S3Response) -> Bool {
+    guard let sent = body.checksum, let echo = response.http.headers["x-amz-checksum-crc32"] else {
+      return false
+    }
+    return CRC32(base64: echo) == sent
   }
 }

@@ -26,6 +26,7 @@ struct CountingStore: ObjectStore {
   var bucket: String { base.bucket }
   var executors: [any TaskExecutor] { base.executors }
   var signsBodies: Bool { base.signsBodies }
+  var takesTrailers: Bool { base.takesTrailers }
 
   func send<Operation: S3Operation>(_ operation: Operation) async throws -> Operation.Output {
     tally.note(Operation.name)

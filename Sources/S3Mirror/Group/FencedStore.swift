@@ -17,6 +17,7 @@ struct FencedStore: ObjectStore {
   var bucket: String { base.bucket }
   var executors: [any TaskExecutor] { base.executors }
   var signsBodies: Bool { base.signsBodies }
+  var takesTrailers: Bool { base.takesTrailers }
 
   private static let changes: Set = [
     PutObject.name, CompleteMultipartUpload.name, CopyObject.name, DeleteObject.name, DeleteObjects.name,

@@ -81,6 +81,7 @@ struct MeteredStore: ObjectStore {
   var bucket: String { base.bucket }
   var executors: [any TaskExecutor] { base.executors }
   var signsBodies: Bool { base.signsBodies }
+  var takesTrailers: Bool { base.takesTrailers }
 
   func send<Operation: S3Operation>(_ operation: Operation) async throws -> Operation.Output {
     try await meter.counting { try await metered(operation) }
