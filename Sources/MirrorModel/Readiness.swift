@@ -57,5 +57,8 @@ struct Readiness {
     return max(ready, endOfBackOff(path) ?? ready)
   }
 
+  /// Whether the last try of a path did not fail: the path only changed, or had to wait.
+  func hasNotFailed(_ path: RelativePath) -> Bool { failures[path].map { $0.count == 0 } ?? true }
+
   func endOfBackOff(_ path: RelativePath) -> Instant? { failures[path]?.notBefore }
 }

@@ -150,6 +150,8 @@ package struct UploadSchedule: Sendable {
       return true
     } directories: { directory in
       if isOfUnits { return false }
+      // Deletes below the directory may wait for the marker. In passes of their own both would wait for ever.
+      if takesUnsettled, readiness.hasNotFailed(directory) { return true }
       return trigger != .tick || readiness.endOfBackOff(directory).map { $0 <= now } ?? true
     }
     if !dirty.inFlight.isEmpty { dirty.recheckFlights(comparedBy: batch.rescans, at: now) }
