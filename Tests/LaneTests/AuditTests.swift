@@ -8,7 +8,7 @@ import Testing
 @Suite struct AuditTests {
   private func mirror(_ store: FakeObjectStore) async throws -> LaneUnderTest {
     var configuration = LaneUnderTest.Configuration()
-    configuration.auditInterval = .milliseconds(20)
+    configuration.auditInterval = .seconds(3600)
     let mirror = try await LaneUnderTest(store, configuration)
     try await mirror.start()
     return mirror
@@ -21,7 +21,7 @@ import Testing
     try await mirror.lane.flush()
     try mirror.write("b", "not yet published, and known to be so")
     let before = mirror.notices.passes.count { $0.kind == .audit }
-    await mirror.notices.wait { heard in heard.compactMap(\.summary).count { $0.kind == .audit } > before + 1
+    try await mirror.wait { heard in heard.compactMap(\.summary).count { $0.kind == .audit } > before + 1
     }
     #expect(mirror.lane.status.drift == 0)
     await mirror.finish()
@@ -38,7 +38,7 @@ import Testing
     // As if an event had been missed.
     await store.remove("t/a")
     // The file did not change, so it was another writer, and no fault to be reported.
-    await mirror.notices.wait(
+    try await mirror.wait(
       forNotice: "an audit found 1 path that differ from S3 though nothing changed here (a)")
     #expect(mirror.lane.status.drift == 1)
     try await mirror.lane.flush()
@@ -59,7 +59,7 @@ import Testing
       if call.operation == "HeadObject" { _ = Glibc.rename(tree + "/b.tmp", tree + "/b") }
     }
     await store.place("t/a", Array("ONE".utf8))
-    await mirror.notices.wait(forNotice: "an audit found")
+    try await mirror.wait(forNotice: "an audit found")
     #expect(mirror.lane.status.drift == 1)
     await mirror.finish()
     try mirror.removeDirectory()
@@ -76,7 +76,7 @@ import Testing
       try mirror.write("a", "not yet published")
       if isRemoved { try mirror.remove("a") }
       await store.remove("t/c")
-      await mirror.notices.wait(forNotice: "an audit found")
+      try await mirror.wait(forNotice: "an audit found")
       #expect(mirror.lane.status.drift == 1, "\(isRemoved)")
       await mirror.finish()
       #expect(await store.text("t/b") == "not yet published")
@@ -92,7 +92,7 @@ import Testing
       Array(repeating: String(repeating: "x", count: 250), count: 5).joined(separator: "/"), "1")
     await #expect(throws: MirrorError.self) { try await mirror.lane.flush() }
     let before = mirror.notices.passes.count { $0.kind == .audit }
-    await mirror.notices.wait { heard in heard.compactMap(\.summary).count { $0.kind == .audit } > before + 1
+    try await mirror.wait { heard in heard.compactMap(\.summary).count { $0.kind == .audit } > before + 1
     }
     #expect(await mirror.finish().drift == 0)
     try mirror.removeDirectory()
@@ -153,7 +153,7 @@ import Testing
     try mirror.write("a", "one")
     try await mirror.lane.flush()
     await store.place("t/gone", [1, 2, 3], metadata: mirror.mark)
-    await mirror.notices.wait(forNotice: "an audit found 1 path")
+    try await mirror.wait(forNotice: "an audit found 1 path")
     try await mirror.lane.flush()
     #expect(await store.keys == ["t/a"])
     await mirror.finish()

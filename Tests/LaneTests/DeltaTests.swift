@@ -19,7 +19,6 @@ import Testing
   ) async throws -> [Int64] {
     var configuration = LaneUnderTest.Configuration(interval: interval)
     configuration.openFileGrace = grace
-    configuration.clock = ManualClock()
     configuration.singleThreshold = 5 << 20
     configuration.partBytes = 5 << 20
     let store = FakeObjectStore()

@@ -74,7 +74,7 @@ import Testing
   func `without an interval, targets are compared from time to time`()
     async throws
   {
-    _ = try await run(interval: .zero, { $0.pollInterval = .milliseconds(20) }) { mirror, store in
+    _ = try await run(interval: .zero) { mirror, store in
       for text in ["one", "two"] {
         for file in ["file", "d/x"] {
           try write(mirror.outside + "/" + file, text)
@@ -303,7 +303,7 @@ import Testing
     _ = try await run(interval: .zero, { $0.auditInterval = .milliseconds(20) }) { mirror, _ in
       for file in ["file", "d/x"] { try write(mirror.outside + "/" + file, "changed") }
       let before = mirror.notices.passes.count { $0.kind == .audit }
-      await mirror.notices.wait { heard in
+      try await mirror.wait { heard in
         heard.compactMap(\.summary).count { $0.kind == .audit } > before + 1
       }
       #expect(mirror.lane.status.drift == 0)

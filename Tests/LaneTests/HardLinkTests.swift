@@ -239,7 +239,7 @@ import Testing
     let writer = open(mirror.tree + "/a", O_WRONLY | O_CLOEXEC)
     try mirror.remove("a")
     let published = mirror.notices.passes.reduce(0) { $0 + $1.published }
-    await mirror.notices.wait { heard in
+    try await mirror.wait { heard in
       heard.compactMap(\.summary).reduce(0) { $0 + $1.published } > published
     }
     try #require(write(writer, "new", 3) == 3)

@@ -33,15 +33,23 @@ final class LaneUnderTest: Sendable {
     var maxWatches: Int?
     var symlinks = SymlinkPolicy.skip
     var auditInterval: Duration?
-    /// No test waits for it, unless it says so.
     var pollInterval: Duration = .seconds(3600)
     var singleThreshold: Int64 = 16 << 20
     var partBytes: Int64 = 16 << 20
     var wallClock: @Sendable () -> Int64 = wallClockNanoseconds
-    /// Moved by `wait`, an interval at each look; nil where the lane lives by the system's clock.
-    var clock: ManualClock?
+    /// Nil if the lane runs by the system's clock.
+    var clock: ManualClock? = ManualClock()
+    var clockMoves = ClockMoves.atRest
 
     init(interval: Duration? = nil) { self.interval = interval }
+  }
+
+  /// When `passTime` may move the clock.
+  enum ClockMoves: Sendable {
+    /// While the lane waits for its next tick.
+    case atRest
+    /// Also while a pass waits for its publications: for a file that S3 does not answer, the pass ends by the clock.
+    case duringPasses
   }
 
   /// Holds the tree, `outside` beside it, and the transfer log.
@@ -50,8 +58,7 @@ final class LaneUnderTest: Sendable {
   let prefix: String
   let notices: Notices
   private let clock: ManualClock?
-  /// From tick to tick, or until a change has settled.
-  private let step: Duration
+  private let clockMoves: ClockMoves
   private let log: TransferLogWriter
   private let resources: TransferResources
   private let runner = Mutex<Task<Void, Never>?>(nil)
@@ -74,7 +81,7 @@ final class LaneUnderTest: Sendable {
     self.notices = notices
     prefix = configuration.prefix
     clock = configuration.clock
-    step = configuration.interval.flatMap { $0 > .zero ? $0 : nil } ?? configuration.settle
+    clockMoves = configuration.clockMoves
     log = TransferLogWriter(directory: FilePath(directory + "/log"), mirror: "test") { Issue.record("\($0)") }
     resources = try TransferResources(workers: 8)
     var uploadSettings = UploadSettings()
@@ -145,27 +152,44 @@ final class LaneUnderTest: Sendable {
   /// What the metadata of this lane's objects say of their writer: for objects whose answers, or whose deletes, were lost.
   var mark: [String: String] { [WriterMark.metadataName: lane.mark.text] }
 
-  /// Returns when the file has an object, of this text if it is given.
-  func wait(for path: String, toBe text: String? = nil, in store: FakeObjectStore) async throws {
-    try await eventually("\(path) is on S3\(text.map { " as “\($0)”" } ?? "")") {
-      clock?.advance(by: step)
-      let passes = notices.passes.count
-      if let present = await store.text(prefix + path), text == nil || present == text { return true }
-      if clock != nil { return false }
-      await notices.wait(for: "that a pass ended") { $0.compactMap(\.summary).count > passes }
+  /// Returns when the condition holds. Until then the time moves on to whatever is due next.
+  func passTime(until what: String, _ condition: () async throws -> Bool) async throws {
+    try await eventually(what) {
+      // The lane then knows of everything that the test did, and so what is due next.
+      await lane.place.fence()
+      let mayMove =
+        clock?.isAwaited == true && (clockMoves == .duringPasses || lane.activity.occupation.isResting)
+      if try await condition() { return true }
+      if mayMove { clock?.advance() }
       return false
     }
   }
 
-  /// Returns when the condition holds for all that the observer heard.
+  /// Returns when the file has an object, of this text if it is given.
+  func wait(for path: String, toBe text: String? = nil, in store: FakeObjectStore) async throws {
+    try await passTime(until: "\(path) is on S3\(text.map { " as “\($0)”" } ?? "")") {
+      let present = await store.text(prefix + path)
+      return present != nil && (text == nil || present == text)
+    }
+  }
+
+  /// Returns when the condition holds for everything that the observer heard.
   func wait(
-    sourceLocation: SourceLocation = #_sourceLocation,
-    until condition: @escaping @Sendable ([MirrorEvent]) -> Bool
+    for what: String = "the observer heard what the test waits for",
+    until condition: ([MirrorEvent]) -> Bool
   ) async throws {
-    guard let clock else { return await notices.wait(sourceLocation: sourceLocation, until: condition) }
-    try await eventually("what the test waits for is heard") {
-      clock.advance(by: step)
-      return condition(notices.heard)
+    do {
+      try await passTime(until: what) { condition(notices.heard) }
+    } catch var error as NeverHeld {
+      error.what += "; heard: \(notices.texts)"
+      throw error
+    }
+  }
+
+  /// Returns when a notice contains this text.
+  func wait(forNotice part: String) async throws {
+    try await wait(for: "a notice said “\(part)”") { heard in
+      heard.contains { $0.noticeText?.contains(part) == true }
     }
   }
 
@@ -225,76 +249,21 @@ func changed(_ path: String) throws -> Int64 {
   return Int64(status.st_ctim.tv_sec) * 1_000_000_000 + Int64(status.st_ctim.tv_nsec)
 }
 
-/// What an observer heard, and a way to wait for more.
+/// What an observer heard.
 final class Notices: Sendable {
-  private struct Waiter {
-    var condition: @Sendable ([MirrorEvent]) -> Bool
-    var continuation: CheckedContinuation<Bool, Never>
-  }
+  private let state = Mutex<[MirrorEvent]>([])
 
-  private struct State {
-    var heard: [MirrorEvent] = []
-    var waiters: [Int: Waiter] = [:]
-    var lastWaiter = 0
-  }
+  func note(_ event: MirrorEvent) { state.withLock { $0.append(event) } }
 
-  private let state = Mutex(State())
+  var heard: [MirrorEvent] { state.withLock { $0 } }
 
-  func note(_ event: MirrorEvent) {
-    let ready = state.withLock { state in
-      state.heard.append(event)
-      let heard = state.heard
-      let ready = state.waiters.filter { $0.value.condition(heard) }
-      for number in ready.keys { state.waiters[number] = nil }
-      return ready.values.map(\.continuation)
-    }
-    for continuation in ready { continuation.resume(returning: true) }
-  }
-
-  /// Returns when the condition holds for everything heard so far, or records a failure when it does not come to hold.
-  func wait(
-    for what: String = "what the test waits for", sourceLocation: SourceLocation = #_sourceLocation,
-    until condition: @escaping @Sendable ([MirrorEvent]) -> Bool
-  ) async {
-    let number = state.withLock { state in
-      state.lastWaiter += 1
-      return state.lastWaiter
-    }
-    let limit = Task {
-      try await Task.sleep(for: patience)
-      state.withLock { $0.waiters.removeValue(forKey: number) }?.continuation.resume(returning: false)
-    }
-    let isMet = await withCheckedContinuation { continuation in
-      let isMet = state.withLock { state in
-        if condition(state.heard) { return true }
-        state.waiters[number] = Waiter(condition: condition, continuation: continuation)
-        return false
-      }
-      if isMet { continuation.resume(returning: true) }
-    }
-    limit.cancel()
-    if isMet { return }
-    Issue.record("after \(patience) nothing said \(what): \(texts)", sourceLocation: sourceLocation)
-  }
-
-  /// Returns when a notice says this.
-  func wait(forNotice part: String, sourceLocation: SourceLocation = #_sourceLocation) async {
-    await wait(for: part, sourceLocation: sourceLocation) { heard in
-      heard.contains { $0.noticeText?.contains(part) == true }
-    }
-  }
-
-  var heard: [MirrorEvent] { state.withLock { $0.heard } }
-
-  var texts: [String] { state.withLock { $0.heard.compactMap(\.noticeText) } }
+  var texts: [String] { heard.compactMap(\.noticeText) }
 
   var failedPaths: [String] {
-    state.withLock { state in
-      state.heard.compactMap { if case .failed(_, _, let path, _) = $0 { path } else { nil } }
-    }
+    heard.compactMap { if case .failed(_, _, let path, _) = $0 { path } else { nil } }
   }
 
-  var passes: [PassSummary] { state.withLock { $0.heard.compactMap(\.summary) } }
+  var passes: [PassSummary] { heard.compactMap(\.summary) }
 }
 
 extension MirrorEvent {

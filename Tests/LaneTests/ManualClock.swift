@@ -3,11 +3,15 @@ import Synchronization
 
 @testable import S3Mirror
 
-/// A clock that stands until a test moves it.
+/// A clock that stands until a test moves it to the next deadline.
+///
+/// Each reading moves it a little, because events that are noted later must have later times: a delete waits only for
+/// earlier changes.
 final class ManualClock: LaneClock {
   private struct Sleeper {
     var bell: Doorbell
-    var deadline: Instant
+    /// Nil for a task that only the bell wakes.
+    var deadline: Instant?
   }
 
   private struct State {
@@ -18,12 +22,18 @@ final class ManualClock: LaneClock {
 
   private let state = Mutex(State())
 
-  var now: Instant { state.withLock { $0.now } }
+  private static let step: Duration = .microseconds(10)
+
+  var now: Instant {
+    state.withLock { state in
+      state.now += Self.step
+      return state.now
+    }
+  }
 
   func wait(for bell: Doorbell, until deadline: Instant?) async {
-    guard let deadline else { return await bell.wait(until: nil) }
     let number = state.withLock { state -> Int? in
-      guard deadline > state.now else { return nil }
+      if let deadline, deadline <= state.now { return nil }
       state.lastSleeper += 1
       state.sleepers[state.lastSleeper] = Sleeper(bell: bell, deadline: deadline)
       return state.lastSleeper
@@ -33,13 +43,22 @@ final class ManualClock: LaneClock {
     state.withLock { $0.sleepers[number] = nil }
   }
 
-  /// Moves the time on, and wakes what it was waited for.
-  func advance(by duration: Duration) {
+  /// Whether a task waits for this clock and nothing has woken the task yet.
+  var isAwaited: Bool { state.withLock { $0.sleepers.values.contains { $0.bell.isAwaited } } }
+
+  /// Moves the time to the earliest deadline of a task that waits, and wakes the task.
+  ///
+  /// - Returns: false if no task waits for a deadline. Then the time stays as it is.
+  @discardableResult
+  func advance() -> Bool {
     let due = state.withLock { state -> [Doorbell] in
-      state.now += duration
+      let deadlines = state.sleepers.values.compactMap { $0.bell.isAwaited ? $0.deadline : nil }
+      guard let next = deadlines.min() else { return [] }
+      state.now = max(state.now, next)
       let now = state.now
-      return state.sleepers.values.filter { $0.deadline <= now }.map(\.bell)
+      return state.sleepers.values.filter { $0.deadline.map { $0 <= now } ?? false }.map(\.bell)
     }
     for bell in due { bell.ring() }
+    return !due.isEmpty
   }
 }

@@ -49,7 +49,7 @@ struct MountedPartTests {
   }
 
   private func run(
-    interval: Duration? = nil, bound: DeleteBound = .unlimited, pollInterval: Duration = .seconds(3600),
+    interval: Duration? = nil, bound: DeleteBound = .unlimited,
     symlinks: SymlinkPolicy = .skip, prepare: ((String) throws -> Void)? = nil,
     _ body: (LaneUnderTest, FakeObjectStore) async throws -> Void
   ) async throws {
@@ -57,7 +57,6 @@ struct MountedPartTests {
     var configuration = LaneUnderTest.Configuration(interval: interval)
     configuration.bound = bound
     configuration.symlinks = symlinks
-    configuration.pollInterval = pollInterval
     let mirror = try await LaneUnderTest(store, configuration, prepare: prepare ?? fill)
     try await mirror.start()
     try await body(mirror, store)
@@ -286,9 +285,9 @@ struct MountedPartTests {
 
   @Test(.promise("WATCH-9"), arguments: [Duration.zero, .milliseconds(20)])
   func `a mount is noticed without a flush`(interval: Duration) async throws {
-    try await run(interval: interval, pollInterval: .milliseconds(20)) { mirror, store in
+    try await run(interval: interval) { mirror, store in
       try mountMemory(mirror.tree + "/d")
-      await mirror.notices.wait(forNotice: "d is compared with S3 at this tick: a filesystem was mounted")
+      try await mirror.wait(forNotice: "d is compared with S3 at this tick: a filesystem was mounted")
       try mirror.write("d/new", "one")
       try await mirror.wait(for: "d/new", toBe: "one", in: store)
       let report = await mirror.finish()

@@ -58,11 +58,11 @@ import Testing
     // The next file to be created is younger, whatever the steps of the filesystem's clock.
     let written = try changed(path)
     let probe = path + ".probe"
-    repeat {
+    try blockUntil("the filesystem's clock has moved on") {
       try Data().write(to: URL(fileURLWithPath: probe))
       defer { unlink(probe) }
-      if try changed(probe) > written { return }
-    } while true
+      return try changed(probe) > written
+    }
   }
 
   /// Step 1 is whole, and the weights of step 2 are being written over it.
@@ -74,9 +74,7 @@ import Testing
 
   @Test(.promise("PUB-19"), arguments: [nil, Duration.milliseconds(20), .zero])
   func `a marker waits for an open file that is older than the marker`(interval: Duration?) async throws {
-    var configuration = LaneUnderTest.Configuration(interval: interval)
-    configuration.clock = ManualClock()
-    try await run(configuration, after: overwriting) { mirror, store, writer in
+    try await run(.init(interval: interval), after: overwriting) { mirror, store, writer in
       #expect(await store.keys == [])
       try await mirror.lane.flush()
       #expect(await store.keys == [])

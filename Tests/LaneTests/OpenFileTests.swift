@@ -14,7 +14,6 @@ import Testing
   ) async throws -> [String: String] {
     var configuration = LaneUnderTest.Configuration(interval: interval)
     configuration.openFileGrace = grace
-    configuration.clock = ManualClock()
     configuration.delete = delete
     let mirror = try await LaneUnderTest(store, configuration)
     try await mirror.start()

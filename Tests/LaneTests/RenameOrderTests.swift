@@ -32,7 +32,7 @@ import Testing
       try await mirror.wait(for: "a", in: store)
       await store.inject(failing(["t/b"]))
       try mirror.move("tree/a", "tree/b")
-      await mirror.notices.wait { heard in
+      try await mirror.wait { heard in
         heard.compactMap(\.summary).contains { !$0.failures.isEmpty }
       }
       try mirror.write("c", "text")

@@ -91,13 +91,13 @@ import Testing
     try await run { mirror, store in
       try #require(symlink("nowhere", mirror.tree + "/link") == 0)
       try await mirror.lane.flush()
-      await mirror.notices.wait(forNotice: "left out: link: symbolic links are not followed")
+      try await mirror.wait(forNotice: "left out: link: symbolic links are not followed")
       try #require(mkfifo(mirror.tree + "/pipe", 0o600) == 0)
       try #require(symlink("link", mirror.tree + "/other") == 0)
       try mirror.write("file", "x")
       try await mirror.lane.flush()
-      await mirror.notices.wait(forNotice: "left out: other: ")
-      await mirror.notices.wait(forNotice: "left out: pipe: sockets, pipes and devices")
+      try await mirror.wait(forNotice: "left out: other: ")
+      try await mirror.wait(forNotice: "left out: pipe: sockets, pipes and devices")
       // Those that were met in a pass are counted in its line.
       #expect(mirror.notices.passes.contains { $0.skipped == 2 && $0.description.contains("2 skipped") })
       #expect(await mirror.finish().skipped == 3)

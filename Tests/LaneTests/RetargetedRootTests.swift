@@ -62,7 +62,6 @@ import Testing
     let store = FakeObjectStore()
     var configuration = LaneUnderTest.Configuration(interval: interval)
     configuration.root = way.root
-    configuration.pollInterval = .milliseconds(20)
     let mirror = try await LaneUnderTest(store, configuration) { root in
       try begin(way, in: String(root.dropLast(way.root.utf8.count + 1)))
     }
@@ -80,7 +79,7 @@ import Testing
   ) async throws {
     try await run(way, interval: interval) { mirror, store in
       try retarget(way, in: mirror.directory)
-      await mirror.notices.wait(forNotice: "another directory is at \(mirror.tree) now")
+      try await mirror.wait(forNotice: "another directory is at \(mirror.tree) now")
       try mirror.write("c", "three")
       try await mirror.wait(for: "c", toBe: "three", in: store)
       let report = await mirror.finish()
@@ -120,7 +119,7 @@ import Testing
       try retarget(way, in: mirror.directory)
       let place = mirror.directory + "/first" + (way == .link ? "" : "/tree")
       try Data("late".utf8).write(to: URL(fileURLWithPath: place + "/late"))
-      await mirror.notices.wait(forNotice: "another directory is at")
+      try await mirror.wait(forNotice: "another directory is at")
       try mirror.write("c", "three")
       try await mirror.lane.flush()
       await mirror.finish()

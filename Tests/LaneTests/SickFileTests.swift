@@ -17,6 +17,7 @@ import Transfers
     let store = FakeObjectStore()
     var configuration = LaneUnderTest.Configuration(interval: interval)
     configuration.delete = delete
+    configuration.clockMoves = .duringPasses
     let mirror = try await LaneUnderTest(store, configuration)
     try await mirror.start()
     let release = Latch()
@@ -28,25 +29,23 @@ import Transfers
     try mirror.removeDirectory()
   }
 
-  /// Returns when the file has an object. No pass need end for that.
-  private func expect(_ path: String, toBe text: String? = nil, in store: FakeObjectStore) async throws {
-    try await eventually("\(path) is on S3") {
-      let present = await store.text("t/" + path)
-      return present != nil && (text == nil || present == text)
-    }
-  }
-
   /// Writes a file that is not answered, and another one, for which the pass of the first ends.
   private func letFly(_ path: String, _ mirror: LaneUnderTest, _ store: FakeObjectStore) async throws {
     try mirror.write(path, "1")
-    try await eventually("\(path) is on its way") { mirror.lane.status.inFlightFiles == 1 }
+    try await isOnItsWay(path, mirror)
     try mirror.write("other", "1")
-    try await expect("other", in: store)
+    try await mirror.wait(for: "other", in: store)
     try await isInFlight(RelativePath(path), mirror)
   }
 
+  private func isOnItsWay(_ path: String, _ mirror: LaneUnderTest) async throws {
+    try await mirror.passTime(until: "\(path) is on its way") { mirror.lane.status.inFlightFiles == 1 }
+  }
+
   private func isInFlight(_ path: RelativePath, _ mirror: LaneUnderTest) async throws {
-    try await eventually("\(path) outlives its pass") { mirror.lane.schedule.pathsInFlight.contains(path) }
+    try await mirror.passTime(until: "\(path) outlives its pass") {
+      mirror.lane.schedule.pathsInFlight.contains(path)
+    }
   }
 
   @Test(.promise("PUB-16"), arguments: [Duration.milliseconds(50), .zero])
@@ -55,15 +54,15 @@ import Transfers
   {
     try await run(interval: interval) { mirror, store, release in
       try mirror.write("a/sick", "1")
-      try await eventually("the sick file is on its way") { mirror.lane.status.inFlightFiles == 1 }
+      try await isOnItsWay("a/sick", mirror)
       for number in 0..<50 { try mirror.write("b/\(number)", "data") }
       try mirror.write("b/latest", "49")
-      try await expect("b/latest", in: store)
+      try await mirror.wait(for: "b/latest", in: store)
       for number in 0..<50 { #expect(await store.text("t/b/\(number)") == "data") }
       #expect(await store.text("t/a/sick") == nil)
-      try await eventually("only the sick file waits") { mirror.lane.status.waitingFiles == 1 }
+      try await mirror.passTime(until: "only the sick file waits") { mirror.lane.status.waitingFiles == 1 }
       await release.open()
-      try await expect("a/sick", in: store)
+      try await mirror.wait(for: "a/sick", in: store)
       #expect(await mirror.finish().failures == [])
     }
   }
@@ -76,10 +75,10 @@ import Transfers
       try await letFly("a/sick", mirror, store)
       try mirror.write("latest", "a")
       try mirror.write("c/data", "1")
-      try await expect("c/data", in: store)
+      try await mirror.wait(for: "c/data", in: store)
       #expect(await store.text("t/latest") == nil)
       await release.open()
-      try await expect("latest", in: store)
+      try await mirror.wait(for: "latest", in: store)
       #expect(await store.text("t/a/sick") == "1")
       await mirror.finish()
     }
@@ -91,10 +90,10 @@ import Transfers
       try await letFly("sick", mirror, store)
       try mirror.write("sick", "2")
       try mirror.write("other", "2")
-      try await expect("other", toBe: "2", in: store)
+      try await mirror.wait(for: "other", toBe: "2", in: store)
       #expect(await store.count(of: "PutObject") == 3)
       await release.open()
-      try await expect("sick", toBe: "2", in: store)
+      try await mirror.wait(for: "sick", toBe: "2", in: store)
       #expect(await mirror.finish().failures == [])
     }
   }
@@ -104,17 +103,17 @@ import Transfers
   func `a delete waits for what changed before it and is still on its way`() async throws {
     try await run { mirror, store, release in
       try mirror.write("old/data", "1")
-      try await expect("old/data", in: store)
+      try await mirror.wait(for: "old/data", in: store)
       try await letFly("new/sick", mirror, store)
       try mirror.remove("old")
       try mirror.write("other", "2")
-      try await expect("other", toBe: "2", in: store)
+      try await mirror.wait(for: "other", toBe: "2", in: store)
       try mirror.write("other", "3")
-      try await expect("other", toBe: "3", in: store)
+      try await mirror.wait(for: "other", toBe: "3", in: store)
       #expect(await store.text("t/old/data") == "1")
       await release.open()
-      try await expect("new/sick", in: store)
-      try await eventually("the old object goes") { await store.text("t/old/data") == nil }
+      try await mirror.wait(for: "new/sick", in: store)
+      try await mirror.passTime(until: "the old object goes") { await store.text("t/old/data") == nil }
       await mirror.finish()
     }
   }
@@ -123,13 +122,13 @@ import Transfers
   func `a delete does not wait for what changed after it`() async throws {
     try await run { mirror, store, release in
       try mirror.write("old", "1")
-      try await expect("old", in: store)
+      try await mirror.wait(for: "old", in: store)
       try mirror.remove("old")
       try mirror.write("sick", "2")
-      try await eventually("the old object goes") { await store.text("t/old") == nil }
+      try await mirror.passTime(until: "the old object goes") { await store.text("t/old") == nil }
       #expect(await store.text("t/sick") == nil)
       await release.open()
-      try await expect("sick", in: store)
+      try await mirror.wait(for: "sick", in: store)
       await mirror.finish()
     }
   }
@@ -142,8 +141,8 @@ import Transfers
       try await letFly("sick.tmp", mirror, store)
       try mirror.move("tree/sick.tmp", "tree/whole")
       await release.open()
-      try await expect("whole", toBe: "1", in: store)
-      try await eventually("the first name goes") { await store.text("t/sick.tmp") == nil }
+      try await mirror.wait(for: "whole", toBe: "1", in: store)
+      try await mirror.passTime(until: "the first name goes") { await store.text("t/sick.tmp") == nil }
       await mirror.finish()
       #expect(await store.keys == ["t/other", "t/whole"])
     }
@@ -184,7 +183,7 @@ import Transfers
       try await eventually("the sick file is on its way") { mirror.lane.status.inFlightFiles == 1 }
       try mirror.write("other", "1")
       let second = Task { try await mirror.lane.flush() }
-      try await expect("other", in: store)
+      try await mirror.wait(for: "other", in: store)
       await release.open()
       for flush in [first, second] {
         let error = await #expect(throws: MirrorError.self) { try await flush.value }
@@ -203,7 +202,7 @@ import Transfers
       try mirror.write("b/latest", "1")
       try mirror.write("latest", "a")
       let report = Task { await mirror.finish() }
-      try await expect("b/latest", in: store)
+      try await mirror.wait(for: "b/latest", in: store)
       #expect(await store.text("t/latest") == nil)
       await release.open()
       #expect(await report.value.failures == [])
@@ -219,13 +218,13 @@ import Transfers
         for number in 0..<20 { try mirror.write("b/\(number)", "data") }
         try mirror.write("b/latest", "19")
       })
-      try await expect("b/19", in: store)
+      try await mirror.wait(for: "b/19", in: store)
       try mirror.write("c", "1")
-      try await expect("c", in: store)
+      try await mirror.wait(for: "c", in: store)
       #expect(await store.text("t/a/sick") == nil)
       await release.open()
-      try await expect("a/sick", in: store)
-      try await expect("b/latest", in: store)
+      try await mirror.wait(for: "a/sick", in: store)
+      try await mirror.wait(for: "b/latest", in: store)
       #expect(await mirror.finish().failures == [])
     }
   }
@@ -236,7 +235,7 @@ import Transfers
       await mirror.lane.audit()
       #expect(mirror.lane.status.drift == 0)
       await release.open()
-      try await expect("sick", in: store)
+      try await mirror.wait(for: "sick", in: store)
       #expect(await mirror.finish().drift == 0)
     }
   }

@@ -19,6 +19,7 @@ import Transfers
     let store = FakeObjectStore()
     var configuration = LaneUnderTest.Configuration(interval: interval)
     configuration.singleThreshold = 1_000
+    configuration.clockMoves = .duringPasses
     let mirror = try await LaneUnderTest(store, configuration)
     try await mirror.start()
     let release = Latch()
@@ -30,10 +31,6 @@ import Transfers
     try mirror.removeDirectory()
   }
 
-  private func expect(_ path: String, in store: FakeObjectStore) async throws {
-    try await eventually("\(path) is on S3") { await store.text("t/" + path) != nil }
-  }
-
   /// A unit of which all bytes but those of `slow` are on their way or there.
   private func writeUnit(_ mirror: LaneUnderTest, _ store: FakeObjectStore) async throws {
     let outside = mirror.outside + "/X"
@@ -43,7 +40,9 @@ import Transfers
       try mirror.writeOutside("X/" + name, isLarge ? Self.large : "small")
     }
     try mirror.move("outside/X", "tree/X")
-    try await eventually("all parts are on their way") { await store.count(of: "UploadPart") == 3 }
+    try await mirror.passTime(until: "all parts are on their way") {
+      await store.count(of: "UploadPart") == 3
+    }
   }
 
   private static let unit = ["config", "latest", "model", "optimizer", "rng", "slow"].map { "t/X/" + $0 }
@@ -57,12 +56,12 @@ import Transfers
       // What follows goes while the unit waits.
       for number in 0..<3 {
         try mirror.write("other\(number)", "1")
-        try await expect("other\(number)", in: store)
+        try await mirror.wait(for: "other\(number)", in: store)
         #expect(await store.keys.allSatisfy { !$0.hasPrefix("t/X/") })
       }
       #expect(await store.count(of: "CompleteMultipartUpload") == 0)
       await release.open()
-      try await expect("X/latest", in: store)
+      try await mirror.wait(for: "X/latest", in: store)
       #expect(await store.keys.filter { $0.hasPrefix("t/X/") } == Self.unit)
       #expect(await mirror.finish().failures == [])
     }
@@ -74,12 +73,12 @@ import Transfers
       try mirror.write("X/late", "1")
       try mirror.write("X/train.log", "1")
       try mirror.write("Y/a", "1")
-      try await expect("Y/a", in: store)
-      try await expect("X/train.log", in: store)
+      try await mirror.wait(for: "Y/a", in: store)
+      try await mirror.wait(for: "X/train.log", in: store)
       #expect(await store.keys.filter { $0.hasPrefix("t/X/") } == ["t/X/train.log"])
       await release.open()
-      try await expect("X/late", in: store)
-      try await expect("X/latest", in: store)
+      try await mirror.wait(for: "X/late", in: store)
+      try await mirror.wait(for: "X/latest", in: store)
       #expect(await mirror.finish().failures == [])
     }
   }
@@ -118,7 +117,7 @@ import Transfers
     try await run { mirror, store, release in
       try await writeUnit(mirror, store)
       try mirror.write("other", "1")
-      try await expect("other", in: store)
+      try await mirror.wait(for: "other", in: store)
       async let report = mirror.finish()
       await release.open()
       #expect(await report.failures == [])
@@ -132,7 +131,7 @@ import Transfers
     try await run { mirror, store, release in
       try await writeUnit(mirror, store)
       try mirror.write("other", "1")
-      try await expect("other", in: store)
+      try await mirror.wait(for: "other", in: store)
       async let report = mirror.finish(.skipped)
       try await eventually("the flights are cancelled") { mirror.lane.flights.isCancelled }
       await release.open()

@@ -24,6 +24,11 @@ final class Doorbell: Sendable {
     waiter?.resume()
   }
 
+  /// Whether a task waits that no ring has woken. A clock that stands moves only then.
+  var isAwaited: Bool {
+    state.withLock { if case .waiting = $0 { true } else { false } }
+  }
+
   /// Returns at the next ring, at the deadline, or when the task is cancelled. Only one task may wait at a
   /// time.
   func wait(until deadline: Instant?) async {

@@ -56,6 +56,7 @@ struct LinkScript: Sendable {
   func differences(interval: Duration?) async throws -> [String] {
     let store = FakeObjectStore()
     var configuration = LaneUnderTest.Configuration(interval: interval)
+    configuration.clock = nil
     configuration.symlinks = .follow
     configuration.commitLast = []
     let mirror = try await LaneUnderTest(store, configuration)

@@ -75,6 +75,7 @@ struct SoakRun {
     // What the test reads itself is not the subject.
     let store = RetryingStore(patientlyTo: service)
     var configuration = LaneUnderTest.Configuration(interval: interval)
+    configuration.clock = nil
     configuration.prefix = prefix
     configuration.maxWatches = maxWatches
     configuration.singleThreshold = singleThreshold
@@ -86,17 +87,15 @@ struct SoakRun {
     await whenEntered()
     var outcome = Outcome()
     let reader = MarkerReader(store: store, prefix: prefix)
-    let written = Finished()
     let reading = Task {
       var findings: Set<MarkerReader.Finding> = []
-      while written.count == 0 {
-        findings.insert(try await reader.read())
-        try await Task.sleep(for: .milliseconds(3))
-      }
+      for await _ in witness.changes { findings.insert(try await reader.read()) }
       return findings
     }
+    // A run that throws must not leave the reader waiting.
+    defer { witness.endChanges() }
     outcome.successes = try await write(to: mirror)
-    written.note()
+    witness.endChanges()
     for finding in try await reading.value {
       switch finding {
       case .whole(let name): outcome.checkpointsRead.insert(name)

@@ -61,13 +61,20 @@ final class WitnessStore: ObjectStore {
   private let patient: RetryingStore
   private let prefix: String
   private let state = Mutex(State())
+  /// An element after each request that may have changed the bucket, or one for several.
+  let changes: AsyncStream<Void>
+  private let changed: AsyncStream<Void>.Continuation
 
   /// - Parameter prefix: of the keys that hold self-describing content; markers do not.
   init(_ base: any ObjectStore, prefix: String) {
     self.base = base
     self.prefix = prefix
     patient = RetryingStore(patientlyTo: base)
+    (changes, changed) = AsyncStream.makeStream(bufferingPolicy: .bufferingNewest(1))
   }
+
+  /// Ends `changes`.
+  func endChanges() { changed.finish() }
 
   var bucket: String { base.bucket }
   var executors: [any TaskExecutor] { base.executors }
@@ -139,6 +146,7 @@ final class WitnessStore: ObjectStore {
         operation: Operation.name, keys: keys, began: began, ended: NameJournal.nanoseconds,
         outcome: outcome)
       state.withLock { $0.requests.append(request) }
+      changed.yield()
     }
     do {
       let output = try await base.send(operation)
