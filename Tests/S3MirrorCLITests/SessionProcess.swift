@@ -139,6 +139,18 @@ final class SessionProcess: @unchecked Sendable {
     return bytes.withUnsafeBytes { write(descriptor, $0.baseAddress, $0.count) } == bytes.count
   }
 
+  /// Whether every thread of the session sleeps (proc_pid_stat(5)). If its pipe holds requests, it does not read them then.
+  func isAsleep() throws -> Bool {
+    let threads = "/proc/\(process.processIdentifier)/task"
+    return try FileManager.default.contentsOfDirectory(atPath: threads).allSatisfy { thread in
+      let stat = Result { try String(contentsOfFile: "\(threads)/\(thread)/stat", encoding: .utf8) }
+      // A thread that has just ended does not sleep.
+      guard case .success(let stat) = stat else { return false }
+      // The state follows the thread's name, which stands in parentheses.
+      return stat.split(separator: ")").last?.hasPrefix(" S") == true
+    }
+  }
+
   func closeRequests() throws { try requests.fileHandleForWriting.close() }
 
   // MARK: Answers
