@@ -40,14 +40,26 @@ final class PublishedLedger: Sendable {
   /// The limit of records. At about 200 bytes each they take at most 20 MB.
   static let standardCapacity = 100_000
 
-  private let records: Mutex<RecentTable<RelativePath, Record>>
-  /// Directory markers that are on S3.
-  private let markers: Mutex<RecentTable<DirectoryMarker, MarkerRecord>>
+  private struct State {
+    var records: RecentTable<RelativePath, Record>
+    /// Directory markers that are on S3.
+    var directoryMarkers: RecentTable<DirectoryMarker, MarkerRecord>
+    /// Commit markers that are on S3, by their directories.
+    var commitMarkers: [RelativePath: Set<RelativePath>] = [:]
+    /// Commit markers that this run has removed from S3, and that are not there again.
+    var withdrawn: Set<RelativePath> = []
+
+    mutating func note(commitMarker path: RelativePath) {
+      commitMarkers[path.parent, default: []].insert(path)
+      withdrawn.remove(path)
+    }
+  }
+
+  /// Publications note and ask on their own threads, and each holds the lock for one table access.
+  private let state: Mutex<State>
   private let isCommitMarker: @Sendable (RelativePath) -> Bool
   /// Files of checkpoints are noted too if a comparison finds them equal, because receipts name them.
   private let keepsCompared: Bool
-  /// Commit markers that are on S3, by their directories.
-  private let commitMarkers = Mutex<[RelativePath: Set<RelativePath>]>([:])
   private let blocks = PublishedBlocks()
   /// Keeps the records for later runs; nil if they are not kept.
   let evidence: EvidenceStore?
@@ -57,8 +69,9 @@ final class PublishedLedger: Sendable {
     isCommitMarker: @escaping @Sendable (RelativePath) -> Bool = { _ in false }, keepsCompared: Bool = false
   ) {
     self.evidence = evidence
-    records = Mutex(RecentTable(capacity: capacity))
-    markers = Mutex(RecentTable(capacity: capacity))
+    state = Mutex(
+      State(
+        records: RecentTable(capacity: capacity), directoryMarkers: RecentTable(capacity: capacity)))
     self.isCommitMarker = isCommitMarker
     self.keepsCompared = keepsCompared
   }
@@ -73,8 +86,11 @@ final class PublishedLedger: Sendable {
     entry.blocks = blocks
     evidence?.note(path, entry)
     self.blocks.note(blocks.map { KnownObject(etag: record.etag, blocks: $0) }, for: path)
-    _ = records.withLock { $0.set(record, for: path) }
-    if isCommitMarker(path) { commitMarkers.withLock { _ = $0[path.parent, default: []].insert(path) } }
+    let isCommitMarker = isCommitMarker(path)
+    state.withLock { state in
+      state.records.set(record, for: path)
+      if isCommitMarker { state.note(commitMarker: path) }
+    }
   }
 
   /// An object that was found equal may have been published by an earlier run.
@@ -119,102 +135,121 @@ final class PublishedLedger: Sendable {
     guard isCommitMarker(path) || isOfUnit, self.etag(of: path) == nil else { return }
     let known = crc32().map { CRC32(value: $0).base64 }
     let record = Record(stamp: stamp, etag: etag, crc32: known, source: .compared)
-    _ = records.withLock { $0.set(record, for: path) }
-    if isCommitMarker(path) { noteListed(path) }
+    _ = state.withLock { $0.records.set(record, for: path) }
+    noteListed(path)
   }
 
   /// Notes that a listing has shown the object of a commit marker, whatever its content.
   func noteListed(_ path: RelativePath) {
     guard isCommitMarker(path) else { return }
-    commitMarkers.withLock { _ = $0[path.parent, default: []].insert(path) }
+    state.withLock { $0.note(commitMarker: path) }
   }
 
   /// Whether a commit marker is on S3, as far as this run knows.
   func hasCommitMarker(_ path: RelativePath) -> Bool {
-    commitMarkers.withLock { $0[path.parent]?.contains(path) == true }
+    state.withLock { $0.commitMarkers[path.parent]?.contains(path) == true }
   }
 
-  var hasCommitMarkers: Bool { commitMarkers.withLock { !$0.isEmpty } }
+  var hasCommitMarkers: Bool { state.withLock { !$0.commitMarkers.isEmpty } }
 
   /// Commit markers on S3 in the directories above a path.
   func commitMarkers(above path: RelativePath) -> [RelativePath] {
-    commitMarkers.withLock { markers in
-      if markers.isEmpty { return [] }
-      return path.ancestors.flatMap { markers[$0] ?? [] }
+    state.withLock { state in
+      if state.commitMarkers.isEmpty { return [] }
+      return path.ancestors.flatMap { state.commitMarkers[$0] ?? [] }
     }
   }
+
+  /// Commit markers that this run has removed from S3, and that are not there again.
+  var withdrawnMarkers: Set<RelativePath> { state.withLock { $0.withdrawn } }
 
   /// Notes that a marker is on S3.
   func note(_ record: MarkerRecord, for marker: DirectoryMarker) {
     evidence?.note(marker.path, EvidenceEntry(etag: record.etag))
-    _ = markers.withLock { $0.set(record, for: marker) }
+    _ = state.withLock { $0.directoryMarkers.set(record, for: marker) }
   }
 
   /// Notes that the path's object was deleted.
-  func forget(_ path: RelativePath) {
+  func forget(_ path: RelativePath) { forget(path, as: .deleted) }
+
+  /// Notes that a commit marker was removed because data under it are about to be overwritten.
+  func withdraw(_ marker: RelativePath) { forget(marker, as: .withdrawn) }
+
+  private enum Removal { case deleted, withdrawn }
+
+  private func forget(_ path: RelativePath, as removal: Removal) {
     evidence?.noteDeleted(path)
-    if isCommitMarker(path) { commitMarkers.withLock { _ = $0[path.parent]?.remove(path) } }
-    if let marker = DirectoryMarker(path) {
-      markers.withLock { $0.remove(marker) }
-    } else {
-      blocks.forget(path)
-      records.withLock { $0.remove(path) }
+    let marker = DirectoryMarker(path)
+    if marker == nil { blocks.forget(path) }
+    let isCommitMarker = isCommitMarker(path)
+    state.withLock { state in
+      if isCommitMarker { _ = state.commitMarkers[path.parent]?.remove(path) }
+      if removal == .withdrawn { state.withdrawn.insert(path) }
+      if let marker {
+        state.directoryMarkers.remove(marker)
+      } else {
+        state.records.remove(path)
+      }
     }
   }
 
   /// The ETag that this run last published or found equal there, whatever happened to the file since.
   func etag(of path: RelativePath) -> String? {
-    if let marker = DirectoryMarker(path) { return markers.withLock { $0[marker]?.etag } }
-    return records.withLock { $0[path]?.etag }
+    if let marker = DirectoryMarker(path) { return state.withLock { $0.directoryMarkers[marker]?.etag } }
+    return state.withLock { $0.records[path]?.etag }
   }
 
   /// Whether this run made the last known object of the path. Any known directory marker counts, because its
   /// delete loses no content.
   func isPublished(_ path: RelativePath) -> Bool {
     if let marker = DirectoryMarker(path) { return holds(marker) }
-    return records.withLock { $0[path]?.source == .published }
+    return state.withLock { $0.records[path]?.source == .published }
   }
 
   /// Whether the records of some paths were dropped.
-  var hasForgotten: Bool { records.withLock(\.hasDropped) || markers.withLock(\.hasDropped) }
+  var hasForgotten: Bool {
+    state.withLock { $0.records.hasDropped || $0.directoryMarkers.hasDropped }
+  }
 
   /// What this run last published there; nil if it published nothing, or only found an object equal.
   func publication(of path: RelativePath) -> Provenance.Publication? {
     if let marker = DirectoryMarker(path) {
-      guard let record = markers.withLock({ $0[marker] }), record.source == .published else { return nil }
+      guard let record = state.withLock({ $0.directoryMarkers[marker] }), record.source == .published else {
+        return nil
+      }
       return Provenance.Publication(etag: record.etag, answered: record.answered)
     }
-    guard let record = records.withLock({ $0[path] }), record.source == .published else { return nil }
+    guard let record = state.withLock({ $0.records[path] }), record.source == .published else { return nil }
     return Provenance.Publication(etag: record.etag, answered: record.answered)
   }
 
   /// The content of the path's object on S3, as far as this run knows.
   func content(of path: RelativePath) -> PublishedContent? {
-    records.withLock { $0[path] }.map {
+    state.withLock { $0.records[path] }.map {
       PublishedContent(byteCount: $0.stamp.size, etag: $0.etag, crc32: $0.crc32)
     }
   }
 
   /// The version that this run last published or found equal there, whatever happened to the file since.
   func stamp(of path: RelativePath) -> FileStamp? {
-    records.withLock { $0[path]?.stamp }
+    state.withLock { $0.records[path]?.stamp }
   }
 
   /// The files that comparisons found equal to their objects. Searches all records.
   var comparedPaths: [RelativePath] {
-    records.withLock { $0.keys { $1.source == .compared } }
+    state.withLock { $0.records.keys { $1.source == .compared } }
   }
 
   /// The paths under which files were published. Searches all records; it is called only for the few files
   /// with several links.
   func paths(where isMeant: (FileStamp) -> Bool) -> [RelativePath] {
-    records.withLock { $0.keys { isMeant($1.stamp) } }
+    state.withLock { $0.records.keys { isMeant($1.stamp) } }
   }
 
   /// The record of a path, if its file is still the published version. A rename changes only ctime.
   func record(of path: RelativePath, matching stamp: FileStamp, allowing allowance: StampAllowance) -> Record?
   {
-    guard let record = records.withLock({ $0[path] }) else { return nil }
+    guard let record = state.withLock({ $0.records[path] }) else { return nil }
     guard !record.isSnapshot else { return nil }
     var known = record.stamp
     if allowance == .renamed { known.changed = stamp.changed }
@@ -223,16 +258,16 @@ final class PublishedLedger: Sendable {
 
   /// Whether this version was published as a snapshot while a process was writing the file.
   func holdsSnapshot(of path: RelativePath, _ stamp: FileStamp) -> Bool {
-    guard let record = records.withLock({ $0[path] }) else { return false }
+    guard let record = state.withLock({ $0.records[path] }) else { return false }
     return record.isSnapshot && record.stamp.isSameVersion(as: stamp)
   }
 
-  func holds(_ marker: DirectoryMarker) -> Bool { markers.withLock { $0[marker] != nil } }
+  func holds(_ marker: DirectoryMarker) -> Bool { state.withLock { $0.directoryMarkers[marker] != nil } }
 
   /// The markers of the directory and of those below it. Searches all markers, because directories are rarely
   /// renamed.
   func directoryMarkers(within directory: RelativePath) -> [DirectoryMarker] {
-    markers.withLock { $0.keys { marker, _ in marker.path.isWithin(directory) } }
+    state.withLock { $0.directoryMarkers.keys { marker, _ in marker.path.isWithin(directory) } }
   }
 }
 

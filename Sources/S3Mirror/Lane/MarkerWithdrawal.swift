@@ -18,7 +18,6 @@ final class MarkerWithdrawal: Sendable {
   /// One removal at a time, so that no data appear while a marker that covers them is being removed.
   private let turn = FairSemaphore(capacity: 1)
   private let isRefused = Atomic<Bool>(false)
-  private let removed = Mutex<Set<RelativePath>>([])
 
   init(
     name: String, mapping: KeyMapping, store: any ObjectStore, ledger: PublishedLedger,
@@ -113,8 +112,7 @@ final class MarkerWithdrawal: Sendable {
           }
           return
         }
-        ledger.forget(marker)
-        removed.withLock { _ = $0.insert(marker) }
+        ledger.withdraw(marker)
         journal.deleted(mirror: name, path: marker, key: key)
       }
     }
@@ -122,12 +120,8 @@ final class MarkerWithdrawal: Sendable {
 
   /// Markers that were removed and are not on S3 again, because their turn in the pass came before the data.
   func missing(in root: TreeRoot) -> [RelativePath] {
-    removed.withLock { removed in
-      if removed.isEmpty { return [] }
-      removed = removed.filter { !isOnS3($0) }
-      return removed.filter {
-        root.stamp(ofFileAt: $0) != nil || root.symlinks == .link && root.place(ofLinkAt: $0) != nil
-      }
+    ledger.withdrawnMarkers.filter {
+      root.stamp(ofFileAt: $0) != nil || root.symlinks == .link && root.place(ofLinkAt: $0) != nil
     }
   }
 
