@@ -7,7 +7,13 @@ final class LaneActivity: Sendable {
     var inFlight: [RelativePath: Int64] = [:]
     var publishedFiles = 0
     var publishedBytes: Int64 = 0
+    /// The published bytes that the server copied.
     var copiedBytes: Int64 = 0
+    var deleted = 0
+    /// The largest number of files that one comparison left out.
+    var skipped = 0
+    /// The total duration of the passes that published something.
+    var busySeconds = 0.0
     var failures: [RelativePath: FailureReason] = [:]
     var withheldDeletes = 0
     /// The first thousand withheld deletes.
@@ -16,6 +22,12 @@ final class LaneActivity: Sendable {
     /// Markers that wait for other hosts of the group.
     var heldByGroup: Set<RelativePath> = []
     var occupation = Occupation()
+
+    /// How fast files are sent. What the server copies shows nothing of that. Nil if nothing was sent yet.
+    var sentBytesPerSecond: Double? {
+      let sent = publishedBytes - copiedBytes
+      return busySeconds > 0 && sent > 0 ? Double(sent) / busySeconds : nil
+    }
   }
 
   /// What the lane's task does: it waits until something is due, or it works.
@@ -68,6 +80,9 @@ final class LaneActivity: Sendable {
       state.publishedFiles += outcome.summary.published
       state.publishedBytes += outcome.summary.publishedBytes
       state.copiedBytes += outcome.summary.copiedBytes
+      state.deleted += outcome.summary.deleted
+      state.skipped = max(state.skipped, outcome.skipped)
+      if outcome.summary.publishedBytes > 0 { state.busySeconds += outcome.summary.seconds }
       state.withheldDeletes = outcome.summary.withheldDeletes
       state.withheld = outcome.withheld
       state.heldByGroup = outcome.heldByGroup

@@ -27,11 +27,9 @@ extension UploadLane {
       await flights.wait()
       await place.stop()
       await group?.leave()
-      return state.withLock { state in
-        state.report.drift = activity.snapshot.drift
-        if let fence { state.report.failures = [.init(path: ".", reason: fence.message)] }
-        return state.report
-      }
+      var report = counts
+      if let fence { report.failures = [.init(path: ".", reason: fence.message)] }
+      return report
     }
     if let timeout = settings.exitTimeout {
       let end = schedule.clock.now + timeout
@@ -50,16 +48,10 @@ extension UploadLane {
     schedule.close(answering: last)
     await group?.end()
     let takenOver = group?.driver.fenceError
-    return state.withLock { state in
-      state.report.failures = last.summary.failures
-      if let takenOver { state.report.failures.append(.init(path: ".", reason: takenOver.message)) }
-      state.report.withheldDeletes = last.summary.withheldDeletes
-      state.report.withheld = Self.reported(last.withheld)
-      state.report.drift = activity.snapshot.drift
-      state.report.ticks = schedule.passCount
-      state.report.requests = requests.counts
-      return state.report
-    }
+    var report = reportSoFar
+    report.failures = last.summary.failures
+    if let takenOver { report.failures.append(.init(path: ".", reason: takenOver.message)) }
+    return report
   }
 
   /// Publishes everything that is dirty while flights go on, then what waited for these flights.

@@ -187,13 +187,14 @@ extension UploadLane {
   /// not limited.
   private func budget() -> DeadlineOrder.Budget? {
     let now = schedule.clock.now
-    return state.withLock { state in
+    let end = state.withLock { state in
       // A deadline that has passed says nothing of the passes after it: the machine is still there.
       let announced = state.announcedEnd.flatMap { $0 > now ? $0 : nil }
-      guard let end = [state.end, announced].compactMap(\.self).min() else { return nil }
-      let rate = state.busySeconds > 0 ? Double(state.sentBytes) / state.busySeconds : 0
-      return DeadlineOrder.Budget(
-        seconds: max(0, (end - now).seconds), bytesPerSecond: rate > 0 ? rate : nil)
+      return [state.end, announced].compactMap(\.self).min()
+    }
+    return end.map { end in
+      DeadlineOrder.Budget(
+        seconds: max(0, (end - now).seconds), bytesPerSecond: activity.snapshot.sentBytesPerSecond)
     }
   }
 
@@ -319,13 +320,6 @@ extension UploadLane {
     activity.note(outcome)
     state.withLock { state in
       state.objectCount = max(0, state.objectCount + outcome.created - outcome.summary.deleted)
-      state.report.published += outcome.summary.published
-      state.report.publishedBytes += outcome.summary.publishedBytes
-      // What the server copies says nothing of how fast files are sent.
-      state.sentBytes += outcome.summary.publishedBytes - outcome.summary.copiedBytes
-      if outcome.summary.publishedBytes > 0 { state.busySeconds += outcome.summary.seconds }
-      state.report.deleted += outcome.summary.deleted
-      state.report.skipped = max(state.report.skipped, outcome.skipped)
     }
     // Deletes that are still withheld are checked by each tick, and reported only if their number changes.
     // The same holds for markers that wait for other hosts.

@@ -33,22 +33,32 @@ extension UploadLane {
   /// failure.
   var reportSoFar: MirrorReport.Upload {
     let doing = activity.snapshot
-    var report = state.withLock { $0.report }
+    var report = doing.counts(named: settings.name)
     report.failures = doing.failuresByPath
     report.withheldDeletes = doing.withheldDeletes
-    report.withheld = Self.reported(doing.withheld)
-    report.drift = doing.drift
+    report.withheld = doing.withheld.sorted { $0.key < $1.key }.map {
+      .init(path: $0.key.string, reason: $0.value.description)
+    }
     report.ticks = schedule.passCount
     report.requests = requests.counts
     return report
   }
 
-  static func reported(_ withheld: [RelativePath: WithheldReason]) -> [MirrorError.Failure] {
-    withheld.sorted { $0.key < $1.key }.map { .init(path: $0.key.string, reason: $0.value.description) }
-  }
+  /// The part of the report that counts what was done.
+  var counts: MirrorReport.Upload { activity.snapshot.counts(named: settings.name) }
 }
 
 extension LaneActivity.Snapshot {
+  fileprivate func counts(named name: String) -> MirrorReport.Upload {
+    var report = MirrorReport.Upload(name: name)
+    report.published = publishedFiles
+    report.publishedBytes = publishedBytes
+    report.deleted = deleted
+    report.skipped = skipped
+    report.drift = drift
+    return report
+  }
+
   fileprivate var failuresByPath: [MirrorError.Failure] {
     failures.sorted { $0.key < $1.key }.map { .init(path: $0.key.string, $0.value) }
   }

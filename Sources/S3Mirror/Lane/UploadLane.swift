@@ -71,7 +71,6 @@ final class UploadLane: Sendable {
   struct State {
     /// The number of objects under the prefix: listed at entry, then counted so that it is never too high.
     var objectCount = 0
-    var report: MirrorReport.Upload
     /// The local root was empty or absent at entry, while objects were on S3. No object is inferred deleted
     /// in this run.
     var isGuardedByEmptyEntry = false
@@ -82,10 +81,6 @@ final class UploadLane: Sendable {
     var end: Instant?
     /// When this machine goes away, as a caller of a flush has announced.
     var announcedEnd: Instant?
-    /// The total duration of the passes that published something.
-    var busySeconds = 0.0
-    /// The published bytes that were sent, and not copied on the server.
-    var sentBytes: Int64 = 0
     /// Local checkpoints that are not published, because retention would remove them again.
     var retired = RetiredUnits()
     /// Something was published since the last retention that may have made a checkpoint complete.
@@ -123,7 +118,7 @@ final class UploadLane: Sendable {
   let temporaries = TemporaryNames()
   let notices: ConditionNotices
   let wallClock: @Sendable () -> Int64
-  let state: Mutex<State>
+  let state = Mutex(State())
   /// Nil if the mirror belongs to no group.
   let group: LaneGroup?
 
@@ -184,7 +179,6 @@ final class UploadLane: Sendable {
         uploader: uploader,
         ledger: ledger, journal: journal)
     }
-    state = Mutex(State(report: .init(name: settings.name)))
     notices = ConditionNotices(name: settings.name, journal: journal, start: wallClock())
     let schedule = LaneSchedule(
       policy: settings.policy, auditInterval: settings.auditInterval, pollInterval: settings.pollInterval,
