@@ -105,6 +105,40 @@ import Testing
     }
   }
 
+  @Test(.promise("PUB-18"))
+  func `a flush waits for a file that changed in flight, even if the flight ends during the flush's pass`()
+    async throws
+  {
+    let schedule = schedule(interval: nil)
+    schedule.adopt(.init())
+    let result = PassOutcome(summary: PassSummary(name: "x", kind: .flush, number: 1))
+    schedule.note([.closed("a")])
+    async let first = schedule.flush()
+    guard case .pass(let flying, let firstFlushes) = await schedule.next(fence: {}) else {
+      Issue.record("no pass")
+      return
+    }
+    schedule.depart(flying.batch.entries)
+    schedule.finish(result)
+    schedule.answer(firstFlushes, with: result)
+    schedule.note([.closed("a"), .closed("b")])
+    async let second = schedule.flush()
+    guard case .pass(let pass, let flushes) = await schedule.next(fence: {}) else {
+      Issue.record("no second pass")
+      return
+    }
+    #expect(Array(pass.batch.entries.keys) == ["b"])
+    schedule.land("a", result)
+    schedule.finish(result)
+    schedule.answer(flushes, with: result)
+    #expect(await first != nil)
+    // The second flush goes on, with a pass that takes the change.
+    #expect(schedule.hasFlushes)
+    #expect(schedule.drain().map { Array($0.batch.entries.keys) } == ["a"])
+    schedule.close(answering: result)
+    #expect(await second != nil)
+  }
+
   @Test func `after the close a flush returns at once`() async throws {
     let schedule = schedule(interval: nil)
     schedule.close()

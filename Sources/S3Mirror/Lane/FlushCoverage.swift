@@ -53,9 +53,10 @@ struct FlushCoverage: Sendable {
       inFlight.formUnion(areAllSecond ? paths.intersection(left.reduce([]) { $0.union($1) }) : paths)
     }
 
-    mutating func land(_ path: RelativePath, _ landed: PassOutcome) {
-      guard inFlight.remove(path) != nil, !landed.summary.failures.isEmpty else { return }
+    mutating func land(_ path: RelativePath, _ landed: PassOutcome, leaving kept: Set<RelativePath>) {
+      guard inFlight.remove(path) != nil else { return }
       failures += landed.summary.failures
+      left.formUnion(kept)
     }
 
     var ended: [Ended] {
@@ -88,11 +89,19 @@ struct FlushCoverage: Sendable {
   /// Notes the paths that outlive the running pass.
   mutating func depart(_ paths: Set<RelativePath>) { begun?.cover(paths) }
 
-  /// - Parameter outcome: the result of this one path.
+  /// Whether flushes wait for the running pass.
+  var hasBegun: Bool { begun != nil }
+
+  /// - Parameters:
+  ///   - outcome: the result of this one path.
+  ///   - kept: the paths that waited for this flight. The running pass has left them out.
   /// - Returns: the flushes that have nothing left to wait for.
-  mutating func land(_ path: RelativePath, _ outcome: PassOutcome) -> [Ended] {
-    begun?.land(path, outcome)
-    for index in covering.indices { covering[index].land(path, outcome) }
+  mutating func land(
+    _ path: RelativePath, _ outcome: PassOutcome, leaving kept: Set<RelativePath>
+  ) -> [Ended] {
+    begun?.land(path, outcome, leaving: kept)
+    // The end of a pass has noted what that pass left.
+    for index in covering.indices { covering[index].land(path, outcome, leaving: []) }
     defer { covering.removeAll(where: \.inFlight.isEmpty) }
     return covering.filter(\.inFlight.isEmpty).flatMap(\.ended)
   }
@@ -109,7 +118,7 @@ struct FlushCoverage: Sendable {
     begun = nil
     ending.outcome = outcome
     if ending.hadFlights || !ending.inFlight.isEmpty {
-      ending.left = Set(kept)
+      ending.left.formUnion(kept)
       if let outcome { ending.left.formUnion(outcome.waiting.keys) }
     }
     if ending.inFlight.isEmpty { return ending.ended }

@@ -186,10 +186,11 @@ final class LaneSchedule: Sendable {
     let isFailed = outcome.failed[path] != nil || outcome.refused[path] != nil
     let failure: ServiceState? = isFailed ? (outcome.unreachable.isEmpty ? .unknown : .unreachable) : nil
     let ready = state.withLock { state in
+      let kept = state.coverage.hasBegun ? state.schedule.dirty.paths(keptByFlightOf: path) : []
       state.schedule.land(
         path, back: outcome.unpublished.entries[path], failure: failure,
         isAnswered: outcome.summary.published > 0, at: clock.now)
-      return takeAnswers(state.coverage.land(path, outcome), in: &state)
+      return takeAnswers(state.coverage.land(path, outcome, leaving: kept), in: &state)
     }
     for (flush, outcome) in ready { flush.answer(outcome) }
     doorbell.ring()

@@ -154,6 +154,7 @@ extension UploadLane {
         reasons[directory] = error
       }
     }
+    // Read once: a publication that lands from here on leaves its path to a later pass.
     let inFlight = schedule.pathsInFlight
     let closed = aliases.addFurtherNames(
       to: &last, compared: Set(batch.rescans.keys), at: schedule.clock.now, isWaiting: schedule.isWaiting,
@@ -165,7 +166,7 @@ extension UploadLane {
     schedule.noteClosed(closed)
     schedule.noteTaken(last.entries.filter { batch.entries[$0.key] == nil })
     // No path is published twice at one time. Changes of paths in flight are left for a later pass.
-    for path in schedule.pathsInFlight {
+    for path in inFlight {
       outcome.unpublished.entries[path] = last.entries.removeValue(forKey: path)
     }
     var surroundings = pass.surroundings
