@@ -7,7 +7,7 @@ import Testing
 /// An audit compares everything, and should find nothing: a missed event would be a bug.
 @Suite struct AuditTests {
   private func mirror(_ store: FakeObjectStore) async throws -> LaneUnderTest {
-    var configuration = LaneUnderTest.Configuration()
+    var configuration = LaneUnderTest.Configuration(watch: .reported)
     configuration.auditInterval = .seconds(3600)
     let mirror = try await LaneUnderTest(store, configuration)
     try await mirror.start()
@@ -53,10 +53,10 @@ import Testing
     try mirror.write("a", "one")
     try await mirror.lane.flush()
     try mirror.write("b.tmp", "two")
-    let tree = mirror.tree
     // The audit asks for it when it has seen the tree.
-    await store.hold { call in
-      if call.operation == "HeadObject" { _ = Glibc.rename(tree + "/b.tmp", tree + "/b") }
+    await store.hold { [unowned mirror] call in
+      guard call.operation == "HeadObject", access(mirror.tree + "/b.tmp", F_OK) == 0 else { return }
+      try mirror.move("tree/b.tmp", "tree/b")
     }
     await store.place("t/a", Array("ONE".utf8))
     try await mirror.wait(forNotice: "an audit found")
@@ -103,7 +103,7 @@ import Testing
     async throws -> MirrorReport.Upload
   {
     let store = FakeObjectStore()
-    var configuration = LaneUnderTest.Configuration()
+    var configuration = LaneUnderTest.Configuration(watch: .reported)
     configuration.wallClock = { wallClockNanoseconds() + lead }
     let mirror = try await LaneUnderTest(store, configuration)
     try await mirror.start()

@@ -13,7 +13,7 @@ import Testing
     _ store: FakeObjectStore, delete: Bool = true, interval: Duration? = nil,
     prepare: (String) throws -> Void = { _ in }
   ) async throws -> LaneUnderTest {
-    var configuration = LaneUnderTest.Configuration(interval: interval)
+    var configuration = LaneUnderTest.Configuration(interval: interval, watch: .reported)
     configuration.bound = .standard
     configuration.delete = delete
     let mirror = try await LaneUnderTest(store, configuration, prepare: prepare)
@@ -108,7 +108,7 @@ import Testing
   @Test(.promise("DEL-6"))
   func `a bound that the user gave holds for what the run has published too`() async throws {
     let store = FakeObjectStore()
-    var configuration = LaneUnderTest.Configuration()
+    var configuration = LaneUnderTest.Configuration(watch: .reported)
     configuration.bound = .limit(1)
     let mirror = try await LaneUnderTest(store, configuration)
     try await mirror.start()

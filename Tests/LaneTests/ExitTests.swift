@@ -14,10 +14,10 @@ import Testing
   /// - Parameter settle: long where a writer must not seem to pause because the machine is busy.
   private func run(
     _ comparison: ComparePolicy = .standard, settle: Duration = .milliseconds(20),
-    _ body: (LaneUnderTest, FakeObjectStore) async throws -> Void
+    watch: LaneUnderTest.WatchKind = .reported, _ body: (LaneUnderTest, FakeObjectStore) async throws -> Void
   ) async throws {
     let store = FakeObjectStore()
-    var configuration = LaneUnderTest.Configuration(interval: nil)
+    var configuration = LaneUnderTest.Configuration(watch: watch)
     configuration.comparison = Comparison(policy: comparison)
     configuration.settle = settle
     let mirror = try await LaneUnderTest(store, configuration)
@@ -81,7 +81,7 @@ import Testing
       try await replaceCheckpoint(mirror)
       await store.hold(
         Gates.once(at: "t/ckpt-2/data") {
-          try await mirror.lane.injectOverflow {
+          try await mirror.injectOverflow {
             try mirror.write("ckpt-2/more", "2")
             try mirror.write("latest", "ckpt-2, whole")
           }
@@ -166,7 +166,7 @@ import Testing
   }
 
   @Test func `a file of equal size that never pauses is told`() async throws {
-    try await run(.size, settle: .milliseconds(300)) { mirror, store in
+    try await run(.size, settle: .milliseconds(300), watch: .kernel) { mirror, store in
       try mirror.write("f", String(repeating: "a", count: RestlessWriter.size))
       try await mirror.lane.flush()
       let writer = try RestlessWriter(mirror.tree + "/f")
@@ -180,7 +180,7 @@ import Testing
   func `what two names hold that a program has open is reported under both, and S3 keeps the whole version`(
     comparison: ComparePolicy
   ) async throws {
-    try await run(comparison) { mirror, store in
+    try await run(comparison, watch: .kernel) { mirror, store in
       try mirror.write("a", "one")
       try mirror.link("a", "b")
       try await mirror.lane.flush()
@@ -209,7 +209,7 @@ import Testing
   // MARK: Deletes
 
   @Test func `what an old marker names stays while data of the new one never pause`() async throws {
-    try await run(settle: .milliseconds(300)) { mirror, store in
+    try await run(settle: .milliseconds(300), watch: .kernel) { mirror, store in
       try await replaceCheckpoint(mirror)
       let writer = try RestlessWriter(mirror.tree + "/ckpt-2/data")
       let report = await mirror.finish()
@@ -223,7 +223,7 @@ import Testing
 
   @Test(.promise("DEL-10"))
   func `the old name of a file that never pauses keeps its object at the end`() async throws {
-    try await run(settle: .milliseconds(300)) { mirror, store in
+    try await run(settle: .milliseconds(300), watch: .kernel) { mirror, store in
       try mirror.write("a", "a")
       try await mirror.lane.flush()
       try mirror.write("z", "z")

@@ -10,7 +10,7 @@ import TransferLog
   @Test(.promise("SAY-2"))
   func `a path that is tried again and again has one record for each outage`() async throws {
     let store = FakeObjectStore()
-    let mirror = try await LaneUnderTest(store)
+    let mirror = try await LaneUnderTest(store, .init(watch: .reported))
     try await mirror.start()
     for text in ["first", "second"] {
       await store.inject { call, _ in call.key == "t/a" ? call.refusal() : nil }

@@ -11,67 +11,37 @@ import Testing
 
 /// EMFILE of inotify_init1(2): the root is compared at each tick until an instance is free.
 @Suite struct InstanceLimitTests {
-  private final class Told: Sendable {
-    let events = Mutex<[WatchEvent]>([])
-    let refusals: Mutex<Int>
-
-    init(refusals: Int) {
-      self.refusals = Mutex(refusals)
-    }
-  }
-
-  @Test func `without an instance the root is compared at each look, and watched once there is one`()
+  @Test
+  func `without an inotify instance the root is compared at each tick, and watched once an instance is free`()
     async throws
   {
-    let directory = try LaneDirectory()
-    let told = Told(refusals: 2)
+    let directory = try TemporaryDirectory()
+    let events = Mutex<[WatchEvent]>([])
+    let refusals = Mutex(2)
+    let watch = ReportedWatch()
     let place = try WatchedRoot(
-      try TreeRoot(path: directory.path),
-      makeWatcher: { [path = directory.path] _ in
-        let isRefused = told.refusals.withLock { left in
+      try TreeRoot(path: FilePath(directory.path)),
+      makeWatch: { _ in
+        let isRefused = refusals.withLock { left in
           left -= 1
           return left >= 0
         }
         if isRefused { throw WatchError.instanceLimit(.current()) }
-        return try TreeWatcher(root: path) { batch in told.events.withLock { $0 += batch } }
+        return watch.connect({ _, _ in false }) { batch in events.withLock { $0 += batch } }
       },
-      tell: { event in told.events.withLock { $0.append(event) } })
+      tell: { event in events.withLock { $0.append(event) } })
     let compare = WatchEvent.rescan(.root, .instanceLimit)
     try await place.start()
     await place.retryUnwatched()
-    #expect(told.events.withLock { $0 } == [compare, compare])
+    #expect(events.withLock { $0 } == [compare, compare])
 
-    try await InotifyInstances.waitForOne()
-    // The third try gets one: compared once more after the watch is in place, and from then on told by events.
+    // The third try gets an instance. The root is compared once more after the watch has begun.
     await place.retryUnwatched()
-    #expect(told.events.withLock { $0 } == [compare, compare, compare])
-    try directory.write("file")
-    await place.fence()
-    #expect(told.events.withLock { $0.contains(.closed("file")) })
+    #expect(events.withLock { $0 } == [compare, compare, compare])
+    watch.report([.closed("file")])
+    #expect(events.withLock { $0.last } == .closed("file"))
     await place.retryUnwatched()
-    #expect(told.events.withLock { events in events.count { $0 == compare } } == 3)
+    #expect(events.withLock { events in events.count { $0 == compare } } == 3)
     await place.stop()
-  }
-}
-
-/// A directory that goes with the test.
-private final class LaneDirectory: Sendable {
-  let path: FilePath
-
-  init() throws {
-    path = FilePath(NSTemporaryDirectory()).appending("s3m-instances-\(UUID().uuidString)")
-    try FileManager.default.createDirectory(atPath: path.string, withIntermediateDirectories: true)
-  }
-
-  deinit {
-    do {
-      try FileManager.default.removeItem(atPath: path.string)
-    } catch {
-      Issue.record(error)
-    }
-  }
-
-  func write(_ name: String) throws {
-    try "x".write(toFile: path.appending(name).string, atomically: false, encoding: .utf8)
   }
 }

@@ -1,3 +1,4 @@
+import FileWatch
 import Foundation
 import Glibc
 import Logging
@@ -30,6 +31,8 @@ final class LaneUnderTest: Sendable {
     var commitLast: [String] = ["DONE", "latest"]
     var inProgressNames = ["*-unfinished"]
     var temporaryNames = Options.defaultTemporaryNames
+    var watch: WatchKind
+    /// The number of directories that the kernel's watch may watch; nil for as many as there are.
     var maxWatches: Int?
     var symlinks = SymlinkPolicy.skip
     var auditInterval: Duration?
@@ -41,7 +44,17 @@ final class LaneUnderTest: Sendable {
     var clock: ManualClock? = ManualClock()
     var clockMoves = ClockMoves.atRest
 
-    init(interval: Duration? = nil) { self.interval = interval }
+    init(interval: Duration? = nil, watch: WatchKind = .kernel) {
+      self.interval = interval
+      self.watch = watch
+    }
+  }
+
+  enum WatchKind: Sendable {
+    /// inotify(7).
+    case kernel
+    /// The functions of this type that change the tree report their own events.
+    case reported
   }
 
   /// When `passTime` may move the clock.
@@ -62,6 +75,9 @@ final class LaneUnderTest: Sendable {
   private let log: TransferLogWriter
   private let resources: TransferResources
   private let runner = Mutex<Task<Void, Never>?>(nil)
+  /// Nil if the watch is the kernel's.
+  let reportedWatch: ReportedWatch?
+  private let kernelWatch = KernelWatch()
 
   let tree: String
   var outside: String { directory + "/outside" }
@@ -107,20 +123,33 @@ final class LaneUnderTest: Sendable {
     settings.auditInterval = configuration.auditInterval
     if let clock = configuration.clock { settings.clock = clock }
     settings.pollInterval = configuration.pollInterval
-    settings.maxWatches = configuration.maxWatches
+    let (kernelWatch, maxWatches) = (kernelWatch, configuration.maxWatches)
+    let reportedWatch: ReportedWatch? = configuration.watch == .reported ? ReportedWatch() : nil
+    self.reportedWatch = reportedWatch
+    settings.makeWatch = { root, isExcluded, report in
+      if let reportedWatch { return reportedWatch.connect(isExcluded, report) }
+      return try kernelWatch.make(root, isExcluded, maxWatches: maxWatches, report)
+    }
     var logger = Logger(label: "test")
     logger.logLevel = .error
     let counter = CountingStore(store)
     let journal = Journal(log: log, logger: logger, observer: { notices.note($0) }, bucket: "bucket")
     let (tree, resources) = (tree, resources)
-    lane = try await InotifyInstances.retrying {
-      let lane = try UploadLane(
+    func makeLane() throws -> UploadLane {
+      try UploadLane(
         settings: settings,
         root: try TreeRoot(path: FilePath(tree), symlinks: configuration.symlinks),
         store: counter, requests: counter.tally, resources: resources, uploadSettings: uploadSettings,
         journal: journal, watching: .on, wallClock: configuration.wallClock)
+    }
+    guard reportedWatch == nil else {
+      lane = try makeLane()
+      return
+    }
+    lane = try await InotifyInstances.retrying {
+      let lane = try makeLane()
       // Another program may have been faster; these tests are about a lane that has one.
-      guard lane.place.lacksWatcher else { return lane }
+      guard lane.place.lacksWatch else { return lane }
       await lane.discard()
       return nil
     }
@@ -154,16 +183,23 @@ final class LaneUnderTest: Sendable {
 
   /// Returns when the condition holds. Until then the time moves on to whatever is due next.
   func passTime(until what: String, _ condition: () async throws -> Bool) async throws {
-    try await eventually(what) {
-      // The lane then knows of everything that the test did, and so what is due next.
-      await lane.place.fence()
-      let mayMove =
-        clock?.isAwaited == true && (clockMoves == .duringPasses || lane.activity.occupation.isResting)
-      if try await condition() { return true }
-      if mayMove { clock?.advance() }
-      return false
+    do {
+      try await eventually(what) {
+        // The lane then knows of everything that the test did, and so what is due next.
+        await lane.place.fence()
+        let mayMove = clock?.isAwaited == true && (clockMoves == .duringPasses || isResting)
+        if try await condition() { return true }
+        if mayMove { clock?.advance() }
+        return false
+      }
+    } catch var error as NeverHeld {
+      error.what +=
+        "; the lane \(isResting ? "rests" : "works"), dirty: \(lane.schedule.dirtyEntries), notices: \(notices.texts)"
+      throw error
     }
   }
+
+  private var isResting: Bool { lane.activity.occupation.isResting }
 
   /// Returns when the file has an object, of this text if it is given.
   func wait(for path: String, toBe text: String? = nil, in store: FakeObjectStore) async throws {
@@ -178,12 +214,7 @@ final class LaneUnderTest: Sendable {
     for what: String = "the observer heard what the test waits for",
     until condition: ([MirrorEvent]) -> Bool
   ) async throws {
-    do {
-      try await passTime(until: what) { condition(notices.heard) }
-    } catch var error as NeverHeld {
-      error.what += "; heard: \(notices.texts)"
-      throw error
-    }
+    try await passTime(until: what) { condition(notices.heard) }
   }
 
   /// Returns when a notice contains this text.
@@ -203,6 +234,35 @@ final class LaneUnderTest: Sendable {
     return report
   }
 
+  // MARK: The watch
+
+  /// Reports events of changes that the test made without the functions of this type.
+  func report(_ events: [WatchEvent]) { reportedWatch?.report(events) }
+
+  /// Acts as if the kernel had dropped the events that wait to be read.
+  func injectOverflow() async {
+    if let reportedWatch { return reportedWatch.lose {} }
+    await kernelWatch.current?.injectOverflow()
+  }
+
+  /// Acts as if the kernel had dropped the events of this change.
+  func injectOverflow(losing change: @Sendable () throws -> Void) async throws {
+    if let reportedWatch { return try reportedWatch.lose(change) }
+    try await kernelWatch.current?.injectOverflow(losing: change)
+  }
+
+  /// Makes a change while no event is read.
+  func holdWatch(during change: @Sendable () throws -> Void) async throws {
+    try await kernelWatch.current?.hold(during: change)
+  }
+
+  /// What the kernel's watch knows of a directory.
+  func watchEntry(of directory: RelativePath) async -> WatchTable.Node? {
+    await kernelWatch.current?.entry(of: directory)
+  }
+
+  // MARK: The end
+
   /// What the transfer log holds; after `finish`.
   func records() throws -> [TransferRecord] {
     var records: [TransferRecord] = []
@@ -211,35 +271,6 @@ final class LaneUnderTest: Sendable {
   }
 
   func removeDirectory() throws { try FileManager.default.removeItem(atPath: directory) }
-
-  // MARK: The tree
-
-  func write(_ path: String, _ text: String) throws {
-    let full = tree + "/" + path
-    let parent = full.lastIndex(of: "/").map { String(full[..<$0]) } ?? full
-    try FileManager.default.createDirectory(atPath: parent, withIntermediateDirectories: true)
-    // In place: Data.write(to:) would too, but only by default.
-    let descriptor = open(full, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0o644)
-    try #require(descriptor >= 0)
-    defer { close(descriptor) }
-    let bytes = Array(text.utf8)
-    try #require(bytes.withUnsafeBytes { Glibc.write(descriptor, $0.baseAddress, $0.count) } == bytes.count)
-  }
-
-  /// To be moved into the tree, as writers do that replace their files.
-  func writeOutside(_ name: String, _ text: String) throws {
-    try text.write(toFile: outside + "/" + name, atomically: false, encoding: .utf8)
-  }
-
-  func remove(_ path: String) throws { try FileManager.default.removeItem(atPath: tree + "/" + path) }
-
-  func move(_ from: String, _ to: String) throws {
-    try #require(rename(directory + "/" + from, directory + "/" + to) == 0)
-  }
-
-  func link(_ from: String, _ to: String) throws {
-    try #require(Glibc.link(tree + "/" + from, tree + "/" + to) == 0)
-  }
 }
 
 /// The ctime of a file or link, in nanoseconds since 1970-01-01 UTC.
@@ -249,35 +280,20 @@ func changed(_ path: String) throws -> Int64 {
   return Int64(status.st_ctim.tv_sec) * 1_000_000_000 + Int64(status.st_ctim.tv_nsec)
 }
 
-/// What an observer heard.
-final class Notices: Sendable {
-  private let state = Mutex<[MirrorEvent]>([])
+/// The kernel's watch of a lane, which the lane makes anew for another root.
+private final class KernelWatch: Sendable {
+  private let watcher = Mutex<TreeWatcher?>(nil)
 
-  func note(_ event: MirrorEvent) { state.withLock { $0.append(event) } }
+  var current: TreeWatcher? { watcher.withLock { $0 } }
 
-  var heard: [MirrorEvent] { state.withLock { $0 } }
-
-  var texts: [String] { heard.compactMap(\.noticeText) }
-
-  var failedPaths: [String] {
-    heard.compactMap { if case .failed(_, _, let path, _) = $0 { path } else { nil } }
+  func make(
+    _ root: TreeRoot, _ isExcluded: @escaping @Sendable (RelativePath, EntryKind) -> Bool, maxWatches: Int?,
+    _ report: @escaping @Sendable ([WatchEvent]) -> Void
+  ) throws -> TreeWatcher {
+    var configuration = TreeWatcher.Configuration(isExcluded: isExcluded)
+    configuration.maxWatches = maxWatches
+    let made = try TreeWatcher(root: root.path, configuration: configuration, sink: report)
+    watcher.withLock { $0 = made }
+    return made
   }
-
-  var passes: [PassSummary] { heard.compactMap(\.summary) }
-}
-
-extension MirrorEvent {
-  var noticeText: String? {
-    guard case .notice(let text) = self else { return nil }
-    return text
-  }
-
-  var summary: PassSummary? {
-    guard case .pass(let summary) = self else { return nil }
-    return summary
-  }
-}
-
-extension FakeObjectStore {
-  func text(_ key: String) -> String? { bytes(key).map { String(decoding: $0, as: UTF8.self) } }
 }

@@ -8,11 +8,11 @@ import Testing
   @Test(.promise("CHG-8"))
   func `files whose events were lost are there after a flush`() async throws {
     let store = FakeObjectStore()
-    let mirror = try await LaneUnderTest(store)
+    let mirror = try await LaneUnderTest(store, .init(watch: .reported))
     try await mirror.start()
     try mirror.write("a", "old")
     try await mirror.lane.flush()
-    try await mirror.lane.injectOverflow {
+    try await mirror.injectOverflow {
       try mirror.write("a", "new")
       try mirror.write("deep/er/b", "unseen")
     }

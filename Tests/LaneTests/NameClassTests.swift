@@ -13,7 +13,7 @@ import Testing
     _ body: (LaneUnderTest, FakeObjectStore) async throws -> Void
   ) async throws {
     let store = FakeObjectStore()
-    var configuration = LaneUnderTest.Configuration()
+    var configuration = LaneUnderTest.Configuration(watch: .reported)
     configuration.delete = delete
     change(&configuration)
     let mirror = try await LaneUnderTest(store, configuration)

@@ -1,7 +1,5 @@
-import Dispatch
 import Glibc
 import MirrorModel
-import Synchronization
 import TestSupport
 import Testing
 
@@ -101,76 +99,48 @@ import Testing
     #expect(proofs == ["closed"])
   }
 
-  /// Told after the next pass has begun, it would count as new, and its delete would ask for nothing.
-  @Test func `what a pass met is told before the pass ends`() async throws {
+  /// If the next pass had begun, the file would count as new, and its delete would send no request.
+  @Test func `a change that a pass has seen is reported before the pass ends`() async throws {
     let store = FakeObjectStore()
-    // Passes of any other interval begin with a word with the watch, which is held here.
-    let mirror = try await LaneUnderTest(store, .init(interval: .zero))
-    let lane = mirror.lane
+    // Passes of any other interval begin with a call to the watch.
+    let mirror = try await LaneUnderTest(store, .init(interval: .zero, watch: .reported))
+    let (lane, watch) = (mirror.lane, try #require(mirror.reportedWatch))
     try await lane.enter()
     try mirror.write("a", "one")
-    await lane.place.fence()
-    let isPublished = DispatchSemaphore(value: 0)
-    let (isHeld, held) = AsyncStream<Void>.makeStream()
-    async let holding: Void = lane.place.holdWatch {
-      defer { held.finish() }
-      try mirror.remove("a")
-      try mirror.write("a", "another")
-      held.finish()
-      isPublished.wait()
-    }
-    for await _ in isHeld {}
     let pass = try #require(lane.schedule.drain())
-    let isOver = Atomic(false)
-    async let toldInTime = {
-      _ = await lane.workOff(pass, deletes: .watched)
-      defer { isOver.store(true, ordering: .releasing) }
-      return lane.schedule.isDirty("a")
-    }()
-    try await eventually("the file is published") { await store.text("t/a") != nil }
-    // A pass that does not wait for the watch ends, and finds nothing dirty.
-    try await eventually("the pass waits for the watch") {
-      lane.place.callsToWatch > 0 || isOver.load(ordering: .acquiring)
-    }
-    isPublished.signal()
-    #expect(await toldInTime)
+    // The watch reports the second version only when the lane asks for every event until now.
+    try watch.withhold { try mirror.write("a", "another") }
+    _ = await lane.workOff(pass, deletes: .watched)
     #expect(await store.text("t/a") == "another")
-    try await holding
+    #expect(lane.schedule.isDirty("a"))
     await mirror.finish()
     try mirror.removeDirectory()
   }
 
-  /// No record names it: its directory had no watch while it was there.
+  /// No event names the file: its directory had no watch while the file was there.
   @Test(.promise("WATCH-8"))
   func `a file that came and went before the watch had its directory leaves no object`() async throws {
     let store = FakeObjectStore()
-    let mirror = try await LaneUnderTest(store, .init(interval: .zero))
-    let lane = mirror.lane
+    let mirror = try await LaneUnderTest(store, .init(interval: .zero, watch: .reported))
+    let (lane, watch) = (mirror.lane, try #require(mirror.reportedWatch))
     func workOff() async throws {
       let pass = try #require(lane.schedule.drain())
       _ = await lane.workOff(pass, deletes: .watched)
     }
     try await lane.enter()
     try mirror.write("new/a", "one")
-    await lane.place.fence()
     try await workOff()
     try mirror.remove("new")
-    await lane.place.fence()
-    let isPublished = DispatchSemaphore(value: 0)
-    let (isHeld, held) = AsyncStream<Void>.makeStream()
-    async let holding: Void = lane.place.holdWatch {
-      defer { held.finish() }
-      try mirror.write("new/a", "another")
-      held.finish()
-      isPublished.wait()
-      try mirror.remove("new/a")
+    try watch.discard { try mirror.write("new/a", "another") }
+    watch.whenFenced { [unowned mirror] in
+      guard await store.text("t/new/a") == "another", access(mirror.tree + "/new/a", F_OK) == 0 else {
+        return
+      }
+      try watch.discard { try mirror.remove("new/a") }
+      watch.report([.directoryAppeared("new")])
     }
-    for await _ in isHeld {}
-    async let publication: Void = workOff()
-    try await eventually("the file is published") { await store.text("t/new/a") == "another" }
-    isPublished.signal()
-    try await publication
-    try await holding
+    try await workOff()
+    #expect(await store.text("t/new/a") == "another")
     try await workOff()
     #expect(await store.keys == [])
     #expect(await mirror.finish().drift == 0)

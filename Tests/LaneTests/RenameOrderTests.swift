@@ -10,7 +10,7 @@ import Testing
     interval: Duration?, _ body: (LaneUnderTest, FakeObjectStore) async throws -> Void
   ) async throws {
     let store = FakeObjectStore()
-    let mirror = try await LaneUnderTest(store, .init(interval: interval))
+    let mirror = try await LaneUnderTest(store, .init(interval: interval, watch: .reported))
     try await mirror.start()
     try await body(mirror, store)
     await mirror.finish()

@@ -19,7 +19,7 @@ import Transfers
     _ body: (LaneUnderTest, FakeObjectStore) async throws -> Void
   ) async throws {
     let store = FakeObjectStore()
-    var configuration = LaneUnderTest.Configuration()
+    var configuration = LaneUnderTest.Configuration(watch: .reported)
     configuration.singleThreshold = UploadPlan.Limit.smallestPart
     configuration.partBytes = UploadPlan.Limit.smallestPart
     let mirror = try await LaneUnderTest(store, configuration)

@@ -15,7 +15,7 @@ import Transfers
     _ body: (LaneUnderTest, FakeObjectStore, Latch) async throws -> Void
   ) async throws {
     let store = FakeObjectStore()
-    var configuration = LaneUnderTest.Configuration(interval: interval)
+    var configuration = LaneUnderTest.Configuration(interval: interval, watch: .reported)
     configuration.delete = delete
     configuration.clockMoves = .duringPasses
     let mirror = try await LaneUnderTest(store, configuration)
@@ -213,7 +213,7 @@ import Transfers
   @Test(.promise("PUB-16"))
   func `a comparison goes on without a file that is not answered`() async throws {
     try await run { mirror, store, release in
-      try await mirror.lane.injectOverflow(losing: { [mirror] in
+      try await mirror.injectOverflow(losing: { [mirror] in
         try mirror.write("a/sick", "1")
         for number in 0..<20 { try mirror.write("b/\(number)", "data") }
         try mirror.write("b/latest", "19")

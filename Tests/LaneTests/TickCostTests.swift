@@ -11,7 +11,7 @@ import Testing
   func `one dirty file among thousands costs one request`() async throws {
     let count = 5000
     let store = FakeObjectStore()
-    let mirror = try await LaneUnderTest(store) { tree in
+    let mirror = try await LaneUnderTest(store, .init(watch: .reported)) { tree in
       for directory in 0..<50 {
         try #require(mkdir("\(tree)/d\(directory)", 0o755) == 0)
         for file in 0..<(count / 50) { close(creat("\(tree)/d\(directory)/f\(file)", 0o644)) }
@@ -40,7 +40,7 @@ import Testing
   @Test(.promise("DEL-20"))
   func `what never had an object is listed and not asked for one by one`() async throws {
     let store = FakeObjectStore()
-    let mirror = try await LaneUnderTest(store)
+    let mirror = try await LaneUnderTest(store, .init(watch: .reported))
     try await mirror.start()
     for name in ["a", "z"] { try mirror.write(name, "x") }
     try await mirror.lane.flush()

@@ -36,13 +36,13 @@ private struct LaneScriptRun: ScriptedMirror {
   }
 
   func overflow(losing operations: [TreeScript.Operation]) async throws {
-    try await mirror.lane.injectOverflow { [tree] in
+    try await mirror.injectOverflow { [tree] in
       for operation in operations { try tree.carryOut(operation) }
     }
   }
 
   func carryOutUnread(_ operations: [TreeScript.Operation]) async throws {
-    try await mirror.lane.place.holdWatch { [tree] in
+    try await mirror.holdWatch { [tree] in
       for operation in operations { try tree.carryOut(operation) }
     }
   }

@@ -17,7 +17,7 @@ import Transfers
     _ body: (LaneUnderTest, FakeObjectStore, Latch) async throws -> Void
   ) async throws {
     let store = FakeObjectStore()
-    var configuration = LaneUnderTest.Configuration(interval: interval)
+    var configuration = LaneUnderTest.Configuration(interval: interval, watch: .reported)
     configuration.singleThreshold = 1_000
     configuration.clockMoves = .duringPasses
     let mirror = try await LaneUnderTest(store, configuration)

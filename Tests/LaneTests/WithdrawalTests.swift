@@ -24,7 +24,7 @@ import Transfers
     _ body: (LaneUnderTest, FakeObjectStore) async throws -> Void
   ) async throws {
     let store = FakeObjectStore()
-    var configuration = LaneUnderTest.Configuration(interval: nil)
+    var configuration = LaneUnderTest.Configuration(watch: .reported)
     configuration.singleThreshold = 1_000
     configuration.commitLast = [".metadata", "latest"]
     configuration.delete = false
@@ -77,7 +77,7 @@ import Transfers
     let store = FakeObjectStore()
     await store.place("t/step/.metadata", Array("of a".utf8))
     await store.place("t/step/weights", Array("a".utf8))
-    var configuration = LaneUnderTest.Configuration(interval: nil)
+    var configuration = LaneUnderTest.Configuration(watch: .reported)
     configuration.commitLast = [".metadata"]
     let mirror = try await LaneUnderTest(store, configuration) { tree in
       try FileManager.default.createDirectory(atPath: tree + "/step", withIntermediateDirectories: true)
@@ -95,14 +95,14 @@ import Transfers
   @Test(.promise("UNIT-6"))
   func `a marker of another writer stays, even if a listing has shown it`() async throws {
     let store = FakeObjectStore()
-    var configuration = LaneUnderTest.Configuration(interval: nil)
+    var configuration = LaneUnderTest.Configuration(watch: .reported)
     configuration.commitLast = [".metadata"]
     let mirror = try await LaneUnderTest(store, configuration)
     try await mirror.start()
     try mirror.write("step/weights", "1")
     try await mirror.settle()
     await store.place("t/step/.metadata", Array("of another".utf8))
-    await mirror.lane.injectOverflow()
+    await mirror.injectOverflow()
     try await mirror.settle()
     try mirror.write("step/weights", "2")
     try await mirror.settle()

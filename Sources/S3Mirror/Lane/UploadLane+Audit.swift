@@ -113,7 +113,7 @@ extension UploadLane {
     // File times lag behind the clock by up to one tick of the kernel, 10 ms at most. Two ticks are
     // subtracted for safety.
     let until = wallClock() - 20_000_000
-    let isListening = place.isWatching && !place.lacksWatcher
+    let isListening = place.isWatching && !place.lacksWatch
     if isListening { await place.fence() }
     await place.stop()
     return isListening ? Heard(until: until, polled: Array(schedule.polled.keys)) : nil

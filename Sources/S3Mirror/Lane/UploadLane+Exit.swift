@@ -91,16 +91,6 @@ extension UploadLane {
   /// Whether an object without a file is no sign of a missed event.
   var mayHoldExtras: Bool { state.withLock { $0.mayHoldExtras } }
 
-  /// For tests: acts as if the kernel had dropped the events that wait to be read.
-  func injectOverflow() async {
-    await place.injectOverflow()
-  }
-
-  /// For tests: acts as if the kernel had dropped the events of this change.
-  func injectOverflow(losing change: @Sendable () throws -> Void) async throws {
-    try await place.injectOverflow(losing: change)
-  }
-
   private func reconcileFinally(_ ending: Ending, heard: Heard?, after drained: PassOutcome?) async
     -> PassOutcome
   {

@@ -42,8 +42,9 @@ final class UploadLane: Sendable {
     var clock: any LaneClock = SystemClock()
     /// The objects under the prefix when a download began before this upload; nil if there was no download.
     var entryObjects: EntryObjects?
-    /// For tests: the watch limit of this upload.
-    var maxWatches: Int?
+    var makeWatch: MakeTreeWatch = { root, isExcluded, report in
+      try TreeWatcher(root: root.path, configuration: .init(isExcluded: isExcluded), sink: report)
+    }
     /// Nil if the mirror belongs to no group of hosts.
     var group: GroupDriver?
     /// Called when another attempt has taken the group's member over.
@@ -188,18 +189,16 @@ final class UploadLane: Sendable {
     let markers = settings.emptyDirectories == .marker ? DirectoryMarkers(ledger: ledger) : nil
     switch watching {
     case .off:
-      place = try WatchedRoot(root, makeWatcher: nil, aliases: aliases)
+      place = try WatchedRoot(root, makeWatch: nil, aliases: aliases)
     case .on:
-      var configuration = TreeWatcher.Configuration { [temporaries] path, kind in
-        guard filter.excludes(path, kind) else { return false }
-        if filter.isTemporary(path, kind) { temporaries.note(path) }
-        return true
-      }
-      configuration.maxWatches = settings.maxWatches
       place = try WatchedRoot(
         root,
-        makeWatcher: { [aliases, ledger, configuration] root in
-          try TreeWatcher(root: root.path, configuration: configuration) { events in
+        makeWatch: { [aliases, ledger, temporaries, makeWatch = settings.makeWatch] root in
+          try makeWatch(root) { path, kind in
+            guard filter.excludes(path, kind) else { return false }
+            if filter.isTemporary(path, kind) { temporaries.note(path) }
+            return true
+          } _: { events in
             let events = aliases.told(events, in: root, ledger)
             schedule.note(markers?.completed(events) ?? events)
           }

@@ -9,7 +9,7 @@ import SystemPackage
 final class WatchedRoot: Sendable {
   private struct State {
     var root: TreeRoot
-    var watcher: TreeWatcher?
+    var watch: (any TreeWatch)?
   }
 
   /// The directory at entry. It stays open, so that no other directory gets its inode number meanwhile.
@@ -18,29 +18,29 @@ final class WatchedRoot: Sendable {
   /// either.
   private let mounts: TreeMounts?
   /// Nil if nothing is watched.
-  private let makeWatcher: MakeWatcher?
+  private let makeWatch: MakeWatch?
   private let state: Mutex<State>
   /// Receives the event that everything must be compared, while the limit of inotify instances prevents a
   /// watch.
   private let tell: @Sendable (WatchEvent) -> Void
 
   /// Makes the watch over a root. The root may be another directory than at entry.
-  typealias MakeWatcher = @Sendable (TreeRoot) throws -> TreeWatcher
+  typealias MakeWatch = @Sendable (TreeRoot) throws -> any TreeWatch
 
   init(
-    _ root: TreeRoot, makeWatcher: MakeWatcher?, aliases: Aliases? = nil,
+    _ root: TreeRoot, makeWatch: MakeWatch?, aliases: Aliases? = nil,
     tell: @escaping @Sendable (WatchEvent) -> Void = { _ in }
   ) throws {
     first = root
     do { mounts = try TreeMounts(below: root) { aliases?.linksToDirectories ?? [] } } catch { mounts = nil }
-    self.makeWatcher = makeWatcher
+    self.makeWatch = makeWatch
     self.tell = tell
-    state = Mutex(State(root: root, watcher: try Self.watcher(over: root, from: makeWatcher)))
+    state = Mutex(State(root: root, watch: try Self.watch(over: root, from: makeWatch)))
   }
 
   /// Nil if nothing is to be watched, or if the limit of inotify instances is reached (EMFILE). In the second
   /// case the root is compared at each tick until an instance is free.
-  private static func watcher(over root: TreeRoot, from make: MakeWatcher?) throws -> TreeWatcher? {
+  private static func watch(over root: TreeRoot, from make: MakeWatch?) throws -> (any TreeWatch)? {
     do {
       return try make?(root)
     } catch WatchError.instanceLimit {
@@ -49,14 +49,14 @@ final class WatchedRoot: Sendable {
   }
 
   /// False for an upload that compares only once.
-  var isWatching: Bool { makeWatcher != nil }
+  var isWatching: Bool { makeWatch != nil }
 
   /// Whether the limit of inotify instances prevents the watch.
-  var lacksWatcher: Bool { makeWatcher != nil && watcher == nil }
+  var lacksWatch: Bool { makeWatch != nil && watch == nil }
 
   var root: TreeRoot { state.withLock { $0.root } }
 
-  private var watcher: TreeWatcher? { state.withLock { $0.watcher } }
+  private var watch: (any TreeWatch)? { state.withLock { $0.watch } }
 
   /// Whether the root is the directory of entry. Files that are missing in another directory were never
   /// deleted.
@@ -69,9 +69,9 @@ final class WatchedRoot: Sendable {
   func renew(beforeWatching: () -> Void) async throws {
     let root = try TreeRoot(path: first.path, symlinks: first.symlinks)
     try root.checkAccess()
-    await watcher?.stop()
-    let watcher = try Self.watcher(over: root, from: makeWatcher)
-    state.withLock { $0 = State(root: root, watcher: watcher) }
+    await watch?.stop()
+    let watch = try Self.watch(over: root, from: makeWatch)
+    state.withLock { $0 = State(root: root, watch: watch) }
     beforeWatching()
     try await start()
   }
@@ -79,35 +79,35 @@ final class WatchedRoot: Sendable {
   // MARK: The watch
 
   func start() async throws {
-    if lacksWatcher { tell(.rescan(.root, .instanceLimit)) }
-    try await watcher?.start()
+    if lacksWatch { tell(.rescan(.root, .instanceLimit)) }
+    try await watch?.start()
   }
 
-  func fence() async { await watcher?.fence() }
+  func fence() async { await watch?.fence() }
 
   /// Returns when the watch's loop has completed a turn.
-  func answer() async { await watcher?.answer() }
+  func answer() async { await watch?.answer() }
 
   /// Tries again to watch the parts without a watch, and has those compared that still have none.
   func retryUnwatched() async {
-    guard lacksWatcher else {
-      await watcher?.retryUnwatched()
+    guard lacksWatch else {
+      await watch?.retryUnwatched()
       return
     }
-    if case .success(let watcher?) = Result(catching: { try Self.watcher(over: root, from: makeWatcher) }) {
+    if case .success(let watch?) = Result(catching: { try Self.watch(over: root, from: makeWatch) }) {
       do {
-        try await watcher.start()
-        state.withLock { $0.watcher = watcher }
+        try await watch.start()
+        state.withLock { $0.watch = watch }
       } catch {
         // The root is gone. The lane finds this out itself; until then the root is compared.
-        await watcher.stop()
+        await watch.stop()
       }
     }
     // Once more after the watch has started too, so that no change is missed.
     tell(.rescan(.root, .instanceLimit))
   }
 
-  func stop() async { await watcher?.stop() }
+  func stop() async { await watch?.stop() }
 
   // MARK: Mounts below the root
 
@@ -117,8 +117,8 @@ final class WatchedRoot: Sendable {
     guard case .success(let places) = Result(catching: { try mounts?.takeChanges(below: root) ?? [] }),
       !places.isEmpty
     else { return }
-    if let watcher {
-      await watcher.revisit(places)
+    if let watch {
+      await watch.revisit(Array(places))
     } else if isWatching {
       tell(.rescan(.root, .instanceLimit))
     }
@@ -150,24 +150,6 @@ final class WatchedRoot: Sendable {
   /// The hidden places, read again before each batch of deletes.
   var hiddenPlaces: HiddenPlaces {
     { [mounts] root throws(TreeError) in try mounts?.view(below: root) ?? TreeMounts.View() }
-  }
-
-  /// For tests: what the watch knows of a directory.
-  func watchEntry(of directory: RelativePath) async -> WatchTable.Node? {
-    await watcher?.entry(of: directory)
-  }
-
-  func holdWatch(during change: @Sendable () throws -> Void) async throws {
-    try await watcher?.hold(during: change)
-  }
-
-  /// For tests: calls to the watch that wait, because a change is held.
-  var callsToWatch: Int { watcher?.waitingCalls ?? 0 }
-
-  func injectOverflow() async { await watcher?.injectOverflow() }
-
-  func injectOverflow(losing change: @Sendable () throws -> Void) async throws {
-    try await watcher?.injectOverflow(losing: change)
   }
 }
 

@@ -9,7 +9,7 @@ extension LaneUnderTest {
   func unguardedDirectories() async throws -> [RelativePath] {
     let polled = lane.schedule.polled
     var unguarded: [RelativePath] = []
-    for path in try directories(below: .root) where await lane.place.watchEntry(of: path)?.descriptor == nil {
+    for path in try directories(below: .root) where await watchEntry(of: path)?.descriptor == nil {
       if ([path] + path.ancestors).allSatisfy({ polled[$0] == nil }) { unguarded.append(path) }
     }
     return unguarded

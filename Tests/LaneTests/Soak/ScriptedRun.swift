@@ -87,11 +87,11 @@ struct ScriptedRun {
       case .late(let count):
         let late = Array(rest.prefix { $0.isOfTree }.prefix(count))
         rest = rest.dropFirst(late.count)
-        try await mirror.lane.place.holdWatch { writer.perform(late) }
+        try await mirror.holdWatch { writer.perform(late) }
       case .overflow(let count):
         let lost = Array(rest.prefix { $0.isOfTree }.prefix(count))
         rest = rest.dropFirst(lost.count)
-        try await mirror.lane.injectOverflow { writer.perform(lost) }
+        try await mirror.injectOverflow { writer.perform(lost) }
       default: writer.perform([operation])
       }
     }

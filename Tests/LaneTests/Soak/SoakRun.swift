@@ -170,7 +170,7 @@ struct SoakRun {
       lines.append("other names known: \(lane.aliases.others(of: path))")
     }
     for directory in path.ancestors.dropLast() {
-      let known = await lane.place.watchEntry(of: directory)
+      let known = await mirror.watchEntry(of: directory)
       let watch = known.map { "watch \($0.descriptor ?? -1), trouble \(String(describing: $0.trouble))" }
       lines.append("directory \(directory): \(watch ?? "unknown")")
     }
@@ -212,7 +212,7 @@ struct SoakRun {
             try await Task.sleep(for: .milliseconds(20 + random.below(200)))
             if left > 0 {
               left -= 1
-              await mirror.lane.injectOverflow()
+              await mirror.injectOverflow()
             } else if random.below(3) == 0 {
               try await mirror.lane.flush()
             }
