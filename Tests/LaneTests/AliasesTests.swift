@@ -44,20 +44,20 @@ import Testing
     #expect(completed(["a": Self.written], waiting: ["d/b"]) == ["a"])
   }
 
-  @Test func `names of a written file wait for the one that waits`() {
+  @Test func `the other names of a written file wait if one name waits for a later batch`() {
     _ = aliases.told([.modified("a")], in: root, ledger)
     #expect(completed([:], waiting: ["a"]) == [])
     #expect(completed([:]) == ["a", "d/b"])
     #expect(completed([:]) == [])
   }
 
-  @Test func `a name that is lost with its directory asks nothing of an unchanged file`() throws {
+  @Test func `a name that is lost with its directory adds no other name if the file is unchanged`() throws {
     try FileManager.default.removeItem(atPath: directory["d"])
     _ = aliases.told([.directoryMovedAway("d")], in: root, ledger)
     #expect(completed([:]) == [])
   }
 
-  @Test func `a name that is lost with its directory asks for a changed file`() throws {
+  @Test func `a name that is lost with its directory adds the other name if the file has changed`() throws {
     try FileManager.default.removeItem(atPath: directory["d"])
     try Data([1]).write(to: URL(fileURLWithPath: directory["a"]))
     _ = aliases.told([.directoryMovedAway("d")], in: root, ledger)

@@ -29,7 +29,7 @@ import Testing
   }
 
   @Test(.promise("WATCH-13"))
-  func `what an audit finds is counted, said and published`() async throws {
+  func `a difference that an audit finds is counted, reported and published`() async throws {
     let store = FakeObjectStore()
     let mirror = try await mirror(store)
     try mirror.write("a", "one")
@@ -47,7 +47,7 @@ import Testing
     try mirror.removeDirectory()
   }
 
-  @Test func `a new file that is gone when the audit has looked is no drift`() async throws {
+  @Test func `a new file that is renamed during an audit is no drift`() async throws {
     let store = FakeObjectStore()
     let mirror = try await mirror(store)
     try mirror.write("a", "one")
@@ -65,7 +65,7 @@ import Testing
     try mirror.removeDirectory()
   }
 
-  @Test func `another name of a file that is dirty is no drift, even when that name has gone`() async throws {
+  @Test func `another name of a dirty file is no drift, even if the dirty name was removed`() async throws {
     for isRemoved in [false, true] {
       let store = FakeObjectStore()
       let mirror = try await mirror(store)
@@ -84,7 +84,7 @@ import Testing
     }
   }
 
-  @Test func `what can never be published is no drift`() async throws {
+  @Test func `a path that can never be published is no drift`() async throws {
     let store = FakeObjectStore()
     let mirror = try await mirror(store)
     try mirror.write("a", "one")
@@ -118,7 +118,7 @@ import Testing
   }
 
   @Test(.promise("WATCH-13"))
-  func `what the exit finds and no event had told is drift`() async throws {
+  func `a difference that only the exit finds is drift`() async throws {
     let report = try await driftAtExit(lead: 1_000_000_000) { mirror, store in
       await store.remove("t/a")
       await store.place("t/b/gone", [1, 2, 3], metadata: mirror.mark)
@@ -129,7 +129,7 @@ import Testing
   }
 
   @Test(.promise("WATCH-13"))
-  func `what changed when the watch was about to end is no drift`() async throws {
+  func `a change shortly before the watch ends is no drift`() async throws {
     let report = try await driftAtExit(lead: -3_600_000_000_000) { mirror, store in
       await store.remove("t/a")
       await store.place("t/b/gone", [1, 2, 3], metadata: mirror.mark)
@@ -137,7 +137,7 @@ import Testing
     #expect(report.drift == 0)
   }
 
-  @Test func `what the exit publishes because an event told is no drift`() async throws {
+  @Test func `a change that an event reported is no drift at the exit`() async throws {
     let report = try await driftAtExit(lead: 1_000_000_000) { mirror, _ in
       try mirror.write("a", "another one")
       try mirror.write("d", "gone soon")
@@ -147,7 +147,7 @@ import Testing
     #expect(report.published == 3)
   }
 
-  @Test func `an object whose delete was missed is drift too`() async throws {
+  @Test func `an object whose delete no event reported is drift`() async throws {
     let store = FakeObjectStore()
     let mirror = try await mirror(store)
     try mirror.write("a", "one")

@@ -39,7 +39,7 @@ import Testing
   }
 
   @Test(.promise("DEL-6"))
-  func `names that never had an object count for nothing`() async throws {
+  func `names that never had an object do not count for the bound`() async throws {
     let store = FakeObjectStore()
     let mirror = try await earlierFiles(store)
     try mirror.remove("old0")
@@ -54,7 +54,7 @@ import Testing
   }
 
   @Test(.promise("DEL-7"))
-  func `what is withheld goes with a later pass in which the bound allows it`() async throws {
+  func `a withheld delete is sent by a later pass if the bound allows it then`() async throws {
     let store = FakeObjectStore()
     let mirror = try await earlierFiles(store)
     for index in 0..<15 { try mirror.remove("old\(index)") }
@@ -75,7 +75,7 @@ import Testing
     try mirror.removeDirectory()
   }
 
-  @Test func `a name that is withheld and written again is kept`() async throws {
+  @Test func `a file whose delete was withheld and that is written again keeps its object`() async throws {
     let store = FakeObjectStore()
     let mirror = try await earlierFiles(store)
     for index in 0..<15 { try mirror.remove("old\(index)") }
@@ -90,7 +90,7 @@ import Testing
 
   /// A rotation of everything but the newest, as training programs make it.
   @Test(.promise("DEL-6"))
-  func `a run may delete all that it has published itself`() async throws {
+  func `a run may delete everything that it published itself`() async throws {
     let store = FakeObjectStore()
     let mirror = try await lane(store)
     for index in 0..<30 { try mirror.write("step-1/f\(index)", "one") }
@@ -106,7 +106,7 @@ import Testing
   }
 
   @Test(.promise("DEL-6"))
-  func `a bound that the user gave holds for what the run has published too`() async throws {
+  func `a bound that the user set also counts objects that the run published`() async throws {
     let store = FakeObjectStore()
     var configuration = LaneUnderTest.Configuration(watch: .reported)
     configuration.bound = .limit(1)
@@ -125,7 +125,7 @@ import Testing
   // MARK: Renames without deletes
 
   @Test(.promise("CHG-6"))
-  func `a rename takes along what this run published, though nothing is to be deleted`() async throws {
+  func `without delete a rename still moves an object that this run published`() async throws {
     let store = FakeObjectStore()
     let mirror = try await lane(store, delete: false)
     try mirror.write("model.tmp", "model")
@@ -140,7 +140,7 @@ import Testing
     try mirror.removeDirectory()
   }
 
-  @Test func `a renamed directory takes its objects along`() async throws {
+  @Test func `without delete a renamed directory still moves its objects`() async throws {
     let store = FakeObjectStore()
     let mirror = try await lane(store, delete: false)
     for name in ["a", "b"] { try mirror.write("step.tmp/" + name, name) }
@@ -153,7 +153,7 @@ import Testing
   }
 
   @Test(.promise("CHG-6"))
-  func `what an earlier run published stays under its name when its file is renamed`() async throws {
+  func `without delete a rename leaves the object of an earlier run`() async throws {
     let store = FakeObjectStore()
     _ = try await store.send(PutObject(key: "t/old", body: BytesBody(Array("old".utf8))))
     let mirror = try await lane(store, delete: false) { tree in try write("old", to: tree + "/old") }
@@ -164,7 +164,7 @@ import Testing
     try mirror.removeDirectory()
   }
 
-  @Test func `the snapshot of an open log goes when the log is renamed`() async throws {
+  @Test func `the snapshot of an open log is deleted when the log is renamed`() async throws {
     let store = FakeObjectStore()
     var configuration = LaneUnderTest.Configuration(interval: .milliseconds(20))
     configuration.openFileGrace = .zero
@@ -188,7 +188,7 @@ import Testing
 
   /// After an outage the marker used to wait for the delete, and the delete for the marker.
   @Test(.promise("DEL-9"))
-  func `a marker waits for no name of which only the object is left`() async throws {
+  func `a marker does not wait for the delete of an object whose file is gone`() async throws {
     let store = FakeObjectStore()
     let mirror = try await lane(store)
     try mirror.write("step-1", "one")
@@ -214,7 +214,7 @@ import Testing
   /// A pass that takes longer than the program needs for its next checkpoint.
   @Test
   func
-    `a marker that is rewritten with new data during each pass goes in the version of the pass's beginning`()
+    `a marker that is rewritten during each pass is published as it was when the pass began`()
     async throws
   {
     let store = FakeObjectStore()

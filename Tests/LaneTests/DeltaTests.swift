@@ -14,10 +14,10 @@ import Testing
   private func text(_ count: Int, _ letter: Character) -> String { String(repeating: letter, count: count) }
 
   private func run(
-    interval: Duration? = nil, grace: Duration? = nil,
+    interval: Duration? = nil, grace: Duration? = nil, watch: LaneUnderTest.WatchKind = .reported,
     _ body: (LaneUnderTest, FakeObjectStore) async throws -> Void
   ) async throws -> [Int64] {
-    var configuration = LaneUnderTest.Configuration(interval: interval)
+    var configuration = LaneUnderTest.Configuration(interval: interval, watch: watch)
     configuration.openFileGrace = grace
     configuration.singleThreshold = 5 << 20
     configuration.partBytes = 5 << 20
@@ -31,19 +31,12 @@ import Testing
     return copied
   }
 
-  private func append(_ text: String, to path: String) throws {
-    let handle = try #require(FileHandle(forWritingAtPath: path))
-    try handle.seekToEnd()
-    try handle.write(contentsOf: Data(text.utf8))
-    try handle.close()
-  }
-
   @Test(.promise("XFER-14"))
   func `the second version of a file is a delta, and status and log say what was copied`() async throws {
     let copied = try await run { mirror, store in
       try mirror.write("weights", text(7 * Self.mebibyte, "a"))
       try await mirror.lane.flush()
-      try append("b", to: mirror.tree + "/weights")
+      try mirror.append("weights", "b")
       try await mirror.lane.flush()
       #expect(await store.text("t/weights") == text(7 * Self.mebibyte, "a") + "b")
       #expect(mirror.lane.status.copiedBytes == 7 * Int64(Self.mebibyte))
@@ -54,7 +47,8 @@ import Testing
 
   @Test(.promise("XFER-14", "PUB-7"))
   func `a log that is never closed sends what was appended`() async throws {
-    let copied = try await run(interval: .milliseconds(20), grace: .milliseconds(40)) { mirror, store in
+    let copied = try await run(interval: .milliseconds(20), grace: .milliseconds(40), watch: .kernel) {
+      mirror, store in
       let writer = open(mirror.tree + "/log", O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0o644)
       try #require(writer >= 0)
       defer { close(writer) }
@@ -75,7 +69,7 @@ import Testing
       try await mirror.lane.flush()
       try mirror.move("tree/old", "tree/new")
       try await mirror.lane.flush()
-      try append("b", to: mirror.tree + "/new")
+      try mirror.append("new", "b")
       try await mirror.lane.flush()
       #expect(await store.text("t/new") == text(7 * Self.mebibyte, "a") + "b")
     }
@@ -107,7 +101,7 @@ import Testing
       for name in names { try mirror.write(name, text(11 * Self.mebibyte, "a")) }
       try await mirror.lane.flush()
       await store.forgetCalls()
-      for name in names { try append("b", to: mirror.tree + "/" + name) }
+      for name in names { try mirror.append(name, "b") }
       try await mirror.lane.flush()
       for name in names { #expect(await store.text("t/" + name) == text(11 * Self.mebibyte, "a") + "b") }
       let calls = await store.calls.map(\.operation)

@@ -9,7 +9,7 @@ import Testing
 
 @testable import S3Mirror
 
-/// The end of an upload that does not go smoothly: what the drain left is tried once more, and told if it stays.
+/// The end of an upload with failures: what the drain left is tried once more, and reported if it fails again.
 @Suite struct ExitTests {
   /// - Parameter settle: long where a writer must not seem to pause because the machine is busy.
   private func run(
@@ -39,7 +39,9 @@ import Testing
   // MARK: Tried once more
 
   @Test(.promise("END-1"), arguments: ["t/latest", "t/ckpt-2/data"])
-  func `what failed once in the drain is published at the end, in commit order`(key: String) async throws {
+  func `a file that failed once in the drain is published at the end, in commit order`(key: String)
+    async throws
+  {
     try await run { mirror, store in
       try await replaceCheckpoint(mirror)
       await store.forgetCalls()
@@ -60,7 +62,7 @@ import Testing
     }
   }
 
-  @Test func `what is rewritten while the rest is drained is published at the end`() async throws {
+  @Test func `a file that is rewritten during the drain is published at the end`() async throws {
     try await run { mirror, store in
       try await replaceCheckpoint(mirror)
       await store.hold(
@@ -76,7 +78,7 @@ import Testing
     }
   }
 
-  @Test func `a marker goes at the end though events were lost while the rest was drained`() async throws {
+  @Test func `a marker is published at the end even if events were lost during the drain`() async throws {
     try await run { mirror, store in
       try await replaceCheckpoint(mirror)
       await store.hold(
@@ -93,7 +95,8 @@ import Testing
     }
   }
 
-  @Test func `a marker goes at the end though a directory could not be compared in the drain`() async throws {
+  @Test func `a marker is published at the end even if the drain could not compare a directory`() async throws
+  {
     try await run { mirror, store in
       try await replaceCheckpoint(mirror)
       mirror.lane.schedule.note([.rescan("ckpt-2", .collapsed)])
@@ -106,7 +109,7 @@ import Testing
   }
 
   @Test(.promise("END-2"))
-  func `what is left is tried though the last listing fails, and markers are held back`() async throws {
+  func `files are tried again if the last listing fails, and markers are held back`() async throws {
     try await run { mirror, store in
       try await replaceCheckpoint(mirror)
       let puts = Faults.first(1, of: "t/ckpt-2/data")
@@ -123,7 +126,7 @@ import Testing
   // MARK: Told
 
   @Test(.promise("END-1"))
-  func `what stays unpublished is told with its reason, and a marker with what it waits for`()
+  func `an unpublished file is reported with its reason, and a marker with the file for which it waits`()
     async throws
   {
     try await run { mirror, store in
@@ -140,7 +143,9 @@ import Testing
   }
 
   @Test(.promise("END-1"), arguments: [1, Int.max])
-  func `a change of equal size that failed in the drain is tried again, and told if it fails`(times: Int)
+  func `a change of equal size that failed in the drain is tried again, and reported if it fails again`(
+    times: Int
+  )
     async throws
   {
     try await run(.size) { mirror, store in
@@ -155,7 +160,7 @@ import Testing
   }
 
   @Test(.promise("DB-3"))
-  func `a change of equal size while the rest is drained is published`() async throws {
+  func `a change of equal size during the drain is published`() async throws {
     try await run(.size) { mirror, store in
       try mirror.write("f", "aaaa")
       await store.hold(Gates.once(at: "t/f") { try mirror.write("f", "bbbb") })
@@ -165,7 +170,7 @@ import Testing
     }
   }
 
-  @Test func `a file of equal size that never pauses is told`() async throws {
+  @Test func `a file that is written without pause at equal size is reported`() async throws {
     try await run(.size, settle: .milliseconds(300), watch: .kernel) { mirror, store in
       try mirror.write("f", String(repeating: "a", count: RestlessWriter.size))
       try await mirror.lane.flush()
@@ -177,7 +182,7 @@ import Testing
   }
 
   @Test(arguments: [ComparePolicy.standard, .size])
-  func `what two names hold that a program has open is reported under both, and S3 keeps the whole version`(
+  func `an open file with two names is reported under both, and S3 keeps the whole version`(
     comparison: ComparePolicy
   ) async throws {
     try await run(comparison, watch: .kernel) { mirror, store in
@@ -195,7 +200,9 @@ import Testing
     }
   }
 
-  @Test func `a drain without a remainder costs no more than the comparison`() async throws {
+  @Test func `a drain that publishes everything sends no request besides those of the comparison`()
+    async throws
+  {
     try await run { mirror, store in
       try await replaceCheckpoint(mirror)
       await store.forgetCalls()
@@ -208,7 +215,9 @@ import Testing
 
   // MARK: Deletes
 
-  @Test func `what an old marker names stays while data of the new one never pause`() async throws {
+  @Test func `the data of an old marker stay while the data of the new one are written without pause`()
+    async throws
+  {
     try await run(settle: .milliseconds(300), watch: .kernel) { mirror, store in
       try await replaceCheckpoint(mirror)
       let writer = try RestlessWriter(mirror.tree + "/ckpt-2/data")
@@ -222,7 +231,7 @@ import Testing
   }
 
   @Test(.promise("DEL-10"))
-  func `the old name of a file that never pauses keeps its object at the end`() async throws {
+  func `the old name of a file that is written without pause keeps its object at the end`() async throws {
     try await run(settle: .milliseconds(300), watch: .kernel) { mirror, store in
       try mirror.write("a", "a")
       try await mirror.lane.flush()

@@ -8,7 +8,7 @@ import TransferLog
 /// What the transfer log holds of a path that fails.
 @Suite struct FailureRecordTests {
   @Test(.promise("SAY-2"))
-  func `a path that is tried again and again has one record for each outage`() async throws {
+  func `a path that fails many times has one record for each outage`() async throws {
     let store = FakeObjectStore()
     let mirror = try await LaneUnderTest(store, .init(watch: .reported))
     try await mirror.start()

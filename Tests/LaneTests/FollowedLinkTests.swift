@@ -9,7 +9,7 @@ import Testing
   private func lane(_ store: FakeObjectStore, prepare: (String) throws -> Void) async throws
     -> LaneUnderTest
   {
-    var configuration = LaneUnderTest.Configuration()
+    var configuration = LaneUnderTest.Configuration(watch: .reported)
     configuration.symlinks = .follow
     return try await LaneUnderTest(store, configuration, prepare: prepare)
   }
@@ -23,7 +23,7 @@ import Testing
   }
 
   @Test(.promise("LINK-1"))
-  func `entry uploads what links to files and directories lead to`() async throws {
+  func `the entry uploads the targets of links to files and directories`() async throws {
     let store = FakeObjectStore()
     let under = try await lane(store) { tree in
       try write(tree + "/../outside/file", "file")
@@ -44,7 +44,7 @@ import Testing
     let store = FakeObjectStore()
     let under = try await lane(store) { tree in try write(tree + "/../outside/file", "file") }
     try await under.start()
-    try link(under.tree + "/late", to: "../outside/file")
+    try under.symlink("late", to: "../outside/file")
     try await under.lane.flush()
     #expect(await store.text("t/late") == "file")
     await under.finish()
@@ -71,7 +71,7 @@ import Testing
   }
 
   @Test(.promise("LINK-1"))
-  func `a loop of links is passed over`() async throws {
+  func `links that form a loop are left out`() async throws {
     let store = FakeObjectStore()
     let under = try await lane(store) { tree in
       try write(tree + "/file", "file")

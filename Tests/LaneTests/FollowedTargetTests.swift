@@ -14,7 +14,7 @@ import Testing
     _ body: (LaneUnderTest, FakeObjectStore) async throws -> Void
   ) async throws -> (report: MirrorReport.Upload, texts: [String: String]) {
     let store = FakeObjectStore()
-    var configuration = LaneUnderTest.Configuration(interval: interval)
+    var configuration = LaneUnderTest.Configuration(interval: interval, watch: .reported)
     configuration.symlinks = .follow
     configuration.delete = delete
     change(&configuration)
@@ -43,7 +43,8 @@ import Testing
   }
 
   @Test(.promise("LINK-2"))
-  func `a target that changes goes with the next ticks, and why is said once`() async throws {
+  func `a target that changes is published by the next ticks, and the reason is reported once`() async throws
+  {
     _ = try await run(interval: .milliseconds(20)) { mirror, store in
       for text in ["one", "two"] {
         for file in ["file", "d/x", "d/new-\(text)"] {
@@ -58,7 +59,7 @@ import Testing
   }
 
   @Test(.promise("LINK-2"), arguments: [nil, Duration.zero])
-  func `a flush publishes what changed behind links`(
+  func `a flush publishes changed targets`(
     interval: Duration?
   ) async throws {
     _ = try await run(interval: interval) { mirror, store in
@@ -84,7 +85,7 @@ import Testing
     }
   }
 
-  @Test func `without an interval, passes in between do not say that the comparing is over`() async throws {
+  @Test func `without an interval, no pass reports that the comparisons have ended`() async throws {
     _ = try await run(interval: .zero) { mirror, store in
       for text in ["one", "two"] {
         try await mirror.lane.flush()
@@ -96,7 +97,7 @@ import Testing
   }
 
   @Test(.promise("LINK-2"), arguments: [nil, Duration.zero])
-  func `a marker goes after what changed behind links before it`(
+  func `a marker is published after targets that changed before the marker`(
     interval: Duration?
   ) async throws {
     _ = try await run(interval: interval) { mirror, store in
@@ -116,17 +117,17 @@ import Testing
   enum Retargeting: CaseIterable { case unlinked, renamedOver }
 
   @Test(.promise("LINK-3"), arguments: Retargeting.allCases)
-  func `a link that leads elsewhere from now on takes its objects along`(way: Retargeting) async throws {
+  func `a link that is led to another target gets the objects of that target`(way: Retargeting) async throws {
     let end = try await run { mirror, store in
       try write(mirror.outside + "/other", "other")
       for (name, target) in [("file", "other"), ("d", "e")] {
         switch way {
         case .unlinked:
-          try #require(unlink(mirror.tree + "/" + name) == 0)
-          try link(mirror.tree + "/" + name, to: "../outside/" + target)
+          try mirror.remove(name)
+          try mirror.symlink(name, to: "../outside/" + target)
         case .renamedOver:
           try link(mirror.outside + "/link", to: "../outside/" + target)
-          try #require(rename(mirror.outside + "/link", mirror.tree + "/" + name) == 0)
+          try mirror.move("outside/link", "tree/" + name)
         }
       }
       try await mirror.settle()
@@ -139,10 +140,10 @@ import Testing
     #expect(end.texts == ["file": "later", "d/y": "later"])
   }
 
-  @Test func `a link, a file and a directory may take each other's name`() async throws {
+  @Test func `a link, a file and a directory may replace each other`() async throws {
     let end = try await run { mirror, store in
       for name in ["file", "d"] {
-        try #require(unlink(mirror.tree + "/" + name) == 0)
+        try mirror.remove(name)
         try mirror.write(name, "plain")
         try await mirror.settle()
         #expect(await store.text("t/" + name) == "plain")
@@ -150,27 +151,27 @@ import Testing
         try mirror.write(name + "/below", "below")
         try await mirror.settle()
         try mirror.remove(name)
-        try link(mirror.tree + "/" + name, to: "../outside/e")
+        try mirror.symlink(name, to: "../outside/e")
         try await mirror.settle()
       }
       #expect(await store.keys == ["t/d/y", "t/file/y"])
-      try #require(unlink(mirror.tree + "/d") == 0)
-      try link(mirror.tree + "/d", to: "../outside/file")
+      try mirror.remove("d")
+      try mirror.symlink("d", to: "../outside/file")
       try await mirror.settle()
       #expect(await store.keys == ["t/d", "t/file/y"])
-      try #require(unlink(mirror.tree + "/d") == 0)
-      try #require(mkdir(mirror.tree + "/d", 0o755) == 0)
+      try mirror.remove("d")
+      try mirror.makeDirectory("d")
       try mirror.write("d/y", "plain")
       try await mirror.settle()
     }
     #expect(end.texts == ["d/y": "plain", "file/y": "e/y"])
   }
 
-  @Test(arguments: [true, false]) func `a link that is removed takes its objects along only with delete`(
+  @Test(arguments: [true, false]) func `the objects of a removed link are deleted only with delete`(
     delete: Bool
   ) async throws {
     let end = try await run(delete: delete) { mirror, store in
-      for name in ["file", "d"] { try #require(unlink(mirror.tree + "/" + name) == 0) }
+      for name in ["file", "d"] { try mirror.remove(name) }
       try await mirror.settle()
       #expect(await store.keys == (delete ? [] : ["t/d/x", "t/file"]))
     }
@@ -178,10 +179,10 @@ import Testing
     #expect(end.report.deleted == (delete ? 2 : 0))
   }
 
-  @Test func `a link that is renamed, or whose directory is, takes its objects along`() async throws {
+  @Test func `the objects of a link move if the link or its directory is renamed`() async throws {
     let end = try await run { mirror, store in
-      try #require(mkdir(mirror.tree + "/in", 0o755) == 0)
-      try link(mirror.tree + "/in/e", to: "../../outside/e")
+      try mirror.makeDirectory("in")
+      try mirror.symlink("in/e", to: "../../outside/e")
       try await mirror.settle()
       try mirror.move("tree/d", "tree/moved")
       try mirror.move("tree/in", "tree/out")
@@ -195,7 +196,7 @@ import Testing
   }
 
   @Test(.promise("LINK-3", "DEL-2"))
-  func `what is deleted behind a link goes at the exit`() async throws {
+  func `the object of a file that was deleted behind a link is deleted at the exit`() async throws {
     let end = try await run { mirror, store in
       try write(mirror.outside + "/d/z", "z")
       try #require(unlink(mirror.outside + "/d/x") == 0)
@@ -206,13 +207,13 @@ import Testing
   }
 
   @Test(.promise("LINK-5"))
-  func `a target that is lost keeps its objects, and is taken up when it is back`() async throws {
+  func `a target that is lost keeps its objects, and is published again when it is back`() async throws {
     let end = try await run { mirror, store in
       try mirror.move("outside/d", "outside/away")
       try await mirror.settle()
       // A link that is led to nothing has lost its target too.
-      try #require(unlink(mirror.tree + "/file") == 0)
-      try link(mirror.tree + "/file", to: "nowhere")
+      try mirror.remove("file")
+      try mirror.symlink("file", to: "nowhere")
       try await mirror.settle()
       #expect(await store.keys == ["t/d/x", "t/file"])
       try mirror.move("outside/away", "outside/d")
@@ -224,14 +225,14 @@ import Testing
     #expect(end.texts == ["d/x": "back", "file": "file"])
   }
 
-  @Test func `what was published here stays behind a link that leads nowhere, and is not looked at for ever`()
+  @Test func `objects stay if their directory becomes a link to nothing, and the paths do not stay dirty`()
     async throws
   {
     _ = try await run { mirror, store in
       try mirror.write("own/x", "one")
       try await mirror.lane.flush()
       try mirror.remove("own")
-      try link(mirror.tree + "/own", to: "nowhere")
+      try mirror.symlink("own", to: "nowhere")
       for _ in 0..<3 { try await mirror.lane.flush() }
       #expect(mirror.lane.schedule.dirtyPaths == [])
       #expect(await store.text("t/own/x") == "one")
@@ -244,11 +245,11 @@ import Testing
   {
     let end = try await run { mirror, _ in
       for name in ["file", "d"] {
-        try #require(unlink(mirror.tree + "/" + name) == 0)
-        try link(mirror.tree + "/" + name, to: target)
+        try mirror.remove(name)
+        try mirror.symlink(name, to: target)
       }
       try await mirror.settle()
-      try write(mirror.tree + "/plain", "plain")
+      try mirror.write("plain", "plain")
       try await mirror.lane.flush()
     }
     #expect(end.texts == ["d/x": "d/x", "file": "file", "plain": "plain"])
@@ -270,10 +271,10 @@ import Testing
 
   /// More than are compared one by one.
   @Test(.promise("LINK-2"))
-  func `of very many links each is looked at`() async throws {
+  func `of very many links each is compared`() async throws {
     _ = try await run { mirror, store in
       for index in 0...1_000 {
-        try link(mirror.tree + "/link-\(index)", to: "../outside/\(index == 500 ? "other" : "file")")
+        try mirror.symlink("link-\(index)", to: "../outside/\(index == 500 ? "other" : "file")")
       }
       try write(mirror.outside + "/other", "other")
       try await mirror.settle()
@@ -289,7 +290,7 @@ import Testing
     }
   }
 
-  @Test func `a link behind a link that leads back above it is passed over`() async throws {
+  @Test func `a link behind a link that leads back up is left out`() async throws {
     let end = try await run { mirror, _ in
       try link(mirror.outside + "/d/up", to: "../../tree")
       try mirror.write("plain", "plain")
@@ -310,7 +311,7 @@ import Testing
     }
   }
 
-  @Test func `where no link is followed, a tick costs what it did`() async throws {
+  @Test func `if no link is followed, a tick costs no more`() async throws {
     let store = FakeObjectStore()
     var configuration = LaneUnderTest.Configuration()
     configuration.symlinks = .follow

@@ -4,13 +4,14 @@ import Testing
 
 @testable import S3Mirror
 
-/// inotify tells of a write under the name that was used only.
+/// inotify(7) reports a write only under the name that was used.
 @Suite struct HardLinkTests {
   private func run(
-    prepare: (String) throws -> Void = { _ in }, _ body: (LaneUnderTest, FakeObjectStore) async throws -> Void
+    watch: LaneUnderTest.WatchKind = .reported, prepare: (String) throws -> Void = { _ in },
+    _ body: (LaneUnderTest, FakeObjectStore) async throws -> Void
   ) async throws {
     let store = FakeObjectStore()
-    let mirror = try await LaneUnderTest(store, prepare: prepare)
+    let mirror = try await LaneUnderTest(store, .init(watch: watch), prepare: prepare)
     try await mirror.start()
     try await body(mirror, store)
     await mirror.finish()
@@ -73,7 +74,7 @@ import Testing
   }
 
   @Test func `a name that waits for a close is served by the close of another`() async throws {
-    try await run { mirror, store in
+    try await run(watch: .kernel) { mirror, store in
       try mirror.write("a", "old")
       try mirror.link("a", "b")
       try await mirror.lane.flush()
@@ -89,7 +90,7 @@ import Testing
     }
   }
 
-  @Test func `a name that was replaced by another file is no other name any more`() async throws {
+  @Test func `a name that now has another file is no longer a name of the first file`() async throws {
     try await run { mirror, store in
       try mirror.write("a", "old")
       try mirror.link("a", "b")
@@ -107,11 +108,11 @@ import Testing
     }
   }
 
-  // MARK: Writers whom no event tells of
+  // MARK: Writes that no event reports
 
-  /// A descriptor keeps the name that it was opened by: when that is gone, its writes are not told of (IN_EXCL_UNLINK).
+  /// A descriptor keeps the name that it was opened by. When that name is gone, no event reports its writes (IN_EXCL_UNLINK).
   @Test func `a name that is removed while it is written leaves its content to the others`() async throws {
-    try await run { mirror, store in
+    try await run(watch: .kernel) { mirror, store in
       try mirror.write("a", "old")
       try mirror.link("a", "b")
       try await mirror.lane.flush()
@@ -131,7 +132,7 @@ import Testing
   func `a name that is renamed over while it is written leaves its content to the others`(isLinked: Bool)
     async throws
   {
-    try await run { mirror, store in
+    try await run(watch: .kernel) { mirror, store in
       try mirror.write("a", "old")
       try mirror.link("a", "b")
       try mirror.write("c", "another")
@@ -151,8 +152,8 @@ import Testing
 
   /// Stores through a mapping need not move a stamp on a RAM disk, where these tests may run.
   @Test(.promise("CHG-9"))
-  func `an equal stamp is no proof once a file was written`() async throws {
-    try await run { mirror, store in
+  func `an equal stamp proves nothing after a write was reported`() async throws {
+    try await run(watch: .kernel) { mirror, store in
       try mirror.write("a", "old")
       try mirror.link("a", "b")
       try await mirror.lane.flush()
@@ -163,7 +164,7 @@ import Testing
     }
   }
 
-  @Test func `a name whose publication failed is tried again alone`() async throws {
+  @Test func `only the name whose publication failed is tried again`() async throws {
     try await run { mirror, store in
       try mirror.write("a", "old")
       try mirror.link("a", "b")
@@ -184,7 +185,7 @@ import Testing
   }
 
   @Test(.promise("PUB-13"))
-  func `a marker goes as it was when its file is written under another name after the batch was taken`()
+  func `a marker is published as it was if its file is written under another name during the pass`()
     async throws
   {
     try await run { mirror, store in
@@ -208,9 +209,9 @@ import Testing
     }
   }
 
-  @Test func `links count for the delete bound as other files do`() async throws {
+  @Test func `hard links count for the delete bound like other files`() async throws {
     let store = FakeObjectStore()
-    var configuration = LaneUnderTest.Configuration()
+    var configuration = LaneUnderTest.Configuration(watch: .reported)
     configuration.bound = .standard
     let mirror = try await LaneUnderTest(store, configuration)
     try await mirror.start()
@@ -225,8 +226,10 @@ import Testing
     try mirror.removeDirectory()
   }
 
-  /// The snapshot is not the end: no event tells of what comes after it.
-  @Test func `a snapshot is no end for a file that is written under a name that is gone`() async throws {
+  /// No event reports the writes after the snapshot.
+  @Test func `a file that is written under a removed name is published again after its snapshot`()
+    async throws
+  {
     let store = FakeObjectStore()
     var configuration = LaneUnderTest.Configuration(interval: .milliseconds(20))
     configuration.openFileGrace = .zero
@@ -279,7 +282,7 @@ import Testing
     }
   }
 
-  @Test func `a write under a link that was made where no watch is publishes the first name`() async throws {
+  @Test func `a write under a link in a directory without a watch publishes the first name`() async throws {
     try await runPolling { mirror, store in
       try mirror.write("a", "old")
       try await mirror.lane.flush()
@@ -306,7 +309,7 @@ import Testing
     }
   }
 
-  @Test func `polling sends no name again whose file has not changed`() async throws {
+  @Test func `a comparison of a directory without a watch sends no unchanged name again`() async throws {
     try await runPolling { mirror, store in
       try mirror.write("a", "old")
       try mirror.link("a", "d/b")

@@ -57,6 +57,25 @@ extension LaneUnderTest {
     report([.created(RelativePath(to)), .linked(RelativePath(to))])
   }
 
+  func symlink(_ path: String, to target: String) throws {
+    try #require(Glibc.symlink(target, tree + "/" + path) == 0)
+    report([.created(RelativePath(path))])
+  }
+
+  func makeDirectory(_ path: String) throws {
+    try #require(mkdir(tree + "/" + path, 0o755) == 0)
+    report([.directoryAppeared(RelativePath(path))])
+  }
+
+  /// Opens a file, writes at its end, and closes it.
+  func append(_ path: String, _ text: String) throws {
+    let handle = try #require(FileHandle(forWritingAtPath: tree + "/" + path))
+    try handle.seekToEnd()
+    try handle.write(contentsOf: Data(text.utf8))
+    try handle.close()
+    report([.modified(RelativePath(path)), .closed(RelativePath(path))])
+  }
+
   // MARK: Events
 
   private func report(_ events: [WatchEvent], of path: String) {

@@ -6,7 +6,7 @@ import Testing
 /// IN_Q_OVERFLOW names no path, so everything is compared.
 @Suite struct LostEventsTests {
   @Test(.promise("CHG-8"))
-  func `files whose events were lost are there after a flush`() async throws {
+  func `a flush publishes files whose events were lost`() async throws {
     let store = FakeObjectStore()
     let mirror = try await LaneUnderTest(store, .init(watch: .reported))
     try await mirror.start()

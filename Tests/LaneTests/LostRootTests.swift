@@ -21,7 +21,7 @@ import Testing
   }
 
   @Test(.promise("WATCH-4"))
-  func `a root that was moved away is said once, and its return is noticed`() async throws {
+  func `a root that was moved away is reported once, and its return too`() async throws {
     try await run { mirror, store in
       try mirror.move("tree", "elsewhere")
       for _ in 0..<3 { await #expect(throws: MirrorError.self) { try await mirror.lane.flush() } }
@@ -42,7 +42,7 @@ import Testing
     }
   }
 
-  @Test func `ticks find a root again without being asked`() async throws {
+  @Test func `ticks find a returned root`() async throws {
     try await run(interval: .milliseconds(20)) { mirror, store in
       try mirror.move("tree", "elsewhere")
       try await mirror.wait(forNotice: "was deleted, moved away or unmounted")

@@ -95,7 +95,9 @@ struct MountedPartTests {
     }
   }
 
-  @Test func `what was deleted before the unmount, and what was not, stays after it`() async throws {
+  @Test func `objects of an unmounted part stay, even of files that were deleted before the unmount`()
+    async throws
+  {
     try await run { mirror, store in
       try mirror.remove("m/" + name(0))
       try mirror.write("m/" + name(1), "new")
@@ -110,7 +112,7 @@ struct MountedPartTests {
     }
   }
 
-  @Test func `a bind mount, whose end no event tells, deletes nothing either`() async throws {
+  @Test func `a bind mount whose end no event reports deletes nothing`() async throws {
     try await run(prepare: { tree in
       try fill(tree)
       try unmount(tree + "/m")
@@ -137,7 +139,7 @@ struct MountedPartTests {
     }
   }
 
-  @Test func `a mount that comes and goes between two looks leaves everything as it was`() async throws {
+  @Test func `a mount that comes and goes between two checks changes nothing`() async throws {
     try await run { mirror, store in
       try mountMemory(mirror.tree + "/d")
       try unmount(mirror.tree + "/d")
@@ -175,7 +177,7 @@ struct MountedPartTests {
     }
   }
 
-  @Test func `another filesystem in the place of the first hides its files`() async throws {
+  @Test func `another filesystem at the same place hides the files of the first`() async throws {
     try await run { mirror, store in
       try unmount(mirror.tree + "/m")
       // It gets the device's number, the inode and, before Linux 6.8, the mount's number of the first.
@@ -221,7 +223,7 @@ struct MountedPartTests {
   }
 
   @Test(.promise("LINK-4"), arguments: [true, false])
-  func `what a followed link leads to may be unmounted, and keeps its objects`(isBound: Bool) async throws {
+  func `the target of a followed link keeps its objects if it is unmounted`(isBound: Bool) async throws {
     try await run(
       symlinks: .follow,
       prepare: { tree in
@@ -244,7 +246,7 @@ struct MountedPartTests {
   }
 
   @Test(.promise("LINK-4"))
-  func `a link that is made anew, and one that is removed, take what they led to along`() async throws {
+  func `a followed link that is led elsewhere or removed loses the objects of its old target`() async throws {
     try await run(symlinks: .follow, prepare: { try linkToDisk($0, mounting: mountMemory) }) {
       mirror, store in
       try mirror.remove("link")
@@ -264,7 +266,7 @@ struct MountedPartTests {
 
   // MARK: Places that come and go
 
-  @Test func `a renamed directory takes the mount in it along`() async throws {
+  @Test func `a renamed directory that contains a mount moves its objects`() async throws {
     try await run { mirror, store in
       try mirror.move("tree/d", "tree/e")
       try #require(mkdir(mirror.tree + "/e/in", 0o755) == 0)

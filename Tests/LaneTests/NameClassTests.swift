@@ -34,7 +34,7 @@ import Testing
       (".model.pt.aB3dE6", ".model.pt.aB3dE6", "model.pt"),
       ("iter_1_local.dirty.pt", "iter_1_local.dirty.pt", "iter_1_local.pt"),
     ])
-  func `what has a temporary name is published when it is renamed`(
+  func `a file or directory with a temporary name is published when it is renamed`(
     written: String, temporary: String, final: String
   ) async throws {
     try await run { mirror, store in
@@ -61,7 +61,7 @@ import Testing
     }
   }
 
-  @Test(.promise("CLS-1")) func `temporary names are left alone by the entry and the exit, with deletes too`()
+  @Test(.promise("CLS-1")) func `the entry and the exit neither publish nor delete temporary names`()
     async throws
   {
     let store = FakeObjectStore()
@@ -81,7 +81,9 @@ import Testing
 
   /// NeMo: touch X-unfinished, write X, unlink X-unfinished.
   @Test(.promise("CLS-2"), arguments: [true, false])
-  func `a mark is there while its data come, and goes with deletes off too`(delete: Bool) async throws {
+  func `a mark is on S3 while its data are published, and is deleted even without delete`(delete: Bool)
+    async throws
+  {
     try await run(delete: delete) { mirror, store in
       try mirror.write("X-unfinished", "")
       try mirror.write("X/a", "1")
@@ -96,7 +98,7 @@ import Testing
     }
   }
 
-  @Test(.promise("CLS-2")) func `a mark goes before its data are deleted, and its removal follows them`()
+  @Test(.promise("CLS-2")) func `a mark is published before its data are deleted, and deleted after them`()
     async throws
   {
     try await run(delete: true) { mirror, store in
@@ -114,7 +116,7 @@ import Testing
   }
 
   @Test(.promise("CLS-3"), arguments: [true, false])
-  func `a mark that came and went between two passes is there while its data appear`(delete: Bool)
+  func `a mark that came and went between two passes is on S3 while its data appear`(delete: Bool)
     async throws
   {
     try await run(delete: delete) { mirror, store in
@@ -140,7 +142,8 @@ import Testing
     }
   }
 
-  @Test(.promise("CLS-3")) func `a mark that came and went stays until all its data are there`() async throws
+  @Test(.promise("CLS-3")) func `a mark that came and went stays until all its data are published`()
+    async throws
   {
     try await run(delete: true) { mirror, store in
       await store.inject { call, _ in call.key == "t/X/b" ? call.refusal() : nil }
@@ -157,7 +160,7 @@ import Testing
   }
 
   /// The pass has X/small in its batch when the mark comes, and reads it after that.
-  @Test(.promise("CLS-2")) func `data that a mark has announced since the pass began wait for the mark`()
+  @Test(.promise("CLS-2")) func `data wait for a mark that appeared after the pass began`()
     async throws
   {
     let release = Latch()

@@ -5,7 +5,7 @@ import Testing
 
 @testable import S3Mirror
 
-/// Names that come into being by link(2), linkat(2) or mknod(2): IN_CREATE is all that is told of them.
+/// Names that are made by link(2), linkat(2) or mknod(2). Their only event is IN_CREATE.
 @Suite struct NewNameTests {
   private func run(_ body: (LaneUnderTest, FakeObjectStore) async throws -> Void) async throws -> [String] {
     let store = FakeObjectStore()
@@ -62,7 +62,9 @@ import Testing
   }
 
   @Test(.promise("WATCH-5"))
-  func `one that is still written waits for its close, which nothing tells of`() async throws {
+  func `a file that got its name while it is written waits for its close, which no event reports`()
+    async throws
+  {
     let proofs = try await run { mirror, store in
       let writer = try openUnnamed(in: mirror.tree)
       try put("half", in: writer)
@@ -77,7 +79,7 @@ import Testing
     #expect(proofs == ["leased"])
   }
 
-  @Test func `an empty file that nobody opened is published`() async throws {
+  @Test func `an empty file that no process opened is published`() async throws {
     _ = try await run { mirror, store in
       try #require(mknod(mirror.tree + "/a", S_IFREG | 0o644, 0) == 0)
       try await mirror.lane.flush()
@@ -147,7 +149,7 @@ import Testing
     try mirror.removeDirectory()
   }
 
-  @Test func `what is told gone and is below a gone directory too is deleted, and counted, once`()
+  @Test func `a file that is reported as deleted and is below a lost directory is deleted and counted once`()
     async throws
   {
     let store = FakeObjectStore()
@@ -158,7 +160,7 @@ import Testing
     for name in ["1", "2", "3"] { try mirror.write("d/" + name, name) }
     try await mirror.lane.flush()
     try mirror.move("tree/d", "outside/d")
-    // As where their deletes are told after their directory's comparison was dropped: each is dirty by itself as well.
+    // Each file is also dirty by itself, as after deletes that are reported late.
     await mirror.lane.place.fence()
     mirror.lane.schedule.note(["1", "2", "3"].map { .deleted(RelativePath("d/" + $0)) })
     try await mirror.lane.flush()

@@ -106,7 +106,7 @@ import Testing
   }
 
   @Test(.promise("PUB-19"))
-  func `a marker that is written after the entry does not wait for a file that was open all the time`()
+  func `a marker that is written after the entry does not wait for a file that was open before`()
     async throws
   {
     try await run(after: overwriting) { mirror, store, _ in

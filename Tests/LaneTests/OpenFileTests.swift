@@ -40,7 +40,7 @@ import Testing
   }
 
   @Test(.promise("PUB-6"))
-  func `a file waits for its close, and then goes as closed`() async throws {
+  func `a file waits for its close, and is then published as closed`() async throws {
     let proofs = try await run(interval: nil) { mirror, store in
       let writer = try open(mirror.tree + "/a")
       try append("half", to: writer)
@@ -55,7 +55,7 @@ import Testing
   }
 
   @Test(.promise("PUB-7"))
-  func `a log that is never closed goes as snapshots after its grace`() async throws {
+  func `a log that is never closed is published as snapshots after its grace`() async throws {
     let proofs = try await run(interval: .milliseconds(20), grace: .milliseconds(40)) { mirror, store in
       let writer = try open(mirror.tree + "/log", O_APPEND)
       try append("one\n", to: writer)
@@ -72,7 +72,7 @@ import Testing
 
   /// A prefix of a checkpoint is half a checkpoint, and two equal readings of a prefix prove nothing.
   @Test(.promise("PUB-6"), arguments: [Duration.milliseconds(20), .zero])
-  func `a file that is written for longer than an interval leaves the whole version on S3 until its close`(
+  func `while a file is written, S3 keeps its last whole version`(
     interval: Duration
   ) async throws {
     let proofs = try await run(interval: interval, grace: .zero) { mirror, store in
@@ -110,7 +110,7 @@ import Testing
   }
 
   @Test(.promise("PUB-7"))
-  func `an open log goes only with more at its end`() async throws {
+  func `an open log is published only if text was appended`() async throws {
     _ = try await run(interval: .milliseconds(20), grace: .zero) { mirror, store in
       let writer = try open(mirror.tree + "/log", O_APPEND)
       try append("one\n", to: writer)
@@ -128,7 +128,7 @@ import Testing
   }
 
   @Test(.promise("PUB-7"), arguments: [("one\n", true), ("other\n", false), ("one\ntwo\nthree\n", false)])
-  func `an open log goes over an earlier run's object only with more at its end`(
+  func `an open log replaces an earlier run's object only if it extends that object`(
     published: String, isExtended: Bool
   ) async throws {
     let store = FakeObjectStore()
@@ -150,7 +150,7 @@ import Testing
     }
   }
 
-  @Test func `a file opened again after its close begins its grace anew`() async throws {
+  @Test func `the grace of a file begins again when the file is opened again`() async throws {
     _ = try await run(interval: nil) { mirror, store in
       try mirror.write("a", "whole")
       let writer = try open(mirror.tree + "/a")
@@ -164,7 +164,7 @@ import Testing
     }
   }
 
-  @Test func `a mapped writer is waited for, though its descriptor is closed and its stores make no event`()
+  @Test func `a file waits for a process that maps it, although no event reports the process's writes`()
     async throws
   {
     _ = try await run(interval: nil) { mirror, store in
@@ -187,7 +187,7 @@ import Testing
     }
   }
 
-  @Test func `what comes in by rename is proved by a lease`() async throws {
+  @Test func `a file that is moved in is proved by a lease`() async throws {
     let proofs = try await run(interval: nil) { mirror, store in
       let writer = try open(mirror.outside + "/a")
       try append("moved in", to: writer)
@@ -199,9 +199,9 @@ import Testing
     #expect(proofs == ["a 8": "leased"])
   }
 
-  /// The kernel tells of a write, and nobody is there who could close.
+  /// The kernel reports a write, and no process has the file open, so no close follows.
   @Test(.promise("PUB-8"))
-  func `a file that is cut by its name goes with the next flush`() async throws {
+  func `a file that is truncated by its name is published by the next flush`() async throws {
     let proofs = try await run(interval: nil) { mirror, store in
       try mirror.write("a", "long text")
       try await mirror.lane.flush()
@@ -214,7 +214,7 @@ import Testing
   }
 
   /// The kernel names the file of a write when it was written, and may queue that after the rename of the file.
-  @Test func `a write that is told after another took the name keeps nothing waiting`() async throws {
+  @Test func `a write that is reported for a replaced name keeps nothing waiting`() async throws {
     _ = try await run(interval: nil) { mirror, store in
       try mirror.write("d/a", "one")
       mirror.lane.schedule.note([.modified("d"), .modified("gone")])
@@ -225,7 +225,9 @@ import Testing
   }
 
   @Test(.promise("PUB-8"), arguments: [Duration.milliseconds(20), .zero])
-  func `a file that is cut by its name goes with the next tick, whatever the grace`(interval: Duration)
+  func `a file that is truncated by its name is published by the next tick, whatever the grace`(
+    interval: Duration
+  )
     async throws
   {
     _ = try await run(interval: interval, grace: .seconds(3600)) { mirror, store in
@@ -237,7 +239,7 @@ import Testing
     }
   }
 
-  @Test func `a marker waits for a file that was cut by its name before`() async throws {
+  @Test func `a marker waits for a file that was truncated by its name`() async throws {
     _ = try await run(interval: nil) { mirror, store in
       try mirror.write("a", "long text")
       try await mirror.lane.flush()
@@ -250,7 +252,7 @@ import Testing
   }
 
   @Test(.promise("PUB-8"))
-  func `a file that is cut by its name while a writer has it waits for the close`() async throws {
+  func `a file that is truncated by its name while it is open waits for its close`() async throws {
     _ = try await run(interval: nil) { mirror, store in
       let writer = try open(mirror.tree + "/a")
       try append("long text", to: writer)
@@ -264,7 +266,7 @@ import Testing
     }
   }
 
-  @Test func `a file that has a writer is not taken by ticks within its grace`() async throws {
+  @Test func `ticks leave an open file during its grace`() async throws {
     _ = try await run(interval: .milliseconds(20), grace: .seconds(3600)) { mirror, store in
       let writer = try open(mirror.tree + "/a")
       try append("half", to: writer)
@@ -279,7 +281,7 @@ import Testing
     }
   }
 
-  @Test func `a file that came in with its writer is not taken by ticks within its grace`() async throws {
+  @Test func `ticks leave a file that was moved in while open, during its grace`() async throws {
     _ = try await run(interval: .milliseconds(20), grace: .seconds(3600)) { mirror, store in
       let writer = try open(mirror.outside + "/a")
       try append("half", to: writer)
@@ -296,7 +298,7 @@ import Testing
     }
   }
 
-  @Test func `touch alone pushes nothing`() async throws {
+  @Test func `touch(1) alone publishes nothing`() async throws {
     _ = try await run(interval: nil) { mirror, store in
       try mirror.write("a", "text")
       try await mirror.lane.flush()

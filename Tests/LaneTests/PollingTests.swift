@@ -9,7 +9,9 @@ import Testing
 /// Parts that cannot be watched are compared at each tick, and that is said.
 @Suite struct PollingTests {
   @Test(.promise("WATCH-1"))
-  func `what has no watch is compared at every tick, and the limit to raise is said once`() async throws {
+  func `a directory without a watch is compared at every tick, and the limit to raise is reported once`()
+    async throws
+  {
     let store = FakeObjectStore()
     var configuration = LaneUnderTest.Configuration(interval: .milliseconds(20))
     configuration.maxWatches = 1
@@ -32,7 +34,7 @@ import Testing
   }
 
   @Test(.promise("WATCH-1"))
-  func `a watch that is free again ends the comparing`() async throws {
+  func `a directory that gets a watch is no longer compared`() async throws {
     let store = FakeObjectStore()
     var configuration = LaneUnderTest.Configuration(interval: .milliseconds(20))
     configuration.maxWatches = 2
@@ -56,7 +58,7 @@ import Testing
     try mirror.removeDirectory()
   }
 
-  @Test func `without an interval, what has no watch does not keep the mirror busy`() async throws {
+  @Test func `without an interval, a directory without a watch does not keep the mirror busy`() async throws {
     let store = FakeObjectStore()
     var configuration = LaneUnderTest.Configuration(interval: .zero)
     configuration.maxWatches = 1
@@ -92,7 +94,7 @@ import Testing
   }
 
   @Test(.promise("WATCH-1"))
-  func `without an interval, what has no watch is compared from time to time`() async throws {
+  func `without an interval, a directory without a watch is compared from time to time`() async throws {
     let store = FakeObjectStore()
     try await immediate(store) { mirror in
       for text in ["one", "two"] {
@@ -107,7 +109,8 @@ import Testing
   }
 
   @Test(.promise("WATCH-1"))
-  func `without an interval, a marker waits for the comparison of what has no watch`() async throws {
+  func `without an interval, a marker waits for the comparison of a directory without a watch`() async throws
+  {
     let store = FakeObjectStore()
     try await immediate(store) { mirror in
       for text in ["one", "two"] {
@@ -120,7 +123,7 @@ import Testing
   }
 
   @Test(.promise("WATCH-1"))
-  func `without an interval, a flush publishes what has no watch too`() async throws {
+  func `without an interval, a flush publishes a directory without a watch too`() async throws {
     let store = FakeObjectStore()
     try await immediate(store) { mirror in
       for text in ["one", "two"] {
@@ -131,7 +134,9 @@ import Testing
     }
   }
 
-  @Test func `without an interval, no marker runs ahead of what has no watch at the end`() async throws {
+  @Test func `without an interval, no marker is published before a directory without a watch at the end`()
+    async throws
+  {
     let store = FakeObjectStore()
     try await immediate(store) { mirror in
       // The tick cannot take the marker before the end does.
@@ -147,13 +152,15 @@ import Testing
   }
 
   @Test(.promise("WATCH-3"))
-  func `a marker that is rewritten where nothing is watched never runs ahead of its data`() async throws {
+  func `a marker that is rewritten in a directory without a watch is never published before its data`()
+    async throws
+  {
     try await rewriteLatest(after: ["runs/two/shard"])
   }
 
   /// The second comparison, which is there for the rewritten one, is the first to meet the new checkpoint's own marker.
   @Test(.promise("WATCH-3"))
-  func `a marker that is rewritten where nothing is watched never runs ahead of other markers`()
+  func `a marker that is rewritten in a directory without a watch is never published before other markers`()
     async throws
   {
     try await rewriteLatest(after: ["runs/two/shard", "runs/two/DONE"])
@@ -191,11 +198,11 @@ import Testing
   }
 
   @Test(.promise("CHG-9"))
-  func `what was found equal by content is not compared by content at every tick`() async throws {
+  func `a file that was found equal by content is not compared by content at every tick`() async throws {
     let store = FakeObjectStore()
     var configuration = LaneUnderTest.Configuration()
     configuration.maxWatches = 1
-    // The ETag of a multipart object tells nothing of its content.
+    // The ETag of a multipart object does not show its content.
     configuration.singleThreshold = 1
     // The file's stamp is old enough to be trusted.
     configuration.wallClock = { wallClockNanoseconds() + 1_000_000_000 }
@@ -225,7 +232,7 @@ import Testing
 
   /// Two writes within one step of the kernel's clock leave one stamp.
   @Test(.promise("WATCH-3"))
-  func `a marker whose stamp is too young to show a rewriting is kept back`() async throws {
+  func `a marker whose stamp is too young to show another write is held back`() async throws {
     let directory = try TemporaryDirectory()
     close(creat(directory.path + "/latest", 0o644))
     let root = try TreeRoot(path: FilePath(directory.path))
@@ -238,7 +245,9 @@ import Testing
   }
 
   /// A store to a mapped page that is dirty already moves no stamp.
-  @Test func `what a mapping holds after a snapshot is found where nothing is watched`() async throws {
+  @Test func `a write through a mapping after a snapshot is found in a directory without a watch`()
+    async throws
+  {
     let store = FakeObjectStore()
     var configuration = LaneUnderTest.Configuration(interval: .milliseconds(20))
     configuration.maxWatches = 1

@@ -47,7 +47,7 @@ import Testing
     }
   }
 
-  /// No event tells of it before the pass looks for its file in vain.
+  /// The event comes after the pass has missed the file.
   @Test(.promise("CHG-4"))
   func `an old object stays when its file is renamed while a pass is under way`() async throws {
     try await run(interval: nil) { mirror, store in

@@ -5,7 +5,7 @@ import Testing
 @testable import LocalTree
 @testable import S3Mirror
 
-/// A watch without a kernel: it reports what a test tells it to report.
+/// A watch without a kernel: it reports the events that a test gives it.
 final class ReportedWatch: TreeWatch {
   private struct State {
     var isExcluded: @Sendable (RelativePath, EntryKind) -> Bool = { _, _ in false }

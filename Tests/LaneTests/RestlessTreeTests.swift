@@ -44,7 +44,7 @@ import Transfers
   }
 
   @Test(.promise("PUB-14"))
-  func `a file that is replaced while it is sent goes, and the later version follows`() async throws {
+  func `a file that is replaced while it is sent is published, and the later version follows`() async throws {
     try await run { mirror, store in
       await duringFirstPart(of: "t/a", store) { [unowned mirror] in
         try mirror.writeOutside("a", "later")
@@ -59,7 +59,7 @@ import Transfers
     }
   }
 
-  @Test func `the copy of a renamed file is not made of a version that was replaced`() async throws {
+  @Test func `a renamed file is not copied from a version that was replaced`() async throws {
     try await run { mirror, store in
       await duringFirstPart(of: "t/a", store) { [unowned mirror] in
         try mirror.writeOutside("a", Self.text(2))
@@ -76,7 +76,7 @@ import Transfers
   }
 
   @Test(.promise("PUB-12"))
-  func `a marker that is rewritten while it is sent goes when no data are`() async throws {
+  func `a marker that is rewritten while it is sent is published if no data changed`() async throws {
     try await run { mirror, store in
       await duringFirstPart(of: "t/latest", store) { [unowned mirror] in
         try mirror.writeOutside("latest", "later")
@@ -110,7 +110,7 @@ import Transfers
     }
   }
 
-  @Test func `what is replaced while the rest is drained is published in its later version`() async throws {
+  @Test func `a file that is replaced during the drain is published in its later version`() async throws {
     try await run { mirror, store in
       await duringFirstPart(of: "t/a", store) { [unowned mirror] in
         try mirror.writeOutside("a", "later")
@@ -149,7 +149,7 @@ import Transfers
   private static func openMarkers(below tree: String) throws -> Int {
     let numbers = try FileManager.default.contentsOfDirectory(atPath: "/proc/self/fd")
     return numbers.count { number in
-      // Others are closed meanwhile.
+      // Other descriptors are being closed.
       let link = Result {
         try FileManager.default.destinationOfSymbolicLink(atPath: "/proc/self/fd/" + number)
       }

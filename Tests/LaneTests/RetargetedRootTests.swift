@@ -74,7 +74,7 @@ import Testing
   }
 
   @Test(.promise("WATCH-10"), arguments: Way.allCases, [Duration.zero, .milliseconds(20)])
-  func `the next look notices that the root is another directory, and publishes it`(
+  func `the next check notices that the root is another directory, and publishes that`(
     way: Way, interval: Duration
   ) async throws {
     try await run(way, interval: interval) { mirror, store in
@@ -114,7 +114,7 @@ import Testing
   }
 
   @Test(arguments: Way.allCases)
-  func `a pass publishes nothing of a directory that is the root no more`(way: Way) async throws {
+  func `a pass publishes nothing of a directory that is no longer the root`(way: Way) async throws {
     try await run(way, interval: .zero) { mirror, store in
       try retarget(way, in: mirror.directory)
       let place = mirror.directory + "/first" + (way == .link ? "" : "/tree")

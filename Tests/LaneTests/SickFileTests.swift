@@ -49,7 +49,9 @@ import Transfers
   }
 
   @Test(.promise("PUB-16"), arguments: [Duration.milliseconds(50), .zero])
-  func `other files and the markers of other directories go while one is not answered`(interval: Duration)
+  func `other files and the markers of other directories are published while one file has no answer`(
+    interval: Duration
+  )
     async throws
   {
     try await run(interval: interval) { mirror, store, release in
@@ -68,7 +70,7 @@ import Transfers
   }
 
   @Test(.promise("PUB-17"))
-  func `a marker waits for a file in flight below its directory, and goes when that is there`()
+  func `a marker waits for a file in flight below its directory`()
     async throws
   {
     try await run { mirror, store, release in
@@ -85,7 +87,7 @@ import Transfers
   }
 
   @Test(.promise("PUB-16"))
-  func `what is written to a file in flight follows it`() async throws {
+  func `a file that changes in flight is published again`() async throws {
     try await run { mirror, store, release in
       try await letFly("sick", mirror, store)
       try mirror.write("sick", "2")
@@ -100,7 +102,7 @@ import Transfers
 
   /// What is on its way may be what replaces it.
   @Test(.promise("PUB-17"))
-  func `a delete waits for what changed before it and is still on its way`() async throws {
+  func `a delete waits for earlier changes that are still in flight`() async throws {
     try await run { mirror, store, release in
       try mirror.write("old/data", "1")
       try await mirror.wait(for: "old/data", in: store)
@@ -119,7 +121,7 @@ import Transfers
   }
 
   @Test(.promise("PUB-17"))
-  func `a delete does not wait for what changed after it`() async throws {
+  func `a delete does not wait for later changes`() async throws {
     try await run { mirror, store, release in
       try mirror.write("old", "1")
       try await mirror.wait(for: "old", in: store)
@@ -134,7 +136,7 @@ import Transfers
   }
 
   @Test(.promise("PUB-17"))
-  func `a file in flight that is renamed is there under its new name in the end, and under no other`()
+  func `a file that is renamed in flight ends under its new name only`()
     async throws
   {
     try await run { mirror, store, release in
@@ -149,7 +151,7 @@ import Transfers
   }
 
   @Test(.promise("PUB-18"))
-  func `a flush waits for what was in flight before it, and for the markers that waited for that`()
+  func `a flush waits for earlier flights, and for the markers that waited for them`()
     async throws
   {
     try await run(interval: .seconds(3600)) { mirror, store, release in
@@ -194,7 +196,7 @@ import Transfers
   }
 
   @Test(.promise("PUB-16"))
-  func `the end publishes beside what is in flight, waits for that, and leaves nothing behind`()
+  func `the end publishes other files beside a flight, and waits for the flight`()
     async throws
   {
     try await run { mirror, store, release in
@@ -229,7 +231,7 @@ import Transfers
     }
   }
 
-  @Test(.promise("PUB-16")) func `an audit takes a file in flight for no missed event`() async throws {
+  @Test(.promise("PUB-16")) func `a file in flight is no drift`() async throws {
     try await run { mirror, store, release in
       try await letFly("sick", mirror, store)
       await mirror.lane.audit()
@@ -241,7 +243,7 @@ import Transfers
   }
 
   @Test(.promise("CHG-6"))
-  func `a rename of a file in flight at the end leaves no first name, deletes off too`()
+  func `a rename of a file in flight at the end deletes the first name, even without delete`()
     async throws
   {
     try await run(delete: false) { mirror, store, release in

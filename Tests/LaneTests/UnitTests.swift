@@ -67,7 +67,9 @@ import Transfers
     }
   }
 
-  @Test(.promise("UNIT-3")) func `what comes to a unit on its way follows it`() async throws {
+  @Test(.promise("UNIT-3")) func `files that are added to a unit in flight are published after the unit`()
+    async throws
+  {
     try await run { mirror, store, release in
       try await writeUnit(mirror, store)
       try mirror.write("X/late", "1")
@@ -97,8 +99,7 @@ import Transfers
     }
   }
 
-  @Test(.promise("UNIT-1")) func `a large file that cannot be sent keeps the rest from nothing`() async throws
-  {
+  @Test(.promise("UNIT-1")) func `a large file that cannot be sent holds back only markers`() async throws {
     try await run(interval: nil) { mirror, store, release in
       await store.hold { call in
         if call.operation == "UploadPart", call.key?.contains("slow") == true {
@@ -125,7 +126,7 @@ import Transfers
     }
   }
 
-  @Test(.promise("UNIT-3")) func `an end that leaves S3 as it is shows nothing of a unit on its way`()
+  @Test(.promise("UNIT-3")) func `an end that leaves S3 as it is publishes nothing of a unit in flight`()
     async throws
   {
     try await run { mirror, store, release in

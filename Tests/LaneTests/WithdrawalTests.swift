@@ -50,7 +50,7 @@ import Transfers
   }
 
   @Test(.promise("UNIT-6"))
-  func `a marker goes before its data are written over, and comes after them`() async throws {
+  func `a marker is removed before its data are overwritten, and published again after them`() async throws {
     try await run { mirror, store in
       try save(mirror, "a", in: "step")
       try await mirror.settle()
@@ -71,9 +71,11 @@ import Transfers
 
   /// What an earlier run has published, and what has changed since then.
   @Test(.promise("UNIT-6"), arguments: ["of a", "of b"])
-  func `a marker that was on S3 before the run began goes before its data, and comes after them`(
-    marker: String
-  ) async throws {
+  func
+    `a marker of an earlier run is removed before its data are overwritten, and published again after them`(
+      marker: String
+    ) async throws
+  {
     let store = FakeObjectStore()
     await store.place("t/step/.metadata", Array("of a".utf8))
     await store.place("t/step/weights", Array("a".utf8))
@@ -113,7 +115,7 @@ import Transfers
   }
 
   @Test(.promise("UNIT-6"))
-  func `a marker that did not change comes again too`() async throws {
+  func `a marker that did not change is published again too`() async throws {
     try await run { mirror, store in
       try save(mirror, "a", in: "step")
       try await mirror.settle()
@@ -127,7 +129,7 @@ import Transfers
   }
 
   @Test(.promise("UNIT-6"))
-  func `what is new or appended to, and what a tracker does not name, withdraws nothing`() async throws {
+  func `new files, appended files and files that the tracker does not name remove no marker`() async throws {
     try await run { mirror, store in
       try save(mirror, "a", in: "step-1")
       try mirror.write("latest", "step-1")
@@ -159,7 +161,7 @@ import Transfers
   }
 
   @Test(.promise("UNIT-6"))
-  func `a marker stays away while its data cannot be published, and comes with them`() async throws {
+  func `a removed marker is published again only after its data`() async throws {
     try await run { mirror, store in
       try save(mirror, "a", in: "step")
       try await mirror.settle()
@@ -179,7 +181,7 @@ import Transfers
   }
 
   @Test(.promise("UNIT-6"))
-  func `without the right to delete everything is published all the same`() async throws {
+  func `without the permission to delete, everything is still published`() async throws {
     try await run { mirror, store in
       try save(mirror, "a", in: "step")
       try await mirror.settle()

@@ -28,7 +28,7 @@ import Transfers
     await connections.close()
   }
 
-  @Test func `a server that asks for less finds fewer requests at a time`() async throws {
+  @Test func `a server that asks for fewer requests gets fewer at a time`() async throws {
     let slots = FairSemaphore(capacity: 8)
     try await bucket(slots: slots) { bucket in
       let server = FakeObjectStore()
@@ -94,7 +94,7 @@ import Transfers
     #expect(two.identity == "http://127.0.0.1:9/two/b")
   }
 
-  @Test func `a region that no host can bear is a mistake of configuration`() async throws {
+  @Test func `a region that cannot be part of a host name is a configuration error`() async throws {
     let error = try #require(
       await #expect(throws: MirrorError.self) { try await open("b", ["AWS_REGION": "evil.com/#"]) })
     #expect(error.kind == .configuration)

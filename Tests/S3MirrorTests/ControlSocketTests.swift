@@ -80,7 +80,7 @@ import Testing
   @Test(arguments: [
     "", "junk", "{}", #"{"request":"stop"}"#, #"{"request":"flush","upload":"nothing"}"#, "[1]",
   ])
-  func `what is no request is answered so`(_ line: String) async throws {
+  func `a line that is no request is answered with an error`(_ line: String) async throws {
     try await Stage.play { stage async throws in
       let scope = try stage.scope()
       try await scope.enter([
@@ -91,7 +91,7 @@ import Testing
     }
   }
 
-  @Test func `while it enters it says so, and a flush waits for the entry`() async throws {
+  @Test func `during the entry the status says so, and a flush waits for the entry`() async throws {
     try await Stage.play { stage async throws in
       try stage.directory.write("out/file", "x")
       let (held, hold) = AsyncStream<Void>.makeStream()
@@ -122,7 +122,7 @@ import Testing
   }
 
   @Test(.promise("END-7"))
-  func `a flush that the end overtakes is answered with what the end came to`() async throws {
+  func `a flush that waits when the mirror ends is answered with the result of the end`() async throws {
     try await Stage.play { stage async throws in
       let schedule = LaneSchedule(policy: .init(interval: nil))
       async let flushed = schedule.flush()
@@ -134,7 +134,7 @@ import Testing
     }
   }
 
-  @Test func `sockets of another kernel are nobody's business here`() throws {
+  @Test func `sockets of another kernel are ignored`() throws {
     #expect(ControlPlaces.pid(of: "0a1b2c3d-42-1.sock", kernel: "0a1b2c3d") == 42)
     #expect(ControlPlaces.pid(of: "ffffffff-42-1.sock", kernel: "0a1b2c3d") == nil)
     #expect(ControlPlaces.pid(of: ".0a1b2c3d-42-1.sock.new", kernel: "0a1b2c3d") == nil)

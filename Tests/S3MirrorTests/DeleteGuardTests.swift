@@ -59,7 +59,7 @@ import Testing
     }
   }
 
-  @Test func `removing everything while the body runs is held to the same bound`() async throws {
+  @Test func `the same bound holds if everything is removed while the body runs`() async throws {
     try await Stage.play { stage async throws in
       // Of an earlier run: of what this run publishes itself the bound says nothing.
       for index in 0..<11 {
@@ -78,7 +78,7 @@ import Testing
     }
   }
 
-  @Test func `below a link that has taken a directory's place nothing is deleted`() async throws {
+  @Test func `nothing is deleted below a link that replaced a directory`() async throws {
     try await Stage.play { stage async throws in
       try stage.directory.write("out/open/file", "x")
       try stage.directory.write("out/closed/file", "x")
@@ -108,7 +108,7 @@ import Testing
     }
   }
 
-  @Test func `a local path whose link leads elsewhere now is another root`() async throws {
+  @Test func `a local path whose link now leads elsewhere is another root`() async throws {
     try await Stage.play { stage async throws in
       for name in ["first/a", "second/b"] { try stage.directory.write(name, "x") }
       try stage.directory.link("out", to: "first")

@@ -48,7 +48,8 @@ import Testing
     }
   }
 
-  @Test func `where there is neither, that is said and nothing is made`() async throws {
+  @Test func `a remote that is neither an object nor a prefix is reported, and nothing is made`() async throws
+  {
     try await Stage.play { stage async throws in
       let error = await #expect(throws: MirrorError.self) { _ = try await download(stage, "nothing") }
       #expect(error?.kind == .local)
@@ -58,7 +59,7 @@ import Testing
   }
 
   @Test(.promise("DOWN-8"))
-  func `what is here already is not fetched again, what changed is`() async throws {
+  func `only files that are missing or have changed are fetched`() async throws {
     try await Stage.play { stage async throws in
       try await stage.put("data/a", "one")
       try await stage.put("data/b", "two")
@@ -88,7 +89,8 @@ import Testing
     }
   }
 
-  @Test func `an object and objects below its name are a conflict that nobody resolves`() async throws {
+  @Test func `an object and objects below its name are a conflict, and none of them is fetched`() async throws
+  {
     try await Stage.play { stage async throws in
       for key in ["a", "a/b", "c"] { try await stage.put("data/" + key, "x") }
       let error = await #expect(throws: MirrorError.self) { _ = try await download(stage, "data") }
@@ -192,7 +194,7 @@ import Testing
   }
 
   @Test(.promise("DEL-16"))
-  func `local deletes are held to the same bound`() async throws {
+  func `the same bound holds for local deletes`() async throws {
     try await Stage.play { stage async throws in
       try await stage.put("data/kept", "x")
       for index in 0..<11 { try stage.directory.write("data/\(index)", "x") }
@@ -227,7 +229,7 @@ import Testing
 
   // MARK: Listings
 
-  @Test func `one level of a name that is both an object and a prefix names both`() async throws {
+  @Test func `a listing of one level names an object and a prefix of the same name`() async throws {
     try await Stage.play { stage async throws in
       for key in ["x", "x/a", "x/b/c", "xy"] { try await stage.put(key, "1") }
       try await stage.mirror([:]) { mirror async throws in

@@ -38,7 +38,7 @@ import Testing
       })
   }
 
-  @Test func `without being asked for none is written`() async throws {
+  @Test func `without the option no marker is written`() async throws {
     try await Stage.play { stage async throws in
       try stage.directory.makeDirectory("out/empty")
       try stage.directory.write("out/file", "x")
@@ -52,7 +52,7 @@ import Testing
   }
 
   @Test(.promise("DIR-1"))
-  func `they count as no files and carry the upload's properties`() async throws {
+  func `markers do not count as files, and have the upload's properties`() async throws {
     try await Stage.play { stage async throws in
       try stage.directory.makeDirectory("out/empty")
       try stage.directory.write("out/file", "x")
@@ -118,7 +118,7 @@ import Testing
   }
 
   @Test(.promise("DIR-4"))
-  func `without delete they stay, and with it only until the directory is gone`() async throws {
+  func `without delete markers stay, and with it only until the directory is gone`() async throws {
     for delete in [false, true] {
       try await play(
         delete: delete,
@@ -134,7 +134,7 @@ import Testing
   }
 
   @Test(.promise("DIR-3"), arguments: [Options.EmptyDirectories.skip, .marker])
-  func `an object of a directory's key that has content is neither deleted nor written over`(
+  func `an object with content at a directory's key is neither deleted nor overwritten`(
     markers: Options.EmptyDirectories
   ) async throws {
     try await Stage.play { stage async throws in
@@ -168,7 +168,7 @@ import Testing
       })
   }
 
-  @Test func `what is there already is neither sent again nor deleted`() async throws {
+  @Test func `a marker that is on S3 is neither sent again nor deleted`() async throws {
     try await play(
       prepare: { stage in
         try stage.directory.makeDirectory("out/empty")
@@ -207,7 +207,9 @@ import Testing
   }
 
   @Test(.promise("DIR-2"))
-  func `excluded directories have none, and what is excluded does not fill one`() async throws {
+  func `excluded directories have no markers, and a directory of excluded files counts as empty`()
+    async throws
+  {
     try await Stage.play { stage async throws in
       try stage.directory.makeDirectory("out/cache")
       try stage.directory.write("out/logs/a.tmp", "x")
@@ -220,7 +222,7 @@ import Testing
     }
   }
 
-  @Test func `the key of one file is no directory's`() async throws {
+  @Test func `a directory that replaced the one file of an upload has no marker`() async throws {
     try await Stage.play { stage async throws in
       try stage.directory.write("model.bin", "weights")
       try await stage.mirror(

@@ -10,7 +10,7 @@ import Testing
   private let object = RemoteObject(byteCount: 1, etag: "e", lastModified: 7_900_000_000)
 
   @Test(.promise("DEL-19"))
-  func `an object is of the entry while name, tag, size and date are the same`() {
+  func `an object is one of the entry if name, ETag, size and date are the same`() {
     let objects = EntryObjects()
     for index in 0..<5_000 { objects.note(RelativePath("d/\(index)"), object) }
     #expect(!objects.contains("d/7", object))
@@ -27,7 +27,7 @@ import Testing
     #expect(!objects.contains("d/7", other))
   }
 
-  @Test func `names are known whatever has become of their objects`() {
+  @Test func `a name of the entry is known even if its object has changed`() {
     let objects = EntryObjects()
     for index in 0..<5_000 { objects.note(RelativePath("d/\(index)"), object) }
     // Before the listing's end nothing is known of any name.
@@ -38,7 +38,7 @@ import Testing
     #expect((5_000..<6_000).count { objects.mayHaveHeld(RelativePath("d/\($0)")) } <= 1)
   }
 
-  @Test func `fractions of a second do not count, since heads have none`() {
+  @Test func `fractions of a second do not count, because HeadObject returns none`() {
     let objects = EntryObjects()
     objects.note("a", object)
     objects.complete()
@@ -47,7 +47,7 @@ import Testing
     #expect(objects.contains("a", head))
   }
 
-  @Test func `once a listing was complete later ones add nothing`() {
+  @Test func `after one complete listing, later listings add nothing`() {
     let objects = EntryObjects()
     objects.complete()
     objects.note("a", object)

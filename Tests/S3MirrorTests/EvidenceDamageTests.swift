@@ -36,7 +36,7 @@ import Testing
   }
 
   @Test(.promise("CHG-16"), arguments: [false, true], 0..<10)
-  func `a flipped bit costs what is in its block and nothing else`(folded: Bool, seed: Int) throws {
+  func `a flipped bit loses only the entries of its block`(folded: Bool, seed: Int) throws {
     try noted(folded: folded)
     let file = folded ? place().file : place().journal
     var random = SplitMix64(seed: UInt64(seed))
@@ -47,7 +47,7 @@ import Testing
   }
 
   @Test(.promise("CHG-16"), arguments: [false, true], 0..<10)
-  func `a file that was cut keeps what stands before the cut`(folded: Bool, seed: Int) throws {
+  func `a file that was cut short keeps the entries before the cut`(folded: Bool, seed: Int) throws {
     try noted(folded: folded)
     var random = SplitMix64(seed: UInt64(seed))
     try damage(folded ? place().file : place().journal) { data in
@@ -58,7 +58,7 @@ import Testing
 
   /// A kill in the middle of a write, of the last of several.
   @Test(.promise("CHG-16"))
-  func `half a chunk ends the journal, and what came before it stays`() throws {
+  func `half a chunk ends the journal, and the chunks before it stay`() throws {
     let store = store()
     store.note("a", EvidenceEntry(etag: "1"))
     store.flush()
@@ -90,7 +90,7 @@ import Testing
   }
 
   @Test(.promise("CHG-16", "DOWN-10"), arguments: [false, true])
-  func `evidence of another root or machine says nothing`(folded: Bool) throws {
+  func `evidence of another root or machine is ignored`(folded: Bool) throws {
     try noted(folded: folded)
     #expect(known(store(.reading, root: .init(device: 1, inode: 3)), 3_000).isEmpty)
     #expect(known(store(.reading, root: .init(device: 2, inode: 2)), 3_000).isEmpty)
@@ -107,7 +107,7 @@ import Testing
   }
 
   @Test(.promise("CHG-15"), arguments: [false, true])
-  func `evidence of a clock that was ahead is not believed`(folded: Bool) throws {
+  func `evidence that was written by a clock ahead of this one is ignored`(folded: Bool) throws {
     try noted(folded: folded)
     #expect(known(store(.reading, now: Self.now - 3_600_000_000_000), 3_000).isEmpty)
     #expect(known(store(.reading, now: Self.now - 500_000_000), 3_000).count == 3_000)

@@ -7,9 +7,9 @@ import Testing
 @testable import LocalTree
 @testable import S3Mirror
 
-/// Run by `disks that are full`, in a namespace of its own.
+/// Run by `evidence on a full disk passes its tests in a namespace of its own`, in a namespace of its own.
 @Suite(.enabled(if: MountNamespace.isOwn)) struct EvidenceOnFullDisk {
-  @Test func `a disk that fills up keeps what fitted`() throws {
+  @Test func `a disk that fills up keeps the entries that fitted`() throws {
     let directory = try TemporaryDirectory()
     try #require(mount("none", directory.path, "tmpfs", 0, "size=256k") == 0)
     defer { umount(directory.path) }
@@ -33,7 +33,7 @@ import Testing
 
 @Suite struct EvidenceOnFullDiskTests {
   @Test(.promise("CHG-16"), .enabled(if: MountNamespace.isPermitted && !MountNamespace.isOwn))
-  func `disks that are full`() throws {
+  func `evidence on a full disk passes its tests in a namespace of its own`() throws {
     let (status, output) = try MountNamespace.run(suite: "EvidenceOnFullDisk/")
     #expect(status == 0 && output.contains("passed"), "\(output)")
   }

@@ -11,7 +11,7 @@ import Testing
   private static let now: Int64 = 1_700_000_000_000_000_000
 
   @Test(.promise("CHG-16"), arguments: 0..<12)
-  func `evidence knows what a dictionary would`(seed: Int) throws {
+  func `evidence holds what a dictionary would hold`(seed: Int) throws {
     var random = SplitMix64(seed: UInt64(seed))
     let directory = try TemporaryDirectory()
     let place = EvidencePlace(

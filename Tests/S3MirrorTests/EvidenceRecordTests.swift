@@ -18,7 +18,7 @@ import Testing
       "0123456789abcdef0123456789abcdef-", "0123456789abcdef0123456789abcdefg", "short", "", "é-1",
       "0123456789abcdef0123456789abcdef-99999999999999999999",
     ])
-  func `an ETag comes back as it was, letter by letter`(etag: String) {
+  func `an ETag is read back as it was written`(etag: String) {
     for entry in [
       EvidenceEntry(etag: etag),
       EvidenceEntry(
@@ -38,7 +38,7 @@ import Testing
   }
 
   @Test(.promise("XFER-17"), arguments: [1, 700, 701])
-  func `the blocks of an object come back, if they fit into a record`(count: Int) throws {
+  func `the blocks of an object are read back if they fit into a record`(count: Int) throws {
     let long = RelativePath(String(repeating: "p", count: 1_024))
     var entry = EvidenceEntry(
       etag: String(repeating: "0a", count: 16) + "-10000",
@@ -70,7 +70,7 @@ import Testing
   }
 
   @Test(.promise("CHG-16"))
-  func `no bytes end the program`() throws {
+  func `no bytes end the program when they are read as a record`() throws {
     let entry = EvidenceEntry(
       etag: String(repeating: "0a", count: 16) + "-3",
       stamp: .init(inode: 1, size: 2, modified: 3, changed: 4), crc32: 5)

@@ -16,7 +16,7 @@ import Testing
 
   /// Of a run's journal sorted in one piece or in many, and of several runs.
   @Test(.promise("CHG-16"), arguments: [1, 500, 20_000, EvidenceSorter.standardLength])
-  func `everything comes back in key order, across runs and layers`(sortLength: Int) {
+  func `all entries are read back in key order, across runs and layers`(sortLength: Int) {
     let count = 3_000
     for start in [0, 1_000, 2_000] {
       let store = store(sortLength: sortLength)
@@ -30,7 +30,7 @@ import Testing
   }
 
   @Test(.promise("CHG-16"), arguments: [100, EvidenceSorter.standardLength])
-  func `the last word about a path counts, in one run and across runs`(sortLength: Int) {
+  func `the last entry of a path counts, in one run and across runs`(sortLength: Int) {
     for etag in ["1", "2"] {
       let store = store(sortLength: sortLength)
       store.note("a", EvidenceEntry(etag: "0"))
@@ -44,7 +44,7 @@ import Testing
     #expect(stream.entry(of: "gone") == nil)
   }
 
-  @Test func `paths are found in any order, and those between are told once`() {
+  @Test func `paths are found in any order, and the paths between them are passed once`() {
     let store = store()
     for number in 0..<2_000 { store.note(path(number), entry(number)) }
     store.close()
@@ -63,7 +63,7 @@ import Testing
     #expect(passed == sorted.filter { !asked.contains($0) })
   }
 
-  @Test func `a comparison of a part begins there`() {
+  @Test func `a stream of one directory begins at that directory`() {
     let store = store()
     for number in 0..<5_000 { store.note(path(number), entry(number)) }
     store.close()
@@ -75,7 +75,7 @@ import Testing
 
   /// For a run that publishes more than its memory holds.
   @Test(.promise("CHG-16"), arguments: [300, EvidenceSorter.standardLength])
-  func `a run can ask for what it has noted itself`(sortLength: Int) {
+  func `a run can read what it has noted itself`(sortLength: Int) {
     let store = store(sortLength: sortLength)
     for round in 0..<40 {
       for number in round * 10..<round * 10 + 10 { store.note(path(number), entry(number)) }
@@ -91,7 +91,7 @@ import Testing
   }
 
   @Test(.promise("CHG-16"))
-  func `of two runs at once one writes, and the other reads what was there`() {
+  func `of two runs at one time one writes, and the other reads the earlier entries`() {
     let earlier = store()
     earlier.note("a", EvidenceEntry(etag: "1"))
     earlier.close()
@@ -112,7 +112,7 @@ import Testing
 
   /// A process that reads on while another one writes a new file.
   @Test(.promise("CHG-16"))
-  func `who reads keeps reading what there was`() throws {
+  func `a reader goes on with the old file when a new one is written`() throws {
     try noted(folded: true)
     let reader = store(.reading)
     var stream = reader.stream()
@@ -126,7 +126,7 @@ import Testing
   }
 
   @Test(.promise("CHG-16"))
-  func `where the new file cannot be made the old ones serve`() throws {
+  func `the old files are used if a new file cannot be made`() throws {
     try noted(100, folded: true)
     try FileManager.default.createDirectory(
       atPath: place().file.string + ".new", withIntermediateDirectories: true)
@@ -141,7 +141,7 @@ import Testing
   }
 
   @Test(.promise("CHG-16"))
-  func `where nothing can be written there is no evidence, and nothing else is wrong`() throws {
+  func `without a writable directory there is no evidence, and no error`() throws {
     try directory.write("evidence", "a file")
     let store = store()
     store.note("a", EvidenceEntry(etag: "1"))

@@ -32,7 +32,7 @@ import Testing
     }
   }
 
-  @Test func `a flush draws in what the watch has not told yet`() async throws {
+  @Test func `a flush takes changes that the watch has not reported yet`() async throws {
     let schedule = schedule(interval: nil)
     async let outcome = schedule.flush()
     guard case .pass(let pass, let flushes) = await schedule.next(fence: { schedule.note([.closed("late")]) })
@@ -81,7 +81,7 @@ import Testing
     try await eventually("a flush waits") { schedule.hasFlushes }
     let lane = Task {
       withUnsafeCurrentTask { $0?.cancel() }
-      return await schedule.next(fence: { Issue.record("nobody is to be answered yet") })
+      return await schedule.next(fence: { Issue.record("a cancelled lane began to answer a flush") })
     }
     guard case .end = await lane.value else {
       Issue.record("no end")
@@ -145,22 +145,22 @@ import Testing
     #expect(await schedule.flush() == nil)
   }
 
-  @Test func `the drain takes what ticks left, open files too`() {
+  @Test func `the drain takes paths that ticks left, even open files`() {
     let schedule = schedule(interval: nil)
     schedule.note([.modified("open"), .closed("closed")])
     let paths = schedule.drain()?.batch.entries.keys.sorted()
     #expect(paths == ["closed", "open"])
   }
 
-  @Test func `a marker's obstacles are what is closed or unknown below its directory`() {
+  @Test func `a marker waits for closed and unknown files below its directory`() {
     let schedule = schedule(interval: nil)
-    // Until the entry's comparison is done, nobody knows what was whole before.
+    // Until the comparison at entry has ended, it is not known which files were whole before.
     schedule.adopt(.init())
     schedule.note([.closed("d/data"), .modified("d/open"), .created("d/new"), .closed("other/data")])
     #expect(schedule.dirtyPaths(within: "d").sorted() == ["d/data", "d/new"])
   }
 
-  @Test func `what a pass has in hand waits until it is published`() throws {
+  @Test func `a path of the running pass counts as waiting until it is published`() throws {
     var schedule = UploadSchedule(policy: .init(interval: nil), startingAt: .now)
     schedule.adopt(.init(), at: .now)
     schedule.note([.closed("a"), .closed("b")], at: .now)

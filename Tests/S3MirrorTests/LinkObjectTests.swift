@@ -61,7 +61,7 @@ import Testing
   }
 
   @Test(.promise("LINK-11"), arguments: Stage.Kind.available)
-  func `a link is published anew when it leads elsewhere, after what it leads to`(_ kind: Stage.Kind)
+  func `a link that is led elsewhere is published again, after its new target`(_ kind: Stage.Kind)
     async throws
   {
     try await Stage.play(kind) { stage async throws in
@@ -113,7 +113,7 @@ import Testing
   }
 
   @Test(.promise("LINK-12"))
-  func `a link takes the place of a file or link, and is not followed`() async throws {
+  func `a download replaces a file or link by a link, and follows none`() async throws {
     try await Stage.play { stage async throws in
       try stage.directory.write("back/mine", "stays")
       try stage.directory.write("back/file", "goes")
@@ -130,7 +130,7 @@ import Testing
   }
 
   @Test(.promise("LINK-13"))
-  func `a plan and a verification know links, and a file of the same content is no link`() async throws {
+  func `a plan and a verification tell links from files of the same content`() async throws {
     try await Stage.play { stage async throws in
       try makeTree(stage)
       func plan() async throws -> [String] {
@@ -163,7 +163,7 @@ import Testing
   }
 
   @Test(.promise("LINK-12"))
-  func `a sync keeps a link that leads elsewhere since, and fetches one that it lacks`() async throws {
+  func `a sync keeps a link that was led elsewhere here, and fetches a missing one`() async throws {
     try await Stage.play { stage async throws in
       try makeTree(stage)
       let spec = MirrorSpec.sync(stage.url("out"), local: stage.local("out"), interval: nil)

@@ -17,13 +17,15 @@ import Testing
     ("s3://bucket", "/nowhere/home/.cache/s3/bucket"),
     ("s3://lab@bucket/data", "/nowhere/home/.cache/s3/lab@bucket/data"),
   ])
-  func `without a local path it is below the cache root`(_ url: String, _ expected: String) throws {
+  func `without a local path the files are placed below the cache root`(_ url: String, _ expected: String)
+    throws
+  {
     let location = try S3Location(parsing: url)
     #expect(try placement.path(for: location, local: nil) == FilePath(expected))
   }
 
   @Test(arguments: ["s3://bucket/../../etc", "s3://bucket/a//b", "s3://bucket//a", "s3://bucket/a/./b"])
-  func `a key that no path can hold needs a local path`(_ url: String) throws {
+  func `a key that cannot be a path needs a local path`(_ url: String) throws {
     let location = try S3Location(parsing: url)
     #expect(throws: MirrorError.self) { _ = try placement.path(for: location, local: nil) }
     #expect(try placement.path(for: location, local: "here") == FilePath("/nowhere/work/here"))
@@ -37,7 +39,7 @@ import Testing
     #expect(placement.absolute(text) == FilePath(expected))
   }
 
-  @Test func `the path as it was named keeps its links`() throws {
+  @Test func `the named path keeps its links`() throws {
     let directory = try TemporaryDirectory()
     try directory.makeDirectory("real")
     try directory.link("alias", to: "real")

@@ -38,7 +38,7 @@ import TransferLog
   }
 
   @Test(.promise("DOWN-14"))
-  func `data that failed keep back their markers and those further up, and no others`() async throws {
+  func `data that failed hold back the markers above them, and no others`() async throws {
     try await Stage.play { stage async throws in
       for key in ["latest", "s1/.metadata", "s1/a", "s2/.metadata", "s2/a"] {
         try await stage.put("data/" + key, key)
@@ -59,7 +59,7 @@ import TransferLog
   }
 
   @Test(.promise("DOWN-14"), arguments: ["a//b", "../b", "e/"])
-  func `a refused key keeps markers back`(_ key: String) async throws {
+  func `a refused key holds markers back`(_ key: String) async throws {
     try await Stage.play { stage async throws in
       try await stage.put("data/" + key, "x")
       try await stage.put("data/latest", "x")
@@ -69,7 +69,9 @@ import TransferLog
   }
 
   @Test(.promise("DOWN-15"))
-  func `a marker here goes before data are replaced under it, and not before new ones come`() async throws {
+  func `a local marker is removed before data under it are replaced, but not before new data are fetched`()
+    async throws
+  {
     try await Stage.play { stage async throws in
       try await stage.put("data/s1/a", "old")
       try await stage.put("data/latest", "s1")
@@ -95,7 +97,7 @@ import TransferLog
   }
 
   @Test(.promise("DOWN-15"))
-  func `a marker here that is the one on S3 goes before what is missing here comes`() async throws {
+  func `a local marker equal to the one on S3 is removed before missing data are fetched`() async throws {
     try await Stage.play { stage async throws in
       for key in ["s1/a", "s1/b", "s1/DONE"] { try await stage.put("data/" + key, key) }
       try await download(stage)
@@ -110,7 +112,7 @@ import TransferLog
   }
 
   @Test(.promise("DOWN-15"))
-  func `a marker that S3 does not have stays`() async throws {
+  func `a local marker that is not on S3 stays`() async throws {
     try await Stage.play { stage async throws in
       try await stage.put("data/a", "new")
       try stage.directory.write("data/a", "mine")
@@ -122,7 +124,7 @@ import TransferLog
   }
 
   @Test(.promise("DOWN-15"))
-  func `a sync fetches a marker again that a killed one had removed`() async throws {
+  func `a sync fetches a marker again that a killed sync had removed`() async throws {
     try await Stage.play { stage async throws in
       try await stage.put("data/a", "old")
       try await stage.put("data/DONE", "done")
@@ -143,7 +145,7 @@ import TransferLog
   }
 
   @Test(.promise("DOWN-15"))
-  func `a sync leaves a marker that is later here`() async throws {
+  func `a sync leaves a local marker that is newer`() async throws {
     try await Stage.play { stage async throws in
       try await stage.put("data/log", "old")
       try await stage.put("data/latest", "s1")
@@ -173,7 +175,7 @@ import TransferLog
   }
 
   @Test(.promise("DOWN-16"))
-  func `data stay whose marker stays, because it was written meanwhile`() async throws {
+  func `data stay if their marker was written meanwhile and stays`() async throws {
     try await Stage.play { stage async throws in
       try await stage.put("data/new", "x")
       for name in ["s1/a", "s1/.metadata", "s2/a"] { try stage.directory.write("data/" + name, "x") }

@@ -53,7 +53,7 @@ import Testing
   }
 
   @Test(.promise("GRP-9"), arguments: Stage.Kind.available)
-  func `the receipts of all members are there before the marker, and the last one names the others`(
+  func `the receipts of all members are published before the marker, and the last one names the others`(
     _ kind: Stage.Kind
   ) async throws {
     try await Stage.play(kind) { stage async throws in
@@ -127,7 +127,7 @@ import Testing
   }
 
   @Test(.promise("GRP-9"))
-  func `a pointer further up completes the checkpoint that it names`() async throws {
+  func `a marker in a directory above completes the checkpoint that it names`() async throws {
     try await Stage.play { stage async throws in
       let first = try await GroupHost(entering: 0, on: stage)
       let second = try await GroupHost(entering: 1, on: stage)
@@ -143,7 +143,7 @@ import Testing
   }
 
   @Test(.promise("GRP-9"))
-  func `an attempt that follows leaves right receipts, and writes those that its predecessor owed`()
+  func `a later attempt keeps correct receipts, and writes those that the earlier attempt did not write`()
     async throws
   {
     try await Stage.play { stage async throws in
@@ -171,8 +171,7 @@ import Testing
 
   /// The marker on S3 is still that of the earlier version: only the member that published it may remove it.
   @Test(.promise("GRP-9", "RST-8"))
-  func `shards that one host writes over make the checkpoint incomplete until its next marker`() async throws
-  {
+  func `shards that one host overwrites make the checkpoint incomplete until the next marker`() async throws {
     try await Stage.play { stage async throws in
       let first = try await GroupHost(entering: 0, on: stage)
       let second = try await GroupHost(entering: 1, on: stage)
@@ -235,7 +234,7 @@ import Testing
   // MARK: Restore
 
   @Test(.promise("RST-8"), arguments: Stage.Kind.available)
-  func `a restore takes what all members wrote, and nothing else of an earlier version`(_ kind: Stage.Kind)
+  func `a restore takes the files of all members, and none of an earlier version`(_ kind: Stage.Kind)
     async throws
   {
     try await Stage.play(kind) { stage async throws in

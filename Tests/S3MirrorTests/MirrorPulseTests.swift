@@ -6,7 +6,7 @@ import Testing
 
 @testable import S3Mirror
 
-/// What a watchdog is told.
+/// What a watchdog learns of a mirror.
 @Suite struct MirrorPulseTests {
   private typealias Signs = MirrorScope.VitalSigns
   private let start = ContinuousClock.now
@@ -21,11 +21,11 @@ import Testing
     return readings.map { stillness.note($0.signs, at: start + .seconds($0.second)) }
   }
 
-  @Test func `a mirror with nothing to do moves for ever`() {
+  @Test func `a mirror with nothing to do never counts as stopped`() {
     #expect(moves([(signs(hasWork: false), 5), (signs(hasWork: false), 5_000)]) == [true, true])
   }
 
-  @Test(.promise("SVC-2")) func `a mirror whose work makes no progress has stopped`() {
+  @Test(.promise("SVC-2")) func `a mirror whose work makes no progress counts as stopped`() {
     let readings = [(signs(1), 0), (signs(1), 10), (signs(1), 11), (signs(1), 60), (signs(2), 61)]
     #expect(moves(readings) == [true, true, false, false, true])
   }
@@ -34,7 +34,7 @@ import Testing
     #expect(moves([(signs(waits: true), 500), (signs(), 509), (signs(), 511)]) == [true, true, false])
   }
 
-  @Test func `work that has just come is not late`() {
+  @Test func `work that has just begun is not late`() {
     #expect(moves([(signs(hasWork: false), 100), (signs(), 109), (signs(), 111)]) == [true, true, false])
   }
 
@@ -69,7 +69,7 @@ import Testing
     }
   }
 
-  @Test func `a loop that does not come round keeps the pulse silent`() async throws {
+  @Test func `a loop that does not answer stops the pulse`() async throws {
     try await Stage.play { stage in
       let gate = AsyncStream<Void>.makeStream()
       let asked = AsyncStream<Void>.makeStream()

@@ -18,7 +18,7 @@ import Testing
   ]
 
   @Test(arguments: Stage.Kind.available)
-  func `odd names arrive unchanged, and come back`(_ kind: Stage.Kind) async throws {
+  func `unusual names are uploaded and downloaded unchanged`(_ kind: Stage.Kind) async throws {
     try await Stage.play(kind) { stage async throws in
       for name in Self.oddNames { try stage.directory.write("out/" + name, name) }
       let report = try await stage.uploadOnce(.upload(stage.url("out"), local: stage.local("out")))
@@ -90,7 +90,7 @@ import Testing
   }
 
   @Test(arguments: Stage.Kind.available)
-  func `a file goes under the key, or into a prefix that is written with a slash`(_ kind: Stage.Kind)
+  func `a file is uploaded to the key, or below a prefix that ends in a slash`(_ kind: Stage.Kind)
     async throws
   {
     try await Stage.play(kind) { stage async throws in
@@ -103,7 +103,7 @@ import Testing
   }
 
   @Test(arguments: Stage.Kind.available)
-  func `one file is watched too, and its neighbours are neither pushed nor deleted`(_ kind: Stage.Kind)
+  func `one file can be watched, and its neighbours are neither uploaded nor deleted`(_ kind: Stage.Kind)
     async throws
   {
     try await Stage.play(kind) { stage async throws in
@@ -123,7 +123,7 @@ import Testing
     }
   }
 
-  @Test func `a prefix does not take its neighbours`() async throws {
+  @Test func `a prefix does not include keys that only begin like it`() async throws {
     try await Stage.play { stage async throws in
       for key in ["data/a", "data2/b", "data.txt"] { try await stage.put(key, "x") }
       try stage.directory.write("out/a", "x")
@@ -138,7 +138,7 @@ import Testing
   }
 
   @Test(.promise("DB-2"), arguments: Stage.Kind.available)
-  func `excluded files are neither pushed nor deleted`(_ kind: Stage.Kind) async throws {
+  func `excluded files are neither uploaded nor deleted`(_ kind: Stage.Kind) async throws {
     try await Stage.play(kind) { stage async throws in
       try await stage.put("out/logs/remote.log", "stays")
       try stage.directory.write("out/logs/local.log", "not pushed")

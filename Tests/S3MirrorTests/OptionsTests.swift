@@ -44,7 +44,7 @@ import Testing
     #expect(error?.message.hasPrefix(fault.testDescription) == true)
   }
 
-  @Test func `an object is suspected within 15 minutes of its file, or as long as one says`() {
+  @Test func `an object is suspected within 15 minutes of its file, or within the time that is set`() {
     var options = Options()
     #expect(options.comparison.suspicionWindow == 900 * 1_000_000_000)
     options.suspectWithin = .milliseconds(1_500)

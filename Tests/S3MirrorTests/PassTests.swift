@@ -9,7 +9,7 @@ import Testing
 /// What a pass sends, and in which order.
 @Suite struct PassTests {
   @Test(.promise("CHG-1"), arguments: Stage.Kind.available)
-  func `a tick pushes only what changed and lists nothing`(_ kind: Stage.Kind) async throws {
+  func `a tick sends only changed files, and lists nothing`(_ kind: Stage.Kind) async throws {
     try await Stage.play(kind) { stage async throws in
       for index in 0..<20 { try stage.directory.write("out/\(index)", "x") }
       try await stage.mirror([
@@ -31,7 +31,7 @@ import Testing
   }
 
   @Test(arguments: [(Duration.seconds(900), "local!"), (.zero, "remote")])
-  func `an object later than its file is trusted beyond the window of suspicion`(
+  func `an object later than its file is trusted outside the window of suspicion`(
     window: Duration, expected: String
   ) async throws {
     try await Stage.play { stage async throws in
@@ -46,7 +46,8 @@ import Testing
     }
   }
 
-  @Test func `a followed link that is uploaded by itself goes again when its target changes`() async throws {
+  @Test func `a followed link that is uploaded by itself is sent again when its target changes`() async throws
+  {
     try await Stage.play { stage async throws in
       try stage.directory.write("target", "first")
       try #require(symlink("target", stage.local("link")) == 0)
@@ -63,7 +64,8 @@ import Testing
   }
 
   @Test(.promise("PUB-12"))
-  func `data goes before its marker, deep markers before shallow ones, deletes last`() async throws {
+  func `data are published before their marker, deep markers before shallow ones, deletes last`() async throws
+  {
     try await Stage.play { stage async throws in
       try stage.directory.write("out/old", "x")
       try await stage.mirror([
@@ -135,7 +137,7 @@ import Testing
   }
 
   @Test(.promise("CHG-4"), arguments: Stage.Kind.available)
-  func `a rename is a copy on the server, and the old key goes`(_ kind: Stage.Kind) async throws {
+  func `a rename is a copy on the server, and the old key is deleted`(_ kind: Stage.Kind) async throws {
     try await Stage.play(kind) { stage async throws in
       try stage.directory.write("out/step.tmp", "weights")
       try await stage.mirror([
@@ -218,7 +220,7 @@ import Testing
   }
 
   @Test(.promise("CHG-6"), arguments: [Options.Renames.move, .copy])
-  func `without delete a rename takes the old key along, unless renames are to be copies`(
+  func `without delete a rename still deletes the old key, unless renames are copies`(
     renames: Options.Renames
   ) async throws {
     try await Stage.play { stage async throws in

@@ -41,7 +41,7 @@ import Testing
   }
 
   @Test(.promise("LINK-7", "LINK-8"), arguments: Stage.Kind.available)
-  func `a link that is made anew with each checkpoint has the content of the newest`(_ kind: Stage.Kind)
+  func `a link that follows the newest checkpoint has the content of that checkpoint`(_ kind: Stage.Kind)
     async throws
   {
     try await Stage.play(kind) { stage async throws in
@@ -79,7 +79,7 @@ import Testing
   }
 
   @Test(.promise("LINK-10"))
-  func `a plan names the class of a pointer, and a second run does nothing`() async throws {
+  func `a plan reports the class of a pointer, and a second run does nothing`() async throws {
     try await Stage.play { stage async throws in
       try save(stage, 1)
       try stage.directory.write("out/DONE", "x")
@@ -126,7 +126,7 @@ import Testing
   }
 
   @Test(.promise("LINK-9"), arguments: [true, false])
-  func `a pointer goes with its link, if deletes are asked for`(isDeleting: Bool) async throws {
+  func `a pointer is deleted with its link, if delete is on`(isDeleting: Bool) async throws {
     try await Stage.play { stage async throws in
       try save(stage, 1)
       try await stage.mirror(["out": Self.upload(stage, delete: isDeleting)]) { mirror async throws in
@@ -139,7 +139,7 @@ import Testing
   }
 
   @Test(.promise("LINK-10"))
-  func `a sync continues with its own links`() async throws {
+  func `a sync goes on with its own links`() async throws {
     try await Stage.play { stage async throws in
       let spec = MirrorSpec.sync(stage.url("out"), local: stage.local("out"), interval: nil)
       try save(stage, 1)

@@ -8,7 +8,7 @@ import Testing
 
 /// What people see while things move.
 @Suite struct ProgressTests {
-  @Test func `the line tells files, bytes, the rate since it began, and what is in flight`() {
+  @Test func `the line shows files, bytes, the rate since the beginning, and requests in flight`() {
     var first = TransferMeter.Reading()
     first.sentBytes = 100_000_000
     var now = first
@@ -26,7 +26,7 @@ import Testing
       Progress.text(now, since: now, seconds: 2).hasSuffix("160.0 MB sent, 1.5 kB fetched, 3 in flight"))
   }
 
-  @Test func `sizes that no object has add up to the largest number and end nothing`() {
+  @Test func `impossible sizes add up to the largest number, without a trap`() {
     var now = TransferMeter.Reading()
     (now.sentBytes, now.fetchedBytes) = (.max, .max)
     #expect(Progress.text(now, since: TransferMeter.Reading(), seconds: 1e-9).contains("/s"))
@@ -44,7 +44,7 @@ import Testing
     #expect(plan.count(of: .download) == 3)
   }
 
-  @Test func `payloads are counted both ways, and failed ones are not`() async throws {
+  @Test func `payloads are counted in both directions, and failed ones are not`() async throws {
     let fake = FakeObjectStore()
     let meter = TransferMeter()
     let store = MeteredStore(fake, meter: meter)
@@ -76,7 +76,7 @@ import Testing
     return String(decoding: bytes.prefix(count), as: UTF8.self)
   }
 
-  @Test func `on a terminal the status is written over, and gives way to messages`() throws {
+  @Test func `on a terminal the status is overwritten, and messages come before it`() throws {
     let text = try written(.terminal) { line in
       line.say("before")
       line.show("one")
@@ -90,7 +90,7 @@ import Testing
     #expect(text == "before\n\(erase)one\(erase)two\(erase)message\ntwo\(erase)after\n")
   }
 
-  @Test func `a status never wraps, since only its last line could be erased`() throws {
+  @Test func `a status never wraps, because only its last line could be erased`() throws {
     let text = try written(.terminal, columns: 6) { line in
       line.show("123456789")
       line.say("a message may")
@@ -99,7 +99,7 @@ import Testing
     #expect(text == "\(erase)12345\(erase)a message may\n12345")
   }
 
-  @Test func `elsewhere a status is a line of its own`() throws {
+  @Test func `without a terminal each status is a line of its own`() throws {
     let text = try written(.plain) { line in
       line.show("one")
       line.say("message")

@@ -19,7 +19,7 @@ import Testing
   ]
 
   @Test(.promise("PROP-2"))
-  func `they go with the requests that make an object, and only with those`() async throws {
+  func `properties are sent with requests that make an object, and with no others`() async throws {
     try await Stage.play { stage async throws in
       try stage.directory.write("out/small", "x")
       try stage.directory.write("out/large.json", String(repeating: "x", count: 6 << 20))
@@ -52,7 +52,7 @@ import Testing
   }
 
   @Test(.promise("PROP-2"))
-  func `a rename's copy is what an upload under the new name would be`() async throws {
+  func `the copy of a renamed file has the properties of an upload under the new name`() async throws {
     try await Stage.play { stage async throws in
       try stage.directory.write("out/model.tmp", "{}")
       try await stage.mirror(
@@ -76,7 +76,7 @@ import Testing
   }
 
   @Test(.promise("PROP-1"))
-  func `nothing is sent that was not asked for, but the content type`() async throws {
+  func `without options only the content type is sent`() async throws {
     try await Stage.play { stage async throws in
       try stage.directory.write("out/a.json", "x")
       _ = try await stage.uploadOnce(.upload(stage.url("out"), local: stage.local("out")))
@@ -102,7 +102,7 @@ import Testing
       (.init(metadata: ["a": String(repeating: "x", count: 2048)]), "2048"),
       (.init(encryption: .kms(keyID: "")), "KMS"),
     ])
-  func `what S3 would not take is found before anything is sent`(
+  func `properties that S3 would refuse are reported before anything is sent`(
     _ properties: ObjectProperties, _ part: String
   ) async throws {
     try await Stage.play { stage async throws in
@@ -120,7 +120,7 @@ import Testing
   // MARK: Access
 
   @Test(.promise("PROP-4"))
-  func `what is equal stays as it is when other properties are asked for`() async throws {
+  func `an equal object keeps its properties when other ones are set`() async throws {
     try await Stage.play { stage async throws in
       try stage.directory.write("out/a", "x")
       let plain = MirrorSpec.upload(stage.url("out"), local: stage.local("out"))
@@ -136,14 +136,14 @@ import Testing
   }
 
   @Test(.promise("PROP-5"))
-  func `access is two headers, which go with every request of the bucket`() {
+  func `access is two headers, which are sent with every request to the bucket`() {
     #expect(BucketAccess().headers.fields.isEmpty)
     let headers = BucketAccess(requesterPays: true, expectedOwner: "123456789012").headers
     #expect(headers["x-amz-request-payer"] == "requester")
     #expect(headers["x-amz-expected-bucket-owner"] == "123456789012")
   }
 
-  @Test func `each spec has the access that it names, and else the options'`() async throws {
+  @Test func `each spec has its own access, or else that of the options`() async throws {
     try await Stage.play { stage async throws in
       let asked = Mutex<[BucketAccess?]>([])
       let fake = stage.fake
@@ -164,7 +164,7 @@ import Testing
     }
   }
 
-  @Test func `an owner that is no account is refused`() throws {
+  @Test func `an expected owner that is no account ID is refused`() throws {
     var options = Options()
     options.access.expectedOwner = "1234"
     let error = #expect(throws: MirrorError.self) { try options.check() }

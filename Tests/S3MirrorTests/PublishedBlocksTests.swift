@@ -46,7 +46,7 @@ import Testing
   }
 
   @Test(.promise("XFER-17"))
-  func `no more blocks are remembered than the limit`() throws {
+  func `at most as many blocks are kept as the limit allows`() throws {
     #expect(PublishedBlocks.standardCapacity * ContentBlocks.digestBytes == 5 << 20)
     let published = PublishedBlocks(capacity: 10)
     for number in 0..<20 {

@@ -73,7 +73,7 @@ import Testing
   }
 
   @Test(.promise("RCT-1"))
-  func `without a marker the receipt comes with a later step, or at the end`() async throws {
+  func `without a marker the receipt is published with a later step, or at the end`() async throws {
     try await Stage.play { stage async throws in
       try await stage.mirror(["out": spec(stage)], { $0.receipts = true }) { mirror async throws in
         try stage.directory.write("out/checkpoint_0/model.bin", "0")
@@ -89,7 +89,7 @@ import Testing
   }
 
   @Test(.promise("RCT-2"))
-  func `a file that is not on S3 keeps the receipt back`() async throws {
+  func `a file that is not on S3 holds the receipt back`() async throws {
     try await Stage.play { stage async throws in
       try await stage.mirror(["out": spec(stage)], { $0.receipts = true }) { mirror async throws in
         await stage.fake.hold { call in
@@ -108,7 +108,7 @@ import Testing
   }
 
   @Test(.promise("RCT-2"))
-  func `a receipt that cannot be published keeps back the marker that leads to it`() async throws {
+  func `a receipt that cannot be published holds back the marker that names its checkpoint`() async throws {
     try await Stage.play { stage async throws in
       try await stage.mirror(["out": spec(stage)], { $0.receipts = true }) { mirror async throws in
         await stage.fake.hold { call in
@@ -147,7 +147,7 @@ import Testing
   }
 
   @Test(.promise("RCT-4"), arguments: Stage.Kind.available)
-  func `the receipt of a checkpoint goes with its last object`(_ kind: Stage.Kind) async throws {
+  func `the receipt of a checkpoint is deleted after its last object`(_ kind: Stage.Kind) async throws {
     try await Stage.play(kind) { stage async throws in
       try await stage.mirror(["out": spec(stage, delete: true)], { $0.receipts = true }) {
         mirror async throws in

@@ -69,7 +69,7 @@ import Testing
     Pair(first: .upload("s3://bbb/a"), second: .upload("s3://bbb/c"), locals: ("/x", "/xy")),
     Pair(first: .download("/data"), second: .upload("s3://bbb/a"), locals: ("/x", "/x")),
   ])
-  func `what overlaps is refused, and both culprits are named`(_ pair: Pair) throws {
+  func `specs that overlap are refused, and both are named`(_ pair: Pair) throws {
     let first = try Self.registration("one", pair.first, at: pair.locals.0, identity: pair.identities.0)
     let second = try Self.registration("two", pair.second, at: pair.locals.1, identity: pair.identities.1)
     let message = try Self.message(adding: second, to: [first])
@@ -94,7 +94,7 @@ import Testing
     #expect(try Self.message(adding: new, to: [])?.contains("a name is empty") == true)
   }
 
-  @Test func `a name given twice is an error, however it is spelt`() throws {
+  @Test func `a name that is used twice is an error, in any spelling`() throws {
     let first = try Self.registration("caf\u{e9}", .upload("s3://bbb/a"), at: "/x")
     let second = try Self.registration("cafe\u{301}", .upload("s3://bbb/c"), at: "/y")
     #expect(try Self.message(adding: second, to: [first])?.contains("given twice") == true)
@@ -118,7 +118,7 @@ import Testing
     #expect(try Self.message(adding: data, to: [data]) == nil)
   }
 
-  @Test func `what a scope is entered with goes in as a whole or not at all`() throws {
+  @Test func `the specs of a scope are registered together or not at all`() throws {
     var table = RegistrationTable()
     let good = try Self.registration("one", .upload("s3://bbb/a"), at: "/x")
     let bad = try Self.registration("two", .upload("s3://bbb/a/x"), at: "/y")
@@ -128,7 +128,7 @@ import Testing
     #expect(try table.add(all: [good]) == [good])
   }
 
-  @Test func `what was taken out can be registered again`() throws {
+  @Test func `a spec that was removed can be registered again`() throws {
     var table = RegistrationTable()
     let first = try Self.registration("one", .upload("s3://bbb/a"), at: "/x")
     _ = try table.add(first)

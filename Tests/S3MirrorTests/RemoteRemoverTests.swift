@@ -38,7 +38,7 @@ import Testing
     for name in names { await store.place("p/" + name.string, [1]) }
   }
 
-  @Test func `objects without a file go, and those whose file is there stay`() async throws {
+  @Test func `objects without a file are deleted, and those with a file stay`() async throws {
     try directory.write("root/here", "x")
     await place(["here", "gone", "deep/gone"])
     let outcome = try await remover().remove(["here", "gone", "deep/gone"], of: 3)
@@ -69,7 +69,7 @@ import Testing
   }
 
   @Test(.promise("DEL-3"))
-  func `a path that cannot be looked at is not absent`() async throws {
+  func `a path that cannot be read does not count as absent`() async throws {
     // ENAMETOOLONG.
     let long = RelativePath(String(repeating: "n", count: 256))
     await place([long, "gone"])
@@ -78,7 +78,7 @@ import Testing
     #expect(outcome.deleted == ["gone"])
   }
 
-  @Test func `a link that has taken a directory's place stands for the objects below it`() async throws {
+  @Test func `a link that replaced a directory keeps the objects below it`() async throws {
     await place(["link/below", "link/deep/below", "gone"])
     try directory.link("root/link", to: "/nowhere")
     let outcome = try await remover().remove(["link/below", "link/deep/below", "gone"], of: 3)
@@ -87,8 +87,7 @@ import Testing
     #expect(outcome.deleted == ["gone"])
   }
 
-  @Test func `what is out of sight below a mount is withheld, and does not count for the bound`() async throws
-  {
+  @Test func `objects of files below a mount are withheld, and do not count for the bound`() async throws {
     let hidden = (0..<11).map { RelativePath("m/\($0)") }
     await place(hidden + ["gone"])
     var remover = try remover()
@@ -98,7 +97,7 @@ import Testing
     #expect(outcome.deleted == ["gone"])
   }
 
-  @Test func `what was looked at while a mount changed is looked at again`() async throws {
+  @Test func `paths that were read while a mount changed are read again`() async throws {
     await place(["a", "gone"])
     var remover = try remover()
     let asked = Mutex(0)
@@ -117,7 +116,7 @@ import Testing
     #expect(outcome.deleted == ["gone"])
   }
 
-  @Test func `while the table of mounts cannot be read nothing goes`() async throws {
+  @Test func `nothing is deleted while the table of mounts cannot be read`() async throws {
     await place(["gone"])
     var remover = try remover()
     remover.hiddenPlaces = { _ throws(TreeError) in
@@ -138,7 +137,7 @@ import Testing
     #expect(try await remover(bound: .limit(11)).remove(names, of: 21).deleted.count == 11)
   }
 
-  @Test func `the bound counts what is really absent`() async throws {
+  @Test func `the bound counts only files that are absent`() async throws {
     let names = (0..<11).map { RelativePath("\($0)") }
     await place(names)
     try directory.write("root/0", "x")
@@ -146,7 +145,7 @@ import Testing
     #expect(outcome.deleted.count == 10)
   }
 
-  @Test func `more than 1,000 keys go in batches`() async throws {
+  @Test func `more than 1,000 keys are deleted in batches`() async throws {
     let names = (0..<2001).map { RelativePath("\($0)") }
     await place(names)
     let outcome = try await remover(bound: .unlimited).remove(names, of: 2001)
@@ -155,7 +154,7 @@ import Testing
     #expect(await store.keys.isEmpty)
   }
 
-  @Test func `keys that XML cannot carry go by themselves`() async throws {
+  @Test func `keys that XML cannot contain are deleted one by one`() async throws {
     let odd: RelativePath = "bell\u{7}"
     await place([odd, "plain"])
     let outcome = try await remover().remove([odd, "plain"], of: 2)
@@ -166,7 +165,7 @@ import Testing
   }
 
   @Test(arguments: [(501, "NotImplemented"), (405, "MethodNotAllowed"), (400, "InvalidRequest")])
-  func `a server that takes no DeleteObjects is sent single deletes, and asked once`(
+  func `a server without DeleteObjects is sent single deletes, after one attempt`(
     status: Int, code: String
   ) async throws {
     let names = (0..<25).map { RelativePath("\($0)") }
@@ -185,7 +184,7 @@ import Testing
     #expect(await store.keys.isEmpty)
   }
 
-  @Test func `a refusal of the caller is no refusal of DeleteObjects`() async throws {
+  @Test func `a denied permission does not mean that the server lacks DeleteObjects`() async throws {
     await place(["a"])
     await store.inject { call, _ in call.refusal(status: 403, code: "AccessDenied") }
     let outcome = try await remover().remove(["a"], of: 1)
@@ -193,7 +192,7 @@ import Testing
     #expect(await store.count(of: DeleteObject.name) == 0)
   }
 
-  @Test func `a key that the answer does not confirm goes by itself`() async throws {
+  @Test func `a key that the answer does not confirm is deleted by itself`() async throws {
     await place(["a", "b"])
     let silent = SilentDeletes(store)
     let remover = try remover(through: silent)
@@ -224,7 +223,7 @@ import Testing
   }
 
   @Test(.promise("DEL-3"))
-  func `a file's object goes when a directory has taken its name`() async throws {
+  func `the object of a file is deleted when a directory has its name`() async throws {
     try directory.makeDirectory("root/name")
     await place(["name", "name/file"])
     let outcome = try await remover().remove(["name"], of: 2)
@@ -246,7 +245,7 @@ import Testing
   }
 
   @Test(.promise("DEL-8"))
-  func `what somebody else wrote since it was published stays, on request`() async throws {
+  func `with a condition, an object that another writer replaced stays`() async throws {
     let odd: RelativePath = "bell\u{7}"
     for name in ["mine", "theirs", odd, "odd\u{7}theirs"] as [RelativePath] { try await publish(name, [1]) }
     await store.place("p/theirs", [2])
@@ -268,7 +267,7 @@ import Testing
   }
 
   @Test(.promise("DEL-8"))
-  func `what was only listed goes while it is what was listed`() async throws {
+  func `an object that was only listed is deleted if it is still the same`() async throws {
     await place(["same", "other"])
     let etag = try #require(await store.object("p/same")).etag
     await store.place("p/other", [2])
@@ -280,7 +279,7 @@ import Testing
   }
 
   @Test(.promise("DEL-8"))
-  func `what was neither published nor listed is asked for`() async throws {
+  func `an object that was neither published nor listed is checked by a request`() async throws {
     await place(["here", "raced"])
     let store = store
     await store.hold { call in
@@ -292,7 +291,7 @@ import Testing
     #expect(await store.count(of: HeadObject.name) == 3)
   }
 
-  @Test func `an object that is gone already is as good as deleted`() async throws {
+  @Test func `an object that is already gone counts as deleted`() async throws {
     try await publish("gone", [1])
     await store.remove("p/gone")
     let outcome = try await remover(condition: .ifMatch).remove(["gone"], of: 1)
@@ -311,7 +310,7 @@ import Testing
     #expect(outcome.deleted.isEmpty)
   }
 
-  @Test func `a directory marker goes when its directory is gone`() async throws {
+  @Test func `a directory marker is deleted when its directory is gone`() async throws {
     for name in ["p/gone/", "p/here/"] { await store.place(name, []) }
     try directory.makeDirectory("root/here")
     let outcome = try await remover().remove(["gone/", "here/"], of: 2)
@@ -320,7 +319,7 @@ import Testing
     #expect(await store.keys == ["p/here/"])
   }
 
-  @Test func `what looks like a directory marker and has content stays`() async throws {
+  @Test func `an object with content at a directory marker's key stays`() async throws {
     await place(["full/", "full/x"])
     await store.place("p/empty/", [])
     let outcome = try await remover().remove(["full/", "empty/", "none/"], of: 3)

@@ -6,7 +6,7 @@ import Testing
 
 @testable import S3Mirror
 
-/// A file that another one replaces while it is sent, where no event tells of the later one.
+/// A file that is replaced while it is sent, without an event of the later file.
 @Suite struct ReplacedFileTests {
   @Test(.promise("PUB-14"))
   func `a file that was replaced while a single upload sent it is reported`() async throws {

@@ -91,7 +91,7 @@ struct RestartTests {
   }
 
   @Test(.promise("CHG-14"))
-  func `what another program had uploaded is read once`() async throws {
+  func `a file that another program uploaded is read once`() async throws {
     try await Stage.play { stage async throws in
       try makeTree(stage)
       for (name, text) in [("small", "12345"), ("below/small", "1")] {
@@ -129,7 +129,7 @@ struct RestartTests {
 
   /// A plan is made while a mirror runs, of what that published too.
   @Test(.promise("CHG-14"))
-  func `a plan knows what a running mirror has noted`() async throws {
+  func `a plan uses the evidence of a running mirror`() async throws {
     try await Stage.play { stage async throws in
       try makeTree(stage)
       try await stage.mirror(["run": upload(stage)], options) { mirror async throws in
@@ -145,7 +145,7 @@ struct RestartTests {
   }
 
   @Test(.promise("XFER-14"), arguments: Stage.Kind.available)
-  func `of a large file that changed since the last run only the changes are sent`(kind: Stage.Kind)
+  func `a large file that changed since the last run is sent as a delta`(kind: Stage.Kind)
     async throws
   {
     try await Stage.play(kind) { stage async throws in
@@ -245,7 +245,7 @@ struct RestartTests {
   }
 
   @Test(.promise("CHG-14"))
-  func `a comparison of checksums reads everything`() async throws {
+  func `a comparison by checksum reads every file`() async throws {
     try await Stage.play { stage async throws in
       try makeTree(stage)
       _ = try await opened(stage)
@@ -254,7 +254,7 @@ struct RestartTests {
   }
 
   @Test(.promise("CHG-14"))
-  func `one file that is uploaded by its name is known again`() async throws {
+  func `the evidence of a single file is used again`() async throws {
     try await Stage.play { stage async throws in
       try makeTree(stage)
       let spec = MirrorSpec.upload(stage.url("one"), local: stage.local("tree/parts"), interval: nil)
@@ -270,7 +270,7 @@ struct RestartTests {
 
   /// A program that still writes: what it does to a page that is dirty already moves no stamp.
   @Test(.promise("CHG-15"))
-  func `a file with an open writer is never evidence`() async throws {
+  func `an open file is never evidence`() async throws {
     try await Stage.play { stage async throws in
       try stage.directory.write("tree/a.log", "12345")
       try stage.directory.write("tree/b", "1")
@@ -285,7 +285,7 @@ struct RestartTests {
 
   /// The mapping outlives its descriptor, and its close comes with munmap(2).
   @Test(.promise("CHG-15"))
-  func `a store through a mapping that was there is found`() async throws {
+  func `a write through an earlier mapping is found`() async throws {
     try await Stage.play { stage async throws in
       try stage.directory.write("tree/a.log", String(repeating: "a", count: 4_096))
       let descriptor = open(stage.local("tree/a.log"), O_RDWR | O_CLOEXEC)
@@ -311,7 +311,7 @@ struct RestartTests {
   }
 
   @Test(.promise("CHG-13", "CHG-16"), arguments: Fate.allCases)
-  func `evidence that is gone or damaged costs a reading and no decision`(fate: Fate) async throws {
+  func `missing or damaged evidence costs a reading, and changes no decision`(fate: Fate) async throws {
     try await Stage.play { stage async throws in
       try makeTree(stage)
       _ = try await opened(stage)
@@ -345,7 +345,7 @@ struct RestartTests {
 
   /// Of files that came and went, and of an object that another program deleted.
   @Test(.promise("CHG-16"))
-  func `what has neither a file nor an object is forgotten`() async throws {
+  func `a path with neither a file nor an object is forgotten`() async throws {
     try await Stage.play { stage async throws in
       try makeTree(stage)
       _ = try await opened(stage)

@@ -18,7 +18,9 @@ import Testing
   }()
 
   @Test(.promise("RST-2", "RST-3"), arguments: FrameworkRow.all, seeds)
-  func `no reader is misled at any moment of a restore`(row: FrameworkRow, seed: UInt64) async throws {
+  func `at no moment of a restore a reader finds an incomplete checkpoint`(row: FrameworkRow, seed: UInt64)
+    async throws
+  {
     var random = SplitMix64(seed: seed)
     let new = Dictionary(uniqueKeysWithValues: row.files.map { ($0.key, $0.value) })
     let cut = random.below(new.count + 2)

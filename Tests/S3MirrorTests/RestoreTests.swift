@@ -55,7 +55,9 @@ import Testing
   }
 
   @Test(.promise("RST-1", "RST-4"), arguments: FrameworkRow.all)
-  func `the newest complete checkpoint is taken, beside three that are not`(row: FrameworkRow) async throws {
+  func `the newest complete checkpoint is restored, and three incomplete ones are not`(row: FrameworkRow)
+    async throws
+  {
     try await Stage.play { stage async throws in
       var second: Int64 = 1_700_000_000
       await put(stage, row.files, from: &second)
@@ -83,7 +85,9 @@ import Testing
   }
 
   @Test(.promise("RST-5"), arguments: rowsWithoutTrackedFiles)
-  func `without a complete checkpoint nothing comes, and each of the newest has its reason`(row: FrameworkRow)
+  func `without a complete checkpoint nothing is restored, and each of the newest has its reason`(
+    row: FrameworkRow
+  )
     async throws
   {
     try await Stage.play { stage async throws in
@@ -100,7 +104,7 @@ import Testing
   // MARK: Choosing
 
   @Test(.promise("RST-1"))
-  func `a named checkpoint may be older, or one that nothing marks, but none that is incomplete`()
+  func `a named checkpoint may be older or without a marker, but not incomplete`()
     async throws
   {
     try await Stage.play { stage async throws in
@@ -126,7 +130,7 @@ import Testing
   }
 
   @Test(.promise("RST-1"))
-  func `of one series the highest step is the newest, whatever the dates say`() async throws {
+  func `in one series the highest step is the newest, whatever the dates are`() async throws {
     try await Stage.play { stage async throws in
       var second: Int64 = 1_700_000_000
       await put(
@@ -155,7 +159,7 @@ import Testing
     }
   }
 
-  @Test func `the remote of one object, or of none, is told apart`() async throws {
+  @Test func `a remote of one object and a remote of none are different errors`() async throws {
     try await Stage.play { stage async throws in
       let nothing = await #expect(throws: MirrorError.self) { _ = try await restore(stage) }
       #expect(nothing?.kind == .local)
@@ -169,7 +173,7 @@ import Testing
   // MARK: What lies here
 
   @Test(.promise("RST-3"))
-  func `a tracker here that leads to nothing goes, one that leads to another checkpoint here stays`()
+  func `a local tracker is removed if its checkpoint is missing, and stays if its checkpoint is here`()
     async throws
   {
     try await Stage.play { stage async throws in
@@ -187,7 +191,7 @@ import Testing
   }
 
   @Test(.promise("RST-2"))
-  func `what is right of a checkpoint that lies here is not fetched again`() async throws {
+  func `files of the checkpoint that are already right are not fetched again`() async throws {
     try await Stage.play { stage async throws in
       var second: Int64 = 1_700_000_000
       await put(stage, ["step_5/.metadata": "x", "step_5/a": "5", "step_5/b": "6"], from: &second)
@@ -202,7 +206,7 @@ import Testing
   }
 
   @Test(.promise("RST-2"))
-  func `a mark of a write that was cut off here goes when the checkpoint has come`() async throws {
+  func `an in-progress mark that was left here is removed when the checkpoint is restored`() async throws {
     try await Stage.play { stage async throws in
       var second: Int64 = 1_700_000_000
       await put(stage, ["m-step=5/.metadata": "x", "m-step=5/a": "5"], from: &second)
@@ -215,7 +219,7 @@ import Testing
 
   /// NeMo takes `-EMA` off a checkpoint's name, too, to make that of its mark.
   @Test(.promise("RST-2", "RST-4"))
-  func `a mark speaks for averaged weights, and may have a pattern of its own`() async throws {
+  func `an in-progress mark covers averaged weights, and may have a pattern of its own`() async throws {
     try await Stage.play { stage async throws in
       var second: Int64 = 1_700_000_000
       await put(
@@ -231,7 +235,7 @@ import Testing
     }
   }
 
-  @Test func `empty directories of a checkpoint come too`() async throws {
+  @Test func `empty directories of a checkpoint are restored too`() async throws {
     try await Stage.play { stage async throws in
       try await stage.put("run/step_5/.metadata", "x")
       try await stage.put("run/step_5/empty/", "")
@@ -241,7 +245,7 @@ import Testing
   }
 
   @Test(.promise("RST-2"))
-  func `a failed restore leaves no checkpoint, and the next goes on with it`() async throws {
+  func `a failed restore leaves no checkpoint, and the next restore continues it`() async throws {
     try await Stage.play { stage async throws in
       var second: Int64 = 1_700_000_000
       await put(

@@ -34,7 +34,9 @@ import Testing
   }
 
   @Test(.promise("RET-1", "RET-2", "RET-3", "RET-4"), arguments: Stage.Kind.available)
-  func `old checkpoints go while the program runs, and are not published again at its end`(_ kind: Stage.Kind)
+  func `old checkpoints are removed while the program runs, and are not published again at its end`(
+    _ kind: Stage.Kind
+  )
     async throws
   {
     try await Stage.play(kind) { stage async throws in
@@ -62,7 +64,8 @@ import Testing
   }
 
   @Test(.promise("RET-1", "RET-2"))
-  func `what a file names, multiples and what another writer touched stay`() async throws {
+  func `checkpoints that a file names, that are multiples, or that another writer changed stay`() async throws
+  {
     try await Stage.play { stage async throws in
       for step in 1...8 { try await put(stage, step) }
       try await stage.put("out/latest", "step-2")
@@ -86,7 +89,7 @@ import Testing
   }
 
   @Test(.promise("RET-4"))
-  func `no more goes than the bound allows, and a plan says the same`() async throws {
+  func `retention deletes no more than the bound allows, and a plan shows the same`() async throws {
     try await Stage.play { stage async throws in
       for step in 1...8 { try await put(stage, step) }
       try stage.directory.write("out/log", "x")
@@ -148,7 +151,7 @@ import Testing
   }
 
   @Test(arguments: [(1, nil), (2, 0), (nil, 10)] as [(Int?, Int64?)])
-  func `numbers that make no sense are refused`(last: Int?, every: Int64?) {
+  func `impossible numbers are refused`(last: Int?, every: Int64?) {
     var options = Options()
     options.keepLast = last
     options.keepEvery = every

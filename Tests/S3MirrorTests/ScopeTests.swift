@@ -10,7 +10,7 @@ import Testing
   private struct Trouble: Error, Equatable {}
 
   @Test(arguments: Stage.Kind.available)
-  func `downloads are there when the body starts, uploads are on S3 when it has ended`(_ kind: Stage.Kind)
+  func `downloads are complete when the body starts, uploads when it has ended`(_ kind: Stage.Kind)
     async throws
   {
     try await Stage.play(kind) { stage async throws in
@@ -81,7 +81,7 @@ import Testing
 
   /// Of the object alone, and of the prefix that it lies under.
   @Test(.promise("DOWN-9"), arguments: [(remote: "run/ckpt", local: "tree/ckpt"), ("run", "tree")])
-  func `a sync leaves what was written later than the object, though the server's clock is ahead`(
+  func `a sync keeps a file newer than its object, even if the server's clock is ahead`(
     remote: String, local: String
   ) async throws {
     let minuteAhead: @Sendable () -> Int64 = { FakeClock.system() + 60_000_000_000 }
@@ -108,7 +108,9 @@ import Testing
   }
 
   @Test(.promise("DEL-15", "END-4"), arguments: Stage.Kind.available)
-  func `a body that throws is published, deletes nothing, and its own error leaves`(_ kind: Stage.Kind)
+  func `if the body throws, its files are published, nothing is deleted, and its error is thrown`(
+    _ kind: Stage.Kind
+  )
     async throws
   {
     try await Stage.play(kind) { stage async throws in
@@ -126,7 +128,7 @@ import Testing
     }
   }
 
-  @Test func `with onError skip a body that throws leaves S3 as it was`() async throws {
+  @Test func `with onError skip S3 stays as it was if the body throws`() async throws {
     try await Stage.play { stage async throws in
       await #expect(throws: Trouble()) {
         try await stage.mirror(
@@ -141,7 +143,7 @@ import Testing
   }
 
   @Test(.promise("DEL-1"), arguments: Stage.Kind.available)
-  func `what was deleted here goes from S3, but not without delete`(_ kind: Stage.Kind) async throws {
+  func `an object is deleted with its file, but not without delete`(_ kind: Stage.Kind) async throws {
     try await Stage.play(kind) { stage async throws in
       for root in ["with", "without"] {
         try stage.directory.write("\(root)/kept", "x")
@@ -161,7 +163,7 @@ import Testing
     }
   }
 
-  @Test func `a success that could not be published throws every path`() async throws {
+  @Test func `if the body succeeded, every unpublished path is thrown`() async throws {
     try await Stage.play { stage async throws in
       await stage.fake.inject { call, _ in
         guard call.operation == PutObject.name, call.key?.hasSuffix("bad") == true else { return nil }
@@ -199,7 +201,7 @@ import Testing
   }
 
   @Test(.promise("END-3", "END-4"))
-  func `an end that takes longer than exitTimeout is cut, and what is unfinished is told`() async throws {
+  func `an end that takes longer than exitTimeout is cut short, and reports unfinished files`() async throws {
     try await Stage.play { stage async throws in
       await stage.fake.hold { call in
         guard call.operation == PutObject.name else { return }
@@ -242,7 +244,7 @@ import Testing
     }
   }
 
-  @Test func `what is abandoned before its end is cut short at the end too`() async throws {
+  @Test func `a scope that is abandoned before its end is also cut short at the end`() async throws {
     try await Stage.play { stage async throws in
       let scope = try stage.scope()
       let spec = MirrorSpec.upload(stage.url("out"), local: stage.local("out"), interval: nil)
@@ -273,7 +275,8 @@ import Testing
   }
 
   @Test(arguments: Stage.Kind.available)
-  func `what is wrong is found before anything is transferred or made`(_ kind: Stage.Kind) async throws {
+  func `invalid options are reported before anything is transferred or made`(_ kind: Stage.Kind) async throws
+  {
     try await Stage.play(kind) { stage async throws in
       try await stage.put("data/a", "x")
       try stage.directory.write("file", "x")
@@ -307,7 +310,7 @@ import Testing
   }
 
   @Test(.enabled(if: Stage.serverBucket != nil))
-  func `wrong credentials are found before anything is made`() async throws {
+  func `wrong credentials are reported before anything is made`() async throws {
     try await Stage.play(.server) { stage async throws in
       let before = stage.directory.everything()
       let error = await #expect(throws: MirrorError.self) {
@@ -321,7 +324,7 @@ import Testing
     }
   }
 
-  @Test func `a local remote passes through`() async throws {
+  @Test func `a local remote is used in place`() async throws {
     try await Stage.play { stage async throws in
       try stage.directory.makeDirectory("data")
       try await stage.mirror([

@@ -43,7 +43,7 @@ import Testing
   }
 
   @Test(.promise("DEL-18"))
-  func `a delete leaves what another writer put in the file's place`() async throws {
+  func `a delete leaves an object that another writer made under the same name`() async throws {
     try await Stage.play { stage async throws in
       try await stage.mirror([
         "out": .upload(stage.url("out"), local: stage.local("out"), interval: nil)
@@ -68,7 +68,7 @@ import Testing
   }
 
   @Test(.promise("DEL-18"))
-  func `a name that this mirror takes back is its own again`() async throws {
+  func `an object that this mirror publishes again is its own again`() async throws {
     try await Stage.play { stage async throws in
       try await stage.mirror([
         "out": .upload(stage.url("out"), local: stage.local("out"), interval: nil)
@@ -90,7 +90,7 @@ import Testing
   }
 
   @Test(.promise("DEL-18"))
-  func `the same content written again by another writer is another object`() async throws {
+  func `an object of the same content by another writer is another object`() async throws {
     let clock = Mutex(FakeClock.system())
     try await Stage.play(clock: { clock.withLock { $0 } }) { stage async throws in
       try stage.directory.write("out/kept", "x")
@@ -111,7 +111,7 @@ import Testing
   }
 
   @Test(.promise("DEL-18"))
-  func `a rename leaves the old name to a writer who took it`() async throws {
+  func `a rename leaves the old object if another writer has replaced it`() async throws {
     try await Stage.play { stage async throws in
       try await stage.mirror([
         "out": .upload(stage.url("out"), local: stage.local("out"), interval: nil, delete: false)
@@ -129,7 +129,7 @@ import Testing
   }
 
   @Test(.promise("DEL-18"))
-  func `a directory that leaves the tree leaves other writers' objects`() async throws {
+  func `objects of other writers stay when their directory leaves the tree`() async throws {
     try await Stage.play { stage async throws in
       try await stage.mirror([
         "out": .upload(stage.url("out"), local: stage.local("out"), interval: nil)
@@ -147,7 +147,7 @@ import Testing
   }
 
   @Test(.promise("DEL-19"), arguments: Stage.Kind.available)
-  func `what lay there at entry goes, whoever wrote it`(_ kind: Stage.Kind) async throws {
+  func `an object that existed at the entry is deleted, whoever wrote it`(_ kind: Stage.Kind) async throws {
     try await Stage.play(kind) { stage async throws in
       for name in ["a", "step/b"] { try await stage.put("out/" + name, "of another writer") }
       try await stage.mirror([
@@ -167,7 +167,7 @@ import Testing
   }
 
   @Test(.promise("DEL-19"))
-  func `an object whose answer was lost is ours`() async throws {
+  func `an object whose answer was lost counts as this mirror's`() async throws {
     try await Stage.play { stage async throws in
       try await stage.mirror([
         "out": .upload(stage.url("out"), local: stage.local("out"), interval: nil)
@@ -189,7 +189,7 @@ import Testing
   }
 
   @Test(.promise("DEL-19"))
-  func `a late request of an earlier run on the same directory is ours`() async throws {
+  func `an object of a late request of an earlier run counts as this mirror's`() async throws {
     try await Stage.play { stage async throws in
       try stage.directory.write("out/a", "x")
       let root = try TreeRoot(path: FilePath(stage.local("out"))).identity
@@ -205,7 +205,7 @@ import Testing
   }
 
   @Test(.promise("DEL-18"))
-  func `a one-shot upload leaves what was written since it listed`() async throws {
+  func `a one-shot upload leaves objects that were written after its listing`() async throws {
     try await Stage.play { stage async throws in
       for name in ["old", "raced"] { try await stage.put("out/" + name, "x") }
       try stage.directory.write("out/new", "x")
@@ -222,7 +222,7 @@ import Testing
   }
 
   @Test(.promise("DEL-18"))
-  func `what came while a sync downloaded is not what lay there at entry`() async throws {
+  func `an object that appeared during a sync's download does not count as one of the entry`() async throws {
     try await Stage.play { stage async throws in
       try await stage.put("out/a", "x")
       await stage.fake.hold { call in
@@ -238,7 +238,7 @@ import Testing
   }
 
   @Test(.promise("DEL-18"))
-  func `an audit takes no other writer's object for drift`() async throws {
+  func `an object of another writer is no drift`() async throws {
     try await Stage.play { stage async throws in
       try stage.directory.write("out/a", "x")
       try await stage.mirror(
@@ -257,7 +257,7 @@ import Testing
   }
 
   @Test(.promise("DEL-18"))
-  func `other writers' objects count for no bound`() async throws {
+  func `objects of other writers do not count for the bound`() async throws {
     try await Stage.play { stage async throws in
       for index in 0..<11 { try await stage.put("out/old/\(index)", "x") }
       for index in 0..<12 { try stage.directory.write("out/\(index)", "x") }

@@ -26,7 +26,7 @@ import Testing
     }
   }
 
-  @Test func `flush throws what failed, and what is not failing is published`() async throws {
+  @Test func `flush throws the failed paths, and publishes the others`() async throws {
     try await Stage.play { stage async throws in
       await stage.fake.inject { call, _ in
         guard call.operation == PutObject.name, call.key?.contains("/bad/") == true else { return nil }
@@ -56,7 +56,7 @@ import Testing
     }
   }
 
-  @Test func `a name that the mirror does not have is answered with those it has`() async throws {
+  @Test func `an unknown name is answered with the known names`() async throws {
     try await Stage.play { stage async throws in
       try await stage.mirror([
         "out": .upload(stage.url("out"), local: stage.local("out")), "data": .download(stage.local("")),
@@ -104,7 +104,7 @@ import Testing
     }
   }
 
-  @Test func `two tasks that ask for the same at once share one download`() async throws {
+  @Test func `two tasks that ask for the same download share it`() async throws {
     try await Stage.play { stage async throws in
       try await stage.put("data/a", "x")
       try await stage.mirror([:]) { mirror async throws in
@@ -117,7 +117,7 @@ import Testing
     }
   }
 
-  @Test func `what could not be begun can be tried again`() async throws {
+  @Test func `a transfer that could not begin can be tried again`() async throws {
     try await Stage.play { stage async throws in
       try await stage.mirror([:]) { mirror async throws in
         await stage.fake.inject { call, _ in
@@ -138,7 +138,7 @@ import Testing
     }
   }
 
-  @Test func `a session that has ended takes nothing more`() async throws {
+  @Test func `a session that has ended accepts no spec`() async throws {
     try await Stage.play { stage async throws in
       let mirror = try await stage.mirror(["out": .upload(stage.url("out"), local: stage.local("out"))]) {
         $0
@@ -150,7 +150,7 @@ import Testing
   }
 
   @Test(.promise("CHG-2"))
-  func `the transfer log is never a change below the root, where it lies there`() async throws {
+  func `a transfer log below the root never counts as a change`() async throws {
     try await Stage.play { stage async throws in
       let scope = try stage.scope { $0.logDirectory = stage.local("out/[logs] 1") }
       let spec = MirrorSpec.upload(stage.url("out"), local: stage.local("out"), interval: nil, include: ["*"])

@@ -43,7 +43,7 @@ import Testing
     }
   }
 
-  @Test(.promise("GRP-8")) func `a slot is read again only if it was written`() async throws {
+  @Test(.promise("GRP-8")) func `a slot is read again only if it has changed`() async throws {
     let store = FakeObjectStore()
     let slots = slots(store)
     let other = self.slots(store)
@@ -84,7 +84,7 @@ import Testing
   }
 
   @Test(.promise("GRP-5"), arguments: [FakeBucket.Behaviour.Conditions.ignored, .refused])
-  func `a server without conditional writes is found out, and the remedy named`(
+  func `a server without conditional writes is reported with the remedy`(
     conditions: FakeBucket.Behaviour.Conditions
   ) async throws {
     var behaviour = FakeBucket.Behaviour()

@@ -68,7 +68,7 @@ import Testing
 
   /// Locks, sockets, evidence and logs of a whole home directory.
   @Test(.promise("CHG-2"))
-  func `nothing that a mirror keeps for itself is published`() async throws {
+  func `no file of the mirror itself is published`() async throws {
     try await Stage.play { stage async throws in
       try stage.directory.write("file", "x")
       let spec = MirrorSpec.upload(stage.url("all"), local: stage.directory.path, interval: nil)
@@ -79,7 +79,7 @@ import Testing
     }
   }
 
-  @Test func `a folder of the tool's own counts where it is the root`() async throws {
+  @Test func `a folder of the tool is published if it is the root`() async throws {
     try await Stage.play { stage async throws in
       try stage.directory.write("log/s3mirror-1.jsonl.gz", "x")
       let spec = MirrorSpec.upload(stage.url("logs"), local: stage.local("log"))
@@ -129,7 +129,9 @@ import Testing
     }
   }
 
-  @Test func `a local remote passes through in the plan of a scope, and not of an upload`() async throws {
+  @Test func `a local remote is used in place by the plan of a scope, and refused by that of an upload`()
+    async throws
+  {
     try await Stage.play { stage async throws in
       try stage.directory.write("out/a", "x")
       let spec = MirrorSpec.upload(stage.local("elsewhere"), local: stage.local("out"))
@@ -163,7 +165,7 @@ import Testing
     }
   }
 
-  @Test func `a scope's upload of a directory that is not there withholds what lies on S3`() async throws {
+  @Test func `a scope's upload of a missing directory withholds the deletes of all objects`() async throws {
     try await Stage.play { stage async throws in
       try await stage.put("out/a", "x")
       let spec = MirrorSpec.upload(stage.url("out"), local: stage.local("new"), interval: nil)
@@ -231,7 +233,7 @@ import Testing
   }
 
   @Test(.promise("DOWN-13"))
-  func `what has a file's name here where S3 has a directory is refused by the plan`() async throws {
+  func `a file whose name is a directory on S3 is refused by the plan`() async throws {
     try await Stage.play { stage async throws in
       for key in ["data/a/", "data/b/x", "data/c"] { try await stage.put(key) }
       for name in ["a", "b"] { try stage.directory.write("here/\(name)", "x") }

@@ -102,7 +102,7 @@ final class Stage: Sendable {
 
   /// The fake behind a stage of kind `fake`.
   var fake: FakeObjectStore {
-    guard let fakeStore else { preconditionFailure("only a fake can be told to fail") }
+    guard let fakeStore else { preconditionFailure("only a fake store can be made to fail") }
     return fakeStore
   }
 
@@ -220,7 +220,7 @@ private struct NoBucket: ObjectStore {
   }
 }
 
-/// Keeps what a mirror told, and lets a test wait for it.
+/// Keeps the events of a mirror, and lets a test wait for one.
 final class EventRecorder: Sendable {
   private struct State {
     var events: [MirrorEvent] = []

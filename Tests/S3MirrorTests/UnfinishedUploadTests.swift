@@ -23,7 +23,7 @@ import Testing
   }
 
   @Test(.promise("XFER-2"), arguments: Way.allCases)
-  func `stale ones below the prefix are aborted, others stay`(way: Way) async throws {
+  func `stale multipart uploads below the prefix are aborted, and others stay`(way: Way) async throws {
     try await Stage.play { stage async throws in
       try stage.directory.write("out/a", "a")
       for key in ["out/gone", "elsewhere"] {
@@ -42,7 +42,7 @@ import Testing
       (403, "AccessDenied"), (404, "NoSuchBucket"), (400, "InvalidArgument"), (500, "InternalError"),
       (200, "MalformedAnswer"), (0, "Timeout"),
     ])
-  func `where they cannot be listed files are published all the same`(way: Way, answer: (Int, String))
+  func `files are published even if multipart uploads cannot be listed`(way: Way, answer: (Int, String))
     async throws
   {
     try await Stage.play { stage async throws in
@@ -125,7 +125,7 @@ import Testing
   }
 
   @Test(.promise("XFER-3"))
-  func `parts of a file that could not be sent stay for the next run, which is said`() async throws {
+  func `parts of a file that could not be sent stay for the next run, and are reported`() async throws {
     try await Stage.play { stage async throws in
       try stage.directory.write("out/a", String(repeating: "x", count: 2 * Self.part))
       await stage.fake.inject { call, moment in

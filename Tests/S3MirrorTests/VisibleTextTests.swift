@@ -17,7 +17,7 @@ import Testing
       // A sign that joins what is before it hides nothing.
       ("a\r\nb\u{301}\n\u{301}", "a\\r\\nb\u{301}\\n\u{301}"), ("", ""),
     ])
-  func `what drives a terminal or makes a line is shown`(_ text: String, _ expected: String) {
+  func `control characters and line breaks are shown as text`(_ text: String, _ expected: String) {
     let shown = visible(text)
     #expect(shown.unicodeScalars.elementsEqual(expected.unicodeScalars), "\(shown.debugDescription)")
     #expect(visible(shown).unicodeScalars.elementsEqual(shown.unicodeScalars))

@@ -22,7 +22,7 @@ import Testing
     }
   }
 
-  @Test func `each element is worked off once, at most so many at a time`() async {
+  @Test func `each element is processed once, and no more at a time than the width`() async {
     let queue = WorkQueue<Int>(capacity: 4)
     let progress = Tally(Progress())
     async let work: Void = queue.workOff(width: 3) { number in
@@ -37,7 +37,7 @@ import Testing
     #expect((1...3).contains(progress.sum.most))
   }
 
-  @Test func `whoever feeds is kept a bounded number of elements ahead`() async {
+  @Test func `the sender is at most a fixed number of elements ahead`() async {
     let queue = WorkQueue<Int>(capacity: 4)
     let begun = Tally(0)
     async let work: Void = queue.workOff(width: 2) { _ in
@@ -54,7 +54,7 @@ import Testing
     #expect(begun.sum == 500)
   }
 
-  @Test func `workers that found nothing end when nothing more comes`() async {
+  @Test func `waiting workers end when the queue is finished`() async {
     let queue = WorkQueue<Int>(capacity: 1)
     let done = Tally(0)
     await withTaskGroup(of: Void.self) { group in
@@ -67,7 +67,7 @@ import Testing
     #expect(done.sum == 1)
   }
 
-  @Test func `a queue of nothing is worked off at once`() async {
+  @Test func `an empty queue ends at once`() async {
     await WorkQueue<Int>(of: []).workOff(width: 0) { _ in Issue.record("there is nothing") }
     #expect(await concurrentEach([Int](), width: 5) { $0 }.isEmpty)
   }
@@ -84,7 +84,7 @@ import Testing
     #expect(found.allSatisfy { $0 == [true, false] || $0 == [false, true] })
   }
 
-  @Test func `every result comes back`() async {
+  @Test func `every result is returned`() async {
     let results = await concurrentEach(0..<100, width: 7) { number in
       await Task.yield()
       return number * number
@@ -93,7 +93,7 @@ import Testing
   }
 
   /// What ran on the runtime's pool would bring it to life, and it never rests again.
-  @Test func `without executors the work stays on the caller's threads`() async throws {
+  @Test func `without executors the work runs on the caller's threads`() async throws {
     let threads = try TaskThreads(count: 1, name: "caller")
     let places = await Task(executorPreference: threads) {
       let place = pthread_self()

@@ -10,7 +10,9 @@ import Testing
 /// How it is found out whose the objects are, and what that costs.
 @Suite struct WriterCheckTests {
   @Test(.promise("DEL-20"), arguments: [FakeBucket.ListingOrder.bytes, .tree])
-  func `a look at many objects costs a page a thousand`(order: FakeBucket.ListingOrder) async throws {
+  func `a check of many objects costs one listing page for each thousand`(order: FakeBucket.ListingOrder)
+    async throws
+  {
     try await Stage.play(behaviour: .init(order: order)) { stage async throws in
       try await stage.mirror([
         "out": .upload(stage.url("out"), local: stage.local("out"), interval: nil)
@@ -34,7 +36,7 @@ import Testing
 
   /// `step.tmp` comes before `step/…` in the order of bytes, and after it in a tree.
   @Test(.promise("SRV-1"), arguments: [FakeBucket.ListingOrder.bytes, .tree], ["step", "step.tmp"])
-  func `a directory's files and a name beside it go together`(
+  func `the files of a directory and a name beside it are checked together`(
     order: FakeBucket.ListingOrder, beside: String
   ) async throws {
     try await Stage.play(behaviour: .init(order: order)) { stage async throws in
@@ -66,7 +68,9 @@ import Testing
   }
 
   @Test(.promise("SRV-4"), arguments: [1, 20])
-  func `what a listing hides below an object's name is asked for, and goes`(count: Int) async throws {
+  func `an object that a listing hides below another object's name is checked by a request, and deleted`(
+    count: Int
+  ) async throws {
     try await Stage.play(behaviour: .init(hidesBelowObjects: true)) { stage async throws in
       try await stage.mirror([
         "out": .upload(stage.url("out"), local: stage.local("out"), interval: nil)
@@ -85,7 +89,7 @@ import Testing
   }
 
   @Test(.promise("SRV-4"))
-  func `what an earlier run published goes, though listings hide it`() async throws {
+  func `an object of an earlier run is deleted even if listings hide it`() async throws {
     try await Stage.play(behaviour: .init(hidesBelowObjects: true)) { stage async throws in
       let spec = MirrorSpec.upload(stage.url("out"), local: stage.local("out"), interval: nil)
       for index in 0..<30 { try stage.directory.write("out/kept/\(index)", "x") }
@@ -120,7 +124,7 @@ import Testing
   }
 
   @Test(.promise("DEL-6"))
-  func `the bound counts what a listing hides`() async throws {
+  func `the bound counts objects that a listing hides`() async throws {
     try await Stage.play(behaviour: .init(hidesBelowObjects: true)) { stage async throws in
       try await stage.mirror(
         ["out": .upload(stage.url("out"), local: stage.local("out"), interval: nil)],
@@ -138,7 +142,7 @@ import Testing
   }
 
   @Test(.promise("DEL-20"))
-  func `without the permission to read objects a listing tells`() async throws {
+  func `without the permission to read objects a listing decides`() async throws {
     try await Stage.play { stage async throws in
       await stage.fake.inject { call, _ in
         call.operation == HeadObject.name ? call.refusal(status: 403, code: "Forbidden") : nil
@@ -159,7 +163,7 @@ import Testing
   }
 
   @Test(.promise("DEL-20"))
-  func `a look that fails deletes nothing, and the next pass looks again`() async throws {
+  func `a check that fails deletes nothing, and the next pass checks again`() async throws {
     try await Stage.play { stage async throws in
       try await stage.mirror([
         "out": .upload(stage.url("out"), local: stage.local("out"), interval: nil)
@@ -178,7 +182,7 @@ import Testing
   }
 
   @Test(.promise("DEL-21"))
-  func `of thousands of objects in doubt the first are asked for`() async throws {
+  func `of thousands of objects in doubt only the first are checked by requests`() async throws {
     try await Stage.play { stage async throws in
       try stage.directory.write("out/a", "x")
       try await stage.mirror([

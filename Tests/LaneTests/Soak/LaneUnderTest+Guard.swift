@@ -4,8 +4,8 @@ import MirrorModel
 @testable import S3Mirror
 
 extension LaneUnderTest {
-  /// Directories whose changes nobody would notice: they have no watch, and neither they nor one above them wait to be
-  /// compared. To be asked when nothing has changed since a flush.
+  /// Directories whose changes the lane would miss: they have no watch, and neither they nor a directory above them
+  /// wait to be compared. Ask for them when nothing has changed since a flush.
   func unguardedDirectories() async throws -> [RelativePath] {
     let polled = lane.schedule.polled
     var unguarded: [RelativePath] = []

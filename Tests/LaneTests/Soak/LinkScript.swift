@@ -52,7 +52,9 @@ struct LinkScript: Sendable {
     }
   }
 
-  /// Carries the script out, and tells what the bucket lacks before the exit, and what it should not have after it.
+  /// Carries the script out.
+  ///
+  /// - Returns: what the bucket lacks before the exit, and what it should not have after the exit.
   func differences(interval: Duration?) async throws -> [String] {
     let store = FakeObjectStore()
     var configuration = LaneUnderTest.Configuration(interval: interval)

@@ -1,8 +1,8 @@
 import Glibc
 
-/// The system calls by which writers change names, each with its record where somebody keeps a journal.
+/// The system calls by which writers change names, each with its record if there is a journal.
 ///
-/// Each tells whether it took effect.
+/// Each returns whether it took effect.
 struct NameCalls {
   let journal: NameJournal?
 

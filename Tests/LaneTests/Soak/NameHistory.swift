@@ -90,7 +90,7 @@ struct NameHistory {
     return "version \(version) was only ever in \(names)"
   }
 
-  /// Whether a file of this name was written under another of which no event tells: one outside of the tree, or one that was
+  /// Whether a file of this name was written under another name whose events the mirror does not see: one outside of the tree, or one that was
   /// gone before the watch could look whose it was.
   func wasWrittenUnseen(fileAt path: String) -> Bool {
     let path = Array(path.utf8)
@@ -116,7 +116,7 @@ struct NameHistory {
     return lives.isEmpty ? "no file" : lives.joined(separator: "\n  ")
   }
 
-  /// The last version, or nil for a file that nobody wrote to, of every file below a directory.
+  /// The last version of every file below a directory; nil for a file that no process wrote.
   func files(below directory: String) -> [[UInt8]: UInt64?] {
     var found: [[UInt8]: UInt64?] = [:]
     guard let top = root.children[Array(directory.utf8)] else { return [:] }

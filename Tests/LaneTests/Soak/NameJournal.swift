@@ -1,7 +1,7 @@
 import Foundation
 import Glibc
 
-/// A change of the names below a run's directory, or a version that somebody begins to write.
+/// A change of the names below a run's directory, or a version that a process begins to write.
 ///
 /// Paths are bytes, relative to the run's directory: a hidden name is no string, and strings that look alike are equal.
 enum NameChange: Hashable, Sendable {
@@ -49,7 +49,7 @@ final class NameJournal: Sendable {
 
   deinit { close(descriptor) }
 
-  /// - Parameter change: makes one, and tells which; nil when the tree does not allow it.
+  /// - Parameter change: makes a change and returns it; nil if the tree does not allow it.
   func record(_ change: () -> NameChange?) -> Bool {
     guard flock(descriptor, LOCK_EX) == 0 else { return false }
     defer { flock(descriptor, LOCK_UN) }
@@ -69,7 +69,7 @@ final class NameJournal: Sendable {
     return UInt64(now.tv_sec) * 1_000_000_000 + UInt64(now.tv_nsec)
   }
 
-  /// How a failure tells of a moment: in whole milliseconds of the clock, so that names and requests can be compared.
+  /// A moment as failures show it: in whole milliseconds of the clock, so that names and requests can be compared.
   static func milliseconds(of moment: UInt64) -> String {
     moment == .max ? "now" : "\(moment / 1_000_000) ms"
   }

@@ -19,14 +19,14 @@ enum SelfDescribingContent {
     case empty
     /// One version, as its writer left it.
     case whole(UInt64)
-    /// A version that was not complete yet: only a snapshot of a file that somebody writes may hold it.
+    /// A version that was not complete yet: only a snapshot of an open file may hold it.
     case unfinished(UInt64)
-    /// A newer version's beginning over an older one's end: a file that is rewritten in place holds this meanwhile.
+    /// A newer version's beginning over an older one's end: a file holds this while it is rewritten in place.
     case overwriting(newer: UInt64, older: UInt64)
     /// What no file ever held.
     case torn(String)
 
-    /// Whether a file holds this while nobody has it open for writing.
+    /// Whether a file may hold this while no process has it open for writing.
     var isAtRest: Bool {
       switch self {
       case .empty, .whole: true

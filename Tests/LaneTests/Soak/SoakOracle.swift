@@ -6,7 +6,7 @@ import TransferLog
 
 /// Holds every version that the bucket ever had against the transfer log and against what the writers did.
 struct SoakOracle {
-  /// Nil where nobody recorded what writers did to names.
+  /// Nil if no journal records what writers did to names.
   let history: NameHistory?
   private let prefix: String
   /// What the transfer log says of each version under a key.

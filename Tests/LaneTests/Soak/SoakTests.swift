@@ -69,7 +69,7 @@ import Testing
     if !run.endsAtOnce { #expect(outcome.failures == [], note) }
   }
 
-  /// Before anything runs: a run that hangs or throws tells of its seed too.
+  /// Called before anything runs, so that a run that hangs or throws has printed its seed.
   private static func announce(_ seed: UInt64, _ what: String) {
     print("soak: seed \(seed): \(what)")
     // To a file or a pipe, print(_:) would keep it back.
@@ -93,11 +93,11 @@ import Testing
     try await check(ScriptedRun())
   }
 
-  @Test func `what one writer does is on S3 after some flushes where watches are few`() async throws {
+  @Test func `what one writer does is on S3 after some flushes if watches are few`() async throws {
     try await check(ScriptedRun(maxWatches: 4))
   }
 
-  @Test func `what one writer does is on S3 after a flush where events are lost`() async throws {
+  @Test func `what one writer does is on S3 after a flush if events are lost`() async throws {
     try await check(ScriptedRun(losesEvents: true))
   }
 
@@ -110,7 +110,7 @@ import Testing
   }
 
   @Test(.enabled(if: ServerUnderTest.fromEnvironment != nil))
-  func `the same on a real server`() async throws {
+  func `after random changes the bucket is the tree on a real server too`() async throws {
     let server = try #require(ServerUnderTest.fromEnvironment)
     try await server.run(under: "soak") { bucket, prefix async throws in
       var run = SoakRun(seed: Self.seed, operations: Self.operations / 2)
@@ -119,7 +119,7 @@ import Testing
     }
   }
 
-  @Test func `a service that fails and loses answers at random leaves nothing behind`() async throws {
+  @Test func `random failures and lost answers leave no difference`() async throws {
     let store = FakeObjectStore()
     let faults = RandomFaults(seed: Self.seed)
     await store.inject { faults.fault($0, $1) }
@@ -136,8 +136,8 @@ import Testing
     for kind in RandomFaults.Kind.allCases { #expect(faults.counts[kind, default: 0] > 0, "\(kind)") }
   }
 
-  /// The end has one more try for what it could not publish, and tells of what is left.
-  @Test func `a mirror that ends while its service fails leaves nothing untold`() async throws {
+  /// The end tries once more what it could not publish, and reports what is left.
+  @Test func `a mirror that ends while its service fails reports every difference`() async throws {
     for round in 0..<4 {
       let store = FakeObjectStore()
       let seed = Self.seed &+ UInt64(round)
@@ -150,7 +150,7 @@ import Testing
     }
   }
 
-  @Test func `lost events leave nothing behind`() async throws {
+  @Test func `lost events leave no difference`() async throws {
     let store = FakeObjectStore()
     var run = SoakRun(seed: Self.seed, operations: Self.operations / 8, overflows: 20)
     // Its writers change names without a look at one another.
@@ -158,7 +158,7 @@ import Testing
     try await check(run, over: store, prefix: "t/")
   }
 
-  @Test func `too few watches leave nothing behind`() async throws {
+  @Test func `too few watches leave no difference`() async throws {
     let store = FakeObjectStore()
     let run = SoakRun(seed: Self.seed, operations: Self.operations / 8, maxWatches: Self.watches)
     try await check(run, over: store, prefix: "t/")
@@ -169,7 +169,7 @@ import Testing
 
   /// The same with a limit of the kernel's own: that of a user namespace, which the machine's does not know of.
   @Test(.enabled(if: UserNamespace.isPermitted, "user namespaces are not permitted"))
-  func `too few watches of the kernel's leave nothing behind`() async throws {
+  func `too few watches of the kernel leave no difference`() async throws {
     let limit = "/proc/sys/user/max_inotify_watches"
     Self.announce(Self.seed, "a run in a namespace begins")
     let machine = try String(contentsOfFile: limit, encoding: .utf8)

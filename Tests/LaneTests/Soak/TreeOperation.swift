@@ -36,7 +36,7 @@ enum TreeOperation: Sendable, Hashable {
   case makeDirectories(String)
   case burst(String, files: Int)
   case moveOut(String)
-  /// To what was moved out of this path: the file, or one of this name below the directory; nothing tells of it.
+  /// To what was moved out of this path: the file, or one of this name below the directory; no event reports it.
   case writeOutside(String, name: String, bytes: Int)
   /// What was moved out of a path, perhaps to another.
   case moveIn(String, to: String)
@@ -49,7 +49,7 @@ enum TreeOperation: Sendable, Hashable {
   case directoryToFile(String, bytes: Int)
   /// Written without a name (O_TMPFILE), then linked to this one.
   case linkUnnamed(String, bytes: Int)
-  /// An empty file that nobody ever opened.
+  /// An empty file that no process ever opened.
   case makeNode(String)
   /// To a name that is not UTF-8 and can be no key.
   case hide(String)
@@ -177,7 +177,7 @@ extension TreeOperation {
     return (0..<depth).map { level in "n\(level == 0 ? top : random.below(4))" }.joined(separator: "/")
   }
 
-  /// Now and then with a last name that somebody has trouble with: shells, URLs, XML, normal forms, NAME_MAX.
+  /// Now and then with a difficult last name: for shells, URLs, XML, normal forms or NAME_MAX.
   private static func oddly(_ path: String, using random: inout SplitMix64) -> String {
     guard random.below(16) == 0, let slash = path.lastIndex(of: "/") else { return path }
     return path[...slash] + oddNames[random.below(oddNames.count)]

@@ -2,7 +2,7 @@ import Glibc
 /// One writer: carries out operations by system calls, as a program does. What the tree does not allow is passed over.
 ///
 /// Whoever writes to a file holds its flock(2), so that a file has one writer at a time and every session leaves a whole
-/// version behind; renames, links and removals ask nobody.
+/// version behind; renames, links and removals take no turn.
 final class TreeWriter {
   let root: String
   let outside: String
@@ -12,7 +12,7 @@ final class TreeWriter {
   /// Paths that were given hidden names, as long as nothing is known to the contrary.
   private var hidden: [String] = []
 
-  /// - Parameter journal: where every change of names is recorded; nil where nobody asks.
+  /// - Parameter journal: where every change of names is recorded; nil if none is recorded.
   init(root: String, outside: String, versions: VersionCounter, journal: NameJournal? = nil) {
     self.root = root
     self.outside = outside
@@ -172,7 +172,7 @@ final class TreeWriter {
     return true
   }
 
-  /// Cuts a file that nobody has open for writing, after a close of its own.
+  /// Truncates a file that no process has open for writing, after a close of its own.
   private func truncateByName(_ path: String, to bytes: Int) -> Bool {
     guard truncate(path, to: bytes + 500) else { return false }
     // A lock needs no writer. The name under /proc is the locked file's, whatever became of its own.
@@ -181,7 +181,7 @@ final class TreeWriter {
     defer { close(descriptor) }
     var head = [UInt8](repeating: 0, count: SelfDescribingContent.blockBytes)
     // With names beside this one it might be cut after this one is gone, which no program that goes by names can do, and
-    // of which no event tells.
+    // that no event reports.
     var status = stat()
     guard flock(descriptor, LOCK_EX | LOCK_NB) == 0, fstat(descriptor, &status) == 0, status.st_nlink == 1,
       pread(descriptor, &head, head.count, 0) == head.count,

@@ -3,7 +3,7 @@ import Glibc
 import TestSupport
 import Testing
 
-/// Writers as they are: processes of their own, of which the mirror knows nothing but what the kernel tells.
+/// A writer in a process of its own. The mirror knows of it only what the kernel reports.
 ///
 /// Each is this test program once more, which carries out one test of `WriterTests`. An exit test would do the same, but
 /// keeps a thread of the cooperative pool until its process ends, and the mirror none.
@@ -27,7 +27,7 @@ struct WriterProcess: Sendable, Codable {
 
   private static let variable = "S3MIRROR_SOAK_WRITER"
 
-  /// What this process was started for; nil where nobody started it as a writer.
+  /// What this process was started for; nil if it is no writer.
   static let ofThisProcess: WriterProcess? = {
     guard let text = ProcessInfo.processInfo.environment[variable] else { return nil }
     do {
