@@ -185,8 +185,12 @@ struct FilePublisher: Sendable {
     let threshold = max(uploader.settings.singleThreshold, uploader.settings.stagedThreshold)
     return Set(
       paths.filter { path in
-        guard case .success(let found?) = Result(catching: { try root.look(at: path) }) else { return false }
-        return found.kind == .file && found.stamp.size > threshold
+        // One system call for nearly every file. Nothing depends on it: a file may change its size at any time.
+        let glance = root.glance(at: path)
+        if let glance, glance.kind != .symbolicLink {
+          return glance.kind == .file && glance.stamp.size > threshold
+        }
+        return root.stamp(ofFileAt: path).map { $0.size > threshold } ?? false
       })
   }
 
