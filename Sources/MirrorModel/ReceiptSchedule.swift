@@ -60,6 +60,9 @@ package struct ReceiptSchedule: Sendable {
     if let unit = Self.unit(of: path) { due.insert(unit) }
   }
 
+  /// Notes that nothing is left of a checkpoint.
+  package mutating func forget(_ unit: RelativePath) { due.remove(unit) }
+
   /// Takes the checkpoints whose receipt is due. `putBack` returns those that are not complete yet.
   ///
   /// - Parameter directory: only checkpoints below it are taken, not the directory itself.

@@ -122,6 +122,9 @@ package final class ChecksumSupport: Sendable {
     }
   }
 
+  /// Whether no part with a trailer was answered yet.
+  package var isTryingTrailer: Bool { state.withLock { $0.trailers == .tried } }
+
   /// A refusal counts for ever, because the same server may be several of different age.
   package func note(_ verdict: TrailerVerdict) {
     state.withLock { state in

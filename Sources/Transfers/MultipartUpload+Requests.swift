@@ -125,7 +125,10 @@ extension MultipartUpload {
       return Part(
         number: number, etag: answer.etag, crc: crc, byteCount: count, check: .crc32, attempts: 1,
         isReused: false)
-    } catch let error as S3Error where Self.trailerRefusals.contains(error.status) {
+    } catch let error as S3Error
+      where Self.trailerRefusals.contains(error.status) || checksums.isTryingTrailer
+    {
+      // Whatever the first answer says, the part with its checksum in the head shows whether the trailer was the cause.
       checksums.note(.refused)
       return nil
     } catch {

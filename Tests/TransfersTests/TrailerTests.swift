@@ -71,6 +71,17 @@ import Testing
     #expect(await fixture.store.bytes("a") == Self.bytes)
   }
 
+  @Test(.promise("XFER-19"), arguments: [405, 500])
+  func `a trailer that fails for whatever reason sends the part again without one`(status: Int) async throws {
+    let fixture = try fixture(.understood)
+    await fixture.store.inject { call, _ in
+      call.operation == "UploadPart" && call.ordinal == 2 ? call.refusal(status: status) : nil
+    }
+    _ = try await fixture.upload("a")
+    #expect(await fixture.store.bytes("a") == Self.bytes)
+    #expect(await places(fixture).count { $0 == "trailer" } <= 1)
+  }
+
   @Test(.promise("XFER-19"))
   func `a whole object never has a trailer`() async throws {
     let fixture = try fixture(.understood)

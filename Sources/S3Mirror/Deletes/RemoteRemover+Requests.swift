@@ -40,6 +40,7 @@ extension RemoteRemover {
       case .absent?:
         outcome.needless.append(path)
         ledger.forget(path)
+        if grounds == .absence { whenDeleted(path) }
       case .unknown(let error)?:
         note(error, on: Target(path: path, key: mapping.key(for: path)), in: &outcome)
       }

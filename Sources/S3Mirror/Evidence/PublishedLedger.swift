@@ -135,7 +135,10 @@ final class PublishedLedger: Sendable {
     guard isCommitMarker(path) || isOfUnit, self.etag(of: path) == nil else { return }
     let known = crc32().map { CRC32(value: $0).base64 }
     let record = Record(stamp: stamp, etag: etag, crc32: known, source: .compared)
-    _ = state.withLock { $0.records.set(record, for: path) }
+    state.withLock { state in
+      // A publication may have ended meanwhile.
+      if state.records[path] == nil { state.records.set(record, for: path) }
+    }
     noteListed(path)
   }
 

@@ -35,6 +35,12 @@ extension FilePublisher {
     return found?.pointer?.target == target
   }
 
+  /// Whether a link of this name leads to a file now.
+  func leadsToFile(_ link: RelativePath) -> Bool {
+    guard case .success(let found) = Result(catching: { try root.look(at: link) }) else { return false }
+    return found?.pointer != nil
+  }
+
   /// Whether the file's present version is on S3 under its own name.
   func isPublished(_ path: RelativePath) -> Bool {
     guard let stamp = root.stamp(ofFileAt: path) else { return false }

@@ -166,6 +166,9 @@ struct FilePublisher: Sendable {
       return try await upload(
         path, entry: entry, stamp: found.stamp, openFiles: policy, whenStaged, withdrawing: markers,
         pointingTo: found.pointer?.target)
+    } catch UploadAbandoned.vanished where leadsToFile(path) {
+      // The link's old target is gone, and the link leads elsewhere.
+      return .waiting(.changed)
     } catch let abandoned as UploadAbandoned {
       if case .restless(let restlessness) = abandoned, uploader.restless.takeNews(of: path, restlessness) {
         journal.notice("\(name): \(path) waits: \(abandoned)")

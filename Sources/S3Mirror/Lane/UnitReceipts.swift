@@ -59,8 +59,6 @@ final class UnitReceipts: CheckpointReceipts {
       let due = schedule.withLock { $0.take(below: directory) }
       for (index, unit) in due.enumerated() {
         do {
-          // When files come back, they are published, and a receipt is due again.
-          if try root.look(at: unit) == nil { continue }
           guard let receipt = try draft(unit, before: marker, stage, root) else {
             schedule.withLock { $0.putBack(unit) }
             continue
@@ -165,8 +163,10 @@ final class UnitReceipts: CheckpointReceipts {
   func removeOrphan(_ unit: RelativePath, in root: TreeRoot) async throws {
     guard !unit.isRoot, try root.look(at: unit) == nil, try await isGone(unit) else { return }
     let path = UnitReceipt.path(of: unit)
-    guard try await receiptObjects.delete(at: path) else { return }
-    if published.withLock({ $0.removeValue(forKey: unit) }) != nil { receiptObjects.noteDeleted(at: path) }
+    schedule.withLock { $0.forget(unit) }
+    found.withLock { _ = $0.remove(unit) }
+    let isOwn = published.withLock { $0.removeValue(forKey: unit) } != nil
+    if try await receiptObjects.delete(at: path), isOwn { receiptObjects.noteDeleted(at: path) }
   }
 
   /// Whether no object is below a directory.
