@@ -46,9 +46,10 @@ import Testing
       program, 1, ["--group", "auto"], environment: slurm.merging(["SLURM_NODEID": "1"]) { $1 })
     for running in [first, second] { #expect(await running.says("watch: entry")) }
     try program.directory.write("work/host0/step-1/__0_0.distcp", "0")
-    try program.directory.write("work/host0/step-1/.metadata", "both")
     #expect(await first.says("watch: upload step-1/__0_0.distcp"))
     try program.directory.write("work/host1/step-1/__1_0.distcp", "1")
+    // Written last, as torch does: a marker waits for what the members wrote before it.
+    try program.directory.write("work/host0/step-1/.metadata", "both")
     #expect(await first.says("watch: upload step-1/.metadata"))
     #expect(try await files(program) == ["step-1/.metadata"] + Self.shards)
     let status = try await program.run("status", "--group", program.url("t"))
