@@ -69,17 +69,17 @@ package final class RefreshingCredentials: CredentialsProvider {
 
   package func credentials() async throws -> AWSCredentials {
     let time = now()
-    let known: Result<AWSCredentials, any Error>? = state.withLock { state in
+    let (known, stale) = state.withLock { state -> (Result<AWSCredentials, any Error>?, AWSCredentials?) in
       let remaining = state.secondsRemaining(at: time)
       let pauses = time < state.earliestFetch
       if let current = state.current, remaining > Self.leadSeconds || (remaining > 0 && pauses) {
-        return .success(current)
+        return (.success(current), nil)
       }
-      return pauses ? state.failure.map { .failure($0) } : nil
+      return (pauses ? state.failure.map { .failure($0) } : nil, state.current)
     }
     if let known { return try known.get() }
     do {
-      return try await fetched()
+      return try await fetched(inPlaceOf: stale)
     } catch let error where !(error is CancellationError) {
       // Valid credentials are used until they expire.
       let time = now()
@@ -101,18 +101,22 @@ package final class RefreshingCredentials: CredentialsProvider {
       return nil
     }
     if let known { return known }
-    return try await fetched()
+    return try await fetched(inPlaceOf: refused)
   }
 
   /// Joins the running fetch, or starts one.
-  private func fetched() async throws -> AWSCredentials {
+  ///
+  /// - Parameter stale: the credentials that the caller has found insufficient; nil if there were none.
+  private func fetched(inPlaceOf stale: AWSCredentials?) async throws -> AWSCredentials {
     let waiter = state.withLock { $0.nextID() }
     return try await withTaskCancellationHandler {
       try await withCheckedThrowingContinuation { continuation in
-        let isWaiting = state.withLock { state in
+        let ended = state.withLock { state -> Result<AWSCredentials, any Error>? in
           // A later cancellation finds the waiter.
-          if Task.isCancelled { return false }
+          if Task.isCancelled { return .failure(CancellationError()) }
           if state.fetch == nil {
+            // A fetch may have ended since the caller looked.
+            if let current = state.current, current != stale { return .success(current) }
             let id = state.nextID()
             let task = Task(executorPreference: TaskThreads.current) { [self] in
               end(id, with: await outcome())
@@ -120,9 +124,9 @@ package final class RefreshingCredentials: CredentialsProvider {
             state.fetch = Fetch(id: id, task: task, waiters: [:])
           }
           state.fetch?.waiters[waiter] = continuation
-          return true
+          return nil
         }
-        if !isWaiting { continuation.resume(throwing: CancellationError()) }
+        if let ended { continuation.resume(with: ended) }
       }
     } onCancel: {
       withdraw(waiter)
