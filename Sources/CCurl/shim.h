@@ -18,23 +18,22 @@ static inline CURLcode s3m_easy_set_offset(CURL *easy, CURLoption option, curl_o
   return curl_easy_setopt(easy, option, value);
 }
 
-// curl_version_info(3): the file of certificates that this libcurl was built to trust; NULL where it has none, or does not say
-// (before 7.70.0).
-static inline const char *s3m_built_in_certificates(void) {
+// curl_version_info(3): the file and the directory of certificates that this libcurl was built to trust; NULL where it has
+// none, or does not say (before 7.70.0).
+typedef struct {
+  const char *file;
+  const char *directory;
+} s3m_certificates;
+static inline s3m_certificates s3m_built_in_certificates(void) {
+  s3m_certificates found = {NULL, NULL};
 #if LIBCURL_VERSION_NUM >= 0x074600
   const curl_version_info_data *facts = curl_version_info(CURLVERSION_NOW);
-  if (facts->age >= CURLVERSION_SEVENTH) return facts->cainfo;
+  if (facts->age >= CURLVERSION_SEVENTH) {
+    found.file = facts->cainfo;
+    found.directory = facts->capath;
+  }
 #endif
-  return NULL;
-}
-
-// Likewise the directory of certificates that it was built to trust.
-static inline const char *s3m_built_in_certificate_directory(void) {
-#if LIBCURL_VERSION_NUM >= 0x074600
-  const curl_version_info_data *facts = curl_version_info(CURLVERSION_NOW);
-  if (facts->age >= CURLVERSION_SEVENTH) return facts->capath;
-#endif
-  return NULL;
+  return found;
 }
 
 // curl_share_setopt(3) is variadic too; CURLSHOPT_SHARE takes an int.

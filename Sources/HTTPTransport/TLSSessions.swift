@@ -2,7 +2,7 @@ import CCurl
 
 /// The TLS sessions of one loop, so that a connection can resume an earlier one's session.
 ///
-/// Without it each easy handle would remember only its own sessions. A resumed handshake verifies no
+/// Without it each easy handle would remember only its own sessions. A resumed handshake sends no
 /// certificate (RFC 8446 §2.2). OpenSSL uses a session of TLS 1.3 once, and the first answer on each connection
 /// brings a new one. So of several connections that begin together some do not resume.
 ///

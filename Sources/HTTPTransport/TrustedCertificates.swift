@@ -20,13 +20,13 @@ enum TrustedCertificates {
   static let elsewhere = bundle(builtIn: builtIn, isReadable: isReadable)
 
   /// libcurl's own place; nil if libcurl does not report one.
-  private static let builtIn = s3m_built_in_certificates().map { String(cString: $0) }
+  private static let builtIn = s3m_built_in_certificates().file.map { String(cString: $0) }
 
   /// The file that libcurl reads unless it is given another; nil if there is none.
   static let file = elsewhere ?? builtIn.flatMap { isReadable($0) ? $0 : nil }
 
   /// libcurl's own directory of certificates; nil if it has none.
-  static let directory = s3m_built_in_certificate_directory().map { String(cString: $0) }
+  static let directory = s3m_built_in_certificates().directory.map { String(cString: $0) }
 
   private static func isReadable(_ path: String) -> Bool { access(path, R_OK) == 0 }
 

@@ -258,8 +258,8 @@ package struct DirtySet: Sendable {
     entries[path].map { isInFlight(path, $0) } ?? false
   }
 
-  /// The paths that wait for one publication in flight: its own if that changed since, and those that its file
-  /// was renamed to.
+  /// The paths that wait for one publication in flight: its own if that changed since or is in the running pass,
+  /// and those that its file was renamed to.
   package func paths(keptByFlightOf path: RelativePath) -> Set<RelativePath> {
     var kept = Set(entries.lazy.filter { $0.key == path || $0.value.origin?.path == path }.map(\.key))
     if underWay.entries[path] != nil { kept.insert(path) }

@@ -45,16 +45,14 @@ package struct ReceiptSchedule: Sendable {
     unit.parent.appending(StepName(unit.name).series)
   }
 
+  /// - Parameter path: a file that this run published, or that a comparison found equal to its object: an earlier
+  ///   run may have published it, and ended before the receipt.
   package mutating func note(published path: RelativePath) {
     guard let unit = Self.unit(of: path) else { return }
     due.insert(unit)
     guard let step = StepName(unit.name).number else { return }
     newest[Self.series(of: unit), default: step] = max(step, newest[Self.series(of: unit)] ?? step)
   }
-
-  /// Notes a file that a comparison found equal to its object. An earlier run may have published the object, and
-  /// ended before the receipt.
-  package mutating func note(found path: RelativePath) { note(published: path) }
 
   package mutating func note(deleted path: RelativePath) {
     if let unit = Self.unit(of: path) { due.insert(unit) }

@@ -33,13 +33,9 @@ package struct RecentTable<Key: Hashable & Sendable, Value: Sendable>: Sendable 
       // An entry keeps its place, so that changes of known entries drop none.
       olderWeight += added - weightOf(known)
       older[key] = value
-    } else if let known = recent[key] {
-      recentWeight += added - weightOf(known)
-      recent[key] = value
     } else {
+      recentWeight += added - (recent.updateValue(value, forKey: key).map(weightOf) ?? 0)
       if olderWeight == 0, recentWeight >= (capacity + 1) / 2 { age() }
-      recentWeight += added
-      recent[key] = value
     }
     return shrink(keeping: key)
   }

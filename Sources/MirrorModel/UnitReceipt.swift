@@ -117,7 +117,8 @@ package struct UnitReceipt: Sendable, Hashable, Codable {
     return objects.contains { !$0.etag.isEmpty && later[$0.key] != $0.etag }
   }
 
-  /// Takes the checksums that an earlier receipt has of the same objects.
+  /// Takes the checksums that an earlier receipt has of the same objects. A comparison need not read a file, so the
+  /// checksum of its object may be known to the earlier receipt only.
   package mutating func takeChecksums(of earlier: UnitReceipt) {
     let known = Dictionary(earlier.objects.map { ($0.key, $0) }) { first, _ in first }
     for index in objects.indices where objects[index].crc32 == nil {

@@ -92,22 +92,19 @@ extension MultipartUpload {
   /// slot, because neither a slot nor the loop should wait for the disk.
   private func sendWarm(_ number: Int, to opened: Opened) async throws -> Part {
     let (offset, count) = extent(of: number)
-    let (part, attempts) = try await resources.withMemory(for: count, .streamed(.here)) {
-      try await AttemptCount.counting {
-        try await resources.slots.withPermit(for: .part) {
-          if checksums.beginTrailer(), let part = try await sendTrailed(number, to: opened) { return part }
-          let comparison: StreamedBody.Comparison = checksums.isCompared(for: .part) ? .byServer : .here
-          let read = try await resources.readers.run {
-            try PartRead.read(source.file, at: offset, byteCount: count, holding: .streamed(comparison))
-          }
-          let answer = try await store.send(upload(read, number, to: opened))
-          return try await checked(number, read, answer)
+    var (part, attempts) = try await resources.withMemory(for: count, .streamed(.here)) {
+      try await resources.inSlot(for: .part) {
+        if checksums.beginTrailer(), let part = try await sendTrailed(number, to: opened) { return part }
+        let comparison: StreamedBody.Comparison = checksums.isCompared(for: .part) ? .byServer : .here
+        let read = try await resources.readers.run {
+          try PartRead.read(source.file, at: offset, byteCount: count, holding: .streamed(comparison))
         }
+        let answer = try await store.send(upload(read, number, to: opened))
+        return try await checked(number, read, answer)
       }
     }
-    var counted = part
-    counted.attempts = attempts
-    return counted
+    part.attempts = attempts
+    return part
   }
 
   /// Nil if the server does not understand the trailer.

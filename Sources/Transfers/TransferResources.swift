@@ -68,10 +68,16 @@ package struct TransferResources: Sendable {
   package func send<Operation: S3Operation>(
     _ operation: Operation, through store: any ObjectStore, for use: FairSemaphore.Use = .whole
   ) async throws -> (answer: Operation.Output, attempts: Int) {
-    let (answer, attempts) = try await AttemptCount.counting {
-      try await slots.withPermit(for: use) { try await store.send(operation) }
-    }
+    let (answer, attempts) = try await inSlot(for: use) { try await store.send(operation) }
     return (answer, attempts)
+  }
+
+  /// Runs `body` in one of the slots. Returns how often it had to send a request.
+  func inSlot<Result: Sendable>(
+    for use: FairSemaphore.Use, _ body: () async throws -> Result
+  ) async throws -> (result: Result, attempts: Int) {
+    let (result, attempts) = try await AttemptCount.counting { try await slots.withPermit(for: use, body) }
+    return (result, attempts)
   }
 
   // MARK: Memory

@@ -39,8 +39,7 @@ extension RemoteRemover {
       case .foreign?: outcome.withheld[path] = .foreign
       case .absent?:
         outcome.needless.append(path)
-        ledger.forget(path)
-        if grounds == .absence { whenDeleted(path) }
+        noteGone(path)
       case .unknown(let error)?:
         note(error, on: Target(path: path, key: mapping.key(for: path)), in: &outcome)
       }
@@ -204,9 +203,14 @@ extension RemoteRemover {
 
   private func noteDeleted(_ target: Target, in outcome: inout Outcome) {
     outcome.deleted.append(target.path)
-    ledger.forget(target.path)
-    if grounds == .absence { whenDeleted(target.path) }
+    noteGone(target.path)
     journal.deleted(mirror: name, path: target.path, key: target.key)
+  }
+
+  /// Notes that a path has no object any more.
+  private func noteGone(_ path: RelativePath) {
+    ledger.forget(path)
+    if grounds == .absence { whenGone(path) }
   }
 }
 

@@ -41,8 +41,8 @@ struct RemoteRemover: Sendable {
   var hiddenPlaces: HiddenPlaces = { _ in TreeMounts.View() }
   /// Finds the writers of objects; nil if any object may be deleted.
   var writers: WriterCheck?
-  /// Receives each path whose object was deleted because its file is gone.
-  var whenDeleted: @Sendable (RelativePath) -> Void = { _ in }
+  /// Receives each path whose object is gone because its file is.
+  var whenGone: @Sendable (RelativePath) -> Void = { _ in }
   var freshness = Freshness.listedNow
   var grounds = Grounds.absence
 

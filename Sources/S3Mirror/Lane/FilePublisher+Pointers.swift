@@ -24,21 +24,15 @@ extension FilePublisher {
     try await markerGate.check(path)
     try await publishReceipts(before: path)
     let outcome = await copy(path, from: target, of: target, stamp: stamp, withdrawing: markers)
-    guard case .published(let bytes, .copy, _) = outcome, !leads(path, to: target) else { return outcome }
+    guard case .published(let bytes, .copy, _) = outcome, pointee(of: path) != target else { return outcome }
     return .published(bytes: bytes, by: .superseded)
   }
 
-  /// Whether a link leads to this file now. A link may move on while its object is written, and the object then
-  /// shows the file to which the link led before.
-  func leads(_ link: RelativePath, to target: RelativePath) -> Bool {
-    guard case .success(let found) = Result(catching: { try root.look(at: link) }) else { return false }
-    return found?.pointer?.target == target
-  }
-
-  /// Whether a link of this name leads to a file now.
-  func leadsToFile(_ link: RelativePath) -> Bool {
-    guard case .success(let found) = Result(catching: { try root.look(at: link) }) else { return false }
-    return found?.pointer != nil
+  /// The file to which a link leads now; nil if the path is no such link. A link may move on while its object is
+  /// written, and the object then shows the file to which the link led before.
+  func pointee(of link: RelativePath) -> RelativePath? {
+    guard case .success(let found) = Result(catching: { try root.look(at: link) }) else { return nil }
+    return found?.pointer?.target
   }
 
   /// Whether the file's present version is on S3 under its own name.

@@ -166,7 +166,7 @@ struct FilePublisher: Sendable {
       return try await upload(
         path, entry: entry, stamp: found.stamp, openFiles: policy, whenStaged, withdrawing: markers,
         pointingTo: found.pointer?.target)
-    } catch UploadAbandoned.vanished where leadsToFile(path) {
+    } catch UploadAbandoned.vanished where pointee(of: path) != nil {
       // The link's old target is gone, and the link leads elsewhere.
       return .waiting(.changed)
     } catch let abandoned as UploadAbandoned {
@@ -186,22 +186,23 @@ struct FilePublisher: Sendable {
   /// The paths whose files are uploaded in parts and take long, judged by the files' sizes now.
   func large(among paths: [RelativePath]) -> Set<RelativePath> {
     let threshold = max(uploader.settings.singleThreshold, uploader.settings.stagedThreshold)
-    return Set(
-      paths.filter { path in
-        // One system call for nearly every file. Nothing depends on it: a file may change its size at any time.
-        let glance = root.glance(at: path)
-        if let glance, glance.kind != .symbolicLink {
-          return glance.kind == .file && glance.stamp.size > threshold
-        }
-        return root.stamp(ofFileAt: path).map { $0.size > threshold } ?? false
-      })
+    return Set(paths.filter { path in likelySize(of: path).map { $0 > threshold } ?? false })
   }
 
   /// The sizes of the files as they are now; paths without a file are left out.
   func sizes(of paths: [RelativePath]) -> [RelativePath: Int64] {
     var sizes: [RelativePath: Int64] = [:]
-    for path in paths { sizes[path] = root.stamp(ofFileAt: path)?.size }
+    for path in paths { sizes[path] = likelySize(of: path) }
     return sizes
+  }
+
+  /// The size of the file at a path; nil if there is none. One system call for nearly every file. Nothing may
+  /// depend on it: a file may change its size at any time.
+  private func likelySize(of path: RelativePath) -> Int64? {
+    guard let glance = root.glance(at: path), glance.kind != .symbolicLink else {
+      return root.stamp(ofFileAt: path)?.size
+    }
+    return glance.kind == .file ? glance.stamp.size : nil
   }
 
   /// Reads the markers of a pass before their data are published. Each marker can then be published in this
@@ -256,7 +257,7 @@ struct FilePublisher: Sendable {
       beforePublication: { [self] in
         try await prepareAppearance(of: path, pointingTo: target, withdrawing: markers)
       })
-    if let target, !leads(path, to: target) { receipt.isSuperseded = true }
+    if let target, pointee(of: path) != target { receipt.isSuperseded = true }
     note(receipt, of: path, key: key, since: start)
     let way: Way = receipt.isSuperseded ? .superseded : receipt.isSnapshot ? .snapshot : .upload
     return .published(bytes: receipt.byteCount, by: way, copied: receipt.bytesCopied)

@@ -19,7 +19,7 @@ extension MemberReceipts {
     _ unit: RelativePath, before marker: RelativePath?, after earlier: UnitReceipt?, _ root: TreeRoot
   ) async throws -> Draft {
     var draft = Draft()
-    let named = Dictionary(earlier?.objects.map { ($0.key, $0) } ?? []) { first, _ in first }
+    let named = Set(earlier?.objects.map(\.key) ?? [])
     var doubtful: [UnitReceipt.Entry] = []
     var walk = TreeWalk(root: root, start: unit, filter: filter, symlinks: root.symlinks)
     while let item = walk.next() {
@@ -30,13 +30,9 @@ extension MemberReceipts {
           // Its ETag is known when it is there. Then the receipt is published once more.
           draft.objects.append(.init(key: path.string, bytes: stamp.size, etag: ""))
         } else if let content = ledger.content(of: path) {
-          var entry = UnitReceipt.Entry(
+          let entry = UnitReceipt.Entry(
             key: path.string, bytes: content.byteCount, etag: content.etag, crc32: content.crc32)
-          // A comparison need not read the file, so the checksum may be known to the earlier receipt only.
-          if let known = named[path.string], known.etag == entry.etag {
-            entry.crc32 = entry.crc32 ?? known.crc32
-          }
-          if ledger.publication(of: path) != nil || named[path.string] != nil {
+          if ledger.publication(of: path) != nil || named.contains(path.string) {
             draft.objects.append(entry)
           } else if !others.withLock({ $0.contains(path) }) {
             doubtful.append(entry)

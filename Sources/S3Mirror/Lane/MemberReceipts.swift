@@ -101,11 +101,12 @@ final class MemberReceipts: CheckpointReceipts {
     }
     var revision = earlier?.part?.revision
     if let earlier, earlier.isRevised(by: draft.objects) { revision = (revision ?? 0) + 1 }
-    let receipt = UnitReceipt(
+    var receipt = UnitReceipt(
       unit: unit, objects: draft.objects,
       part: .init(
         part, completeWith: completeWith, revision: revision,
         omitted: draft.omitted > 0 ? draft.omitted : nil))
+    if let earlier { receipt.takeChecksums(of: earlier) }
     if earlier == receipt { return }
     try await receiptObjects.publish(receipt.json, at: part.receipt(of: unit))
     standing.withLock { $0[unit] = receipt }

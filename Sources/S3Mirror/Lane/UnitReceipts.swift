@@ -16,15 +16,19 @@ final class UnitReceipts: CheckpointReceipts {
   private let store: any ObjectStore
   private let ledger: PublishedLedger
   private let receiptObjects: ReceiptObjects
-  private let schedule = Mutex(ReceiptSchedule())
-  /// The checksums of the receipts that are on S3, as far as this run has published or read them.
-  private let published = Mutex<[RelativePath: CRC32]>([:])
-  /// Checkpoints of which the comparison at entry found files. An earlier run may have published their receipts.
-  private let found = Mutex<Set<RelativePath>>([])
-  /// The ETags of the receipts of earlier runs; nil until they are listed.
-  private let standing = Mutex<[RelativePath: String]?>(nil)
+  private let state = Mutex(State())
   /// One look at a time, so that a marker waits for a receipt that is on its way.
   private let turn = FairSemaphore(capacity: 1)
+
+  private struct State {
+    var schedule = ReceiptSchedule()
+    /// The checksums of the receipts that are on S3, as far as this run has published or compared them.
+    var published: [RelativePath: CRC32] = [:]
+    /// Checkpoints of which the comparison at entry found files. Earlier runs may have published their receipts.
+    var found: Set<RelativePath> = []
+    /// The ETags of the receipts of earlier runs; nil until they are listed.
+    var tags: [RelativePath: String]?
+  }
 
   init(
     name: String, names: UnitNames, mapping: KeyMapping, filter: PathFilter, uploader: Uploader,
@@ -38,14 +42,16 @@ final class UnitReceipts: CheckpointReceipts {
     receiptObjects = ReceiptObjects(name: name, mapping: mapping, uploader: uploader, journal: journal)
   }
 
-  func note(published path: RelativePath) { schedule.withLock { $0.note(published: path) } }
+  func note(published path: RelativePath) { state.withLock { $0.schedule.note(published: path) } }
 
-  func note(deleted path: RelativePath) { schedule.withLock { $0.note(deleted: path) } }
+  func note(deleted path: RelativePath) { state.withLock { $0.schedule.note(deleted: path) } }
 
   func noteFound() {
     let paths = ledger.comparedPaths
-    schedule.withLock { schedule in paths.forEach { schedule.note(found: $0) } }
-    found.withLock { $0.formUnion(paths.compactMap(ReceiptSchedule.unit)) }
+    state.withLock { state in
+      paths.forEach { state.schedule.note(published: $0) }
+      state.found.formUnion(paths.compactMap(ReceiptSchedule.unit))
+    }
   }
 
   // MARK: Publishing
@@ -54,18 +60,18 @@ final class UnitReceipts: CheckpointReceipts {
     below directory: RelativePath, before marker: RelativePath?, _ stage: ReceiptSchedule.Stage,
     in root: TreeRoot
   ) async throws {
-    if schedule.withLock({ $0.isEmpty }) { return }
+    if state.withLock({ $0.schedule.isEmpty }) { return }
     try await turn.withPermit {
-      let due = schedule.withLock { $0.take(below: directory) }
+      let due = state.withLock { $0.schedule.take(below: directory) }
       for (index, unit) in due.enumerated() {
         do {
           guard let receipt = try draft(unit, before: marker, stage, root) else {
-            schedule.withLock { $0.putBack(unit) }
+            state.withLock { $0.schedule.putBack(unit) }
             continue
           }
           try await publish(receipt, of: unit)
         } catch {
-          schedule.withLock { schedule in due[index...].forEach { schedule.putBack($0) } }
+          state.withLock { state in due[index...].forEach { state.schedule.putBack($0) } }
           throw error
         }
       }
@@ -95,8 +101,8 @@ final class UnitReceipts: CheckpointReceipts {
       if root.symlinks == .link, try root.linkText(at: path) != nil { return nil }
       contents[path] = try root.content(of: path, limit: Int(UnitJudgement.longestContent))
     }
-    let state = judgement.state(receipts: .init(), contents: contents)
-    guard schedule.withLock({ $0.admits(state, of: unit, stage) }) else { return nil }
+    let verdict = judgement.state(receipts: .init(), contents: contents)
+    guard state.withLock({ $0.schedule.admits(verdict, of: unit, stage) }) else { return nil }
     return UnitReceipt(
       unit: unit,
       objects: judgement.objects.keys.sorted().compactMap { path in
@@ -128,30 +134,37 @@ final class UnitReceipts: CheckpointReceipts {
   }
 
   private func publish(_ draft: UnitReceipt, of unit: RelativePath) async throws {
-    var receipt = draft
     let path = UnitReceipt.path(of: unit)
-    if found.withLock({ $0.contains(unit) }), let tag = try await standingTags()[path] {
-      if tag == hexadecimal(md5(receipt.json)) {
-        published.withLock { $0[unit] = CRC32(receipt.json) }
-      } else if let earlier = try await receiptObjects.read(at: path) {
-        // A comparison need not read a file, so its checksum may be known to the earlier receipt only.
+    var body = draft.json
+    if let tag = try await tagOfEarlier(unit) {
+      var isThere = tag == hexadecimal(md5(body))
+      if !isThere, let earlier = try await receiptObjects.read(at: path) {
+        var receipt = draft
         receipt.takeChecksums(of: earlier)
-        published.withLock { $0[unit] = CRC32(earlier.json) }
+        isThere = receipt == earlier
+        body = receipt.json
+      }
+      state.withLock { state in
+        state.found.remove(unit)
+        if isThere { state.published[unit] = CRC32(body) }
       }
     }
-    found.withLock { _ = $0.remove(unit) }
-    let body = receipt.json
     let crc = CRC32(body)
-    if published.withLock({ $0[unit] == crc }) { return }
+    if state.withLock({ $0.published[unit] == crc }) { return }
     try await receiptObjects.publish(body, at: path)
-    published.withLock { $0[unit] = crc }
+    state.withLock { $0.published[unit] = crc }
   }
 
-  private func standingTags() async throws -> [RelativePath: String] {
-    if let known = standing.withLock({ $0 }) { return known }
+  /// The ETag of a receipt that an earlier run has published; nil if there is none, or if this run has published or
+  /// compared it since.
+  private func tagOfEarlier(_ unit: RelativePath) async throws -> String? {
+    let (isFound, known) = state.withLock { ($0.found.contains(unit), $0.tags) }
+    guard isFound else { return nil }
+    let path = UnitReceipt.path(of: unit)
+    if let known { return known[path] }
     let tags = try await receiptObjects.tags(below: UnitReceipt.receipts)
-    standing.withLock { $0 = tags }
-    return tags
+    state.withLock { $0.tags = tags }
+    return tags[path]
   }
 
   // MARK: Removing
@@ -163,9 +176,11 @@ final class UnitReceipts: CheckpointReceipts {
   func removeOrphan(_ unit: RelativePath, in root: TreeRoot) async throws {
     guard !unit.isRoot, try root.look(at: unit) == nil, try await isGone(unit) else { return }
     let path = UnitReceipt.path(of: unit)
-    schedule.withLock { $0.forget(unit) }
-    found.withLock { _ = $0.remove(unit) }
-    let isOwn = published.withLock { $0.removeValue(forKey: unit) } != nil
+    let isOwn = state.withLock { state in
+      state.schedule.forget(unit)
+      state.found.remove(unit)
+      return state.published.removeValue(forKey: unit) != nil
+    }
     if try await receiptObjects.delete(at: path), isOwn { receiptObjects.noteDeleted(at: path) }
   }
 

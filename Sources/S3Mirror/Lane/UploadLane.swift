@@ -340,7 +340,7 @@ final class UploadLane: Sendable {
       name: settings.name, root: root, mapping: settings.mapping, store: store, bound: settings.bound,
       journal: journal, ledger: ledger, deletes: deleteSupport, condition: settings.deleteCondition,
       commitOrder: settings.commitOrder, hiddenPlaces: place.hiddenPlaces, writers: writers,
-      whenDeleted: { [receipts] in receipts?.note(deleted: $0) })
+      whenGone: { [receipts] in receipts?.note(deleted: $0) })
   }
 
   var writers: WriterCheck {
