@@ -109,7 +109,8 @@ extension EasyHandle {
   private static let volunteered = ["Accept", "Content-Type", "Expect"]
 
   private static func breaksLine(_ text: String) -> Bool {
-    text.utf8.contains { $0 == 0 || $0 == 10 || $0 == 13 }
+    var text = text
+    return text.withUTF8 { $0.contains { $0 == 0 || $0 == 10 || $0 == 13 } }
   }
 
   func set(_ option: CURLoption, _ value: Int) throws {

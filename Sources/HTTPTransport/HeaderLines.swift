@@ -69,9 +69,12 @@ final class HeaderLines {
   }
 
   private func append(_ piece: String) {
-    for byte in piece.utf8 {
-      text[textCount] = CChar(bitPattern: byte)
-      textCount += 1
+    var piece = piece
+    // SAFETY: the bytes are read only during the call, and `reserve` made room for them.
+    piece.withUTF8 { bytes in
+      UnsafeMutableRawBufferPointer(rebasing: UnsafeMutableRawBufferPointer(text)[textCount...])
+        .copyMemory(from: UnsafeRawBufferPointer(bytes))
+      textCount += bytes.count
     }
   }
 }

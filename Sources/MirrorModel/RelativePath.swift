@@ -43,14 +43,20 @@ package struct RelativePath: Sendable {
 
   /// The last name, empty for the root.
   package var name: Substring {
-    guard let slash = string.utf8.lastIndex(of: UInt8(ascii: "/")) else { return string[...] }
-    return string[string.utf8.index(after: slash)...]
+    guard let slash = lastSlash else { return string[...] }
+    return string[string.utf8.index(string.startIndex, offsetBy: slash + 1)...]
+  }
+
+  /// The position of the last slash, in bytes.
+  private var lastSlash: Int? {
+    let bytes = string.utf8.span
+    return bytes.indices.last { bytes[$0] == UInt8(ascii: "/") }
   }
 
   /// The directory that holds this path; the root's parent is the root.
   package var parent: RelativePath {
-    guard let slash = string.utf8.lastIndex(of: UInt8(ascii: "/")) else { return .root }
-    return RelativePath(String(string[..<slash]))
+    guard let slash = lastSlash else { return .root }
+    return RelativePath(String(Substring(string.utf8.prefix(slash))))
   }
 
   /// Every directory above this path, nearest first, ending with the root.

@@ -10,31 +10,32 @@ package struct CanonicalRequest: Sendable {
     payload: PayloadHash,
     dialect: SigningDialect
   ) {
-    var names = ""
-    var lines = ""
+    let newline = UInt8(ascii: "\n")
     // Built in place, because a request is signed for every small object, thousands of times a second.
+    var names: [UInt8] = []
+    var lines: [UInt8] = []
     names.reserveCapacity(256)
     lines.reserveCapacity(1 << 10)
-    lines += method
-    lines += "\n"
-    lines += Self.canonicalPath(path, dialect)
-    lines += "\n"
-    lines += query
-    lines += "\n"
+    lines.append(text: method)
+    lines.append(newline)
+    lines.append(text: Self.canonicalPath(path, dialect))
+    lines.append(newline)
+    lines.append(text: query)
+    lines.append(newline)
     for field in Self.canonicalFields(headers) {
-      if !names.isEmpty { names += ";" }
-      names += field.name
-      lines += field.name
-      lines += ":"
-      lines += field.value
-      lines += "\n"
+      if !names.isEmpty { names.append(UInt8(ascii: ";")) }
+      names.append(text: field.name)
+      lines.append(text: field.name)
+      lines.append(UInt8(ascii: ":"))
+      lines.append(text: field.value)
+      lines.append(newline)
     }
-    lines += "\n"
+    lines.append(newline)
     lines += names
-    lines += "\n"
-    lines += payload.text
-    signedHeaders = names
-    text = lines
+    lines.append(newline)
+    lines.append(text: payload.text)
+    signedHeaders = String(decoding: names, as: UTF8.self)
+    text = String(decoding: lines, as: UTF8.self)
   }
 
   /// Names in lower case and byte order; values trimmed, with runs of white space as one space; headers with
@@ -46,8 +47,8 @@ package struct CanonicalRequest: Sendable {
     fields.reserveCapacity(headers.count)
     for header in headers {
       let (name, value) = (lowercased(header.name), trimmed(header.value))
-      let place = fields.firstIndex { !$0.name.utf8.lexicographicallyPrecedes(name.utf8) } ?? fields.endIndex
-      if place < fields.endIndex, fields[place].name.utf8.elementsEqual(name.utf8) {
+      let place = fields.firstIndex { !precedes($0.name, name) } ?? fields.endIndex
+      if place < fields.endIndex, !precedes(name, fields[place].name) {
         fields[place].value += "," + value
       } else {
         fields.insert((name, value), at: place)
@@ -56,18 +57,33 @@ package struct CanonicalRequest: Sendable {
     return fields
   }
 
+  /// Byte order.
+  private static func precedes(_ left: String, _ right: String) -> Bool {
+    let (mine, others) = (left.utf8.span, right.utf8.span)
+    for index in 0..<min(mine.count, others.count) where mine[index] != others[index] {
+      return mine[index] < others[index]
+    }
+    return mine.count < others.count
+  }
+
   /// ASCII only: header names have no other letters (RFC 9110 §5.6.2), and `String.lowercased()` changes more
   /// than these.
   static func lowercased(_ name: String) -> String {
     let capitals = UInt8(ascii: "A")...UInt8(ascii: "Z")
-    guard name.utf8.contains(where: capitals.contains) else { return name }
+    guard holds(name, capitals.contains) else { return name }
     return String(decoding: name.utf8.map { capitals.contains($0) ? $0 | 0x20 : $0 }, as: UTF8.self)
   }
 
   private static func trimmed(_ value: String) -> String {
-    guard value.utf8.contains(where: isWhiteSpace) else { return value }
+    guard holds(value, isWhiteSpace) else { return value }
     let words = value.utf8.split(omittingEmptySubsequences: true, whereSeparator: isWhiteSpace)
     return words.map { String(Substring($0)) }.joined(separator: " ")
+  }
+
+  /// Whether the text has a byte of a kind.
+  private static func holds(_ text: String, _ isMeant: (UInt8) -> Bool) -> Bool {
+    var text = text
+    return text.withUTF8 { $0.contains(where: isMeant) }
   }
 
   private static func isWhiteSpace(_ byte: UInt8) -> Bool {
@@ -92,5 +108,13 @@ package struct CanonicalRequest: Sendable {
     }
     let isDirectory = path.utf8.last == slash && !kept.isEmpty
     return "/" + kept.joined(separator: "/") + (isDirectory ? "/" : "")
+  }
+}
+
+extension [UInt8] {
+  /// Appends the text's UTF-8.
+  mutating func append(text: String) {
+    var text = text
+    text.withUTF8 { append(contentsOf: $0) }
   }
 }

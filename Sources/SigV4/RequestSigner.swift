@@ -47,17 +47,17 @@ package struct RequestSigner: Sendable {
     fields.append(("x-amz-date", time.timestamp))
     if dialect.contentHash == .sent { fields.append(("x-amz-content-sha256", request.payload.text)) }
     if let token = credentials.sessionToken { fields.append(("x-amz-security-token", token)) }
-    var authorization = ""
+    var authorization: [UInt8] = []
     authorization.reserveCapacity(512)
-    authorization += "AWS4-HMAC-SHA256 Credential="
-    authorization += credentials.accessKeyID
-    authorization += "/"
-    authorization += signature.scope
-    authorization += ", SignedHeaders="
-    authorization += signature.canonicalRequest.signedHeaders
-    authorization += ", Signature="
-    authorization += signature.text
-    fields.append(("Authorization", authorization))
+    authorization.append(text: "AWS4-HMAC-SHA256 Credential=")
+    authorization.append(text: credentials.accessKeyID)
+    authorization.append(text: "/")
+    authorization.append(text: signature.scope)
+    authorization.append(text: ", SignedHeaders=")
+    authorization.append(text: signature.canonicalRequest.signedHeaders)
+    authorization.append(text: ", Signature=")
+    authorization.append(text: signature.text)
+    fields.append(("Authorization", String(decoding: authorization, as: UTF8.self)))
     return fields
   }
 
@@ -131,10 +131,17 @@ extension RequestSigner {
     fields.reserveCapacity(request.headers.count + 4)
     for field in request.headers {
       let name = CanonicalRequest.lowercased(field.name)
-      if !Self.unsignedFields.contains(name) && !Self.writtenFields.contains(name) { fields.append(field) }
+      if !Self.includes(Self.unsignedFields, name) && !Self.includes(Self.writtenFields, name) {
+        fields.append(field)
+      }
     }
     fields.append(("host", request.host))
     return fields
+  }
+
+  /// Most names differ in their length already.
+  private static func includes(_ names: [String], _ name: String) -> Bool {
+    names.contains { $0.utf8.count == name.utf8.count && $0 == name }
   }
 
   private static let writtenFields = ["host", "x-amz-date", "x-amz-content-sha256", "x-amz-security-token"]
@@ -166,14 +173,15 @@ extension RequestSigner {
       dialect: dialect)
     let scope = CredentialScope(date: time.date, region: region, service: service)
     let scopeText = scope.text
-    var stringToSign = ""
-    stringToSign.reserveCapacity(256)
-    stringToSign += "AWS4-HMAC-SHA256\n"
-    stringToSign += time.timestamp
-    stringToSign += "\n"
-    stringToSign += scopeText
-    stringToSign += "\n"
-    stringToSign += hexadecimal(sha256(canonical.text))
+    var lines: [UInt8] = []
+    lines.reserveCapacity(256)
+    lines.append(text: "AWS4-HMAC-SHA256\n")
+    lines.append(text: time.timestamp)
+    lines.append(text: "\n")
+    lines.append(text: scopeText)
+    lines.append(text: "\n")
+    lines.append(text: hexadecimal(sha256(canonical.text)))
+    let stringToSign = String(decoding: lines, as: UTF8.self)
     let key = keys.key(for: scope, secret: credentials.secretAccessKey)
     return RequestSignature(
       canonicalRequest: canonical, stringToSign: stringToSign, scope: scopeText,

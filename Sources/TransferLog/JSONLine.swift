@@ -35,7 +35,7 @@ struct JSONLine {
   private mutating func addKey(_ key: StaticString) {
     if bytes.count > 1 { bytes.append(UInt8(ascii: ",")) }
     bytes.append(UInt8(ascii: "\""))
-    bytes.append(contentsOf: key.description.utf8)
+    key.withUTF8Buffer { bytes.append(contentsOf: $0) }
     bytes.append(UInt8(ascii: "\""))
     bytes.append(UInt8(ascii: ":"))
   }
@@ -44,7 +44,7 @@ struct JSONLine {
     guard let value else { return }
     addKey(key)
     bytes.append(UInt8(ascii: "\""))
-    for scalar in value.unicodeScalars { addEscaped(scalar) }
+    addEscaped(value)
     bytes.append(UInt8(ascii: "\""))
   }
 
@@ -62,7 +62,7 @@ struct JSONLine {
     for (index, (name, count)) in counts.sorted(by: { $0.key < $1.key }).enumerated() {
       if index > 0 { bytes.append(UInt8(ascii: ",")) }
       bytes.append(UInt8(ascii: "\""))
-      for scalar in name.unicodeScalars { addEscaped(scalar) }
+      addEscaped(name)
       bytes.append(contentsOf: "\":\(count)".utf8)
     }
     bytes.append(UInt8(ascii: "}"))
@@ -81,6 +81,16 @@ struct JSONLine {
       bytes.append(UInt8(ascii: "."))
       bytes.append(contentsOf: repeatElement(UInt8(ascii: "0"), count: 3 - fraction.utf8.count))
       bytes.append(contentsOf: fraction.utf8)
+    }
+  }
+
+  private mutating func addEscaped(_ text: String) {
+    var text = text
+    let isPlain = text.withUTF8 { $0.allSatisfy { (0x20..<0x7F).contains($0) && $0 != 0x22 && $0 != 0x5C } }
+    if isPlain {
+      text.withUTF8 { bytes.append(contentsOf: $0) }
+    } else {
+      for scalar in text.unicodeScalars { addEscaped(scalar) }
     }
   }
 

@@ -69,22 +69,24 @@ extension UTCDay: CustomStringConvertible {
   /// `2025-11-22`.
   package var description: String {
     let date = civil
-    return "\(padded(date.year, to: 4))-\(padded(date.month, to: 2))-\(padded(date.day, to: 2))"
+    return timeText([(date.year, 4, "-"), (date.month, 2, "-"), (date.day, 2, nil)])
   }
 }
 
 extension UTCTime: CustomStringConvertible {
   /// RFC 3339 in UTC with milliseconds: `2025-11-22T15:02:42.007Z`.
   package var description: String {
-    let rest = milliseconds - day.start.milliseconds
-    return "\(day)T\(padded(rest / 3_600_000, to: 2)):\(padded(rest / 60_000 % 60, to: 2)):"
-      + "\(padded(rest / 1000 % 60, to: 2)).\(padded(rest % 1000, to: 3))Z"
+    let (date, rest) = (day.civil, milliseconds - day.start.milliseconds)
+    return timeText([
+      (date.year, 4, "-"), (date.month, 2, "-"), (date.day, 2, "T"), (rest / 3_600_000, 2, ":"),
+      (rest / 60_000 % 60, 2, ":"), (rest / 1000 % 60, 2, "."), (rest % 1000, 3, "Z"),
+    ])
   }
 
   /// The time of day as `150242`.
   package var compactTimeOfDay: String {
     let seconds = (milliseconds - day.start.milliseconds) / 1000
-    return padded(seconds / 3600, to: 2) + padded(seconds / 60 % 60, to: 2) + padded(seconds % 60, to: 2)
+    return timeText([(seconds / 3600, 2, nil), (seconds / 60 % 60, 2, nil), (seconds % 60, 2, nil)])
   }
 
   /// Parses RFC 3339, section 5.6 (any fraction, `Z` or an offset), or a date alone, which means its first
@@ -150,10 +152,25 @@ extension Int64 {
   }
 }
 
-private func padded(_ value: Int64, to width: Int) -> String {
-  let digits = String(value)
-  return String(repeating: "0", count: max(0, width - digits.utf8.count)) + digits
+/// Numbers with leading zeros, each with what follows it. A log has a time in every line.
+private func timeText(_ fields: [(number: Int64, width: Int, end: Unicode.Scalar?)]) -> String {
+  var text: [UInt8] = []
+  text.reserveCapacity(32)
+  for (number, width, end) in fields {
+    if number < 0 || number >= powersOfTen[width] {
+      // A year before 0 or after 9999.
+      text.append(contentsOf: String(number).utf8)
+    } else {
+      for place in (0..<width).reversed() {
+        text.append(UInt8(ascii: "0") + UInt8(number / powersOfTen[place] % 10))
+      }
+    }
+    if let end { text.append(UInt8(ascii: end)) }
+  }
+  return String(decoding: text, as: UTF8.self)
 }
+
+private let powersOfTen: [Int64] = [1, 10, 100, 1_000, 10_000]
 
 extension Substring.UTF8View {
   fileprivate mutating func take(_ expected: Unicode.Scalar) -> Bool {

@@ -5,14 +5,16 @@ import HTTPTransport
 package enum ETag {
   /// `"abc"`, `&#34;abc&#34;` (escaped twice by some servers), `&quot;abc&quot;` and `abc` are all `abc`.
   package static func bare(_ text: String) -> String {
-    var rest = Substring(text)
-    if rest.utf8.starts(with: "W/".utf8) { rest = rest.dropFirst(2) }
-    for quote in ["\"", "&#34;", "&quot;"] {
-      if rest.utf8.starts(with: quote.utf8) { rest = rest.dropFirst(quote.utf8.count) }
-      if rest.hasSuffix(quote) { rest = rest.dropLast(quote.utf8.count) }
+    var rest = text.utf8[...]
+    if rest.starts(with: "W/".utf8) { rest = rest.dropFirst(2) }
+    for quote in quotes {
+      if rest.starts(with: quote.utf8) { rest = rest.dropFirst(quote.utf8.count) }
+      if rest.suffix(quote.utf8.count).elementsEqual(quote.utf8) { rest = rest.dropLast(quote.utf8.count) }
     }
-    return String(rest)
+    return rest.count == text.utf8.count ? text : String(Substring(rest))
   }
+
+  private static let quotes = ["\"", "&#34;", "&quot;"]
 
   /// The tag in the form of a condition header (RFC 9110 §8.8.3).
   package static func quoted(_ bare: String) -> String { "\"\(ETag.bare(bare))\"" }

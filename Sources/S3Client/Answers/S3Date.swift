@@ -25,19 +25,23 @@ package enum S3Date {
   /// Accepts IMF-fixdate (`Sun, 06 Nov 1994 08:49:37 GMT`) and the two obsolete forms that RFC 9110 requires
   /// recipients to accept.
   package static func nanoseconds(httpDate text: String) -> Int64? {
-    var words = text.split { $0 == " " || $0 == "," || $0 == "-" }.dropFirst().map(String.init)
-    guard words.count >= 4 else { return nil }
-    // asctime's form: `Nov  6 08:49:37 1994`, without a zone.
-    if Int(words[0]) == nil { words = [words[1], words[0], words[3], words[2], "GMT"] }
-    guard words.count == 5, ["GMT", "UTC", "+0000"].contains(words[4]), let day = Int64(words[0]),
-      let month = months.firstIndex(of: words[1]), let year = Int64(words[2])
+    let bytes = Array(text.utf8)
+    var fields = DigitReader(bytes, bytes.indices)
+    fields.skipWord()
+    // asctime's form has the month first and the year last, without a zone: `Nov  6 08:49:37 1994`.
+    let isASCTime = !fields.isAtDigit
+    var month = isASCTime ? fields.month() : nil
+    guard let day = fields.separatedNumber() else { return nil }
+    if !isASCTime { month = fields.month() }
+    var year = isASCTime ? nil : fields.year()
+    guard let hour = fields.separatedNumber(), fields.skip(":"), let minute = fields.number(),
+      fields.skip(":"), let second = fields.number()
     else { return nil }
-    let clock = words[3].split(separator: ":").map { Int64($0) ?? -1 }
-    guard clock.count == 3 else { return nil }
-    // A two-digit year of RFC 850: below 70 it belongs to this century.
-    let fullYear = words[2].utf8.count == 2 ? year + (year < 70 ? 2000 : 1900) : year
-    return seconds(fullYear, Int64(month) + 1, day, clock[0], clock[1], clock[2])
-      .flatMap { checkedNanoseconds($0, plus: 0) }
+    if isASCTime { year = fields.year() }
+    guard let month, let year, isASCTime ? fields.isAtEnd : fields.skipUniversalTime(),
+      let seconds = seconds(year, month, day, hour, minute, second)
+    else { return nil }
+    return checkedNanoseconds(seconds, plus: 0)
   }
 
   /// `Sun, 06 Nov 1994 08:49:37 GMT`. Fractions are cut off, as S3 does.
@@ -57,7 +61,7 @@ package enum S3Date {
       + ".\(padded(instant.milliseconds, 3))Z"
   }
 
-  private static let months = [
+  fileprivate static let months = [
     "Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec",
   ]
 
@@ -126,7 +130,7 @@ private struct CivilInstant {
   }
 }
 
-/// Reads fixed-width numbers out of a date.
+/// Reads the fields of a date one by one.
 private struct DigitReader {
   private let bytes: [UInt8]
   private var position: Int
@@ -150,7 +154,7 @@ private struct DigitReader {
     guard position + width <= end else { return nil }
     var value: Int64 = 0
     for index in position..<position + width {
-      guard (0x30...0x39).contains(bytes[index]) else { return nil }
+      guard Self.isDigit(bytes[index]) else { return nil }
       value = value * 10 + Int64(bytes[index] - 0x30)
     }
     position += width
@@ -160,7 +164,7 @@ private struct DigitReader {
   /// In nanoseconds. Digits after the ninth are ignored.
   mutating func fraction() -> Int64 {
     var (value, unit): (Int64, Int64) = (0, 100_000_000)
-    while position < end, (0x30...0x39).contains(bytes[position]) {
+    while isAtDigit {
       value += Int64(bytes[position] - 0x30) * unit
       unit /= 10
       position += 1
@@ -178,4 +182,67 @@ private struct DigitReader {
     guard let minutes = number(2) else { return nil }
     return sign * (hours * 3_600 + minutes * 60)
   }
+}
+
+/// The fields of HTTP dates: words and numbers between spaces, commas and hyphens.
+extension DigitReader {
+  var isAtDigit: Bool { position < end && Self.isDigit(bytes[position]) }
+
+  /// Passes the day of the week, which nothing depends on, and what separates it from the next field.
+  mutating func skipWord() {
+    skipSeparators()
+    while position < end, !Self.isSeparator(bytes[position]) { position += 1 }
+    skipSeparators()
+  }
+
+  /// One to nine digits.
+  mutating func number() -> Int64? {
+    let start = position
+    while isAtDigit { position += 1 }
+    let width = position - start
+    position = start
+    return (1...9).contains(width) ? number(width) : nil
+  }
+
+  mutating func separatedNumber() -> Int64? {
+    skipSeparators()
+    return number()
+  }
+
+  /// A two-digit year is RFC 850's: below 70 it belongs to this century.
+  mutating func year() -> Int64? {
+    skipSeparators()
+    let start = position
+    guard let year = number() else { return nil }
+    return position - start == 2 ? year + (year < 70 ? 2000 : 1900) : year
+  }
+
+  /// From 1 on.
+  mutating func month() -> Int64? {
+    skipSeparators()
+    guard let month = S3Date.months.firstIndex(where: { skip(word: $0) }) else { return nil }
+    return Int64(month) + 1
+  }
+
+  mutating func skipUniversalTime() -> Bool {
+    skipSeparators()
+    return (skip(word: "GMT") || skip(word: "UTC") || skip(word: "+0000")) && isAtEnd
+  }
+
+  private mutating func skip(word: String) -> Bool {
+    let letters = word.utf8
+    guard bytes[position..<end].starts(with: letters) else { return false }
+    position += letters.count
+    return true
+  }
+
+  private mutating func skipSeparators() {
+    while position < end, Self.isSeparator(bytes[position]) { position += 1 }
+  }
+
+  private static func isSeparator(_ byte: UInt8) -> Bool {
+    byte == UInt8(ascii: " ") || byte == UInt8(ascii: ",") || byte == UInt8(ascii: "-")
+  }
+
+  private static func isDigit(_ byte: UInt8) -> Bool { (0x30...0x39).contains(byte) }
 }
