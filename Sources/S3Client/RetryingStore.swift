@@ -8,7 +8,7 @@ import LoopThread
 /// CreateMultipartUpload leaves an upload without parts, which is later found and aborted as stale.
 /// CompleteMultipartUpload may then get NoSuchUpload (see there). A conditional write may find its own object
 /// and get 412.
-package struct RetryingStore: ObjectStore {
+package final class RetryingStore: ObjectStore {
   private let store: any ObjectStore
   private let policy: RetryPolicy
   private let budget: RetryBudget
@@ -55,59 +55,77 @@ package struct RetryingStore: ObjectStore {
   package var takesTrailers: Bool { store.takesTrailers }
 
   package func send<Operation: S3Operation>(_ operation: Operation) async throws -> Operation.Output {
-    var attempts = 0
-    var staleConnections = 0
-    var lastCost: Int?
-    var connection = HTTPRequest.Connection.pooled
     // A listing is always sent, because its answer shows whether the service is back.
     if Operation.self != ListObjectsV2.self, patience.isExhausted() { throw givingUp(operation) }
+    var attempts = Attempts()
     while true {
-      attempts += 1
+      attempts.count += 1
       AttemptCount.current?.add()
       do {
-        let output = try await SendAttempt.$current.withValue(attempts) {
-          if connection == .pooled { return try await store.send(operation) }
-          return try await SendAttempt.$connection.withValue(connection) { try await store.send(operation) }
-        }
-        noteAnswer(refunding: lastCost)
-        return output
-      } catch var error as S3Error {
-        error.attempts = attempts
-        // An answer such as "no such object" also shows that the service works.
-        if error.status != 0, !error.isRetryable { noteAnswer(refunding: lastCost) }
-        connection = error.network == nil ? .pooled : .fresh
-        // A cancelled transfer may look like a broken one. It must not be repeated.
-        guard error.isRetryable, !Task.isCancelled else { throw error }
-        let isAskedFor = error.retryAfterSeconds != nil || S3ErrorTriage.isThrottling(error)
-        if !isAskedFor { recovery.noteFailure() }
-        if error.network == .staleConnection, staleConnections < policy.maxStaleConnections {
-          staleConnections += 1
-          continue
-        }
-        guard attempts - staleConnections < policy.maxAttempts else { throw error }
-        let delay = policy.delaySeconds(
-          retry: attempts - staleConnections, random: random(), retryAfter: error.retryAfterSeconds)
-        let end = ContinuousClock.now + .seconds(delay)
-        guard patience.mayRepeat(at: end) else { throw error }
-        let cost = error.network == .timeout ? RetryBudget.timeoutCost : RetryBudget.retryCost
-        guard budget.take(cost) else { throw error }
-        lastCost = cost
-        onRetry(Retry(error: error, attempts: attempts, delaySeconds: delay))
-        let isEnding = patience.hasBegun
-        try await FinalPatience.$current.withValue(patience) {
-          try await ServiceRecovery.$current.withValue(isAskedFor ? nil : recovery) {
-            try await pause(.seconds(delay))
+        let output = try await SendAttempt.$current.withValue(attempts.count) {
+          if attempts.connection == .pooled { return try await store.send(operation) }
+          return try await SendAttempt.$connection.withValue(attempts.connection) {
+            try await store.send(operation)
           }
         }
-        // The end of the run has shortened a pause that the server requested.
-        if isAskedFor, !isEnding, patience.hasBegun {
-          guard patience.mayRepeat(at: end) else { throw error }
-          try await pause(max(.zero, end - .now))
-        }
-        // A wait for a slot may have followed the pause.
-        guard patience.mayRepeat(at: .now) else { throw error }
+        noteAnswer(refunding: attempts.lastCost)
+        return output
+      } catch let error as S3Error {
+        try await prepareRepeat(after: error, &attempts)
       }
     }
+  }
+
+  /// The attempts of one operation.
+  private struct Attempts {
+    var count = 0
+    /// Attempts that ended because the server had closed the connection meanwhile.
+    var stale = 0
+    /// What the last repeat took from the budget.
+    var lastCost: Int?
+    var connection = HTTPRequest.Connection.pooled
+  }
+
+  /// Waits before the next attempt. In a function of its own, because nearly all requests succeed at once, and each
+  /// request in flight would keep room for the variables of this.
+  ///
+  /// - Throws: the error, if the operation is not to be repeated.
+  private func prepareRepeat(after error: S3Error, _ attempts: inout Attempts) async throws {
+    var error = error
+    error.attempts = attempts.count
+    // An answer such as "no such object" also shows that the service works.
+    if error.status != 0, !error.isRetryable { noteAnswer(refunding: attempts.lastCost) }
+    attempts.connection = error.network == nil ? .pooled : .fresh
+    // A cancelled transfer may look like a broken one. It must not be repeated.
+    guard error.isRetryable, !Task.isCancelled else { throw error }
+    let isAskedFor = error.retryAfterSeconds != nil || S3ErrorTriage.isThrottling(error)
+    if !isAskedFor { recovery.noteFailure() }
+    if error.network == .staleConnection, attempts.stale < policy.maxStaleConnections {
+      attempts.stale += 1
+      return
+    }
+    let retry = attempts.count - attempts.stale
+    guard retry < policy.maxAttempts else { throw error }
+    let delay = policy.delaySeconds(retry: retry, random: random(), retryAfter: error.retryAfterSeconds)
+    let end = ContinuousClock.now + .seconds(delay)
+    guard patience.mayRepeat(at: end) else { throw error }
+    let cost = error.network == .timeout ? RetryBudget.timeoutCost : RetryBudget.retryCost
+    guard budget.take(cost) else { throw error }
+    attempts.lastCost = cost
+    onRetry(Retry(error: error, attempts: attempts.count, delaySeconds: delay))
+    let isEnding = patience.hasBegun
+    try await FinalPatience.$current.withValue(patience) {
+      try await ServiceRecovery.$current.withValue(isAskedFor ? nil : recovery) {
+        try await pause(.seconds(delay))
+      }
+    }
+    // The end of the run has shortened a pause that the server requested.
+    if isAskedFor, !isEnding, patience.hasBegun {
+      guard patience.mayRepeat(at: end) else { throw error }
+      try await pause(max(.zero, end - .now))
+    }
+    // A wait for a slot may have followed the pause.
+    guard patience.mayRepeat(at: .now) else { throw error }
   }
 
   private func noteAnswer(refunding cost: Int?) {

@@ -207,6 +207,7 @@ extension Uploader {
   }
 
   /// Publishes a delta. Nil if it failed and the file is to be sent whole.
+  @inline(never)
   func publish(
     _ delta: Delta, of source: Source, _ wanted: Wanted,
     _ beforePublication: @escaping @Sendable () async throws -> Void

@@ -47,6 +47,7 @@ struct MultipartUpload: Sendable {
   var checksums: ChecksumSupport { uploader.settings.checksums }
   var byteCount: Int64 { source.file.stamp.size }
 
+  @inline(never)
   func run() async throws -> UploadReceipt {
     let firstRead = try await readAheadOfSnapshot(wanted.openFiles)
     var state = MultipartState(partCount: partCount, width: Int(resources.slots.capacity))

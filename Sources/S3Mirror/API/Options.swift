@@ -301,10 +301,14 @@ extension Options {
 }
 
 extension Options {
-  /// How many files are in work at one time. This exceeds the number of requests, so that the next files are
-  /// read, proved and signed while requests run. Sixteen more suffice, because these steps take microseconds.
-  /// Each file costs a task and a buffer.
-  var filesUnderWay: Int { workerLimit.most + min(workerLimit.most, 16) }
+  /// How many files are at most in work at one time.
+  var filesUnderWay: Int { Self.filesUnderWay(forRequests: workerLimit.most) }
+
+  /// How many files are in work while so many requests may be in flight. There are more files, so that the next ones
+  /// are read, proved and signed while requests run. Sixteen more suffice, because these steps take
+  /// microseconds. Each file costs a task and a buffer, so too many of them drive one another out of the
+  /// processor's cache.
+  static func filesUnderWay(forRequests requests: Int) -> Int { requests + min(requests, 16) }
 }
 
 extension Options {

@@ -4,7 +4,9 @@ import S3Client
 import Transfers
 
 /// Publishes single files of one upload, each in the cheapest safe way, and records each result.
-struct FilePublisher: Sendable {
+///
+/// A class, because each publication holds it, and a copy of its parts would fill a page of the memory of each.
+final class FilePublisher: Sendable {
   /// The result for one path.
   enum Outcome: Sendable {
     /// - Parameter copied: the bytes that a delta did not send.
@@ -90,11 +92,35 @@ struct FilePublisher: Sendable {
   /// Nil if no receipts are published.
   let receipts: (any CheckpointReceipts)?
   /// Receives each symbolic link that is skipped: a path in the batch, or a directory above one.
-  var linkMet: @Sendable (RelativePath) -> Void = { _ in }
+  let linkMet: @Sendable (RelativePath) -> Void
 
   /// How many markers are held through a pass. This is far more than programs usually rewrite, and a small
   /// part of the 1,024 files that a process may have open by default (getrlimit(2), RLIMIT_NOFILE).
   private static let largestHeld = 64
+
+  init(
+    name: String, root: TreeRoot, filter: PathFilter, mapping: KeyMapping, store: any ObjectStore,
+    uploader: Uploader, ledger: PublishedLedger, journal: Journal, activity: LaneActivity,
+    appendNames: NamePatterns, content: ContentComparison, markerGate: MarkerGate,
+    withdrawal: MarkerWithdrawal, receipts: (any CheckpointReceipts)?,
+    linkMet: @escaping @Sendable (RelativePath) -> Void
+  ) {
+    self.name = name
+    self.root = root
+    self.filter = filter
+    self.mapping = mapping
+    self.store = store
+    self.uploader = uploader
+    self.ledger = ledger
+    self.journal = journal
+    self.activity = activity
+    self.appendNames = appendNames
+    self.content = content
+    self.markerGate = markerGate
+    self.withdrawal = withdrawal
+    self.receipts = receipts
+    self.linkMet = linkMet
+  }
 
   /// The executors of publications: the threads of their requests, if checking a file never waits for a
   /// network; otherwise none.
@@ -310,6 +336,7 @@ struct FilePublisher: Sendable {
 
   /// The policy for a file while it is open. Only files of `appendNames` may be published then, and only if
   /// the new content begins with the published content.
+  @inline(never)
   private func policy(
     for path: RelativePath, _ content: RelativePath, _ openFiles: OpenFiles
   ) async throws -> OpenFilePolicy {
@@ -334,6 +361,7 @@ struct FilePublisher: Sendable {
   /// only its name changed. Returns nil in doubt; then the caller sends the bytes.
   ///
   /// - Parameter content: the file whose content the object has; nil for the path itself.
+  @inline(never)
   func copy(
     _ path: RelativePath, from origin: RelativePath, of content: RelativePath? = nil, stamp: FileStamp,
     withdrawing markers: [RelativePath]

@@ -18,6 +18,10 @@ final class PassWork: Sendable {
   /// Publishes the version of a marker that was read when the pass began.
   typealias PublishHeld = @Sendable (RelativePath) async -> FilePublisher.Outcome
 
+  /// How many publications may be under way at one time, not counting long ones. The number may change
+  /// during the pass.
+  typealias Width = @Sendable () -> Int
+
   private struct Publication {
     var path: RelativePath
     var start: Instant
@@ -97,7 +101,7 @@ final class PassWork: Sendable {
   private static let mostFurtherPlaces = 48
 
   private let state: Mutex<State>
-  private let width: Int
+  private let width: Width
   private let clock: any LaneClock
   private let executors: [any TaskExecutor]
   private let detachment: Detachment?
@@ -106,16 +110,15 @@ final class PassWork: Sendable {
   private let publishHeld: PublishHeld
 
   /// - Parameters:
-  ///   - width: publications under way at one time, not counting long ones.
   ///   - executors: the executors of the tasks, used in turn; if empty, the tasks run where the caller runs.
   ///   - detachment: lets the pass end before its last publications; nil if the pass must wait for them.
   init(
-    _ plan: PassPlan, after earlier: PassOutcome, width: Int, on executors: [any TaskExecutor],
+    _ plan: PassPlan, after earlier: PassOutcome, width: @escaping Width, on executors: [any TaskExecutor],
     clock: any LaneClock, until detachment: Detachment?, _ publish: @escaping Publish,
     held: @escaping PublishHeld
   ) {
     state = Mutex(State(plan: plan, outcome: earlier))
-    self.width = max(1, width)
+    self.width = { max(1, width()) }
     self.executors = executors
     self.clock = clock
     self.detachment = detachment
@@ -129,6 +132,7 @@ final class PassWork: Sendable {
   /// - Returns: the plan and the result of the pass, without publications that end later.
   func carryOut() async -> (PassPlan, PassOutcome) {
     await withTaskCancellationHandler {
+      let width = width()
       let count = state.withLock { $0.plan.isPublished ? 0 : min(width, $0.plan.pathCount) }
       addPlaces(count)
       await waitForEnd()
@@ -234,7 +238,7 @@ final class PassWork: Sendable {
 
   /// Makes more places, because long publications occupy the existing ones.
   private func makeFurtherPlaces() {
-    let now = clock.now
+    let (now, width) = (clock.now, width())
     let count = state.withLock { state in
       let long = state.underWay.values.count {
         now - $0.start >= Self.longPublication && state.staged[$0.path] == nil
@@ -287,7 +291,7 @@ final class PassWork: Sendable {
   ///
   /// - Throws: `CancellationError`.
   private func stage(_ path: RelativePath) async throws {
-    let now = clock.now
+    let (now, width) = (clock.now, width())
     let (woken, opened, missing) = state.withLock {
       state -> ([Woken], [CheckedContinuation<Void, any Error>], Int) in
       state.plan.note(staged: path)
@@ -326,7 +330,7 @@ final class PassWork: Sendable {
   }
 
   private func note(_ publication: FilePublisher.Outcome, of path: RelativePath, in place: Int) -> Verdict {
-    let now = clock.now
+    let (now, width) = (clock.now, width())
     var woken: [Woken] = []
     var waiter: CheckedContinuation<Void, Never>?
     var isToRing = false

@@ -13,7 +13,7 @@ struct PublishPass: Sendable {
   let filter: PathFilter
   let openFiles: FilePublisher.OpenFiles
   /// Files under way at one time: more than there are slots, so that reading and sending overlap.
-  let width: Int
+  let width: PassWork.Width
   let clock: any LaneClock
   /// How many objects are under the prefix, as far as known.
   let objectCount: Int
@@ -70,14 +70,12 @@ struct PublishPass: Sendable {
       plan, after: earlier, width: width, on: publisher.executors, clock: clock, until: detachment
     ) { path, entry, whenStaged in
       let (openFiles, markers) = (policy(for: entry), withdrawals.markers(over: path))
-      guard entry?.wasTried == true else {
-        return await publisher.publish(
-          path, entry: entry, openFiles: openFiles, whenStaged: whenStaged, withdrawing: markers)
-      }
-      return await FairSemaphore.$firstUse.withValue(.part) {
+      let publish = {
         await publisher.publish(
           path, entry: entry, openFiles: openFiles, whenStaged: whenStaged, withdrawing: markers)
       }
+      guard entry?.wasTried == true else { return await publish() }
+      return await FairSemaphore.$firstUse.withValue(.part, operation: publish)
     } held: { path in
       guard let version = versions[path] else { return .waiting(.heldBack) }
       return await publisher.publish(version)

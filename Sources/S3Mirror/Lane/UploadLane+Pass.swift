@@ -226,7 +226,11 @@ extension UploadLane {
       publisher: publisher(markers), commitOrder: settings.commitOrder,
       remover: deletes == .watched && removal != .never && place.isThatOfEntry ? remover : nil,
       removal: removal, filter: settings.filter,
-      openFiles: openFiles, width: settings.width, clock: schedule.clock,
+      openFiles: openFiles,
+      width: { [slots = uploader.resources.slots, most = settings.width] in
+        min(most, Options.filesUnderWay(forRequests: Int(slots.limit)))
+      },
+      clock: schedule.clock,
       objectCount: state.withLock { $0.objectCount },
       originsElsewhere: { [place, schedule] in
         // A file that is gone may have been renamed since the batch was taken.
