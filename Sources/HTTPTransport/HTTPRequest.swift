@@ -30,8 +30,9 @@ package struct HTTPHeaders: Sendable, Hashable, ExpressibleByDictionaryLiteral {
   }
 
   private static func sameName(_ left: String, _ right: String) -> Bool {
-    left.utf8.count == right.utf8.count
-      && left.utf8.elementsEqual(right.utf8) { ($0 | 0x20) == ($1 | 0x20) }
+    guard left.utf8.count == right.utf8.count else { return false }
+    let (mine, others) = (left.utf8.span, right.utf8.span)
+    return mine.indices.allSatisfy { mine[$0] | 0x20 == others[$0] | 0x20 }
   }
 }
 

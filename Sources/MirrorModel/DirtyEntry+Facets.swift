@@ -61,6 +61,41 @@ extension DirtyEntry {
     }
   }
 
+  /// The facets that few entries have. An entry is copied some thirty times on the way from an event to an object, so
+  /// they are kept apart.
+  final class RareFacets: Sendable, Hashable {
+    struct Values: Sendable, Hashable {
+      var origin: Origin?
+      var unit: RelativePath?
+      var pointsTo: RelativePath?
+      var unwatched: UnwatchedTime?
+    }
+
+    private let values: Values
+
+    private init(_ values: Values) { self.values = values }
+
+    var origin: Origin? { values.origin }
+    var unit: RelativePath? { values.unit }
+    var pointsTo: RelativePath? { values.pointsTo }
+    var unwatched: UnwatchedTime? { values.unwatched }
+
+    /// Nil if no facet remains.
+    static func replacing(_ facets: RareFacets?, _ change: (inout Values) -> Void) -> RareFacets? {
+      let known = facets?.values ?? Values()
+      var changed = known
+      change(&changed)
+      if changed == known { return facets }
+      return changed == Values() ? nil : RareFacets(changed)
+    }
+
+    static func == (left: RareFacets, right: RareFacets) -> Bool {
+      left === right || left.values == right.values
+    }
+
+    func hash(into hasher: inout Hasher) { hasher.combine(values) }
+  }
+
   /// What has to be done with the path.
   package enum Purpose: Sendable, Hashable {
     /// The path changed: publish its file.

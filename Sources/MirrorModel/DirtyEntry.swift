@@ -1,6 +1,3 @@
-/// Callers pass in every instant, so a test can run everything here with its own clock.
-package typealias Instant = ContinuousClock.Instant
-
 /// What is known of one path that changed since it was last published.
 package struct DirtyEntry: Sendable, Hashable {
   package var purpose: Purpose
@@ -10,9 +7,6 @@ package struct DirtyEntry: Sendable, Hashable {
   package var lastChange: Instant
   /// When the first unpublished version was complete: closed, found, or renamed to this path.
   package var wholeSince: Instant?
-  /// Nil if the file was last published under this path, or never published.
-  package internal(set) var origin: Origin?
-
   /// The name was created after the set was last taken, so this run has published nothing under its key.
   package var isNew: Bool
   /// The watch reported that this file has several names.
@@ -20,18 +14,12 @@ package struct DirtyEntry: Sendable, Hashable {
   /// This is another name of a file that changed. The writer's events bear the other name; if the other name
   /// was deleted or has no watch, there are no events. So the entry stays until a pass finds no writer.
   package var isWrittenElsewhere = false
-  /// The directory whose unit includes this publication, if the publication has outlived its pass. No other
-  /// pass publishes data below that directory.
-  package internal(set) var unit: RelativePath?
-  /// The file to which the name leads, if the name is a pointer. Found when a pass takes the entry.
-  package var pointsTo: RelativePath?
   /// The in-progress mark of this name has gone before a pass could publish it. It is published for as long as what it
   /// announced is being published (CLS-3).
   package internal(set) var isBriefMark = false
-  /// Set if a comparison found the file open, and no event had told of it before.
-  package var unwatched: UnwatchedTime?
   /// A pass could not publish the path. The entry is older than its instants may show.
   package internal(set) var wasTried = false
+  private var rare: RareFacets?
 
   package init(
     _ purpose: Purpose = .change, writer: Writer = .unknown, firstChange: Instant, lastChange: Instant,
@@ -56,6 +44,31 @@ package struct DirtyEntry: Sendable, Hashable {
     self.init(at: now, isNew: isNew)
     // Lost events may include the close of a version that a marker names.
     if let reason, !reason.isStanding { wholeSince = now }
+  }
+
+  /// Nil if the file was last published under this path, or never published.
+  package internal(set) var origin: Origin? {
+    get { rare?.origin }
+    set { rare = RareFacets.replacing(rare) { $0.origin = newValue } }
+  }
+
+  /// The directory whose unit includes this publication, if the publication has outlived its pass. No other
+  /// pass publishes data below that directory.
+  package internal(set) var unit: RelativePath? {
+    get { rare?.unit }
+    set { rare = RareFacets.replacing(rare) { $0.unit = newValue } }
+  }
+
+  /// The file to which the name leads, if the name is a pointer. Found when a pass takes the entry.
+  package var pointsTo: RelativePath? {
+    get { rare?.pointsTo }
+    set { rare = RareFacets.replacing(rare) { $0.pointsTo = newValue } }
+  }
+
+  /// Set if a comparison found the file open, and no event had told of it before.
+  package var unwatched: UnwatchedTime? {
+    get { rare?.unwatched }
+    set { rare = RareFacets.replacing(rare) { $0.unwatched = newValue } }
   }
 
   package var isOpen: Bool { if case .open = writer { true } else { false } }

@@ -81,6 +81,35 @@ package struct GlobPattern: Sendable, Hashable, CustomStringConvertible {
     }
   }
 
+  /// The bytes at the ends of a name with which any of several patterns may match.
+  struct EdgeUnion: Sendable, Hashable {
+    /// The last bytes of patterns that end in a certain byte.
+    private var last = ByteSet()
+    /// The first bytes of the other patterns.
+    private var first = ByteSet()
+    /// A pattern has neither.
+    private var admitsAll = false
+
+    init(_ edges: [Edges]) {
+      for edges in edges {
+        if let byte = edges.last {
+          last.insert(byte)
+        } else if let byte = edges.first {
+          first.insert(byte)
+        } else {
+          admitsAll = true
+        }
+      }
+    }
+
+    func admits(_ path: borrowing Span<UInt8>) -> Bool {
+      let end = path.count
+      if admitsAll || end == 0 || last.contains(path[end - 1]) { return true }
+      let start = path.startOfName(endingAt: end)
+      return start < end && first.contains(path[start])
+    }
+  }
+
   var edges: Edges {
     var edges = Edges(isOfDirectories: matchesOnlyDirectories)
     guard case .name(let tokens)? = segments.last else { return edges }

@@ -3,30 +3,33 @@
 /// To drop one entry at a time from a hash table is not cheap: the first entry is the only one that is found at
 /// once, and a table that always loses its first entry becomes dense at its end. After some 100,000 such drops each
 /// search there passes hundreds of entries.
+///
+/// Its functions are inlinable, because a module that uses the table would otherwise look up the types of its keys and
+/// values at each call.
 package struct RecentTable<Key: Hashable & Sendable, Value: Sendable>: Sendable {
-  private let capacity: Int
+  @usableFromInline let capacity: Int
   /// How much of the capacity an entry takes.
-  private let weightOf: @Sendable (Value) -> Int
-  private var recent: [Key: Value] = [:]
-  private var older: [Key: Value] = [:]
-  private var recentWeight = 0
-  private var olderWeight = 0
+  @usableFromInline let weightOf: @Sendable (Value) -> Int
+  @usableFromInline var recent: [Key: Value] = [:]
+  @usableFromInline var older: [Key: Value] = [:]
+  @usableFromInline var recentWeight = 0
+  @usableFromInline var olderWeight = 0
   /// Whether entries were ever dropped.
-  package private(set) var hasDropped = false
+  @usableFromInline package internal(set) var hasDropped = false
 
   /// - Parameter capacity: the largest sum of the entries' weights.
-  package init(capacity: Int, weight: @escaping @Sendable (Value) -> Int = { _ in 1 }) {
+  @inlinable package init(capacity: Int, weight: @escaping @Sendable (Value) -> Int = { _ in 1 }) {
     self.capacity = capacity
     weightOf = weight
   }
 
   /// The sum of the entries' weights.
-  package var weight: Int { recentWeight + olderWeight }
+  @inlinable package var weight: Int { recentWeight + olderWeight }
 
-  package subscript(key: Key) -> Value? { recent[key] ?? older[key] }
+  @inlinable package subscript(key: Key) -> Value? { recent[key] ?? older[key] }
 
   /// - Returns: the entries that were dropped to make room.
-  @discardableResult
+  @inlinable @discardableResult
   package mutating func set(_ value: Value, for key: Key) -> [Key: Value] {
     let added = weightOf(value)
     if let known = older[key] {
@@ -40,17 +43,17 @@ package struct RecentTable<Key: Hashable & Sendable, Value: Sendable>: Sendable 
     return shrink(keeping: key)
   }
 
-  package mutating func remove(_ key: Key) {
+  @inlinable package mutating func remove(_ key: Key) {
     if let known = recent.removeValue(forKey: key) { recentWeight -= weightOf(known) }
     if let known = older.removeValue(forKey: key) { olderWeight -= weightOf(known) }
   }
 
   /// Looks at all entries.
-  package func keys(where isMeant: (Key, Value) -> Bool) -> [Key] {
+  @inlinable package func keys(where isMeant: (Key, Value) -> Bool) -> [Key] {
     recent.filter(isMeant).map(\.key) + older.filter(isMeant).map(\.key)
   }
 
-  private mutating func age() {
+  @inlinable mutating func age() {
     older = recent
     olderWeight = recentWeight
     recent = [:]
@@ -58,7 +61,7 @@ package struct RecentTable<Key: Hashable & Sendable, Value: Sendable>: Sendable 
   }
 
   /// Drops the older entries, and if that is not enough the others too, but never the entry that was set last.
-  private mutating func shrink(keeping key: Key) -> [Key: Value] {
+  @inlinable mutating func shrink(keeping key: Key) -> [Key: Value] {
     guard weight > capacity else { return [:] }
     let last = self[key]
     remove(key)

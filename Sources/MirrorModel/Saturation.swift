@@ -1,21 +1,21 @@
 extension FixedWidthInteger {
   /// The sum, limited to the smallest or largest value. Sizes and times come from outside (a listing, a
   /// sparse file, a line of a log), so an impossible number must not end the process.
-  package func addingSaturated(_ other: Self) -> Self {
+  @inlinable package func addingSaturated(_ other: Self) -> Self {
     let sum = addingReportingOverflow(other)
     if !sum.overflow { return sum.partialValue }
     return other < 0 ? .min : .max
   }
 
   /// The difference, limited in the same way.
-  package func subtractingSaturated(_ other: Self) -> Self {
+  @inlinable package func subtractingSaturated(_ other: Self) -> Self {
     let difference = subtractingReportingOverflow(other)
     if !difference.overflow { return difference.partialValue }
     return other < 0 ? .max : .min
   }
 
   /// How many pieces of a given size are needed for this number of bytes; 0 for none.
-  package func pieces(of size: Self) -> Self { self <= 0 ? 0 : (self - 1) / size + 1 }
+  @inlinable package func pieces(of size: Self) -> Self { self <= 0 ? 0 : (self - 1) / size + 1 }
 }
 
 extension Int64 {

@@ -15,7 +15,7 @@ final class ManualClock: LaneClock {
   }
 
   private struct State {
-    var now = ContinuousClock.now
+    var now = Instant(nanoseconds: 0)
     var sleepers: [Int: Sleeper] = [:]
     var lastSleeper = 0
   }

@@ -5,7 +5,7 @@ import Testing
 
 /// What is known of a dirty path, where no script can say it.
 @Suite struct DirtyEntryTests {
-  private static let start = ContinuousClock.now
+  private static let start = Instant(nanoseconds: 0)
   private var dirty = DirtySet()
 
   /// - Returns: what is known of the new name, after a pass brought back `entry` and its file was renamed.

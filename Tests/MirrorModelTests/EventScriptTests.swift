@@ -19,7 +19,7 @@ import Testing
 /// Runs a script on a schedule whose clock is the script's.
 private struct ScriptRun {
   private let script: EventScript
-  private let start = ContinuousClock.now
+  private let start = Instant(nanoseconds: 0)
   private var schedule: UploadSchedule
   /// The pass in hand, until `finish`.
   private var batch = DirtySet.Batch()
@@ -68,7 +68,7 @@ private struct ScriptRun {
     return nil
   }
 
-  private mutating func begin(_ trigger: UploadSchedule.Trigger, at now: ContinuousClock.Instant) -> String {
+  private mutating func begin(_ trigger: UploadSchedule.Trigger, at now: Instant) -> String {
     guard let pass = schedule.begin(trigger, at: now) else { return "no pass" }
     batch = pass.batch
     let held = pass.deferred.sorted().map { "holding \($0)" }
@@ -76,7 +76,7 @@ private struct ScriptRun {
   }
 
   /// `look tick a b`: of what is asked for before a tick or a flush, `a` and `b` turn out to have no writer.
-  private mutating func look(_ line: EventScript.Line, at now: ContinuousClock.Instant) -> String {
+  private mutating func look(_ line: EventScript.Line, at now: Instant) -> String {
     let unclosed = schedule.unclosed(for: line.arguments.first == "flush" ? .flush : .tick, at: now)
     let gone = Set(line.arguments.dropFirst().map { RelativePath($0) })
     schedule.noteWritersGone(unclosed.filter { gone.contains($0.key) })
@@ -85,7 +85,7 @@ private struct ScriptRun {
 
   /// `finish`, `finish keeping a b`, `finish failing a b`, `finish keeping a failing b`: what is kept or failed comes
   /// back dirty.
-  private mutating func finish(_ line: EventScript.Line, at now: ContinuousClock.Instant) {
+  private mutating func finish(_ line: EventScript.Line, at now: Instant) {
     var service = ServiceState.unknown
     let arguments = line.arguments.filter { word in
       switch word {

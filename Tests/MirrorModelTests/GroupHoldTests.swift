@@ -4,7 +4,7 @@ import Testing
 
 /// The markers that a pass leaves to the group of hosts.
 @Suite struct GroupHoldTests {
-  private static let now = ContinuousClock.now
+  private static let now = Instant(nanoseconds: 0)
 
   private func plan(
     _ changed: [RelativePath], gone: [RelativePath] = [], releasing released: Set<RelativePath> = [],

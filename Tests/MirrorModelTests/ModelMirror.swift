@@ -78,7 +78,7 @@ struct ModelMirror {
   var writers = ModelWriters()
   var pass: RunningPass?
   var flights: [Flight] = []
-  var now = ContinuousClock.now
+  var now = Instant(nanoseconds: 0)
   /// Entries were dropped, or events lost, and with them who was renamed.
   var isForgetful: Bool
   /// Files of whose renames the watch cannot tell in full, or not in time.

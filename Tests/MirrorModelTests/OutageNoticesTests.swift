@@ -5,7 +5,7 @@ import Testing
 /// What is said of failures, by a clock of the test's own.
 @Suite struct OutageNoticesTests {
   private var notices = OutageNotices()
-  private let start = ContinuousClock.now
+  private let start = Instant(nanoseconds: 0)
 
   private func subject(_ number: Int, mirror: String = "watch") -> OutageNotices.Subject {
     .init(mirror: mirror, path: "d/\(number)")

@@ -4,7 +4,7 @@ import Testing
 
 /// What scripts cannot say: what a pass publishes besides its batch, and what an audit adds.
 @Suite struct UploadScheduleTests {
-  private let start = ContinuousClock.now
+  private let start = Instant(nanoseconds: 0)
   private var schedule: UploadSchedule
 
   init() throws {
@@ -53,8 +53,8 @@ import Testing
   }
 
   /// A schedule whose files are in flight, each of a pass of its own.
-  private func flights(of paths: [RelativePath]) -> (UploadSchedule, now: ContinuousClock.Instant) {
-    var now = ContinuousClock.now
+  private func flights(of paths: [RelativePath]) -> (UploadSchedule, now: Instant) {
+    var now = Instant(nanoseconds: 0)
     var schedule = UploadSchedule(policy: .init(interval: .seconds(10)), startingAt: now)
     schedule.adopt(.init(), at: now)
     for path in paths {
@@ -142,7 +142,7 @@ import Testing
 
   /// With an interval of minutes a checkpoint would be there without its marker for as long.
   @Test(.promise("UNIT-3")) func `a marker that waited for a flight goes at once, not at the next tick`() {
-    var now = ContinuousClock.now
+    var now = Instant(nanoseconds: 0)
     var schedule = UploadSchedule(
       policy: .init(interval: .seconds(300), commitOrder: CommitOrder { $0.name == "latest" }),
       startingAt: now)

@@ -16,7 +16,7 @@ extension FilePublisher {
     {
       return .waiting(.heldBack)
     }
-    let start = ContinuousClock.now
+    let start = Instant.now
     let key = mapping.key(for: path)
     guard let text = try root.linkText(at: path), try root.look(at: path)?.stamp == stamp else {
       return .waiting(.changed)

@@ -22,7 +22,7 @@ extension FilePublisher {
 
   /// Publishes an empty object that no file has.
   func publishEmpty(_ path: RelativePath, _ contentType: String?) async throws -> PutObject.Output {
-    let (start, key) = (ContinuousClock.now, mapping.key(for: path))
+    let (start, key) = (Instant.now, mapping.key(for: path))
     let answer = try await uploader.uploadEmpty(contentType, to: key)
     journal.publishedOwn(
       bytes: 0, etag: answer.etag, requestID: answer.requestID, mirror: name, path: path, key: key,

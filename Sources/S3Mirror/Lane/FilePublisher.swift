@@ -137,98 +137,42 @@ final class FilePublisher: Sendable {
     withdrawing markers: [RelativePath] = []
   ) async -> Outcome {
     if let marker = DirectoryMarker(path) { return await publish(marker) }
-    let refusal = mapping.refusal(of: path)
     do {
-      if entry?.purpose == .undecodable {
-        return try root.holdsUndecodable(path) ? .refused(KeyMapping.undecodableName) : .unneeded
+      switch try firstLook(at: path, entry) {
+      case .settled(let outcome): return outcome
+      case .briefMark: return await publishBriefMark(path)
+      case .link(let stamp):
+        return try await publishLink(path, entry: entry, stamp: stamp, withdrawing: markers)
+      case .file(let found):
+        activity.began(path, bytes: found.stamp.size)
+        defer { activity.ended(path) }
+        if let outcome = try await copyOfKnownObject(path, found, entry?.renamedFrom, withdrawing: markers) {
+          return outcome
+        }
+        let content = found.pointer?.target ?? path
+        let policy =
+          try isOpenAppended(path, content, openFiles) ? await policyForAppended(path) : .wait
+        if try waitsForWriter(path, content, found, entry, policy) { return .waiting(.openForWriting) }
+        return try await upload(
+          path, entry: entry, stamp: found.stamp, openFiles: policy, whenStaged, withdrawing: markers,
+          pointingTo: found.pointer?.target)
       }
-      // A refused path never had an object, so nothing is to be done if its file is gone.
-      guard let found = try root.look(at: path) else {
-        if entry?.isBriefMark == true, refusal == nil { return await publishBriefMark(path) }
-        return refusal == nil ? .absent : .unneeded
-      }
-      if let refusal { return .refused(refusal) }
-      switch found.kind {
-      case .directory: return .isDirectory
-      case .symbolicLink where root.symlinks == .link:
-        return try await publishLink(path, entry: entry, stamp: found.stamp, withdrawing: markers)
-      case .symbolicLink:
-        linkMet(path)
-        return .skipped(.symbolicLink)
-      case .special: return .skipped(.special)
-      case .file: break
-      }
-      // The marker would be withdrawn before a change of its data. No such change came: it is on S3 still.
-      if entry?.purpose == .recheck, markerGate.isMarker(path),
-        ledger.record(of: path, matching: found.stamp, allowing: .none) != nil
-      {
-        return .unneeded
-      }
-      activity.began(path, bytes: found.stamp.size)
-      defer { activity.ended(path) }
-      if let target = found.pointer?.target,
-        let outcome = try await publish(path, pointingTo: target, stamp: found.stamp, withdrawing: markers)
-      {
-        return outcome
-      }
-      if let origin = entry?.renamedFrom, !markerGate.isMarker(path),
-        let outcome = await copy(path, from: origin, stamp: found.stamp, withdrawing: markers)
-      {
-        return outcome
-      }
-      let content = found.pointer?.target ?? path
-      if entry?.isWrittenElsewhere == true, ledger.holdsSnapshot(of: path, found.stamp),
-        try root.open(content)?.probeWriters() == .present
-      {
-        return .waiting(.openForWriting)
-      }
-      let policy = try await policy(for: path, content, openFiles)
-      // If the kernel cannot report whether a process writes the file, the watch's report decides.
-      if policy == .wait, entry?.isOpen == true, let file = try root.open(content),
-        file.probeWriters() != .none
-      {
-        return .waiting(.openForWriting)
-      }
-      return try await upload(
-        path, entry: entry, stamp: found.stamp, openFiles: policy, whenStaged, withdrawing: markers,
-        pointingTo: found.pointer?.target)
-    } catch UploadAbandoned.vanished where pointee(of: path) != nil {
-      // The link's old target is gone, and the link leads elsewhere.
-      return .waiting(.changed)
-    } catch let abandoned as UploadAbandoned {
-      if case .restless(let restlessness) = abandoned, uploader.restless.takeNews(of: path, restlessness) {
-        journal.notice("\(name): \(path) waits: \(abandoned)")
-      }
-      return abandoned == .vanished ? .absent : .waiting(abandoned)
     } catch {
-      if let link = (error as? TreeError)?.linkAbove {
-        linkMet(link)
-        return .skipped(.symbolicLink)
-      }
-      return failed(path, error)
+      return outcome(of: path, after: error)
     }
   }
 
-  /// The paths whose files are uploaded in parts and take long, judged by the files' sizes now.
-  func large(among paths: [RelativePath]) -> Set<RelativePath> {
-    let threshold = max(uploader.settings.singleThreshold, uploader.settings.stagedThreshold)
-    return Set(paths.filter { path in likelySize(of: path).map { $0 > threshold } ?? false })
-  }
-
-  /// The sizes of the files as they are now; paths without a file are left out.
-  func sizes(of paths: [RelativePath]) -> [RelativePath: Int64] {
-    var sizes: [RelativePath: Int64] = [:]
-    for path in paths { sizes[path] = likelySize(of: path) }
-    return sizes
-  }
-
-  /// The size of the file at a path; nil if there is none. One system call for nearly every file. Nothing may
-  /// depend on it: a file may change its size at any time.
-  private func likelySize(of path: RelativePath) -> Int64? {
-    guard let glance = root.glance(at: path), glance.kind != .symbolicLink else {
-      return root.stamp(ofFileAt: path)?.size
+  /// Publishes the file by a copy on the server; nil if there is no object to copy from.
+  private func copyOfKnownObject(
+    _ path: RelativePath, _ found: TreeRoot.Entry, _ origin: RelativePath?, withdrawing markers: [RelativePath]
+  ) async throws -> Outcome? {
+    if let target = found.pointer?.target,
+      let outcome = try await publish(path, pointingTo: target, stamp: found.stamp, withdrawing: markers)
+    {
+      return outcome
     }
-    return glance.kind == .file ? glance.stamp.size : nil
+    guard let origin, !markerGate.isMarker(path) else { return nil }
+    return await copy(path, from: origin, stamp: found.stamp, withdrawing: markers)
   }
 
   /// Reads the markers of a pass before their data are published. Each marker can then be published in this
@@ -256,7 +200,7 @@ final class FilePublisher: Sendable {
 
   /// Publishes a marker in the version that was read when the pass began.
   func publish(_ version: HeldVersion) async -> Outcome {
-    let (start, path) = (ContinuousClock.now, version.path)
+    let (start, path) = (Instant.now, version.path)
     let key = mapping.key(for: path)
     do {
       try await publishReceipts(before: path)
@@ -273,7 +217,7 @@ final class FilePublisher: Sendable {
     _ whenStaged: Uploader.WhenStaged?,
     withdrawing markers: [RelativePath], pointingTo target: RelativePath?
   ) async throws -> Outcome {
-    let start = ContinuousClock.now
+    let start = Instant.now
     let key = mapping.key(for: path)
     var receipt = try await uploader.upload(
       path, of: root, to: key, isCloseSeen: entry?.writer == .closed, openFiles: openFiles,
@@ -299,7 +243,7 @@ final class FilePublisher: Sendable {
   }
 
   func note(
-    _ receipt: UploadReceipt, of path: RelativePath, key: String, since start: ContinuousClock.Instant
+    _ receipt: UploadReceipt, of path: RelativePath, key: String, since start: Instant
   ) {
     // If the file was replaced, its stamp proves nothing: another file may have its inode number by now.
     ledger.note(
@@ -334,15 +278,9 @@ final class FilePublisher: Sendable {
     return .failed(FailureReason(error), FailureScope(error))
   }
 
-  /// The policy for a file while it is open. Only files of `appendNames` may be published then, and only if
-  /// the new content begins with the published content.
-  @inline(never)
-  private func policy(
-    for path: RelativePath, _ content: RelativePath, _ openFiles: OpenFiles
-  ) async throws -> OpenFilePolicy {
-    guard openFiles == .snapshot, appendNames.contains(path), !markerGate.isMarker(path),
-      let file = try root.open(content), file.probeWriters() != .none
-    else { return .wait }
+  /// The policy for a file of `appendNames` that a program has open: it may be published if the new content begins
+  /// with the published content.
+  private func policyForAppended(_ path: RelativePath) async throws -> OpenFilePolicy {
     if let known = ledger.content(of: path) { return .append(to: known) }
     do {
       let head = try await store.send(HeadObject(key: mapping.key(for: path)))
@@ -367,7 +305,7 @@ final class FilePublisher: Sendable {
     withdrawing markers: [RelativePath]
   ) async -> Outcome? {
     guard let record = ledger.record(of: origin, matching: stamp, allowing: .renamed) else { return nil }
-    let start = ContinuousClock.now
+    let start = Instant.now
     let key = mapping.key(for: path)
     do {
       // The origin is the source of the copy, so it must not be removed.

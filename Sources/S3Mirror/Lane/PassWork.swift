@@ -45,7 +45,7 @@ final class PassWork: Sendable {
     var idle: [Idle] = []
     var isCancelled = false
     /// The pass has ended, and its running publications go on without it.
-    var isDetached: Bool { planOfPass != nil }
+    var isDetached = false
     /// The plan as it was when the pass ended. Paths of units that begin later do not count for the pass.
     var planOfPass: PassPlan?
     /// Whether the pass must be woken when everything has begun. A wake-up for each file would cost as much
@@ -54,7 +54,8 @@ final class PassWork: Sendable {
     /// Waits until everything is published, if the pass's task is cancelled.
     var waiter: CheckedContinuation<Void, Never>?
 
-    var isPublished: Bool { isDetached || plan.isPublished }
+    // A function that may change the state, because the compiler copies a state of which it reads a property.
+    mutating func isPublished() -> Bool { isDetached || plan.isPublished }
 
     /// After the pass has ended, only the remaining paths of units begin.
     mutating func begin(at now: Instant, in place: Int) -> Job? {
@@ -80,6 +81,19 @@ final class PassWork: Sendable {
     /// its unit occupies its place, and the idle places of a pass that has ended are gone.
     func missingPlaces(of width: Int) -> Int { plan.hasReady ? max(0, width - activePlaces) : 0 }
 
+    /// How many places more than the width there may be, because long publications occupy some.
+    func furtherPlaces(at now: Instant) -> Int {
+      let long = underWay.values.count {
+        now - $0.start >= PassWork.longPublication && staged[$0.path] == nil
+      }
+      return min(long, PassWork.mostFurtherPlaces)
+    }
+
+    /// Whether there are more places than needed. The width may have become smaller.
+    func hasSparePlace(of width: Int, at now: Instant) -> Bool {
+      activePlaces > width && activePlaces > width + furtherPlaces(at: now)
+    }
+
     /// Takes the publications whose unit may appear now.
     mutating func takeOpened() -> [CheckedContinuation<Void, any Error>] {
       guard !staged.isEmpty else { return [] }
@@ -89,7 +103,7 @@ final class PassWork: Sendable {
 
     /// Whether the pass must be woken.
     mutating func takesRing() -> Bool {
-      guard isPublished || (isAwaitingBeginnings && !plan.hasReady) else { return false }
+      guard isPublished() || (isAwaitingBeginnings && !plan.hasReady) else { return false }
       isAwaitingBeginnings = false
       return true
     }
@@ -151,7 +165,7 @@ final class PassWork: Sendable {
     while true {
       let (isPublished, hasReady) = state.withLock { state in
         state.isAwaitingBeginnings = state.plan.hasReady
-        return (state.isPublished, state.plan.hasReady)
+        return (state.isPublished(), state.plan.hasReady)
       }
       if isPublished { return }
       if Task.isCancelled { return await waitUntilPublished() }
@@ -176,8 +190,8 @@ final class PassWork: Sendable {
   private func waitUntilPublished() async {
     await withCheckedContinuation { continuation in
       let isPublished = state.withLock { state in
-        if !state.isPublished { state.waiter = continuation }
-        return state.isPublished
+        if !state.isPublished() { state.waiter = continuation }
+        return state.isPublished()
       }
       if isPublished { continuation.resume() }
     }
@@ -196,6 +210,7 @@ final class PassWork: Sendable {
       // Under the lock: a publication that ends now must find its path in flight.
       detachment.depart(flights, tasks)
       state.planOfPass = state.plan
+      state.isDetached = true
       state.outcome.departed.merge(flights) { $1 }
       defer { state.idle = [] }
       return (true, state.idle, state.takeOpened())
@@ -239,24 +254,24 @@ final class PassWork: Sendable {
   /// Makes more places, because long publications occupy the existing ones.
   private func makeFurtherPlaces() {
     let (now, width) = (clock.now, width())
-    let count = state.withLock { state in
-      let long = state.underWay.values.count {
-        now - $0.start >= Self.longPublication && state.staged[$0.path] == nil
-      }
-      return min(long, Self.mostFurtherPlaces) + width - state.activePlaces
-    }
+    let count = state.withLock { $0.furtherPlaces(at: now) + width - $0.activePlaces }
     addPlaces(count)
   }
 
   /// Nil if the place is no longer needed.
   private func nextJob(in place: Int) async -> Job? {
     let now = clock.now
+    let width = width()
     let (job, isOver, isToRing, departed) = state.withLock {
       state -> (Job?, Bool, Bool, (RelativePath, Task<Void, Never>)?) in
+      if state.hasSparePlace(of: width, at: now) {
+        state.places[place] = nil
+        return (nil, true, false, nil)
+      }
       let job = state.begin(at: now, in: place)
       let departed =
         state.isDetached ? job.flatMap { job in state.places[place].map { (job.path, $0) } } : nil
-      return (job, state.isPublished, job != nil && state.takesRing(), departed)
+      return (job, state.isPublished(), job != nil && state.takesRing(), departed)
     }
     if isToRing { bell.ring() }
     if let (path, task) = departed { detachment?.flights.add([path: task]) }
@@ -264,8 +279,8 @@ final class PassWork: Sendable {
     return await withCheckedContinuation { continuation in
       let (job, isOver) = state.withLock { state -> (Job?, Bool) in
         if let job = state.begin(at: now, in: place) { return (job, false) }
-        if !state.isPublished { state.idle.append((place, continuation)) }
-        return (nil, state.isPublished)
+        if !state.isPublished() { state.idle.append((place, continuation)) }
+        return (nil, state.isPublished())
       }
       if job != nil || isOver { continuation.resume(returning: job) }
     }
@@ -353,7 +368,7 @@ final class PassWork: Sendable {
       state.outcome.note(publication, of: path)
       woken = state.wake(at: now)
       isToRing = state.takesRing()
-      guard state.isPublished else { return .taken }
+      guard state.isPublished() else { return .taken }
       woken += state.idle.map { ($0.continuation, nil) }
       state.idle = []
       waiter = state.waiter

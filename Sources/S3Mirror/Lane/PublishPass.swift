@@ -68,15 +68,16 @@ struct PublishPass: Sendable {
     plan.note(held: Set(versions.keys))
     let work = PassWork(
       plan, after: earlier, width: width, on: publisher.executors, clock: clock, until: detachment
-    ) { path, entry, whenStaged in
-      let (openFiles, markers) = (policy(for: entry), withdrawals.markers(over: path))
+    ) { [publisher, openFiles, snapshots] path, entry, whenStaged in
+      let openFiles = Self.policy(for: entry, openFiles, snapshots)
+      let markers = withdrawals.markers(over: path)
       let publish = {
         await publisher.publish(
           path, entry: entry, openFiles: openFiles, whenStaged: whenStaged, withdrawing: markers)
       }
       guard entry?.wasTried == true else { return await publish() }
       return await FairSemaphore.$firstUse.withValue(.part, operation: publish)
-    } held: { path in
+    } held: { [publisher] path in
       guard let version = versions[path] else { return .waiting(.heldBack) }
       return await publisher.publish(version)
     }
@@ -89,7 +90,9 @@ struct PublishPass: Sendable {
 
   private var events: PassPlan.Events { publisher.markerGate.strictness == .stamp ? .ended : .complete }
 
-  private func policy(for entry: DirtyEntry?) -> FilePublisher.OpenFiles {
+  private static func policy(
+    for entry: DirtyEntry?, _ openFiles: FilePublisher.OpenFiles, _ snapshots: Snapshots
+  ) -> FilePublisher.OpenFiles {
     guard openFiles == .snapshot, snapshots == .afterGrace else { return openFiles }
     // A batch contains open entries only after their grace has ended.
     return entry?.isOpen == true ? .snapshot : .wait

@@ -10,7 +10,7 @@ struct ReceiptObjects: Sendable {
   let journal: Journal
 
   func publish(_ body: [UInt8], at path: RelativePath) async throws {
-    let (start, key) = (ContinuousClock.now, mapping.key(for: path))
+    let (start, key) = (Instant.now, mapping.key(for: path))
     let answer = try await uploader.upload(body, contentType: "application/json", to: key)
     journal.publishedOwn(
       bytes: Int64(body.count), etag: answer.etag, requestID: answer.requestID, mirror: name, path: path,

@@ -9,7 +9,7 @@ extension UploadLane {
 
   /// Compares everything, counts the differences that no event reported, and marks their paths dirty.
   func audit() async {
-    let start = ContinuousClock.now
+    let start = Instant.now
     let requestsBefore = requests.counts
     var outcome = PassOutcome(summary: summary(of: .audit))
     await place.noteMounts()

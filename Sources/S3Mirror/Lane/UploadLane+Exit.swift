@@ -95,7 +95,7 @@ extension UploadLane {
     -> PassOutcome
   {
     let deletes: Deletes = ending == .succeeded && settings.delete ? .inferred : .none
-    let start = ContinuousClock.now
+    let start = Instant.now
     let requestsBefore = requests.counts
     var outcome = PassOutcome(summary: summary(of: .exit))
     if !root.isUnchanged {

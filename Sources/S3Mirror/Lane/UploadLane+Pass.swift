@@ -100,7 +100,7 @@ extension UploadLane {
   private func carryOut(_ pass: UploadSchedule.Pass, deletes: Deletes, _ patience: Patience) async
     -> PassOutcome
   {
-    let start = ContinuousClock.now
+    let start = Instant.now
     let kind: PassSummary.Kind = pass.trigger == .flush ? .flush : pass.trigger == .tick ? .tick : .exit
     let requestsBefore = requests.counts
     // With interval zero a pass follows each change, and polling has a rhythm of its own.
@@ -303,7 +303,7 @@ extension UploadLane {
     outcome.summary.skipped = outcome.skipped
     notices.saySkipped(outcome.skippedNames, symlinks: settings.symlinks)
     outcome.summary.requests = requests.counts.subtracting(requestsBefore)
-    outcome.summary.seconds = (ContinuousClock.now - start).seconds
+    outcome.summary.seconds = (Instant.now - start).seconds
   }
 
   func note(_ survey: Survey, in outcome: inout PassOutcome) {

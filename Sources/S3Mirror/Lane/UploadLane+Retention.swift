@@ -52,7 +52,7 @@ extension UploadLane {
       return true
     }
     guard isDue else { return }
-    let start = ContinuousClock.now
+    let start = Instant.now
     let requestsBefore = requests.counts
     var outcome = PassOutcome(summary: summary(of: .retention))
     // Deletes that earlier passes withheld are still withheld.

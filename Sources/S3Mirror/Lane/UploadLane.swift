@@ -228,7 +228,7 @@ final class UploadLane: Sendable {
   /// Compares everything, and publishes what S3 lacks.
   func compareAtEntry() async throws {
     try await takeStock()
-    let start = ContinuousClock.now
+    let start = Instant.now
     let requestsBefore = requests.counts
     var outcome = PassOutcome(summary: summary(of: .entry))
     var markers = DirtySet.Batch()

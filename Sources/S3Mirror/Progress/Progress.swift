@@ -53,7 +53,7 @@ final class Progress: Sendable {
 
   /// Follows the transfers from their start to the first interval without any.
   private func follow() async {
-    let start = ContinuousClock.now
+    let start = Instant.now
     let first = meter.reading
     var last = first
     while !Task.isCancelled {
@@ -65,7 +65,7 @@ final class Progress: Sendable {
       let now = meter.reading
       if now.inFlight == 0, now == last { break }
       if !isPaused.withLock({ $0 }) {
-        display.show(now, first, (ContinuousClock.now - start).seconds)
+        display.show(now, first, (Instant.now - start).seconds)
       }
       last = now
     }

@@ -9,7 +9,7 @@ extension DownloadJob {
   func fetch(
     _ wanted: Wanted, to root: TreeRoot, mapping: KeyMapping, under standing: StandingMarkers? = nil
   ) async -> Step {
-    let start = ContinuousClock.now
+    let start = Instant.now
     do {
       guard let reason = try await reason(toFetch: wanted, to: root, mapping: mapping) else {
         return .unchanged

@@ -42,7 +42,7 @@ struct ListingAhead: Sendable {
   ///
   /// - Parameter body: returns false to end the listing.
   func forEachPage(_ body: (Listing.Page) async throws -> Bool) async throws {
-    let start = ContinuousClock.now
+    let start = Instant.now
     let first = try await listing.page(at: nil)
     guard first.next != nil, .now - start >= limits.slowPage else {
       return try await listing.forEachPage(from: first, body)

@@ -20,7 +20,7 @@ extension MirrorScope {
     for lane in state.withLock({ $0.lanes + $0.entering }) { await lane.place.answer() }
   }
 
-  func vitalSigns(at now: ContinuousClock.Instant = .now) -> VitalSigns {
+  func vitalSigns(at now: Instant = .now) -> VitalSigns {
     let (lanes, isBetween) = state.withLock { state in
       (state.lanes + state.entering, !state.isEntered || state.isEnding || !state.beginnings.isEmpty)
     }
@@ -43,15 +43,15 @@ extension MirrorScope {
 struct Stillness: Sendable {
   private let patience: Duration
   private var lastProgress: Int?
-  private var since: ContinuousClock.Instant
+  private var since: Instant
 
-  init(patience: Duration, startingAt now: ContinuousClock.Instant) {
+  init(patience: Duration, startingAt now: Instant) {
     self.patience = patience
     since = now
   }
 
   /// - Returns: whether the mirror makes progress.
-  mutating func note(_ signs: MirrorScope.VitalSigns, at now: ContinuousClock.Instant) -> Bool {
+  mutating func note(_ signs: MirrorScope.VitalSigns, at now: Instant) -> Bool {
     if !signs.hasWork || signs.isWaitingForOthers || signs.progress != lastProgress {
       lastProgress = signs.progress
       since = now

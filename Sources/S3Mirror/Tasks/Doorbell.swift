@@ -37,7 +37,7 @@ final class Doorbell: Sendable {
       group.addTask { await self.waitForRing() }
       group.addTask {
         do {
-          try await TaskThreads.pause(until: deadline)
+          try await TaskThreads.pause(until: .now + (deadline - Instant.now))
         } catch {
           // The bell rang first, so this wait was cancelled.
         }

@@ -208,7 +208,7 @@ final class WitnessStore: ObjectStore {
 
 extension RetryingStore {
   /// For what a test asks itself. An answer such as 404 returns no retry tokens, so this budget is large.
-  init(patientlyTo service: any ObjectStore) {
+  convenience init(patientlyTo service: any ObjectStore) {
     let policy = RetryPolicy(maxAttempts: 20, baseSeconds: 0.01)
     self.init(service, policy: policy, budget: RetryBudget(tokens: 1_000_000_000))
   }
