@@ -54,7 +54,8 @@ final class PassWork: Sendable {
     /// Waits until everything is published, if the pass's task is cancelled.
     var waiter: CheckedContinuation<Void, Never>?
 
-    // A function that may change the state, because the compiler copies a state of which it reads a property.
+    // Functions that are called for each file may change the state, because the compiler copies a whole state of which
+    // it only reads a property.
     mutating func isPublished() -> Bool { isDetached || plan.isPublished }
 
     /// After the pass has ended, only the remaining paths of units begin.
@@ -79,7 +80,9 @@ final class PassWork: Sendable {
 
     /// How many places to make if paths are ready and too few places are active. A publication that waits for
     /// its unit occupies its place, and the idle places of a pass that has ended are gone.
-    func missingPlaces(of width: Int) -> Int { plan.hasReady ? max(0, width - activePlaces) : 0 }
+    mutating func missingPlaces(of width: Int) -> Int {
+      plan.hasReady ? max(0, width - activePlaces) : 0
+    }
 
     /// How many places more than the width there may be, because long publications occupy some.
     func furtherPlaces(at now: Instant) -> Int {
