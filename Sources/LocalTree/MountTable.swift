@@ -1,5 +1,6 @@
 import CLinux
 import Glibc
+import Synchronization
 import SystemPackage
 
 /// The mounts as this process sees them: proc(5), /proc/self/mountinfo.
@@ -14,42 +15,18 @@ struct MountTable: Sendable {
 
   let mounts: [Mount]
 
-  /// - Throws: if there is no /proc.
-  init() throws(Errno) {
-    try self.init(from: Self.open())
-  }
-
-  /// Opens the kernel's table. The file belongs to the mount namespace in which it was opened.
-  static func open() throws(Errno) -> OpenDescriptor {
-    OpenDescriptor(
-      adopting: try uninterrupted {
-        s3m_open_at(AT_FDCWD, "/proc/self/mountinfo", O_RDONLY | O_CLOEXEC, 0)
-      })
-  }
-
-  init(from descriptor: OpenDescriptor) throws(Errno) {
-    var text: [UInt8] = []
-    var piece = [UInt8](repeating: 0, count: 1 << 16)
-    var count = 0
-    repeat {
-      // SAFETY: the kernel writes only within the array, during the call.
-      count = try piece.withUnsafeMutableBufferPointer { buffer throws(Errno) in
-        try descriptor.read(at: Int64(text.count), into: UnsafeMutableRawBufferPointer(buffer))
-      }
-      text += piece[..<count]
-    } while count == piece.count
-    self.init(mountinfo: String(decoding: text, as: UTF8.self))
-  }
-
   /// - Parameter mountinfo: lines of `ID PARENT DEVICE ROOT POINT OPTIONS [OPTIONAL…] - TYPE SOURCE OPTIONS`.
-  init(mountinfo: String) {
-    mounts = mountinfo.split(separator: "\n").compactMap { line in
-      let fields = line.split(separator: " ")
-      guard fields.count > 6, let separator = fields.firstIndex(of: "-"), separator + 1 < fields.count else {
-        return nil
-      }
+  init(mountinfo: String) { self.init(mountinfo: Array(mountinfo.utf8)) }
+
+  fileprivate init(mountinfo: [UInt8]) {
+    mounts = mountinfo.split(separator: UInt8(ascii: "\n")).compactMap { line in
+      let fields = line.split(separator: UInt8(ascii: " "))
+      guard fields.count > 6, let separator = fields.firstIndex(of: [UInt8(ascii: "-")]),
+        separator + 1 < fields.count
+      else { return nil }
       return Mount(
-        point: FilePath(Self.unescaped(fields[4])), type: String(fields[separator + 1]),
+        point: FilePath(Self.unescaped(fields[4])),
+        type: String(decoding: fields[separator + 1], as: UTF8.self),
         source: separator + 2 < fields.count ? Self.unescaped(fields[separator + 2]) : "")
     }
   }
@@ -71,9 +48,10 @@ struct MountTable: Sendable {
   ]
 
   /// Space, tab, newline and backslash are written as three octal digits.
-  private static func unescaped(_ field: Substring) -> String {
+  private static func unescaped(_ field: ArraySlice<UInt8>) -> String {
+    guard field.contains(UInt8(ascii: "\\")) else { return String(decoding: field, as: UTF8.self) }
     var bytes: [UInt8] = []
-    var rest = Array(field.utf8)[...]
+    var rest = field
     while let byte = rest.popFirst() {
       let digits = rest.prefix(3)
       if byte == UInt8(ascii: "\\"), digits.count == 3,
@@ -89,13 +67,79 @@ struct MountTable: Sendable {
   }
 }
 
+/// The kernel's table of mounts, held open. It belongs to the mount namespace in which it was opened.
+///
+/// poll(2) shows whether any mount has changed since the last look (proc(5), /proc/pid/mountinfo). So a look without
+/// changes is one system call, whatever the number of mounts.
+struct MountFile: Sendable {
+  private let descriptor: OpenDescriptor
+
+  /// - Throws: if there is no /proc.
+  init() throws(Errno) {
+    descriptor = OpenDescriptor(
+      adopting: try uninterrupted {
+        s3m_open_at(AT_FDCWD, "/proc/self/mountinfo", O_RDONLY | O_CLOEXEC, 0)
+      })
+  }
+
+  func read() throws(Errno) -> MountTable {
+    var text: [UInt8] = []
+    var piece = [UInt8](repeating: 0, count: 1 << 16)
+    var count = 0
+    repeat {
+      // SAFETY: the kernel writes only within the array, during the call.
+      count = try piece.withUnsafeMutableBufferPointer { buffer throws(Errno) in
+        try descriptor.read(at: Int64(text.count), into: UnsafeMutableRawBufferPointer(buffer))
+      }
+      text += piece[..<count]
+    } while count == piece.count
+    return MountTable(mountinfo: text)
+  }
+
+  /// Whether the table has changed since the last call, or since it was opened.
+  func takeChange() -> Bool {
+    var request = pollfd(fd: descriptor.raw, events: Int16(POLLPRI), revents: 0)
+    let answer = poll(&request, 1, 0)
+    // If poll(2) fails, the table may have changed.
+    return answer < 0 || request.revents != 0
+  }
+}
+
+/// Whether a filesystem whose answers may come from another machine is mounted below a root.
+final class ForeignMounts: Sendable {
+  private struct Known {
+    let file: MountFile
+    var exist: Bool
+  }
+
+  private let known = Mutex<Known?>(nil)
+
+  /// - Throws: if there is no /proc.
+  func exist(below root: TreeRoot) throws(Errno) -> Bool {
+    let result = known.withLock { known -> Result<Bool, Errno> in
+      do throws(Errno) {
+        if let known, !known.file.takeChange() { return .success(known.exist) }
+        let file = if let known { known.file } else { try MountFile() }
+        // Nothing is known if the read fails.
+        known = nil
+        let exist = try file.read().hasForeignMount(below: canonicalPath(root.path))
+        known = Known(file: file, exist: exist)
+        return .success(exist)
+      } catch {
+        return .failure(error)
+      }
+    }
+    return try result.get()
+  }
+}
+
 extension TreeRoot {
   /// Whether no stat below the root can wait for another machine: no link is followed, and no foreign
   /// filesystem is mounted there now.
   package var isLocalThroughout: Bool {
     guard isLocal, symlinks != .follow else { return false }
     do {
-      return try !MountTable().hasForeignMount(below: canonicalPath(path))
+      return try !foreignMounts.exist(below: self)
     } catch {
       return false
     }

@@ -6,8 +6,7 @@ import SystemPackage
 
 /// Compares the mounts below a root with the expected ones.
 ///
-/// poll(2) shows whether any mount has changed since the last check (proc(5), /proc/pid/mountinfo). So a
-/// check without changes is one system call, whatever the number of mounts, directories and files.
+/// A check without changes is one system call, whatever the number of mounts, directories and files.
 ///
 /// A followed link to a directory counts as a place of its own, because the filesystem of its target may be
 /// unmounted too.
@@ -40,7 +39,7 @@ package final class TreeMounts: Sendable {
     var changes = 0
   }
 
-  private let table: OpenDescriptor
+  private let table: MountFile
   private let followedLinks: @Sendable () -> [RelativePath]
   private let state: Mutex<State>
 
@@ -53,9 +52,9 @@ package final class TreeMounts: Sendable {
   ) throws(TreeError) {
     self.followedLinks = followedLinks
     do {
-      table = try MountTable.open()
+      table = try MountFile()
       // The kernel reports changes from here on.
-      let present = root.mounts(in: try MountTable(from: table))
+      let present = root.mounts(in: try table.read())
       state = Mutex(
         State(baseline: MountBaseline(present), present: present, given: present, root: root))
     } catch {
@@ -99,10 +98,10 @@ package final class TreeMounts: Sendable {
   ) throws(TreeError) -> Value {
     let links = followedLinks()
     let result: Result<Value, Errno> = state.withLock { state in
-      if isChanged || state.root !== root { state.isStale = true }
+      if table.takeChange() || state.root !== root { state.isStale = true }
       if state.isStale {
         do throws(Errno) {
-          state.present = root.mounts(in: try MountTable(from: table))
+          state.present = root.mounts(in: try table.read())
         } catch {
           return .failure(error)
         }
@@ -118,14 +117,6 @@ package final class TreeMounts: Sendable {
     case .success(let value): return value
     case .failure(let cause): throw TreeError(.look, path: "/proc/self/mountinfo", errno: cause)
     }
-  }
-
-  /// Whether the kernel's table has changed since the last call, or since it was opened.
-  private var isChanged: Bool {
-    var request = pollfd(fd: table.raw, events: Int16(POLLPRI), revents: 0)
-    let answer = poll(&request, 1, 0)
-    // If poll(2) fails, the table may have changed.
-    return answer < 0 || request.revents != 0
   }
 }
 

@@ -63,6 +63,7 @@ package final class TreeRoot: Sendable {
   package let isLocal: Bool
   let descriptor: OpenDescriptor
   let closeWatch = CloseWatch()
+  let foreignMounts = ForeignMounts()
   private let resolution: Resolution
 
   /// Opens the directory. The path to the root itself may contain symbolic links.

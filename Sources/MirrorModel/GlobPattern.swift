@@ -66,9 +66,9 @@ package struct GlobPattern: Sendable, Hashable, CustomStringConvertible {
   struct Edges: Sendable, Hashable {
     /// Set only if the pattern matches the last name of a path. The byte before that name is a slash, or
     /// there is none.
-    fileprivate var first: UInt8?
-    fileprivate var last: UInt8?
-    fileprivate var isOfDirectories: Bool
+    fileprivate(set) var first: UInt8?
+    fileprivate(set) var last: UInt8?
+    fileprivate(set) var isOfDirectories: Bool
 
     /// - Returns: false if the pattern cannot match the first `end` bytes of a path.
     func admit(_ path: borrowing Span<UInt8>, upTo end: Int, _ kind: EntryKind) -> Bool {
@@ -78,35 +78,6 @@ package struct GlobPattern: Sendable, Hashable, CustomStringConvertible {
       // A directory marker's path ends in a slash, so its last name is empty.
       let start = path.startOfName(endingAt: end)
       return start < end && path[start] == first
-    }
-  }
-
-  /// The bytes at the ends of a name with which any of several patterns may match.
-  struct EdgeUnion: Sendable, Hashable {
-    /// The last bytes of patterns that end in a certain byte.
-    private var last = ByteSet()
-    /// The first bytes of the other patterns.
-    private var first = ByteSet()
-    /// A pattern has neither.
-    private var admitsAll = false
-
-    init(_ edges: [Edges]) {
-      for edges in edges {
-        if let byte = edges.last {
-          last.insert(byte)
-        } else if let byte = edges.first {
-          first.insert(byte)
-        } else {
-          admitsAll = true
-        }
-      }
-    }
-
-    func admits(_ path: borrowing Span<UInt8>) -> Bool {
-      let end = path.count
-      if admitsAll || end == 0 || last.contains(path[end - 1]) { return true }
-      let start = path.startOfName(endingAt: end)
-      return start < end && first.contains(path[start])
     }
   }
 

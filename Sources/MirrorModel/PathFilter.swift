@@ -111,15 +111,18 @@ private struct PatternList: Sendable, Hashable {
 
   /// In reverse order, so the first match decides.
   private let rules: [Rule]
-  /// The first and last bytes that each rule needs. So most names are rejected by comparing a few bytes.
-  private let edges: [GlobPattern.Edges]
+  private let index: PatternIndex
 
   static let empty = PatternList(rules: [])
 
   private init(rules: [Rule]) {
     self.rules = rules
-    edges = rules.map(\.pattern.edges)
+    index = PatternIndex(rules.map(\.pattern))
   }
+
+  static func == (left: PatternList, right: PatternList) -> Bool { left.rules == right.rules }
+
+  func hash(into hasher: inout Hasher) { hasher.combine(rules) }
 
   init(_ lines: [String]) throws(PatternError) {
     var rules: [Rule] = []
@@ -139,10 +142,7 @@ private struct PatternList: Sendable, Hashable {
   var isEmpty: Bool { rules.isEmpty }
 
   func matches(_ path: borrowing Span<UInt8>, upTo end: Int, _ kind: EntryKind) -> Bool {
-    for (index, edges) in edges.enumerated() where edges.admit(path, upTo: end, kind) {
-      if rules[index].pattern.matches(path, upTo: end, kind) { return rules[index].verdict }
-    }
-    return false
+    index.firstMatch(path, upTo: end, kind).map { rules[$0].verdict } ?? false
   }
 
   func matchesPathOrParent(_ path: borrowing Span<UInt8>, _ kind: EntryKind) -> Bool {

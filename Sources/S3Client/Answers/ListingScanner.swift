@@ -232,7 +232,7 @@ struct ListingScanner {
   private mutating func tag(after between: Between = .space) throws(Unknown) -> Tag {
     switch between {
     case .space: while position < bytes.count, XMLTree.isSpace(bytes[position]) { position += 1 }
-    case .text: try check(untilTag())
+    case .text: _ = try checkedText()
     }
     guard position + 1 < bytes.count, bytes[position] == UInt8(ascii: "<") else { throw Unknown() }
     position += 1
@@ -295,17 +295,35 @@ struct ListingScanner {
 
   /// The text of an element that was just opened and has no child elements.
   private mutating func leaf(_ name: Range<Int>) throws(Unknown) -> Range<Int> {
-    let text = untilTag()
-    try check(text)
+    let text = try checkedText()
+    if takesEnd(of: name) { return text }
     guard case .close(let closed) = try tag(), isEqual(closed, name) else { throw Unknown() }
     return text
   }
 
-  /// The text before the next `<`.
-  private mutating func untilTag() -> Range<Int> {
+  /// The text before the next `<`, which a parser would accept.
+  private mutating func checkedText() throws(Unknown) -> Range<Int> {
     let start = position
-    while position < bytes.count, bytes[position] != UInt8(ascii: "<") { position += 1 }
+    var isBare = true
+    while position < bytes.count {
+      let byte = bytes[position]
+      if byte == UInt8(ascii: "<") { break }
+      if byte == UInt8(ascii: "&") || byte == UInt8(ascii: ">") { isBare = false }
+      position += 1
+    }
+    if !isBare { try check(start..<position) }
     return start..<position
+  }
+
+  /// Takes the end tag of an element, if it is the next and has no white space. Nearly all tags that close are so.
+  private mutating func takesEnd(of name: Range<Int>) -> Bool {
+    let text = position + 2
+    let end = text + name.count
+    guard end < bytes.count, bytes[position] == UInt8(ascii: "<"), bytes[position + 1] == UInt8(ascii: "/"),
+      bytes[end] == UInt8(ascii: ">"), isEqual(text..<end, name)
+    else { return false }
+    position = end + 1
+    return true
   }
 
   /// S3's answers have five levels. The general parser rejects deeper documents.
@@ -313,6 +331,8 @@ struct ListingScanner {
 
   /// Skips an element that was just opened, with its whole content.
   private mutating func skip(_ name: Range<Int>) throws(Unknown) {
+    _ = try checkedText()
+    if takesEnd(of: name) { return }
     var open = [name]
     while let innermost = open.last {
       switch try tag(after: .text) {

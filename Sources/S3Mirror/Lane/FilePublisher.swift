@@ -164,7 +164,8 @@ final class FilePublisher: Sendable {
 
   /// Publishes the file by a copy on the server; nil if there is no object to copy from.
   private func copyOfKnownObject(
-    _ path: RelativePath, _ found: TreeRoot.Entry, _ origin: RelativePath?, withdrawing markers: [RelativePath]
+    _ path: RelativePath, _ found: TreeRoot.Entry, _ origin: RelativePath?,
+    withdrawing markers: [RelativePath]
   ) async throws -> Outcome? {
     if let target = found.pointer?.target,
       let outcome = try await publish(path, pointingTo: target, stamp: found.stamp, withdrawing: markers)
