@@ -11,6 +11,7 @@ import time
 from pathlib import Path
 
 import benchappend
+import benchinstructions
 import benchnetwork
 import benchpeers
 import benchprofile
@@ -64,6 +65,7 @@ def arguments():
     parser.add_argument("--latencies", default="0,15,50", help="network: milliseconds, with commas between")
     parser.add_argument("--seconds", type=int, default=60, help="idle: how long it is looked at; trainer: of a run")
     parser.add_argument("--interval", type=int, default=1, help="unit: seconds, of the watch")
+    parser.add_argument("--before", type=Path, help="another build of s3mirror, beside this one (transfer, tls, reconcile, instructions)")
     parser.add_argument("--only", help="clients (stuck: hang, complete, busy, slow, many), with commas between")
     parser.add_argument("--sick-size", type=float, default=10, help="stuck: of the file that is read slowly, in GB")
     parser.add_argument("--many", type=int, default=20, help="stuck: files that hang together; more than 10 fill the slots")
@@ -73,6 +75,8 @@ def arguments():
     parser.add_argument("--dir", help="where the files lie; by default a RAM disk if there is one")
     parser.add_argument("--json", help="a file for the figures")
     options = parser.parse_args()
+    if options.before and not options.only:
+        options.only = "s3mirror,before"
     if options.size is None:
         options.size = {"unit": UNIT_MEBIBYTES, "append": APPEND_MEBIBYTES}.get(options.measure, LARGE_MEBIBYTES)
     return options
@@ -310,12 +314,12 @@ def wait_for_put(sink, seen, watch):
 PROMISES = {
     "tick": tick_promise, "idle": idle_promise, "stuck": benchstuck.stuck_promise, "unit": benchunit.unit_promise,
     "restart": benchrestart.restart_promise, "network": benchnetwork.promises, "append": benchappend.append_promise,
-    "tls": benchtransfer.promises, "trainer": benchtrainer.promises,
+    "tls": benchtransfer.promises, "trainer": benchtrainer.promises, "instructions": benchinstructions.promise,
 }
 MEASURES = {
     "transfer": benchtransfer.transfer, "tls": benchtransfer.over_tls, "reconcile": reconcile, "restart": benchrestart.restart, "tick": tick, "idle": idle,
     "stuck": benchstuck.stuck, "profile": profile, "unit": benchunit.unit, "network": benchnetwork.measure,
-    "append": benchappend.append, "trainer": benchtrainer.measure,
+    "append": benchappend.append, "trainer": benchtrainer.measure, "instructions": benchinstructions.measure,
 }
 
 main()

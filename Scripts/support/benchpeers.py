@@ -54,8 +54,10 @@ class Client:
 class Tools:
     """Where the programs are, and which of them exist."""
 
-    def __init__(self, built, peers, s3mirror, endpoint, work, certificate=None):
+    def __init__(self, built, peers, s3mirror, endpoint, work, certificate=None, before=None):
         self.built, self.peers, self.s3mirror, self.endpoint, self.work = built, peers, s3mirror, endpoint, work
+        # Another build of this program.
+        self.before = before
         self.base = {
             "PATH": os.environ["PATH"],
             "HOME": str(work),
@@ -74,7 +76,9 @@ class Tools:
         return {**self.base, **client.environment}
 
     def clients(self):
-        found = [self.ours(), self.sender()]
+        found = [self.ours()]
+        found += [self.ours("before", self.before, "another build")] if self.before else []
+        found += [self.sender()]
         found += [self.s5cmd(), self.obstore(), self.awscrt(), self.aws(), self.pos3()]
         found += [self.rclone(), self.rclone_default()]
         return found
@@ -88,14 +92,16 @@ class Tools:
 
     # MARK: the clients
 
-    def ours(self):
+    def ours(self, name="s3mirror", program=None, which="as built"):
+        program = program or self.s3mirror
+
         def command(job):
             common = ["--quiet", *(["--max-workers", job.width] if job.width else [])]
             if job.what in ("up-large", "up-small", "reconcile"):
-                return [self.s3mirror, "upload", job.local, job.url, *common]
-            return [self.s3mirror, "download", job.url + ("" if job.is_large else "/"), job.local, *common]
+                return [program, "upload", job.local, job.url, *common]
+            return [program, "download", job.url + ("" if job.is_large else "/"), job.local, *common]
 
-        return Client("s3mirror", "as built; signed, CRC-32 of every byte, transfer log on", command)
+        return Client(name, f"{which}; signed, CRC-32 of every byte, transfer log on", command)
 
     def sender(self):
         def command(job):

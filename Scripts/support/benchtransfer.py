@@ -20,7 +20,7 @@ def prepare(options, work, buckets, certificate=None):
     """The sink, the programs, and the clients that take part. With a file for the sink's certificate everything is over TLS."""
     sink = benchrun.Sink(options.built / "sink", work, buckets, certificate)
     trusted = with_system(certificate) if certificate and options.system_certificates else certificate
-    tools = benchpeers.Tools(options.built, options.peers, options.s3mirror, sink.url, work, trusted)
+    tools = benchpeers.Tools(options.built, options.peers, options.s3mirror, sink.url, work, trusted, options.before)
     clients = tools.clients()
     if options.only:
         wanted = options.only.split(",")
