@@ -61,9 +61,10 @@ package struct GlobPattern: Sendable, Hashable, CustomStringConvertible {
 
   package var description: String { text }
 
-  /// The bytes that a name must have at its two ends for a pattern to match. They are compared before the
-  /// whole pattern, because that is cheap.
+  /// The bytes that a name must have at its two ends for a pattern to match, and how many it must have. They are
+  /// compared before the whole pattern, because that is cheap.
   struct Edges: Sendable, Hashable {
+    fileprivate(set) var least = 0
     /// Set only if the pattern matches the last name of a path. The byte before that name is a slash, or
     /// there is none.
     fileprivate(set) var first: UInt8?
@@ -72,7 +73,7 @@ package struct GlobPattern: Sendable, Hashable, CustomStringConvertible {
 
     /// - Returns: false if the pattern cannot match the first `end` bytes of a path.
     func admit(_ path: borrowing Span<UInt8>, upTo end: Int, _ kind: EntryKind) -> Bool {
-      if end == 0 || (isOfDirectories && kind != .directory) { return false }
+      if end == 0 || end < least || (isOfDirectories && kind != .directory) { return false }
       if let last, path[end - 1] != last { return false }
       guard let first else { return true }
       // A directory marker's path ends in a slash, so its last name is empty.
@@ -84,6 +85,7 @@ package struct GlobPattern: Sendable, Hashable, CustomStringConvertible {
   var edges: Edges {
     var edges = Edges(isOfDirectories: matchesOnlyDirectories)
     guard case .name(let tokens)? = segments.last else { return edges }
+    edges.least = tokens.count { $0 != .anyRun }
     if case .byte(let byte)? = tokens.last { edges.last = byte }
     if place == .lastName, case .byte(let byte)? = tokens.first { edges.first = byte }
     return edges

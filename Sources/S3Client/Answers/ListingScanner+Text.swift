@@ -1,13 +1,16 @@
 /// Reads text in place.
 extension ListingScanner {
-  func isEqual(_ range: Range<Int>, _ text: String) -> Bool {
-    let expected = text.utf8.span
-    guard range.count == expected.count else { return false }
-    for offset in 0..<range.count where bytes[range.lowerBound + offset] != expected[offset] { return false }
-    return true
+  func isEqual(_ range: Range<Int>, _ text: StaticString) -> Bool {
+    guard range.count == text.utf8CodeUnitCount else { return false }
+    return text.withUTF8Buffer { expected in
+      for offset in 0..<range.count where bytes[range.lowerBound + offset] != expected[offset] {
+        return false
+      }
+      return true
+    }
   }
 
-  func isAny(_ range: Range<Int>, of names: [String]) -> Bool { names.contains { isEqual(range, $0) } }
+  func isAny(_ range: Range<Int>, of names: [StaticString]) -> Bool { names.contains { isEqual(range, $0) } }
 
   /// The same range, if it holds no reference.
   func plain(_ range: Range<Int>) throws(Unknown) -> Range<Int> {
@@ -61,7 +64,7 @@ extension ListingScanner {
   }
 
   func hasEscape(_ range: Range<Int>) -> Bool {
-    for index in range {
+    for index in range where bytes[index] <= UInt8(ascii: "+") {
       let byte = bytes[index]
       if byte == UInt8(ascii: "%") || byte == UInt8(ascii: "+") || byte == UInt8(ascii: "&") { return true }
     }
@@ -72,7 +75,8 @@ extension ListingScanner {
   /// applies XML's rule for it.
   func text(_ range: Range<Int>) throws(Unknown) -> String {
     var isPlain = true
-    for index in range {
+    // One comparison passes most bytes.
+    for index in range where bytes[index] <= UInt8(ascii: "&") {
       if bytes[index] == UInt8(ascii: "&") { isPlain = false }
       if bytes[index] == 0x0D || bytes[index] == 0 { throw Unknown() }
     }
@@ -98,14 +102,14 @@ extension ListingScanner {
     return resolved
   }
 
-  private static let named: [(name: String, scalar: Unicode.Scalar)] = [
+  private static let named: [(name: StaticString, scalar: Unicode.Scalar)] = [
     ("&quot;", "\""), ("&amp;", "&"), ("&lt;", "<"), ("&gt;", ">"), ("&apos;", "'"),
   ]
 
   /// The reference that begins here, and its end.
   private func reference(at start: Int, before limit: Int) -> (scalar: Unicode.Scalar, end: Int)? {
     for (name, scalar) in Self.named {
-      let end = start + name.utf8.count
+      let end = start + name.utf8CodeUnitCount
       if end <= limit, isEqual(start..<end, name) { return (scalar, end) }
     }
     guard let (scalar, end) = ForbiddenCharacters.reference(in: bytes[start..<limit]), let scalar else {

@@ -171,8 +171,8 @@ struct ListingScanner {
 
   private func etag(_ range: Range<Int>?) throws(Unknown) -> String {
     guard let range else { return "" }
-    for quote in ["&quot;", "&#34;", "\""] {
-      let count = quote.utf8.count
+    for quote in Self.quotes {
+      let count = quote.utf8CodeUnitCount
       if range.count >= 2 * count, isEqual(range.lowerBound..<(range.lowerBound + count), quote),
         isEqual((range.upperBound - count)..<range.upperBound, quote)
       {
@@ -183,6 +183,8 @@ struct ListingScanner {
     }
     return ETag.bare(try text(range))
   }
+
+  private static let quotes: [StaticString] = ["&quot;", "&#34;", "\""]
 
   /// Whether the tag has only letters, digits and hyphens, as almost all tags do.
   private func isPlain(etag range: Range<Int>) -> Bool {
@@ -196,7 +198,7 @@ struct ListingScanner {
   // MARK: Tags
 
   /// The declarations that servers send. Another declaration may name another encoding.
-  private static let declarations = [
+  private static let declarations: [StaticString] = [
     #"<?xml version="1.0" encoding="UTF-8"?>"#, #"<?xml version="1.0" encoding="utf-8"?>"#,
     #"<?xml version="1.0"?>"#,
     #"<?xml version='1.0' encoding='UTF-8'?>"#, #"<?xml version='1.0' encoding='utf-8'?>"#,
@@ -206,7 +208,7 @@ struct ListingScanner {
   private mutating func skipDeclaration() {
     while position < bytes.count, XMLTree.isSpace(bytes[position]) { position += 1 }
     for declaration in Self.declarations {
-      let end = position + declaration.utf8.count
+      let end = position + declaration.utf8CodeUnitCount
       if end <= bytes.count, isEqual(position..<end, declaration) {
         position = end
         return
