@@ -38,7 +38,7 @@ final class DirectoryListing: Sendable {
     do {
       return try Self.status(
         in: descriptor, names, at: entry.start, flags: entry.isFollowed ? 0 : AT_SYMLINK_NOFOLLOW)
-    } catch .noSuchFileOrDirectory, .notDirectory {
+    } catch let cause where cause.meansAbsence(entry.isFollowed ? .follow : .skip) {
       return nil
     }
   }
@@ -53,7 +53,7 @@ final class DirectoryListing: Sendable {
         }
       }
       return OpenDescriptor(adopting: raw)
-    } catch .noSuchFileOrDirectory, .notDirectory {
+    } catch let cause where cause.meansAbsence(entry.isFollowed ? .follow : .skip) {
       return nil
     }
   }

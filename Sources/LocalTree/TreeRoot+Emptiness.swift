@@ -23,11 +23,11 @@ extension TreeRoot {
         }
         return isEmpty && fault == nil
       }
-    } catch .noSuchFileOrDirectory, .notDirectory {
+    } catch let cause where cause.meansAbsence(symlinks) {
       return nil
     } catch {
       // The path has become a link, or lies behind one.
-      if error == .tooManySymbolicLinkLevels, symlinks != .follow { return nil }
+      if error == .tooManySymbolicLinkLevels { return nil }
       throw failure(.list, path, error)
     }
     if let fault { throw fault }

@@ -8,7 +8,7 @@ extension TreeRoot {
     let listing: DirectoryListing
     do {
       listing = try DirectoryListing(openDirectory(path.parent, symlinks: symlinks), symlinks: symlinks)
-    } catch .noSuchFileOrDirectory, .notDirectory {
+    } catch let cause where cause.meansAbsence(symlinks) {
       return false
     } catch {
       throw failure(.list, path.parent, error)

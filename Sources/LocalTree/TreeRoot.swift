@@ -207,7 +207,7 @@ package final class TreeRoot: Sendable {
         try open(path, flags, symlinks)
       }
       entry = try opened.status()
-    } catch .noSuchFileOrDirectory, .notDirectory {
+    } catch let cause where cause.meansAbsence(symlinks) {
       return nil
     } catch {
       throw failure(.open, path, error, detail(of: error, at: path))
@@ -348,6 +348,13 @@ extension Errno {
   /// A followed link leads to a missing name, through a file, or in a circle.
   var meansNoTarget: Bool {
     self == .noSuchFileOrDirectory || self == .notDirectory || self == .tooManySymbolicLinkLevels
+  }
+
+  /// There is nothing at a path. A link that leads in a circle shows nothing where links are followed; elsewhere the
+  /// same error reports a link.
+  func meansAbsence(_ symlinks: SymlinkPolicy) -> Bool {
+    self == .noSuchFileOrDirectory || self == .notDirectory
+      || (symlinks == .follow && self == .tooManySymbolicLinkLevels)
   }
 }
 

@@ -111,7 +111,7 @@ package struct TreeWalk: IteratorProtocol, Sequence, Sendable {
   ) throws(Errno) -> OpenDescriptor? {
     do {
       return try root.openDirectory(start, symlinks: symlinks)
-    } catch .noSuchFileOrDirectory, .notDirectory {
+    } catch let cause where cause.meansAbsence(symlinks) {
       return nil
     }
   }

@@ -100,6 +100,17 @@ import Testing
     }
   }
 
+  @Test(arguments: ["circle", "circle/x", "d/round"] as [RelativePath])
+  func `there is nothing at or behind a followed link that leads in a circle`(path: RelativePath) throws {
+    let tree = try TemporaryDirectory()
+    try tree.link("circle", to: "circle")
+    try tree.write("d/file", "1")
+    try tree.link("d/round", to: "../d/round")
+    let root = try TreeRoot(path: FilePath(tree.path), symlinks: .follow)
+    #expect(lines(TreeWalk(root: root, start: path, symlinks: .follow)).isEmpty)
+    #expect(try root.open(path) == nil)
+  }
+
   @Test func `a name that is not UTF-8 is told and the rest goes on`() throws {
     let tree = try TemporaryDirectory()
     try tree.write("d/z")
