@@ -199,9 +199,12 @@ package struct PassPlan: Sendable {
   package var markersToHold: [RelativePath: DirtyEntry] {
     // The group releases the version that has the name now, and no earlier one.
     guard events == .complete, surroundings.group == .none else { return [:] }
-    return Dictionary(
-      gates.waiting.compactMap { path in batch.entries[path].map { (path, $0) } },
-      uniquingKeysWith: { first, _ in first })
+    let waiting = gates.waiting.compactMap { path -> (RelativePath, DirtyEntry)? in
+      // What a pointer shows has a version of its own. An earlier one under the pointer would be older than that.
+      guard let entry = batch.entries[path], entry.pointsTo == nil else { return nil }
+      return (path, entry)
+    }
+    return Dictionary(waiting, uniquingKeysWith: { first, _ in first })
   }
 
   /// Whether a publication may begin.

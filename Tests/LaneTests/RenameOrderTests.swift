@@ -47,6 +47,19 @@ import Testing
     }
   }
 
+  @Test func `what the server copies for a renamed file counts as not sent`() async throws {
+    try await run(interval: nil) { mirror, store in
+      try mirror.write("a", "text")
+      try await mirror.lane.flush()
+      #expect(mirror.lane.status.copiedBytes == 0)
+      try mirror.move("tree/a", "tree/b")
+      try await mirror.lane.flush()
+      #expect(await store.keys == ["t/b"])
+      #expect(mirror.lane.status.publishedBytes == 8)
+      #expect(mirror.lane.status.copiedBytes == 4)
+    }
+  }
+
   /// The event comes after the pass has missed the file.
   @Test(.promise("CHG-4"))
   func `an old object stays when its file is renamed while a pass is under way`() async throws {

@@ -115,6 +115,12 @@ import Testing
   }
 
   @Test(.promise("LINK-7"))
+  func `a link with a marker's name shows no version older than its target's`() throws {
+    let plan = try plan(["d/a", "latest", "d/DONE"], pointers: ["DONE": "d/DONE"])
+    #expect(Set(plan.markersToHold.keys) == ["latest", "d/DONE"])
+  }
+
+  @Test(.promise("LINK-7"))
   func `a link to a marker never waits for the marker, nor the marker for the link`() throws {
     var plan = try plan(["d/a", "latest"], pointers: ["d/to-latest": "latest"])
     #expect(begin(&plan) == ["d/a"])

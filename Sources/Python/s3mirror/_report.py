@@ -23,7 +23,7 @@ class UploadStatus:
     published_files: int
     published_bytes: int
     copied_bytes: int
-    """Of published_bytes: what was not sent, because S3 copied it from the objects that changed files replaced."""
+    """Of published_bytes: what was not sent, because S3 copied it, from what changed files replaced or from another name."""
     failed_files: int
     failures: tuple[Failure, ...]
     """The first of the paths whose last attempt failed."""

@@ -46,8 +46,8 @@ public struct PassSummary: Sendable, Hashable {
   public var publishedBytes: Int64 = 0
   /// How many of `published` are server-side copies for renamed files.
   public var copied = 0
-  /// How many of `publishedBytes` were not sent, because the server copied them from the objects that changed
-  /// files replaced.
+  /// How many of `publishedBytes` were not sent, because the server copied them: from the objects that changed files
+  /// replaced, or under another name.
   public var copiedBytes: Int64 = 0
   public var deleted = 0
   public var withheldDeletes = 0
@@ -104,8 +104,8 @@ public struct UploadStatus: Sendable, Hashable {
   public var inFlightBytes: Int64
   public var publishedFiles: Int
   public var publishedBytes: Int64
-  /// How many of `publishedBytes` were not sent, because the server copied them from the objects that changed
-  /// files replaced.
+  /// How many of `publishedBytes` were not sent, because the server copied them: from the objects that changed files
+  /// replaced, or under another name.
   public var copiedBytes: Int64 = 0
   /// Paths whose last attempt failed, with the reasons.
   public var failures: [MirrorError.Failure]

@@ -26,7 +26,7 @@ extension FilePublisher {
     try await publishReceipts(before: path)
     let outcome = await copy(path, from: target, of: target, stamp: stamp, withdrawing: markers)
     guard case .published(let bytes, .copy, _) = outcome, pointee(of: path) != target else { return outcome }
-    return .published(bytes: bytes, by: .superseded)
+    return .published(bytes: bytes, by: .superseded, copied: bytes)
   }
 
   /// The file to which a link leads now; nil if the path is no such link. A link may move on while its object is

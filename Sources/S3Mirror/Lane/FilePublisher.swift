@@ -9,7 +9,7 @@ import Transfers
 final class FilePublisher: Sendable {
   /// The result for one path.
   enum Outcome: Sendable {
-    /// - Parameter copied: the bytes that a delta did not send.
+    /// - Parameter copied: the bytes that were not sent, because the server copied them.
     case published(bytes: Int64, by: Way, copied: Int64 = 0)
     /// Nothing has this name: either its object must be deleted, or there is nothing to do.
     case absent
@@ -325,7 +325,7 @@ final class FilePublisher: Sendable {
       receipts?.note(published: path)
       journal.copied(
         bytes: stamp.size, etag: answer.etag, mirror: name, path: path, key: key, took: .now - start)
-      return .published(bytes: stamp.size, by: .copy)
+      return .published(bytes: stamp.size, by: .copy, copied: stamp.size)
     } catch {
       // The object was replaced or deleted, or cannot be copied. Any other error shows in the upload that
       // follows.
