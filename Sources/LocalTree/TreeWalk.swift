@@ -1,3 +1,4 @@
+import Glibc
 import MirrorModel
 import SystemPackage
 
@@ -111,8 +112,19 @@ package struct TreeWalk: IteratorProtocol, Sequence, Sendable {
   ) throws(Errno) -> OpenDescriptor? {
     do {
       return try root.openDirectory(start, symlinks: symlinks)
-    } catch let cause where cause.meansAbsence(symlinks) {
+    } catch .noSuchFileOrDirectory, .notDirectory {
       return nil
+    } catch .tooManySymbolicLinkLevels where symlinks == .follow {
+      // There is a circle; or the path has more links than the kernel follows at once (40, path_resolution(7)), as a walk
+      // from the root may go through. From the directory above it is one link.
+      guard !start.isRoot, let parent = try openStart(start.parent, root, symlinks) else { return nil }
+      do {
+        return try withoutAccessTime(O_RDONLY | O_DIRECTORY) { flags throws(Errno) in
+          try OpenDescriptor(at: parent, String(start.name), flags)
+        }
+      } catch let cause where cause.meansAbsence(.follow) {
+        return nil
+      }
     }
   }
 

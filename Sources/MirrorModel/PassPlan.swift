@@ -200,8 +200,8 @@ package struct PassPlan: Sendable {
     // The group releases the version that has the name now, and no earlier one.
     guard events == .complete, surroundings.group == .none else { return [:] }
     let waiting = gates.waiting.compactMap { path -> (RelativePath, DirtyEntry)? in
-      // What a pointer shows has a version of its own. An earlier one under the pointer would be older than that.
-      guard let entry = batch.entries[path], entry.pointsTo == nil else { return nil }
+      // The marker that a pointer shows is held itself. An earlier version under the pointer would be older than that.
+      guard let entry = batch.entries[path], entry.pointsTo.map(order.isMarker) != true else { return nil }
       return (path, entry)
     }
     return Dictionary(waiting, uniquingKeysWith: { first, _ in first })

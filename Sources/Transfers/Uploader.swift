@@ -4,6 +4,7 @@ import LocalTree
 import LoopThread
 import MirrorModel
 import S3Client
+import Synchronization
 
 /// Publishes one file at a time, whole or not at all.
 package final class Uploader: Sendable {
@@ -12,6 +13,7 @@ package final class Uploader: Sendable {
   package let settings: UploadSettings
   package let pending: PendingUploads
   package let restless = RestlessFiles()
+  private let pauses = Atomic<Bool>(false)
   /// Nanoseconds since 1970-01-01 UTC.
   let wallClock: @Sendable () -> Int64
 
@@ -25,6 +27,10 @@ package final class Uploader: Sendable {
     self.pending = pending
     self.wallClock = wallClock
   }
+
+  /// Whether a file had to wait, such as for a second read that proves it. Files that wait send nothing, so more of
+  /// them may be in work than requests need.
+  package var hasPaused: Bool { pauses.load(ordering: .relaxed) }
 
   /// Publishes the file's bytes under `key`, in one request or in parts.
   ///
@@ -167,6 +173,7 @@ package final class Uploader: Sendable {
     let file = try await open(wanted.content, of: wanted.root)
     let tooFresh = file.stamp.timeUntilTrusted(at: wallClock())
     guard tooFresh > .zero else { return file }
+    pauses.store(true, ordering: .relaxed)
     try await TaskThreads.pause(for: tooFresh)
     let newer = try await open(wanted.content, of: wanted.root)
     guard wanted.versions == .anyWhole, newer.stamp.inode != file.stamp.inode,
@@ -304,6 +311,7 @@ package final class Uploader: Sendable {
     _ source: Source, _ wanted: Wanted, md5: () async throws -> String
   ) async throws -> PublicationProof {
     let first = try await md5()
+    pauses.store(true, ordering: .relaxed)
     try await TaskThreads.pause(for: settings.settle)
     let again = try await resources.readers.run { try md5Hexadecimal(of: source.original) }
     guard again == first, try source.check.confirmsReread(wanted.openFiles, of: wanted.versions) else {

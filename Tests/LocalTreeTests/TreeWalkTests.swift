@@ -111,6 +111,22 @@ import Testing
     #expect(try root.open(path) == nil)
   }
 
+  /// The kernel follows 40 links in one path.
+  @Test func `a walk begins behind more links than the kernel follows at once`() throws {
+    let outside = try TemporaryDirectory()
+    for number in 0..<45 {
+      try outside.write("\(number)/file", "1")
+      if number < 44 { try outside.link("\(number)/next", to: outside["\(number + 1)"]) }
+    }
+    let tree = try TemporaryDirectory()
+    try tree.link("0", to: outside["0"])
+    let root = try TreeRoot(path: FilePath(tree.path), symlinks: .follow)
+    let start = RelativePath("0" + String(repeating: "/next", count: 43))
+    #expect(
+      lines(TreeWalk(root: root, start: start, symlinks: .follow))
+        == ["/file", "/next/", "/next/file"].map { start.string + $0 })
+  }
+
   @Test func `a name that is not UTF-8 is told and the rest goes on`() throws {
     let tree = try TemporaryDirectory()
     try tree.write("d/z")

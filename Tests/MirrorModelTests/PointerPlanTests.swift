@@ -116,8 +116,9 @@ import Testing
 
   @Test(.promise("LINK-7"))
   func `a link with a marker's name shows no version older than its target's`() throws {
-    let plan = try plan(["d/a", "latest", "d/DONE"], pointers: ["DONE": "d/DONE"])
-    #expect(Set(plan.markersToHold.keys) == ["latest", "d/DONE"])
+    let plan = try plan(["d/a", "e/c", "latest", "d/DONE"], pointers: ["DONE": "d/DONE", "e/latest": "e/c"])
+    // A link to data that has a marker's name may be moved on in each pass, so it is held.
+    #expect(Set(plan.markersToHold.keys) == ["latest", "d/DONE", "e/latest"])
   }
 
   @Test(.promise("LINK-7"))

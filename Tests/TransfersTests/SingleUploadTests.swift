@@ -55,6 +55,19 @@ import Transfers
     try writer.close()
   }
 
+  @Test func `an uploader tells that a file had to be read twice`() async throws {
+    let fixture = try TransferFixture()
+    try fixture.write("a", pattern(1_000))
+    let writer = try FileHandle(forWritingTo: fixture.url("a"))
+    let uploader = fixture.uploader()
+    #expect(!uploader.hasPaused)
+    let receipt = try await uploader.upload(
+      "a", of: fixture.root, to: "a", isCloseSeen: true, openFiles: .append(to: nil))
+    #expect(receipt.proof == .reread)
+    #expect(uploader.hasPaused)
+    try writer.close()
+  }
+
   @Test func `what is gone has vanished`() async throws {
     let fixture = try TransferFixture()
     await #expect(throws: UploadAbandoned.vanished) { try await fixture.upload("gone") }

@@ -93,8 +93,11 @@ final class PassWork: Sendable {
     }
 
     /// Whether there are more places than needed. The width may have become smaller.
+    ///
+    /// After the pass has ended, places that only have to end count as active, so none is spare then: the last one
+    /// may have to publish the rest of a unit.
     func hasSparePlace(of width: Int, at now: Instant) -> Bool {
-      activePlaces > width && activePlaces > width + furtherPlaces(at: now)
+      !isDetached && activePlaces > width && activePlaces > width + furtherPlaces(at: now)
     }
 
     /// Takes the publications whose unit may appear now.

@@ -227,8 +227,10 @@ extension UploadLane {
       remover: deletes == .watched && removal != .never && place.isThatOfEntry ? remover : nil,
       removal: removal, filter: settings.filter,
       openFiles: openFiles,
-      width: { [slots = uploader.resources.slots, most = settings.width] in
-        min(most, Options.filesUnderWay(forRequests: Int(slots.limit)))
+      width: { [uploader, most = settings.width, isLocal = root.isLocal] in
+        // Where files are slow to read or to prove, more of them are in work than requests need.
+        if !isLocal || uploader.hasPaused { return most }
+        return min(most, Options.filesUnderWay(forRequests: Int(uploader.resources.slots.limit)))
       },
       clock: schedule.clock,
       objectCount: state.withLock { $0.objectCount },
