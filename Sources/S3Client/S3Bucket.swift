@@ -145,7 +145,6 @@ extension S3Bucket {
   private static let allowedSkewSeconds: Int64 = 15 * 60
 
   /// Repairs what can be repaired. Nil if there is nothing to repair.
-  @inline(never)
   private func repair(
     _ error: S3Error, _ answer: S3Response, signer: RequestSigner, clockOffset: Int64, used: AWSCredentials?
   ) async throws -> Repair? {

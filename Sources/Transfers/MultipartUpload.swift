@@ -47,7 +47,6 @@ struct MultipartUpload: Sendable {
   var checksums: ChecksumSupport { uploader.settings.checksums }
   var byteCount: Int64 { source.file.stamp.size }
 
-  @inline(never)
   func run() async throws -> UploadReceipt {
     let firstRead = try await readAheadOfSnapshot(wanted.openFiles)
     var state = MultipartState(partCount: partCount, width: Int(resources.slots.capacity))

@@ -21,13 +21,16 @@ extension Uploader {
     for reading in 1...Self.readings {
       let source = try await openSource(wanted)
       do {
+        let isRestless = restless.contains(wanted.path)
         // A file that is held in memory needs no copy.
-        if restless.contains(wanted.path), !isReadAtOnce(source) {
-          let copied = try await publishCopyIfPossible(of: source, wanted, beforePublication)
-          if case .success(let receipt) = copied { return noted(receipt, wanted) }
-          if case .failure(let failure) = copied { lacksCopyBecause = failure.reason }
-          // The file itself was already tried.
-          if reading > 1 { break }
+        if isRestless, !isReadAtOnce(source) {
+          do {
+            return noted(try await publishCopy(of: source, wanted, beforePublication), wanted)
+          } catch let failure as NoCopy {
+            lacksCopyBecause = failure.reason
+            // The file itself was already tried.
+            if reading > 1 { break }
+          }
         }
         return noted(try await publish(source, wanted, beforePublication), wanted)
       } catch UploadAbandoned.changed {
@@ -47,17 +50,6 @@ extension Uploader {
   /// Whether the file is proved whole, in memory, before the first byte is sent.
   private func isReadAtOnce(_ source: Source) -> Bool {
     source.file.stamp.size <= settings.singleThreshold && resources.fitsInMemory(source.file.stamp.size)
-  }
-
-  @inline(never)
-  private func publishCopyIfPossible(
-    of source: Source, _ wanted: Wanted, _ beforePublication: @escaping @Sendable () async throws -> Void
-  ) async throws -> Result<UploadReceipt, NoCopy> {
-    do {
-      return .success(try await publishCopy(of: source, wanted, beforePublication))
-    } catch let failure as NoCopy {
-      return .failure(failure)
-    }
   }
 
   private func publishCopy(

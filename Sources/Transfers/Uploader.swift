@@ -301,24 +301,17 @@ package final class Uploader: Sendable {
     case .proved(let proof): return proof
     case .changed where wanted.openFiles == .wait: throw UploadAbandoned.changed
     case .writerPresent where wanted.openFiles == .wait: throw UploadAbandoned.openForWriting
-    case .changed, .writerPresent, .untold: return try await reread(source, wanted, md5: md5)
+    case .changed, .writerPresent, .untold:
+      let first = try await md5()
+      pauses.store(true, ordering: .relaxed)
+      try await TaskThreads.pause(for: settings.settle)
+      let again = try await resources.readers.run { try md5Hexadecimal(of: source.original) }
+      guard again == first, try source.check.confirmsReread(wanted.openFiles, of: wanted.versions) else {
+        throw UploadAbandoned.changed
+      }
+      try await checkBeginning(of: source, wanted.openFiles)
+      return .reread
     }
-  }
-
-  /// Proves the bytes by a second read.
-  @inline(never)
-  private func reread(
-    _ source: Source, _ wanted: Wanted, md5: () async throws -> String
-  ) async throws -> PublicationProof {
-    let first = try await md5()
-    pauses.store(true, ordering: .relaxed)
-    try await TaskThreads.pause(for: settings.settle)
-    let again = try await resources.readers.run { try md5Hexadecimal(of: source.original) }
-    guard again == first, try source.check.confirmsReread(wanted.openFiles, of: wanted.versions) else {
-      throw UploadAbandoned.changed
-    }
-    try await checkBeginning(of: source, wanted.openFiles)
-    return .reread
   }
 
   /// Checks that a snapshot of an open file only adds bytes to the published content, so that a part never

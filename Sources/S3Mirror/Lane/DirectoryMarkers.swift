@@ -45,7 +45,6 @@ struct DirectoryMarkers: Sendable {
 
 extension FilePublisher {
   /// Publishes the marker of a directory that exists and is empty, unless the marker is on S3 already.
-  @inline(never)
   func publish(_ marker: DirectoryMarker) async -> Outcome {
     let directory = marker.directory
     if let refusal = mapping.refusal(of: marker.path) { return .refused(refusal) }

@@ -5,7 +5,6 @@ import Transfers
 // Links that are objects of their own (LINK-11).
 extension FilePublisher {
   /// - Parameter stamp: the link's own stamp.
-  @inline(never)
   func publishLink(
     _ path: RelativePath, entry: DirtyEntry?, stamp: FileStamp, withdrawing markers: [RelativePath]
   ) async throws -> Outcome {

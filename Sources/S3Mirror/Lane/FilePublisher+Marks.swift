@@ -6,7 +6,6 @@ import Transfers
 extension FilePublisher {
   /// Publishes an empty object under the name of a mark. The pass deletes the object after the paths that the mark
   /// announces.
-  @inline(never)
   func publishBriefMark(_ path: RelativePath) async -> Outcome {
     do {
       let answer = try await publishEmpty(path, uploader.contentType(of: path))

@@ -11,7 +11,6 @@ extension FilePublisher {
   /// - Returns: nil if there is no object that is known to have the target's present content. The caller
   ///   then sends the bytes.
   /// - Throws: `UploadAbandoned` if the pointer must wait.
-  @inline(never)
   func publish(
     _ path: RelativePath, pointingTo target: RelativePath, stamp: FileStamp,
     withdrawing markers: [RelativePath]

@@ -300,7 +300,6 @@ final class FilePublisher: Sendable {
   /// only its name changed. Returns nil in doubt; then the caller sends the bytes.
   ///
   /// - Parameter content: the file whose content the object has; nil for the path itself.
-  @inline(never)
   func copy(
     _ path: RelativePath, from origin: RelativePath, of content: RelativePath? = nil, stamp: FileStamp,
     withdrawing markers: [RelativePath]

@@ -44,7 +44,8 @@ final class PassWork: Sendable {
     /// Places whose tasks wait for a path.
     var idle: [Idle] = []
     var isCancelled = false
-    /// The pass has ended, and its running publications go on without it.
+    /// The pass has ended, and its running publications go on without it. Kept beside `planOfPass`, because a look at
+    /// whether there is such a plan would copy it.
     var isDetached = false
     /// The plan as it was when the pass ended. Paths of units that begin later do not count for the pass.
     var planOfPass: PassPlan?
