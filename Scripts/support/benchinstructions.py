@@ -1,6 +1,7 @@
 """How many instructions this program executes for a file. valgrind counts them, so the figure is the same on every machine and
 whatever else runs there. It knows neither openat2(2) nor the processor's SHA instructions, so real figures are somewhat smaller."""
 
+import contextlib
 import re
 import shutil
 import signal
@@ -102,35 +103,26 @@ class Counted:
         shutil.rmtree(tree)
         return count
 
+    @contextlib.contextmanager
     def sink(self, buckets):
-        return SinkFor(self.options, self.work, buckets)
+        """The sink, and the environment of a program that has no state of earlier runs."""
+        home = self.work / "home"
+        home.mkdir()
+        sink = benchrun.Sink(self.options.built / "sink", self.work, buckets)
+        try:
+            yield sink, benchpeers.Tools(self.options.built, self.options.peers, self.program, sink.url, home).base
+        finally:
+            sink.stop()
+            shutil.rmtree(home)
 
     def start(self, arguments, environment):
         counts = self.work / "instructions"
         counts.unlink(missing_ok=True)
         command = ["valgrind", "--tool=callgrind", f"--callgrind-out-file={counts}", self.program, *arguments]
-        log = open(self.options.built / "clients.log", "ab")
-        return subprocess.Popen(command, env=environment, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+        with open(self.options.built / "clients.log", "ab") as log:
+            return subprocess.Popen(command, env=environment, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
 
     def count_of(self, run):
         if run.wait() != 0:
             raise SystemExit(f"bench: {self.name} ended with {run.returncode}; see clients.log")
         return int(re.search(r"^(?:summary|totals): (\d+)", (self.work / "instructions").read_text(errors="replace"), re.MULTILINE)[1])
-
-
-class SinkFor:
-    """The sink, and the environment of a program that has no state of earlier runs."""
-
-    def __init__(self, options, work, buckets):
-        self.work, self.buckets, self.options = work, buckets, options
-
-    def __enter__(self):
-        self.sink = benchrun.Sink(self.options.built / "sink", self.work, self.buckets)
-        self.home = self.work / "home"
-        self.home.mkdir()
-        tools = benchpeers.Tools(self.options.built, self.options.peers, self.options.s3mirror, self.sink.url, self.home)
-        return self.sink, tools.base
-
-    def __exit__(self, *_):
-        self.sink.stop()
-        shutil.rmtree(self.home)

@@ -165,7 +165,7 @@ private struct DirectoryReader {
     guard symlinks == .follow else { return (.symbolicLink, false) }
     do {
       return (try DirectoryListing.status(in: descriptor, names, at: start, flags: 0).kind, true)
-    } catch .noSuchFileOrDirectory, .notDirectory, .tooManySymbolicLinkLevels {
+    } catch let cause where cause.meansNoTarget {
       // The link has no target, or leads in a circle.
       return (.symbolicLink, false)
     } catch {

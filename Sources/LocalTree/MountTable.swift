@@ -109,7 +109,7 @@ struct MountFile: Sendable {
 final class ForeignMounts: Sendable {
   private struct Known {
     let file: MountFile
-    var exist: Bool
+    let exist: Bool
   }
 
   private let known = Mutex<Known?>(nil)

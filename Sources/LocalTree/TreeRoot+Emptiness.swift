@@ -23,11 +23,10 @@ extension TreeRoot {
         }
         return isEmpty && fault == nil
       }
-    } catch let cause where cause.meansAbsence(symlinks) {
+    } catch let cause where cause.meansNoTarget {
+      // The path is gone, has become a link, or lies behind one.
       return nil
     } catch {
-      // The path has become a link, or lies behind one.
-      if error == .tooManySymbolicLinkLevels { return nil }
       throw failure(.list, path, error)
     }
     if let fault { throw fault }

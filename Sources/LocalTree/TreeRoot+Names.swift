@@ -18,7 +18,7 @@ extension TreeRoot {
         if kind == .file || kind == nil, isWanted(path) { found.append(path) }
         return true
       }
-    } catch .noSuchFileOrDirectory, .notDirectory, .tooManySymbolicLinkLevels {
+    } catch let cause where cause.meansNoTarget {
       // There is a link at the directory's place, or above it. Downloads do not write behind links either.
       return []
     } catch {

@@ -353,8 +353,7 @@ extension Errno {
   /// There is nothing at a path. A link that leads in a circle shows nothing where links are followed; elsewhere the
   /// same error reports a link.
   func meansAbsence(_ symlinks: SymlinkPolicy) -> Bool {
-    self == .noSuchFileOrDirectory || self == .notDirectory
-      || (symlinks == .follow && self == .tooManySymbolicLinkLevels)
+    meansNoTarget && (symlinks == .follow || self != .tooManySymbolicLinkLevels)
   }
 }
 

@@ -27,17 +27,11 @@ package struct Instant: Sendable, Hashable, Comparable {
   }
 
   package static func += (instant: inout Instant, duration: Duration) { instant = instant + duration }
-
-  package static func -= (instant: inout Instant, duration: Duration) { instant = instant - duration }
-
-  package func advanced(by duration: Duration) -> Instant { self + duration }
-
-  package func duration(to other: Instant) -> Duration { other - self }
 }
 
 extension Duration {
   /// At most 292 years, forwards or back.
-  fileprivate var wholeNanoseconds: Int64 {
+  package var wholeNanoseconds: Int64 {
     let (seconds, attoseconds) = components
     let (whole, isTooLarge) = seconds.multipliedReportingOverflow(by: 1_000_000_000)
     if isTooLarge { return seconds < 0 ? .min : .max }

@@ -104,49 +104,40 @@ package struct PathFilter: Sendable, Hashable {
 
 /// Patterns in order. The last match decides.
 private struct PatternList: Sendable, Hashable {
-  private struct Rule: Sendable, Hashable {
-    let pattern: GlobPattern
-    let verdict: Bool
-  }
-
   /// In reverse order, so the first match decides.
-  private let rules: [Rule]
-  private let index: PatternIndex
+  private let patterns: PatternIndex
+  /// Whether a match of the pattern takes the path in.
+  private let verdicts: [Bool]
 
   static let empty = PatternList(rules: [])
 
-  private init(rules: [Rule]) {
-    self.rules = rules
-    index = PatternIndex(rules.map(\.pattern))
+  private init(rules: [(pattern: GlobPattern, verdict: Bool)]) {
+    patterns = PatternIndex(rules.map(\.pattern))
+    verdicts = rules.map(\.verdict)
   }
 
-  static func == (left: PatternList, right: PatternList) -> Bool { left.rules == right.rules }
-
-  func hash(into hasher: inout Hasher) { hasher.combine(rules) }
-
   init(_ lines: [String]) throws(PatternError) {
-    var rules: [Rule] = []
+    var rules: [(pattern: GlobPattern, verdict: Bool)] = []
     for line in lines {
       if line.utf8.first == UInt8(ascii: "#") { throw PatternError(pattern: line, fault: .comment) }
       let pattern = Self.withoutTrailingSpaces(line)
       if pattern.utf8.first == UInt8(ascii: "!") {
-        rules.append(
-          Rule(pattern: try GlobPattern(String(Substring(pattern.utf8.dropFirst()))), verdict: false))
+        rules.append((try GlobPattern(String(Substring(pattern.utf8.dropFirst()))), false))
       } else {
-        rules.append(Rule(pattern: try GlobPattern(pattern), verdict: true))
+        rules.append((try GlobPattern(pattern), true))
       }
     }
     self.init(rules: rules.reversed())
   }
 
-  var isEmpty: Bool { rules.isEmpty }
+  var isEmpty: Bool { verdicts.isEmpty }
 
   func matches(_ path: borrowing Span<UInt8>, upTo end: Int, _ kind: EntryKind) -> Bool {
-    index.firstMatch(path, upTo: end, kind).map { rules[$0].verdict } ?? false
+    patterns.firstMatch(path, upTo: end, kind).map { verdicts[$0] } ?? false
   }
 
   func matchesPathOrParent(_ path: borrowing Span<UInt8>, _ kind: EntryKind) -> Bool {
-    if rules.isEmpty { return false }
+    if isEmpty { return false }
     var end = 0
     while true {
       end = path.endOfName(startingAt: end, before: path.count)

@@ -2,7 +2,7 @@
 /// asks about each name some ten times.
 ///
 /// A class, because whoever asks would copy the sets otherwise.
-final class PatternIndex: Sendable {
+final class PatternIndex: Sendable, Hashable {
   private let patterns: [GlobPattern]
   private let edges: [GlobPattern.Edges]
   private let ofDirectories: EdgeUnion
@@ -32,6 +32,10 @@ final class PatternIndex: Sendable {
     }
     return nil
   }
+
+  static func == (left: PatternIndex, right: PatternIndex) -> Bool { left.patterns == right.patterns }
+
+  func hash(into hasher: inout Hasher) { hasher.combine(patterns) }
 
   private func matches(
     _ index: Int, _ path: borrowing Span<UInt8>, upTo end: Int, _ kind: EntryKind

@@ -131,7 +131,8 @@ extension RequestSigner {
     fields.reserveCapacity(request.headers.count + 4)
     for field in request.headers {
       let name = CanonicalRequest.lowercased(field.name)
-      if !Self.includes(Self.unsignedFields, name) && !Self.includes(Self.writtenFields, name) {
+      // Most names differ in their length already.
+      if !Self.leftOut.contains(where: { $0.utf8.count == name.utf8.count && $0 == name }) {
         fields.append(field)
       }
     }
@@ -139,12 +140,8 @@ extension RequestSigner {
     return fields
   }
 
-  /// Most names differ in their length already.
-  private static func includes(_ names: [String], _ name: String) -> Bool {
-    names.contains { $0.utf8.count == name.utf8.count && $0 == name }
-  }
-
-  private static let writtenFields = ["host", "x-amz-date", "x-amz-content-sha256", "x-amz-security-token"]
+  private static let leftOut =
+    unsignedFields + ["host", "x-amz-date", "x-amz-content-sha256", "x-amz-security-token"]
 
   private func presignedParameters(
     of request: SigningInput, _ credentials: AWSCredentials, _ time: SigningTime, _ expiresInSeconds: Int

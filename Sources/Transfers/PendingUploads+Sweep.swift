@@ -1,3 +1,4 @@
+import MirrorModel
 import S3Client
 
 extension PendingUploads {
@@ -18,11 +19,8 @@ extension PendingUploads {
   package func sweep(
     _ store: any ObjectStore, olderThan age: Duration, now: Int64, where isOurs: (String) -> Bool
   ) async -> Sweep {
-    let (seconds, attoseconds) = age.components
-    let (nanoseconds, isForEver) = seconds.multipliedReportingOverflow(by: 1_000_000_000)
     var sweep = Sweep()
-    guard !isForEver else { return sweep }
-    let oldest = now - nanoseconds - attoseconds / 1_000_000_000
+    let oldest = now.subtractingSaturated(age.wholeNanoseconds)
     // 0 means that the server gave no date, so the age is unknown.
     for (key, entry) in all where entry.initiated > 0 && entry.initiated < oldest && isOurs(key) {
       do {

@@ -345,9 +345,7 @@ extension Options.Symlinks {
 extension Options {
   /// How a reconciliation compares. The listing measures the server's clock.
   var comparison: Comparison {
-    let (seconds, attoseconds) = suspectWithin.components
-    return Comparison(
-      policy: compare.policy, suspicionWindow: seconds * 1_000_000_000 + attoseconds / 1_000_000_000)
+    Comparison(policy: compare.policy, suspicionWindow: suspectWithin.wholeNanoseconds)
   }
 }
 

@@ -55,18 +55,18 @@ extension GroupDriver {
   }
 
   private var memberSettings: GroupMember.Settings {
-    let takeover = nanoseconds(group.takeover)
+    let takeover = group.takeover.wholeNanoseconds
     // A claim over this attempt must find the lease ended. Without a takeover time the launcher ends the attempt.
     let longest = takeover > 0 ? max(takeover / 2, 1_000_000_000) : .max
-    let lease = min(nanoseconds(group.pace.lease), longest)
+    let lease = min(group.pace.lease.wholeNanoseconds, longest)
     var member = GroupMember.Settings(
       index: group.member, count: group.members,
       uncertainty: ServerClock.uncertainty, lease: lease,
       validity: max(0, takeover - lease - 2 * ServerClock.uncertainty),
-      readInterval: nanoseconds(group.pace.watch), restInterval: nanoseconds(group.pace.rest),
-      attention: nanoseconds(group.pace.attention), timeout: nanoseconds(group.timeout))
+      readInterval: group.pace.watch.wholeNanoseconds, restInterval: group.pace.rest.wholeNanoseconds,
+      attention: group.pace.attention.wholeNanoseconds, timeout: group.timeout.wholeNanoseconds)
     member.takeover = takeover
-    member.succession = min(takeover, nanoseconds(group.pace.succession))
+    member.succession = min(takeover, group.pace.succession.wholeNanoseconds)
     return member
   }
 

@@ -90,7 +90,7 @@ final class GroupDriver: Sendable {
   // MARK: Time
 
   /// The steady clock in nanoseconds.
-  var steady: Int64 { nanoseconds(clock.now - origin) }
+  var steady: Int64 { (clock.now - origin).wholeNanoseconds }
 
   func instant(_ steady: Int64) -> Instant { origin + .nanoseconds(steady) }
 
@@ -226,10 +226,4 @@ final class GroupDriver: Sendable {
     for onlooker in onlookers { onlooker.resume() }
     bell.ring()
   }
-}
-
-/// - Returns: the duration in whole nanoseconds.
-func nanoseconds(_ duration: Duration) -> Int64 {
-  let (seconds, attoseconds) = duration.components
-  return seconds * 1_000_000_000 + attoseconds / 1_000_000_000
 }
