@@ -63,6 +63,7 @@ def arguments():
     parser.add_argument("--changes", type=int, default=20, help="tick: changes that are averaged")
     parser.add_argument("--rates", default="30,60,0", help="network: MB/s of a connection, with commas between; 0 for no limit")
     parser.add_argument("--latencies", default="0,15,50", help="network: milliseconds, with commas between")
+    parser.add_argument("--cells", default="", help="network: only the transfers whose title has this text, as MiB down")
     parser.add_argument("--seconds", type=int, default=60, help="idle: how long it is looked at; trainer: of a run")
     parser.add_argument("--interval", type=int, default=1, help="unit: seconds, of the watch")
     parser.add_argument("--before", type=Path, help="another build of s3mirror, beside this one (transfer, tls, reconcile, instructions)")

@@ -73,6 +73,8 @@ def measure(options, work):
         for latency in map(int, options.latencies.split(",")):
             sink.delay(latency)
             for shape, (what, source) in shapes.items():
+                if options.cells not in shape:
+                    continue
                 title = f"{shape}, {f'{rate} MB/s a connection' if rate else 'no rate'}, {latency} ms"
                 results.append(cell(title, what, source, taking_part, tools, sink, log, options, work, numbers))
     sink.stop()
@@ -89,6 +91,7 @@ def cell(title, what, source, taking_part, tools, sink, log, options, work, numb
             job = benchpeers.Job(what, "uploads", key, source, contestant.width, files)
         elif what == "down-large":
             target.mkdir()
+            benchrun.touch_memory(target, options.size << 20)
             job = benchpeers.Job(what, "large", "data/file.bin", target / "file.bin", contestant.width)
         else:
             target.mkdir()

@@ -35,12 +35,14 @@ package struct ConcurrencyTuner: Sendable {
     var start: Int64
     var work = 0.0
     var requests = 0
+    /// Successes of the round that has begun: a round has as many as requests are in flight.
+    var ofRound = 0
     /// Successes while another request waited for its turn. Otherwise the number is not what limits.
     var contended = 0
   }
 
   package static let start = 10
-  package static let most = 64
+  package static let most = 80
   private static let second: Int64 = 1_000_000_000
   /// Requests that are in flight together are refused together. That counts as one signal: until all of them
   /// are answered, but no longer than this.
@@ -54,6 +56,8 @@ package struct ConcurrencyTuner: Sendable {
   package private(set) var reason = Reason.rising
   private var phase = Phase.rising
   private var window: Window?
+  /// Requests that began before the tried number applied. They would show the rate of the number before.
+  private var answersBeforeTrial = 0
   /// The number before the last rise, and its rate; nil before the first measurement.
   private var numberBefore = 0
   private var earlierRate: Double?
@@ -91,7 +95,8 @@ package struct ConcurrencyTuner: Sendable {
   /// - Parameters:
   ///   - byteCount: its payload.
   ///   - isContended: whether another request waits for its turn.
-  package mutating func succeed(byteCount: Int64, isContended: Bool, at now: Int64) {
+  ///   - inFlight: how many requests are in flight, this one included. The parts of one file cannot take all.
+  package mutating func succeed(byteCount: Int64, isContended: Bool, inFlight: Int, at now: Int64) {
     defer { lastSuccess = now }
     answersOfCut -= 1
     if let lastSuccess, now - lastSuccess > Self.idle {
@@ -104,24 +109,34 @@ package struct ConcurrencyTuner: Sendable {
       phase = .comparing
       window = nil
     }
+    if case .trying = phase, answersBeforeTrial > 0 {
+      answersBeforeTrial -= 1
+      if answersBeforeTrial == 0 { window = Window(start: now) }
+      return
+    }
     guard var window else {
       window = Window(start: now)
       return
     }
     window.work += Double(byteCount) + Self.bytesOfRequest
     window.requests += 1
+    window.ofRound += 1
     if isContended { window.contended += 1 }
+    // Requests that begin together end together. A window that ended within a round would count too many of
+    // them, or too few.
+    let isRound = window.ofRound >= min(limit, inFlight)
+    if isRound { window.ofRound = 0 }
     self.window = window
-    let isShort = phase == .rising
-    guard now - window.start >= (isShort ? Self.second / 10 : Self.second / 2),
-      window.requests >= limit
-    else { return }
+    guard isRound, now - window.start >= (phase == .rising ? Self.second / 10 : Self.second / 2) else {
+      return
+    }
     self.window = Window(start: now)
     guard window.contended * 10 >= window.requests * 8 else {
       if phase != .rising { giveUpTrial(at: now) }
       return
     }
     conclude(rate: window.work / Double(now - window.start), at: now)
+    if case .trying = phase { answersBeforeTrial = inFlight - 1 }
   }
 
   /// Halves the number, because the service asked for fewer requests.
@@ -143,7 +158,7 @@ package struct ConcurrencyTuner: Sendable {
   private mutating func conclude(rate: Double, at now: Int64) {
     switch phase {
     case .rising:
-      if let earlierRate, rate < earlierRate * 1.15 {
+      if let earlierRate, rate < earlierRate * 1.1 {
         limit = numberBefore
         return keep(.enough, at: now)
       }
@@ -152,7 +167,7 @@ package struct ConcurrencyTuner: Sendable {
       let isFar = earlierRate.map { rate > $0 * 1.7 } ?? false
       numberBefore = limit
       earlierRate = rate
-      limit = min(most, limit * (isFar ? 3 : 2))
+      limit = min(most, limit * (isFar ? 4 : 2))
     case .comparing:
       let direction = limit == most ? .down : limit <= least ? .up : nextDirection
       nextDirection = direction == .up ? .down : .up

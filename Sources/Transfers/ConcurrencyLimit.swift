@@ -37,9 +37,12 @@ struct ConcurrencyLimit: Sendable {
   /// - Parameters:
   ///   - byteCount: nil for a request without a payload.
   ///   - isContended: whether another request waits for its turn.
-  mutating func succeed(byteCount: Int64?, isContended: Bool, at now: Int64) {
+  ///   - inFlight: how many requests are in flight, this one included.
+  mutating func succeed(byteCount: Int64?, isContended: Bool, inFlight: Int64, at now: Int64) {
     guard tuner == nil else {
-      if let byteCount { tuner?.succeed(byteCount: byteCount, isContended: isContended, at: now) }
+      if let byteCount {
+        tuner?.succeed(byteCount: byteCount, isContended: isContended, inFlight: Int(inFlight), at: now)
+      }
       return
     }
     exact = min(Double(maximum), exact + 1 / exact)

@@ -237,7 +237,9 @@ package final class FairSemaphore: Sendable {
   ///
   /// - Parameter byteCount: the payload; nil for a request without one.
   package func succeed(byteCount: Int64?, at now: Int64) {
-    change { $0.limit.succeed(byteCount: byteCount, isContended: $0.waiterCount > 0, at: now) }
+    change {
+      $0.limit.succeed(byteCount: byteCount, isContended: $0.waiterCount > 0, inFlight: $0.heldInAll, at: now)
+    }
   }
 
   // MARK: Waiting

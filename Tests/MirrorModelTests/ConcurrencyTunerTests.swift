@@ -13,8 +13,12 @@ import Testing
     var requestBytes: Double
     /// Above so many requests in flight the service refuses.
     var refusesAbove = Int.max
+    /// The parts of one file leave a fifth of the slots to whole requests.
+    var isOneFile = false
 
     var testDescription: String { name }
+
+    func slots(of limit: Int) -> Int { isOneFile ? limit - max(1, limit / 5) : limit }
   }
 
   /// What a simulated run did.
@@ -31,13 +35,16 @@ import Testing
   /// request.
   private func run(
     _ network: Network, seconds: Double, limit: (Double) -> Int,
-    ended: (_ isRefused: Bool, _ now: Double) -> Void = { _, _ in }
+    ended: (_ isRefused: Bool, _ inFlight: Int, _ now: Double) -> Void = { _, _, _ in }
   ) -> Run {
     var run = Run()
     var flights: [(wait: Double, rest: Double)] = []
     var now = 0.0
     while now < seconds {
-      while flights.count < limit(now) { flights.append((network.latency, network.requestBytes)) }
+      while flights.count < network.slots(of: limit(now)) {
+        flights.append((network.latency, network.requestBytes))
+      }
+      let inFlight = flights.count
       let moving = flights.count { $0.wait <= 0 }
       let rate = min(network.connection, network.link / Double(max(1, moving)))
       let isTooMany = flights.count > network.refusesAbove
@@ -50,14 +57,14 @@ import Testing
           flights.remove(at: index)
           run.requests += 1
           run.refused += 1
-          ended(true, now)
+          ended(true, inFlight, now)
         } else {
           flights[index].rest -= rate * Self.step
           guard flights[index].rest <= 0 else { continue }
           flights.remove(at: index)
           run.requests += 1
           if now > 1 { run.bytes += network.requestBytes }
-          ended(false, now)
+          ended(false, inFlight, now)
         }
       }
       run.limits.append(limit(now))
@@ -75,30 +82,36 @@ import Testing
   private func tuned(_ network: Network, seconds: Double, most: Int = ConcurrencyTuner.most) -> Run {
     let tuned = Tuned(most: most)
     tuned.tuner.begin(at: 0)
-    return run(network, seconds: seconds, limit: { _ in tuned.tuner.limit }) { isRefused, now in
+    return run(network, seconds: seconds, limit: { _ in tuned.tuner.limit }) { isRefused, inFlight, now in
       let instant = Int64(now * 1e9)
       if isRefused {
         tuned.tuner.slowDown(at: instant)
       } else {
-        tuned.tuner.succeed(byteCount: Int64(network.requestBytes), isContended: true, at: instant)
+        tuned.tuner.succeed(
+          byteCount: Int64(network.requestBytes), isContended: true, inFlight: inFlight, at: instant)
       }
     }
   }
 
   private static let networks: [Network] = [30, 60, 10_000].flatMap { connection in
     [0.0005, 0.015, 0.05].flatMap { latency in
-      [("4 KiB", 4_096.0), ("16 MiB", 16_777_216.0)].map { size, bytes in
-        Network(
-          name: "\(connection) MB/s, \(latency) s, \(size)", connection: connection * 1e6, link: 3e9,
-          latency: latency, requestBytes: bytes)
-      }
+      let link = Network(
+        name: "\(connection) MB/s, \(latency) s", connection: connection * 1e6, link: 3e9, latency: latency,
+        requestBytes: 4_096)
+      var parts = link
+      parts.requestBytes = 16_777_216
+      parts.name += ", parts"
+      var ofOneFile = parts
+      ofOneFile.isOneFile = true
+      ofOneFile.name += " of one file"
+      return [link, parts, ofOneFile]
     }
   }
 
   @Test(.promise("XFER-13"), arguments: networks)
   func `after the first second the goodput is that of the best fixed number`(network: Network) {
     let best =
-      [1, 2, 4, 8, 10, 16, 24, 32, 48, 64].map { fixed in
+      [1, 2, 4, 8, 10, 16, 24, 32, 48, 64, 80].map { fixed in
         run(network, seconds: 8, limit: { _ in fixed }).bytes
       }.max() ?? 0
     let found = tuned(network, seconds: 8)
@@ -125,9 +138,9 @@ import Testing
 
   @Test(.promise("XFER-13"))
   func `what waits for nothing is not measured, and no number exceeds the most`() {
-    var tuner = ConcurrencyTuner(most: 64)
+    var tuner = ConcurrencyTuner()
     for number in 0..<10_000 {
-      tuner.succeed(byteCount: 1 << 20, isContended: false, at: Int64(number) * 1_000_000)
+      tuner.succeed(byteCount: 1 << 20, isContended: false, inFlight: 10, at: Int64(number) * 1_000_000)
     }
     #expect(tuner.limit == ConcurrencyTuner.start)
     #expect(tuned(Self.networks[0], seconds: 5, most: 20).limits.max() == 20)
@@ -142,7 +155,7 @@ import Testing
       let end = now + seconds * 1_000_000_000
       while now < end {
         now += Int64(1e6 / rate(tuner.limit) * 1e9)
-        tuner.succeed(byteCount: 1_000_000, isContended: true, at: now)
+        tuner.succeed(byteCount: 1_000_000, isContended: true, inFlight: tuner.limit, at: now)
       }
     }
     play(5) { Double($0) * 50e6 }

@@ -35,9 +35,9 @@ import Testing
     var limit = ConcurrencyLimit(maximum: 4)
     limit.slowDown(at: 0)
     #expect(limit.current == 2)
-    for _ in 0..<3 { limit.succeed(byteCount: nil, isContended: true, at: 0) }
+    for _ in 0..<3 { limit.succeed(byteCount: nil, isContended: true, inFlight: 1, at: 0) }
     #expect(limit.current == 3)
-    for _ in 0..<100 { limit.succeed(byteCount: nil, isContended: true, at: 0) }
+    for _ in 0..<100 { limit.succeed(byteCount: nil, isContended: true, inFlight: 1, at: 0) }
     #expect(limit.current == 4)
   }
 }
@@ -102,14 +102,13 @@ import Testing
       error.isRetryable = true
       return error
     }
-    // All four have been refused, and pause at one time, though there are two slots.
-    let (allPause, release) = (Meeting(of: 4), Latch())
+    // All four have been refused, and pause at one time, though there are two slots. The fifth is this test.
+    let (allPause, release) = (Meeting(of: 5), Latch())
     let store = RetryingStore(
       fake,
       pause: { _ in
         try await FairSemaphore.yieldingPermit {
           await allPause.join()
-          #expect(resources.slots.available == 2)
           await release.wait()
         }
       })
@@ -121,6 +120,7 @@ import Testing
         }
       }
       await allPause.join()
+      #expect(resources.slots.available == 2)
       // One that comes now is served while they pause.
       _ = try await resources.send(HeadBucket(), through: store)
       #expect(resources.slots.available == 2)
