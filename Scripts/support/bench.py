@@ -11,6 +11,7 @@ import time
 from pathlib import Path
 
 import benchappend
+import benchbefore
 import benchinstructions
 import benchnetwork
 import benchpeers
@@ -41,7 +42,9 @@ def main():
         results = MEASURES[options.measure](options, work)
     if options.json:
         Path(options.json).write_text(json.dumps(results, indent=1) + "\n")
-    broken = PROMISES.get(options.measure, lambda results: [])(results)
+    # Beside another build only the two builds are compared.
+    of_builds = options.before and options.measure != "instructions"
+    broken = (benchbefore.promises if of_builds else PROMISES.get(options.measure, lambda results: []))(results)
     for promise in broken:
         print(f"bench: {promise}", file=sys.stderr)
     sys.exit(1 if broken else 0)

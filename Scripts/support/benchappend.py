@@ -37,6 +37,7 @@ class Result:
     limit: float | None  # bytes; None where there is no goal
     requests: dict
     seconds: float
+    processor_seconds: float  # of the watch
 
 
 class Watch:
@@ -90,25 +91,26 @@ class Table:
 
     def __init__(self, sink):
         self.sink, self.results, self.seen = sink, [], {}
-        print("| what | changed MB | sent MB | goal MB | sent / changed | s | requests |")
-        print("|---|---|---|---|---|---|---|")
+        print("| what | changed MB | sent MB | goal MB | sent / changed | s | CPU s | requests |")
+        print("|---|---|---|---|---|---|---|---|")
 
     @contextlib.contextmanager
-    def row(self, title, changed, limit):
+    def row(self, watch, title, changed, limit):
         self.take()
         self.seen = {}
         self.sink.ask("bytes")
-        start = time.monotonic()
+        start, used = time.monotonic(), benchrun.processor_seconds(watch.process.pid)
         yield
         seconds = time.monotonic() - start
+        used = benchrun.processor_seconds(watch.process.pid) - used
         self.take()
-        result = Result(title, changed, self.sink.ask("bytes")["bytes"], limit, self.seen, seconds)
+        result = Result(title, changed, self.sink.ask("bytes")["bytes"], limit, self.seen, seconds, used)
         self.results.append(result)
         goal = f"{limit / 1e6:.1f}" if limit is not None else ""
         requests = ", ".join(f"{count} {kind}" for kind, count in sorted(self.seen.items()))
         print(
             f"| {title} | {changed / 1e6:.1f} | {result.sent / 1e6:.1f} | {goal} | {result.sent / changed:.3f} | {seconds:.1f} "
-            f"| {requests} |",
+            f"| {used:.1f} | {requests} |",
             flush=True,
         )
 
@@ -132,7 +134,7 @@ def closed_log(options, work, table, piece):
     """The log is closed after each append, and published."""
     appended = options.size * MEBIBYTE
     with Watch(options, work, table.sink, "--interval", "3600") as watch:
-        with table.row(f"a log to {options.size} MiB", appended, LOG_FACTOR * appended + LOG_SPARE):
+        with table.row(watch, f"a log to {options.size} MiB", appended, LOG_FACTOR * appended + LOG_SPARE):
             for _ in range(options.size):
                 with open(watch.directory / "train.log", "ab") as log:
                     log.write(piece)
@@ -148,7 +150,7 @@ def open_log(options, work, table, piece):
             table.take()
             table.wait_for_object(watch)
             title = f"a log that stays open, from {OPEN_LOG_MEBIBYTES} MiB to {OPEN_LOG_MEBIBYTES + OPEN_APPENDS} MiB"
-            with table.row(title, appended, LOG_FACTOR * appended + LOG_SPARE):
+            with table.row(watch, title, appended, LOG_FACTOR * appended + LOG_SPARE):
                 for _ in range(OPEN_APPENDS):
                     log.write(piece)
                     table.wait_for_object(watch)
@@ -165,7 +167,7 @@ def checkpoint(options, work, table, how, flags=()):
         benchrun.write_large(path, size)
         watch.flush()
         limit = None if flags else CHECKPOINT_FACTOR * changed
-        with table.row(" ".join([f"{SAVES} checkpoints of {mebibytes} MiB, {how}", *flags]), changed, limit):
+        with table.row(watch, " ".join([f"{SAVES} checkpoints of {mebibytes} MiB, {how}", *flags]), changed, limit):
             for _ in range(SAVES):
                 save(path, unchanged, size, how)
                 watch.flush()

@@ -20,6 +20,8 @@ import urllib.request
 from pathlib import Path
 from urllib.parse import quote
 
+import benchbefore
+
 PATTERN_BYTES = 1 << 20
 # The value that sink.c returns as x-amz-meta-mtime, because rclone compares it.
 MTIME_SECONDS = 1_700_000_000
@@ -278,7 +280,11 @@ class Measure:
                 f"| {ratio(wall, bare, 'wall')} | {ratio(cpu, bare, 'cpu')} | {connections:g} | {requests} |",
                 flush=True,
             )
-        return {"title": self.title, "clients": result}
+        found = {"title": self.title, "clients": result}
+        if before := benchbefore.ratios(samples):
+            print(f"\n{benchbefore.told(before)}", flush=True)
+            found["before"] = before
+        return found
 
 
 def ratio(value, reference, what):

@@ -1,6 +1,7 @@
 // Digests: S3's checksums, by OpenSSL and zlib. Only this module calls either for hashing.
 //
 //   digest       a fixed number of bytes that represents a message: SHA-256 (32 bytes), MD5 (16 bytes)
+//   GMAC         a digest under a key, of AES-GCM's arithmetic: fast, and meaningful only to who has the key
 //   HMAC         a digest keyed with a secret (RFC 2104), used for signatures
 //   CRC-32       a 32-bit checksum that detects accidents, not attacks. The CRCs of two halves give that of
 //                the whole

@@ -10,6 +10,10 @@ struct Delta: Sendable {
   /// The digests of the file's blocks, except those that are sent as a part of their own. The ETags of such
   /// parts tell their MD5s.
   let digests: [Int: ContentBlocks.Digest]
+  /// The keyed digests of the object's blocks that were found in the file.
+  let foundDigests: [Int: [UInt8]]
+  /// The keyed digests of the file's blocks, as far as the comparison read them.
+  let keyedDigests: [Int: [UInt8]]
   /// Blocks that are sent and were not in the page cache before they were compared.
   let coldBlocks: Set<Int>
 
@@ -58,6 +62,8 @@ struct DeltaSurvey {
   private struct Compared: Sendable {
     var index: Int
     var finding: Finding
+    /// Of an unchanged block.
+    var keyedDigest: [UInt8]?
     /// Whether the block was not in the page cache before.
     var isCold: Bool
   }
@@ -104,8 +110,13 @@ struct DeltaSurvey {
     }
     try await compare((0..<count).filter { findings[$0] == nil })
     guard let plan = plan(for: (0..<count).map { findings[$0]?.finding == .unchanged }) else { return nil }
+    let found = findings.compactMapValues(\.keyedDigest)
+    let others = try await otherDigests(for: plan)
     return Delta(
-      object: object, plan: plan, digests: try await digests(for: plan),
+      object: object, plan: plan,
+      digests: others.mapValues(\.plain).merging(whole.map { ($0, object.blocks[$0]) }) { $1 },
+      foundDigests: found,
+      keyedDigests: others.mapValues(\.keyed).merging(found.filter { whole.contains($0.key) }) { $1 },
       coldBlocks: Set(findings.values.filter { $0.isCold && $0.finding != .unchanged }.map(\.index)))
   }
 
@@ -138,48 +149,70 @@ struct DeltaSurvey {
   /// Blocks: it is called on a reader thread.
   private static func compare(_ index: Int, of file: LocalFile, with blocks: ContentBlocks) throws -> Compared
   {
-    let (range, digest) = (blocks.grid.range(of: index), blocks[index])
-    let byteCount = range.upperBound - range.lowerBound
-    let isCold = isCold(file, range.lowerBound, byteCount)
-    guard try checksum(of: file, from: range.lowerBound, byteCount: byteCount).value == digest.crc32 else {
-      return Compared(index: index, finding: .changed, isCold: isCold)
-    }
-    let md5 = try md5Hexadecimal(of: file, from: range.lowerBound, byteCount: byteCount)
-    guard md5 == hexadecimal(digest.md5) else {
-      return Compared(index: index, finding: .doubtful, isCold: isCold)
-    }
+    let range = blocks.grid.range(of: index)
+    let isCold = isCold(file, range.lowerBound, range.upperBound - range.lowerBound)
+    let (finding, keyedDigest) = try find(range, of: file, blocks[index], blocks.keyedDigest(of: index))
     // A changed block is read again when it is sent; an unchanged one is not.
-    if isCold { file.advise(.dontNeed(range)) }
-    return Compared(index: index, finding: .unchanged, isCold: isCold)
+    if finding == .unchanged, isCold { file.advise(.dontNeed(range)) }
+    return Compared(index: index, finding: finding, keyedDigest: keyedDigest, isCold: isCold)
   }
 
-  /// The digests that are known, and those of blocks that are neither copied whole nor sent as one part.
-  private func digests(for plan: DeltaPlan) async throws -> [Int: ContentBlocks.Digest] {
+  private static func find(
+    _ range: Range<Int64>, of file: LocalFile, _ digest: ContentBlocks.Digest, _ known: [UInt8]?
+  ) throws -> (Finding, keyedDigest: [UInt8]?) {
+    if let known {
+      return try keyedDigest(of: range, in: file) == known ? (.unchanged, known) : (.changed, nil)
+    }
+    let byteCount = range.upperBound - range.lowerBound
+    guard try checksum(of: file, from: range.lowerBound, byteCount: byteCount).value == digest.crc32 else {
+      return (.changed, nil)
+    }
+    let (md5, keyed) = (MD5Hasher(), KeyedHasher())
+    try forEachPiece(of: file, from: range.lowerBound, byteCount: byteCount) { piece in
+      md5.update(piece)
+      keyed.update(piece)
+    }
+    return md5.finish() == digest.md5 ? (.unchanged, keyed.finish()) : (.doubtful, nil)
+  }
+
+  /// The blocks of the file that are blocks of the object. The last block of a log is not, once it is longer.
+  private var whole: Set<Int> {
+    Set(
+      findings.keys.filter {
+        findings[$0]?.finding == .unchanged && known.range(of: $0) == grid.range(of: $0)
+      })
+  }
+
+  /// The digests of blocks that are neither in the object as a whole nor sent as one part.
+  private func otherDigests(
+    for plan: DeltaPlan
+  ) async throws -> [Int: (plain: ContentBlocks.Digest, keyed: [UInt8])] {
     let sent = Set(plan.parts.filter { $0.source == .file }.map(\.range))
-    var digests: [Int: ContentBlocks.Digest] = [:]
-    for index in 0..<grid.count {
+    let whole = whole
+    var digests: [Int: (plain: ContentBlocks.Digest, keyed: [UInt8])] = [:]
+    for index in 0..<grid.count where !whole.contains(index) {
       let range = grid.range(of: index)
-      if findings[index]?.finding == .unchanged, known.range(of: index) == range {
-        digests[index] = object.blocks[index]
-      } else if !sent.contains(range) {
-        let file = file
-        digests[index] = try await uploader.resources.readers.run { try digest(of: range, in: file) }
-      }
+      if sent.contains(range) { continue }
+      let file = file
+      digests[index] = try await uploader.resources.readers.run { try Self.digests(of: range, in: file) }
     }
     return digests
   }
-}
 
-/// Blocks: call it on a reader thread.
-private func digest(of range: Range<Int64>, in file: LocalFile) throws -> ContentBlocks.Digest {
-  var crc = CRC32()
-  let md5 = MD5Hasher()
-  try forEachPiece(of: file, from: range.lowerBound, byteCount: range.upperBound - range.lowerBound) {
-    piece in
-    crc.update(piece)
-    md5.update(piece)
+  /// Blocks: it is called on a reader thread.
+  private static func digests(
+    of range: Range<Int64>, in file: LocalFile
+  ) throws -> (plain: ContentBlocks.Digest, keyed: [UInt8]) {
+    var crc = CRC32()
+    let (md5, keyed) = (MD5Hasher(), KeyedHasher())
+    try forEachPiece(of: file, from: range.lowerBound, byteCount: range.upperBound - range.lowerBound) {
+      piece in
+      crc.update(piece)
+      md5.update(piece)
+      keyed.update(piece)
+    }
+    return (ContentBlocks.Digest(crc32: crc.value, md5: md5.finish()), keyed.finish())
   }
-  return ContentBlocks.Digest(crc32: crc.value, md5: md5.finish())
 }
 
 /// Whether the page cache does not hold the stretch. Only such a stretch is dropped from the cache after it is

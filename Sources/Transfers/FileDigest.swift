@@ -60,6 +60,17 @@ func md5Hexadecimal(of file: LocalFile, from offset: Int64, byteCount: Int64) th
   return hexadecimal(hasher.finish())
 }
 
+/// The digest of a stretch of a file under the key of this process. Blocks: call it on a reader thread.
+///
+/// - Throws: `UploadAbandoned.changed` if the file is shorter; `TreeError`.
+func keyedDigest(of range: Range<Int64>, in file: LocalFile) throws -> [UInt8] {
+  let hasher = KeyedHasher()
+  try forEachPiece(of: file, from: range.lowerBound, byteCount: range.upperBound - range.lowerBound) {
+    hasher.update($0)
+  }
+  return hasher.finish()
+}
+
 /// Calls `body` with the bytes piece by piece, so that a file of any size needs only one small buffer.
 func forEachPiece(
   of file: LocalFile, from offset: Int64, byteCount: Int64, _ body: (UnsafeRawBufferPointer) -> Void

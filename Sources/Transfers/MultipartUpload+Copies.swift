@@ -39,13 +39,10 @@ extension MultipartUpload {
 
   /// The second read of a stretch that is copied.
   private func confirm(_ part: DeltaPlan.Part, by delta: Delta) async throws {
-    let (file, blocks) = (source.file, delta.object.blocks)
+    let (file, grid) = (source.file, delta.object.blocks.grid)
     for index in delta.blocks(of: part) {
-      let range = blocks.grid.range(of: index)
-      let md5 = try await resources.readers.run {
-        try md5Hexadecimal(of: file, from: range.lowerBound, byteCount: range.upperBound - range.lowerBound)
-      }
-      guard md5 == hexadecimal(blocks[index].md5) else { throw UploadAbandoned.changed }
+      let digest = try await resources.readers.run { try keyedDigest(of: grid.range(of: index), in: file) }
+      guard digest == delta.foundDigests[index] else { throw UploadAbandoned.changed }
     }
   }
 
@@ -67,6 +64,8 @@ extension MultipartUpload {
       guard let md5 = ETag.md5(part.etag).flatMap(decodeHexadecimal) else { return nil }
       digests[index] = .init(crc32: part.crc.value, md5: md5)
     }
-    return ContentBlocks(grid, digests: (0..<grid.count).compactMap { digests[$0] })
+    var blocks = ContentBlocks(grid, digests: (0..<grid.count).compactMap { digests[$0] })
+    if let delta { blocks?.note(keyedDigests: delta.keyedDigests) }
+    return blocks
   }
 }

@@ -66,4 +66,30 @@ import Testing
       hexadecimal(hmacSHA256(key: [], message: []))
         == "b613679a0814d9ec772f95d778c35fc5ff1697c493715653c6c712144292c5ad")
   }
+
+  @Test func `a keyed digest tells contents apart, in pieces too`() {
+    // Records that each end in their own CRC-32 have one CRC-32, whatever is in them.
+    func records(_ filler: UInt8) -> [UInt8] {
+      let body = [UInt8](repeating: filler, count: 60)
+      let sum = CRC32(body).value
+      return (0..<100).flatMap { _ in body + (0..<4).map { UInt8(truncatingIfNeeded: sum >> (8 * $0)) } }
+    }
+    #expect(CRC32(records(1)).value == CRC32(records(2)).value)
+    let hasher = KeyedHasher()
+    func digest(_ bytes: [UInt8], pieces: Int = 1) -> [UInt8] {
+      for start in stride(from: 0, to: bytes.count, by: bytes.count / pieces) {
+        hasher.update(Array(bytes[start..<min(start + bytes.count / pieces, bytes.count)]))
+      }
+      return hasher.finish()
+    }
+    #expect(digest(records(1)) == digest(records(1), pieces: 16))
+    #expect(digest(records(1)) == digest(records(1), pieces: 7))
+    #expect(digest(records(1)) != digest(records(2)))
+    #expect(digest(records(1)) != digest(records(1) + [0]))
+    #expect(digest(records(1)).count == KeyedHasher.byteCount)
+    // Another hasher of this process has the same key.
+    let other = KeyedHasher()
+    other.update(records(2))
+    #expect(other.finish() == digest(records(2)))
+  }
 }

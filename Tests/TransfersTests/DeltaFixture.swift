@@ -76,13 +76,20 @@ final class DeltaFixture: Sendable {
   }
 
   /// Puts other tags in the place of the MD5s.
-  func forgetMD5s() {
+  ///
+  /// - Parameter keepingKeyed: whether the digests under this process's key stay.
+  func forgetMD5s(keepingKeyed: Bool = false) {
     known.withLock { known in
       guard let object = known else { return }
       let digests = (0..<object.blocks.count).map { index in
         ContentBlocks.Digest(crc32: object.blocks[index].crc32, md5: Array(repeating: 7, count: 16))
       }
-      known?.blocks = ContentBlocks(object.blocks.grid, digests: digests) ?? object.blocks
+      var blocks = ContentBlocks(object.blocks.grid, digests: digests) ?? object.blocks
+      let keyed = (0..<blocks.count).compactMap { index in
+        object.blocks.keyedDigest(of: index).map { (index, $0) }
+      }
+      if keepingKeyed { blocks.note(keyedDigests: Dictionary(uniqueKeysWithValues: keyed)) }
+      known?.blocks = blocks
     }
   }
 

@@ -47,6 +47,22 @@ import Transfers
     #expect(await fixture.sends == 1)
   }
 
+  @Test(.promise("XFER-15"))
+  func `a block that this process has compared before costs no MD5`() async throws {
+    let fixture = try DeltaFixture()
+    try await fixture.begin(with: Self.bytes)
+    try fixture.append(pattern(mebibyte, seed: 9))
+    try await fixture.publish()
+    // If an MD5 were compared, no block would count as unchanged.
+    fixture.forgetMD5s(keepingKeyed: true)
+    try fixture.append(pattern(mebibyte, seed: 10))
+    #expect(try await fixture.publish().bytesCopied == 24 * Int64(mebibyte))
+    #expect(try await fixture.isPublished())
+    try fixture.files.overwrite("a", [1, 2, 3], at: 11 << 20)
+    #expect(try await fixture.publish().bytesCopied == 20 * Int64(mebibyte))
+    #expect(try await fixture.isPublished())
+  }
+
   @Test func `each version may follow another one as a delta`() async throws {
     let fixture = try DeltaFixture()
     try await fixture.begin(with: Self.bytes)

@@ -39,7 +39,7 @@ final class PublishedBlocks: Sendable {
     init(_ path: RelativePath, _ object: KnownObject) { self.init(path, object.blocks.grid.byteCount) }
   }
 
-  /// The limit of blocks. At 20 bytes each they take 5 MiB, and with blocks of 16 MiB they stand for 4 TiB.
+  /// The limit of blocks. At 20 bytes each, or 36 with keyed digests, they take 5 to 9 MiB, and with blocks of 16 MiB they stand for 4 TiB.
   static let standardCapacity = 262_144
 
   private let state: Mutex<State>
