@@ -82,12 +82,21 @@ package struct ConcurrencyTuner: Sendable {
 
   // MARK: Facts
 
-  /// Whether `begin` is to be called with the next request.
-  package var awaitsBeginning: Bool { lastSuccess == nil && window == nil }
-
-  /// Records the beginning of the first request.
+  /// Records that a request begins while no other is in flight.
   package mutating func begin(at now: Int64) {
-    if awaitsBeginning { window = Window(start: now) }
+    if let lastSuccess {
+      guard now - lastSuccess > Self.idle else { return }
+      forgetMeasurements(at: now)
+    }
+    if window == nil { window = Window(start: now) }
+  }
+
+  /// A number that was not shown to bring more is given back, or bursts of requests would raise it unproved.
+  private mutating func forgetMeasurements(at now: Int64) {
+    window = nil
+    guard phase == .rising else { return giveUpTrial(at: now) }
+    if earlierRate != nil { limit = numberBefore }
+    earlierRate = nil
   }
 
   /// Records a successful request.
@@ -99,13 +108,9 @@ package struct ConcurrencyTuner: Sendable {
   package mutating func succeed(byteCount: Int64, isContended: Bool, inFlight: Int, at now: Int64) {
     defer { lastSuccess = now }
     answersOfCut -= 1
-    if let lastSuccess, now - lastSuccess > Self.idle {
-      window = nil
-      if phase == .rising { earlierRate = nil } else { giveUpTrial(at: now) }
-    }
     if case .recovering(let goal) = phase { return recover(upTo: goal, at: now) }
     if phase == .keeping {
-      guard now >= nextTrial, most > 1 else { return }
+      guard now >= nextTrial, most > least else { return }
       phase = .comparing
       window = nil
     }

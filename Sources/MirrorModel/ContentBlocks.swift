@@ -26,7 +26,8 @@ package struct BlockGrid: Sendable, Hashable {
 /// object.
 ///
 /// A CRC-32 finds a changed block fast, but contents whose records each end in their own CRC-32 all have the
-/// same one. So a block counts as unchanged only if its MD5 is the same too.
+/// same one. So a block counts as unchanged only if its MD5 is the same too, or if its keyed digest is known and
+/// is the same.
 package struct ContentBlocks: Sendable, Hashable {
   package struct Digest: Sendable, Hashable {
     package var crc32: UInt32
@@ -47,8 +48,8 @@ package struct ContentBlocks: Sendable, Hashable {
   package let grid: BlockGrid
   /// For each block its CRC-32, the most significant byte first, and its MD5.
   package let bytes: [UInt8]
-  /// For each block its digest under the key of this process, once the process has read it. To compare these
-  /// takes a tenth of the time. They are no part of the value, and are never written anywhere.
+  /// For each block its digest under the key of this process, if it was noted. To compare these takes a tenth of
+  /// the time. They are no part of the value, and are never written anywhere.
   private var keyed: [UInt8] = []
 
   /// Nil if there is not one digest for each block.
@@ -77,7 +78,7 @@ package struct ContentBlocks: Sendable, Hashable {
     return digest.allSatisfy { $0 == 0 } ? nil : Array(digest)
   }
 
-  /// Notes the keyed digests of blocks that the process has read and that have the digests noted here.
+  /// Notes the keyed digests of blocks, each from a read that gave the CRC-32 and the MD5 known here.
   package mutating func note(keyedDigests: [Int: [UInt8]]) {
     if keyedDigests.isEmpty { return }
     if keyed.isEmpty { keyed = Array(repeating: 0, count: count * Self.keyedBytes) }

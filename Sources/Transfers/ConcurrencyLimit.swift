@@ -32,6 +32,7 @@ struct ConcurrencyLimit: Sendable {
     exact = max(1, exact / 2)
   }
 
+  /// Records that a request begins while no other is in flight.
   mutating func begin(at now: Int64) { tuner?.begin(at: now) }
 
   /// - Parameters:

@@ -110,8 +110,8 @@ struct DeltaSurvey {
     }
     try await compare((0..<count).filter { findings[$0] == nil })
     guard let plan = plan(for: (0..<count).map { findings[$0]?.finding == .unchanged }) else { return nil }
-    let found = findings.compactMapValues(\.keyedDigest)
-    let others = try await otherDigests(for: plan)
+    let (found, whole) = (findings.compactMapValues(\.keyedDigest), wholeBlocks)
+    let others = try await otherDigests(for: plan, beside: whole)
     return Delta(
       object: object, plan: plan,
       digests: others.mapValues(\.plain).merging(whole.map { ($0, object.blocks[$0]) }) { $1 },
@@ -176,7 +176,7 @@ struct DeltaSurvey {
   }
 
   /// The blocks of the file that are blocks of the object. The last block of a log is not, once it is longer.
-  private var whole: Set<Int> {
+  private var wholeBlocks: Set<Int> {
     Set(
       findings.keys.filter {
         findings[$0]?.finding == .unchanged && known.range(of: $0) == grid.range(of: $0)
@@ -185,10 +185,9 @@ struct DeltaSurvey {
 
   /// The digests of blocks that are neither in the object as a whole nor sent as one part.
   private func otherDigests(
-    for plan: DeltaPlan
+    for plan: DeltaPlan, beside whole: Set<Int>
   ) async throws -> [Int: (plain: ContentBlocks.Digest, keyed: [UInt8])] {
     let sent = Set(plan.parts.filter { $0.source == .file }.map(\.range))
-    let whole = whole
     var digests: [Int: (plain: ContentBlocks.Digest, keyed: [UInt8])] = [:]
     for index in 0..<grid.count where !whole.contains(index) {
       let range = grid.range(of: index)

@@ -230,8 +230,11 @@ package final class FairSemaphore: Sendable {
     change { $0.limit.slowDown(at: now) }
   }
 
-  /// Records that a request with a payload is about to be sent.
-  package func begin(at now: Int64) { change { $0.limit.begin(at: now) } }
+  /// Records that a request with a payload is about to be sent. The clock is read only if no other request is in
+  /// flight.
+  package func begin(at clock: () -> Int64) {
+    state.withLock { if $0.heldInAll <= 1 { $0.limit.begin(at: clock()) } }
+  }
 
   /// Records a successful request. A full round of successes raises a fixed limit that was cut by one.
   ///

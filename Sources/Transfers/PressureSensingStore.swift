@@ -1,5 +1,4 @@
 import S3Client
-import Synchronization
 
 /// A store that reports the server's pressure to the slots. It is placed below the retries, which would hide
 /// the pressure.
@@ -8,7 +7,6 @@ package final class PressureSensingStore: ObjectStore {
   private let slots: FairSemaphore
   /// A monotonic clock in nanoseconds.
   private let clock: @Sendable () -> Int64
-  private let hasBegun = Atomic<Bool>(false)
 
   package init(_ store: any ObjectStore, slots: FairSemaphore, clock: @escaping @Sendable () -> Int64) {
     self.store = store
@@ -23,7 +21,7 @@ package final class PressureSensingStore: ObjectStore {
 
   package func send<Operation: S3Operation>(_ operation: Operation) async throws -> Operation.Output {
     let payload = RequestPayload(of: operation)
-    if payload != nil, !hasBegun.exchange(true, ordering: .relaxed) { slots.begin(at: clock()) }
+    if payload != nil { slots.begin(at: clock) }
     do {
       let output = try await store.send(operation)
       slots.succeed(byteCount: payload?.byteCount(answeredBy: output), at: clock())

@@ -148,6 +148,28 @@ import Testing
   }
 
   @Test(.promise("XFER-13"))
+  func `parts that take seconds are no pause`() {
+    // A part takes 2.8 s, and eight of them end together.
+    let slow = Network(
+      name: "slow", connection: 6e6, link: 3e9, latency: 0.05, requestBytes: 16_777_216, isOneFile: true)
+    #expect(tuned(slow, seconds: 20).limits.last == ConcurrencyTuner.most)
+  }
+
+  @Test(.promise("XFER-13"))
+  func `bursts with pauses between raise no number that is not shown to bring more`() {
+    var tuner = ConcurrencyTuner()
+    for burst in 0..<20 {
+      let start = Int64(burst) * 10_000_000_000
+      tuner.begin(at: start)
+      for number in 1...Int64(tuner.limit) {
+        tuner.succeed(
+          byteCount: 1 << 20, isContended: true, inFlight: tuner.limit, at: start + number * 100_000_000)
+      }
+      #expect(tuner.limit <= 2 * ConcurrencyTuner.start)
+    }
+  }
+
+  @Test(.promise("XFER-13"))
   func `a link that shrinks gives back what brings nothing`() {
     var tuner = ConcurrencyTuner()
     var now: Int64 = 0
