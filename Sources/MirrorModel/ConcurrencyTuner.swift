@@ -2,7 +2,7 @@
 ///
 /// One connection carries what the network and the service give one connection; on S3 that is 85 to 90 MB/s
 /// (AWS, "Performance design patterns for Amazon S3"). So the best number differs from network to network. The
-/// number doubles while each doubling raises the goodput. Then it is kept, and from time to time a larger and
+/// number doubles or quadruples while that raises the goodput. Then it is kept, and from time to time a larger and
 /// a smaller number are tried. If the service asks for fewer requests, the number is halved, as in TCP's
 /// congestion control (RFC 5681 §3.1).
 ///

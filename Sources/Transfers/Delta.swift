@@ -3,17 +3,39 @@ import LocalTree
 import MirrorModel
 import S3Client
 
+/// What is known of a block's content.
+struct BlockDigests: Sendable {
+  var plain: ContentBlocks.Digest
+  /// Under the key of this process; nil if the process did not read the block for a comparison.
+  var keyed: [UInt8]?
+
+  init(plain: ContentBlocks.Digest, keyed: [UInt8]?) {
+    self.plain = plain
+    self.keyed = keyed
+  }
+
+  /// Blocks: call it on a reader thread.
+  fileprivate init(of range: Range<Int64>, in file: LocalFile) throws {
+    var crc = CRC32()
+    let (md5, keyed) = (MD5Hasher(), KeyedHasher())
+    try forEachPiece(of: file, from: range.lowerBound, byteCount: range.upperBound - range.lowerBound) {
+      piece in
+      crc.update(piece)
+      md5.update(piece)
+      keyed.update(piece)
+    }
+    self.init(plain: ContentBlocks.Digest(crc32: crc.value, md5: md5.finish()), keyed: keyed.finish())
+  }
+}
+
 /// An upload that sends only what changed in a file: the plan, and what is known of the file's blocks.
 struct Delta: Sendable {
+  /// With the keyed digests of all blocks that were found in the file.
   let object: KnownObject
   let plan: DeltaPlan
   /// The digests of the file's blocks, except those that are sent as a part of their own. The ETags of such
   /// parts tell their MD5s.
-  let digests: [Int: ContentBlocks.Digest]
-  /// The keyed digests of the object's blocks that were found in the file.
-  let foundDigests: [Int: [UInt8]]
-  /// The keyed digests of the file's blocks, as far as the comparison read them.
-  let keyedDigests: [Int: [UInt8]]
+  let digests: [Int: BlockDigests]
   /// Blocks that are sent and were not in the page cache before they were compared.
   let coldBlocks: Set<Int>
 
@@ -70,7 +92,7 @@ struct DeltaSurvey {
 
   private let uploader: Uploader
   private let file: LocalFile
-  private let object: KnownObject
+  private var object: KnownObject
   private let copying: DeltaPlan.Copying
   private let wholeRequests: Int
   private var findings: [Int: Compared] = [:]
@@ -110,13 +132,9 @@ struct DeltaSurvey {
     }
     try await compare((0..<count).filter { findings[$0] == nil })
     guard let plan = plan(for: (0..<count).map { findings[$0]?.finding == .unchanged }) else { return nil }
-    let (found, whole) = (findings.compactMapValues(\.keyedDigest), wholeBlocks)
-    let others = try await otherDigests(for: plan, beside: whole)
+    object.blocks.note(keyedDigests: findings.compactMapValues(\.keyedDigest))
     return Delta(
-      object: object, plan: plan,
-      digests: others.mapValues(\.plain).merging(whole.map { ($0, object.blocks[$0]) }) { $1 },
-      foundDigests: found,
-      keyedDigests: others.mapValues(\.keyed).merging(found.filter { whole.contains($0.key) }) { $1 },
+      object: object, plan: plan, digests: try await digests(for: plan),
       coldBlocks: Set(findings.values.filter { $0.isCold && $0.finding != .unchanged }.map(\.index)))
   }
 
@@ -167,50 +185,25 @@ struct DeltaSurvey {
     guard try checksum(of: file, from: range.lowerBound, byteCount: byteCount).value == digest.crc32 else {
       return (.changed, nil)
     }
-    let (md5, keyed) = (MD5Hasher(), KeyedHasher())
-    try forEachPiece(of: file, from: range.lowerBound, byteCount: byteCount) { piece in
-      md5.update(piece)
-      keyed.update(piece)
-    }
-    return md5.finish() == digest.md5 ? (.unchanged, keyed.finish()) : (.doubtful, nil)
+    let read = try BlockDigests(of: range, in: file)
+    return read.plain == digest ? (.unchanged, read.keyed) : (.doubtful, nil)
   }
 
-  /// The blocks of the file that are blocks of the object. The last block of a log is not, once it is longer.
-  private var wholeBlocks: Set<Int> {
-    Set(
-      findings.keys.filter {
-        findings[$0]?.finding == .unchanged && known.range(of: $0) == grid.range(of: $0)
-      })
-  }
-
-  /// The digests of blocks that are neither in the object as a whole nor sent as one part.
-  private func otherDigests(
-    for plan: DeltaPlan, beside whole: Set<Int>
-  ) async throws -> [Int: (plain: ContentBlocks.Digest, keyed: [UInt8])] {
+  /// The digests that are known, and those of blocks that are neither copied whole nor sent as one part.
+  private func digests(for plan: DeltaPlan) async throws -> [Int: BlockDigests] {
     let sent = Set(plan.parts.filter { $0.source == .file }.map(\.range))
-    var digests: [Int: (plain: ContentBlocks.Digest, keyed: [UInt8])] = [:]
-    for index in 0..<grid.count where !whole.contains(index) {
+    var digests: [Int: BlockDigests] = [:]
+    for index in 0..<grid.count {
       let range = grid.range(of: index)
-      if sent.contains(range) { continue }
-      let file = file
-      digests[index] = try await uploader.resources.readers.run { try Self.digests(of: range, in: file) }
+      if findings[index]?.finding == .unchanged, known.range(of: index) == range {
+        digests[index] = BlockDigests(
+          plain: object.blocks[index], keyed: object.blocks.keyedDigest(of: index))
+      } else if !sent.contains(range) {
+        let file = file
+        digests[index] = try await uploader.resources.readers.run { try BlockDigests(of: range, in: file) }
+      }
     }
     return digests
-  }
-
-  /// Blocks: it is called on a reader thread.
-  private static func digests(
-    of range: Range<Int64>, in file: LocalFile
-  ) throws -> (plain: ContentBlocks.Digest, keyed: [UInt8]) {
-    var crc = CRC32()
-    let (md5, keyed) = (MD5Hasher(), KeyedHasher())
-    try forEachPiece(of: file, from: range.lowerBound, byteCount: range.upperBound - range.lowerBound) {
-      piece in
-      crc.update(piece)
-      md5.update(piece)
-      keyed.update(piece)
-    }
-    return (ContentBlocks.Digest(crc32: crc.value, md5: md5.finish()), keyed.finish())
   }
 }
 

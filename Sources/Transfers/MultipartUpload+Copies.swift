@@ -39,10 +39,11 @@ extension MultipartUpload {
 
   /// The second read of a stretch that is copied.
   private func confirm(_ part: DeltaPlan.Part, by delta: Delta) async throws {
-    let (file, grid) = (source.file, delta.object.blocks.grid)
+    let (file, blocks) = (source.file, delta.object.blocks)
     for index in delta.blocks(of: part) {
-      let digest = try await resources.readers.run { try keyedDigest(of: grid.range(of: index), in: file) }
-      guard digest == delta.foundDigests[index] else { throw UploadAbandoned.changed }
+      let range = blocks.grid.range(of: index)
+      let digest = try await resources.readers.run { try keyedDigest(of: range, in: file) }
+      guard digest == blocks.keyedDigest(of: index) else { throw UploadAbandoned.changed }
     }
   }
 
@@ -62,10 +63,10 @@ extension MultipartUpload {
       let index = Int(offset / partBytes)
       guard digests[index] == nil, grid.range(of: index) == offset..<offset + count else { continue }
       guard let md5 = ETag.md5(part.etag).flatMap(decodeHexadecimal) else { return nil }
-      digests[index] = .init(crc32: part.crc.value, md5: md5)
+      digests[index] = BlockDigests(plain: .init(crc32: part.crc.value, md5: md5), keyed: nil)
     }
-    var blocks = ContentBlocks(grid, digests: (0..<grid.count).compactMap { digests[$0] })
-    if let delta { blocks?.note(keyedDigests: delta.keyedDigests) }
+    var blocks = ContentBlocks(grid, digests: (0..<grid.count).compactMap { digests[$0]?.plain })
+    blocks?.note(keyedDigests: digests.compactMapValues(\.keyed))
     return blocks
   }
 }
