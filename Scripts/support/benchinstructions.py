@@ -8,6 +8,7 @@ import signal
 import subprocess
 import time
 
+import benchbefore
 import benchpeers
 import benchrun
 
@@ -17,7 +18,6 @@ FEW_COMPARED, MANY_COMPARED = 50, 250
 FEW_CHANGES, MANY_CHANGES = 100, 300
 SMALL_BYTES = 4096
 COMPARED_BYTES = 10
-WORSE = 1.03
 
 
 def measure(options, work):
@@ -45,7 +45,7 @@ def promise(results):
         f"{result['title']}: {count['s3mirror']:,.0f} instructions, {count['before']:,.0f} before"
         for result in results
         for count in [result["instructions"]]
-        if "before" in count and count["s3mirror"] > WORSE * count["before"]
+        if "before" in count and count["s3mirror"] > benchbefore.WORSE * count["before"]
     ]
 
 
