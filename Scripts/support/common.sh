@@ -8,6 +8,8 @@ venv=$root/.venv
 frameworks=$root/.venv-frameworks
 # The directory for what the bench and the trials compile and install, beside the build.
 built=$root/.build-bench
+# Scripts run in the project's directory. A relative S3MIRROR_BIN is relative to where the user is.
+[[ ${S3MIRROR_BIN:-/} == /* ]] || export S3MIRROR_BIN=$PWD/$S3MIRROR_BIN
 cd "$root"
 
 # The logs of these scripts are read in files more often than on terminals. Python leaves no bytecode in the tree.
@@ -114,6 +116,17 @@ ensure_installed() {
   python3 -m venv "$place" || return 1
   "$place/bin/python" -m pip install --quiet --disable-pip-version-check --requirement "$requirements" >&2 || return 1
   printf '%s' "$wanted" >"$place/.made-from"
+}
+
+# Prints the path of the command that a script uses: S3MIRROR_BIN if it is set, else a release build.
+command_path() {
+  if [[ ! ${S3MIRROR_BIN-} ]]; then
+    build_release
+  elif [[ -f $S3MIRROR_BIN && -x $S3MIRROR_BIN ]]; then
+    printf '%s\n' "$S3MIRROR_BIN"
+  else
+    die "S3MIRROR_BIN is no program: $S3MIRROR_BIN"
+  fi
 }
 
 # Builds the command for release and prints its path. It is used in `$(…)`, where bash ignores `set -e`; hence the calls of die.

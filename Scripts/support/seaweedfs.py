@@ -174,7 +174,7 @@ class SeaweedFS:
         client.put_object(Bucket=self.bucket, Key=".probe", Body=bytes(4096))
         client.delete_object(Bucket=self.bucket, Key=".probe")
 
-    def client(self, attempts=3, connections=10, endpoint=None):
+    def client(self, attempts=3, connections=10, endpoint=None, read_seconds=60):
         """A boto3 client of the server itself (or of `endpoint`), whatever the user's environment says."""
         return boto3.client(
             "s3",
@@ -185,6 +185,7 @@ class SeaweedFS:
             config=botocore.config.Config(
                 retries={"mode": "standard", "total_max_attempts": attempts},
                 max_pool_connections=connections,
+                read_timeout=read_seconds,
                 s3={"addressing_style": "path"},
                 proxies={},
             ),

@@ -32,7 +32,7 @@
 #include <zlib.h>
 
 enum { PAGE = 4096, WORDS_AT = 40, WORDS_END = 4088, SUM_AT = 4092 };
-// Longer than the pause of a reread (--settle 1), so that snapshots of a mapped file succeed now and then.
+// Longer than two ticks of the trial (--interval 0.5): a file must not be published in such a pause, because it is still mapped.
 enum { LONG_PAUSE_MS = 1500 };
 
 static const char *path, *spare;
