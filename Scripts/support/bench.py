@@ -22,6 +22,7 @@ import benchstuck
 import benchtrainer
 import benchtransfer
 import benchunit
+from ending import raise_on_signals
 
 TREE_DIRECTORIES = 1000
 LARGE_MEBIBYTES = 4096
@@ -33,6 +34,7 @@ WAKEUPS_BY_CHANCE = 3
 
 def main():
     options = arguments()
+    raise_on_signals()
     # A RAM disk moves no stamp for mapped stores, so nothing there is known again.
     directory = options.dir or (options.built if options.measure == "restart" else None)
     with benchrun.Workspace(directory) as work:

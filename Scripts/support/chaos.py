@@ -10,7 +10,7 @@ import time
 import chaosfaults
 import chaosselftest
 from chaoscampaign import Campaign
-from seaweedfs import raise_on_signals
+from ending import raise_on_signals
 
 
 def plan(seed, count, names):

@@ -20,7 +20,8 @@ from chaosdownload import DownloadRound
 from chaosjudge import Violation
 from chaosround import Result
 from chaosupload import UploadRound
-from seaweedfs import SeaweedFS, die_with_parent
+from ending import die_with_parent
+from seaweedfs import SeaweedFS
 
 BUCKET = "chaos"
 ROUNDS_PER_SERVER = 60  # of some 50 MB each; SeaweedFS frees nothing at once

@@ -13,8 +13,8 @@ import subprocess
 import time
 
 from chaosend import Weight
+from ending import die_with_parent
 from mirrorrun import environment
-from seaweedfs import die_with_parent
 
 MIB = 1 << 20
 CLONE_NEWNS = 0x00020000  # linux/sched.h

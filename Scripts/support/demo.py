@@ -16,13 +16,14 @@ import tempfile
 import threading
 import time
 
-import transferlog
 import demonodes
+import transferlog
 from demoframeworks import FrameworksAct
+from ending import raise_on_signals
 from independent import MarkerFollower, Prefix
 from mirrorrun import Failed, MirrorRun
 from proxy import CountingProxy
-from seaweedfs import SeaweedFS, raise_on_signals
+from seaweedfs import SeaweedFS
 
 SECONDS = 110  # for all of it: under the two minutes that the demo promises
 BUCKET, DATASET, RUN = "demo", "datasets/tokens/", "runs/run-1/"

@@ -9,7 +9,7 @@ import sys
 import threading
 import time
 
-from seaweedfs import die_with_parent
+from ending import die_with_parent
 
 TRAINER = pathlib.Path(__file__).with_name("train.py")
 # The only variables of the user's environment that s3mirror gets, so that the user's AWS settings do not affect the demo.

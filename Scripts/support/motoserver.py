@@ -8,7 +8,8 @@ import tempfile
 import time
 
 import botocore.exceptions
-from seaweedfs import SeaweedFS, StartFailed, die_with_parent, free_ports, tail
+from ending import die_with_parent
+from seaweedfs import SeaweedFS, StartFailed, free_ports, tail
 
 SECONDS = 60
 

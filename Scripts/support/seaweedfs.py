@@ -7,12 +7,10 @@ As a library: `with SeaweedFS() as server: ...`. Everything it opens is on 127.0
 in one temporary directory, which goes with it.
 """
 
-import ctypes
 import os
 import pathlib
 import random
 import shutil
-import signal
 import socket
 import subprocess
 import sys
@@ -23,6 +21,7 @@ import urllib.request
 import boto3
 import botocore.config
 import botocore.exceptions
+from ending import die_with_parent, raise_on_signals
 
 BUCKET = "s3mirror-test"
 REGION = "us-east-1"
@@ -238,26 +237,8 @@ def is_free(port):
             return False
 
 
-def die_with_parent():
-    """In the child: SIGTERM when the parent dies, so that even SIGKILL of the script leaves no server (prctl(2))."""
-    PR_SET_PDEATHSIG = 1  # linux/prctl.h
-    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
-
-
 def tail(path, lines=15):
     return "\n".join(path.read_text(errors="replace").splitlines()[-lines:])
-
-
-def raise_on_signals():
-    """SIGTERM and SIGHUP unwind the stack as SIGINT does, so that every `with` cleans up. The first one only."""
-
-    def unwind(number, _):
-        for each in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-            signal.signal(each, signal.SIG_IGN)
-        raise SystemExit(128 + number)
-
-    for each in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        signal.signal(each, unwind)
 
 
 def run(command):

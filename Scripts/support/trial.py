@@ -10,8 +10,9 @@ import tempfile
 import time
 
 import pages
+from ending import raise_on_signals
 from motoserver import MotoServer
-from seaweedfs import SeaweedFS, raise_on_signals
+from seaweedfs import SeaweedFS
 from trialgroup import BUCKET as GROUP_BUCKET
 from trialgroup import Groups
 from trialkill import Kill

@@ -25,8 +25,9 @@ from typing import Callable
 
 import boto3
 import botocore.config
+from ending import die_with_parent, raise_on_signals
 from mirrorrun import environment
-from seaweedfs import REGION, die_with_parent, raise_on_signals
+from seaweedfs import REGION
 from trialrows import offers_pointers
 
 SUPPORT = pathlib.Path(__file__).parent

@@ -11,8 +11,9 @@ import subprocess
 import threading
 import time
 
+from ending import die_with_parent
 from mirrorrun import environment
-from seaweedfs import SeaweedFS, die_with_parent
+from seaweedfs import SeaweedFS
 from trialrows import PAUSE_SECONDS, ROWS, Save
 
 BUCKET = "trial"

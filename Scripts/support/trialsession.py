@@ -16,9 +16,10 @@ import subprocess
 import sys
 import time
 
+from ending import die_with_parent
 from independent import Prefix
 from mirrorrun import environment
-from seaweedfs import SeaweedFS, die_with_parent
+from seaweedfs import SeaweedFS
 from sessions import sessions_of
 
 BUCKET = "trial"
