@@ -196,13 +196,20 @@ def weigh(command, environment, sink, log, limit=LIMIT_SECONDS):
         alarm = threading.Timer(limit, os.killpg, (process.pid, signal.SIGKILL))
         alarm.start()
         memory = Memory(process.pid)
-        # It has ended and is still there to be looked at.
-        os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)
+        try:
+            # It has ended and is still there to be looked at.
+            os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)
+        except BaseException:
+            # The bench was interrupted, and the command is in a session of its own.
+            os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+            raise
+        finally:
+            alarm.cancel()
         read = bytes_read(process.pid)
         # wait4(2) includes the processes for which the process itself has waited, and so its whole tree.
         _, status, usage = os.wait4(process.pid, 0)
         wall = time.monotonic() - start
-        alarm.cancel()
         memory.stop()
         process.returncode = os.waitstatus_to_exitcode(status)
     counts = sink.counts()

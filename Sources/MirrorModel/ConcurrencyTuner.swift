@@ -42,7 +42,10 @@ package struct ConcurrencyTuner: Sendable {
   }
 
   package static let start = 10
-  package static let most = 80
+  /// So many small files are answered in one round of the network's latency.
+  package static let most = 256
+  /// So many connections fill a link of 5 GB/s on S3, and each part needs a buffer.
+  package static let mostParts = 64
   private static let second: Int64 = 1_000_000_000
   /// Requests that are in flight together are refused together. That counts as one signal: until all of them
   /// are answered, but no longer than this.

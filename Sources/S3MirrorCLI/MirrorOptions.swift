@@ -36,7 +36,7 @@ struct MirrorOptions: ParsableArguments {
 
   @Option(
     help:
-      "The most requests with a payload at one time, over all downloads and uploads: a number, or auto (as many as bring something, 80 at most)."
+      "The most requests with a payload at one time, over all downloads and uploads: a number, or auto (as many as bring something, 256 at most)."
   )
   var maxWorkers = Options.MaxWorkers.automatic
 

@@ -20,6 +20,9 @@ struct ConcurrencyLimit: Sendable {
     if isMeasured { tuner = ConcurrencyTuner(most: Int(maximum)) }
   }
 
+  /// How many parts of files may be in flight, however many requests may be.
+  var mostParts: Int64 { tuner == nil ? maximum : min(maximum, Int64(ConcurrencyTuner.mostParts)) }
+
   var current: Int64 { tuner.map { Int64($0.limit) } ?? Int64(exact) }
 
   mutating func slowDown(at now: Int64) {

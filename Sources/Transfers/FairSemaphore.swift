@@ -75,6 +75,7 @@ package final class FairSemaphore: Sendable {
       let all = heldInAll
       guard all == 0 || all + amount <= limit.current else { return false }
       if use == .whole { return true }
+      if use == .part, held.part > 0, held.part + amount > limit.mostParts { return false }
       let others = held.part + held.retry
       guard others == 0 || others + amount <= limit.current - share else { return false }
       let retries = held.retry
@@ -153,6 +154,11 @@ package final class FairSemaphore: Sendable {
 
   /// The current limit; less than the capacity after `slowDown`, or if it is measured.
   package var limit: Int64 { state.withLock { $0.limit.current } }
+
+  /// How many parts of one file should be under way: some more than may be in flight, so that one always waits.
+  package var partsUnderWay: Int {
+    state.withLock { Int(min(capacity, $0.limit.mostParts + $0.limit.mostParts / 4)) }
+  }
 
   /// Why a measured limit is as it is; nil if the limit is fixed.
   package var reasonOfLimit: ConcurrencyTuner.Reason? { state.withLock { $0.limit.tuner?.reason } }

@@ -49,7 +49,7 @@ struct MultipartUpload: Sendable {
 
   func run() async throws -> UploadReceipt {
     let firstRead = try await readAheadOfSnapshot(wanted.openFiles)
-    var state = MultipartState(partCount: partCount, width: Int(resources.slots.capacity))
+    var state = MultipartState(partCount: partCount, width: resources.slots.partsUnderWay)
     var opened = Opened()
     var proof = PublicationProof.reread
     var isSuperseded = false

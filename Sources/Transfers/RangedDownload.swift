@@ -49,7 +49,7 @@ final class RangedDownload: Sendable {
       func begin() {
         if let index = rest.popFirst() { group.addTask { try await self.fetch(index) } }
       }
-      for _ in 0..<Int(resources.slots.capacity) { begin() }
+      for _ in 0..<resources.slots.partsUnderWay { begin() }
       var most = 1
       while let attempts = try await group.next() {
         most = max(most, attempts)

@@ -96,7 +96,7 @@ package struct ServerCopy: Sendable {
               number, range: first...(min(first + partBytes, byteCount) - 1), of: source, to: key, uploadID)
           }
         }
-        for _ in 0..<Int(slots.capacity) { begin() }
+        for _ in 0..<slots.partsUnderWay { begin() }
         var parts: [CompleteMultipartUpload.Part] = []
         while let part = try await group.next() {
           parts.append(part)

@@ -25,7 +25,7 @@ import Testing
   @Test func `each element is processed once, and no more at a time than the width`() async {
     let queue = WorkQueue<Int>(capacity: 4)
     let progress = Tally(Progress())
-    async let work: Void = queue.workOff(width: 3) { number in
+    async let work: Void = queue.workOff(width: { 3 }) { number in
       progress.note { $0.begin() }
       await Task.yield()
       progress.note { $0.end(number) }
@@ -37,10 +37,31 @@ import Testing
     #expect((1...3).contains(progress.sum.most))
   }
 
+  @Test func `the number at a time follows a width that changes`() async {
+    let queue = WorkQueue<Int>(of: Array(0..<3_000))
+    let progress = Tally(Progress())
+    let width = Tally(2)
+    await queue.workOff(width: { width.sum }) { number in
+      if number == 1_000 || number == 2_000 {
+        #expect(progress.sum.most <= (number == 1_000 ? 2 : 9))
+        if number == 1_000 { width.note { $0 = 9 } }
+        if number == 2_000 { width.note { $0 = 3 } }
+      }
+      // The places above the width end with the elements that they have.
+      if number == 2_100 { progress.note { $0.most = 0 } }
+      progress.note { $0.begin() }
+      for _ in 0..<4 { await Task.yield() }
+      progress.note { $0.end(number) }
+      if number == 1_900 { #expect(progress.sum.most > 2) }
+    }
+    #expect(progress.sum.done.sorted() == Array(0..<3_000))
+    #expect(progress.sum.most <= 3)
+  }
+
   @Test func `the sender is at most a fixed number of elements ahead`() async {
     let queue = WorkQueue<Int>(capacity: 4)
     let begun = Tally(0)
-    async let work: Void = queue.workOff(width: 2) { _ in
+    async let work: Void = queue.workOff(width: { 2 }) { _ in
       begun.note { $0 += 1 }
       await Task.yield()
     }
@@ -58,7 +79,7 @@ import Testing
     let queue = WorkQueue<Int>(capacity: 1)
     let done = Tally(0)
     await withTaskGroup(of: Void.self) { group in
-      group.addTask { await queue.workOff(width: 8) { _ in done.note { $0 += 1 } } }
+      group.addTask { await queue.workOff(width: { 8 }) { _ in done.note { $0 += 1 } } }
       // By then workers wait, as a rule; the outcome must be the same where they do not.
       for _ in 0..<20 { await Task.yield() }
       await queue.add(1)
@@ -68,7 +89,7 @@ import Testing
   }
 
   @Test func `an empty queue ends at once`() async {
-    await WorkQueue<Int>(of: []).workOff(width: 0) { _ in Issue.record("there is nothing") }
+    await WorkQueue<Int>(of: []).workOff(width: { 0 }) { _ in Issue.record("there is nothing") }
     #expect(await concurrentEach([Int](), width: 5) { $0 }.isEmpty)
   }
 

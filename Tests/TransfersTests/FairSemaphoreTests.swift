@@ -120,6 +120,39 @@ private final class Notes: Sendable {
     #expect(again == parts)
   }
 
+  @Test(.promise("XFER-13"))
+  func `a large number that is measured is for whole files, not for parts`() async throws {
+    let semaphore = FairSemaphore(capacity: 256, pauses: .yielding, limit: .measured)
+    let release = Latch()
+    try await withThrowingTaskGroup(of: Void.self) { group in
+      for _ in 0..<300 { group.addTask { try await semaphore.withPermit { await release.wait() } } }
+      try await eventually("each one holds or waits") {
+        semaphore.waiterCount + Int(256 - semaphore.available) == 300
+      }
+      // Each request takes 50 ms, however many there are.
+      var now: Int64 = 0
+      while semaphore.limit < 256, now < 60_000_000_000 {
+        now += 50_000_000 / semaphore.limit
+        semaphore.succeed(byteCount: 4_096, at: now)
+      }
+      await release.open()
+      try await group.waitForAll()
+    }
+    #expect(semaphore.limit == 256)
+    let again = Latch()
+    try await withThrowingTaskGroup(of: Void.self) { group in
+      for _ in 0..<300 { group.addTask { try await semaphore.withPermit(for: .part) { await again.wait() } } }
+      try await eventually("each one holds or waits") {
+        semaphore.waiterCount + Int(256 - semaphore.available) == 300
+      }
+      #expect(semaphore.available == 256 - 64)
+      await again.open()
+      try await group.waitForAll()
+    }
+    #expect(semaphore.partsUnderWay == 80)
+    #expect(FairSemaphore(capacity: 200).partsUnderWay == 200)
+  }
+
   @Test(.promise("XFER-11"))
   func `what has failed before has half of it at the most`() async throws {
     #expect(try await held(.retry, of: 40, capacity: 10) == 5)

@@ -7,7 +7,7 @@ extension Options {
   /// `auto` or the number.
   public enum MaxWorkers: Sendable, Hashable, ExpressibleByIntegerLiteral, RawRepresentable {
     /// Found by measuring. It begins with 10, grows while the goodput grows, gives back what brings nothing,
-    /// and is halved when the service asks for fewer requests. At most 80, of which parts of large files get 64,
+    /// and is halved when the service asks for fewer requests. At most 256, of which parts of large files get 64,
     /// and fewer if this process may open few files.
     case automatic
     /// From 1 to 10,000.

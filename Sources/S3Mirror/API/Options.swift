@@ -304,11 +304,18 @@ extension Options {
   /// How many files are at most in work at one time.
   var filesUnderWay: Int { Self.filesUnderWay(forRequests: workerLimit.most) }
 
+  /// How many objects are asked about, or compared with files, at one time. What these bring is not measured, so
+  /// an automatic number does not grow with them.
+  var questionsUnderWay: Int { maxWorkers == .automatic ? min(filesUnderWay, 80) : filesUnderWay }
+
   /// How many files are in work while so many requests may be in flight. There are more files, so that the next
   /// ones are read, proved and signed while requests run. Four more suffice: there are two reader threads, and the
   /// other steps take microseconds. Each file costs a task and a buffer, so more of them drive one another out of
   /// the processor's cache; with sixteen more a small file takes 5 % longer.
   static func filesUnderWay(forRequests requests: Int) -> Int { requests + min(requests, 4) }
+
+  /// The same for downloads. A file is in work until it has reached the disk, which its request does not wait for.
+  static func downloadsUnderWay(forRequests requests: Int) -> Int { requests + min(4 * requests, 64) }
 }
 
 extension Options {

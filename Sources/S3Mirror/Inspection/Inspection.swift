@@ -120,7 +120,7 @@ package final class Inspection: Sendable {
     var planner = UploadPlanner(
       name: name, surveyor: surveyor, content: content,
       commitOrder: try options.commitOrder(),
-      width: options.filesUnderWay, delete: deletes, bound: options.maxDelete.bound)
+      width: options.questionsUnderWay, delete: deletes, bound: options.maxDelete.bound)
     if let download {
       planner.context = .afterDownload(download)
     } else if run != .uploadOnce {
@@ -130,7 +130,7 @@ package final class Inspection: Sendable {
       let inventory = try await Retention(
         policy: policy,
         reader: try UnitReader(place, options: options, store: place.bucket.store, resources: resources),
-        width: options.workerLimit.most
+        width: options.questionsUnderWay
       ).inventory(.all)
       let named = try await resources.readers.run { [surveyor] in surveyor.pointerTargets() }
       let plan = RetentionPlan(inventory.candidates, policy: policy, keeping: named)
@@ -157,7 +157,7 @@ package final class Inspection: Sendable {
       // A verification compares the contents of all files of equal size.
       let (surveyor, _) = try surveyor(at: place, comparing: Comparison(policy: .checksum))
       let verifier = Verifier(
-        surveyor: surveyor, readers: resources.readers, reading: reading, width: options.workerLimit.most)
+        surveyor: surveyor, readers: resources.readers, reading: reading, width: options.questionsUnderWay)
       return try await verifier.verify(each)
     }
   }

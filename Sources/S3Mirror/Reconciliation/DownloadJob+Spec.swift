@@ -18,8 +18,10 @@ extension DownloadJob {
       isIntoDirectory: try place.isNamedAsDirectory || kind(at: place.local) == .directory,
       filter: place.filter, mode: spec.direction == .sync ? .resume : .mirror, delete: spec.delete,
       bound: options.maxDelete.bound, commitOrder: try CommitOrder(commitLast: options.commitLast),
-      compare: options.compare.policy, width: options.filesUnderWay,
+      compare: options.compare.policy,
+      width: Options.downloadsUnderWay(forRequests: options.workerLimit.most),
       store: store, resources: resources, journal: journal, wallClock: wallClockNanoseconds,
       evidence: spec.direction == .sync ? place.evidence : nil)
+    questionWidth = options.questionsUnderWay
   }
 }

@@ -58,7 +58,10 @@ struct DownloadJob: Sendable {
   /// Distinguishes commit markers from data.
   var commitOrder: CommitOrder
   let compare: ComparePolicy
+  /// Files under way at one time.
   let width: Int
+  /// Files that are compared with objects at one time; nil for as many as are under way.
+  var questionWidth: Int?
   let store: any ObjectStore
   let resources: TransferResources
   let journal: Journal
@@ -246,8 +249,12 @@ struct DownloadJob: Sendable {
     var standingAtMarkers: [RelativePath: StandingMarkers] = [:]
     let queue = WorkQueue<(wanted: Wanted, standing: StandingMarkers?)>(capacity: width)
     let fetched = Tally(Outcome(local: local))
-    async let work: Void = queue.workOff(width: width, on: root.isLocalThroughout ? store.executors : []) {
-      item in
+    let isLocal = root.isLocalThroughout
+    async let work: Void = queue.workOff(
+      width: { [width, slots = resources.slots] in
+        isLocal ? min(width, Options.downloadsUnderWay(forRequests: Int(slots.limit))) : width
+      }, on: isLocal ? store.executors : []
+    ) { item in
       let step = await prefix.fetch(item.wanted, under: item.standing)
       fetched.note { note(step, in: &$0) }
     }

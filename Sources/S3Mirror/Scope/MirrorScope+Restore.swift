@@ -99,6 +99,6 @@ extension MirrorScope {
       resources: resources, journal: journal(bucket: place.location.bucket))
     job.commitOrder = try CommitOrder(commitLast: options.restoreMarkers)
     let reader = try UnitReader(place, options: options, store: store, resources: resources)
-    return Restoration(reader: reader, job: job, width: options.workerLimit.most)
+    return Restoration(reader: reader, job: job, width: options.questionsUnderWay)
   }
 }

@@ -79,6 +79,7 @@ extension MirrorScope {
       delete: spec.delete, filter: upload.filter, symlinks: upload.symlinks,
       comparison: options.comparison, bound: options.maxDelete.bound,
       deleteCondition: options.deleteCondition, width: options.filesUnderWay)
+    settings.questionWidth = options.questionsUnderWay
     settings.onError = spec.onError ?? options.onError
     settings.renames = options.renames
     settings.exitTimeout = options.exitTimeout
@@ -87,7 +88,7 @@ extension MirrorScope {
     if case .tree = upload.mapping, let policy = try options.retentionPolicy() {
       settings.retention = Retention(
         policy: policy, reader: try UnitReader(place, options: options, store: store, resources: resources),
-        width: options.workerLimit.most)
+        width: options.questionsUnderWay)
     }
     if case .tree = upload.mapping, options.receipts || driver.driver != nil {
       settings.receipts = try options.unitNames()

@@ -10,7 +10,8 @@ func concurrentEach<Element: Sendable, Result: Sendable>(
 ) async -> [Result] {
   let elements = Array(elements)
   let results = Tally<[Result]>([])
-  await WorkQueue(of: elements).workOff(width: min(width, elements.count), on: executors) { element in
+  let places = min(width, elements.count)
+  await WorkQueue(of: elements).workOff(width: { places }, on: executors) { element in
     let result = await body(element)
     results.note { $0.append(result) }
   }

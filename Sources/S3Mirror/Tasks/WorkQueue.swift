@@ -68,30 +68,56 @@ final class WorkQueue<Element: Sendable>: Sendable {
   /// Runs `body` for every element, at most `width` at a time, until `finish` was called and no element
   /// waits.
   ///
-  /// - Parameter executors: executors for the tasks, in turn, such as the threads that send their requests.
-  ///   If empty, the tasks run where the caller runs.
+  /// - Parameters:
+  ///   - width: is asked after each element, and may change.
+  ///   - executors: executors for the tasks, in turn, such as the threads that send their requests. If empty, the
+  ///     tasks run where the caller runs.
   func workOff(
-    width: Int, on executors: [any TaskExecutor] = [], _ body: @escaping @Sendable (Element) async -> Void
+    width: @escaping @Sendable () -> Int, on executors: [any TaskExecutor] = [],
+    _ body: @escaping @Sendable (Element) async -> Void
   ) async {
-    let work: @Sendable () async -> Void = {
+    let places = Tally(0)
+    let work: @Sendable () async -> PlaceEnd = {
       var count = 0
       while let element = await self.next() {
         await body(element)
         count += 1
+        if places.sum != max(1, width()) { return .ofWidth }
         // Bodies that never suspend would keep other tasks from this thread.
         if count % 16 == 0 { await Task.yield() }
       }
+      return .ofQueue
     }
-    await withTaskGroup(of: Void.self) { group in
-      for place in 0..<max(1, width) {
-        if executors.isEmpty {
-          // A preference of nil would mean the runtime's thread pool.
-          group.addTask(operation: work)
-        } else {
-          group.addTask(executorPreference: executors[place % executors.count], operation: work)
+    await withTaskGroup(of: PlaceEnd.self) { group in
+      var started = 0
+      func fill() {
+        while places.sum < max(1, width()) {
+          places.note { $0 += 1 }
+          if executors.isEmpty {
+            // A preference of nil would mean the runtime's thread pool.
+            group.addTask(operation: work)
+          } else {
+            group.addTask(executorPreference: executors[started % executors.count], operation: work)
+          }
+          started += 1
         }
       }
+      fill()
+      var isEnded = false
+      while let end = await group.next() {
+        places.note { $0 -= 1 }
+        if end == .ofQueue { isEnded = true }
+        if !isEnded { fill() }
+      }
     }
+  }
+
+  /// Why a place has ended.
+  private enum PlaceEnd {
+    /// No element will come.
+    case ofQueue
+    /// There are to be more places, or fewer. Only the task that began the places can begin others.
+    case ofWidth
   }
 
   private func next() async -> Element? {
