@@ -315,7 +315,7 @@ extension Options {
   static func filesUnderWay(forRequests requests: Int) -> Int { requests + min(requests, 4) }
 
   /// The same for downloads. A file is in work until it has reached the disk, which its request does not wait for.
-  static func downloadsUnderWay(forRequests requests: Int) -> Int { requests + min(4 * requests, 64) }
+  static func downloadsUnderWay(forRequests requests: Int) -> Int { requests + min(requests, 16) }
 }
 
 extension Options {
