@@ -119,7 +119,8 @@ final class LaneUnderTest: Sendable {
       delete: configuration.delete,
       filter: try PathFilter(exclude: configuration.exclude, temporaries: configuration.temporaryNames),
       symlinks: configuration.symlinks,
-      comparison: configuration.comparison, bound: configuration.bound, width: 16)
+      comparison: configuration.comparison, bound: configuration.bound, width: 16,
+      questionWidth: 16)
     settings.auditInterval = configuration.auditInterval
     if let clock = configuration.clock { settings.clock = clock }
     settings.pollInterval = configuration.pollInterval

@@ -53,8 +53,8 @@ final class Workbench: Sendable {
     DownloadJob(
       name: "down", location: try S3Location(parsing: remote), local: FilePath(local ?? tree.path),
       isIntoDirectory: false, filter: .everything, mode: mode, delete: delete, bound: bound,
-      commitOrder: CommitOrder { $0.name == "DONE" }, compare: .standard, width: 4, store: store,
-      resources: resources, journal: journal(),
+      commitOrder: CommitOrder { $0.name == "DONE" }, compare: .standard, width: 4, questionWidth: 4,
+      store: store, resources: resources, journal: journal(),
       wallClock: FakeClock.system)
   }
 

@@ -107,7 +107,7 @@ extension DownloadJob {
         guard case .file(let entry) = verdict else { return (verdict, nil) }
         return (verdict, known?.entry(of: entry.path))
       }
-      let steps = await concurrentEach(verdictsAndEvidence, width: questionWidth ?? width) {
+      let steps = await concurrentEach(verdictsAndEvidence, width: questionWidth) {
         (verdict, known) -> PlannedAction? in
         switch verdict {
         case .marker(let directory): obstacle(to: directory, in: root).map { refusal(directory.string, $0) }

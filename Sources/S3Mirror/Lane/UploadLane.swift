@@ -32,8 +32,8 @@ final class UploadLane: Sendable {
     var receipts: UnitNames?
     /// Files under way at one time.
     var width: Int
-    /// Files that are compared with objects at one time; nil for as many as are under way.
-    var questionWidth: Int?
+    /// Files that are compared with objects at one time.
+    var questionWidth: Int
     /// The time from one audit to the next; nil if there are no audits. An audit compares everything and
     /// should find no difference.
     var auditInterval: Duration?
@@ -359,7 +359,7 @@ final class UploadLane: Sendable {
         wallClock: wallClock, aliases: aliases,
         emptyDirectories: settings.emptyDirectories, ledger: ledger, evidence: ledger.evidence,
         entryObjects: objectsAtEntry, retired: state.withLock { $0.retired }),
-      content: contentComparison, width: settings.questionWidth ?? settings.width)
+      content: contentComparison, width: settings.questionWidth)
   }
 
   private var contentComparison: ContentComparison {

@@ -20,8 +20,8 @@ extension DownloadJob {
       bound: options.maxDelete.bound, commitOrder: try CommitOrder(commitLast: options.commitLast),
       compare: options.compare.policy,
       width: Options.downloadsUnderWay(forRequests: options.workerLimit.most),
+      questionWidth: options.questionsUnderWay,
       store: store, resources: resources, journal: journal, wallClock: wallClockNanoseconds,
       evidence: spec.direction == .sync ? place.evidence : nil)
-    questionWidth = options.questionsUnderWay
   }
 }

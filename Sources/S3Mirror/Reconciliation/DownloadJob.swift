@@ -60,8 +60,8 @@ struct DownloadJob: Sendable {
   let compare: ComparePolicy
   /// Files under way at one time.
   let width: Int
-  /// Files that are compared with objects at one time; nil for as many as are under way.
-  var questionWidth: Int?
+  /// Files that are compared with objects at one time.
+  let questionWidth: Int
   let store: any ObjectStore
   let resources: TransferResources
   let journal: Journal

@@ -34,7 +34,7 @@ extension PrefixFetch {
 
   /// Those of the objects whose local files differ or are absent.
   func differing(_ wanted: [DownloadJob.Wanted]) async throws -> [DownloadJob.Wanted] {
-    let judged = await concurrentEach(wanted, width: job.questionWidth ?? job.width) {
+    let judged = await concurrentEach(wanted, width: job.questionWidth) {
       wanted -> Result<DownloadJob.Wanted?, any Error> in
       do {
         return .success(

@@ -78,8 +78,8 @@ extension MirrorScope {
         commitOrder: try options.commitOrder()),
       delete: spec.delete, filter: upload.filter, symlinks: upload.symlinks,
       comparison: options.comparison, bound: options.maxDelete.bound,
-      deleteCondition: options.deleteCondition, width: options.filesUnderWay)
-    settings.questionWidth = options.questionsUnderWay
+      deleteCondition: options.deleteCondition, width: options.filesUnderWay,
+      questionWidth: options.questionsUnderWay)
     settings.onError = spec.onError ?? options.onError
     settings.renames = options.renames
     settings.exitTimeout = options.exitTimeout

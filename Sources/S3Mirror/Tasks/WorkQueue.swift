@@ -91,8 +91,10 @@ final class WorkQueue<Element: Sendable>: Sendable {
     await withTaskGroup(of: PlaceEnd.self) { group in
       var started = 0
       func fill() {
-        while places.sum < max(1, width()) {
-          places.note { $0 += 1 }
+        let missing = max(0, max(1, width()) - places.sum)
+        // All are counted before the first begins, or it would see another number than the width and end.
+        places.note { $0 += missing }
+        for _ in 0..<missing {
           if executors.isEmpty {
             // A preference of nil would mean the runtime's thread pool.
             group.addTask(operation: work)
