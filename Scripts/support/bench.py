@@ -18,6 +18,7 @@ import benchpeers
 import benchprofile
 import benchrestart
 import benchrun
+import benchslowdown
 import benchstuck
 import benchtrainer
 import benchtransfer
@@ -68,7 +69,7 @@ def arguments():
     parser.add_argument("--changes", type=int, default=20, help="tick: changes that are averaged")
     parser.add_argument("--rates", default="30,60,0", help="network: MB/s of a connection, with commas between; 0 for no limit")
     parser.add_argument("--latencies", default="0,15,50", help="network: milliseconds, with commas between")
-    parser.add_argument("--cells", default="", help="network: only the transfers whose title has this text, as MiB down")
+    parser.add_argument("--cells", default="", help="network, slowdown: only the transfers whose title has this text, as MiB down")
     parser.add_argument("--seconds", type=int, default=60, help="idle: how long it is looked at; trainer: of a run")
     parser.add_argument("--interval", type=int, default=1, help="unit: seconds, of the watch")
     parser.add_argument("--before", type=Path, help="another build of s3mirror, beside this one (transfer, tls, reconcile, instructions)")
@@ -319,12 +320,13 @@ def wait_for_put(sink, seen, watch):
 
 PROMISES = {
     "tick": tick_promise, "idle": idle_promise, "stuck": benchstuck.stuck_promise, "unit": benchunit.unit_promise,
-    "restart": benchrestart.restart_promise, "network": benchnetwork.promises, "append": benchappend.append_promise,
+    "restart": benchrestart.restart_promise, "network": benchnetwork.promises, "slowdown": benchslowdown.promises, "append": benchappend.append_promise,
     "tls": benchtransfer.promises, "trainer": benchtrainer.promises, "instructions": benchinstructions.promise,
 }
 MEASURES = {
     "transfer": benchtransfer.transfer, "tls": benchtransfer.over_tls, "reconcile": reconcile, "restart": benchrestart.restart, "tick": tick, "idle": idle,
     "stuck": benchstuck.stuck, "profile": profile, "unit": benchunit.unit, "network": benchnetwork.measure,
+    "slowdown": benchslowdown.measure,
     "append": benchappend.append, "trainer": benchtrainer.measure, "instructions": benchinstructions.measure,
 }
 

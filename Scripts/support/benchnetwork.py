@@ -27,9 +27,9 @@ class Contestant:
     width: int | None  # requests at one time; None leaves it to the client
 
 
-def contestants(tools, only):
+def contestants(tools, only, numbers=NUMBERS):
     ours = tools.ours()
-    found = [Contestant("s3mirror", ours, None), *(Contestant(f"s3mirror, {number}", ours, number) for number in NUMBERS)]
+    found = [Contestant("s3mirror", ours, None), *(Contestant(f"s3mirror, {number}", ours, number) for number in numbers)]
     for client in (tools.s5cmd(), tools.aws(), tools.rclone(), tools.awscrt()):
         default = PEER_DEFAULTS.get(client.name)
         if default and default != MANY:
@@ -40,68 +40,78 @@ def contestants(tools, only):
     return [each for each in found if each.client.name in only.split(",")]
 
 
+class Ground:
+    """The sink, the clients' tools, and what they transfer."""
+
+    def __init__(self, options, work):
+        self.options, self.work = options, work
+        directories = max(options.files // SMALL_EACH, 1)
+        middles = max(options.size // MIDDLE_MEBIBYTES, 1)
+        buckets = {
+            "uploads": (0, 0, 0),
+            "large": (0, 1, options.size << 20),
+            "small": (directories, SMALL_EACH, SMALL_BYTES),
+        }
+        self.sink = benchrun.Sink(options.built / "sink", work, buckets)
+        self.tools = benchpeers.Tools(options.built, options.peers, options.s3mirror, self.sink.url, work)
+        self.log = options.built / "clients.log"
+        self.log.unlink(missing_ok=True)
+        self.keys = iter(range(1_000_000))
+        large, middle, small = work / "large/file.bin", work / "middle", work / "small"
+        large.parent.mkdir()
+        benchrun.write_large(large, options.size << 20)
+        middle.mkdir()
+        for number in range(middles):
+            benchrun.write_large(middle / f"{number}.bin", MIDDLE_MEBIBYTES << 20)
+        benchrun.write_tree(small, directories, SMALL_EACH, SMALL_BYTES)
+        self.shapes = {
+            f"one file of {options.size} MiB up": ("up-large", large),
+            f"{middles} files of {MIDDLE_MEBIBYTES} MiB up": ("up-small", middle),
+            f"{directories * SMALL_EACH} files of 4 KiB up": ("up-small", small),
+            f"one file of {options.size} MiB down": ("down-large", None),
+            f"{directories * SMALL_EACH} files of 4 KiB down": ("down-small", None),
+        }
+
+    def cell(self, shape, circumstances, taking_part):
+        """One table: a transfer by each of the contestants that can do it."""
+        what, source = self.shapes[shape]
+        target = self.work / "target"
+        files = self.options.files if "small" in what else 1
+
+        def command_of(contestant, _):
+            if what.startswith("up"):
+                key = f"{next(self.keys)}" + ("/file.bin" if what == "up-large" else "")
+                job = benchpeers.Job(what, "uploads", key, source, contestant.width, files)
+            elif what == "down-large":
+                target.mkdir()
+                benchrun.touch_memory(target, self.options.size << 20)
+                job = benchpeers.Job(what, "large", "data/file.bin", target / "file.bin", contestant.width)
+            else:
+                target.mkdir()
+                job = benchpeers.Job(what, "small", "data", target / "data", contestant.width, files)
+            return contestant.client.command(job), self.tools.environment(contestant.client)
+
+        # The library client has no directory mode for files of other names.
+        able = [each for each in taking_part if each.client.does(what) and not (each.client.name == "awscrt" and "small" in what)]
+        table = benchrun.Measure(f"{shape}, {circumstances}", able, self.options.rounds, "")
+        return table.run(self.sink, self.log, command_of, lambda: shutil.rmtree(target, ignore_errors=True))
+
+
 def measure(options, work):
-    directories = max(options.files // SMALL_EACH, 1)
-    middles = max(options.size // MIDDLE_MEBIBYTES, 1)
-    buckets = {
-        "uploads": (0, 0, 0),
-        "large": (0, 1, options.size << 20),
-        "small": (directories, SMALL_EACH, SMALL_BYTES),
-    }
-    sink = benchrun.Sink(options.built / "sink", work, buckets)
-    tools = benchpeers.Tools(options.built, options.peers, options.s3mirror, sink.url, work)
-    log = options.built / "clients.log"
-    log.unlink(missing_ok=True)
-    taking_part = contestants(tools, options.only)
-    large, middle, small = work / "large/file.bin", work / "middle", work / "small"
-    large.parent.mkdir()
-    benchrun.write_large(large, options.size << 20)
-    middle.mkdir()
-    for number in range(middles):
-        benchrun.write_large(middle / f"{number}.bin", MIDDLE_MEBIBYTES << 20)
-    benchrun.write_tree(small, directories, SMALL_EACH, SMALL_BYTES)
-    shapes = {
-        f"one file of {options.size} MiB up": ("up-large", large),
-        f"{middles} files of {MIDDLE_MEBIBYTES} MiB up": ("up-small", middle),
-        f"{directories * SMALL_EACH} files of 4 KiB up": ("up-small", small),
-        f"one file of {options.size} MiB down": ("down-large", None),
-        f"{directories * SMALL_EACH} files of 4 KiB down": ("down-small", None),
-    }
-    results, numbers = [], iter(range(1_000_000))
+    ground = Ground(options, work)
+    taking_part = contestants(ground.tools, options.only)
+    results = []
     for rate in map(int, options.rates.split(",")):
-        sink.ask(f"rate/{rate * 1_000_000}")
+        ground.sink.ask(f"rate/{rate * 1_000_000}")
         for latency in map(int, options.latencies.split(",")):
-            sink.delay(latency)
-            for shape, (what, source) in shapes.items():
+            ground.sink.delay(latency)
+            for shape in ground.shapes:
                 if options.cells not in shape:
                     continue
-                title = f"{shape}, {f'{rate} MB/s a connection' if rate else 'no rate'}, {latency} ms"
-                results.append(cell(title, what, source, taking_part, tools, sink, log, options, work, numbers))
-    sink.stop()
+                circumstances = f"{f'{rate} MB/s a connection' if rate else 'no rate'}, {latency} ms"
+                results.append(ground.cell(shape, circumstances, taking_part))
+    ground.sink.stop()
     return results
-
-
-def cell(title, what, source, taking_part, tools, sink, log, options, work, numbers):
-    target = work / "target"
-    files = options.files if "small" in what else 1
-
-    def command_of(contestant, _):
-        if what.startswith("up"):
-            key = f"{next(numbers)}" + ("/file.bin" if what == "up-large" else "")
-            job = benchpeers.Job(what, "uploads", key, source, contestant.width, files)
-        elif what == "down-large":
-            target.mkdir()
-            benchrun.touch_memory(target, options.size << 20)
-            job = benchpeers.Job(what, "large", "data/file.bin", target / "file.bin", contestant.width)
-        else:
-            target.mkdir()
-            job = benchpeers.Job(what, "small", "data", target / "data", contestant.width, files)
-        return contestant.client.command(job), tools.environment(contestant.client)
-
-    # The library client has no directory mode for files of other names.
-    able = [each for each in taking_part if each.client.does(what) and not (each.client.name == "awscrt" and "small" in what)]
-    table = benchrun.Measure(title, able, options.rounds, "")
-    return table.run(sink, log, command_of, lambda: shutil.rmtree(target, ignore_errors=True))
 
 
 def promises(results):

@@ -18,6 +18,7 @@
 // TLS session.
 // GET /-/latency/N makes every later request wait N milliseconds before its answer.
 // GET /-/rate/N makes every later connection carry N bytes a second each way, as a connection to S3 does.
+// GET /-/limit/N/M answers requests with 503 SlowDown while N others are served, and those beyond M a second; 0 is no limit.
 // GET /-/sick/KIND/RATE makes every key with a component that begins with `sick` ill: see `enum sickness`.
 // GET /-/bytes gives the bytes of PUT bodies since the last such question: what was sent, and not what was copied.
 // GET /-/log gives the lines that were logged since the last such question: a time of CLOCK_MONOTONIC, what happened, the
@@ -83,7 +84,7 @@ typedef struct conn {
   long file_offset, file_rest;
   double due;
   struct conn *next;
-  bool waits, closed, hangs, is_sick, is_counted;
+  bool waits, closed, hangs, is_sick, is_counted, is_served, is_refused;
 } conn_t;
 
 // What befalls requests for the keys that are ill.
@@ -111,12 +112,15 @@ static double slow_rate, slow_free, connection_rate;
 static int listener;
 static SSL_CTX *tls;
 static bool logs;
+// Of requests: how many are served now, and how many may be; how many a second may begin, and how many may at this instant.
+static long served, most_served;
+static double most_a_second, allowance, allowed_at;
 
 // MARK: counts
 
-enum kind { PUT, PART, CREATE, COMPLETE, ABORT, GET, HEAD, HEADBUCKET, LIST, UPLOADS, PARTS, DELETE, DELETES, COPY, PARTCOPY, OTHER, KINDS };
+enum kind { PUT, PART, CREATE, COMPLETE, ABORT, GET, HEAD, HEADBUCKET, LIST, UPLOADS, PARTS, DELETE, DELETES, COPY, PARTCOPY, OTHER, SLOWDOWN, KINDS };
 static const char *kind_names[] = {"Put", "UploadPart", "Create", "Complete", "Abort", "Get", "Head", "HeadBucket",
-  "List", "ListUploads", "ListParts", "Delete", "DeleteObjects", "Copy", "UploadPartCopy", "other"};
+  "List", "ListUploads", "ListParts", "Delete", "DeleteObjects", "Copy", "UploadPartCopy", "other", "SlowDown"};
 static long counts[KINDS], received, connections, resumptions;
 
 static double now(void) {
@@ -512,6 +516,12 @@ static void control(conn_t *c) {
   getrusage(RUSAGE_SELF, &usage);
   if (!strncmp(c->path, "/-/latency/", 11)) latency = atof(c->path + 11) / 1000;
   if (!strncmp(c->path, "/-/sick/", 8)) fall_ill(c->path + 8);
+  if (!strncmp(c->path, "/-/limit/", 9)) {
+    most_served = most_a_second = 0;
+    sscanf(c->path + 9, "%ld/%lf", &most_served, &most_a_second);
+    allowance = 0;
+    allowed_at = now();
+  }
   if (!strncmp(c->path, "/-/rate/", 8)) {
     connection_rate = atof(c->path + 8);
     // Else the kernel takes megabytes of each body at once, whatever the pace. Accepted sockets inherit it (tcp(7)).
@@ -611,7 +621,32 @@ static ssize_t give(conn_t *c, const void *bytes, size_t count, int flags) {
   return -1;
 }
 
+// Decides at a request's head whether it is served. What is refused is no part of what is served.
+static void admit(conn_t *c) {
+  c->is_refused = false;
+  if (!strncmp(c->path, "/-/", 3)) return;
+  if (most_a_second > 0) {
+    double t = now();
+    allowance += (t - allowed_at) * most_a_second;
+    // A tenth of a second's worth may come at once.
+    if (allowance > most_a_second / 10) allowance = most_a_second / 10;
+    allowed_at = t;
+    c->is_refused = allowance < 1;
+  }
+  if (most_served > 0 && served >= most_served) c->is_refused = true;
+  if (c->is_refused) return;
+  if (most_a_second > 0) allowance--;
+  c->is_served = true;
+  served++;
+}
+
+static void leave(conn_t *c) {
+  if (c->is_served) served--;
+  c->is_served = false;
+}
+
 static void hang_up(conn_t *c) {
+  leave(c);
   if (c->tls) SSL_free(c->tls);
   close(c->fd);
   c->closed = true;
@@ -654,7 +689,7 @@ static bool flush(conn_t *c) {
     if (count <= 0) { hang_up(c); return false; }
   }
   c->out.count = c->sent = 0;
-  if (c->answering) { c->answering = false; watch(c, EPOLLIN); }
+  if (c->answering) { c->answering = false; leave(c); watch(c, EPOLLIN); }
   return true;
 }
 
@@ -727,8 +762,27 @@ static bool hangs(const conn_t *c) {
 }
 
 // True when something may follow at once.
+static bool send_answer(conn_t *c) {
+  if (latency > 0 && strncmp(c->path, "/-/", 3)) {
+    wait_until(c, now() + latency);
+    return false;
+  }
+  return flush(c) && !c->answering;
+}
+
+// Answers at the head, as S3 does. What comes of the body is dropped.
+static bool refuse_request(conn_t *c) {
+  c->answering = true;
+  c->keeps_body = false;
+  counts[SLOWDOWN]++;
+  refuse(c, 503, "SlowDown");
+  return send_answer(c);
+}
+
+// True when something may follow at once.
 static bool finish(conn_t *c) {
   c->in_body = false;
+  if (c->is_refused) return true;
   c->answering = true;
   if (hangs(c)) {
     note("hung", c);
@@ -744,11 +798,7 @@ static bool finish(conn_t *c) {
   } else {
     serve(c);
   }
-  if (latency > 0 && strncmp(c->path, "/-/", 3)) {
-    wait_until(c, now() + latency);
-    return false;
-  }
-  return flush(c) && !c->answering;
+  return send_answer(c);
 }
 
 static void readable(conn_t *c) {
@@ -812,6 +862,8 @@ static void readable(conn_t *c) {
     c->in_body = true;
     c->is_sick = sickness && strncmp(c->path, "/-/", 3) && strstr(c->path, "/sick");
     c->due = 0;
+    admit(c);
+    if (c->is_refused && !refuse_request(c)) return;
   }
 }
 
@@ -823,7 +875,11 @@ static void answer_due(void) {
     if (!delayed_first) delayed_last = NULL;
     c->waits = false;
     if (c->closed) { free(c->body.bytes); free(c->out.bytes); free(c); continue; }
-    if (c->answering) { flush(c); continue; }
+    if (c->answering) {
+      // The rest of a refused body may be in a TLS record that was read already.
+      if (flush(c) && !c->answering && c->in_body) readable(c);
+      continue;
+    }
     // Its body is read on.
     watch(c, EPOLLIN);
     readable(c);
