@@ -4,12 +4,17 @@
 /// (AWS, "Performance design patterns for Amazon S3"). So the best number differs from network to network. The
 /// number doubles or quadruples while that raises the goodput. Then it is kept, and from time to time a larger and
 /// a smaller number are tried. If the service asks for fewer requests, the number is halved, as in TCP's
-/// congestion control (RFC 5681 §3.1).
+/// congestion control (RFC 5681 §3.1). A number that the user has fixed changes for this last reason only.
+///
+/// A number never leaps: a service that refuses more requests than it takes refuses few then, before the number
+/// falls.
 ///
 /// A pure value: the caller passes successes, and instants in nanoseconds of a monotonic clock.
 package struct ConcurrencyTuner: Sendable {
   /// Why the number is as it is.
   package enum Reason: String, Sendable, Hashable {
+    /// The user has fixed the number.
+    case fixed
     /// More requests have brought more so far.
     case rising
     /// More requests brought nothing.
@@ -30,6 +35,13 @@ package struct ConcurrencyTuner: Sendable {
 
   private enum Direction: Hashable { case up, down }
 
+  /// The way to a larger number: one more for each success, and all of them after `riseTime`.
+  private struct Rise {
+    var from: Int
+    var to: Int
+    var start: Int64
+  }
+
   /// A stretch of time in which the goodput is measured.
   private struct Window {
     var start: Int64
@@ -47,17 +59,26 @@ package struct ConcurrencyTuner: Sendable {
   /// So many connections fill a link of 5 GB/s on S3, and each part needs a buffer.
   package static let mostParts = 64
   private static let second: Int64 = 1_000_000_000
-  /// Requests that are in flight together are refused together. That counts as one signal: until all of them
-  /// are answered, but no longer than this.
-  private static let cutPause = second
+  /// A refusal is answered in less time, so a rise past what the service takes ends early. The first second sees
+  /// two or three rises.
+  private static let riseTime = second / 8
+  /// How often `climb` is to be called during a rise, in nanoseconds.
+  package static let climbPause = second / 100
+  /// So long after a cut the number is kept, or a larger one is tried.
+  private static let calm = 10 * second
   /// A request costs the service and the client as much as so many bytes, so small files count by their number.
   private static let bytesOfRequest = 65_536.0
 
   package let most: Int
+  private let isFixed: Bool
   private var least: Int { min(4, most) }
   package private(set) var limit: Int
-  package private(set) var reason = Reason.rising
-  private var phase = Phase.rising
+  package private(set) var reason: Reason
+  /// How often the number was cut. Requests that are in flight together are refused together, which is one signal.
+  /// So a request remembers this number at its beginning.
+  package private(set) var cuts = 0
+  private var phase: Phase
+  private var rise: Rise?
   private var window: Window?
   /// Requests that began before the tried number applied. They would show the rate of the number before.
   private var answersBeforeTrial = 0
@@ -65,9 +86,10 @@ package struct ConcurrencyTuner: Sendable {
   private var numberBefore = 0
   private var earlierRate: Double?
   private var lastSuccess: Int64?
-  private var lastCut: Int64?
-  /// How many requests that were in flight at the last cut have no answer yet.
-  private var answersOfCut = 0
+  /// The last cut, or the last time that a fixed number was raised after one.
+  private var lastCut: Int64 = 0
+  /// The first of the cuts that followed one another within a second, and the number before it.
+  private var burst: (start: Int64, limit: Int)?
   private var nextTrial: Int64 = 0
   private var trialPause = Self.firstTrialPause
   private var nextDirection = Direction.up
@@ -78,10 +100,17 @@ package struct ConcurrencyTuner: Sendable {
   /// After a pause without requests the earlier measurements say nothing.
   private static let idle = 2 * second
 
-  package init(most: Int = Self.most) {
+  /// - Parameter isFixed: whether the number is `most`, unless the service asks for fewer requests.
+  package init(most: Int = Self.most, isFixed: Bool = false) {
     self.most = max(1, most)
-    limit = min(Self.start, self.most)
+    self.isFixed = isFixed
+    limit = isFixed ? self.most : min(Self.start, self.most)
+    phase = isFixed ? .keeping : .rising
+    reason = isFixed ? .fixed : .rising
   }
+
+  /// How many parts of files may be in flight, however many requests may be.
+  package var mostParts: Int { isFixed ? most : min(most, Self.mostParts) }
 
   // MARK: Facts
 
@@ -97,6 +126,7 @@ package struct ConcurrencyTuner: Sendable {
   /// A number that was not shown to bring more is given back, or bursts of requests would raise it unproved.
   private mutating func forgetMeasurements(at now: Int64) {
     window = nil
+    rise = nil
     guard phase == .rising else { return giveUpTrial(at: now) }
     if earlierRate != nil { limit = numberBefore }
     earlierRate = nil
@@ -110,10 +140,10 @@ package struct ConcurrencyTuner: Sendable {
   ///   - inFlight: how many requests are in flight, this one included. The parts of one file cannot take all.
   package mutating func succeed(byteCount: Int64, isContended: Bool, inFlight: Int, at now: Int64) {
     defer { lastSuccess = now }
-    answersOfCut -= 1
     if case .recovering(let goal) = phase { return recover(upTo: goal, at: now) }
+    if rise != nil { return climb(by: 1, inFlight: inFlight, at: now) }
     if phase == .keeping {
-      guard now >= nextTrial, most > least else { return }
+      guard !isFixed, now >= nextTrial, most > least else { return }
       phase = .comparing
       window = nil
     }
@@ -144,20 +174,42 @@ package struct ConcurrencyTuner: Sendable {
       return
     }
     conclude(rate: window.work / Double(now - window.start), at: now)
+    if case .trying(.down, _, _) = phase { answersBeforeTrial = inFlight - 1 }
+  }
+
+  /// Whether the number is on its way to a larger one.
+  package var isRising: Bool { rise != nil }
+
+  /// Carries a rise on as time goes by, because the parts of large files may all end together.
+  package mutating func climb(inFlight: Int, at now: Int64) { climb(by: 0, inFlight: inFlight, at: now) }
+
+  private mutating func climb(by successes: Int, inFlight: Int, at now: Int64) {
+    guard let rise else { return }
+    let share = Double(now - rise.start) / Double(Self.riseTime)
+    let byTime = rise.from + Int(Double(rise.to - rise.from) * min(share, 1))
+    limit = min(rise.to, max(limit + successes, byTime))
+    guard limit == rise.to else { return }
+    self.rise = nil
+    window = Window(start: now)
     if case .trying = phase { answersBeforeTrial = inFlight - 1 }
   }
 
   /// Halves the number, because the service asked for fewer requests.
-  package mutating func slowDown(at now: Int64) {
-    answersOfCut -= 1
-    if let lastCut, answersOfCut > 0, now - lastCut < Self.cutPause { return }
+  ///
+  /// - Parameter cutsBefore: `cuts` at the beginning of the refused request.
+  package mutating func slowDown(begunAfter cutsBefore: Int, at now: Int64) {
+    guard cutsBefore == cuts else { return }
+    cuts += 1
     lastCut = now
-    answersOfCut = limit
-    let before = limit
+    // The first cut may not be enough. How far the number may rise again is known once a rise has met the limit.
+    if burst.map({ now - $0.start > Self.second }) ?? true { burst = (now, limit) }
+    let before = burst?.limit ?? limit
     limit = max(1, limit / 2)
     reason = .slowedDown
     window = nil
+    rise = nil
     successesOfRound = 0
+    trialPause = min(trialPause * 2, Self.longestTrialPause)
     phase = .recovering(upTo: max(limit, before * 9 / 10))
   }
 
@@ -175,12 +227,16 @@ package struct ConcurrencyTuner: Sendable {
       let isFar = earlierRate.map { rate > $0 * 1.7 } ?? false
       numberBefore = limit
       earlierRate = rate
-      limit = min(most, limit * (isFar ? 4 : 2))
+      rise = Rise(from: limit, to: min(most, limit * (isFar ? 4 : 2)), start: now)
     case .comparing:
       let direction = limit == most ? .down : limit <= least ? .up : nextDirection
       nextDirection = direction == .up ? .down : .up
       phase = .trying(direction, insteadOf: limit, rate: rate)
-      limit = direction == .up ? min(most, limit + max(1, limit / 4)) : max(least, limit - max(1, limit / 6))
+      if direction == .up {
+        rise = Rise(from: limit, to: min(most, limit + max(1, limit / 4)), start: now)
+      } else {
+        limit = max(least, limit - max(1, limit / 6))
+      }
     case .trying(let direction, let before, let earlier):
       let isBetter = direction == .up ? rate > earlier * 1.06 : rate > earlier * 0.97
       if !isBetter { limit = before }
@@ -201,6 +257,7 @@ package struct ConcurrencyTuner: Sendable {
 
   private mutating func giveUpTrial(at now: Int64) {
     if case .trying(_, let before, _) = phase { limit = before }
+    rise = nil
     if case .recovering = phase { return }
     phase = .keeping
     nextTrial = now + trialPause
@@ -213,7 +270,14 @@ package struct ConcurrencyTuner: Sendable {
       limit += 1
       successesOfRound = 0
     }
-    guard limit >= goal, let lastCut, now - lastCut > 10 * Self.second else { return }
-    keep(.slowedDown, at: now)
+    guard limit >= goal, now - lastCut > Self.calm else { return }
+    guard isFixed else { return keep(.slowedDown, at: now) }
+    lastCut = now
+    if limit == most {
+      reason = .fixed
+      phase = .keeping
+    } else {
+      phase = .recovering(upTo: min(most, limit + max(1, limit / 4)))
+    }
   }
 }

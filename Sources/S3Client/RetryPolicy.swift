@@ -6,6 +6,9 @@ import Synchronization
 package struct RetryPolicy: Sendable, Hashable {
   /// Including the first attempt.
   package var maxAttempts: Int
+  /// The same, if the last refusal was because of too many requests: other clients may cause it, and the service
+  /// works. One if `maxAttempts` is one.
+  package var maxThrottledAttempts: Int { maxAttempts == 1 ? 1 : 2 * maxAttempts }
   /// The largest pause before the first retry. The limit doubles with each further retry.
   package var baseSeconds: Double
   package var capSeconds: Double
@@ -43,6 +46,10 @@ package struct RetryPolicy: Sendable, Hashable {
 /// The common budget of all retries of a mirror, so that the transfers' attempts together do not overload a
 /// service that is down. AWS's standard mode: 500 tokens; 5 for a retry, 10 after a timeout. A success
 /// returns the tokens of its last retry, or 1 if it needed none.
+///
+/// A retry costs nothing if the service refused the request because of too many requests, unlike in AWS's
+/// mode. A service refuses up to all requests in flight together, more than the budget has retries, and the
+/// number of requests falls with such refusals (`ConcurrencyTuner`).
 package final class RetryBudget: Sendable {
   package static let retryCost = 5
   package static let timeoutCost = 10

@@ -98,18 +98,19 @@ package final class RetryingStore: ObjectStore {
     attempts.connection = error.network == nil ? .pooled : .fresh
     // A cancelled transfer may look like a broken one. It must not be repeated.
     guard error.isRetryable, !Task.isCancelled else { throw error }
-    let isAskedFor = error.retryAfterSeconds != nil || S3ErrorTriage.isThrottling(error)
+    let isThrottled = S3ErrorTriage.isThrottling(error)
+    let isAskedFor = error.retryAfterSeconds != nil || isThrottled
     if !isAskedFor { recovery.noteFailure() }
     if error.network == .staleConnection, attempts.stale < policy.maxStaleConnections {
       attempts.stale += 1
       return
     }
     let retry = attempts.count - attempts.stale
-    guard retry < policy.maxAttempts else { throw error }
+    guard retry < (isThrottled ? policy.maxThrottledAttempts : policy.maxAttempts) else { throw error }
     let delay = policy.delaySeconds(retry: retry, random: random(), retryAfter: error.retryAfterSeconds)
     let end = ContinuousClock.now + .seconds(delay)
     guard patience.mayRepeat(at: end) else { throw error }
-    let cost = error.network == .timeout ? RetryBudget.timeoutCost : RetryBudget.retryCost
+    let cost = isThrottled ? 0 : error.network == .timeout ? RetryBudget.timeoutCost : RetryBudget.retryCost
     guard budget.take(cost) else { throw error }
     attempts.lastCost = cost
     onRetry(Retry(error: error, attempts: attempts.count, delaySeconds: delay))

@@ -40,7 +40,10 @@ struct MirrorOptions: ParsableArguments {
   )
   var maxWorkers = Options.MaxWorkers.automatic
 
-  @Option(help: "How often a request is sent before its operation fails.")
+  @Option(
+    help:
+      "How often a request is sent before its operation fails; twice as often if the server asks for fewer requests."
+  )
   var maxAttempts = 5
 
   @Option(help: "The largest file sent in one request, in MiB")

@@ -57,7 +57,9 @@ package final class FairSemaphore: Sendable {
 
   private struct State {
     var held = ByUse<Int64>(0)
-    var limit: ConcurrencyLimit
+    var limit: ConcurrencyTuner
+    /// Whether somebody carries a rise of the limit on.
+    var isClimbing = false
     /// In order of arrival.
     var waiters = ByUse<Deque<Waiter>>([])
     var waiterCount = 0
@@ -67,19 +69,21 @@ package final class FairSemaphore: Sendable {
 
     var heldInAll: Int64 { held.whole + held.part + held.retry }
 
+    var current: Int64 { Int64(limit.limit) }
+
     /// The share of whole requests: a fifth of the current limit, at least one; zero if the limit is one.
-    var share: Int64 { limit.current > 1 ? max(1, limit.current / 5) : 0 }
+    var share: Int64 { current > 1 ? max(1, current / 5) : 0 }
 
     /// An amount above the current limit is granted only when nothing else is held.
     func hasRoom(for amount: Int64, _ use: Use) -> Bool {
       let all = heldInAll
-      guard all == 0 || all + amount <= limit.current else { return false }
+      guard all == 0 || all + amount <= current else { return false }
       if use == .whole { return true }
-      if use == .part, held.part > 0, held.part + amount > limit.mostParts { return false }
+      if use == .part, held.part > 0, held.part + amount > Int64(limit.mostParts) { return false }
       let others = held.part + held.retry
-      guard others == 0 || others + amount <= limit.current - share else { return false }
+      guard others == 0 || others + amount <= current - share else { return false }
       let retries = held.retry
-      return use == .part || retries == 0 || retries + amount <= limit.current / 2
+      return use == .part || retries == 0 || retries + amount <= current / 2
     }
 
     /// Takes an amount if it is available without waiting.
@@ -146,22 +150,22 @@ package final class FairSemaphore: Sendable {
   package init(capacity: Int64, pauses: Pauses = .holding, limit: Limit = .fixed) {
     self.capacity = max(1, capacity)
     self.pauses = pauses
-    state = Mutex(State(limit: ConcurrencyLimit(maximum: max(1, capacity), isMeasured: limit == .measured)))
+    state = Mutex(State(limit: ConcurrencyTuner(most: Int(max(1, capacity)), isFixed: limit == .fixed)))
   }
 
   /// The amount that is not held now. For tests and status.
   package var available: Int64 { state.withLock { capacity - $0.heldInAll } }
 
   /// The current limit; less than the capacity after `slowDown`, or if it is measured.
-  package var limit: Int64 { state.withLock { $0.limit.current } }
+  package var limit: Int64 { state.withLock { $0.current } }
 
   /// How many parts of one file should be under way: some more than may be in flight, so that one always waits.
   package var partsUnderWay: Int {
-    state.withLock { Int(min(capacity, $0.limit.mostParts + $0.limit.mostParts / 4)) }
+    state.withLock { min(Int(capacity), $0.limit.mostParts + $0.limit.mostParts / 4) }
   }
 
-  /// Why a measured limit is as it is; nil if the limit is fixed.
-  package var reasonOfLimit: ConcurrencyTuner.Reason? { state.withLock { $0.limit.tuner?.reason } }
+  /// Why the limit is as it is.
+  package var reasonOfLimit: ConcurrencyTuner.Reason { state.withLock { $0.limit.reason } }
 
   /// How many tasks wait now. For tests and status.
   package var waiterCount: Int { state.withLock { $0.waiterCount } }
@@ -229,25 +233,48 @@ package final class FairSemaphore: Sendable {
 
   // MARK: Pressure
 
+  /// Records that a request is about to be sent. The clock is read only if no other request is in flight.
+  ///
+  /// - Parameter hasPayload: whether the request counts for what a measured limit brings.
+  /// - Returns: how often the limit was cut so far, for `slowDown`.
+  package func begin(hasPayload: Bool, at clock: () -> Int64) -> Int {
+    state.withLock { state in
+      if hasPayload, state.heldInAll <= 1 { state.limit.begin(at: clock()) }
+      return state.limit.cuts
+    }
+  }
+
   /// Halves the limit, because the server asked for fewer requests. Amounts held now stay held.
   ///
-  /// - Parameter now: nanoseconds of a monotonic clock.
-  package func slowDown(at now: Int64) {
-    change { $0.limit.slowDown(at: now) }
+  /// - Parameters:
+  ///   - cuts: what `begin` returned for the refused request.
+  ///   - now: nanoseconds of a monotonic clock.
+  package func slowDown(begunAfter cuts: Int, at now: Int64) {
+    change { $0.limit.slowDown(begunAfter: cuts, at: now) }
   }
 
-  /// Records that a request with a payload is about to be sent. The clock is read only if no other request is in
-  /// flight.
-  package func begin(at clock: () -> Int64) {
-    state.withLock { if $0.heldInAll <= 1 { $0.limit.begin(at: clock()) } }
-  }
-
-  /// Records a successful request. A full round of successes raises a fixed limit that was cut by one.
+  /// Records a successful request with a payload. A full round of successes raises a limit that was cut by one.
   ///
-  /// - Parameter byteCount: the payload; nil for a request without one.
-  package func succeed(byteCount: Int64?, at now: Int64) {
+  /// - Returns: whether the limit is on its way to a larger number, and the caller has to call `climb` until it
+  ///   returns false.
+  package func succeed(byteCount: Int64, at now: Int64) -> Bool {
     change {
-      $0.limit.succeed(byteCount: byteCount, isContended: $0.waiterCount > 0, inFlight: $0.heldInAll, at: now)
+      $0.limit.succeed(
+        byteCount: byteCount, isContended: $0.waiterCount > 0, inFlight: Int($0.heldInAll), at: now)
+      guard $0.limit.isRising, !$0.isClimbing else { return false }
+      $0.isClimbing = true
+      return true
+    }
+  }
+
+  /// Carries a rise of the limit on as time goes by.
+  ///
+  /// - Returns: whether to call again, after `ConcurrencyTuner.climbPause`.
+  package func climb(at now: Int64) -> Bool {
+    change {
+      $0.limit.climb(inFlight: Int($0.heldInAll), at: now)
+      $0.isClimbing = $0.limit.isRising
+      return $0.isClimbing
     }
   }
 
@@ -282,11 +309,12 @@ package final class FairSemaphore: Sendable {
     guard isGranted else { throw CancellationError() }
   }
 
-  private func change(_ body: (inout State) -> Void) {
-    let ready = state.withLock { state in
-      body(&state)
-      return state.takeReady()
+  private func change<Result: Sendable>(_ body: (inout State) -> Result) -> Result {
+    let (result, ready) = state.withLock { state in
+      let result = body(&state)
+      return (result, state.takeReady())
     }
     for waiter in ready { waiter.continuation.resume(returning: true) }
+    return result
   }
 }

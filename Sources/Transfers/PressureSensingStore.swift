@@ -1,3 +1,5 @@
+import LoopThread
+import MirrorModel
 import S3Client
 
 /// A store that reports the server's pressure to the slots. It is placed below the retries, which would hide
@@ -21,14 +23,23 @@ package final class PressureSensingStore: ObjectStore {
 
   package func send<Operation: S3Operation>(_ operation: Operation) async throws -> Operation.Output {
     let payload = RequestPayload(of: operation)
-    if payload != nil { slots.begin(at: clock) }
+    let cuts = slots.begin(hasPayload: payload != nil, at: clock)
     do {
       let output = try await store.send(operation)
-      slots.succeed(byteCount: payload?.byteCount(answeredBy: output), at: clock())
+      if let payload, slots.succeed(byteCount: payload.byteCount(answeredBy: output), at: clock()) { climb() }
       return output
     } catch let error as S3Error {
-      if S3ErrorTriage.isThrottling(error) { slots.slowDown(at: clock()) }
+      if S3ErrorTriage.isThrottling(error) { slots.slowDown(begunAfter: cuts, at: clock()) }
       throw error
+    }
+  }
+
+  /// Carries a rise of the limit on until its end, a fifth of a second at the most.
+  private func climb() {
+    Task(executorPreference: TaskThreads.current) { [slots, clock] in
+      repeat {
+        try await TaskThreads.pause(for: .nanoseconds(ConcurrencyTuner.climbPause))
+      } while slots.climb(at: clock())
     }
   }
 }

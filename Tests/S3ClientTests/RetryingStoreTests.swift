@@ -15,9 +15,9 @@ private final class ManualPause: Sendable {
   }
 }
 
-private func unavailable(retryAfter: Double? = nil) -> S3Error {
+private func unavailable(retryAfter: Double? = nil, code: String = "ServiceUnavailable") -> S3Error {
   S3Error(
-    operation: "HeadBucket", bucket: "bucket", key: nil, status: 503, code: "SlowDown", message: "",
+    operation: "HeadBucket", bucket: "bucket", key: nil, status: 503, code: code, message: "",
     retryAfterSeconds: retryAfter, isRetryable: true)
 }
 
@@ -104,6 +104,26 @@ private func broken(_ kind: TransportError.Kind) -> S3Error {
     let (fake, store) = await store(failing: 100, budget: RetryBudget(tokens: 9))
     await #expect(throws: S3Error.self) { try await store.send(HeadBucket()) }
     #expect(await fake.count(of: "HeadBucket") == 2)
+  }
+
+  @Test(.promise("XFER-20"))
+  func `refusals because of too many requests cost nothing, and are repeated longer`() async throws {
+    let budget = RetryBudget(tokens: 0)
+    let throttled = unavailable(code: "SlowDown")
+    let (fake, patient) = await store(failing: 9, with: throttled, budget: budget)
+    _ = try await patient.send(HeadBucket())
+    #expect(await fake.count(of: "HeadBucket") == 10)
+    #expect(budget.tokens == 0)
+    let (refusing, store) = await store(failing: 10, with: throttled, budget: budget)
+    await #expect(throws: S3Error.self) { try await store.send(HeadBucket()) }
+    #expect(await refusing.count(of: "HeadBucket") == 10)
+  }
+
+  @Test func `one attempt is one attempt, whatever the refusal`() async {
+    let (fake, store) = await store(
+      failing: 1, with: unavailable(code: "SlowDown"), policy: RetryPolicy(maxAttempts: 1))
+    await #expect(throws: S3Error.self) { try await store.send(HeadBucket()) }
+    #expect(await fake.count(of: "HeadBucket") == 1)
   }
 
   @Test func `what a sink throws is not repeated`() async throws {

@@ -133,7 +133,7 @@ private final class Notes: Sendable {
       var now: Int64 = 0
       while semaphore.limit < 256, now < 60_000_000_000 {
         now += 50_000_000 / semaphore.limit
-        semaphore.succeed(byteCount: 4_096, at: now)
+        _ = semaphore.succeed(byteCount: 4_096, at: now)
       }
       await release.open()
       try await group.waitForAll()

@@ -1,46 +1,10 @@
 import Foundation
 import HTTPTransport
-import MirrorModel
 import S3Client
 import TestSupport
 import Testing
 
 @testable import Transfers
-
-@Suite struct ConcurrencyLimitTests {
-  private static let second: Int64 = 1_000_000_000
-
-  @Test func `a sign of pressure halves, down to one`() {
-    var limit = ConcurrencyLimit(maximum: 10)
-    #expect(limit.current == 10)
-    var found: [Int64] = []
-    for turn in 0..<5 {
-      limit.slowDown(at: Int64(turn) * Self.second)
-      found.append(limit.current)
-    }
-    #expect(found == [5, 2, 1, 1, 1])
-  }
-
-  @Test func `requests that are refused together are one sign`() {
-    var limit = ConcurrencyLimit(maximum: 8)
-    for _ in 0..<8 { limit.slowDown(at: 5 * Self.second) }
-    #expect(limit.current == 4)
-    limit.slowDown(at: 6 * Self.second - 1)
-    #expect(limit.current == 4)
-    limit.slowDown(at: 6 * Self.second)
-    #expect(limit.current == 2)
-  }
-
-  @Test func `a round of successes adds one, up to the maximum`() {
-    var limit = ConcurrencyLimit(maximum: 4)
-    limit.slowDown(at: 0)
-    #expect(limit.current == 2)
-    for _ in 0..<3 { limit.succeed(byteCount: nil, isContended: true, inFlight: 1, at: 0) }
-    #expect(limit.current == 3)
-    for _ in 0..<100 { limit.succeed(byteCount: nil, isContended: true, inFlight: 1, at: 0) }
-    #expect(limit.current == 4)
-  }
-}
 
 @Suite struct PressureTests {
   @Test func `who holds a slot keeps it, who comes waits for the lower limit`() async throws {
@@ -56,7 +20,7 @@ import Testing
         }
       }
       await all.join()
-      slots.slowDown(at: 0)
+      slots.slowDown(begunAfter: 0, at: 0)
       #expect(slots.limit == 2)
       #expect(slots.available == 0)
       for _ in 0..<4 {
@@ -71,7 +35,7 @@ import Testing
 
   @Test func `more than the lowered limit goes alone rather than never`() async throws {
     let slots = FairSemaphore(capacity: 4)
-    slots.slowDown(at: 0)
+    slots.slowDown(begunAfter: 0, at: 0)
     #expect(try await slots.withPermit(4) { true })
   }
 
@@ -85,10 +49,13 @@ import Testing
       return error
     }
     let store = RetryingStore(PressureSensingStore(fake, slots: slots, clock: { 0 }), pause: { _ in })
+    // The second attempt began after the first refusal, so it is another sign.
     _ = try await store.send(HeadBucket())
-    #expect(slots.limit == 4)
-    for _ in 0..<50 { _ = try await store.send(HeadBucket()) }
-    #expect(slots.limit == 8)
+    #expect(slots.limit == 2)
+    for number in 0..<50 {
+      _ = try await store.send(PutObject(key: "\(number)", body: BytesBody([1])))
+    }
+    #expect(slots.limit == 7)
   }
 
   @Test(.promise("XFER-7", "FAIL-2"))

@@ -84,7 +84,8 @@ class Options:
     max_upload_bytes_per_second, max_download_bytes_per_second: limits for all transfers together; None sets no limit.
     low_priority: run with low priority for processor and disk.
     stale_upload_age: multipart uploads under a remote without a new part for this long are aborted; None aborts none.
-    max_attempts: how often a request is sent before the operation fails.
+    max_attempts: how often a request is sent before the operation fails; twice as often if the server asks for
+      fewer requests.
     log_directory, log_keep_days: the folder of the transfer logs, and how long they are kept.
     name: the mirror's name in the transfer log and in `s3mirror status`.
     group: the group of hosts that this mirror belongs to; "auto" takes the one that the launcher has set.

@@ -98,7 +98,8 @@ public struct Options: Sendable {
   /// Age, since its last part, at which an unfinished multipart upload under an upload's prefix is aborted at
   /// entry, whichever program began it. Unfinished uploads are billed. Nil aborts none. Default 7 days.
   public var staleUploadAge: Duration?
-  /// How often a request is sent before the operation fails. Default 5.
+  /// How often a request is sent before the operation fails: twice as often if the service asks for fewer requests
+  /// (503 SlowDown), unless this is 1. Default 5.
   public var maxAttempts: Int
   /// The folder of the transfer logs. Nil takes `$XDG_STATE_HOME/s3mirror/log`.
   public var logDirectory: String?

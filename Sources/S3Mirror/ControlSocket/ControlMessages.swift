@@ -88,7 +88,7 @@ package struct MirrorState: Codable, Sendable, Hashable {
   package struct Workers: Codable, Sendable, Hashable {
     package var limit: Int
     package var most: Int
-    /// Why a measured limit is as it is: `rising`, `enough` or `slowed-down`; `fixed` for a fixed number.
+    /// Why the limit is as it is: `rising`, `enough` or `slowed-down`; `fixed` for a fixed number that stands.
     package var reason: String
   }
 

@@ -64,7 +64,7 @@ extension MirrorScope {
       },
       workers: .init(
         limit: Int(resources.slots.limit), most: Int(resources.slots.capacity),
-        reason: resources.slots.reasonOfLimit?.rawValue ?? "fixed"))
+        reason: resources.slots.reasonOfLimit.rawValue))
   }
 
   /// What this mirror has done so far.
