@@ -173,6 +173,14 @@ class SeaweedFS:
         client.put_object(Bucket=self.bucket, Key=".probe", Body=bytes(4096))
         client.delete_object(Bucket=self.bucket, Key=".probe")
 
+    def limit_requests(self, most):
+        """Has the gateway refuse reads, and writes, beyond so many at one time (`weed shell`, s3.circuitBreaker)."""
+        command = f"s3.circuitBreaker -global -type Count -actions Read,Write -values {most},{most} -apply\nexit\n"
+        shell = [weed(), f"-logdir={self.directory}", "shell", f"-master=127.0.0.1:{self.ports['master']}"]
+        told = subprocess.run(shell, input=command, capture_output=True, text=True, timeout=START_SECONDS, cwd=self.directory)
+        if f'"Write:Count":  "{most}"' not in told.stdout:
+            raise RuntimeError(f"weed shell did not set the limit:\n{told.stdout}{told.stderr}")
+
     def client(self, attempts=3, connections=10, endpoint=None, read_seconds=60):
         """A boto3 client of the server itself (or of `endpoint`), whatever the user's environment says."""
         return boto3.client(

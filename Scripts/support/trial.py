@@ -16,6 +16,7 @@ from seaweedfs import SeaweedFS
 from trialgroup import BUCKET as GROUP_BUCKET
 from trialgroup import Groups
 from trialkill import Kill
+from triallimit import Limit
 from trialmemory import Memory
 from trialpace import Pace
 from trialreaders import Readers
@@ -78,9 +79,13 @@ def pace(options, work):
     return Pace(options.built / "sink", options.s3mirror, work).run([8] if options.quick else [1, 8, 64])
 
 
+def limit(options, work):
+    return Limit(options.s3mirror, work).run(500 if options.quick else 3000)
+
+
 def main():
     parser = argparse.ArgumentParser(prog="Scripts/trial", description=__doc__)
-    parser.add_argument("trial", choices=["torn", "kill", "memory", "session", "group", "readers", "pace", "all"])
+    parser.add_argument("trial", choices=["torn", "kill", "memory", "session", "group", "readers", "pace", "limit", "all"])
     parser.add_argument("--quick", action="store_true", help="a smaller number, and smaller files")
     parser.add_argument("--trials", type=int, help="how many: 200 of torn, 5 of kill, 50 of session, 200 steps of group; 20 seconds of each of readers")
     parser.add_argument("--server", choices=["seaweedfs", "moto"], default="seaweedfs", help="the server of group")
@@ -97,7 +102,7 @@ def main():
     options = parser.parse_args()
     raise_on_signals()
     # Memory comes first: for a child process getrusage(2) reports at least what this process used when it started the child.
-    trials = {"memory": memory, "torn": torn, "kill": kill, "session": session}
+    trials = {"memory": memory, "torn": torn, "kill": kill, "session": session, "limit": limit}
     timed = {"group": group, "pace": pace, "readers": readers}
     verdicts = []
     # A rule about seconds does not belong to the checks that a busy machine must pass.
