@@ -3,13 +3,15 @@ import MirrorModel
 import SystemPackage
 
 /// An item of a walk, in the order of keys.
+///
+/// The rare cases are indirect, because each file's item is copied several times.
 package enum WalkItem: Sendable, Hashable {
   case file(RelativePath, FileStamp)
   /// A link to a file inside of the root, with that file's stamp.
-  case pointer(RelativePath, FileStamp, Pointer)
+  indirect case pointer(RelativePath, FileStamp, Pointer)
   /// A link that is an entry of its own, with its own stamp, and the path inside of the root to which it
   /// leads.
-  case link(RelativePath, FileStamp, target: RelativePath?)
+  indirect case link(RelativePath, FileStamp, target: RelativePath?)
   /// Comes before the directory's content.
   case directory(RelativePath)
   /// A directory in which no entry has a key. The walk itself does not report this item.

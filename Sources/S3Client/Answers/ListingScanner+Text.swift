@@ -2,10 +2,10 @@
 extension ListingScanner {
   func isEqual(_ range: Range<Int>, _ text: StaticString) -> Bool {
     guard range.count == text.utf8CodeUnitCount else { return false }
+    // The bounds are checked once, and not for each byte.
+    let found = bytes.span.extracting(range)
     return text.withUTF8Buffer { expected in
-      for offset in 0..<range.count where bytes[range.lowerBound + offset] != expected[offset] {
-        return false
-      }
+      for offset in 0..<found.count where found[offset] != expected[offset] { return false }
       return true
     }
   }

@@ -101,6 +101,12 @@ struct ListingScanner {
 
   private mutating func object() throws(Unknown) -> RawObject {
     var object = RawObject()
+    // S3 and most servers write these in this order, and without white space.
+    if let name = opened("<Key>") { object.key = try leaf(name) }
+    if let name = opened("<LastModified>") { object.lastModified = try leaf(name) }
+    if let name = opened("<ETag>") { object.etag = try leaf(name) }
+    if let name = opened("<Size>") { object.size = try leaf(name) }
+    if let name = opened("<StorageClass>") { try skip(name) }
     while true {
       switch try tag() {
       case .close(let name):
@@ -254,6 +260,15 @@ struct ListingScanner {
     return isClosing ? .close(name) : isEmpty ? .empty(name) : .open(name)
   }
 
+  /// The name in an opening tag, if this is the next tag and is written in this way.
+  private mutating func opened(_ tag: StaticString) -> Range<Int>? {
+    let start = position
+    let end = start + tag.utf8CodeUnitCount
+    guard end <= bytes.count, isEqual(start..<end, tag) else { return nil }
+    position = end
+    return (start + 1)..<(end - 1)
+  }
+
   /// - Returns: whether there was white space.
   private mutating func skipSpace() -> Bool {
     let start = position
@@ -306,15 +321,20 @@ struct ListingScanner {
   /// The text before the next `<`, which a parser would accept.
   private mutating func checkedText() throws(Unknown) -> Range<Int> {
     let start = position
+    var end = start
     var isBare = true
-    while position < bytes.count {
-      let byte = bytes[position]
-      if byte == UInt8(ascii: "<") { break }
-      if byte == UInt8(ascii: "&") || byte == UInt8(ascii: ">") { isBare = false }
-      position += 1
+    while end < bytes.count {
+      let byte = bytes[end]
+      // One comparison passes most bytes.
+      if byte <= UInt8(ascii: ">") {
+        if byte == UInt8(ascii: "<") { break }
+        if byte == UInt8(ascii: "&") || byte == UInt8(ascii: ">") { isBare = false }
+      }
+      end += 1
     }
-    if !isBare { try check(start..<position) }
-    return start..<position
+    position = end
+    if !isBare { try check(start..<end) }
+    return start..<end
   }
 
   /// Takes the end tag of an element, if it is the next and has no white space. Nearly all tags that close are so.
