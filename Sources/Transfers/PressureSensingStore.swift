@@ -34,7 +34,7 @@ package final class PressureSensingStore: ObjectStore {
     }
   }
 
-  /// Carries a rise of the limit on until its end, a fifth of a second at the most.
+  /// Carries a rise of the limit on until its end, about an eighth of a second.
   private func climb() {
     Task(executorPreference: TaskThreads.current) { [slots, clock] in
       repeat {
