@@ -83,7 +83,7 @@ func withoutAccessTime<Value>(_ flags: CInt, _ open: (CInt) throws(Errno) -> Val
 }
 
 extension TreeRoot.Entry {
-  init(_ status: borrowing stat) {
+  init(_ status: stat) {
     self.init(
       kind: EntryKind(mode: status.st_mode),
       stamp: FileStamp(

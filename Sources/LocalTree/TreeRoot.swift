@@ -29,21 +29,13 @@ package final class TreeRoot: Sendable {
   package struct Entry: Sendable, Hashable {
     package let kind: EntryKind
     package let stamp: FileStamp
-    /// Indirect, because nearly all entries have none, and each entry is copied several times.
-    private let way: Way
-
-    private enum Way: Sendable, Hashable {
-      case direct
-      indirect case through(Pointer)
-    }
-
     /// Set if the path is a link and the entry is the file to which it leads (`SymlinkPolicy.pointer`).
-    package var pointer: Pointer? { if case .through(let pointer) = way { pointer } else { nil } }
+    package let pointer: Pointer?
 
     init(kind: EntryKind, stamp: FileStamp, pointer: Pointer? = nil) {
       self.kind = kind
       self.stamp = stamp
-      way = pointer.map { .through($0) } ?? .direct
+      self.pointer = pointer
     }
   }
 

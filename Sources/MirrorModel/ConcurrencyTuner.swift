@@ -202,15 +202,15 @@ package struct ConcurrencyTuner: Sendable {
     cuts += 1
     lastCut = now
     // The first cut may not be enough. How far the number may rise again is known once a rise has met the limit.
-    if burst.map({ now - $0.start > Self.second }) ?? true { burst = (now, limit) }
-    let before = burst?.limit ?? limit
+    let first = burst.flatMap { now - $0.start <= Self.second ? $0 : nil } ?? (start: now, limit: limit)
+    burst = first
     limit = max(1, limit / 2)
     reason = .slowedDown
     window = nil
     rise = nil
     successesOfRound = 0
     trialPause = min(trialPause * 2, Self.longestTrialPause)
-    phase = .recovering(upTo: max(limit, before * 9 / 10))
+    phase = .recovering(upTo: max(limit, first.limit * 9 / 10))
   }
 
   // MARK: Decisions
