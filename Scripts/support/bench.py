@@ -320,14 +320,15 @@ def wait_for_put(sink, seen, watch):
 
 PROMISES = {
     "tick": tick_promise, "idle": idle_promise, "stuck": benchstuck.stuck_promise, "unit": benchunit.unit_promise,
-    "restart": benchrestart.restart_promise, "network": benchnetwork.promises, "slowdown": benchslowdown.promises, "append": benchappend.append_promise,
+    "restart": benchrestart.restart_promise, "network": benchnetwork.promises, "append": benchappend.append_promise,
     "tls": benchtransfer.promises, "trainer": benchtrainer.promises, "instructions": benchinstructions.promise,
+    "slowdown": benchslowdown.promises,
 }
 MEASURES = {
     "transfer": benchtransfer.transfer, "tls": benchtransfer.over_tls, "reconcile": reconcile, "restart": benchrestart.restart, "tick": tick, "idle": idle,
     "stuck": benchstuck.stuck, "profile": profile, "unit": benchunit.unit, "network": benchnetwork.measure,
-    "slowdown": benchslowdown.measure,
     "append": benchappend.append, "trainer": benchtrainer.measure, "instructions": benchinstructions.measure,
+    "slowdown": benchslowdown.measure,
 }
 
 main()

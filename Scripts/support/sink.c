@@ -493,6 +493,8 @@ static void fall_ill(const char *text) {
   fprintf(stderr, "sink: no such sickness: %s\n", text);
 }
 
+static bool is_control(const conn_t *c) { return !strncmp(c->path, "/-/", 3); }
+
 static void control(conn_t *c) {
   if (!strcmp(c->path, "/-/log")) {
     logs = true;
@@ -537,7 +539,7 @@ static void control(conn_t *c) {
 
 // The request is here whole, its body with it.
 static void serve(conn_t *c) {
-  if (!strncmp(c->path, "/-/", 3)) return control(c);
+  if (is_control(c)) return control(c);
   if (!c->is_counted) {
     c->is_counted = true;
     connections++;
@@ -624,7 +626,7 @@ static ssize_t give(conn_t *c, const void *bytes, size_t count, int flags) {
 // Decides at a request's head whether it is served. What is refused is no part of what is served.
 static void admit(conn_t *c) {
   c->is_refused = false;
-  if (!strncmp(c->path, "/-/", 3)) return;
+  if (is_control(c)) return;
   if (most_a_second > 0) {
     double t = now();
     allowance += (t - allowed_at) * most_a_second;
@@ -763,7 +765,7 @@ static bool hangs(const conn_t *c) {
 
 // True when something may follow at once.
 static bool send_answer(conn_t *c) {
-  if (latency > 0 && strncmp(c->path, "/-/", 3)) {
+  if (latency > 0 && !is_control(c)) {
     wait_until(c, now() + latency);
     return false;
   }
@@ -860,7 +862,7 @@ static void readable(conn_t *c) {
     c->filled = extra - taken;
     memmove(c->head, c->head + used + taken, c->filled);
     c->in_body = true;
-    c->is_sick = sickness && strncmp(c->path, "/-/", 3) && strstr(c->path, "/sick");
+    c->is_sick = sickness && !is_control(c) && strstr(c->path, "/sick");
     c->due = 0;
     admit(c);
     if (c->is_refused && !refuse_request(c)) return;

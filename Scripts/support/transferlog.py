@@ -68,6 +68,11 @@ def parts_reused(log):
     return sum(record.get("partsReused") or 0 for record in transfers(log))
 
 
+def attempts(log):
+    """How often the slowest request of each transfer was sent."""
+    return [record.get("attempts") or 1 for record in transfers(log)]
+
+
 def failures(log):
     return [record for record in transfers(log) if record.get("error")]
 

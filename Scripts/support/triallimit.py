@@ -24,6 +24,7 @@ SETTLE_SECONDS = 2  # the gateway reads its limits when they change, a moment la
 class Limit:
     def __init__(self, s3mirror, work):
         self.s3mirror, self.work = s3mirror, work
+        self.repeated = 0  # transfers of which a request was sent twice or more
 
     def run(self, small):
         """Prints the table. Returns what was violated, as sentences."""
@@ -38,23 +39,23 @@ class Limit:
             "| --max-workers | way | seconds | sent twice or more | attempts at the most | what S3 or the tree holds |\n"
             "|---|---|---|---|---|---|"
         )
-        found, refused = [], 0
+        found = []
+        fetched = self.work / "fetched"
         with SeaweedFS() as server:
             server.limit_requests(MOST)
             time.sleep(SETTLE_SECONDS)
             for number in NUMBERS:
                 prefix = Prefix(server.client(), server.bucket, f"{number}/")
                 remote = f"s3://{server.bucket}/{number}"
-                for way, ends in {"up": [tree, remote], "down": [remote + "/", self.work / "fetched"]}.items():
-                    sentences, repeated = self.transfer(server, number, way, ends, lambda tree=ends[way == "down"]: prefix.compare(tree))
-                    found += sentences
-                    refused += repeated
-                shutil.rmtree(self.work / "fetched", ignore_errors=True)
-        if not refused:
+                found += self.transfer(server, prefix, number, "up", tree, [tree, remote])
+                found += self.transfer(server, prefix, number, "down", fetched, [remote + "/", fetched])
+                shutil.rmtree(fetched, ignore_errors=True)
+        if not self.repeated:
             found.append("no request was sent twice, so the server showed no limit")
         return found
 
-    def transfer(self, server, number, way, ends, compare):
+    def transfer(self, server, prefix, number, way, tree, ends):
+        """Runs the command and compares the tree with what is under the prefix. Returns what was violated, as sentences."""
         logs = self.work / f"log-{number}-{way}"
         began = time.monotonic()
         ended = subprocess.run(
@@ -62,12 +63,14 @@ class Limit:
             env={**environment(self.work), **server.environment()}, capture_output=True, text=True, timeout=SECONDS,
         )  # fmt: skip
         seconds = time.monotonic() - began
-        attempts = [record.get("attempts") or 1 for record in transferlog.transfers(transferlog.records(logs))]
-        repeated, most = sum(each > 1 for each in attempts), max(attempts, default=0)
+        attempts = transferlog.attempts(transferlog.records(logs))
+        repeated = sum(each > 1 for each in attempts)
+        self.repeated += repeated
+        row = f"| {number} | {way} | {seconds:.1f} | {repeated} | {max(attempts, default=0)}"
         what = f"--max-workers {number}, {way}"
         if ended.returncode:
-            print(f"| {number} | {way} | {seconds:.1f} | {repeated} | {most} | status {ended.returncode} |\n{ended.stderr[-2000:]}")
-            return [f"{what}: ended with status {ended.returncode}"], repeated
-        comparison = compare()
-        print(f"| {number} | {way} | {seconds:.1f} | {repeated} | {most} | {comparison} |", flush=True)
-        return [] if comparison.complete else [f"{what}: {comparison}"], repeated
+            print(f"{row} | status {ended.returncode} |\n{ended.stderr[-2000:]}")
+            return [f"{what}: ended with status {ended.returncode}"]
+        comparison = prefix.compare(tree)
+        print(f"{row} | {comparison} |", flush=True)
+        return [] if comparison.complete else [f"{what}: {comparison}"]
