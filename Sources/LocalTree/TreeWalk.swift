@@ -45,8 +45,8 @@ package struct TreeWalk: IteratorProtocol, Sequence, Sendable {
     /// Set only if links are followed. No link may lead back to this directory.
     let identity: TreeRoot.Identity?
     let path: RelativePath
-    /// The length of the directory's own path in `pathBytes`.
-    let pathLength: Int
+    /// Where an entry's name begins in `pathBytes`: behind the directory's path and a slash.
+    let nameStart: Int
     var position = 0
   }
 
@@ -65,7 +65,7 @@ package struct TreeWalk: IteratorProtocol, Sequence, Sendable {
   private var above: [TreeRoot.Identity] = []
   private var levels: [Level] = []
   private var step = Step.enterStart
-  /// The path of the current entry, changed in place.
+  /// The path of the current entry, changed in place. Behind a directory's path comes a slash.
   private var pathBytes: [UInt8] = []
 
   package init(
@@ -103,7 +103,7 @@ package struct TreeWalk: IteratorProtocol, Sequence, Sendable {
           continue
         }
         levels[level].position += 1
-        item = visit(listing.entries[position], of: levels[level])
+        item = visit(listing.entries[position], of: listing, nameFrom: levels[level].nameStart)
       }
       if let item { return item }
     }
@@ -152,7 +152,8 @@ package struct TreeWalk: IteratorProtocol, Sequence, Sendable {
       if symlinks == .follow { identity = TreeRoot.Identity(try descriptor.status().stamp) }
       if levels.isEmpty, let identity, above.contains(identity) { return nil }
       let listing = try DirectoryListing(descriptor, symlinks: symlinks)
-      levels.append(Level(listing: listing, identity: identity, path: path, pathLength: pathBytes.count))
+      if !pathBytes.isEmpty { pathBytes.append(UInt8(ascii: "/")) }
+      levels.append(Level(listing: listing, identity: identity, path: path, nameStart: pathBytes.count))
       return nil
     } catch {
       // This happens only at the start: the start, or a directory above it, has become a link.
@@ -162,24 +163,25 @@ package struct TreeWalk: IteratorProtocol, Sequence, Sendable {
   }
 
   /// The item for an entry; nil if it is excluded or gone.
-  private mutating func visit(_ entry: DirectoryListing.Entry, of level: Level) -> WalkItem? {
-    let name = level.listing.name(of: entry)
-    pathBytes.removeSubrange(level.pathLength...)
-    if !pathBytes.isEmpty { pathBytes.append(UInt8(ascii: "/")) }
+  ///
+  /// A file's way through here is short, because a comparison waits for the walk. So the level is not copied.
+  private mutating func visit(
+    _ entry: DirectoryListing.Entry, of listing: DirectoryListing, nameFrom start: Int
+  ) -> WalkItem? {
+    let name = listing.name(of: entry)
+    pathBytes.removeLast(pathBytes.count - start)
     pathBytes.append(contentsOf: name)
     guard let path = RelativePath(utf8: pathBytes) else {
-      let text = level.path.appending(RelativePath.escaping(name).string)
-      return filter.excludes(text, entry.kind, belowKept: level.path)
-        ? nil : .notUTF8(directory: level.path, name: Array(name))
+      return undecodable(name, entry.kind, nameFrom: start)
     }
-    if filter.excludes(path, entry.kind, belowKept: level.path) { return nil }
+    if filter.excludes(path, entry.kind, nameFrom: start) { return nil }
     switch entry.kind {
     case .symbolicLink, .special:
       return entry.kind == .symbolicLink ? visitLink(path) : .skipped(path, entry.kind)
     case .directory where !entry.isFollowed: break
     case .directory, .file:
       do {
-        guard let now = try level.listing.status(of: entry) else { return nil }
+        guard let now = try listing.status(of: entry) else { return nil }
         if now.kind == .file && entry.kind == .file {
           if entry.isFollowed { onLink?(path, now) }
           return .file(path, now.stamp)
@@ -198,8 +200,15 @@ package struct TreeWalk: IteratorProtocol, Sequence, Sendable {
         return .unreadable(path, root.failure(.look, path, error))
       }
     }
-    step = .enter(path, level.listing, entry)
+    step = .enter(path, listing, entry)
     return .directory(path)
+  }
+
+  private func undecodable(_ name: ArraySlice<UInt8>, _ kind: EntryKind, nameFrom start: Int) -> WalkItem? {
+    guard let directory = levels.last?.path else { return nil }
+    let text = directory.appending(RelativePath.escaping(name).string)
+    return filter.excludes(text, kind, nameFrom: start)
+      ? nil : .notUTF8(directory: directory, name: Array(name))
   }
 
   /// The item for a link that is not followed into a directory.

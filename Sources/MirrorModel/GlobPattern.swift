@@ -71,14 +71,14 @@ package struct GlobPattern: Sendable, Hashable, CustomStringConvertible {
     fileprivate(set) var last: UInt8?
     fileprivate(set) var isOfDirectories: Bool
 
-    /// - Returns: false if the pattern cannot match the first `end` bytes of a path.
-    func admit(_ path: borrowing Span<UInt8>, upTo end: Int, _ kind: EntryKind) -> Bool {
+    /// - Returns: false if the pattern cannot match a path up to the end of a name in it.
+    func admit(_ path: borrowing Span<UInt8>, upTo name: Range<Int>, _ kind: EntryKind) -> Bool {
+      let end = name.upperBound
       if end == 0 || end < least || (isOfDirectories && kind != .directory) { return false }
       if let last, path[end - 1] != last { return false }
       guard let first else { return true }
       // A directory marker's path ends in a slash, so its last name is empty.
-      let start = path.startOfName(endingAt: end)
-      return start < end && path[start] == first
+      return !name.isEmpty && path[name.lowerBound] == first
     }
   }
 

@@ -16,6 +16,7 @@ package struct NamePatterns: Sendable {
 
   package func contains(_ path: RelativePath) -> Bool {
     let bytes = path.string.utf8.span
-    return patterns.firstMatch(bytes, upTo: bytes.count, .file) != nil
+    let name = bytes.startOfName(endingAt: bytes.count)..<bytes.count
+    return patterns.firstMatch(bytes, upTo: name, .file) != nil
   }
 }

@@ -67,12 +67,14 @@ package struct PathFilter: Sendable, Hashable {
   package var keepingTemporaries: PathFilter { PathFilter(self, temporaries: .empty) }
 
   /// The same test for a walk that enters only directories that the filter keeps.
-  package func excludes(_ path: RelativePath, _ kind: EntryKind, belowKept parent: RelativePath) -> Bool {
+  ///
+  /// - Parameter start: where the path's last name begins, in bytes.
+  package func excludes(_ path: RelativePath, _ kind: EntryKind, nameFrom start: Int) -> Bool {
     let bytes = path.string.utf8.span
-    let start = parent.isRoot ? 0 : parent.string.utf8.count + 1
+    let name = start..<bytes.count
     return Self.isOwnName(bytes, from: start, to: bytes.count)
-      || exclude.matches(bytes, upTo: bytes.count, kind)
-      || temporaries.matches(bytes, upTo: bytes.count, kind) || isLeftOutByInclude(bytes, kind)
+      || exclude.matches(bytes, upTo: name, kind)
+      || temporaries.matches(bytes, upTo: name, kind) || isLeftOutByInclude(bytes, kind)
   }
 
   private func isLeftOutByInclude(_ path: borrowing Span<UInt8>, _ kind: EntryKind) -> Bool {
@@ -132,18 +134,19 @@ private struct PatternList: Sendable, Hashable {
 
   var isEmpty: Bool { verdicts.isEmpty }
 
-  func matches(_ path: borrowing Span<UInt8>, upTo end: Int, _ kind: EntryKind) -> Bool {
-    patterns.firstMatch(path, upTo: end, kind).map { verdicts[$0] } ?? false
+  /// Whether the path is left out up to the end of a name in it.
+  func matches(_ path: borrowing Span<UInt8>, upTo name: Range<Int>, _ kind: EntryKind) -> Bool {
+    patterns.firstMatch(path, upTo: name, kind).map { verdicts[$0] } ?? false
   }
 
   func matchesPathOrParent(_ path: borrowing Span<UInt8>, _ kind: EntryKind) -> Bool {
     if isEmpty { return false }
-    var end = 0
+    var start = 0
     while true {
-      end = path.endOfName(startingAt: end, before: path.count)
-      if end == path.count { return matches(path, upTo: end, kind) }
-      if matches(path, upTo: end, .directory) { return true }
-      end += 1
+      let name = start..<path.endOfName(startingAt: start, before: path.count)
+      if name.upperBound == path.count { return matches(path, upTo: name, kind) }
+      if matches(path, upTo: name, .directory) { return true }
+      start = name.upperBound + 1
     }
   }
 

@@ -15,20 +15,20 @@ final class PatternIndex: Sendable, Hashable {
     ofOthers = EdgeUnion(edges, .file)
   }
 
-  /// The index of the first pattern that matches the first `end` bytes of a path.
-  func firstMatch(_ path: borrowing Span<UInt8>, upTo end: Int, _ kind: EntryKind) -> Int? {
-    if end == 0 || patterns.isEmpty { return nil }
+  /// The index of the first pattern that matches a path up to the end of a name in it.
+  func firstMatch(_ path: borrowing Span<UInt8>, upTo name: Range<Int>, _ kind: EntryKind) -> Int? {
+    if name.upperBound == 0 || patterns.isEmpty { return nil }
     return kind == .directory
-      ? firstMatch(path, upTo: end, kind, ofDirectories) : firstMatch(path, upTo: end, kind, ofOthers)
+      ? firstMatch(path, upTo: name, kind, ofDirectories) : firstMatch(path, upTo: name, kind, ofOthers)
   }
 
   private func firstMatch(
-    _ path: borrowing Span<UInt8>, upTo end: Int, _ kind: EntryKind, _ union: borrowing EdgeUnion
+    _ path: borrowing Span<UInt8>, upTo name: Range<Int>, _ kind: EntryKind, _ union: borrowing EdgeUnion
   ) -> Int? {
-    if union.last.contains(path[end - 1]) || union.admitsFirst(path, upTo: end) {
-      for index in patterns.indices where matches(index, path, upTo: end, kind) { return index }
+    if union.last.contains(path[name.upperBound - 1]) || union.admitsFirst(path, of: name) {
+      for index in patterns.indices where matches(index, path, upTo: name, kind) { return index }
     } else {
-      for index in union.edgeless where matches(index, path, upTo: end, kind) { return index }
+      for index in union.edgeless where matches(index, path, upTo: name, kind) { return index }
     }
     return nil
   }
@@ -38,9 +38,9 @@ final class PatternIndex: Sendable, Hashable {
   func hash(into hasher: inout Hasher) { hasher.combine(patterns) }
 
   private func matches(
-    _ index: Int, _ path: borrowing Span<UInt8>, upTo end: Int, _ kind: EntryKind
+    _ index: Int, _ path: borrowing Span<UInt8>, upTo name: Range<Int>, _ kind: EntryKind
   ) -> Bool {
-    edges[index].admit(path, upTo: end, kind) && patterns[index].matches(path, upTo: end, kind)
+    edges[index].admit(path, upTo: name, kind) && patterns[index].matches(path, upTo: name.upperBound, kind)
   }
 }
 
@@ -65,9 +65,8 @@ private struct EdgeUnion: Sendable {
     }
   }
 
-  func admitsFirst(_ path: borrowing Span<UInt8>, upTo end: Int) -> Bool {
-    let start = path.startOfName(endingAt: end)
+  func admitsFirst(_ path: borrowing Span<UInt8>, of name: Range<Int>) -> Bool {
     // A directory marker's path ends in a slash, so its last name is empty.
-    return start < end && first.contains(path[start])
+    !name.isEmpty && first.contains(path[name.lowerBound])
   }
 }

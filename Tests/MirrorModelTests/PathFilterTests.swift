@@ -138,3 +138,10 @@ struct FilterExample: Sendable, CustomTestStringConvertible {
 
   var testDescription: String { "\(patterns) \(path) \(kind)" }
 }
+
+extension PathFilter {
+  /// What a walk asks that has entered the directory.
+  fileprivate func excludes(_ path: RelativePath, _ kind: EntryKind, belowKept parent: RelativePath) -> Bool {
+    excludes(path, kind, nameFrom: parent.isRoot ? 0 : parent.string.utf8.count + 1)
+  }
+}
