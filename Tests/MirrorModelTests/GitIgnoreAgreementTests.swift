@@ -109,11 +109,11 @@ private struct GitCheckIgnore {
     process.arguments = arguments
     process.environment = ["GIT_CONFIG_GLOBAL": "/dev/null", "GIT_CONFIG_SYSTEM": "/dev/null"]
     process.currentDirectoryURL = directory
-    let standardInput = Pipe()
-    let standardOutput = Pipe()
+    let standardInput = Pipe.makePrivate()
+    let standardOutput = Pipe.makePrivate()
     process.standardInput = standardInput
     process.standardOutput = standardOutput
-    try process.run()
+    try process.start()
     // A few hundred bytes: less than the 64 KiB a pipe holds, so writing first cannot stall.
     try standardInput.fileHandleForWriting.write(contentsOf: Data(input))
     try standardInput.fileHandleForWriting.close()

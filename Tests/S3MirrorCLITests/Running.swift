@@ -26,11 +26,11 @@ final class Running: @unchecked Sendable {
 
   init(_ process: Process) throws {
     self.process = process
-    let (out, err) = (Pipe(), Pipe())
+    let (out, err) = (Pipe.makePrivate(), Pipe.makePrivate())
     process.standardOutput = out
     process.standardError = err
     process.standardInput = FileHandle.nullDevice
-    try process.run()
+    try process.start()
     output.collect(out.fileHandleForReading) { _ in }
     listener.collect(err.fileHandleForReading) { [self] text in hear(text) }
   }

@@ -94,7 +94,7 @@ import Testing
     let parent = Process()
     parent.executableURL = URL(fileURLWithPath: "/bin/sleep")
     parent.arguments = ["600"]
-    try parent.run()
+    try parent.start()
     let session = try SessionProcess(program, parent: parent.processIdentifier)
     _ = try await session.ask(1, "enter", #""specs": [\#(upload(program))]"#)
     try program.directory.write("out/a", "x")

@@ -87,9 +87,9 @@ final class SessionProcess: @unchecked Sendable {
   }
 
   private let process = Process()
-  private let requests = Pipe()
-  private let answers = Pipe()
-  private let messages = Pipe()
+  private let requests = Pipe.makePrivate()
+  private let answers = Pipe.makePrivate()
+  private let messages = Pipe.makePrivate()
   private let state = Mutex(State())
   private let reading: Mutex<Bool>
 
@@ -110,7 +110,7 @@ final class SessionProcess: @unchecked Sendable {
     process.standardInput = requests
     process.standardOutput = answers
     process.standardError = messages
-    try process.run()
+    try process.start()
     if readsAnswers { read() }
   }
 

@@ -160,7 +160,7 @@ import Testing
     let parent = Process()
     parent.executableURL = URL(fileURLWithPath: "/bin/sleep")
     parent.arguments = ["600"]
-    try parent.run()
+    try parent.start()
     let session = try SessionProcess(try Program(), parent: parent.processIdentifier)
     _ = try await session.line("it says hello") { $0.hello != nil }
     kill(parent.processIdentifier, SIGKILL)
@@ -171,7 +171,7 @@ import Testing
   @Test func `a parent that is gone already is the end`() async throws {
     let parent = Process()
     parent.executableURL = URL(fileURLWithPath: "/bin/true")
-    try parent.run()
+    try parent.start()
     parent.waitUntilExit()
     let session = try SessionProcess(try Program(), parent: parent.processIdentifier, readsAnswers: false)
     #expect(try await session.ending() == 0)

@@ -45,7 +45,7 @@ import Testing
   }
 
   @Test func `the file may be a pipe, as a shell's <(...) is`() throws {
-    let pipe = Pipe()
+    let pipe = Pipe.makePrivate()
     let text = #"{"uploads":[{"name":"a","local":"/out","remote":"s3://b/a"}]}"#
     try pipe.fileHandleForWriting.write(contentsOf: Data(text.utf8))
     try pipe.fileHandleForWriting.close()

@@ -8,7 +8,7 @@ package func succeeds(_ command: [String]) -> Bool {
   process.standardOutput = FileHandle.nullDevice
   process.standardError = FileHandle.nullDevice
   do {
-    try process.run()
+    try process.start()
     process.waitUntilExit()
     return process.terminationStatus == 0
   } catch {

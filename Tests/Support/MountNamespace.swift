@@ -22,10 +22,10 @@ package enum MountNamespace {
     let program = URL(fileURLWithPath: "/proc/self/exe").resolvingSymlinksInPath().path
     process.arguments = front + [program, "--testing-library", "swift-testing", "--filter", suite]
     process.environment = ProcessInfo.processInfo.environment.merging([variable: "1"]) { $1 }
-    let pipe = Pipe()
+    let pipe = Pipe.makePrivate()
     process.standardOutput = pipe
     process.standardError = pipe
-    try process.run()
+    try process.start()
     let output = pipe.fileHandleForReading.readDataToEndOfFile()
     process.waitUntilExit()
     return (process.terminationStatus, String(decoding: output, as: UTF8.self))

@@ -110,10 +110,10 @@ enum TestProgram {
       + ["--testing-library", "swift-testing", "--filter", filter]
     process.environment = ProcessInfo.processInfo.environment.merging(environment) { $1 }
     process.standardInput = FileHandle.nullDevice
-    let pipe = Pipe()
+    let pipe = Pipe.makePrivate()
     process.standardOutput = pipe
     process.standardError = pipe
-    try process.run()
+    try process.start()
     return try await withCheckedThrowingContinuation { continuation in
       // Reading and waiting block, so they have a thread of their own.
       Thread {
