@@ -68,39 +68,21 @@ package func md5(_ bytes: [UInt8]) -> [UInt8] {
   bytes.withUnsafeBytes { md5($0) }
 }
 
-/// HMAC-SHA-256 (RFC 2104), 32 bytes.
+/// HMAC-SHA-256 (RFC 2104) of one message, 32 bytes.
 package func hmacSHA256(key: [UInt8], message: [UInt8]) -> [UInt8] {
-  message.withUnsafeBufferPointer { hmacSHA256(key: key, message: $0) }
+  HMACKey(key).code(of: message)
 }
 
 /// The HMAC of the message's UTF-8.
 package func hmacSHA256(key: [UInt8], message: String) -> [UInt8] {
-  var message = message
-  return message.withUTF8 { hmacSHA256(key: key, message: $0) }
-}
-
-private func hmacSHA256(key: [UInt8], message: UnsafeBufferPointer<UInt8>) -> [UInt8] {
-  [UInt8](unsafeUninitializedCapacity: 32) { code, count in
-    // SAFETY: key, message and code outlive the call, and code holds SHA-256's 32 bytes. HMAC(3) keeps none
-    // of the pointers. With an output buffer it uses no static one, so any thread may call it.
-    let done = key.withUnsafeBytes { key in
-      // An empty array's base address may be nil, which HMAC(3) interprets as "the key of the last call".
-      withUnsafeBytes(of: UInt8(0)) { nothing in
-        HMAC(
-          DigestAlgorithm.sha256.implementation, key.baseAddress ?? nothing.baseAddress, Int32(key.count),
-          message.baseAddress, message.count, code.baseAddress, nil)
-      }
-    }
-    precondition(done != nil, "OpenSSL refused HMAC-SHA-256")
-    count = 32
-  }
+  HMACKey(key).code(of: message)
 }
 
 /// An algorithm as OpenSSL provides it.
 ///
 /// It is fetched once in the process. `EVP_sha256()` would fetch implicitly at every use, under a lock
 /// (crypto(7), "Performance"), which costs more than hashing a short message.
-private struct DigestAlgorithm: Sendable {
+struct DigestAlgorithm: Sendable {
   // SAFETY: an EVP_MD is immutable, and several threads may use it at once; these two are never freed.
   nonisolated(unsafe) let implementation: OpaquePointer
   let byteCount: Int
@@ -118,7 +100,7 @@ private struct DigestAlgorithm: Sendable {
 }
 
 /// One EVP_MD_CTX for the lifetime of a hasher.
-private final class DigestContext {
+final class DigestContext {
   private let algorithm: DigestAlgorithm
   // SAFETY: created in init and freed in deinit, nowhere else. The class is not Sendable, so one thread at a
   // time uses it.
@@ -129,6 +111,15 @@ private final class DigestContext {
     self.algorithm = algorithm
     self.context = context
     start()
+  }
+
+  /// A context that goes on from here, as another one.
+  init(goingOnFrom other: DigestContext) {
+    guard let context = EVP_MD_CTX_new() else { preconditionFailure("out of memory for a digest") }
+    algorithm = other.algorithm
+    self.context = context
+    let copied = EVP_MD_CTX_copy_ex(context, other.context)
+    precondition(copied == 1, "OpenSSL refused to copy a digest")
   }
 
   deinit {
@@ -159,7 +150,7 @@ private final class DigestContext {
     return takeDigest()
   }
 
-  private func takeDigest() -> [UInt8] {
+  func takeDigest() -> [UInt8] {
     [UInt8](unsafeUninitializedCapacity: algorithm.byteCount) { buffer, count in
       // SAFETY: the buffer has the digest's length, and EVP_DigestFinal_ex writes all of it.
       let finished = EVP_DigestFinal_ex(context, buffer.baseAddress, nil)

@@ -13,6 +13,8 @@ final class EasyHandle {
   let headerLines = HeaderLines()
 
   private(set) var target = "setting up HTTP"
+  /// Whom the last request went to. Nearly all of a handle's requests go to one server.
+  private var contact: Contact?
   private var body: RequestBodyReader?
   private var response = ResponseReader()
   /// The error that a body, a sink or a limit threw inside a callback. It takes precedence over libcurl's
@@ -60,10 +62,9 @@ final class EasyHandle {
 
   /// Prepares the handle for a request and holds the request's resources until `clear()`.
   func prepare(_ request: HTTPRequest, id: UInt) throws {
-    guard let authority = Self.authority(of: request.url) else {
-      throw TransportError(.invalid, "the URL is neither http:// nor https://")
-    }
-    target = "\(request.method.rawValue) \(authority)"
+    if contact?.isContacted(by: request.url) != true { contact = Contact(of: request.url) }
+    guard let contact else { throw TransportError(.invalid, "the URL is neither http:// nor https://") }
+    target = "\(request.method.rawValue) \(contact.authority)"
     body = request.body.map(RequestBodyReader.init)
     response = ResponseReader(sink: request.sink)
     failure = nil
@@ -72,7 +73,7 @@ final class EasyHandle {
 
     try set(CURLOPT_PRIVATE, UnsafeRawPointer(bitPattern: id))
     try set(CURLOPT_URL, request.url)
-    try setProxy(DirectHost.contains(authority) ? "" : proxy)
+    try setProxy(contact.isDirect ? "" : proxy)
     directoryUse = directory.use
     try setDirectory(directory.path, directoryUse)
     silence = SilenceClock(limit: .seconds(request.silenceSeconds ?? silenceSeconds))
@@ -170,18 +171,6 @@ final class EasyHandle {
     var value: UnsafeMutableRawPointer?
     _ = s3m_easy_get_pointer(handle, CURLINFO_PRIVATE, &value)
     return UInt(bitPattern: value)
-  }
-
-  /// `host:port` of an http or https URL, without user name and password, for error texts.
-  static func authority(of url: String) -> String? {
-    let bytes = url.utf8
-    for scheme in ["http://", "https://"] where bytes.starts(with: scheme.utf8) {
-      let rest = bytes.dropFirst(scheme.utf8.count)
-      let authority = rest.prefix { ![UInt8(ascii: "/"), UInt8(ascii: "?"), UInt8(ascii: "#")].contains($0) }
-      let host = authority.split(separator: UInt8(ascii: "@"), omittingEmptySubsequences: false).last
-      return String(decoding: host ?? authority, as: UTF8.self)
-    }
-    return nil
   }
 }
 

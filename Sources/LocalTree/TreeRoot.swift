@@ -193,6 +193,14 @@ package final class TreeRoot: Sendable {
     do { return try descriptor.status(of: path.string) } catch { return nil }
   }
 
+  /// Whether the path leads to this version of a file that is open. No other file has its inode as long as it
+  /// is open, so one system call is enough, which may follow links among the path's directories.
+  ///
+  /// - Returns: false in doubt; `look` tells more.
+  package func leads(_ path: RelativePath, to file: LocalFile) -> Bool {
+    glance(at: path)?.stamp.isSameVersion(as: file.stamp) ?? false
+  }
+
   /// Opens a regular file for reading; nil if nothing exists there.
   ///
   /// O_NONBLOCK keeps the open from blocking at a FIFO. If another process holds a write lease on the file,

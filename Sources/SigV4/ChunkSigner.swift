@@ -3,12 +3,12 @@ import Digests
 /// Signs the chunks of an aws-chunked body. Each signature includes the one before (S3 API Reference,
 /// "Signature Calculations for the Authorization Header: Transferring Payload in Multiple Chunks").
 package struct ChunkSigner: Sendable {
-  private let key: [UInt8]
+  private let key: HMACKey
   private let scope: String
   private let timestamp: String
   private var previous: String
 
-  init(key: [UInt8], scope: String, timestamp: String, seed: String) {
+  init(key: HMACKey, scope: String, timestamp: String, seed: String) {
     self.key = key
     self.scope = scope
     self.timestamp = timestamp
@@ -30,7 +30,7 @@ package struct ChunkSigner: Sendable {
 
   private mutating func sign(algorithm: String, hashes: [String]) -> String {
     let stringToSign = ([algorithm, timestamp, scope, previous] + hashes).joined(separator: "\n")
-    previous = hexadecimal(hmacSHA256(key: key, message: stringToSign))
+    previous = hexadecimal(key.code(of: stringToSign))
     return previous
   }
 }

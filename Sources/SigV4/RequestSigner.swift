@@ -182,6 +182,6 @@ extension RequestSigner {
     let key = keys.key(for: scope, secret: credentials.secretAccessKey)
     return RequestSignature(
       canonicalRequest: canonical, stringToSign: stringToSign, scope: scopeText,
-      text: hexadecimal(hmacSHA256(key: key, message: stringToSign)))
+      text: hexadecimal(key.code(of: stringToSign)))
   }
 }

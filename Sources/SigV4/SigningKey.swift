@@ -10,10 +10,10 @@ struct CredentialScope: Sendable {
   var text: String { "\(date)/\(region)/\(service)/aws4_request" }
 
   /// The key for one day, region and service (AWS General Reference, "Derive a signing key").
-  func signingKey(secret: String) -> [UInt8] {
-    [region, service, "aws4_request"].reduce(
-      hmacSHA256(key: Array("AWS4".utf8) + Array(secret.utf8), message: date)
-    ) { key, word in hmacSHA256(key: key, message: word) }
+  func signingKey(secret: String) -> HMACKey {
+    [date, region, service, "aws4_request"].reduce(HMACKey(Array("AWS4".utf8) + Array(secret.utf8))) {
+      key, word in HMACKey(key.code(of: word))
+    }
   }
 }
 
@@ -26,13 +26,13 @@ final class SigningKeyCache: Sendable {
   private struct Entry {
     var secret: String
     var date: String
-    var key: [UInt8]
+    var key: HMACKey
   }
 
   private static let capacity = 4
   private let entries = Mutex<[Entry]>([])
 
-  func key(for scope: CredentialScope, secret: String) -> [UInt8] {
+  func key(for scope: CredentialScope, secret: String) -> HMACKey {
     entries.withLock { entries in
       let known = entries.first {
         $0.date.utf8.elementsEqual(scope.date.utf8) && $0.secret.utf8.elementsEqual(secret.utf8)

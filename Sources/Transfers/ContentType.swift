@@ -22,7 +22,7 @@ package enum ContentType {
 
   package static func guess(for path: RelativePath) -> String? {
     let name = path.name
-    guard let dot = name.lastIndex(of: "."), dot != name.startIndex else { return nil }
-    return byExtension[name[name.index(after: dot)...].lowercased()]
+    guard let dot = name.utf8.lastIndex(of: UInt8(ascii: ".")), dot != name.startIndex else { return nil }
+    return byExtension[name[name.utf8.index(after: dot)...].lowercased()]
   }
 }

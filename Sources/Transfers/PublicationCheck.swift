@@ -127,6 +127,7 @@ package struct PublicationCheck: Sendable {
   /// The state of the version that was opened. A file that a rename has replaced keeps its content; only
   /// processes that have it open can still change it. The caller has looked for writers before.
   package func standing() throws(TreeError) -> Standing {
+    if root.leads(path, to: file) { return .current }
     guard let entry = try root.look(at: path) else { return .gone }
     if entry.stamp.isSameVersion(as: file.stamp) { return .current }
     let isOther = entry.stamp.inode != file.stamp.inode || entry.stamp.device != file.stamp.device
@@ -137,7 +138,8 @@ package struct PublicationCheck: Sendable {
   /// Whether the name still leads to this file with the same stamp. One lstat shows both, because no other
   /// file can have the inode of an open file.
   package func isSameVersion() throws(TreeError) -> Bool {
-    try root.look(at: path)?.stamp.isSameVersion(as: file.stamp) ?? false
+    if root.leads(path, to: file) { return true }
+    return try root.look(at: path)?.stamp.isSameVersion(as: file.stamp) ?? false
   }
 
   /// Whether two equal reads prove the bytes: the file is the same version and has no writer now; or, if

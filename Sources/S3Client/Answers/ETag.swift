@@ -5,16 +5,31 @@ import HTTPTransport
 package enum ETag {
   /// `"abc"`, `&#34;abc&#34;` (escaped twice by some servers), `&quot;abc&quot;` and `abc` are all `abc`.
   package static func bare(_ text: String) -> String {
-    var rest = text.utf8[...]
-    if rest.starts(with: "W/".utf8) { rest = rest.dropFirst(2) }
+    let bytes = text.utf8.span
+    var rest = 0..<bytes.count
+    if holds(bytes, weak, from: 0, in: rest) { rest = weak.count..<bytes.count }
     for quote in quotes {
-      if rest.starts(with: quote.utf8) { rest = rest.dropFirst(quote.utf8.count) }
-      if rest.suffix(quote.utf8.count).elementsEqual(quote.utf8) { rest = rest.dropLast(quote.utf8.count) }
+      if holds(bytes, quote, from: rest.lowerBound, in: rest) { rest = rest.dropFirst(quote.count) }
+      if holds(bytes, quote, from: rest.upperBound - quote.count, in: rest) {
+        rest = rest.dropLast(quote.count)
+      }
     }
-    return rest.count == text.utf8.count ? text : String(Substring(rest))
+    if rest.count == bytes.count { return text }
+    let start = text.utf8.index(text.startIndex, offsetBy: rest.lowerBound)
+    return String(text[start..<text.utf8.index(start, offsetBy: rest.count)])
   }
 
-  private static let quotes = ["\"", "&#34;", "&quot;"]
+  private static let weak = Array("W/".utf8)
+  private static let quotes = ["\"", "&#34;", "&quot;"].map { Array($0.utf8) }
+
+  /// Whether the mark begins at `start`, and lies within the range.
+  private static func holds(
+    _ bytes: borrowing Span<UInt8>, _ mark: [UInt8], from start: Int, in range: Range<Int>
+  ) -> Bool {
+    guard start >= range.lowerBound, range.upperBound - start >= mark.count else { return false }
+    for offset in mark.indices where bytes[start + offset] != mark[offset] { return false }
+    return true
+  }
 
   /// The tag in the form of a condition header (RFC 9110 §8.8.3).
   package static func quoted(_ bare: String) -> String { "\"\(ETag.bare(bare))\"" }
