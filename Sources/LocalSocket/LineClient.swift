@@ -15,8 +15,7 @@ package final class LineClient: Sendable {
   /// - Throws: `SocketError`: `stale` if no process listens there, `strangeUser` if another user's process
   ///   does.
   package init(name: String, in directory: SocketDirectory) throws(SocketError) {
-    self.name = name
-    descriptor = s3m_local_client_socket(Self.connectSeconds)
+    let descriptor = s3m_local_client_socket(Self.connectSeconds)
     guard descriptor >= 0 else { throw .system("making a socket", Errno(rawValue: errno)) }
     do throws(SocketError) {
       guard s3m_connect_local(descriptor, directory.address(of: name)) == 0 else {
@@ -34,6 +33,9 @@ package final class LineClient: Sendable {
       close(descriptor)
       throw error
     }
+    // Last: once every property is set, an error runs deinit, which would close the socket a second time.
+    self.name = name
+    self.descriptor = descriptor
   }
 
   deinit {

@@ -13,10 +13,8 @@ final class ListeningSocket: Sendable {
   private static let backlog: CInt = 16
 
   init(name: String, in directory: SocketDirectory) throws(SocketError) {
-    descriptor = s3m_local_socket()
+    let descriptor = s3m_local_socket()
     guard descriptor >= 0 else { throw .system("making a socket", Errno(rawValue: errno)) }
-    self.directory = directory
-    self.name = name
     // The name appears only when the socket listens; before that it would look stale. The mode is set before
     // there is a name: the kernel gives the name the mode of the socket's own inode, minus the mask (unix(7),
     // bind).
@@ -31,6 +29,11 @@ final class ListeningSocket: Sendable {
       close(descriptor)
       throw .system("making the socket \(directory.path.appending(name))", fault)
     }
+    // Last: once every property is set, an error runs deinit, which closes the socket and removes the name, even
+    // another's.
+    self.descriptor = descriptor
+    self.directory = directory
+    self.name = name
   }
 
   deinit {
