@@ -44,7 +44,7 @@ import Testing
   @Test(arguments: Attempt.allCases) func `a failure closes no descriptor of another thread`(
     attempt: Attempt
   ) {
-    let other = OtherThread()
+    let other = OtherThread(place["open/file"])
     Thread { other.work() }.start()
     var failures = 0
     for _ in 0..<Self.attempts {
@@ -63,16 +63,20 @@ import Testing
   }
 }
 
-/// Opens and closes a file over and over.
+/// Opens and closes a file over and over. The file is the test's own, because a descriptor that is taken from another
+/// thread may get a new mode.
 private final class OtherThread: Sendable {
+  private let path: String
   let isOver = Atomic(false)
   let opened = Atomic(0)
   /// How often the file was not its own any more.
   let lost = Atomic(0)
 
+  init(_ path: String) { self.path = path }
+
   func work() {
     while !isOver.load(ordering: .acquiring) {
-      let file = open("/dev/null", O_RDONLY | O_CLOEXEC)
+      let file = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0o600)
       opened.add(1, ordering: .relaxed)
       if close(file) != 0 { lost.add(1, ordering: .relaxed) }
     }
