@@ -17,25 +17,20 @@ package final class LineClient: Sendable {
   package init(name: String, in directory: SocketDirectory) throws(SocketError) {
     let descriptor = s3m_local_client_socket(Self.connectSeconds)
     guard descriptor >= 0 else { throw .system("making a socket", Errno(rawValue: errno)) }
-    do throws(SocketError) {
-      guard s3m_connect_local(descriptor, directory.address(of: name)) == 0 else {
-        switch errno {
-        case ECONNREFUSED: throw .stale(name)
-        case ENOENT: throw .absent(directory.path.appending(name))
-        // The server's queue of connections stayed full.
-        case EAGAIN: throw .timedOut(name)
-        default: throw .system("connecting to \(name)", Errno(rawValue: errno))
-        }
-      }
-      var user = uid_t()
-      guard s3m_peer_user(descriptor, &user) == 0, user == geteuid() else { throw .strangeUser(name) }
-    } catch {
-      close(descriptor)
-      throw error
-    }
-    // Last: once every property is set, an error runs deinit, which would close the socket a second time.
+    // Every property is set, so an error runs deinit, which closes the socket.
     self.name = name
     self.descriptor = descriptor
+    guard s3m_connect_local(descriptor, directory.address(of: name)) == 0 else {
+      switch errno {
+      case ECONNREFUSED: throw .stale(name)
+      case ENOENT: throw .absent(directory.path.appending(name))
+      // The server's queue of connections stayed full.
+      case EAGAIN: throw .timedOut(name)
+      default: throw .system("connecting to \(name)", Errno(rawValue: errno))
+      }
+    }
+    var user = uid_t()
+    guard s3m_peer_user(descriptor, &user) == 0, user == geteuid() else { throw .strangeUser(name) }
   }
 
   deinit {

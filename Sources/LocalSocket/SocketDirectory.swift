@@ -37,13 +37,12 @@ package final class SocketDirectory: Sendable {
     guard opened >= 0 else {
       throw errno == ENOENT ? .absent(path) : .system("opening \(path)", Errno(rawValue: errno))
     }
+    // Every property is set, so an error runs deinit, which closes it.
+    descriptor = FileDescriptor(rawValue: opened)
     var facts = stat()
     guard fstat(opened, &facts) == 0, facts.st_uid == geteuid(), facts.st_mode & 0o022 == 0 else {
-      close(opened)
       throw .notOurs(path)
     }
-    // Last: once every property is set, an error runs deinit, which would close it a second time.
-    descriptor = FileDescriptor(rawValue: opened)
   }
 
   deinit {

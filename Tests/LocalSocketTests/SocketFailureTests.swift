@@ -17,6 +17,7 @@ import Testing
     directory = try SocketDirectory(path: FilePath(place["sockets"]), absence: .isMade)
     try place.makeDirectory("open")
     #expect(chmod(place["open"], 0o770) == 0)
+    try place.write("open/file", "")
   }
 
   enum Attempt: CaseIterable {
@@ -76,7 +77,7 @@ private final class OtherThread: Sendable {
 
   func work() {
     while !isOver.load(ordering: .acquiring) {
-      let file = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0o600)
+      let file = open(path, O_RDWR | O_CLOEXEC)
       opened.add(1, ordering: .relaxed)
       if close(file) != 0 { lost.add(1, ordering: .relaxed) }
     }
