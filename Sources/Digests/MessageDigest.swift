@@ -68,16 +68,6 @@ package func md5(_ bytes: [UInt8]) -> [UInt8] {
   bytes.withUnsafeBytes { md5($0) }
 }
 
-/// HMAC-SHA-256 (RFC 2104) of one message, 32 bytes.
-package func hmacSHA256(key: [UInt8], message: [UInt8]) -> [UInt8] {
-  HMACKey(key).code(of: message)
-}
-
-/// The HMAC of the message's UTF-8.
-package func hmacSHA256(key: [UInt8], message: String) -> [UInt8] {
-  HMACKey(key).code(of: message)
-}
-
 /// An algorithm as OpenSSL provides it.
 ///
 /// It is fetched once in the process. `EVP_sha256()` would fetch implicitly at every use, under a lock
@@ -99,25 +89,27 @@ struct DigestAlgorithm: Sendable {
   }
 }
 
-/// One EVP_MD_CTX for the lifetime of a hasher.
+/// One EVP_MD_CTX for the lifetime of a hasher or a key.
 final class DigestContext {
   private let algorithm: DigestAlgorithm
   // SAFETY: created in init and freed in deinit, nowhere else. The class is not Sendable, so one thread at a
   // time uses it.
   private let context: OpaquePointer
 
-  init(_ algorithm: DigestAlgorithm) {
+  private init(unstarted algorithm: DigestAlgorithm) {
     guard let context = EVP_MD_CTX_new() else { preconditionFailure("out of memory for a digest") }
     self.algorithm = algorithm
     self.context = context
+  }
+
+  convenience init(_ algorithm: DigestAlgorithm) {
+    self.init(unstarted: algorithm)
     start()
   }
 
   /// A context that goes on from here, as another one.
-  init(goingOnFrom other: DigestContext) {
-    guard let context = EVP_MD_CTX_new() else { preconditionFailure("out of memory for a digest") }
-    algorithm = other.algorithm
-    self.context = context
+  convenience init(goingOnFrom other: DigestContext) {
+    self.init(unstarted: other.algorithm)
     let copied = EVP_MD_CTX_copy_ex(context, other.context)
     precondition(copied == 1, "OpenSSL refused to copy a digest")
   }

@@ -57,13 +57,13 @@ import Testing
     ),
   ])
   func `HMAC gives RFC 4231's codes`(key: [UInt8], message: String, expected: String) {
-    #expect(hexadecimal(hmacSHA256(key: key, message: Array(message.utf8))) == expected)
+    #expect(hexadecimal(HMACKey(key).code(of: Array(message.utf8))) == expected)
   }
 
   @Test func `HMAC takes an empty key and an empty message`() {
-    _ = hmacSHA256(key: Array("an earlier key".utf8), message: [1])
+    _ = HMACKey(Array("an earlier key".utf8)).code(of: [1])
     #expect(
-      hexadecimal(hmacSHA256(key: [], message: []))
+      hexadecimal(HMACKey([]).code(of: [] as [UInt8]))
         == "b613679a0814d9ec772f95d778c35fc5ff1697c493715653c6c712144292c5ad")
   }
 
