@@ -30,9 +30,14 @@ package struct HTTPHeaders: Sendable, Hashable, ExpressibleByDictionaryLiteral {
   }
 
   private static func sameName(_ left: String, _ right: String) -> Bool {
-    guard left.utf8.count == right.utf8.count else { return false }
-    let (mine, others) = (left.utf8.span, right.utf8.span)
-    return mine.indices.allSatisfy { mine[$0] | 0x20 == others[$0] | 0x20 }
+    left.utf8.count == right.utf8.count && name(left, beginsWith: right)
+  }
+
+  /// Upper and lower case are the same in names (RFC 9110 §5.1).
+  package static func name(_ name: String, beginsWith prefix: String) -> Bool {
+    guard name.utf8.count >= prefix.utf8.count else { return false }
+    let (bytes, wanted) = (name.utf8.span, prefix.utf8.span)
+    return wanted.indices.allSatisfy { bytes[$0] | 0x20 == wanted[$0] | 0x20 }
   }
 }
 

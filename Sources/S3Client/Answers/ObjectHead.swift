@@ -60,20 +60,12 @@ package struct ObjectHead: Sendable {
 
   /// User metadata by lower-case name, without `x-amz-meta-`.
   package var metadata: [String: String] {
+    let prefix = "x-amz-meta-"
     var found: [String: String] = [:]
-    for field in headers.fields where Self.isMetadata(field.name) {
-      let name = field.name.utf8.dropFirst(Self.metadataPrefix.count)
-      found[String(Substring(name)).lowercased()] = field.value
+    for field in headers.fields where HTTPHeaders.name(field.name, beginsWith: prefix) {
+      found[String(Substring(field.name.utf8.dropFirst(prefix.utf8.count))).lowercased()] = field.value
     }
     return found
-  }
-
-  private static let metadataPrefix = Array("x-amz-meta-".utf8)
-
-  private static func isMetadata(_ name: String) -> Bool {
-    let bytes = name.utf8.span
-    guard bytes.count >= metadataPrefix.count else { return false }
-    return metadataPrefix.indices.allSatisfy { bytes[$0] | 0x20 == metadataPrefix[$0] | 0x20 }
   }
 
   /// The CRC-32 of the object's bytes, if the checksum is known to be that. A composite checksum is computed
