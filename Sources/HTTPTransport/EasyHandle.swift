@@ -13,8 +13,8 @@ final class EasyHandle {
   let headerLines = HeaderLines()
 
   private(set) var target = "setting up HTTP"
-  /// Whom the last request went to. Nearly all of a handle's requests go to one server.
-  private var contact: Contact?
+  /// Of the last request. Nearly all of a handle's requests go to one server.
+  private var origin: Origin?
   private var body: RequestBodyReader?
   private var response = ResponseReader()
   /// The error that a body, a sink or a limit threw inside a callback. It takes precedence over libcurl's
@@ -62,9 +62,9 @@ final class EasyHandle {
 
   /// Prepares the handle for a request and holds the request's resources until `clear()`.
   func prepare(_ request: HTTPRequest, id: UInt) throws {
-    if contact?.isContacted(by: request.url) != true { contact = Contact(of: request.url) }
-    guard let contact else { throw TransportError(.invalid, "the URL is neither http:// nor https://") }
-    target = "\(request.method.rawValue) \(contact.authority)"
+    if origin?.isOrigin(of: request.url) != true { origin = Origin(of: request.url) }
+    guard let origin else { throw TransportError(.invalid, "the URL is neither http:// nor https://") }
+    target = "\(request.method.rawValue) \(origin.authority)"
     body = request.body.map(RequestBodyReader.init)
     response = ResponseReader(sink: request.sink)
     failure = nil
@@ -73,7 +73,7 @@ final class EasyHandle {
 
     try set(CURLOPT_PRIVATE, UnsafeRawPointer(bitPattern: id))
     try set(CURLOPT_URL, request.url)
-    try setProxy(contact.isDirect ? "" : proxy)
+    try setProxy(origin.isDirect ? "" : proxy)
     directoryUse = directory.use
     try setDirectory(directory.path, directoryUse)
     silence = SilenceClock(limit: .seconds(request.silenceSeconds ?? silenceSeconds))

@@ -1,11 +1,11 @@
-/// The server that a URL names.
-struct Contact {
+/// The origin server (RFC 9110 §3.6) that a URL names.
+struct Origin {
   /// `host:port`, without user name and password, for error texts.
   let authority: String
   /// Whether no proxy is asked (`DirectHost`).
   let isDirect: Bool
   /// The URL up to the end of the server's name: `https://user@host:port`.
-  private let origin: [UInt8]
+  private let bytes: [UInt8]
 
   /// Nil for a URL that is neither http nor https.
   init?(of url: String) {
@@ -16,7 +16,7 @@ struct Contact {
     let host = name.split(separator: UInt8(ascii: "@"), omittingEmptySubsequences: false).last ?? name
     authority = String(decoding: host, as: UTF8.self)
     isDirect = DirectHost.contains(authority)
-    origin = Array(bytes[..<name.endIndex])
+    self.bytes = Array(bytes[..<name.endIndex])
   }
 
   private static let schemes = ["http://", "https://"].map { Array($0.utf8) }
@@ -26,10 +26,10 @@ struct Contact {
   }
 
   /// Whether the URL names this server, in the same words.
-  func isContacted(by url: String) -> Bool {
-    let bytes = url.utf8.span
-    guard bytes.count >= origin.count else { return false }
-    for index in origin.indices where bytes[index] != origin[index] { return false }
-    return bytes.count == origin.count || Self.endsName(bytes[origin.count])
+  func isOrigin(of url: String) -> Bool {
+    let others = url.utf8.span
+    guard others.count >= bytes.count else { return false }
+    for index in bytes.indices where others[index] != bytes[index] { return false }
+    return others.count == bytes.count || Self.endsName(others[bytes.count])
   }
 }

@@ -2,7 +2,7 @@ import Testing
 
 @testable import HTTPTransport
 
-@Suite struct ContactTests {
+@Suite struct OriginTests {
   @Test(arguments: [
     ("https://s3.example/bucket/key", "s3.example", false),
     ("http://127.0.0.1:9000?list-type=2", "127.0.0.1:9000", true),
@@ -11,15 +11,15 @@ import Testing
     ("http://localhost", "localhost", true),
   ])
   func `a URL's server is found`(url: String, authority: String, isDirect: Bool) throws {
-    let contact = try #require(Contact(of: url))
-    #expect(contact.authority == authority)
-    #expect(contact.isDirect == isDirect)
-    #expect(contact.isContacted(by: url))
+    let origin = try #require(Origin(of: url))
+    #expect(origin.authority == authority)
+    #expect(origin.isDirect == isDirect)
+    #expect(origin.isOrigin(of: url))
   }
 
   @Test(arguments: ["ftp://host/", "host/key", "", "http:/host"])
   func `other schemes name no server`(url: String) {
-    #expect(Contact(of: url) == nil)
+    #expect(Origin(of: url) == nil)
   }
 
   @Test(arguments: [
@@ -28,6 +28,6 @@ import Testing
     ("http://s3.exampl", false), ("http://other@s3.example/a", false),
   ])
   func `another server is not taken for the last one`(url: String, isSame: Bool) throws {
-    #expect(try #require(Contact(of: "http://s3.example/key")).isContacted(by: url) == isSame)
+    #expect(try #require(Origin(of: "http://s3.example/key")).isOrigin(of: url) == isSame)
   }
 }
