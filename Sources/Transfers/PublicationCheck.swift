@@ -135,12 +135,8 @@ package struct PublicationCheck: Sendable {
     return .replaced
   }
 
-  /// Whether the name still leads to this file with the same stamp. One lstat shows both, because no other
-  /// file can have the inode of an open file.
-  package func isSameVersion() throws(TreeError) -> Bool {
-    if root.leads(path, to: file) { return true }
-    return try root.look(at: path)?.stamp.isSameVersion(as: file.stamp) ?? false
-  }
+  /// Whether the name still leads to this file with the same stamp.
+  package func isSameVersion() throws(TreeError) -> Bool { try standing() == .current }
 
   /// Whether two equal reads prove the bytes: the file is the same version and has no writer now; or, if
   /// appending is allowed, it is the same file with at least as many bytes.
