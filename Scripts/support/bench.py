@@ -26,6 +26,7 @@ import benchunit
 from ending import raise_on_signals
 
 TREE_DIRECTORIES = 1000
+COMPARES_BUILDS = ("transfer", "tls", "reconcile", "instructions")
 LARGE_MEBIBYTES = 4096
 UNIT_MEBIBYTES = 7630  # 8.0 GB
 APPEND_MEBIBYTES = 2048
@@ -72,7 +73,7 @@ def arguments():
     parser.add_argument("--cells", default="", help="network, slowdown: only the transfers whose title has this text, as MiB down")
     parser.add_argument("--seconds", type=int, default=60, help="idle: how long it is looked at; trainer: of a run")
     parser.add_argument("--interval", type=int, default=1, help="unit: seconds, of the watch")
-    parser.add_argument("--before", type=Path, help="another build of s3mirror, beside this one (transfer, tls, reconcile, instructions)")
+    parser.add_argument("--before", type=Path, help=f"another build of s3mirror, beside this one ({', '.join(COMPARES_BUILDS)})")
     parser.add_argument("--only", help="clients (stuck: hang, complete, busy, slow, many), with commas between")
     parser.add_argument("--sick-size", type=float, default=10, help="stuck: of the file that is read slowly, in GB")
     parser.add_argument("--many", type=int, default=20, help="stuck: files that hang together; more than 10 fill the slots")
@@ -82,6 +83,8 @@ def arguments():
     parser.add_argument("--dir", help="where the files lie; by default a RAM disk if there is one")
     parser.add_argument("--json", help="a file for the figures")
     options = parser.parse_args()
+    if options.before and options.measure not in COMPARES_BUILDS:
+        parser.error(f"{options.measure} compares no builds; {', '.join(COMPARES_BUILDS)} do")
     if options.before and not options.only:
         options.only = "s3mirror,before"
     if options.size is None:
