@@ -15,7 +15,7 @@ import SystemPackage
 /// takes milliseconds.
 final class CloseWatch: Sendable {
   private struct State {
-    var instance: OpenDescriptor?
+    var instance: KernelDescriptor?
     var files: [CInt: File] = [:]
     /// How often events were lost. After a loss every file may have been closed.
     var losses = 0
@@ -34,22 +34,20 @@ final class CloseWatch: Sendable {
 
   /// Begins to count the closes of an open file, and returns the first value of `closes`. Each call needs one
   /// call of `end`.
-  func begin(_ file: OpenDescriptor) throws(Errno) -> (watch: CInt, seen: Int) {
+  func begin(_ file: any Descriptor) throws(Errno) -> (watch: CInt, seen: Int) {
     try state.withLock { (state) throws(Errno) in
-      let instance: OpenDescriptor
+      let instance: KernelDescriptor
       if let opened = state.instance {
         instance = opened
       } else {
-        instance = OpenDescriptor(adopting: try uninterrupted { inotify_init1(CInt(O_CLOEXEC | O_NONBLOCK)) })
+        instance = KernelDescriptor(
+          adopting: try uninterrupted { inotify_init1(CInt(O_CLOEXEC | O_NONBLOCK)) })
         state.instance = instance
       }
       // The waiting records are older: they belong to another holder of the file's watch, or to removed
       // watches. They are read first, so that an error leaves no watch behind.
       try Self.drain(&state)
-      // As in FileWatch: /proc/self is unusable once the process's first thread has ended.
-      let watch = try uninterrupted {
-        inotify_add_watch(instance.raw, "/proc/thread-self/fd/\(file.raw)", UInt32(IN_CLOSE_WRITE))
-      }
+      let watch = try file.addWatch(to: instance.raw, UInt32(IN_CLOSE_WRITE))
       state.files[watch, default: File()].holders += 1
       return (watch, state.losses + (state.files[watch]?.closes ?? 0))
     }

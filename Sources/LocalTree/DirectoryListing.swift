@@ -1,4 +1,3 @@
-import CLinux
 import Glibc
 import MirrorModel
 import SystemPackage
@@ -17,12 +16,12 @@ final class DirectoryListing: Sendable {
     fileprivate let count: Int
   }
 
-  let descriptor: OpenDescriptor
+  let descriptor: any Descriptor
   let entries: [Entry]
   /// All names, each with a NUL at its end, in one allocation.
   private let names: [UInt8]
 
-  init(_ descriptor: OpenDescriptor, symlinks: SymlinkPolicy) throws(Errno) {
+  init(_ descriptor: any Descriptor, symlinks: SymlinkPolicy) throws(Errno) {
     self.descriptor = descriptor
     var reader = DirectoryReader(descriptor: descriptor, symlinks: symlinks)
     try reader.readAll()
@@ -44,93 +43,54 @@ final class DirectoryListing: Sendable {
   }
 
   /// Opens the entry as a directory; nil if it no longer exists or is no directory any more.
-  func openDirectory(_ entry: Entry) throws(Errno) -> OpenDescriptor? {
-    let flags = O_RDONLY | O_DIRECTORY | O_CLOEXEC | (entry.isFollowed ? 0 : O_NOFOLLOW)
+  func openDirectory(_ entry: Entry) throws(Errno) -> (any Descriptor)? {
+    let flags = O_RDONLY | O_DIRECTORY | (entry.isFollowed ? 0 : O_NOFOLLOW)
     do {
-      let raw = try withoutAccessTime(flags) { flags throws(Errno) in
-        try uninterrupted {
-          Self.withName(names, at: entry.start) { s3m_open_at(descriptor.raw, $0, flags, 0) }
-        }
+      return try withoutAccessTime(flags) { flags throws(Errno) in
+        try Self.withName(names, at: entry.start) { name throws(Errno) in try descriptor.open(name, flags) }
       }
-      return OpenDescriptor(adopting: raw)
     } catch let cause where cause.meansAbsence(entry.isFollowed ? .follow : .skip) {
       return nil
     }
   }
 
   fileprivate static func status(
-    in directory: OpenDescriptor, _ names: [UInt8], at start: Int, flags: CInt
+    in directory: any Descriptor, _ names: [UInt8], at start: Int, flags: CInt
   ) throws(Errno) -> TreeRoot.Entry {
-    var status = stat()
-    _ = try uninterrupted {
-      withName(names, at: start) { fstatat(directory.raw, $0, &status, flags) }
-    }
-    return TreeRoot.Entry(status)
+    try withName(names, at: start) { name throws(Errno) in try directory.entry(name, flags: flags) }
   }
 
   // SAFETY: the pointer is used during the call only, and each name ends with a NUL in the same array.
-  private static func withName(_ names: [UInt8], at start: Int, _ call: (UnsafePointer<CChar>) -> CInt)
-    -> CInt
-  {
-    names[start...].withUnsafeBytes { bytes in
-      guard let base = bytes.bindMemory(to: CChar.self).baseAddress else {
-        preconditionFailure("a name has at least its closing NUL")
-      }
-      return call(base)
+  private static func withName<Value>(
+    _ names: [UInt8], at start: Int, _ call: (UnsafePointer<CChar>) throws(Errno) -> Value
+  ) throws(Errno) -> Value {
+    try names.withUnsafeBufferPointer { names throws(Errno) in
+      guard let base = names.baseAddress else { preconditionFailure("a name has at least its closing NUL") }
+      return try call(UnsafeRawPointer(base + start).assumingMemoryBound(to: CChar.self))
     }
   }
 }
 
-/// Reads a directory with getdents64(2) into arrays.
+/// Reads a directory into arrays.
 private struct DirectoryReader {
-  let descriptor: OpenDescriptor
+  let descriptor: any Descriptor
   let symlinks: SymlinkPolicy
   private(set) var names: [UInt8] = []
   private var entries: [DirectoryListing.Entry] = []
 
-  /// 64 KiB: about 2,000 short names a call.
-  private static let bufferSize = 65_536
-
-  // struct linux_dirent64 of getdents64(2): d_ino (8 bytes), d_off (8), d_reclen (2), d_type (1), d_name.
-  private static let lengthOffset = 16
-  private static let typeOffset = 18
-  private static let nameOffset = 19
-
-  init(descriptor: OpenDescriptor, symlinks: SymlinkPolicy) {
+  init(descriptor: any Descriptor, symlinks: SymlinkPolicy) {
     self.descriptor = descriptor
     self.symlinks = symlinks
   }
 
-  // SAFETY: the buffer lives in this call only. The kernel fills whole records within the given size. Each
-  // record's length and its name's NUL lie within the returned bytes; otherwise the slices of the buffer
-  // trap.
   mutating func readAll() throws(Errno) {
-    let buffer = UnsafeMutableRawBufferPointer.allocate(byteCount: Self.bufferSize, alignment: 8)
-    defer { buffer.deallocate() }
-    while true {
-      let count: Int
-      do {
-        count = try uninterrupted { s3m_read_directory(descriptor.raw, buffer.baseAddress, buffer.count) }
-      } catch .noSuchFileOrDirectory {
-        // The directory was removed while it was open, so it is empty.
-        return
-      }
-      if count == 0 { return }
-      var record = UnsafeRawBufferPointer(rebasing: buffer[..<count])
-      while !record.isEmpty {
-        let length = Int(record.loadUnaligned(fromByteOffset: Self.lengthOffset, as: UInt16.self))
-        let name = UnsafeRawBufferPointer(rebasing: record[Self.nameOffset..<length])
-        try append(name.prefix { $0 != 0 }, EntryKind(directoryType: record[Self.typeOffset]))
-        record = UnsafeRawBufferPointer(rebasing: record[length...])
-      }
+    try descriptor.forEachName { name, kind throws(Errno) in
+      append(name, kind)
+      return true
     }
   }
 
-  private mutating func append(_ name: Slice<UnsafeRawBufferPointer>, _ told: EntryKind?) throws(Errno) {
-    if name.first == UInt8(ascii: "."), name.count == 1 || (name.count == 2 && name.last == UInt8(ascii: "."))
-    {
-      return
-    }
+  private mutating func append(_ name: Slice<UnsafeRawBufferPointer>, _ told: EntryKind?) {
     let start = names.count
     names.append(contentsOf: name)
     names.append(0)

@@ -24,7 +24,7 @@ enum LeaseTestimony {
     0x2FC1_2FC1,  // zfs
   ])
 
-  init(of descriptor: OpenDescriptor) throws(Errno) {
+  init(of descriptor: any Descriptor) throws(Errno) {
     self.init(magic: try descriptor.filesystemMagic())
   }
 
@@ -77,14 +77,5 @@ extension StampedReading.Keeping {
     } else {
       self = Self.shared.contains(magic) ? .unseenWriters : .none
     }
-  }
-}
-
-extension OpenDescriptor {
-  /// fstatfs(2), `f_type`.
-  func filesystemMagic() throws(Errno) -> UInt32 {
-    var filesystem = statfs()
-    _ = try uninterrupted { s3m_fstatfs(raw, &filesystem) }
-    return UInt32(truncatingIfNeeded: filesystem.f_type)
   }
 }

@@ -1,4 +1,3 @@
-import CLinux
 import Glibc
 import MirrorModel
 import Synchronization
@@ -12,13 +11,13 @@ package final class LocalFile: Sendable {
   package let path: RelativePath
   /// The file's version at opening.
   package let stamp: FileStamp
-  let descriptor: OpenDescriptor
+  let descriptor: any Descriptor
   let root: TreeRoot
   /// The number of the file's filesystem, read at the first use. The mutex is locked during a probe, so only
   /// one probe runs at a time.
   private let filesystem = Mutex<UInt32?>(nil)
 
-  init(_ descriptor: OpenDescriptor, stamp: FileStamp, path: RelativePath, root: TreeRoot) {
+  init(_ descriptor: any Descriptor, stamp: FileStamp, path: RelativePath, root: TreeRoot) {
     self.descriptor = descriptor
     self.stamp = stamp
     self.path = path
@@ -28,7 +27,7 @@ package final class LocalFile: Sendable {
   /// The current stamp of the opened file (fstat(2)). It shows nothing about the file's name: a replaced file
   /// keeps its stamp except for `changed` and `links`.
   package func currentStamp() throws(TreeError) -> FileStamp {
-    try root.attempt(.look, path) { () throws(Errno) in try descriptor.status().stamp }
+    try root.attempt(.look, path) { () throws(Errno) in try descriptor.entry().stamp }
   }
 
   /// Whether nothing was written since the opening. The file may have lost a name: a rename that replaces it
@@ -60,11 +59,11 @@ package final class LocalFile: Sendable {
       if try stampTestimony() == .notEveryStore {
         return try descriptor.read(at: offset, into: buffer) == buffer.count
       }
+      return try descriptor.readCached(at: offset, into: buffer) == buffer.count
     } catch {
       // The blocking read will get the same error and report it.
       return false
     }
-    return s3m_read_cached(descriptor.raw, buffer.baseAddress, buffer.count, off_t(offset)) == buffer.count
   }
 
   /// Advice to the page cache.
@@ -79,24 +78,27 @@ package final class LocalFile: Sendable {
   }
 
   package func advise(_ advice: Advice) {
-    // posix_fadvise(2) fails only for a bad descriptor, a pipe or a bad advice value. None of these is
-    // possible here, and the result has no consequence.
     let (range, kind): (Range<Int64>, CInt) =
       switch advice {
       case .sequential: (0..<0, POSIX_FADV_SEQUENTIAL)  // Length 0 means to the end.
       case .willNeed(let range): (range, POSIX_FADV_WILLNEED)
       case .dontNeed(let range): (range, POSIX_FADV_DONTNEED)
       }
-    _ = posix_fadvise(descriptor.raw, off_t(range.lowerBound), off_t(range.count), kind)
+    descriptor.advise(range.lowerBound, Int64(range.count), kind)
   }
 
   /// Whether the page at an offset is in the page cache. Also true if the kernel cannot determine it without
   /// a read: some filesystems do not support preadv2(2) with RWF_NOWAIT.
   package func isCached(at offset: Int64) -> Bool {
     var byte: UInt8 = 0
-    // SAFETY: the kernel writes one byte, during the call.
-    return withUnsafeMutableBytes(of: &byte) { buffer in
-      s3m_read_cached(descriptor.raw, buffer.baseAddress, 1, off_t(offset)) != -1 || errno != EAGAIN
+    do {
+      // SAFETY: the kernel writes one byte, during the call.
+      _ = try withUnsafeMutablePointer(to: &byte) { byte throws(Errno) in
+        try descriptor.readCached(at: offset, into: UnsafeMutableRawBufferPointer(start: byte, count: 1))
+      }
+      return true
+    } catch {
+      return error != .resourceTemporarilyUnavailable
     }
   }
 
@@ -131,17 +133,17 @@ package final class LocalFile: Sendable {
     do {
       let testimony = LeaseTestimony(magic: try magic(known: &filesystem))
       if testimony == .worthless { return .unknown(.notSupported) }
-      _ = try uninterrupted { s3m_set_lease_signal(descriptor.raw, SIGURG) }
+      try descriptor.setLeaseSignal(SIGURG)
       do {
-        _ = try uninterrupted { s3m_set_lease(descriptor.raw, CInt(F_RDLCK)) }
+        try descriptor.setLease(CInt(F_RDLCK))
       } catch .resourceTemporarilyUnavailable {
         return .present
       }
       whileLeased()
       // F_GETLEASE returns the type that the lease must become. It is no longer F_RDLCK if a writer waits.
-      let isKept = try leaseKind() == CInt(F_RDLCK)
+      let isKept = try descriptor.lease() == CInt(F_RDLCK)
       do {
-        _ = try uninterrupted { s3m_set_lease(descriptor.raw, CInt(F_UNLCK)) }
+        try descriptor.setLease(CInt(F_UNLCK))
       } catch .resourceTemporarilyUnavailable {
         // There is nothing to release: the kernel revoked the lease after /proc/sys/fs/lease-break-time.
       }
@@ -182,8 +184,6 @@ package final class LocalFile: Sendable {
     known = magic
     return magic
   }
-
-  func leaseKind() throws(Errno) -> CInt { try uninterrupted { s3m_get_lease(descriptor.raw) } }
 }
 
 /// The answer to the question whether a process writes the file.

@@ -1,4 +1,3 @@
-import CLinux
 import Glibc
 import Synchronization
 import SystemPackage
@@ -72,14 +71,11 @@ struct MountTable: Sendable {
 /// poll(2) shows whether any mount has changed since the last look (proc(5), /proc/pid/mountinfo). So a look without
 /// changes is one system call, whatever the number of mounts.
 struct MountFile: Sendable {
-  private let descriptor: OpenDescriptor
+  private let descriptor: any Descriptor
 
   /// - Throws: if there is no /proc.
-  init() throws(Errno) {
-    descriptor = OpenDescriptor(
-      adopting: try uninterrupted {
-        s3m_open_at(AT_FDCWD, "/proc/self/mountinfo", O_RDONLY | O_CLOEXEC, 0)
-      })
+  init(in fileSystem: any FileSystem = KernelFileSystem()) throws(Errno) {
+    descriptor = try fileSystem.open("/proc/self/mountinfo", O_RDONLY)
   }
 
   func read() throws(Errno) -> MountTable {
@@ -97,12 +93,7 @@ struct MountFile: Sendable {
   }
 
   /// Whether the table has changed since the last call, or since it was opened.
-  func takeChange() -> Bool {
-    var request = pollfd(fd: descriptor.raw, events: Int16(POLLPRI), revents: 0)
-    let answer = poll(&request, 1, 0)
-    // If poll(2) fails, the table may have changed.
-    return answer < 0 || request.revents != 0
-  }
+  func takeChange() -> Bool { descriptor.hasPriorityEvent() }
 }
 
 /// Whether a filesystem whose answers may come from another machine is mounted below a root.
@@ -119,10 +110,10 @@ final class ForeignMounts: Sendable {
     let result = known.withLock { known -> Result<Bool, Errno> in
       do throws(Errno) {
         if let known, !known.file.takeChange() { return .success(known.exist) }
-        let file = if let known { known.file } else { try MountFile() }
+        let file = if let known { known.file } else { try MountFile(in: root.fileSystem) }
         // Nothing is known if the read fails.
         known = nil
-        let exist = try file.read().hasForeignMount(below: canonicalPath(root.path))
+        let exist = try file.read().hasForeignMount(below: root.fileSystem.canonicalPath(root.path))
         known = Known(file: file, exist: exist)
         return .success(exist)
       } catch {

@@ -1,4 +1,3 @@
-import CLinux
 import Glibc
 import MirrorModel
 import SystemPackage
@@ -10,20 +9,19 @@ extension PartialFile {
   /// An existing file under the name may be a leftover of this program, or a file that another user placed
   /// there. Only a regular file of this user with this single name is used. The file may have been renamed or
   /// removed just before it was locked, so the name is checked again afterwards.
-  static func openLocked(_ name: String, in directory: OpenDescriptor) throws(Errno) -> OpenDescriptor {
+  static func openLocked(_ name: String, in directory: any Descriptor) throws(Errno) -> any Descriptor {
     // A further turn means that another process changed the name in between. Sixteen turns in a row are no
     // accident.
     for _ in 0..<16 {
-      let opened: OpenDescriptor
+      let opened: any Descriptor
       do {
-        opened = try OpenDescriptor(
-          at: directory, name, O_RDWR | O_CREAT | O_NOFOLLOW | O_NONBLOCK, mode: 0o666)
+        opened = try directory.open(
+          name, O_RDWR | O_CREAT | O_NOFOLLOW | O_NONBLOCK, mode: 0o666)
       } catch .tooManySymbolicLinkLevels {
         try removeName(name, in: directory)
         continue
       }
-      var status = stat()
-      _ = try uninterrupted { fstat(opened.raw, &status) }
+      let status = try opened.status()
       let isPlain = status.st_mode & S_IFMT == S_IFREG && status.st_nlink <= 1 && status.st_uid == geteuid()
       if !isPlain {
         if status.st_nlink > 0 { try removeName(name, in: directory) }
@@ -36,23 +34,23 @@ extension PartialFile {
   }
 
   /// Fails only on a filesystem without locks, where there is nothing to release.
-  static func unlock(_ file: OpenDescriptor) {
-    flock(file.raw, LOCK_UN)
+  static func unlock(_ file: any Descriptor) {
+    _ = Result { () throws(Errno) in try file.lock(LOCK_UN) }
   }
 
   /// flock(2): the kernel releases the lock when the process ends. On a filesystem without locks (ENOLCK,
   /// ENOTSUP …) there is none, and the last publication wins.
-  private static func lock(_ file: OpenDescriptor) throws(Errno) {
+  private static func lock(_ file: any Descriptor) throws(Errno) {
     do {
-      _ = try uninterrupted { flock(file.raw, LOCK_EX | LOCK_NB) }
+      try file.lock(LOCK_EX | LOCK_NB)
     } catch .noLocks, .notSupported, .invalidArgument, .noFunction {
       return
     }
   }
 
-  private static func removeName(_ name: String, in directory: OpenDescriptor) throws(Errno) {
+  private static func removeName(_ name: String, in directory: any Descriptor) throws(Errno) {
     do {
-      _ = try uninterrupted { unlinkat(directory.raw, name, 0) }
+      try directory.unlink(name, flags: 0)
     } catch .noSuchFileOrDirectory {
       return
     }
@@ -60,11 +58,11 @@ extension PartialFile {
 
   /// Whether the name still leads to the opened file.
   static func isName(
-    _ name: String, of file: OpenDescriptor, in directory: OpenDescriptor
+    _ name: String, of file: any Descriptor, in directory: any Descriptor
   ) throws(Errno) -> Bool {
-    let opened = try file.status().stamp
+    let opened = try file.entry().stamp
     do {
-      let named = try directory.status(of: name).stamp
+      let named = try directory.entry(name).stamp
       return named.inode == opened.inode && named.device == opened.device
     } catch .noSuchFileOrDirectory {
       return false
@@ -73,27 +71,17 @@ extension PartialFile {
 
   /// Reserves disk space for bytes that have none yet, so that a full disk is reported before the first byte
   /// arrives.
-  static func allocate(_ byteCount: Int64, in file: OpenDescriptor) throws(Errno) {
+  static func allocate(_ byteCount: Int64, in file: any Descriptor) throws(Errno) {
     // fallocate(2) rejects a length of 0.
     if byteCount == 0 { return }
     // On tmpfs this creates every page in one call. Otherwise each write would create its own pages while it
     // keeps other writes off the file.
     do {
-      _ = try uninterrupted { s3m_allocate(file.raw, off_t(byteCount)) }
+      try file.allocate(byteCount)
     } catch .notSupported, .noFunction {
       // NFSv3 and some FUSE filesystems: the free space was checked; more is impossible.
       return
     }
-  }
-
-  /// The free bytes for this user (statvfs(3), f_bavail); nil if the filesystem does not report them.
-  static func freeSpace(at directory: OpenDescriptor) throws(Errno) -> Int64? {
-    var filesystem = statvfs()
-    _ = try uninterrupted { fstatvfs(directory.raw, &filesystem) }
-    if filesystem.f_blocks == 0 { return nil }
-    let (bytes, overflow) = UInt64(filesystem.f_bavail).multipliedReportingOverflow(
-      by: UInt64(filesystem.f_frsize))
-    return overflow ? .max : Int64(clamping: bytes)
   }
 }
 
@@ -104,16 +92,17 @@ enum ProgressRecord {
   /// A record covers at most 10,000 parts: 1 MiB allows a hundred bytes for each.
   private static let largestPayload = 1 << 20
 
-  static func write(_ payload: [UInt8], to file: OpenDescriptor, at offset: Int64) throws(Errno) {
+  static func write(_ payload: [UInt8], to file: any Descriptor, at offset: Int64) throws(Errno) {
     precondition(payload.count <= largestPayload, "a progress record of \(payload.count) bytes")
     let record = magic + bytes(UInt64(payload.count)) + bytes(fnv1a(payload)) + payload
+    // SAFETY: the bytes are used only during the call.
     try record.withUnsafeBufferPointer { bytes throws(Errno) in
       try file.write(UnsafeRawBufferPointer(bytes), at: offset)
     }
   }
 
   /// The payload; nil if there is none, or if it was not written completely.
-  static func read(from file: OpenDescriptor, at offset: Int64) throws(Errno) -> [UInt8]? {
+  static func read(from file: any Descriptor, at offset: Int64) throws(Errno) -> [UInt8]? {
     guard let header = try file.read(at: offset, byteCount: headerSize) else { return nil }
     guard Array(header[..<8]) == magic else { return nil }
     let count = integer(header[8..<16])
@@ -133,42 +122,10 @@ enum ProgressRecord {
   }
 }
 
-extension OpenDescriptor {
+extension Descriptor {
   /// stat(2): st_blocks counts units of 512 bytes, whatever the filesystem's block size is.
   func allocatedBytes() throws(Errno) -> Int64 {
-    var status = stat()
-    _ = try uninterrupted { fstat(raw, &status) }
-    return Int64(status.st_blocks) * 512
-  }
-
-  /// pwrite(2) until everything is written.
-  // SAFETY: the kernel reads the bytes only during the call.
-  func write(_ bytes: UnsafeRawBufferPointer, at offset: Int64) throws(Errno) {
-    var written = 0
-    while written < bytes.count {
-      written += try uninterrupted {
-        pwrite(
-          raw, bytes.baseAddress?.advanced(by: written), bytes.count - written, off_t(offset) + off_t(written)
-        )
-      }
-    }
-  }
-
-  /// pread(2) of exactly this number of bytes; nil if the file ends earlier.
-  func read(at offset: Int64, byteCount: Int) throws(Errno) -> [UInt8]? {
-    var bytes = [UInt8](repeating: 0, count: byteCount)
-    var filled = 0
-    while filled < byteCount {
-      let count = try uninterrupted {
-        bytes.withUnsafeMutableBytes { buffer in
-          pread(
-            raw, buffer.baseAddress?.advanced(by: filled), byteCount - filled, off_t(offset) + off_t(filled))
-        }
-      }
-      if count == 0 { return nil }
-      filled += count
-    }
-    return bytes
+    Int64(try status().st_blocks) * 512
   }
 }
 

@@ -1,5 +1,3 @@
-import CLinux
-import Glibc
 import MirrorModel
 import Synchronization
 import SystemPackage
@@ -39,9 +37,9 @@ package final class PartialFile: Sendable {
   package let progress: [UInt8]?
 
   private let root: TreeRoot
-  private let directory: OpenDescriptor
+  private let directory: any Descriptor
   private let name: String
-  private let descriptor: OpenDescriptor
+  private let descriptor: any Descriptor
   private let isEnded = Atomic(false)
   /// Whether a record is stored behind the content.
   private let hasRecord: Atomic<Bool>
@@ -63,8 +61,8 @@ package final class PartialFile: Sendable {
       if beginning == .resume { found = try ProgressRecord.read(from: descriptor, at: byteCount) }
       progress = found
       hasRecord = Atomic(found != nil)
-      if found == nil, try descriptor.status().stamp.size > 0 {
-        _ = try uninterrupted { ftruncate(descriptor.raw, 0) }
+      if found == nil, try descriptor.entry().stamp.size > 0 {
+        try descriptor.truncate(to: 0)
       }
     } catch {
       let inUse = error == .wouldBlock
@@ -131,13 +129,11 @@ package final class PartialFile: Sendable {
     isEnded.store(true, ordering: .releasing)
     try root.attempt(.publish, target) { () throws(Errno) in
       if hasRecord.load(ordering: .acquiring) {
-        _ = try uninterrupted { ftruncate(descriptor.raw, off_t(byteCount)) }
+        try descriptor.truncate(to: byteCount)
       }
-      // The access time stays; the modification time is set.
-      let times = [timespec(tv_sec: 0, tv_nsec: S3M_UTIME_OMIT), timespec(nanoseconds: modified)]
-      _ = try uninterrupted { futimens(descriptor.raw, times) }
-      if durability == .synced { _ = try uninterrupted { fdatasync(descriptor.raw) } }
-      _ = try uninterrupted { renameat(directory.raw, name, directory.raw, String(target.name)) }
+      try descriptor.setModified(modified)
+      if durability == .synced { try descriptor.synchronize() }
+      try directory.rename(name, to: directory, String(target.name))
     }
   }
 
@@ -152,7 +148,7 @@ package final class PartialFile: Sendable {
   package func discard() throws(TreeError) {
     isEnded.store(true, ordering: .releasing)
     try root.attempt(.remove, target) { () throws(Errno) in
-      if try isStillOurs() { _ = try uninterrupted { unlinkat(directory.raw, name, 0) } }
+      if try isStillOurs() { try directory.unlink(name, flags: 0) }
     }
   }
 
@@ -162,7 +158,7 @@ package final class PartialFile: Sendable {
   private func reserve() throws(TreeError) {
     guard byteCount >= Self.smallestReserved else { return }
     let (needed, free) = try root.attempt(.createPartial, target) { () throws(Errno) in
-      (max(0, byteCount - (try descriptor.allocatedBytes())), try Self.freeSpace(at: directory))
+      (max(0, byteCount - (try descriptor.allocatedBytes())), try directory.freeSpace())
     }
     if let free, free < needed {
       throw root.failure(.createPartial, target, .noSpace, .diskFull(needed: needed, free: free))
@@ -178,7 +174,7 @@ package final class PartialFile: Sendable {
 
   private func presentTarget() throws(Errno) -> TreeRoot.Entry? {
     do {
-      return try directory.status(of: String(target.name))
+      return try directory.entry(String(target.name))
     } catch .noSuchFileOrDirectory {
       return nil
     }

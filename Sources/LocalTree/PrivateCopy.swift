@@ -13,7 +13,7 @@ package final class PrivateCopy: Sendable {
   package let file: LocalFile
 
   private let source: LocalFile
-  private let descriptor: OpenDescriptor
+  private let descriptor: any Descriptor
 
   /// Creates an empty copy.
   ///
@@ -23,9 +23,8 @@ package final class PrivateCopy: Sendable {
     let needed = 2 * source.stamp.size
     let free: Int64?
     do {
-      let opened = try OpenDescriptor(
-        adopting: uninterrupted { s3m_open_at(AT_FDCWD, directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC, 0) })
-      free = try PartialFile.freeSpace(at: opened)
+      let opened = try source.root.fileSystem.open(directory, O_RDONLY | O_DIRECTORY)
+      free = try opened.freeSpace()
       descriptor = try Self.makeUnnamed(in: opened)
     } catch {
       throw TreeError(.createCopy, path: directory, errno: error)
@@ -43,10 +42,10 @@ package final class PrivateCopy: Sendable {
   /// would report it.
   package init?(cloning source: LocalFile) {
     do {
-      let parent = try OpenDescriptor(at: source.root.descriptor, "..", O_RDONLY | O_DIRECTORY)
-      guard try parent.status().stamp.device == source.stamp.device else { return nil }
-      let clone = try OpenDescriptor(at: parent, ".", O_RDWR | S3M_O_TMPFILE, mode: 0o600)
-      _ = try uninterrupted { s3m_clone_file(clone.raw, source.descriptor.raw) }
+      let parent = try source.root.descriptor.open("..", O_RDONLY | O_DIRECTORY)
+      guard try parent.entry().stamp.device == source.stamp.device else { return nil }
+      let clone = try parent.open(".", O_RDWR | S3M_O_TMPFILE, mode: 0o600)
+      try clone.clone(source.descriptor)
       descriptor = clone
     } catch {
       return nil
@@ -82,13 +81,13 @@ package final class PrivateCopy: Sendable {
 
   /// Uses O_TMPFILE. Some filesystems lack it (EOPNOTSUPP, or EISDIR before Linux 3.11); there the file has a
   /// name for a moment.
-  private static func makeUnnamed(in directory: OpenDescriptor) throws(Errno) -> OpenDescriptor {
+  private static func makeUnnamed(in directory: any Descriptor) throws(Errno) -> any Descriptor {
     do {
-      return try OpenDescriptor(at: directory, ".", O_RDWR | S3M_O_TMPFILE, mode: 0o600)
+      return try directory.open(".", O_RDWR | S3M_O_TMPFILE, mode: 0o600)
     } catch .notSupported, .isDirectory {
       let name = "s3mirror-\(getpid())-" + String(UInt64.random(in: 0 ... .max), radix: 16)
-      let named = try OpenDescriptor(at: directory, name, O_RDWR | O_CREAT | O_EXCL, mode: 0o600)
-      _ = try uninterrupted { unlinkat(directory.raw, name, 0) }
+      let named = try directory.open(name, O_RDWR | O_CREAT | O_EXCL, mode: 0o600)
+      try directory.unlink(name, flags: 0)
       return named
     }
   }

@@ -52,7 +52,7 @@ package final class TreeMounts: Sendable {
   ) throws(TreeError) {
     self.followedLinks = followedLinks
     do {
-      table = try MountFile()
+      table = try MountFile(in: root.fileSystem)
       // The kernel reports changes from here on.
       let present = root.mounts(in: try table.read())
       state = Mutex(
@@ -160,11 +160,7 @@ extension TreeRoot {
   /// The mount of a link's target directory: the mount's number, the directory's own inode and birth, and the
   /// link's text.
   fileprivate func mount(behind link: RelativePath) -> Mount? {
-    var status = s3m_mounted()
-    guard let target = target(of: link), s3m_look_at_mount(descriptor.raw, link.string, 0, &status) == 0
-    else {
-      return nil
-    }
+    guard let target = target(of: link), let status = mountStatus(of: link, flags: 0) else { return nil }
     return Mount(
       id: status.mount, major: status.major, minor: status.minor, inode: status.inode, birth: status.birth,
       filesystem: target)
@@ -172,7 +168,7 @@ extension TreeRoot {
 
   /// The visible mounts below the root. A mount may lie below another one.
   func mounts(in table: MountTable) -> [RelativePath: Mount] {
-    let top = canonicalPath(path)
+    let top = fileSystem.canonicalPath(path)
     var found: [RelativePath: Mount] = [:]
     for entry in table.mounts {
       var below = entry.point
@@ -187,14 +183,16 @@ extension TreeRoot {
   /// Nil also if the mount cannot be accessed, such as a FUSE mount whose server died: it is not the expected
   /// mount.
   private func mount(at place: RelativePath, known entry: MountTable.Mount) -> Mount? {
-    var status = s3m_mounted()
-    guard s3m_look_at_mount(descriptor.raw, place.string, AT_SYMLINK_NOFOLLOW, &status) == 0,
-      status.is_mount != 0
-    else {
+    guard let status = mountStatus(of: place, flags: AT_SYMLINK_NOFOLLOW), status.is_mount != 0 else {
       return nil
     }
     return Mount(
       id: status.mount, major: status.major, minor: status.minor, inode: status.inode, birth: status.birth,
       filesystem: "\(entry.type) \(entry.source)")
+  }
+
+  /// Nil if nothing is there, or if it cannot be accessed.
+  func mountStatus(of path: RelativePath, flags: CInt) -> s3m_mounted? {
+    do { return try descriptor.mount(at: path.string, flags: flags) } catch { return nil }
   }
 }

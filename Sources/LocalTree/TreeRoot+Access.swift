@@ -1,4 +1,3 @@
-import CLinux
 import Glibc
 import SystemPackage
 
@@ -8,7 +7,7 @@ extension TreeRoot {
   /// The open descriptor does not show this, because each open(2) below it checks the permissions again.
   package func checkAccess() throws(TreeError) {
     do {
-      _ = try uninterrupted { faccessat(AT_FDCWD, path.string, R_OK | X_OK, AT_EACCESS) }
+      try fileSystem.checkAccess(path.string, R_OK | X_OK)
     } catch {
       throw TreeError(.openRoot, path: path.string, errno: error)
     }

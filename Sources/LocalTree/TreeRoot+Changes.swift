@@ -8,7 +8,7 @@ extension TreeRoot {
   package func remove(_ path: RelativePath) throws(TreeError) {
     do {
       let parent = try openParent(of: path)
-      _ = try uninterrupted { unlinkat(parent.raw, String(path.name), 0) }
+      try parent.unlink(String(path.name), flags: 0)
     } catch .noSuchFileOrDirectory, .notDirectory {
       return
     } catch {
@@ -23,7 +23,7 @@ extension TreeRoot {
   package func removeEmptyDirectory(_ path: RelativePath) throws(TreeError) -> Bool {
     do {
       let parent = try openParent(of: path)
-      _ = try uninterrupted { unlinkat(parent.raw, String(path.name), AT_REMOVEDIR) }
+      try parent.unlink(String(path.name), flags: AT_REMOVEDIR)
       return true
     } catch .noSuchFileOrDirectory {
       return true
@@ -41,7 +41,7 @@ extension TreeRoot {
   }
 
   /// Opens a directory and creates missing ones on the way, never through a symbolic link.
-  func openMakingDirectories(_ path: RelativePath) throws(TreeError) -> OpenDescriptor {
+  func openMakingDirectories(_ path: RelativePath) throws(TreeError) -> any Descriptor {
     if path.isRoot { return descriptor }
     do {
       return try openDirectory(path, symlinks: .skip)
@@ -54,11 +54,11 @@ extension TreeRoot {
     let name = String(path.name)
     do {
       do {
-        _ = try uninterrupted { mkdirat(parent.raw, name, 0o777) }
+        try parent.makeDirectory(name, mode: 0o777)
       } catch .fileExists {
         // Another download created the name first. The open shows whether it is a directory.
       }
-      return try OpenDescriptor(at: parent, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW)
+      return try parent.open(name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW)
     } catch {
       throw failure(.createDirectory, path, error)
     }

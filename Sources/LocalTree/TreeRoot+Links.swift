@@ -1,5 +1,3 @@
-import CLinux
-import Glibc
 import MirrorModel
 import SystemPackage
 
@@ -33,15 +31,14 @@ extension TreeRoot {
     let terminated = text.map { CChar(bitPattern: $0) } + [0]
     try attempt(.publish, path) { () throws(Errno) in
       do throws(Errno) {
-        _ = try uninterrupted { unlinkat(directory.raw, temporary, 0) }
+        try directory.unlink(temporary, flags: 0)
       } catch {
         // Usually no earlier attempt was killed here.
         if error != .noSuchFileOrDirectory { throw error }
       }
-      _ = try uninterrupted { symlinkat(terminated, directory.raw, temporary) }
-      let times = [timespec(tv_sec: 0, tv_nsec: S3M_UTIME_OMIT), timespec(nanoseconds: modified)]
-      _ = try uninterrupted { utimensat(directory.raw, temporary, times, AT_SYMLINK_NOFOLLOW) }
-      _ = try uninterrupted { renameat(directory.raw, temporary, directory.raw, name) }
+      try directory.makeLink(temporary, text: terminated)
+      try directory.setModified(modified, of: temporary)
+      try directory.rename(temporary, to: directory, name)
     }
   }
 }

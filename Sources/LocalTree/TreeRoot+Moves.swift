@@ -1,5 +1,3 @@
-import CLinux
-import Glibc
 import MirrorModel
 import SystemPackage
 
@@ -10,7 +8,7 @@ extension TreeRoot {
   package func rename(_ path: RelativePath, to other: RelativePath) throws(TreeError) {
     do {
       let (from, to) = (try openParent(of: path), try openParent(of: other))
-      _ = try uninterrupted { renameat(from.raw, String(path.name), to.raw, String(other.name)) }
+      try from.rename(String(path.name), to: to, String(other.name))
     } catch {
       throw failure(.publish, other, error)
     }

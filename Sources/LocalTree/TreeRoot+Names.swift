@@ -1,5 +1,3 @@
-import CLinux
-import Glibc
 import MirrorModel
 import SystemPackage
 
@@ -35,27 +33,8 @@ extension TreeRoot {
   func forEachName(
     in path: RelativePath, _ body: (String?, EntryKind?) throws(Errno) -> Bool
   ) throws(Errno) {
-    let directory = try openDirectory(path, symlinks: symlinks)
-    let copy = try uninterrupted { fcntl(directory.raw, F_DUPFD_CLOEXEC, 0) }
-    // SAFETY: the stream owns the copy and lives in this call only. An entry is read before the next
-    // readdir(3).
-    guard let stream = fdopendir(copy) else {
-      let cause = Errno(rawValue: Glibc.errno)
-      close(copy)
-      throw cause
+    try openDirectory(path, symlinks: symlinks).forEachName { name, kind throws(Errno) in
+      try body(String(validating: name, as: UTF8.self), kind)
     }
-    defer { closedir(stream) }
-    Glibc.errno = 0
-    while let entry = readdir(stream) {
-      let kind = EntryKind(directoryType: entry.pointee.d_type)
-      let name = withUnsafePointer(to: &entry.pointee.d_name) { name in
-        // NAME_MAX and the closing NUL.
-        name.withMemoryRebound(to: CChar.self, capacity: 256) { String(validatingCString: $0) }
-      }
-      if name == "." || name == ".." { continue }
-      if try !body(name, kind) { return }
-      Glibc.errno = 0
-    }
-    if Glibc.errno != 0 { throw Errno(rawValue: Glibc.errno) }
   }
 }

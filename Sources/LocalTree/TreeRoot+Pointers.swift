@@ -28,7 +28,7 @@ extension TreeRoot {
       let path = found.appending(name)
       let entry: Entry
       do {
-        entry = try descriptor.status(of: path.string)
+        entry = try descriptor.entry(path.string)
       } catch let cause where cause.meansNoTarget || cause == .fileNameTooLong {
         return nil
       }
@@ -56,7 +56,7 @@ extension TreeRoot {
 
   /// The rest of an absolute path that begins with the root's path, as the user wrote it or without links.
   private func withoutRoot(_ text: String) -> String? {
-    for root in [path.string, canonicalPath(path).string] where root.hasPrefix("/") {
+    for root in [path.string, fileSystem.canonicalPath(path).string] where root.hasPrefix("/") {
       if text == root { return "" }
       let prefix = root.hasSuffix("/") ? root : root + "/"
       if text.hasPrefix(prefix) { return String(text.dropFirst(prefix.count)) }
@@ -68,12 +68,15 @@ extension TreeRoot {
   func text(ofLinkAt link: RelativePath) -> [UInt8]? {
     // PATH_MAX.
     var bytes = [UInt8](repeating: 0, count: 4_096)
-    // SAFETY: the kernel writes only within the array, during the call.
-    let count = bytes.withUnsafeMutableBytes { buffer in
-      guard let base = buffer.bindMemory(to: CChar.self).baseAddress else { return -1 }
-      return readlinkat(descriptor.raw, link.string, base, buffer.count)
+    do {
+      // SAFETY: the kernel writes only within the array, during the call.
+      let count = try bytes.withUnsafeMutableBufferPointer { buffer throws(Errno) in
+        try descriptor.readLink(link.string, into: UnsafeMutableRawBufferPointer(buffer))
+      }
+      return Array(bytes[..<count])
+    } catch {
+      return nil
     }
-    return count < 0 ? nil : Array(bytes[..<count])
   }
 
   /// The file to which a link leads, if it is a regular file inside of the root.
@@ -81,7 +84,7 @@ extension TreeRoot {
     guard let target = try pointee(of: path) else { return nil }
     let found: Entry
     do {
-      found = try openBeneath(target, S3M_O_PATH | O_NOFOLLOW).status()
+      found = try openBeneath(target, S3M_O_PATH | O_NOFOLLOW).entry()
     } catch let cause where cause.meansNoTarget {
       // Removed or replaced just now.
       return nil
@@ -94,8 +97,8 @@ extension TreeRoot {
   /// Opens the file to which a link leads.
   ///
   /// - Throws: ELOOP if the link does not lead to a file inside of the root.
-  func openTarget(ofLinkAt path: RelativePath, _ flags: CInt) throws(Errno) -> OpenDescriptor {
-    let link = try openBeneath(path, S3M_O_PATH | O_NOFOLLOW).status()
+  func openTarget(ofLinkAt path: RelativePath, _ flags: CInt) throws(Errno) -> any Descriptor {
+    let link = try openBeneath(path, S3M_O_PATH | O_NOFOLLOW).entry()
     guard link.kind == .symbolicLink, let target = try target(ofLinkAt: path, link)?.pointer?.target else {
       throw .tooManySymbolicLinkLevels
     }

@@ -54,6 +54,7 @@ package final class TreeRoot: Sendable {
   }
 
   package let path: FilePath
+  package let fileSystem: any FileSystem
   /// The root's identity at opening.
   package let identity: Identity
   /// The default treatment of links below the root.
@@ -61,25 +62,28 @@ package final class TreeRoot: Sendable {
   /// Whether the root's filesystem is entirely on this machine, so that opening a file right after its stat
   /// does not wait.
   package let isLocal: Bool
-  let descriptor: OpenDescriptor
+  let descriptor: any Descriptor
   let closeWatch = CloseWatch()
   let foreignMounts = ForeignMounts()
   private let resolution: Resolution
 
   /// Opens the directory. The path to the root itself may contain symbolic links.
-  package convenience init(path: FilePath, symlinks: SymlinkPolicy = .skip) throws(TreeError) {
-    try self.init(path: path, symlinks: symlinks, resolution: nil)
+  package convenience init(
+    path: FilePath, symlinks: SymlinkPolicy = .skip, in fileSystem: any FileSystem = KernelFileSystem()
+  ) throws(TreeError) {
+    try self.init(path: path, symlinks: symlinks, in: fileSystem, resolution: nil)
   }
 
-  init(path: FilePath, symlinks: SymlinkPolicy = .skip, resolution: Resolution?) throws(TreeError) {
+  init(
+    path: FilePath, symlinks: SymlinkPolicy = .skip, in fileSystem: any FileSystem = KernelFileSystem(),
+    resolution: Resolution?
+  ) throws(TreeError) {
     self.path = path
     self.symlinks = symlinks
+    self.fileSystem = fileSystem
     do {
-      let raw = try uninterrupted {
-        s3m_open_at(AT_FDCWD, path.string, O_RDONLY | O_DIRECTORY | O_CLOEXEC, 0)
-      }
-      descriptor = OpenDescriptor(adopting: raw)
-      identity = Identity(try descriptor.status().stamp)
+      descriptor = try fileSystem.open(path.string, O_RDONLY | O_DIRECTORY)
+      identity = Identity(try descriptor.entry().stamp)
       isLocal = try LeaseTestimony(of: descriptor) != .worthless
     } catch {
       throw TreeError(.openRoot, path: path.string, errno: error)
@@ -90,15 +94,13 @@ package final class TreeRoot: Sendable {
   /// The identity of the directory at the root's path now; nil if there is none. An unmounted root has the
   /// identity of its mount point.
   package func currentIdentity() throws(TreeError) -> Identity? {
-    var status = stat()
     do {
-      _ = try uninterrupted { stat(path.string, &status) }
+      return Identity(Entry(try fileSystem.status(of: path.string)).stamp)
     } catch .noSuchFileOrDirectory, .notDirectory {
       return nil
     } catch {
       throw TreeError(.look, path: path.string, errno: error)
     }
-    return Identity(Entry(status).stamp)
   }
 
   /// Whether the root's path still leads to the opened directory. False if this cannot be checked.
@@ -140,7 +142,7 @@ package final class TreeRoot: Sendable {
   }
 
   private func find(_ path: RelativePath, _ symlinks: SymlinkPolicy) throws(Errno) -> Entry? {
-    if path.isRoot { return try descriptor.status() }
+    if path.isRoot { return try descriptor.entry() }
     try check(path)
     switch symlinks {
     case .follow:
@@ -154,8 +156,8 @@ package final class TreeRoot: Sendable {
 
   /// The entry that has the name, a link itself.
   private func ownStatus(_ path: RelativePath) throws(Errno) -> Entry {
-    if path.parent.isRoot { return try descriptor.status(of: path.string) }
-    return try openBeneath(path, S3M_O_PATH | O_NOFOLLOW).status()
+    if path.parent.isRoot { return try descriptor.entry(path.string) }
+    return try openBeneath(path, S3M_O_PATH | O_NOFOLLOW).entry()
   }
 
   /// Distinguishes an ELOOP that a link above the path causes from one that a link at the path causes.
@@ -163,7 +165,7 @@ package final class TreeRoot: Sendable {
     guard cause == .tooManySymbolicLinkLevels else { return nil }
     // From the top down, so that no link lies above the tested directory.
     let link = path.ancestors.dropLast().last { directory in
-      let found = Result { () throws(Errno) in try descriptor.status(of: directory.string) }
+      let found = Result { () throws(Errno) in try descriptor.entry(directory.string) }
       if case .success(let entry) = found { return entry.kind == .symbolicLink } else { return false }
     }
     return link.map { .behindLink($0.string) }
@@ -180,17 +182,14 @@ package final class TreeRoot: Sendable {
   /// When the file at the path was created, in nanoseconds since 1970-01-01 UTC (statx(2), `stx_btime`); nil if
   /// there is none, or if the filesystem does not keep that time.
   package func birth(ofFileAt path: RelativePath) -> Int64? {
-    var status = s3m_mounted()
-    guard s3m_look_at_mount(descriptor.raw, path.string, 0, &status) == 0, status.birth > 0 else {
-      return nil
-    }
+    guard let status = mountStatus(of: path, flags: 0), status.birth > 0 else { return nil }
     return status.birth
   }
 
   /// The probable entry at the path, as a hint that nothing may depend on. One system call, which follows
   /// links among the path's directories.
   package func glance(at path: RelativePath) -> Entry? {
-    do { return try descriptor.status(of: path.string) } catch { return nil }
+    do { return try descriptor.entry(path.string) } catch { return nil }
   }
 
   /// Whether the path leads to this version of a file that is open. No other file has its inode as long as it
@@ -207,14 +206,14 @@ package final class TreeRoot: Sendable {
   /// the open then fails with EAGAIN at once.
   package func open(_ path: RelativePath, symlinks: SymlinkPolicy? = nil) throws(TreeError) -> LocalFile? {
     let symlinks = symlinks ?? self.symlinks
-    let opened: OpenDescriptor
+    let opened: any Descriptor
     let entry: Entry
     do {
       try check(path)
       opened = try withoutAccessTime(O_RDONLY | O_NONBLOCK) { flags throws(Errno) in
         try open(path, flags, symlinks)
       }
-      entry = try opened.status()
+      entry = try opened.entry()
     } catch let cause where cause.meansAbsence(symlinks) {
       return nil
     } catch {
@@ -228,12 +227,12 @@ package final class TreeRoot: Sendable {
   }
 
   /// Opens a directory for listing.
-  func openDirectory(_ path: RelativePath, symlinks: SymlinkPolicy) throws(Errno) -> OpenDescriptor {
+  func openDirectory(_ path: RelativePath, symlinks: SymlinkPolicy) throws(Errno) -> any Descriptor {
     let flags = O_RDONLY | O_DIRECTORY
     if path.isRoot {
       // A second open and not a duplicate, because walks must not share the listing's offset.
       return try withoutAccessTime(flags) { flags throws(Errno) in
-        try OpenDescriptor(at: descriptor, ".", flags)
+        try descriptor.open(".", flags)
       }
     }
     try check(path)
@@ -241,7 +240,7 @@ package final class TreeRoot: Sendable {
   }
 
   /// Opens the directory that holds a path, for operations on the name in it.
-  func openParent(of path: RelativePath) throws(Errno) -> OpenDescriptor {
+  func openParent(of path: RelativePath) throws(Errno) -> any Descriptor {
     try check(path)
     if path.parent.isRoot { return descriptor }
     return try openBeneath(path.parent, S3M_O_PATH | O_DIRECTORY)
@@ -277,9 +276,9 @@ package final class TreeRoot: Sendable {
 
   private func open(
     _ path: RelativePath, _ flags: CInt, _ symlinks: SymlinkPolicy
-  ) throws(Errno) -> OpenDescriptor {
+  ) throws(Errno) -> any Descriptor {
     switch symlinks {
-    case .follow: return try OpenDescriptor(at: descriptor, path.string, flags)
+    case .follow: return try descriptor.open(path.string, flags)
     case .skip, .link: return try openBeneath(path, flags)
     case .pointer:
       do {
@@ -294,18 +293,18 @@ package final class TreeRoot: Sendable {
   /// exists.
   private func statusOfTarget(_ path: RelativePath) throws(Errno) -> Entry {
     do {
-      return try descriptor.status(of: path.string, flags: 0)
+      return try descriptor.entry(path.string, flags: 0)
     } catch let cause where cause.meansNoTarget {
-      return try descriptor.status(of: path.string)
+      return try descriptor.entry(path.string)
     }
   }
 
   /// Opens a path without a link in any component. O_NOFOLLOW is used only with O_PATH, to open a link
   /// itself. With a directory it would turn ELOOP for a link at the end into ENOTDIR, which counts as
   /// absence.
-  func openBeneath(_ path: RelativePath, _ flags: CInt) throws(Errno) -> OpenDescriptor {
+  func openBeneath(_ path: RelativePath, _ flags: CInt) throws(Errno) -> any Descriptor {
     switch resolution {
-    case .kernel: return try OpenDescriptor(beneath: descriptor, path.string, flags)
+    case .kernel: return try descriptor.open(beneath: path.string, flags)
     case .componentwise:
       var directory = descriptor
       for step in path.ancestors.dropLast().reversed() {
@@ -318,20 +317,20 @@ package final class TreeRoot: Sendable {
   /// Opens one component. If a directory is expected, openat(2) reports a link as ENOTDIR, which would count
   /// as absence. openat2(2) reports ELOOP, and so does this function.
   private func openPlainly(
-    _ path: RelativePath, in directory: OpenDescriptor, _ flags: CInt
-  ) throws(Errno) -> OpenDescriptor {
+    _ path: RelativePath, in directory: any Descriptor, _ flags: CInt
+  ) throws(Errno) -> any Descriptor {
     let name = String(path.name)
     do {
-      return try OpenDescriptor(at: directory, name, flags | O_NOFOLLOW)
+      return try directory.open(name, flags | O_NOFOLLOW)
     } catch .notDirectory {
-      if try directory.status(of: name).kind == .symbolicLink { throw .tooManySymbolicLinkLevels }
+      if try directory.entry(name).kind == .symbolicLink { throw .tooManySymbolicLinkLevels }
       throw .notDirectory
     }
   }
 
-  private static func availableResolution(_ root: OpenDescriptor) -> Resolution {
+  private static func availableResolution(_ root: any Descriptor) -> Resolution {
     do {
-      _ = try OpenDescriptor(beneath: root, ".", S3M_O_PATH | O_DIRECTORY)
+      _ = try root.open(beneath: ".", S3M_O_PATH | O_DIRECTORY)
       return .kernel
     } catch {
       // ENOSYS before Linux 5.6; EPERM from a seccomp filter that does not know the call.

@@ -111,7 +111,7 @@ package struct TreeWalk: IteratorProtocol, Sequence, Sendable {
 
   private static func openStart(
     _ start: RelativePath, _ root: TreeRoot, _ symlinks: SymlinkPolicy
-  ) throws(Errno) -> OpenDescriptor? {
+  ) throws(Errno) -> (any Descriptor)? {
     do {
       return try root.openDirectory(start, symlinks: symlinks)
     } catch .noSuchFileOrDirectory, .notDirectory {
@@ -122,7 +122,7 @@ package struct TreeWalk: IteratorProtocol, Sequence, Sendable {
       guard !start.isRoot, let parent = try openStart(start.parent, root, symlinks) else { return nil }
       do {
         return try withoutAccessTime(O_RDONLY | O_DIRECTORY) { flags throws(Errno) in
-          try OpenDescriptor(at: parent, String(start.name), flags)
+          try parent.open(String(start.name), flags)
         }
       } catch let cause where cause.meansAbsence(.follow) {
         return nil
@@ -144,12 +144,12 @@ package struct TreeWalk: IteratorProtocol, Sequence, Sendable {
 
   /// Reads the directory whose path is in `pathBytes`, unless `open` finds that it is gone.
   private mutating func enter(
-    _ path: RelativePath, _ open: () throws(Errno) -> OpenDescriptor?
+    _ path: RelativePath, _ open: () throws(Errno) -> (any Descriptor)?
   ) -> WalkItem? {
     do {
       guard let descriptor = try open() else { return nil }
       var identity: TreeRoot.Identity?
-      if symlinks == .follow { identity = TreeRoot.Identity(try descriptor.status().stamp) }
+      if symlinks == .follow { identity = TreeRoot.Identity(try descriptor.entry().stamp) }
       if levels.isEmpty, let identity, above.contains(identity) { return nil }
       let listing = try DirectoryListing(descriptor, symlinks: symlinks)
       if !pathBytes.isEmpty { pathBytes.append(UInt8(ascii: "/")) }

@@ -129,7 +129,7 @@ import Testing
       do {
         try writer.run()
         // The kernel has sent its signal when the lease it wants is no longer the one we hold.
-        try blockUntil("the lease is broken") { try file.leaseKind() != CInt(F_RDLCK) }
+        try blockUntil("the lease is broken") { try file.descriptor.lease() != CInt(F_RDLCK) }
       } catch {
         failure = error
       }
