@@ -73,7 +73,10 @@ let package = Package(
     .executableTarget(name: "Examples", dependencies: ["S3Mirror"], swiftSettings: strictness),
 
     .target(
-      name: "TestSupport", dependencies: ["S3Client", "HTTPTransport", "SigV4", "Digests", "CLinux"],
+      name: "TestSupport",
+      dependencies: [
+        "LocalTree", "S3Client", "HTTPTransport", "SigV4", "Digests", "CLinux", systemPackage,
+      ],
       path: "Tests/Support", resources: [.copy("TreeScripts")], swiftSettings: strictness),
     tests("MirrorModelTests", ["MirrorModel", "TestSupport"], resources: [.copy("EventScripts")]),
     .target(

@@ -1,5 +1,7 @@
 // LocalTree: a mirror's local side as the kernel shows it.
 //
+//   file system where a tree is: the kernel's, or one in memory in tests
+//   descriptor  a file or directory that is open; every system call on a tree is a call of one
 //   root        the directory whose tree is mirrored, held open from entry to exit
 //   entry       a name in a directory, with the result of lstat(2)
 //   stamp       a file's version: device, inode, size, mtime, ctime

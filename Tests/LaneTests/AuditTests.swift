@@ -55,7 +55,7 @@ import Testing
     try mirror.write("b.tmp", "two")
     // The audit asks for it when it has seen the tree.
     await store.hold { [unowned mirror] call in
-      guard call.operation == "HeadObject", access(mirror.tree + "/b.tmp", F_OK) == 0 else { return }
+      guard call.operation == "HeadObject", mirror.files.exists(mirror.tree + "/b.tmp") else { return }
       try mirror.move("tree/b.tmp", "tree/b")
     }
     await store.place("t/a", Array("ONE".utf8))

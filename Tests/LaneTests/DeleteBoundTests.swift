@@ -1,4 +1,3 @@
-import Glibc
 import HTTPTransport
 import MirrorModel
 import S3Client
@@ -11,7 +10,7 @@ import Testing
 @Suite struct DeleteBoundTests {
   private func lane(
     _ store: FakeObjectStore, delete: Bool = true, interval: Duration? = nil,
-    prepare: (String) throws -> Void = { _ in }
+    prepare: (String, any ProgramFiles) throws -> Void = { _, _ in }
   ) async throws -> LaneUnderTest {
     var configuration = LaneUnderTest.Configuration(interval: interval, watch: .reported)
     configuration.bound = .standard
@@ -21,20 +20,13 @@ import Testing
     return mirror
   }
 
-  private func write(_ text: String, to path: String) throws {
-    let descriptor = open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0o644)
-    try #require(descriptor >= 0)
-    defer { close(descriptor) }
-    try #require(Glibc.write(descriptor, text, text.utf8.count) == text.utf8.count)
-  }
-
   /// Twenty files of an earlier run, on S3 as they are here.
   private func earlierFiles(_ store: FakeObjectStore) async throws -> LaneUnderTest {
     for index in 0..<20 {
       _ = try await store.send(PutObject(key: "t/old\(index)", body: BytesBody(Array("old".utf8))))
     }
-    return try await lane(store) { tree in
-      for index in 0..<20 { try write("old", to: tree + "/old\(index)") }
+    return try await lane(store) { tree, files in
+      for index in 0..<20 { try files.write(tree + "/old\(index)", "old") }
     }
   }
 
@@ -156,7 +148,7 @@ import Testing
   func `without delete a rename leaves the object of an earlier run`() async throws {
     let store = FakeObjectStore()
     _ = try await store.send(PutObject(key: "t/old", body: BytesBody(Array("old".utf8))))
-    let mirror = try await lane(store, delete: false) { tree in try write("old", to: tree + "/old") }
+    let mirror = try await lane(store, delete: false) { try $1.write($0 + "/old", "old") }
     try mirror.move("tree/old", "tree/new")
     try await mirror.lane.flush()
     #expect(await store.keys == ["t/new", "t/old"])
@@ -171,12 +163,12 @@ import Testing
     configuration.delete = false
     let mirror = try await LaneUnderTest(store, configuration)
     try await mirror.start()
-    let writer = open(mirror.tree + "/log", O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0o644)
-    try #require(Glibc.write(writer, "one\n", 4) == 4)
+    let writer = try mirror.open("log", [.create, .atEnd])
+    try writer.write("one\n")
     try await mirror.wait(for: "log", in: store)
     try mirror.move("tree/log", "tree/old.log")
-    try #require(Glibc.write(writer, "two\n", 4) == 4)
-    close(writer)
+    try writer.write("two\n")
+    writer.close()
     try await mirror.wait(for: "old.log", toBe: "one\ntwo\n", in: store)
     try await mirror.settle()
     #expect(await store.keys == ["t/old.log"])

@@ -1,5 +1,3 @@
-import Foundation
-import Glibc
 import TestSupport
 import Testing
 
@@ -18,12 +16,10 @@ import Testing
     configuration.symlinks = .follow
     configuration.delete = delete
     change(&configuration)
-    let mirror = try await LaneUnderTest(store, configuration) { tree in
-      try #require(mkdir(tree + "/../outside/d", 0o755) == 0)
-      try #require(mkdir(tree + "/../outside/e", 0o755) == 0)
-      for file in ["file", "d/x", "e/y"] { try write(tree + "/../outside/" + file, file) }
-      try link(tree + "/file", to: "../outside/file")
-      try link(tree + "/d", to: "../outside/d")
+    let mirror = try await LaneUnderTest(store, configuration) { tree, files in
+      for file in ["file", "d/x", "e/y"] { try files.write(tree + "/../outside/" + file, file) }
+      try files.symlink(tree + "/file", to: "../outside/file")
+      try files.symlink(tree + "/d", to: "../outside/d")
     }
     try await mirror.start()
     try await body(mirror, store)
@@ -34,21 +30,13 @@ import Testing
     return (report, texts)
   }
 
-  private func link(_ path: String, to target: String) throws {
-    try #require(symlink(target, path) == 0)
-  }
-
-  private func write(_ path: String, _ text: String) throws {
-    try Data(text.utf8).write(to: URL(fileURLWithPath: path))
-  }
-
   @Test(.promise("LINK-2"))
   func `a target that changes is published by the next ticks, and the reason is reported once`() async throws
   {
     _ = try await run(interval: .milliseconds(20)) { mirror, store in
       for text in ["one", "two"] {
         for file in ["file", "d/x", "d/new-\(text)"] {
-          try write(mirror.outside + "/" + file, text)
+          try mirror.writeOutside(file, text)
           try await mirror.wait(for: file, toBe: text, in: store)
         }
       }
@@ -64,7 +52,7 @@ import Testing
   ) async throws {
     _ = try await run(interval: interval) { mirror, store in
       for text in ["one", "two"] {
-        for file in ["file", "d/x"] { try write(mirror.outside + "/" + file, text) }
+        for file in ["file", "d/x"] { try mirror.writeOutside(file, text) }
         try await mirror.lane.flush()
         for file in ["file", "d/x"] { #expect(await store.text("t/" + file) == text) }
       }
@@ -78,7 +66,7 @@ import Testing
     _ = try await run(interval: .zero) { mirror, store in
       for text in ["one", "two"] {
         for file in ["file", "d/x"] {
-          try write(mirror.outside + "/" + file, text)
+          try mirror.writeOutside(file, text)
           try await mirror.wait(for: file, toBe: text, in: store)
         }
       }
@@ -103,7 +91,7 @@ import Testing
     _ = try await run(interval: interval) { mirror, store in
       for text in ["one", "two"] {
         await store.forgetCalls()
-        for file in ["file", "d/x"] { try write(mirror.outside + "/" + file, text) }
+        for file in ["file", "d/x"] { try mirror.writeOutside(file, text) }
         try mirror.write("latest", text)
         if interval == nil { try await mirror.settle() }
         try await mirror.wait(for: "latest", toBe: text, in: store)
@@ -119,14 +107,14 @@ import Testing
   @Test(.promise("LINK-3"), arguments: Retargeting.allCases)
   func `a link that is led to another target gets the objects of that target`(way: Retargeting) async throws {
     let end = try await run { mirror, store in
-      try write(mirror.outside + "/other", "other")
+      try mirror.writeOutside("other", "other")
       for (name, target) in [("file", "other"), ("d", "e")] {
         switch way {
         case .unlinked:
           try mirror.remove(name)
           try mirror.symlink(name, to: "../outside/" + target)
         case .renamedOver:
-          try link(mirror.outside + "/link", to: "../outside/" + target)
+          try mirror.files.symlink(mirror.outside + "/link", to: "../outside/" + target)
           try mirror.move("outside/link", "tree/" + name)
         }
       }
@@ -134,7 +122,7 @@ import Testing
       #expect(await store.keys == ["t/d/y", "t/file"])
       #expect(await store.text("t/file") == "other")
       // The new targets are looked at as well.
-      for file in ["other", "e/y"] { try write(mirror.outside + "/" + file, "later") }
+      for file in ["other", "e/y"] { try mirror.writeOutside(file, "later") }
       try await mirror.lane.flush()
     }
     #expect(end.texts == ["file": "later", "d/y": "later"])
@@ -188,8 +176,8 @@ import Testing
       try mirror.move("tree/in", "tree/out")
       try await mirror.settle()
       #expect(await store.keys == ["t/file", "t/moved/x", "t/out/e/y"])
-      try write(mirror.outside + "/d/x", "later")
-      try write(mirror.outside + "/e/y", "later")
+      try mirror.writeOutside("d/x", "later")
+      try mirror.writeOutside("e/y", "later")
       try await mirror.lane.flush()
     }
     #expect(end.texts == ["file": "file", "moved/x": "later", "out/e/y": "later"])
@@ -198,8 +186,8 @@ import Testing
   @Test(.promise("LINK-3", "DEL-2"))
   func `the object of a file that was deleted behind a link is deleted at the exit`() async throws {
     let end = try await run { mirror, store in
-      try write(mirror.outside + "/d/z", "z")
-      try #require(unlink(mirror.outside + "/d/x") == 0)
+      try mirror.writeOutside("d/z", "z")
+      try mirror.files.remove(mirror.outside + "/d/x")
       try await mirror.settle()
       #expect(await store.keys == ["t/d/x", "t/d/z", "t/file"])
     }
@@ -217,7 +205,7 @@ import Testing
       try await mirror.settle()
       #expect(await store.keys == ["t/d/x", "t/file"])
       try mirror.move("outside/away", "outside/d")
-      try write(mirror.outside + "/d/x", "back")
+      try mirror.writeOutside("d/x", "back")
       try await mirror.lane.flush()
       #expect(await store.text("t/d/x") == "back")
       try mirror.move("outside/d", "outside/away")
@@ -258,12 +246,12 @@ import Testing
 
   @Test func `a file behind a link waits for its writer`() async throws {
     _ = try await run { mirror, store in
-      let writer = open(mirror.outside + "/file", O_WRONLY | O_TRUNC | O_CLOEXEC)
-      try #require(Glibc.write(writer, "half", 4) == 4)
+      let writer = try mirror.files.open(mirror.outside + "/file", .emptied)
+      try writer.write("half")
       try await mirror.lane.flush()
       #expect(await store.text("t/file") == "file")
-      try #require(Glibc.write(writer, " whole", 6) == 6)
-      close(writer)
+      try writer.write(" whole")
+      writer.close()
       try await mirror.lane.flush()
       #expect(await store.text("t/file") == "half whole")
     }
@@ -276,11 +264,11 @@ import Testing
       for index in 0...1_000 {
         try mirror.symlink("link-\(index)", to: "../outside/\(index == 500 ? "other" : "file")")
       }
-      try write(mirror.outside + "/other", "other")
+      try mirror.writeOutside("other", "other")
       try await mirror.settle()
       try await mirror.lane.flush()
-      try write(mirror.outside + "/other", "changed")
-      try write(mirror.outside + "/d/x", "changed")
+      try mirror.writeOutside("other", "changed")
+      try mirror.writeOutside("d/x", "changed")
       await store.forgetCalls()
       try await mirror.lane.flush()
       #expect(
@@ -292,7 +280,7 @@ import Testing
 
   @Test func `a link behind a link that leads back up is left out`() async throws {
     let end = try await run { mirror, _ in
-      try link(mirror.outside + "/d/up", to: "../../tree")
+      try mirror.files.symlink(mirror.outside + "/d/up", to: "../../tree")
       try mirror.write("plain", "plain")
       try await mirror.settle()
       try await mirror.settle()
@@ -302,7 +290,7 @@ import Testing
 
   @Test func `an audit takes nothing behind a link for drift`() async throws {
     _ = try await run(interval: .zero, { $0.auditInterval = .milliseconds(20) }) { mirror, _ in
-      for file in ["file", "d/x"] { try write(mirror.outside + "/" + file, "changed") }
+      for file in ["file", "d/x"] { try mirror.writeOutside(file, "changed") }
       let before = mirror.notices.passes.count { $0.kind == .audit }
       try await mirror.wait { heard in
         heard.compactMap(\.summary).count { $0.kind == .audit } > before + 1

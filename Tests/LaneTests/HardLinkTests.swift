@@ -7,7 +7,8 @@ import Testing
 /// inotify(7) reports a write only under the name that was used.
 @Suite struct HardLinkTests {
   private func run(
-    watch: LaneUnderTest.WatchKind = .reported, prepare: (String) throws -> Void = { _ in },
+    watch: LaneUnderTest.WatchKind = .reported,
+    prepare: (String, any ProgramFiles) throws -> Void = { _, _ in },
     _ body: (LaneUnderTest, FakeObjectStore) async throws -> Void
   ) async throws {
     let store = FakeObjectStore()
@@ -20,9 +21,9 @@ import Testing
 
   @Test(.promise("WATCH-5"))
   func `a write under one name publishes the names that were there at entry`() async throws {
-    try await run { tree in
-      close(creat(tree + "/a", 0o644))
-      try #require(Glibc.link(tree + "/a", tree + "/b") == 0)
+    try await run { tree, files in
+      try files.write(tree + "/a", "")
+      try files.link(tree + "/a", to: tree + "/b")
     } _: { mirror, store in
       try mirror.write("a", "new")
       try await mirror.lane.flush()
@@ -239,14 +240,14 @@ import Testing
     try mirror.write("a", "old")
     try mirror.link("a", "b")
     try await mirror.settle()
-    let writer = open(mirror.tree + "/a", O_WRONLY | O_CLOEXEC)
+    let writer = try mirror.open("a")
     try mirror.remove("a")
     let published = mirror.notices.passes.reduce(0) { $0 + $1.published }
     try await mirror.wait { heard in
       heard.compactMap(\.summary).reduce(0) { $0 + $1.published } > published
     }
-    try #require(write(writer, "new", 3) == 3)
-    close(writer)
+    try writer.write("new")
+    writer.close()
     try await mirror.settle()
     #expect(await store.text("t/b") == "new")
     await mirror.finish()
@@ -258,8 +259,8 @@ import Testing
     let store = FakeObjectStore()
     var configuration = LaneUnderTest.Configuration()
     configuration.maxWatches = 1
-    let mirror = try await LaneUnderTest(store, configuration) { tree in
-      try #require(mkdir(tree + "/d", 0o755) == 0)
+    let mirror = try await LaneUnderTest(store, configuration) { tree, files in
+      try files.makeDirectory(tree + "/d")
     }
     try await mirror.start()
     try await body(mirror, store)

@@ -1,7 +1,5 @@
-import Foundation
-import Glibc
 import MirrorModel
-import Testing
+import TestSupport
 
 @testable import S3Mirror
 
@@ -10,32 +8,23 @@ extension LaneUnderTest {
   func write(_ path: String, _ text: String) throws {
     let full = tree + "/" + path
     var events = missingDirectories(above: path).map { WatchEvent.directoryAppeared(RelativePath($0)) }
-    if access(full, F_OK) != 0 { events.append(.created(RelativePath(path))) }
-    let parent = full.lastIndex(of: "/").map { String(full[..<$0]) } ?? full
-    try FileManager.default.createDirectory(atPath: parent, withIntermediateDirectories: true)
-    // In place: Data.write(to:) would too, but only by default.
-    let descriptor = open(full, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0o644)
-    try #require(descriptor >= 0)
-    defer { report(events + [.modified(RelativePath(path)), .closed(RelativePath(path))], of: path) }
-    defer { close(descriptor) }
-    let bytes = Array(text.utf8)
-    try #require(bytes.withUnsafeBytes { Glibc.write(descriptor, $0.baseAddress, $0.count) } == bytes.count)
+    if !files.exists(full) { events.append(.created(RelativePath(path))) }
+    try files.write(full, text)
+    report(events + [.modified(RelativePath(path)), .closed(RelativePath(path))], of: path)
   }
 
   /// To be moved into the tree, as writers do that replace their files.
-  func writeOutside(_ name: String, _ text: String) throws {
-    try text.write(toFile: outside + "/" + name, atomically: false, encoding: .utf8)
-  }
+  func writeOutside(_ name: String, _ text: String) throws { try files.write(outside + "/" + name, text) }
 
   func remove(_ path: String) throws {
     let events = reportedWatch == nil ? [] : try removals(of: path)
-    try FileManager.default.removeItem(atPath: tree + "/" + path)
+    try files.removeTree(tree + "/" + path)
     report(events, of: path)
   }
 
   /// - Parameters: paths below the directory that holds the tree.
   func move(_ from: String, _ to: String) throws {
-    try #require(rename(directory + "/" + from, directory + "/" + to) == 0)
+    try files.rename(directory + "/" + from, to: directory + "/" + to)
     guard reportedWatch != nil else { return }
     switch (pathInTree(from), pathInTree(to)) {
     case (let from?, let to?):
@@ -53,27 +42,33 @@ extension LaneUnderTest {
   }
 
   func link(_ from: String, _ to: String) throws {
-    try #require(Glibc.link(tree + "/" + from, tree + "/" + to) == 0)
+    try files.link(tree + "/" + from, to: tree + "/" + to)
     report([.created(RelativePath(to)), .linked(RelativePath(to))])
   }
 
   func symlink(_ path: String, to target: String) throws {
-    try #require(Glibc.symlink(target, tree + "/" + path) == 0)
+    try files.symlink(tree + "/" + path, to: target)
     report([.created(RelativePath(path))])
   }
 
   func makeDirectory(_ path: String) throws {
-    try #require(mkdir(tree + "/" + path, 0o755) == 0)
+    try files.makeDirectory(tree + "/" + path)
     report([.directoryAppeared(RelativePath(path))])
   }
 
   /// Opens a file, writes at its end, and closes it.
   func append(_ path: String, _ text: String) throws {
-    let handle = try #require(FileHandle(forWritingAtPath: tree + "/" + path))
-    try handle.seekToEnd()
-    try handle.write(contentsOf: Data(text.utf8))
-    try handle.close()
+    try files.append(tree + "/" + path, text)
     report([.modified(RelativePath(path)), .closed(RelativePath(path))])
+  }
+
+  /// Opens a file for writing; it is reported as created if it is new.
+  func open(_ path: String, _ options: OpenOptions = [.create]) throws -> any ProgramFile {
+    let isNew = !files.exists(tree + "/" + path)
+    let file = try files.open(tree + "/" + path, options)
+    if isNew { report([.created(RelativePath(path))]) }
+    if options.contains(.emptied) { report([.modified(RelativePath(path))]) }
+    return file
   }
 
   // MARK: Events
@@ -86,7 +81,7 @@ extension LaneUnderTest {
   private func missingDirectories(above path: String) -> [String] {
     guard let end = path.lastIndex(of: "/") else { return [] }
     let parent = String(path[..<end])
-    if access(tree + "/" + parent, F_OK) == 0 { return [] }
+    if files.exists(tree + "/" + parent) { return [] }
     return missingDirectories(above: parent) + [parent]
   }
 
@@ -94,14 +89,10 @@ extension LaneUnderTest {
     path.hasPrefix("tree/") ? String(path.dropFirst("tree/".count)) : nil
   }
 
-  private func isDirectory(_ path: String) -> Bool {
-    var status = stat()
-    return lstat(tree + "/" + path, &status) == 0 && status.st_mode & S_IFMT == S_IFDIR
-  }
+  private func isDirectory(_ path: String) -> Bool { files.isDirectory(tree + "/" + path) }
 
   private func names(in directory: String) throws -> [String] {
-    try FileManager.default.contentsOfDirectory(atPath: tree + "/" + directory).sorted()
-      .map { directory + "/" + $0 }
+    try files.names(in: tree + "/" + directory).map { directory + "/" + $0 }
   }
 
   private func files(below directory: String) throws -> [String] {

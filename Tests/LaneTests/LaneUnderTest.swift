@@ -1,6 +1,5 @@
 import FileWatch
 import Foundation
-import Glibc
 import Logging
 import MirrorModel
 import S3Client
@@ -32,6 +31,8 @@ final class LaneUnderTest: Sendable {
     var inProgressNames = ["*-unfinished"]
     var temporaryNames = Options.defaultTemporaryNames
     var watch: WatchKind
+    /// Where the tree is; nil for in memory, unless the kernel watches.
+    var files: FileKind?
     /// The number of directories that the kernel's watch may watch; nil for as many as there are.
     var maxWatches: Int?
     var symlinks = SymlinkPolicy.skip
@@ -40,6 +41,8 @@ final class LaneUnderTest: Sendable {
     var singleThreshold: Int64 = 16 << 20
     var partBytes: Int64 = 16 << 20
     var wallClock: @Sendable () -> Int64 = wallClockNanoseconds
+    /// The time of the stamps of files in memory.
+    var fileClock: @Sendable () -> Int64 = wallClockNanoseconds
     /// Nil if the lane runs by the system's clock.
     var clock: ManualClock? = ManualClock()
     var clockMoves = ClockMoves.atRest
@@ -48,6 +51,12 @@ final class LaneUnderTest: Sendable {
       self.interval = interval
       self.watch = watch
     }
+  }
+
+  enum FileKind: Sendable {
+    case onDisk
+    /// In a `MemoryFileSystem`: no system call touches the tree.
+    case inMemory
   }
 
   enum WatchKind: Sendable {
@@ -65,14 +74,18 @@ final class LaneUnderTest: Sendable {
     case duringPasses
   }
 
-  /// Holds the tree, `outside` beside it, and the transfer log.
+  /// Holds the tree and `outside` beside it.
   let directory: String
+  let files: any ProgramFiles
+  /// Nil if the tree is on disk.
+  let memory: MemoryFileSystem?
   let lane: UploadLane
   let prefix: String
   let notices: Notices
   private let clock: ManualClock?
   private let clockMoves: ClockMoves
   private let log: TransferLogWriter
+  private let logDirectory: TemporaryDirectory
   private let resources: TransferResources
   private let runner = Mutex<Task<Void, Never>?>(nil)
   /// Nil if the watch is the kernel's.
@@ -84,21 +97,29 @@ final class LaneUnderTest: Sendable {
 
   init(
     _ store: any ObjectStore, _ configuration: Configuration = .init(),
-    prepare: (String) throws -> Void = { _ in }
+    prepare: (String, any ProgramFiles) throws -> Void = { _, _ in }
   ) async throws {
-    directory = FileManager.default.temporaryDirectory.path + "/s3mirror-lane-" + UUID().uuidString
-    for name in ["tree", "outside", "log"] {
-      try FileManager.default.createDirectory(
-        atPath: directory + "/" + name, withIntermediateDirectories: true)
+    switch configuration.files ?? (configuration.watch == .kernel ? .onDisk : .inMemory) {
+    case .onDisk:
+      directory = FileManager.default.temporaryDirectory.path + "/s3mirror-lane-" + UUID().uuidString
+      memory = nil
+      files = DiskFiles()
+    case .inMemory:
+      directory = "/mirror"
+      let memory = MemoryFileSystem(clock: configuration.fileClock)
+      self.memory = memory
+      files = memory
     }
+    for name in ["tree", "outside"] { try files.makeDirectories(directory + "/" + name) }
     tree = directory + "/" + configuration.root
-    try prepare(tree)
+    try prepare(tree, files)
+    logDirectory = try TemporaryDirectory()
     let notices = Notices()
     self.notices = notices
     prefix = configuration.prefix
     clock = configuration.clock
     clockMoves = configuration.clockMoves
-    log = TransferLogWriter(directory: FilePath(directory + "/log"), mirror: "test") { Issue.record("\($0)") }
+    log = TransferLogWriter(directory: FilePath(logDirectory.path), mirror: "test") { Issue.record("\($0)") }
     resources = try TransferResources(workers: 8)
     var uploadSettings = UploadSettings()
     uploadSettings.settle = configuration.settle
@@ -136,10 +157,11 @@ final class LaneUnderTest: Sendable {
     let counter = CountingStore(store)
     let journal = Journal(log: log, logger: logger, observer: { notices.note($0) }, bucket: "bucket")
     let (tree, resources) = (tree, resources)
+    let fileSystem: any FileSystem = memory ?? KernelFileSystem()
     func makeLane() throws -> UploadLane {
       try UploadLane(
         settings: settings,
-        root: try TreeRoot(path: FilePath(tree), symlinks: configuration.symlinks),
+        root: try TreeRoot(path: FilePath(tree), symlinks: configuration.symlinks, in: fileSystem),
         store: counter, requests: counter.tally, resources: resources, uploadSettings: uploadSettings,
         journal: journal, watching: .on, wallClock: configuration.wallClock)
     }
@@ -267,18 +289,13 @@ final class LaneUnderTest: Sendable {
   /// What the transfer log holds; after `finish`.
   func records() throws -> [TransferRecord] {
     var records: [TransferRecord] = []
-    try TransferLogReader(directory: FilePath(directory + "/log")).forEach { records.append($0) }
+    try TransferLogReader(directory: FilePath(logDirectory.path)).forEach { records.append($0) }
     return records
   }
 
-  func removeDirectory() throws { try FileManager.default.removeItem(atPath: directory) }
-}
-
-/// The ctime of a file or link, in nanoseconds since 1970-01-01 UTC.
-func changed(_ path: String) throws -> Int64 {
-  var status = stat()
-  try #require(lstat(path, &status) == 0)
-  return Int64(status.st_ctim.tv_sec) * 1_000_000_000 + Int64(status.st_ctim.tv_nsec)
+  func removeDirectory() throws {
+    if memory == nil { try FileManager.default.removeItem(atPath: directory) }
+  }
 }
 
 /// The kernel's watch of a lane, which the lane makes anew for another root.

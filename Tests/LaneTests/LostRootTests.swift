@@ -60,7 +60,7 @@ import Testing
     async throws
   {
     try await run { mirror, store in
-      try FileManager.default.removeItem(atPath: mirror.tree)
+      try mirror.files.removeTree(mirror.tree)
       await #expect(throws: MirrorError.self) { try await mirror.lane.flush() }
       try mirror.write("c", "three")
       try await mirror.lane.flush()
@@ -108,7 +108,7 @@ import Testing
 
   @Test(.enabled(if: canMount)) func `an unmounted root is not an empty one`() async throws {
     let store = FakeObjectStore()
-    let mirror = try await LaneUnderTest(store, .init(interval: .milliseconds(20))) { tree in
+    let mirror = try await LaneUnderTest(store, .init(interval: .milliseconds(20))) { tree, _ in
       try #require(mount("none", tree, "tmpfs", 0, nil) == 0)
     }
     try await mirror.start()

@@ -57,7 +57,7 @@ struct MountedPartTests {
     var configuration = LaneUnderTest.Configuration(interval: interval)
     configuration.bound = bound
     configuration.symlinks = symlinks
-    let mirror = try await LaneUnderTest(store, configuration, prepare: prepare ?? fill)
+    let mirror = try await LaneUnderTest(store, configuration) { tree, _ in try (prepare ?? fill)(tree) }
     try await mirror.start()
     try await body(mirror, store)
     while umount2(mirror.tree + "/m", Int32(MNT_DETACH)) == 0 {}

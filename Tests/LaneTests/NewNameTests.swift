@@ -135,7 +135,7 @@ import Testing
     try mirror.remove("new")
     try watch.discard { try mirror.write("new/a", "another") }
     watch.whenFenced { [unowned mirror] in
-      guard await store.text("t/new/a") == "another", access(mirror.tree + "/new/a", F_OK) == 0 else {
+      guard await store.text("t/new/a") == "another", mirror.files.exists(mirror.tree + "/new/a") else {
         return
       }
       try watch.discard { try mirror.remove("new/a") }

@@ -44,7 +44,7 @@ import Testing
     _ body: (LaneUnderTest, FakeObjectStore, Writer) async throws -> Void
   ) async throws -> MirrorReport.Upload {
     var writer: Writer?
-    let mirror = try await LaneUnderTest(store, configuration) { writer = try prepare($0) }
+    let mirror = try await LaneUnderTest(store, configuration) { tree, _ in writer = try prepare(tree) }
     try await mirror.start()
     try await body(mirror, store, try #require(writer))
     let report = await mirror.finish()
@@ -56,12 +56,12 @@ import Testing
   private func write(_ path: String, _ text: String) throws {
     try text.write(toFile: path, atomically: false, encoding: .utf8)
     // The next file to be created is younger, whatever the steps of the filesystem's clock.
-    let written = try changed(path)
+    let written = try DiskFiles().status(path).changed
     let probe = path + ".probe"
     try blockUntil("the filesystem's clock has moved on") {
       try Data().write(to: URL(fileURLWithPath: probe))
       defer { unlink(probe) }
-      return try changed(probe) > written
+      return try DiskFiles().status(probe).changed > written
     }
   }
 

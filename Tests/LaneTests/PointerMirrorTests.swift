@@ -10,7 +10,7 @@ import Testing
 @Suite struct PointerMirrorTests {
   private func run(
     interval: Duration? = nil, _ change: (inout LaneUnderTest.Configuration) -> Void = { _ in },
-    prepare: (String) throws -> Void = { _ in },
+    prepare: (String, any ProgramFiles) throws -> Void = { _, _ in },
     _ body: (LaneUnderTest, FakeObjectStore) async throws -> Void
   ) async throws -> MirrorReport.Upload {
     let store = FakeObjectStore()
@@ -256,8 +256,10 @@ import Testing
     let store = FakeObjectStore()
     var configuration = LaneUnderTest.Configuration(watch: .reported)
     configuration.symlinks = .pointer
-    let mirror = try await LaneUnderTest(store, configuration) { tree in
-      try Data("of old".utf8).write(to: URL(fileURLWithPath: tree + "/a"))
+    // A younger stamp might hide another write, and then the bytes are sent.
+    configuration.fileClock = { wallClockNanoseconds() - 1_000_000_000 }
+    let mirror = try await LaneUnderTest(store, configuration) { tree, files in
+      try files.write(tree + "/a", "of old")
     }
     // So late that the entry need not look at the content.
     let hourLater = FakeClock.system() + 3_600_000_000_000
@@ -292,17 +294,17 @@ import Testing
     configuration.wallClock = clock
     configuration.symlinks = .pointer
     configuration.comparison.suspicionWindow = 0
-    let mirror = try await LaneUnderTest(store, configuration) { tree in
-      for name in ["a", "b"] { try Data(name.utf8).write(to: URL(fileURLWithPath: tree + "/" + name)) }
+    let mirror = try await LaneUnderTest(store, configuration) { tree, files in
+      for name in ["a", "b"] { try files.write(tree + "/" + name, name) }
     }
     // Each object is later than its file, and the link is later than the objects.
-    let date = try changed(mirror.tree + "/b") + 1
+    let date = try mirror.files.status(mirror.tree + "/b").changed + 1
     await store.place("t/a", Array("a".utf8), lastModified: date)
     await store.place("t/b", Array("b".utf8), lastModified: date)
     await store.place("t/link", Array("a".utf8), lastModified: date)
     try blockUntil("the link is later than the objects") {
       try point(mirror, "link", at: "b")
-      return try changed(mirror.tree + "/link") > date
+      return try mirror.files.status(mirror.tree + "/link").changed > date
     }
     try await mirror.start()
     #expect(await store.text("t/link") == "b")

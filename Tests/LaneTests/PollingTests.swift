@@ -15,8 +15,8 @@ import Testing
     let store = FakeObjectStore()
     var configuration = LaneUnderTest.Configuration(interval: .milliseconds(20))
     configuration.maxWatches = 1
-    let mirror = try await LaneUnderTest(store, configuration) { tree in
-      for name in ["d", "e"] { try #require(mkdir(tree + "/" + name, 0o755) == 0) }
+    let mirror = try await LaneUnderTest(store, configuration) { tree, files in
+      for name in ["d", "e"] { try files.makeDirectory(tree + "/" + name) }
     }
     try await mirror.start()
     for (index, text) in ["one", "two", "three"].enumerated() {
@@ -38,8 +38,8 @@ import Testing
     let store = FakeObjectStore()
     var configuration = LaneUnderTest.Configuration(interval: .milliseconds(20))
     configuration.maxWatches = 2
-    let mirror = try await LaneUnderTest(store, configuration) { tree in
-      for name in ["d", "e"] { try #require(mkdir(tree + "/" + name, 0o755) == 0) }
+    let mirror = try await LaneUnderTest(store, configuration) { tree, files in
+      for name in ["d", "e"] { try files.makeDirectory(tree + "/" + name) }
     }
     try await mirror.start()
     try await mirror.wait(forNotice: "limit of inotify watches")
@@ -62,8 +62,8 @@ import Testing
     let store = FakeObjectStore()
     var configuration = LaneUnderTest.Configuration(interval: .zero)
     configuration.maxWatches = 1
-    let mirror = try await LaneUnderTest(store, configuration) { tree in
-      try #require(mkdir(tree + "/d", 0o755) == 0)
+    let mirror = try await LaneUnderTest(store, configuration) { tree, files in
+      try files.makeDirectory(tree + "/d")
     }
     try await mirror.start()
     for round in 0..<5 {
@@ -82,8 +82,8 @@ import Testing
   ) async throws {
     var configuration = LaneUnderTest.Configuration(interval: .zero)
     configuration.maxWatches = 1
-    let mirror = try await LaneUnderTest(store, configuration) { tree in
-      try #require(mkdir(tree + "/d", 0o755) == 0)
+    let mirror = try await LaneUnderTest(store, configuration) { tree, files in
+      try files.makeDirectory(tree + "/d")
     }
     try await mirror.start()
     // The comparison that the watch asked for at entry.
@@ -171,8 +171,8 @@ import Testing
     let store = FakeObjectStore()
     var configuration = LaneUnderTest.Configuration()
     configuration.maxWatches = 1
-    let mirror = try await LaneUnderTest(store, configuration) { tree in
-      try #require(mkdir(tree + "/runs", 0o755) == 0)
+    let mirror = try await LaneUnderTest(store, configuration) { tree, files in
+      try files.makeDirectory(tree + "/runs")
     }
     let last = "t/" + (try #require(files.last))
     try await mirror.start()
@@ -207,11 +207,8 @@ import Testing
     // The file's stamp is old enough to be trusted.
     configuration.wallClock = { wallClockNanoseconds() + 1_000_000_000 }
     func run(_ body: (LaneUnderTest) async throws -> Void) async throws {
-      let mirror = try await LaneUnderTest(store, configuration) { tree in
-        try #require(mkdir(tree + "/d", 0o755) == 0)
-        let descriptor = open(tree + "/d/f", O_WRONLY | O_CREAT | O_CLOEXEC, 0o644)
-        try #require(Glibc.write(descriptor, "same", 4) == 4)
-        close(descriptor)
+      let mirror = try await LaneUnderTest(store, configuration) { tree, files in
+        try files.write(tree + "/d/f", "same")
       }
       try await mirror.start()
       try await body(mirror)
@@ -253,8 +250,8 @@ import Testing
     configuration.maxWatches = 1
     configuration.openFileGrace = .zero
     configuration.appendNames = ["*"]
-    let mirror = try await LaneUnderTest(store, configuration) { tree in
-      try #require(mkdir(tree + "/d", 0o755) == 0)
+    let mirror = try await LaneUnderTest(store, configuration) { tree, files in
+      try files.makeDirectory(tree + "/d")
     }
     try await mirror.start()
     try await withMapping(of: mirror.tree + "/d/f", holding: "first") { memory in

@@ -71,9 +71,9 @@ import Testing
 
   @Test func `a name that is not UTF-8 and was there at entry holds markers back too`() async throws {
     let store = FakeObjectStore()
-    let mirror = try await LaneUnderTest(store) { tree in
+    let mirror = try await LaneUnderTest(store) { tree, files in
       try makeUndecodable(in: tree)
-      try #require(mkdir(tree + "/d", 0o755) == 0)
+      try files.makeDirectory(tree + "/d")
     }
     try mirror.write("latest", "data")
     try mirror.write("d/latest", "data")

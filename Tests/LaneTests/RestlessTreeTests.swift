@@ -132,8 +132,8 @@ import Transfers
       let held = Mutex(0)
       await store.hold { [unowned mirror] call in
         guard call.key == "t/run-0/shard" else { return }
-        let count = try Self.openMarkers(below: mirror.tree)
-        held.withLock { $0 = count }
+        let memory = try #require(mirror.memory)
+        held.withLock { $0 = memory.openPaths.count { $0.hasSuffix("/latest") } }
       }
       for number in markers.indices { try mirror.write("run-\(number)/shard", "2") }
       for marker in markers { try mirror.write(marker, "step-2") }
@@ -142,19 +142,6 @@ import Transfers
       #expect((1...80).contains(held.withLock(\.self)))
       for marker in markers { #expect(await store.text("t/" + marker) == "step-2") }
       await mirror.finish()
-    }
-  }
-
-  /// Markers that this process has open.
-  private static func openMarkers(below tree: String) throws -> Int {
-    let numbers = try FileManager.default.contentsOfDirectory(atPath: "/proc/self/fd")
-    return numbers.count { number in
-      // Other descriptors are being closed.
-      let link = Result {
-        try FileManager.default.destinationOfSymbolicLink(atPath: "/proc/self/fd/" + number)
-      }
-      guard case .success(let path) = link else { return false }
-      return path.hasPrefix(tree + "/") && path.hasSuffix("/latest")
     }
   }
 }

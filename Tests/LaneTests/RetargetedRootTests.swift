@@ -62,7 +62,7 @@ import Testing
     let store = FakeObjectStore()
     var configuration = LaneUnderTest.Configuration(interval: interval)
     configuration.root = way.root
-    let mirror = try await LaneUnderTest(store, configuration) { root in
+    let mirror = try await LaneUnderTest(store, configuration) { root, _ in
       try begin(way, in: String(root.dropLast(way.root.utf8.count + 1)))
     }
     try await mirror.start()

@@ -1,4 +1,3 @@
-import Glibc
 import MirrorModel
 import TestSupport
 import Testing
@@ -11,10 +10,9 @@ import Testing
   func `one dirty file among thousands costs one request`() async throws {
     let count = 5000
     let store = FakeObjectStore()
-    let mirror = try await LaneUnderTest(store, .init(watch: .reported)) { tree in
+    let mirror = try await LaneUnderTest(store, .init(watch: .reported)) { tree, files in
       for directory in 0..<50 {
-        try #require(mkdir("\(tree)/d\(directory)", 0o755) == 0)
-        for file in 0..<(count / 50) { close(creat("\(tree)/d\(directory)/f\(file)", 0o644)) }
+        for file in 0..<(count / 50) { try files.write("\(tree)/d\(directory)/f\(file)", "") }
       }
     }
     // As if published long after the files' last change.

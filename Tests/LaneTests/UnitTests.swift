@@ -1,4 +1,3 @@
-import Foundation
 import MirrorModel
 import S3Client
 import TestSupport
@@ -33,8 +32,6 @@ import Transfers
 
   /// A unit of which all bytes but those of `slow` are on their way or there.
   private func writeUnit(_ mirror: LaneUnderTest, _ store: FakeObjectStore) async throws {
-    let outside = mirror.outside + "/X"
-    try FileManager.default.createDirectory(atPath: outside, withIntermediateDirectories: true)
     for name in ["config", "latest", "model", "optimizer", "rng", "slow"] {
       let isLarge = ["model", "optimizer", "slow"].contains(name)
       try mirror.writeOutside("X/" + name, isLarge ? Self.large : "small")

@@ -1,4 +1,3 @@
-import Foundation
 import MirrorModel
 import S3Client
 import Synchronization
@@ -81,10 +80,9 @@ import Transfers
     await store.place("t/step/weights", Array("a".utf8))
     var configuration = LaneUnderTest.Configuration(watch: .reported)
     configuration.commitLast = [".metadata"]
-    let mirror = try await LaneUnderTest(store, configuration) { tree in
-      try FileManager.default.createDirectory(atPath: tree + "/step", withIntermediateDirectories: true)
-      try marker.write(toFile: tree + "/step/.metadata", atomically: false, encoding: .utf8)
-      try "b".write(toFile: tree + "/step/weights", atomically: false, encoding: .utf8)
+    let mirror = try await LaneUnderTest(store, configuration) { tree, files in
+      try files.write(tree + "/step/.metadata", marker)
+      try files.write(tree + "/step/weights", "b")
     }
     try await mirror.start()
     #expect(

@@ -67,7 +67,7 @@ final class WatchedRoot: Sendable {
   /// - Parameter beforeWatching: called when the root is open and before its first event.
   /// - Throws: `TreeError` if it cannot be opened or read, `WatchError` if it cannot be watched.
   func renew(beforeWatching: () -> Void) async throws {
-    let root = try TreeRoot(path: first.path, symlinks: first.symlinks)
+    let root = try TreeRoot(path: first.path, symlinks: first.symlinks, in: first.fileSystem)
     try root.checkAccess()
     await watch?.stop()
     let watch = try Self.watch(over: root, from: makeWatch)
