@@ -108,14 +108,14 @@ extension UploadLane {
     var polled: [RelativePath]
   }
 
-  /// Ends the watch. Returns nil if there was none.
+  /// Ends the watch, except for names that appear (`LateArrivals`). Returns nil if there was no watch.
   func stopListening() async -> Heard? {
     // File times lag behind the clock by up to one tick of the kernel, 10 ms at most. Two ticks are
     // subtracted for safety.
     let until = wallClock() - 20_000_000
     let isListening = place.isWatching && !place.lacksWatch
     if isListening { await place.fence() }
-    await place.stop()
+    lateArrivals.begin()
     return isListening ? Heard(until: until, polled: Array(schedule.polled.keys)) : nil
   }
 

@@ -42,6 +42,7 @@ extension UploadLane {
     let drained = await drain(deletes: ending == .succeeded ? .watched : .none)
     let heard = await stopListening()
     let last = await reconcileFinally(ending, heard: heard, after: drained)
+    await place.stop()
     conclude(last)
     await settleUnfinished(after: last)
     // Flushes that still wait get the result of the end.
@@ -108,7 +109,9 @@ extension UploadLane {
         let found = try await reconcileFinally(left, with: pass, deletes, heard, noting: &outcome)
         await publishMarkersOfGroup(with: pass, noting: &outcome)
         switch deletes {
-        case .inferred: await removeExtras(found, in: &outcome)
+        case .inferred:
+          if found.extras.count > 0 { await place.fence() }
+          await removeExtras(found, in: &outcome)
         case .none, .watched: try await noteForeignMoves(found, in: &outcome)
         }
         let isWhole = ending == .succeeded && outcome.failed.isEmpty
@@ -210,8 +213,9 @@ extension UploadLane {
     let isEntryEmpty = state.withLock { $0.isGuardedByEmptyEntry }
     // The old object of a renamed file, and objects that an old marker on S3 may name, stay until the new
     // objects are on S3.
+    let unpublished = outcome.reasonToWithholdDeletes ?? (lateArrivals.hasArrival ? .uploadsWait : nil)
     let general = found.survey.blanketReason(
-      bound: settings.bound, wasEmptyAtEntry: isEntryEmpty, unpublished: outcome.reasonToWithholdDeletes)
+      bound: settings.bound, wasEmptyAtEntry: isEntryEmpty, unpublished: unpublished)
     let blanket = place.isThatOfEntry ? general : .rootUnavailable
     let deletes = InferredDeletes(
       root: root, survey: found.survey, bound: settings.bound, blanket: blanket,

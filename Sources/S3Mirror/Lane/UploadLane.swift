@@ -119,6 +119,7 @@ final class UploadLane: Sendable {
   private let listingOrder = ListingOrder()
   let place: WatchedRoot
   let temporaries = TemporaryNames()
+  let lateArrivals = LateArrivals()
   let notices: ConditionNotices
   let wallClock: @Sendable () -> Int64
   let state = Mutex(State())
@@ -195,12 +196,13 @@ final class UploadLane: Sendable {
     case .on:
       place = try WatchedRoot(
         root,
-        makeWatch: { [aliases, ledger, temporaries, makeWatch = settings.makeWatch] root in
+        makeWatch: { [aliases, ledger, temporaries, lateArrivals, makeWatch = settings.makeWatch] root in
           try makeWatch(root) { path, kind in
             guard filter.excludes(path, kind) else { return false }
             if filter.isTemporary(path, kind) { temporaries.note(path) }
             return true
           } _: { events in
+            if lateArrivals.take(events) { return }
             let events = aliases.told(events, in: root, ledger)
             schedule.note(markers?.completed(events) ?? events)
           }

@@ -54,6 +54,14 @@ package final class MemoryFileSystem: Sendable {
   /// Sets what happens before each system call of the mirror; nil for nothing.
   package func whenCalled(_ act: Act?) { state.withLock { $0.act = act } }
 
+  /// The regular files below a directory.
+  package func files(below directory: String) -> [String] {
+    state.withLock { state in
+      state.tree.files().filter { state.tree.nodes[$0.inode]?.kind == S_IFREG }
+        .map { String(decoding: $0.path, as: UTF8.self) }.filter { $0.hasPrefix(directory + "/") }
+    }
+  }
+
   /// The names of the files that are open, each as often as it is.
   package var openPaths: [String] {
     state.withLock { state in
