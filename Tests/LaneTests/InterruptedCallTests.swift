@@ -74,16 +74,26 @@ import Testing
     /// The files of the tree and the objects, by path.
     var files: [String: String]
     var objects: [String: String]
-    /// Every content that an object had.
-    var versions: Set<String>
+    /// The objects as they were at each request.
+    var pictures: Set<[String: String]>
     var call: MemoryFileSystem.Call?
     /// Whether it was then too late to publish a change.
     var isLate: Bool
+
+    /// Every content that an object had.
+    var versions: Set<String> { Set(pictures.flatMap(\.values)) }
   }
 
-  /// Publishes `d/a` with `first`, then has it changed to `old`, and interrupts the mirror from there to its end.
+  private static func objects(_ store: FakeObjectStore) async -> [String: String] {
+    var objects: [String: String] = [:]
+    for key in await store.keys { objects[String(key.dropFirst(2))] = await store.text(key) }
+    return objects
+  }
+
+  /// Publishes what `prepare` makes, then has `begin` change it, and interrupts the mirror from there to its end.
   private func run(
-    interruptedAt number: Int, isPartwise: Bool,
+    interruptedAt number: Int, isPartwise: Bool = false,
+    prepare: (LaneUnderTest) throws -> Void, begin: (LaneUnderTest) throws -> Void,
     by act: @escaping @Sendable (LaneUnderTest) throws(Errno) -> Void
   ) async throws -> End {
     let store = FakeObjectStore()
@@ -92,35 +102,54 @@ import Testing
     let mirror = try await LaneUnderTest(store, configuration)
     let memory = try #require(mirror.memory)
     try await mirror.start()
-    try mirror.write("d/a", "first")
-    try mirror.write("other", "other")
+    try prepare(mirror)
     try await mirror.settle()
-    try mirror.writeOutside("a", Self.new)
-    let versions = Mutex<Set<String>>([])
+    let pictures = Mutex<Set<[String: String]>>([])
     await store.hold { [unowned store] _ in
-      for key in await store.keys {
-        if let text = await store.text(key) { versions.withLock { _ = $0.insert(text) } }
-      }
+      let objects = await Self.objects(store)
+      pictures.withLock { _ = $0.insert(objects) }
     }
     let interruption = Interruption(at: number, mirror.lane) { [unowned mirror] () throws(Errno) in
       try act(mirror)
     }
-    try mirror.write("d/a", Self.old)
+    try begin(mirror)
     memory.whenCalled { call throws(Errno) in try interruption.meet(call) }
     try await mirror.settle()
     let report = await mirror.finish()
     memory.whenCalled(nil)
-    var end = End(
-      report: report, files: [:], objects: [:], versions: versions.withLock { $0 }, call: interruption.call,
-      isLate: interruption.isLate)
+    let objects = await Self.objects(store)
+    var files: [String: String] = [:]
     for path in memory.files(below: mirror.tree) {
-      end.files[String(path.dropFirst(mirror.tree.utf8.count + 1))] = try memory.text(path)
+      files[String(path.dropFirst(mirror.tree.utf8.count + 1))] = try memory.text(path)
     }
-    for key in await store.keys {
-      end.objects[String(key.dropFirst(2))] = await store.text(key)
-      end.versions.insert(await store.text(key) ?? "")
+    return End(
+      report: report, files: files, objects: objects, pictures: pictures.withLock { $0 }.union([objects]),
+      call: interruption.call, isLate: interruption.isLate)
+  }
+
+  /// A file `d/a` that is published with `first` and then holds `old`.
+  private func runFile(
+    interruptedAt number: Int, isPartwise: Bool,
+    by act: @escaping @Sendable (LaneUnderTest) throws(Errno) -> Void
+  ) async throws -> End {
+    try await run(
+      interruptedAt: number, isPartwise: isPartwise,
+      prepare: { mirror in
+        try mirror.write("d/a", "first")
+        try mirror.write("other", "other")
+        try mirror.writeOutside("a", Self.new)
+      }, begin: { try $0.write("d/a", Self.old) }, by: act)
+  }
+
+  /// A program's change. The lane hears of it when it next asks: other threads hold locks now.
+  private static func change(
+    _ mirror: LaneUnderTest, _ body: (LaneUnderTest) throws -> Void
+  ) {
+    do {
+      try mirror.reportedWatch?.withhold { try body(mirror) }
+    } catch {
+      Issue.record(error)
     }
-    return end
   }
 
   @Test(.promise("PUB-1"), arguments: Change.allCases, [false, true])
@@ -128,13 +157,8 @@ import Testing
     change: Change, isPartwise: Bool
   ) async throws {
     for number in 0..<10_000 {
-      let end = try await run(interruptedAt: number, isPartwise: isPartwise) { mirror throws(Errno) in
-        do {
-          // The lane hears of it when it next asks: other threads hold locks now.
-          try mirror.reportedWatch?.withhold { try change.carryOut(mirror) }
-        } catch {
-          Issue.record(error)
-        }
+      let end = try await runFile(interruptedAt: number, isPartwise: isPartwise) { mirror in
+        Self.change(mirror) { try change.carryOut($0) }
       }
       guard let call = end.call else {
         #expect(number > 10)
@@ -156,6 +180,62 @@ import Testing
     Issue.record("the mirror makes calls without end")
   }
 
+  /// A training job saves its next checkpoint, and names it in `latest`.
+  enum Saving: CaseIterable {
+    case written, movedIn, overOld, withoutOld
+
+    func carryOut(_ mirror: LaneUnderTest) throws {
+      switch self {
+      case .written:
+        try mirror.write("two/data", "2")
+        try mirror.write("latest", "two")
+      case .movedIn:
+        try mirror.writeOutside("two/data", "2")
+        try mirror.writeOutside("latest", "two")
+        try mirror.move("outside/two", "tree/two")
+        try mirror.move("outside/latest", "tree/latest")
+      case .overOld:
+        try mirror.write("one/data", "2")
+        try mirror.move("tree/one", "tree/two")
+        try mirror.write("latest", "two")
+      case .withoutOld:
+        try mirror.write("two/data", "2")
+        try mirror.write("latest", "two")
+        try mirror.remove("one")
+      }
+    }
+  }
+
+  @Test(.promise("PUB-12"), arguments: Saving.allCases)
+  func `a marker is never on S3 without its data, whenever they are written`(saving: Saving) async throws {
+    for number in 0..<10_000 {
+      let end = try await run(
+        interruptedAt: number,
+        prepare: { mirror in
+          try mirror.write("one/data", "1")
+          try mirror.write("latest", "one")
+        }, begin: { try $0.write("one/more", "1") },
+        by: { mirror in Self.change(mirror) { try saving.carryOut($0) } })
+      guard let call = end.call else {
+        #expect(number > 10)
+        return
+      }
+      let place: Comment = "before call \(number), \(call.description)"
+      for picture in end.pictures {
+        switch picture["latest"] {
+        case "one": #expect(picture["one/data"] == "1" || saving == .overOld, place)
+        case "two": #expect(picture["two/data"] == "2", place)
+        default: Issue.record("latest is \(picture["latest"] ?? "gone")")
+        }
+      }
+      if !end.isLate {
+        #expect(end.report.failures == [], place)
+        #expect(end.objects == end.files, place)
+      }
+    }
+    Issue.record("the mirror makes calls without end")
+  }
+
   @Test(
     .promise("DEL-1"),
     arguments: [Errno.ioError, .tooManyOpenFiles, .permissionDenied, .staleNFSFileHandle], [false, true])
@@ -163,7 +243,8 @@ import Testing
     error: Errno, isPartwise: Bool
   ) async throws {
     for number in 0..<10_000 {
-      let end = try await run(interruptedAt: number, isPartwise: isPartwise) { _ throws(Errno) in throw error
+      let end = try await runFile(interruptedAt: number, isPartwise: isPartwise) { _ throws(Errno) in
+        throw error
       }
       guard let call = end.call else {
         #expect(number > 10)
