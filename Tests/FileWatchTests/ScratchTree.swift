@@ -132,13 +132,3 @@ func withWatcher(
   }
   await watcher.stop()
 }
-
-/// renameat2(2) with RENAME_EXCHANGE, which Glibc's module does not show.
-@discardableResult
-func exchange(_ left: String, _ right: String) -> Int32 {
-  typealias Function =
-    @convention(c) (Int32, UnsafePointer<CChar>, Int32, UnsafePointer<CChar>, UInt32) -> Int32
-  guard let symbol = dlsym(nil, "renameat2") else { return -1 }
-  // SAFETY: the type is the one of the manual page; a symbol of the C library stays where it is.
-  return unsafeBitCast(symbol, to: Function.self)(AT_FDCWD, left, AT_FDCWD, right, 1 << 1)
-}

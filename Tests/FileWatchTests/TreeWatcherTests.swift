@@ -2,6 +2,7 @@ import FileWatch
 import Foundation
 import MirrorModel
 import SystemPackage
+import TestSupport
 import Testing
 
 @Suite struct `the tree watcher` {
@@ -105,7 +106,7 @@ import Testing
         try tree.write("\(path)/in-\(path)")
       }
     }) { tree, watcher, log in
-      #expect(exchange(tree.path("a"), tree.path("b")) == 0)
+      #expect(exchangeNames(tree.path("a"), tree.path("b")) == 0)
       await watcher.fence()
       let files = changedFiles(log.all)
       #expect(files.isSuperset(of: ["a/in-b", "b/in-a"]))
@@ -122,7 +123,7 @@ import Testing
     try await withWatcher(prepare: { tree in
       for path in ["x", "y"] { try tree.write(path, path) }
     }) { tree, watcher, log in
-      #expect(exchange(tree.path("x"), tree.path("y")) == 0)
+      #expect(exchangeNames(tree.path("x"), tree.path("y")) == 0)
       await watcher.fence()
       #expect(changedFiles(log.all) == ["x", "y"])
     }

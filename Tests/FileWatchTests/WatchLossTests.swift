@@ -118,7 +118,7 @@ import Testing
         for name in ["a", "b"] { try tree.makeDirectory(name) }
       }
     ) { tree, watcher, log in
-      #expect(exchange(tree.path("a"), tree.path("b")) == 0)
+      #expect(exchangeNames(tree.path("a"), tree.path("b")) == 0)
       await watcher.fence()
       _ = log.take()
       await watcher.retryUnwatched()

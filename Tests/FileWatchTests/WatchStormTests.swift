@@ -111,7 +111,7 @@ private func storm(in tree: ScratchTree, seed: UInt64, steps: Int) {
     case 6: rename("\(one)/\(file)", "\(two)/f\(step % 4)")
     case 7, 8: rename(one, two)
     case 9: unlink("\(one)/\(file)")
-    case 10: if step.isMultiple(of: 2) { exchange(one, two) } else { rmdir(one) }
+    case 10: if step.isMultiple(of: 2) { exchangeNames(one, two) } else { rmdir(one) }
     default:
       let away = "\(tree.outside)/away-\(seed)"
       if rename(one, away) == 0 && step.isMultiple(of: 3) { rename(away, two) }

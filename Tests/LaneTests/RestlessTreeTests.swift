@@ -1,5 +1,3 @@
-import Foundation
-import Glibc
 import S3Client
 import Synchronization
 import TestSupport
@@ -137,7 +135,6 @@ import Transfers
       }
       for number in markers.indices { try mirror.write("run-\(number)/shard", "2") }
       for marker in markers { try mirror.write(marker, "step-2") }
-      // A child of another test may have a file open for a moment, between fork(2) and execve(2): that file takes a second flush.
       try await mirror.settle()
       #expect((1...80).contains(held.withLock(\.self)))
       for marker in markers { #expect(await store.text("t/" + marker) == "step-2") }

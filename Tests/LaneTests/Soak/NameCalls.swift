@@ -1,4 +1,5 @@
 import Glibc
+import TestSupport
 
 /// The system calls by which writers change names, each with its record if there is a journal.
 ///
@@ -83,13 +84,8 @@ struct NameCalls {
   }
 
   func exchange(_ path: String, with other: String) -> Bool {
-    // renameat2(2) with RENAME_EXCHANGE, 2, which Glibc's module does not show.
-    typealias Call =
-      @convention(c) (Int32, UnsafePointer<CChar>, Int32, UnsafePointer<CChar>, UInt32) -> Int32
-    guard let symbol = dlsym(nil, "renameat2") else { return false }
-    let call = unsafeBitCast(symbol, to: Call.self)
-    return perform(.exchanged(relative(path.utf8), with: relative(other.utf8))) {
-      call(AT_FDCWD, path, AT_FDCWD, other, 2) == 0
+    perform(.exchanged(relative(path.utf8), with: relative(other.utf8))) {
+      exchangeNames(path, other) == 0
     }
   }
 

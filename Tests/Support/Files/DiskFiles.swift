@@ -26,12 +26,7 @@ package struct DiskFiles: ProgramFiles {
   }
 
   package func exchange(_ path: String, with other: String) throws(Errno) {
-    // Glibc's module does not show renameat2(2); 2 is RENAME_EXCHANGE of linux/fs.h.
-    typealias RenameAt2 =
-      @convention(c) (Int32, UnsafePointer<CChar>, Int32, UnsafePointer<CChar>, UInt32) ->
-      Int32
-    guard let symbol = dlsym(nil, "renameat2") else { throw .noFunction }
-    try Self.check(unsafeBitCast(symbol, to: RenameAt2.self)(AT_FDCWD, path, AT_FDCWD, other, 2))
+    try Self.check(exchangeNames(path, other))
   }
 
   package func link(_ path: String, to other: String) throws(Errno) {
@@ -140,4 +135,14 @@ extension ProgramStatus {
       changed: Int64(status.st_ctim.tv_sec) * 1_000_000_000 + Int64(status.st_ctim.tv_nsec),
       modified: Int64(status.st_mtim.tv_sec) * 1_000_000_000 + Int64(status.st_mtim.tv_nsec))
   }
+}
+
+/// renameat2(2) with RENAME_EXCHANGE, which Glibc's module does not show.
+@discardableResult
+package func exchangeNames(_ left: String, _ right: String) -> Int32 {
+  typealias Function =
+    @convention(c) (Int32, UnsafePointer<CChar>, Int32, UnsafePointer<CChar>, UInt32) -> Int32
+  guard let symbol = dlsym(nil, "renameat2") else { return -1 }
+  // SAFETY: the type is the one of the manual page; a symbol of the C library stays where it is.
+  return unsafeBitCast(symbol, to: Function.self)(AT_FDCWD, left, AT_FDCWD, right, 1 << 1)
 }

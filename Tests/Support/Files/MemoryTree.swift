@@ -202,30 +202,28 @@ struct MemoryTree {
 
   /// Gives a free name in a directory to an inode.
   private mutating func enter(_ inode: UInt64, at place: Place) throws(Errno) {
-    let now = stamp()
-    try change(place.directory) { directory in
-      directory.names[place.name] = inode
-      (directory.modified, directory.changed) = (now, now)
-    }
-    try change(inode) { node in
-      node.links += 1
-      node.changed = now
-      if node.isDirectory { node.parent = place.directory }
-    }
-    if try node(inode).isDirectory { try change(place.directory) { $0.links += 1 } }
+    try setName(at: place, to: inode, isThere: true)
   }
 
   private mutating func leave(_ inode: UInt64, from place: Place) throws(Errno) {
+    try setName(at: place, to: inode, isThere: false)
+  }
+
+  private mutating func setName(at place: Place, to inode: UInt64, isThere: Bool) throws(Errno) {
     let now = stamp()
+    let step = isThere ? 1 : -1
+    let isDirectory = try node(inode).isDirectory
     try change(place.directory) { directory in
-      directory.names[place.name] = nil
+      directory.names[place.name] = isThere ? inode : nil
+      // The entry `..` of a directory is a link to the one above.
+      if isDirectory { directory.links += step }
       (directory.modified, directory.changed) = (now, now)
     }
     try change(inode) { node in
-      node.links -= 1
+      node.links += step
       node.changed = now
+      if isDirectory, isThere { node.parent = place.directory }
     }
-    if try node(inode).isDirectory { try change(place.directory) { $0.links -= 1 } }
   }
 
   /// The place of a name that is free.
