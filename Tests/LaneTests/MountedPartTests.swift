@@ -30,7 +30,7 @@ struct MountedPartTests {
       try #require(mkdir(tree + "/" + directory, 0o755) == 0)
       if directory == "m" { try mountMemory(tree + "/m") }
       for number in 0..<count {
-        try Data("x".utf8).write(to: URL(fileURLWithPath: "\(tree)/\(directory)/\(name(number))"))
+        try DiskFiles().write("\(tree)/\(directory)/\(name(number))", "x")
       }
     }
   }
@@ -117,7 +117,7 @@ struct MountedPartTests {
       try fill(tree)
       try unmount(tree + "/m")
       try bind(tree + "/../outside", tree + "/m")
-      for number in 0..<40 { try Data("x".utf8).write(to: URL(fileURLWithPath: "\(tree)/m/\(name(number))")) }
+      for number in 0..<40 { try DiskFiles().write("\(tree)/m/\(name(number))", "x") }
     }) { mirror, store in
       try unmount(mirror.tree + "/m")
       // What it had covered is published, and watched from now on.
@@ -158,12 +158,12 @@ struct MountedPartTests {
       try fill(tree)
       try unmount(tree + "/m")
       try bind(tree + "/../outside", tree + "/m")
-      for number in 0..<40 { try Data("x".utf8).write(to: URL(fileURLWithPath: "\(tree)/m/\(name(number))")) }
+      for number in 0..<40 { try DiskFiles().write("\(tree)/m/\(name(number))", "x") }
     }) { mirror, store in
       try unmount(mirror.tree + "/m")
       try await mirror.lane.flush()
       unlink(mirror.outside + "/" + name(0))
-      try Data("new".utf8).write(to: URL(fileURLWithPath: mirror.outside + "/new"))
+      try DiskFiles().write(mirror.outside + "/new", "new")
       try bind(mirror.outside, mirror.tree + "/m")
       try await mirror.lane.flush()
       #expect(await store.text("t/m/new") == "new")
@@ -218,7 +218,7 @@ struct MountedPartTests {
     let disk = tree + "/../outside/disk"
     try #require(mkdir(disk, 0o755) == 0)
     try mounting(disk)
-    for number in 0..<40 { try Data("x".utf8).write(to: URL(fileURLWithPath: "\(disk)/\(name(number))")) }
+    for number in 0..<40 { try DiskFiles().write("\(disk)/\(name(number))", "x") }
     try #require(symlink("../outside/disk", tree + "/link") == 0)
   }
 
@@ -251,7 +251,7 @@ struct MountedPartTests {
       mirror, store in
       try mirror.remove("link")
       try #require(mkdir(mirror.outside + "/other", 0o755) == 0)
-      try Data("x".utf8).write(to: URL(fileURLWithPath: mirror.outside + "/other/new"))
+      try DiskFiles().write(mirror.outside + "/other/new", "x")
       try #require(symlink("../outside/other", mirror.tree + "/link") == 0)
       try unmount(mirror.outside + "/disk")
       try await mirror.lane.flush()

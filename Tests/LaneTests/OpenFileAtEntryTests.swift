@@ -54,7 +54,7 @@ import Testing
   }
 
   private func write(_ path: String, _ text: String) throws {
-    try text.write(toFile: path, atomically: false, encoding: .utf8)
+    try DiskFiles().write(path, text)
     // The next file to be created is younger, whatever the steps of the filesystem's clock.
     let written = try DiskFiles().status(path).changed
     let probe = path + ".probe"

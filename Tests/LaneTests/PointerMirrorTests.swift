@@ -177,7 +177,7 @@ import Testing
       try mirror.write("a", "one")
       try point(mirror, "link", at: "a")
       try await mirror.settle()
-      let writer = open(mirror.tree + "/a", O_WRONLY | O_APPEND)
+      let writer = open(mirror.tree + "/a", O_WRONLY | O_CLOEXEC | O_APPEND)
       try #require(writer >= 0)
       try #require(write(writer, "+", 1) == 1)
       try point(mirror, "link", at: "a")

@@ -118,7 +118,7 @@ import Testing
     try await run(way, interval: .zero) { mirror, store in
       try retarget(way, in: mirror.directory)
       let place = mirror.directory + "/first" + (way == .link ? "" : "/tree")
-      try Data("late".utf8).write(to: URL(fileURLWithPath: place + "/late"))
+      try DiskFiles().write(place + "/late", "late")
       try await mirror.wait(forNotice: "another directory is at")
       try mirror.write("c", "three")
       try await mirror.lane.flush()

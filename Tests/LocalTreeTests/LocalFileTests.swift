@@ -44,10 +44,10 @@ import Testing
   {
     let tree = try TemporaryDirectory()
     try tree.write("file", String(repeating: "x", count: 100_000))
-    let handle = try FileHandle(forWritingTo: URL(fileURLWithPath: tree["file"]))
+    let writer = try SoleWriter(tree["file"])
     // Only clean pages are dropped.
-    try handle.synchronize()
-    try handle.close()
+    try writer.synchronize()
+    try writer.close()
     let file = try open("file", in: tree)
     #expect(file.isCached(at: 50_000))
     // For a moment after fsync(2) the journal of the filesystem may hold pages, and the kernel does not drop these.
@@ -64,9 +64,8 @@ import Testing
     try tree.write("file", "1")
     let file = try open("file", in: tree)
     #expect(try file.currentStamp() == file.stamp)
-    let appender = try FileHandle(forWritingTo: URL(fileURLWithPath: tree["file"]))
-    try appender.seekToEnd()
-    try appender.write(contentsOf: Data("2".utf8))
+    let appender = try SoleWriter(tree["file"], O_APPEND)
+    try appender.write(Array("2".utf8))
     try appender.close()
     #expect(try file.currentStamp().size == 2)
     #expect(try !file.currentStamp().isSameVersion(as: file.stamp))
@@ -99,14 +98,14 @@ import Testing
 
   @Test(.promise("PUB-3"))
   func `an open descriptor for writing is a writer until it is closed`() throws {
-    let writer = try call(open(tree["file"], O_WRONLY))
+    let writer = try call(open(tree["file"], O_WRONLY | O_CLOEXEC))
     #expect(file.probeWriters() == .present)
     try call(close(writer))
     #expect(file.probeWriters() == .none)
   }
 
   @Test func `a mapping for writing is a writer although its descriptor is closed`() throws {
-    let writer = try call(open(tree["file"], O_RDWR))
+    let writer = try call(open(tree["file"], O_RDWR | O_CLOEXEC))
     let mapped = mmap(nil, 10, PROT_READ | PROT_WRITE, MAP_SHARED, writer, 0)
     try #require(mapped != MAP_FAILED)
     try call(close(writer))
@@ -148,7 +147,7 @@ import Testing
     let vigils = [file.keepVigil(), file.keepVigil(), other.keepVigil()]
     _ = try #require(try tree.root().open("file"))
     #expect(vigils.map { $0.finding() } == [.nobody, .nobody, .nobody])
-    try call(close(try call(open(tree["file"], O_WRONLY))))
+    try call(close(try call(open(tree["file"], O_WRONLY | O_CLOEXEC))))
     #expect(vigils.map { $0.finding() } == [.somebody, .somebody, .somebody])
     #expect(file.keepVigil().finding() == .nobody)
   }
@@ -156,14 +155,14 @@ import Testing
   @Test func `the end of one vigil ends no other of the same file`() throws {
     let last = file.keepVigil()
     do { #expect(file.keepVigil().finding() == .nobody) }
-    try call(close(try call(open(tree["file"], O_WRONLY))))
+    try call(close(try call(open(tree["file"], O_WRONLY | O_CLOEXEC))))
     #expect(last.finding() == .somebody)
   }
 
   @Test(.promise("PUB-4"))
   func `a vigil notes a mapping that is gone, whose stores moved no stamp`() throws {
     let vigil = file.keepVigil()
-    let writer = try call(open(tree["file"], O_RDWR))
+    let writer = try call(open(tree["file"], O_RDWR | O_CLOEXEC))
     let mapped = mmap(nil, 10, PROT_READ | PROT_WRITE, MAP_SHARED, writer, 0)
     try #require(mapped != MAP_FAILED)
     try call(close(writer))
@@ -178,7 +177,7 @@ import Testing
     try read.fill(from: file, at: 0, byteCount: 16)
     #expect(vigil.finding(for: read) == .nobody)
     #expect(vigil.finding() == .unknown)
-    let writer = try call(open(tree["file"], O_RDWR))
+    let writer = try call(open(tree["file"], O_RDWR | O_CLOEXEC))
     let mapped = mmap(nil, 10, PROT_READ | PROT_WRITE, MAP_SHARED, writer, 0)
     try #require(mapped != MAP_FAILED)
     mapped?.storeBytes(of: UInt8(ascii: "x"), as: UInt8.self)

@@ -32,7 +32,7 @@ import Testing
     #expect(try tree.text("a/b/file") == "abcdef")
     #expect(try root.look(at: "a/b/file")?.stamp.modified == modified)
     #expect(try FileManager.default.contentsOfDirectory(atPath: tree["a/b"]) == ["file"])
-    let plain = try call(open(tree["plain"], O_CREAT | O_WRONLY, 0o666))
+    let plain = try call(open(tree["plain"], O_CREAT | O_WRONLY | O_CLOEXEC, 0o666))
     try call(close(plain))
     #expect(try mode("a/b/file") == mode("plain"))
   }
@@ -150,9 +150,8 @@ import Testing
     do {
       let partial = try PartialFile(root: root, target: "other", byteCount: 6)
       try partial.discard()
-      let cut = try FileHandle(forUpdating: URL(fileURLWithPath: name))
-      try cut.seek(toOffset: 6 + 24 + 2)
-      try cut.write(contentsOf: Data([0]))
+      let cut = try SoleWriter(name)
+      try cut.write([0], at: 6 + 24 + 2)
       try cut.close()
     }
     do {

@@ -44,7 +44,7 @@ import Testing
     let tree = try TemporaryDirectory()
     // 700 records of over 200 bytes: more than two of the buffers that getdents64 fills.
     let names = (0..<700).map { String(repeating: "n", count: 200) + String($0) }
-    for name in names { try call(close(call(open(tree[name], O_CREAT | O_WRONLY, 0o600)))) }
+    for name in names { try call(close(call(open(tree[name], O_CREAT | O_WRONLY | O_CLOEXEC, 0o600)))) }
     #expect(lines(TreeWalk(root: try tree.root())) == names.sorted())
   }
 

@@ -109,8 +109,8 @@ import Testing
       let second = try await enter(1, on: stage)
       try first.writeShard("step-1")
       try second.writeShard("step-1")
-      let writer = try #require(FileHandle(forWritingAtPath: stage.local("host1/step-1/__1_0.distcp")))
-      try writer.write(contentsOf: Data("more".utf8))
+      let writer = try SoleWriter(stage.local("host1/step-1/__1_0.distcp"))
+      try writer.write(Array("more".utf8))
       try first.write("step-1/.metadata", "both")
       await #expect(throws: MirrorError.self) { try await first.flush() }
       #expect(try await data(stage) == ["out/step-1/__0_0.distcp"])

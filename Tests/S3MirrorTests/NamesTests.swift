@@ -62,7 +62,7 @@ import Testing
     try await Stage.play(kind) { stage async throws in
       try stage.directory.write("out/good", "x")
       let bytes = stage.directory["out/bad"].utf8CString.dropLast() + [CChar(bitPattern: 0xff), 0]
-      let descriptor = open(Array(bytes), O_CREAT | O_WRONLY, 0o600)
+      let descriptor = open(Array(bytes), O_CREAT | O_WRONLY | O_CLOEXEC, 0o600)
       #expect(descriptor >= 0)
       close(descriptor)
       let report = try #require(

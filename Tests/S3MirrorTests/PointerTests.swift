@@ -182,7 +182,7 @@ import Testing
       try stage.directory.write("out/run/debug.log", "one")
       try stage.directory.link("out/debug.log", to: "run/debug.log")
       try await stage.mirror(["out": Self.upload(stage)]) { mirror async throws in
-        let writer = open(stage.local("out/run/debug.log"), O_WRONLY | O_APPEND)
+        let writer = open(stage.local("out/run/debug.log"), O_WRONLY | O_CLOEXEC | O_APPEND)
         try #require(writer >= 0)
         try #require(write(writer, " two", 4) == 4)
         try await mirror.flush("out")

@@ -154,10 +154,9 @@ struct RestartTests {
       // A comparison that reads the file keeps what is known of its object.
       let file = stage.directory.path + "/tree/parts"
       for round in 1...2 {
-        let handle = try #require(FileHandle(forWritingAtPath: file))
-        try handle.seekToEnd()
-        try handle.write(contentsOf: Data("more".utf8))
-        try handle.close()
+        let writer = try SoleWriter(file, O_APPEND)
+        try writer.write(Array("more".utf8))
+        try writer.close()
         let report = try await opened(stage).report
         #expect(report.published == 1)
         #expect(report.requests[UploadPartCopy.name] == 1)
@@ -181,11 +180,9 @@ struct RestartTests {
   }
 
   private func writeInPlace(_ path: String, _ text: String) throws {
-    let descriptor = open(path, O_WRONLY | O_CLOEXEC)
-    try #require(descriptor >= 0)
-    defer { close(descriptor) }
-    let bytes = Array(text.utf8)
-    try #require(write(descriptor, bytes, bytes.count) == bytes.count)
+    let writer = try SoleWriter(path)
+    try writer.write(Array(text.utf8))
+    try writer.close()
   }
 
   @Test(.promise("CHG-14"))

@@ -28,7 +28,9 @@ package final class TemporaryDirectory: Sendable {
     let url = URL(fileURLWithPath: self[name])
     try FileManager.default.createDirectory(
       at: url.deletingLastPathComponent(), withIntermediateDirectories: true)
-    try Data(text.utf8).write(to: url)
+    let writer = try SoleWriter(self[name], O_CREAT | O_TRUNC)
+    try writer.write(Array(text.utf8))
+    try writer.close()
   }
 
   package func makeDirectory(_ name: String) throws {

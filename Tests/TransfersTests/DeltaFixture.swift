@@ -96,10 +96,9 @@ final class DeltaFixture: Sendable {
   func forget() { known.withLock { $0 = nil } }
 
   func append(_ bytes: [UInt8]) throws {
-    let handle = try FileHandle(forWritingTo: files.url("a"))
-    try handle.seekToEnd()
-    try handle.write(contentsOf: Data(bytes))
-    try handle.close()
+    let writer = try SoleWriter(files.url("a").path, O_APPEND)
+    try writer.write(bytes)
+    try writer.close()
   }
 
   /// Whether the object has the file's bytes.

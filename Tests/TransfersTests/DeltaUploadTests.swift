@@ -68,7 +68,7 @@ import Transfers
     try await fixture.begin(with: Self.bytes)
     for round in 1...6 {
       try fixture.append(pattern(round * 700_000, seed: UInt8(round)))
-      try fixture.files.overwrite("a", [UInt8(round)], at: UInt64(round) << 22)
+      try fixture.files.overwrite("a", [UInt8(round)], at: round << 22)
       let receipt = try await fixture.publish()
       #expect(try await fixture.isPublished())
       #expect(receipt.bytesCopied > 0)
@@ -195,9 +195,8 @@ import Transfers
   func `a log that is open sends what was appended`() async throws {
     let fixture = try DeltaFixture()
     try await fixture.begin(with: Self.bytes)
-    let writer = try FileHandle(forUpdating: fixture.files.url("a"))
-    try writer.seekToEnd()
-    try writer.write(contentsOf: Data([1, 2, 3]))
+    let writer = try SoleWriter(fixture.files.url("a").path, O_APPEND)
+    try writer.write([1, 2, 3])
     let published = PublishedContent(byteCount: 23 << 20, etag: "-", crc32: CRC32(Self.bytes).base64)
     let receipt = try await fixture.publish(openFiles: .append(to: published))
     #expect(receipt.proof == .reread)
@@ -208,12 +207,11 @@ import Transfers
   }
 
   @Test(.promise("PUB-2"), arguments: [0, 23 << 20])
-  func `a log that is open is not published if its two reads differ`(offset: UInt64) async throws {
+  func `a log that is open is not published if its two reads differ`(offset: Int) async throws {
     let fixture = try DeltaFixture(workers: 1)
     try await fixture.begin(with: Self.bytes)
-    let writer = try FileHandle(forUpdating: fixture.files.url("a"))
-    try writer.seekToEnd()
-    try writer.write(contentsOf: Data([1, 2, 3]))
+    let writer = try SoleWriter(fixture.files.url("a").path, O_APPEND)
+    try writer.write([1, 2, 3])
     // Between the reads: the second one follows when the upload is open.
     await fixture.store.hold { [unowned fixture] call in
       guard call.operation == "CreateMultipartUpload" else { return }

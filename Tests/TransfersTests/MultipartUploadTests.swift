@@ -115,7 +115,7 @@ import Transfers
   @Test func `a writer who comes during the upload keeps it from being published`() async throws {
     let fixture = try TransferFixture(budgetBytes: Self.onePart)
     try fixture.write("a", Self.bytes)
-    let writer = try FileHandle(forUpdating: fixture.url("a"))
+    let writer = try SoleWriter(fixture.url("a").path)
     try writer.close()
     let late = Opener(fixture.url("a"))
     await fixture.store.hold { if $0.operation == "UploadPart", $0.ordinal == 3 { try await late.open() } }
@@ -145,7 +145,7 @@ import Transfers
   func `an open file goes as a snapshot when two readings agree`() async throws {
     let fixture = try TransferFixture()
     try fixture.write("a", Self.bytes)
-    let writer = try FileHandle(forUpdating: fixture.url("a"))
+    let writer = try SoleWriter(fixture.url("a").path)
     await #expect(throws: UploadAbandoned.openForWriting) { try await fixture.upload("a") }
     #expect(await fixture.store.calls.isEmpty)
     #expect(try await fixture.upload("a", openFiles: .append(to: nil)).proof == .reread)
@@ -156,7 +156,7 @@ import Transfers
   @Test func `a snapshot whose second reading differs is not published`() async throws {
     let fixture = try TransferFixture(budgetBytes: Self.onePart)
     try fixture.write("a", Self.bytes)
-    let writer = try FileHandle(forUpdating: fixture.url("a"))
+    let writer = try SoleWriter(fixture.url("a").path)
     // Between the readings: parts two and three are read again after the first is on its way.
     await fixture.store.hold { [unowned fixture] call in
       if call.operation == "UploadPart", call.ordinal == 1 { try fixture.overwrite("a", [7], at: 6 << 20) }
@@ -175,7 +175,7 @@ import Transfers
     try #require(CRC32(old) == CRC32(new) && old != new)
     let fixture = try TransferFixture(budgetBytes: Self.onePart)
     try fixture.write("a", old)
-    let writer = try FileHandle(forUpdating: fixture.url("a"))
+    let writer = try SoleWriter(fixture.url("a").path)
     await fixture.store.hold { [unowned fixture] call in
       if call.operation == "UploadPart", call.ordinal == 1 { try fixture.overwrite("a", new, at: 0) }
     }
@@ -224,11 +224,11 @@ import Transfers
 /// Has a file open for writing between two calls.
 actor Opener {
   private let url: URL
-  private var handle: FileHandle?
+  private var handle: SoleWriter?
 
   init(_ url: URL) { self.url = url }
 
-  func open() throws { handle = try FileHandle(forUpdating: url) }
+  func open() throws { handle = try SoleWriter(url.path) }
 
   func close() throws {
     try handle?.close()

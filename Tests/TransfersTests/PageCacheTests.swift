@@ -27,9 +27,9 @@ import Transfers
   private static func forget(
     _ name: RelativePath, in fixture: TransferFixture, within limit: Duration = patience
   ) throws {
-    let handle = try FileHandle(forWritingTo: fixture.url(name.string))
-    try handle.synchronize()
-    try handle.close()
+    let writer = try SoleWriter(fixture.url(name.string).path)
+    try writer.synchronize()
+    try writer.close()
     let file = try #require(try fixture.root.open(name))
     try blockUntil("the pages are dropped", within: limit) {
       file.advise(.dontNeed(0..<Int64(bytes.count)))

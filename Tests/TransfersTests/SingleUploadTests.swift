@@ -46,7 +46,7 @@ import Transfers
   @Test func `a file that is open for writing waits, or goes as a snapshot`() async throws {
     let fixture = try TransferFixture()
     try fixture.write("a", pattern(1_000))
-    let writer = try FileHandle(forWritingTo: fixture.url("a"))
+    let writer = try SoleWriter(fixture.url("a").path)
     await #expect(throws: UploadAbandoned.openForWriting) { try await fixture.upload("a") }
     #expect(await fixture.store.keys.isEmpty)
     let receipt = try await fixture.upload("a", openFiles: .append(to: nil))
@@ -58,7 +58,7 @@ import Transfers
   @Test func `an uploader tells that a file had to be read twice`() async throws {
     let fixture = try TransferFixture()
     try fixture.write("a", pattern(1_000))
-    let writer = try FileHandle(forWritingTo: fixture.url("a"))
+    let writer = try SoleWriter(fixture.url("a").path)
     let uploader = fixture.uploader()
     #expect(!uploader.hasPaused)
     let receipt = try await uploader.upload(
@@ -162,7 +162,7 @@ import Transfers
   }
 
   @Test func `a file that was replaced while it was open for writing is not known to be whole`() throws {
-    let writer = try FileHandle(forUpdating: fixture.url("a"))
+    let writer = try SoleWriter(fixture.url("a").path)
     let check = try check()
     try replace()
     #expect(try check.verdict(of: .anyWhole) == .writerPresent)
@@ -217,13 +217,13 @@ import Transfers
 
   @Test(.promise("PUB-3"))
   func `a writer at either end of the reading shows`() throws {
-    var writer = try FileHandle(forUpdating: fixture.url("a"))
+    var writer = try SoleWriter(fixture.url("a").path)
     let early = try check()
     try writer.close()
     #expect(early.outlook == .writerPresent)
     #expect(try early.verdict() == .writerPresent)
     let late = try check()
-    writer = try FileHandle(forUpdating: fixture.url("a"))
+    writer = try SoleWriter(fixture.url("a").path)
     #expect(try late.verdict() == .writerPresent)
     try writer.close()
   }
@@ -238,9 +238,9 @@ import Transfers
     let check = try check()
     try fixture.overwrite("a", [1, 2, 3], at: 1_000)
     #expect(try check.isSameFileGrown())
-    let handle = try FileHandle(forWritingTo: fixture.url("a"))
-    try handle.truncate(atOffset: 10)
-    try handle.close()
+    let writer = try SoleWriter(fixture.url("a").path)
+    try writer.truncate(to: 10)
+    try writer.close()
     #expect(try !check.isSameFileGrown())
   }
 }

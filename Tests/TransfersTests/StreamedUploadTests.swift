@@ -121,7 +121,7 @@ import Testing
     await fixture.store.hold { [unowned fixture] call in
       let isFirst = call.operation == "UploadPart" && call.ordinal == 1
       if isFirst {
-        for offset in [1, 6, 10] { try fixture.overwrite("a", [1, 2, 3], at: UInt64(offset << 20)) }
+        for offset in [1, 6, 10] { try fixture.overwrite("a", [1, 2, 3], at: offset << 20) }
       }
     }
     // Whether it is the refusal that is seen first, or the stamp.
@@ -134,9 +134,9 @@ import Testing
     let file = try #require(try fixture.root.open("a"))
     let body = StreamedBody(
       file: file, start: 0, byteCount: Int64(Self.bytes.count), expected: CRC32(Self.bytes))
-    let handle = try FileHandle(forWritingTo: fixture.url("a"))
-    try handle.truncate(atOffset: 10)
-    try handle.close()
+    let writer = try SoleWriter(fixture.url("a").path)
+    try writer.truncate(to: 10)
+    try writer.close()
     #expect(throws: UploadAbandoned.changed) { try body.bytes(from: 0, limit: 100) }
   }
 }

@@ -76,7 +76,11 @@ final class TransferFixture: Sendable {
 
   func url(_ name: String) -> URL { URL(fileURLWithPath: path + "/" + name) }
 
-  func write(_ name: String, _ bytes: [UInt8]) throws { try Data(bytes).write(to: url(name)) }
+  func write(_ name: String, _ bytes: [UInt8]) throws {
+    let writer = try SoleWriter(url(name).path, O_CREAT | O_TRUNC)
+    try writer.write(bytes)
+    try writer.close()
+  }
 
   func read(_ name: String) throws -> [UInt8] { Array(try Data(contentsOf: url(name))) }
 
@@ -85,25 +89,25 @@ final class TransferFixture: Sendable {
   }
 
   /// Writes in place, as a trainer that goes on with its file, and closes.
-  func overwrite(_ name: String, _ bytes: [UInt8], at offset: UInt64) throws {
-    let handle = try FileHandle(forWritingTo: url(name))
-    try handle.seek(toOffset: offset)
-    try handle.write(contentsOf: Data(bytes))
-    try handle.close()
+  func overwrite(_ name: String, _ bytes: [UInt8], at offset: Int) throws {
+    let writer = try SoleWriter(url(name).path)
+    try writer.write(bytes, at: offset)
+    try writer.close()
   }
 
   /// Adds 1 to a byte through a shared mapping, as `array += 1` does, and is gone. On tmpfs no stamp moves: the page is
   /// mapped writable when it is read, so the store faults no more.
   func addMapped(_ name: String, at offset: Int) throws {
     let length = try read(name).count
-    let file = open(url(name).path, O_RDWR)
-    try #require(file >= 0)
-    let mapped = try #require(mmap(nil, length, PROT_READ | PROT_WRITE, MAP_SHARED, file, 0))
-    try #require(mapped != MAP_FAILED)
-    let byte = mapped.advanced(by: offset).assumingMemoryBound(to: UInt8.self)
-    byte.pointee &+= 1
-    munmap(mapped, length)
-    close(file)
+    let writer = try SoleWriter(url(name).path, O_RDWR)
+    try writer.use { file in
+      guard let mapped = mmap(nil, length, PROT_READ | PROT_WRITE, MAP_SHARED, file, 0), mapped != MAP_FAILED
+      else { return -1 }
+      let byte = mapped.advanced(by: offset).assumingMemoryBound(to: UInt8.self)
+      byte.pointee &+= 1
+      return Int(munmap(mapped, length))
+    }
+    try writer.close()
   }
 }
 

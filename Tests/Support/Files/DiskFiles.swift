@@ -8,13 +8,15 @@ package struct DiskFiles: ProgramFiles {
   package init() {}
 
   package func open(_ path: String, _ options: OpenOptions) throws(Errno) -> any ProgramFile {
-    let flags =
-      O_WRONLY | O_CLOEXEC | (options.contains(.create) ? O_CREAT : 0)
-      | (options.contains(.exclusively) ? O_EXCL : 0) | (options.contains(.emptied) ? O_TRUNC : 0)
-      | (options.contains(.atEnd) ? O_APPEND : 0)
-    let descriptor = Glibc.open(path, flags, 0o644)
+    let descriptor = Glibc.open(path, O_WRONLY | O_CLOEXEC | Self.flags(options), 0o644)
     try Self.check(descriptor)
     return DiskFile(descriptor)
+  }
+
+  package func write(_ text: String, to path: String, _ options: OpenOptions) throws(Errno) {
+    let writer = try SoleWriter(path, Self.flags(options))
+    try writer.write(Array(text.utf8))
+    try writer.close()
   }
 
   package func makeDirectory(_ path: String) throws(Errno) { try Self.check(mkdir(path, 0o755)) }
@@ -84,6 +86,11 @@ package struct DiskFiles: ProgramFiles {
       if name != ".", name != ".." { names.append(name) }
     }
     return names.sorted()
+  }
+
+  private static func flags(_ options: OpenOptions) -> Int32 {
+    (options.contains(.create) ? O_CREAT : 0) | (options.contains(.exclusively) ? O_EXCL : 0)
+      | (options.contains(.emptied) ? O_TRUNC : 0) | (options.contains(.atEnd) ? O_APPEND : 0)
   }
 
   fileprivate static func check(_ result: Int32) throws(Errno) {

@@ -13,6 +13,12 @@ extension MemoryFileSystem: ProgramFiles {
     }
   }
 
+  package func write(_ text: String, to path: String, _ options: OpenOptions) throws(Errno) {
+    let file = try open(path, options)
+    defer { file.close() }
+    try file.write(text)
+  }
+
   package func makeDirectory(_ path: String) throws(Errno) {
     try act(path) { state, path throws(Errno) in
       try state.tree.makeDirectory(path, from: MemoryTree.root, mode: 0o755)

@@ -6,6 +6,8 @@ import SystemPackage
 package protocol ProgramFiles: Sendable {
   /// open(2). The file is made if `options` say so, with mode 0644.
   func open(_ path: String, _ options: OpenOptions) throws(Errno) -> any ProgramFile
+  /// Opens a file, writes all bytes and closes it. No other process has it open for writing then, unless one had before.
+  func write(_ text: String, to path: String, _ options: OpenOptions) throws(Errno)
   func makeDirectory(_ path: String) throws(Errno)
   /// unlink(2).
   func remove(_ path: String) throws(Errno)
@@ -63,15 +65,11 @@ extension ProgramFiles {
   /// Writes a file in place and closes it. Its directories are made.
   package func write(_ path: String, _ text: String) throws(Errno) {
     try makeDirectories(Self.parent(of: path))
-    let file = try open(path, [.create, .emptied])
-    defer { file.close() }
-    try file.write(text)
+    try write(text, to: path, [.create, .emptied])
   }
 
   package func append(_ path: String, _ text: String) throws(Errno) {
-    let file = try open(path, [.atEnd])
-    defer { file.close() }
-    try file.write(text)
+    try write(text, to: path, [.atEnd])
   }
 
   package func makeDirectories(_ path: String) throws(Errno) {
