@@ -10,11 +10,29 @@ import Synchronization
 /// mistaken for one at entry with a probability of 1 in 10^13, if there were a million objects.
 final class EntryObjects: Sendable {
   private struct State {
-    /// By the first byte of the name's hash, so that no single array grows large. Sorted once the listing is
-    /// complete.
-    var prints = [[UInt64]](repeating: [], count: 256)
+    /// In pieces of one size: an array that grew would hold its content twice, and leave gaps in the heap.
+    var pieces: [[UInt64]] = []
     var isComplete = false
+    /// Whether each piece is sorted. The first question sorts them: most mirrors ask none.
+    var isSorted = false
+
+    mutating func append(_ print: UInt64) {
+      if pieces.last.map({ $0.count == pieceLength }) ?? true {
+        pieces.append([])
+        pieces[pieces.count - 1].reserveCapacity(pieceLength)
+      }
+      pieces[pieces.count - 1].append(print)
+    }
+
+    mutating func sort() {
+      if isSorted { return }
+      isSorted = true
+      for index in pieces.indices { pieces[index].sort() }
+    }
   }
+
+  /// 128 KiB: memory of its own for malloc(3), of which the kernel gives only the pages that are written.
+  private static let pieceLength = 1 << 14
 
   private let state = Mutex(State())
 
@@ -22,17 +40,13 @@ final class EntryObjects: Sendable {
   func note(_ path: RelativePath, _ object: RemoteObject) {
     let print = Self.print(path, object)
     state.withLock { state in
-      if !state.isComplete { state.prints[Int(print >> 56)].append(print) }
+      if !state.isComplete { state.append(print) }
     }
   }
 
   /// Notes that everything was listed.
   func complete() {
-    state.withLock { state in
-      guard !state.isComplete else { return }
-      state.isComplete = true
-      for index in state.prints.indices { state.prints[index].sort() }
-    }
+    state.withLock { $0.isComplete = true }
   }
 
   /// Whether everything that was under the prefix at entry was listed.
@@ -41,27 +55,29 @@ final class EntryObjects: Sendable {
   /// Whether this very object was under the prefix at entry.
   func contains(_ path: RelativePath, _ object: RemoteObject) -> Bool {
     let print = Self.print(path, object)
-    return first(from: print) == print
+    return hasPrint(in: print...print)
   }
 
   /// Whether an object may have had this name at entry; always true until everything was listed.
   func mayHaveHeld(_ path: RelativePath) -> Bool {
-    guard state.withLock({ $0.isComplete }) else { return true }
+    guard isComplete else { return true }
     let half = Self.half(path)
-    return first(from: half).map { $0 & Self.nameHalf == half } ?? false
+    return hasPrint(in: half...(half | ~Self.nameHalf))
   }
 
-  /// The first print that is not less than this one, among those with the same first byte.
-  private func first(from print: UInt64) -> UInt64? {
+  /// False until everything was listed.
+  private func hasPrint(in range: ClosedRange<UInt64>) -> Bool {
     state.withLock { state in
-      guard state.isComplete else { return nil }
-      let prints = state.prints[Int(print >> 56)]
-      var (low, high) = (0, prints.count)
-      while low < high {
-        let middle = (low + high) / 2
-        if prints[middle] < print { low = middle + 1 } else { high = middle }
+      guard state.isComplete else { return false }
+      state.sort()
+      return state.pieces.contains { prints in
+        var (low, high) = (0, prints.count)
+        while low < high {
+          let middle = (low + high) / 2
+          if prints[middle] < range.lowerBound { low = middle + 1 } else { high = middle }
+        }
+        return low < prints.count && prints[low] <= range.upperBound
       }
-      return low < prints.count ? prints[low] : nil
     }
   }
 
