@@ -135,7 +135,8 @@ final class EasyHandle {
 
   func outcome(of result: CURLcode) -> Result<HTTPResponse, any Error> {
     if let failure { return .failure(failure) }
-    if let head = response.head {
+    if var head = response.head {
+      head.wait = .microseconds(offset(CURLINFO_STARTTRANSFER_TIME_T) - offset(CURLINFO_PRETRANSFER_TIME_T))
       if result == CURLE_OK { return .success(head) }
       // A server that refuses an upload may answer and reset the connection during the sending. The status
       // gives the reason, so the answer counts even if the end of its text is lost.

@@ -125,6 +125,9 @@ package struct HTTPResponse: Sendable {
   package var status: Int
   package var headers: HTTPHeaders
   package var body: [UInt8]
+  /// How long the server took: from the time at which the connection was ready to the first byte of the response. Nil if it
+  /// is not known.
+  package var wait: Duration?
 
   package init(status: Int, headers: HTTPHeaders = [:], body: [UInt8] = []) {
     self.status = status

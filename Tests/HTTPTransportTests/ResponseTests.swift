@@ -1,4 +1,6 @@
+import Glibc
 import HTTPTransport
+import Synchronization
 import Testing
 
 /// What comes back.
@@ -118,6 +120,26 @@ import Testing
     }
   }
 
+  @Test func `the server's time ends with the first byte of the response`() async throws {
+    let script: ScriptedServer.Script = { connection in
+      while let head = try connection.readHead() {
+        if head.target == "/late" { usleep(50_000) }
+        try connection.write("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\na")
+        if head.target == "/slow" { usleep(50_000) }
+        try connection.write("b")
+      }
+    }
+    try await withServer(script: script) { server, client in
+      let late = try await client.send(HTTPRequest(method: .get, url: server.url + "/late"))
+      #expect(try #require(late.wait) >= .milliseconds(50))
+      let sink = HeadClock()
+      let start = ContinuousClock.now
+      let slow = try await client.send(HTTPRequest(method: .get, url: server.url + "/slow", sink: sink))
+      // The body comes 50 ms after the head.
+      #expect(try #require(slow.wait) <= (try #require(sink.begun)) - start)
+    }
+  }
+
   @Test func `a body in memory is bounded`() async throws {
     let script: ScriptedServer.Script = { connection in
       while try connection.readHead() != nil {
@@ -133,4 +155,14 @@ import Testing
       #expect(error?.message.contains("16 MiB") == true)
     }
   }
+}
+
+/// When a response's head had come.
+private final class HeadClock: ResponseSink {
+  private let moment = Mutex<ContinuousClock.Instant?>(nil)
+
+  var begun: ContinuousClock.Instant? { moment.withLock { $0 } }
+
+  func begin(_ head: HTTPResponse) { moment.withLock { $0 = .now } }
+  func receive(_ bytes: UnsafeRawBufferPointer) {}
 }

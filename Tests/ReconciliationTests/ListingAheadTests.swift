@@ -1,6 +1,7 @@
 import LocalTree
 import MirrorModel
 import S3Client
+import Synchronization
 import TestSupport
 import Testing
 
@@ -33,9 +34,10 @@ import Testing
     let listing = Listing(store: store, prefix: "in/")
     var ahead = ListingAhead(listing: listing, waypoints: waypoints, mapping: .tree(prefix: "in/"))
     ahead.limits = .init(
-      slowPage: .zero, stretches: Int.random(in: 1...4, using: &random),
+      slowAnswer: .zero, slowPages: Int.random(in: 1...3, using: &random),
+      stretches: Int.random(in: 1...4, using: &random),
       pages: Int.random(in: 1...3, using: &random))
-    #expect(try await keys(of: ahead.forEachPage) == keys(of: listing.forEachPage))
+    #expect(try await keys { try await ahead.forEachPage($0) } == keys { try await listing.forEachPage($0) })
   }
 
   @Test func `a server that knows no start-after is listed to its end`() async throws {
@@ -46,9 +48,9 @@ import Testing
     waypoints.pass((10..<40).map { RelativePath("\($0)") })
     var ahead = ListingAhead(
       listing: Listing(store: deaf, prefix: ""), waypoints: waypoints, mapping: .tree(prefix: ""))
-    ahead.limits.slowPage = .zero
+    ahead.limits.slowAnswer = .zero
     ahead.limits.stretches = 2
-    #expect(try await keys(of: ahead.forEachPage) == (10..<40).map { "\($0)" })
+    #expect(try await keys { try await ahead.forEachPage($0) } == (10..<40).map { "\($0)" })
     // 15 pages, and the two stretches of which one showed it.
     #expect(await store.count(of: ListObjectsV2.name) <= 15 + 2 * Waypoints.pages)
   }
@@ -61,8 +63,8 @@ import Testing
     waypoints.pass((10..<40).map { RelativePath("\($0)") })
     var ahead = ListingAhead(
       listing: Listing(store: failing, prefix: ""), waypoints: waypoints, mapping: .tree(prefix: ""))
-    ahead.limits.slowPage = .zero
-    #expect(try await keys(of: ahead.forEachPage) == (10..<40).map { "\($0)" })
+    ahead.limits.slowAnswer = .zero
+    #expect(try await keys { try await ahead.forEachPage($0) } == (10..<40).map { "\($0)" })
   }
 
   @Test func `a listing that breaks off is an error, wherever it was read`() async throws {
@@ -73,8 +75,8 @@ import Testing
     waypoints.pass((10..<40).map { RelativePath("\($0)") })
     var ahead = ListingAhead(
       listing: Listing(store: store, prefix: ""), waypoints: waypoints, mapping: .tree(prefix: ""))
-    ahead.limits.slowPage = .zero
-    await #expect(throws: StandInError.self) { _ = try await keys(of: ahead.forEachPage) }
+    ahead.limits.slowAnswer = .zero
+    await #expect(throws: StandInError.self) { _ = try await keys { try await ahead.forEachPage($0) } }
   }
 
   @Test func `where the tree is what is listed, reading ahead costs no request`() async throws {
@@ -88,8 +90,8 @@ import Testing
     waypoints.pass(Array(TreeWalk(root: try tree.root())))
     var ahead = ListingAhead(
       listing: Listing(store: store, prefix: "in/"), waypoints: waypoints, mapping: .tree(prefix: "in/"))
-    ahead.limits.slowPage = .zero
-    #expect(try await keys(of: ahead.forEachPage).count == 200)
+    ahead.limits.slowAnswer = .zero
+    #expect(try await keys { try await ahead.forEachPage($0) }.count == 200)
     // 200 keys are 40 pages. Each of the eleven stretches shares a key with the next: eleven keys more.
     #expect(await store.count(of: ListObjectsV2.name) <= 40 + 3)
   }
@@ -99,34 +101,43 @@ import Testing
     for number in 10..<40 { await store.place("\(number)", []) }
     let waypoints = Waypoints(stride: 7)
     waypoints.pass((10..<40).map { RelativePath("\($0)") })
-    // Nothing but the first page is answered before the four stretches were all asked for.
+    // Nothing but the first two pages is answered before the four stretches were all asked for.
     let (gate, opening) = AsyncStream.makeStream(of: Void.self)
     let opened = Task { for await _ in gate {} }
     await store.hold { call in
-      if call.ordinal == 5 { opening.finish() }
-      if call.ordinal > 1 { await opened.value }
+      if call.ordinal == 6 { opening.finish() }
+      if call.ordinal > 2 { await opened.value }
     }
     var ahead = ListingAhead(
       listing: Listing(store: store, prefix: ""), waypoints: waypoints, mapping: .tree(prefix: ""))
-    ahead.limits.slowPage = .zero
-    #expect(try await keys(of: ahead.forEachPage) == (10..<40).map { "\($0)" })
+    ahead.limits.slowAnswer = .zero
+    #expect(try await keys { try await ahead.forEachPage($0) } == (10..<40).map { "\($0)" })
     #expect(await store.maxInFlight >= 4)
   }
 
-  @Test(.promise("CHG-11"))
-  func `a bucket that answers soon is listed page by page`() async throws {
-    let store = FakeObjectStore(behaviour: .init(pageLimit: 2))
-    for number in 10..<20 { await store.place("\(number)", []) }
+  @Test(
+    .promise("CHG-11"),
+    arguments: [
+      (waits: [nil], isSlow: false), (waits: [4], isSlow: false), (waits: [5], isSlow: true),
+      (waits: [9, 4], isSlow: false), (waits: [4, 9, 9], isSlow: true),
+    ] as [(waits: [Int?], isSlow: Bool)])
+  func `only a server that takes long for two pages is listed ahead`(waits: [Int?], isSlow: Bool) async throws
+  {
+    let base = FakeObjectStore(behaviour: .init(pageLimit: 2))
+    for number in 10..<20 { await base.place("\(number)", []) }
+    let store = WaitingStore(base: base, waits: waits.map { $0.map { .milliseconds($0) } })
     let waypoints = Waypoints(stride: 1)
     waypoints.pass((10..<20).map { RelativePath("\($0)") })
-    var ahead = ListingAhead(
+    let ahead = ListingAhead(
       listing: Listing(store: store, prefix: ""), waypoints: waypoints, mapping: .tree(prefix: ""))
-    ahead.limits.slowPage = .seconds(3600)
-    #expect(try await keys(of: ahead.forEachPage).count == 10)
-    #expect(await store.count(of: ListObjectsV2.name) == 5)
+    var slow = 0
+    let keys = try await keys { body in try await ahead.forEachPage(onSlowServer: { slow += 1 }, body) }
+    #expect(keys.count == 10)
+    #expect((slow > 0) == isSlow)
+    #expect(await (base.count(of: ListObjectsV2.name) > 5) == isSlow)
   }
 
-  private func keys(of forEachPage: ((Listing.Page) async throws -> Bool) async throws -> Void) async throws
+  private func keys(_ forEachPage: ((Listing.Page) async throws -> Bool) async throws -> Void) async throws
     -> [String]
   {
     var keys: [String] = []
@@ -154,6 +165,31 @@ private struct DeafStore: ObjectStore {
     listing.startAfter = nil
     guard let output = try await base.send(listing) as? Operation.Output else { throw StandInError() }
     return output
+  }
+}
+
+/// A server that takes a while before it begins its answer.
+private final class WaitingStore: ObjectStore {
+  let base: FakeObjectStore
+  /// For each page; again from the first after the last.
+  let waits: [Duration?]
+  private let pages = Atomic(0)
+
+  init(base: FakeObjectStore, waits: [Duration?]) {
+    self.base = base
+    self.waits = waits
+  }
+
+  var bucket: String { base.bucket }
+
+  func send<Operation: S3Operation>(_ operation: Operation) async throws -> Operation.Output {
+    var answer = try await base.send(operation)
+    if var page = answer as? ListObjectsV2.Output {
+      let number = pages.add(1, ordering: .relaxed).oldValue
+      page.wait = waits[number % waits.count]
+      if let page = page as? Operation.Output { answer = page }
+    }
+    return answer
   }
 }
 

@@ -104,6 +104,16 @@ import Testing
     }
   }
 
+  @Test func `a relay that is widened lets its producer go on`() async throws {
+    let relay = Relay<Int>(capacity: 1)
+    let producer = Task {
+      for number in 0..<3 { _ = await relay.send(number) }
+    }
+    relay.widen(to: 3)
+    // Nobody receives.
+    await producer.value
+  }
+
   @Test func `what a producer ended with reaches the consumer after the last element`() async throws {
     let relay = Relay<Int>(capacity: 2)
     _ = await relay.send(1)

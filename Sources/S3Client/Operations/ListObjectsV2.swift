@@ -32,6 +32,8 @@ package struct ListObjectsV2: S3Operation {
     package var isTruncated: Bool
     /// The server's clock: nanoseconds since 1970-01-01 UTC.
     package var serverDate: Int64?
+    /// How long the server took before it began its answer; nil if it is not known.
+    package var wait: Duration?
   }
 
   package var key: String? { nil }
@@ -50,6 +52,7 @@ package struct ListObjectsV2: S3Operation {
   package func output(from response: S3Response) throws -> Output {
     var page = try ListingScanner.page(response.http.body) ?? parsedOutput(from: response)
     page.serverDate = response.serverDate
+    page.wait = response.http.wait
     guard page.isTruncated else { return page }
     guard let next = page.nextContinuationToken else {
       throw S3Error.malformed(response, operation: Self.name, "a truncated page that names no next one")

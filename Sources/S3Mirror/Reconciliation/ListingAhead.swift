@@ -1,7 +1,7 @@
 import MirrorModel
 import S3Client
 
-/// Lists a prefix, and reads several stretches of it at a time if a page takes long.
+/// Lists a prefix, and reads several stretches of it at a time if the server takes long for a page.
 ///
 /// The pages that are returned are those of one listing from its beginning. Ahead of it, stretches of a few
 /// pages are listed that begin after a waypoint (`start-after`). If a page contains the first key of a
@@ -19,9 +19,11 @@ struct ListingAhead: Sendable {
   var limits = Limits()
 
   struct Limits: Sendable {
-    /// If the first page arrives sooner, no stretch is begun: reading a page takes about 1 ms, so little can
-    /// be gained.
-    var slowPage = Duration.milliseconds(10)
+    /// If the server takes less before it begins an answer, little can be gained: receiving and reading a page takes some
+    /// milliseconds. The time for the connection and for receiving does not count: a busy machine is no slow server.
+    var slowAnswer = Duration.milliseconds(5)
+    /// So many pages, one after the other, must take so long before a stretch is begun. One alone may be an accident.
+    var slowPages = 2
     /// Stretches under way at one time. With their pages, and with the walk that is as far ahead, they take
     /// about 15 MB.
     var stretches = 8
@@ -40,20 +42,20 @@ struct ListingAhead: Sendable {
 
   /// Passes the pages to `body` in order, and fetches the next page meanwhile.
   ///
-  /// - Parameter body: returns false to end the listing.
-  func forEachPage(_ body: (Listing.Page) async throws -> Bool) async throws {
-    let start = Instant.now
-    let first = try await listing.page(at: nil)
-    guard first.next != nil, .now - start >= limits.slowPage else {
-      return try await listing.forEachPage(from: first, body)
-    }
+  /// - Parameters:
+  ///   - onSlowServer: called before stretches are begun, and again if they are after a time without.
+  ///   - body: returns false to end the listing.
+  func forEachPage(
+    onSlowServer: () -> Void = {}, _ body: (Listing.Page) async throws -> Bool
+  ) async throws {
+    var page = try await listing.page(at: nil)
     try await withThrowingTaskGroup(of: Stretch.self) { group in
       defer { group.cancelAll() }
       var ahead = Ahead(listing: self)
-      var page = first
       var following: ArraySlice<Listing.Page> = []
       var trail = PageTrail()
       while let token = page.next {
+        if ahead.passSlow(page) { onSlowServer() }
         ahead.launch(beyond: page, in: &group)
         if let (cut, stretch) = try await ahead.meet(page, in: &group) {
           guard try await body(cut) else { return }
@@ -80,6 +82,8 @@ struct ListingAhead: Sendable {
     private var begun: [(number: Int, start: RelativePath)] = []
     private var ended: [Int: Stretch] = [:]
     private var count = 0
+    /// The last pages for which the server took long, without a gap.
+    private var slowPages = 0
     /// A stretch failed or was not in its place: the server ignores `start-after`, or the bucket is changing.
     private var isGivenUp = false
 
@@ -87,7 +91,17 @@ struct ListingAhead: Sendable {
       self.listing = listing
     }
 
+    /// Notes how long the server took for a page.
+    ///
+    /// - Returns: whether it makes the server a slow one.
+    mutating func passSlow(_ page: Listing.Page) -> Bool {
+      let isSlow = page.content.wait ?? .zero >= listing.limits.slowAnswer
+      slowPages = isSlow ? slowPages + 1 : 0
+      return slowPages == listing.limits.slowPages
+    }
+
     mutating func launch(beyond page: Listing.Page, in group: inout ThrowingTaskGroup<Stretch, any Error>) {
+      guard slowPages >= listing.limits.slowPages else { return }
       while !isGivenUp, begun.count < listing.limits.stretches, let path = listing.waypoints.next() {
         let start = RelativePath(listing.mapping.key(for: path))
         if let last = page.lastKey, start < last { continue }

@@ -125,7 +125,11 @@ struct TreeMerge {
     let chunks = Relay<[WalkItem]>(capacity: WalkStream.chunksAhead)
     let waypoints = Waypoints()
     return try await withThrowingTaskGroup(of: Void.self) { group in
-      group.addTask { await lister.list(into: pages, past: waypoints) }
+      group.addTask {
+        await lister.list(into: pages, past: waypoints) {
+          chunks.widen(to: WalkStream.chunksAheadOfSlowServer)
+        }
+      }
       group.addTask { await WalkStream(source: walk, waypoints: waypoints).walk(into: chunks) }
       defer {
         pages.close()

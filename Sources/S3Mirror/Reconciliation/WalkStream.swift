@@ -65,9 +65,10 @@ struct WalkStream: Sendable {
   /// Entries in one chunk, about 150 bytes each.
   private static let chunkSize = 1_024
 
-  /// Chunks that are read ahead of the comparison, about 5 MB: as far as a listing is read ahead if pages
-  /// take long.
-  static let chunksAhead = 32
+  /// Chunks that are read ahead of the comparison, about 1 MB.
+  static let chunksAhead = 8
+  /// The same if a listing is read ahead, about 5 MB: the walk finds the names from which it is.
+  static let chunksAheadOfSlowServer = 32
 
   let source: any WalkSource
   let waypoints: Waypoints

@@ -7,6 +7,7 @@ import Synchronization
 /// The producer must always end with `finish`, because `finish` wakes a consumer whose task was cancelled.
 final class Relay<Element: Sendable>: Sendable {
   private struct State {
+    var capacity: Int
     var waiting: Deque<Element> = []
     /// Set when the producer has ended.
     var ending: Result<Void, any Error>?
@@ -16,11 +17,20 @@ final class Relay<Element: Sendable>: Sendable {
     var producer: CheckedContinuation<Void, Never>?
   }
 
-  private let capacity: Int
-  private let state = Mutex(State())
+  private let state: Mutex<State>
 
+  /// - Parameter capacity: elements that wait for the consumer at most.
   init(capacity: Int) {
-    self.capacity = capacity
+    state = Mutex(State(capacity: capacity))
+  }
+
+  /// From now on, as many elements may wait, if that is more than before.
+  func widen(to capacity: Int) {
+    let sleeper = state.withLock { state in
+      state.capacity = max(state.capacity, capacity)
+      return state.waiting.count < state.capacity ? Self.taken(&state.producer) : nil
+    }
+    sleeper?.resume()
   }
 
   // MARK: Producer
@@ -32,7 +42,7 @@ final class Relay<Element: Sendable>: Sendable {
     while true {
       let (isDone, answer, sleeper) = state.withLock { state in
         if state.isClosed { return (true, false, Self.taken(&state.consumer)) }
-        guard state.waiting.count < capacity else { return (false, false, nil) }
+        guard state.waiting.count < state.capacity else { return (false, false, nil) }
         state.waiting.append(element)
         return (true, true, Self.taken(&state.consumer))
       }
@@ -40,7 +50,7 @@ final class Relay<Element: Sendable>: Sendable {
       if isDone { return answer }
       await withCheckedContinuation { continuation in
         let isFree = state.withLock { state in
-          if state.isClosed || state.waiting.count < capacity { return true }
+          if state.isClosed || state.waiting.count < state.capacity { return true }
           state.producer = continuation
           return false
         }
