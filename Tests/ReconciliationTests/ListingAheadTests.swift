@@ -37,7 +37,7 @@ import Testing
       slowAnswer: .zero, slowPages: Int.random(in: 1...3, using: &random),
       stretches: Int.random(in: 1...4, using: &random),
       pages: Int.random(in: 1...3, using: &random))
-    #expect(try await keys { try await ahead.forEachPage($0) } == keys { try await listing.forEachPage($0) })
+    #expect(try await keys(of: ahead.forEachPage) == keys(of: listing.forEachPage))
   }
 
   @Test func `a server that knows no start-after is listed to its end`() async throws {
@@ -50,7 +50,7 @@ import Testing
       listing: Listing(store: deaf, prefix: ""), waypoints: waypoints, mapping: .tree(prefix: ""))
     ahead.limits.slowAnswer = .zero
     ahead.limits.stretches = 2
-    #expect(try await keys { try await ahead.forEachPage($0) } == (10..<40).map { "\($0)" })
+    #expect(try await keys(of: ahead.forEachPage) == (10..<40).map { "\($0)" })
     // 15 pages, and the two stretches of which one showed it.
     #expect(await store.count(of: ListObjectsV2.name) <= 15 + 2 * Waypoints.pages)
   }
@@ -64,7 +64,7 @@ import Testing
     var ahead = ListingAhead(
       listing: Listing(store: failing, prefix: ""), waypoints: waypoints, mapping: .tree(prefix: ""))
     ahead.limits.slowAnswer = .zero
-    #expect(try await keys { try await ahead.forEachPage($0) } == (10..<40).map { "\($0)" })
+    #expect(try await keys(of: ahead.forEachPage) == (10..<40).map { "\($0)" })
   }
 
   @Test func `a listing that breaks off is an error, wherever it was read`() async throws {
@@ -76,7 +76,7 @@ import Testing
     var ahead = ListingAhead(
       listing: Listing(store: store, prefix: ""), waypoints: waypoints, mapping: .tree(prefix: ""))
     ahead.limits.slowAnswer = .zero
-    await #expect(throws: StandInError.self) { _ = try await keys { try await ahead.forEachPage($0) } }
+    await #expect(throws: StandInError.self) { _ = try await keys(of: ahead.forEachPage) }
   }
 
   @Test func `where the tree is what is listed, reading ahead costs no request`() async throws {
@@ -91,7 +91,7 @@ import Testing
     var ahead = ListingAhead(
       listing: Listing(store: store, prefix: "in/"), waypoints: waypoints, mapping: .tree(prefix: "in/"))
     ahead.limits.slowAnswer = .zero
-    #expect(try await keys { try await ahead.forEachPage($0) }.count == 200)
+    #expect(try await keys(of: ahead.forEachPage).count == 200)
     // 200 keys are 40 pages. Each of the eleven stretches shares a key with the next: eleven keys more.
     #expect(await store.count(of: ListObjectsV2.name) <= 40 + 3)
   }
@@ -111,7 +111,7 @@ import Testing
     var ahead = ListingAhead(
       listing: Listing(store: store, prefix: ""), waypoints: waypoints, mapping: .tree(prefix: ""))
     ahead.limits.slowAnswer = .zero
-    #expect(try await keys { try await ahead.forEachPage($0) } == (10..<40).map { "\($0)" })
+    #expect(try await keys(of: ahead.forEachPage) == (10..<40).map { "\($0)" })
     #expect(await store.maxInFlight >= 4)
   }
 
@@ -126,18 +126,17 @@ import Testing
     let base = FakeObjectStore(behaviour: .init(pageLimit: 2))
     for number in 10..<20 { await base.place("\(number)", []) }
     let store = WaitingStore(base: base, waits: waits.map { $0.map { .milliseconds($0) } })
-    let waypoints = Waypoints(stride: 1)
+    let isAsked = Atomic(false)
+    let waypoints = Waypoints(stride: 1) { isAsked.store(true, ordering: .relaxed) }
     waypoints.pass((10..<20).map { RelativePath("\($0)") })
     let ahead = ListingAhead(
       listing: Listing(store: store, prefix: ""), waypoints: waypoints, mapping: .tree(prefix: ""))
-    var slow = 0
-    let keys = try await keys { body in try await ahead.forEachPage(onSlowServer: { slow += 1 }, body) }
-    #expect(keys.count == 10)
-    #expect((slow > 0) == isSlow)
+    #expect(try await keys(of: ahead.forEachPage).count == 10)
+    #expect(isAsked.load(ordering: .relaxed) == isSlow)
     #expect(await (base.count(of: ListObjectsV2.name) > 5) == isSlow)
   }
 
-  private func keys(_ forEachPage: ((Listing.Page) async throws -> Bool) async throws -> Void) async throws
+  private func keys(of forEachPage: ((Listing.Page) async throws -> Bool) async throws -> Void) async throws
     -> [String]
   {
     var keys: [String] = []

@@ -104,7 +104,7 @@ import Testing
     }
   }
 
-  @Test func `a relay that is widened lets its producer go on`() async throws {
+  @Test(.timeLimit(.minutes(1))) func `a relay that is widened lets its producer go on`() async throws {
     let relay = Relay<Int>(capacity: 1)
     let producer = Task {
       for number in 0..<3 { _ = await relay.send(number) }

@@ -17,7 +17,7 @@ final class EntryObjects: Sendable {
     var isSorted = false
 
     mutating func append(_ print: UInt64) {
-      if pieces.last.map({ $0.count == pieceLength }) ?? true {
+      if (pieces.last?.count ?? pieceLength) == pieceLength {
         pieces.append([])
         pieces[pieces.count - 1].reserveCapacity(pieceLength)
       }

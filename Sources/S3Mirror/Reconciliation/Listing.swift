@@ -32,12 +32,7 @@ struct Listing: Sendable {
   ///
   /// - Parameter body: returns false to end the listing.
   func forEachPage(_ body: (Page) async throws -> Bool) async throws {
-    try await forEachPage(from: page(at: nil), body)
-  }
-
-  /// The same, if the first page was fetched already.
-  func forEachPage(from first: Page, _ body: (Page) async throws -> Bool) async throws {
-    var page = first
+    var page = try await page(at: nil)
     var trail = PageTrail()
     while let token = page.next {
       try trail.follow(token, of: store.bucket)

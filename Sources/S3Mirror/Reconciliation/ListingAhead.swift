@@ -42,12 +42,8 @@ struct ListingAhead: Sendable {
 
   /// Passes the pages to `body` in order, and fetches the next page meanwhile.
   ///
-  /// - Parameters:
-  ///   - onSlowServer: called before stretches are begun, and again if they are after a time without.
-  ///   - body: returns false to end the listing.
-  func forEachPage(
-    onSlowServer: () -> Void = {}, _ body: (Listing.Page) async throws -> Bool
-  ) async throws {
+  /// - Parameter body: returns false to end the listing.
+  func forEachPage(_ body: (Listing.Page) async throws -> Bool) async throws {
     var page = try await listing.page(at: nil)
     try await withThrowingTaskGroup(of: Stretch.self) { group in
       defer { group.cancelAll() }
@@ -55,8 +51,8 @@ struct ListingAhead: Sendable {
       var following: ArraySlice<Listing.Page> = []
       var trail = PageTrail()
       while let token = page.next {
-        if ahead.passSlow(page) { onSlowServer() }
-        ahead.launch(beyond: page, in: &group)
+        ahead.noteWait(for: page)
+        if ahead.isServerSlow { ahead.launch(beyond: page, in: &group) }
         if let (cut, stretch) = try await ahead.meet(page, in: &group) {
           guard try await body(cut) else { return }
           following = stretch[...]
@@ -91,17 +87,16 @@ struct ListingAhead: Sendable {
       self.listing = listing
     }
 
+    /// Whether stretches may be begun.
+    var isServerSlow: Bool { slowPages >= listing.limits.slowPages }
+
     /// Notes how long the server took for a page.
-    ///
-    /// - Returns: whether it makes the server a slow one.
-    mutating func passSlow(_ page: Listing.Page) -> Bool {
+    mutating func noteWait(for page: Listing.Page) {
       let isSlow = page.content.wait ?? .zero >= listing.limits.slowAnswer
       slowPages = isSlow ? slowPages + 1 : 0
-      return slowPages == listing.limits.slowPages
     }
 
     mutating func launch(beyond page: Listing.Page, in group: inout ThrowingTaskGroup<Stretch, any Error>) {
-      guard slowPages >= listing.limits.slowPages else { return }
       while !isGivenUp, begun.count < listing.limits.stretches, let path = listing.waypoints.next() {
         let start = RelativePath(listing.mapping.key(for: path))
         if let last = page.lastKey, start < last { continue }

@@ -31,17 +31,13 @@ struct RemoteLister: Sendable {
 
   /// Ends the relay with the error if the listing fails.
   ///
-  /// - Parameters:
-  ///   - waypoints: the places from which the listing can be read ahead.
-  ///   - onSlowServer: called before the listing is read ahead.
-  func list(
-    into relay: Relay<RemotePage>, past waypoints: Waypoints, onSlowServer: () -> Void = {}
-  ) async {
+  /// - Parameter waypoints: the places from which the listing can be read ahead.
+  func list(into relay: Relay<RemotePage>, past waypoints: Waypoints) async {
     do {
       if order.isKnownScattered {
         try await listSorted(into: relay)
       } else {
-        try await listAscending(into: relay, past: waypoints, onSlowServer)
+        try await listAscending(into: relay, past: waypoints)
       }
       relay.finish(.success(()))
     } catch {
@@ -49,12 +45,10 @@ struct RemoteLister: Sendable {
     }
   }
 
-  private func listAscending(
-    into relay: Relay<RemotePage>, past waypoints: Waypoints, _ onSlowServer: () -> Void
-  ) async throws {
+  private func listAscending(into relay: Relay<RemotePage>, past waypoints: Waypoints) async throws {
     var last: RelativePath?
     let ahead = ListingAhead(listing: listing, waypoints: waypoints, mapping: mapping)
-    try await ahead.forEachPage(onSlowServer: onSlowServer) { listed in
+    try await ahead.forEachPage { listed in
       var page = page(of: listed)
       if !isAscending(page, after: last) {
         order.noteScattered()

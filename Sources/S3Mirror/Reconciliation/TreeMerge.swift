@@ -123,13 +123,9 @@ struct TreeMerge {
     // Capacity two: one page is being processed, and one is ready.
     let pages = Relay<RemotePage>(capacity: 2)
     let chunks = Relay<[WalkItem]>(capacity: WalkStream.chunksAhead)
-    let waypoints = Waypoints()
+    let waypoints = Waypoints { chunks.widen(to: WalkStream.chunksAheadOfSlowServer) }
     return try await withThrowingTaskGroup(of: Void.self) { group in
-      group.addTask {
-        await lister.list(into: pages, past: waypoints) {
-          chunks.widen(to: WalkStream.chunksAheadOfSlowServer)
-        }
-      }
+      group.addTask { await lister.list(into: pages, past: waypoints) }
       group.addTask { await WalkStream(source: walk, waypoints: waypoints).walk(into: chunks) }
       defer {
         pages.close()

@@ -23,10 +23,13 @@ final class Waypoints: Sendable {
   }
 
   private let stride: Int
+  private let onDemand: @Sendable () -> Void
   private let state = Mutex(State())
 
-  init(stride: Int = Waypoints.standardStride) {
+  /// - Parameter onDemand: called whenever a listing asks for a waypoint: the walk may go further ahead then.
+  init(stride: Int = Waypoints.standardStride, onDemand: @escaping @Sendable () -> Void = {}) {
     self.stride = stride
+    self.onDemand = onDemand
   }
 
   /// Notes the items that the walk has found next.
@@ -48,6 +51,7 @@ final class Waypoints: Sendable {
 
   /// The next waypoint that the walk has reached; nil while there is none.
   func next() -> RelativePath? {
-    state.withLock { $0.waiting.isEmpty ? nil : $0.waiting.removeFirst() }
+    onDemand()
+    return state.withLock { $0.waiting.isEmpty ? nil : $0.waiting.removeFirst() }
   }
 }
