@@ -75,7 +75,7 @@ let package = Package(
     .target(
       name: "TestSupport",
       dependencies: [
-        "LocalTree", "S3Client", "HTTPTransport", "SigV4", "Digests", "CLinux", systemPackage,
+        "LocalTree", "MirrorModel", "S3Client", "HTTPTransport", "SigV4", "Digests", "CLinux", systemPackage,
       ],
       path: "Tests/Support", resources: [.copy("TreeScripts")], swiftSettings: strictness),
     tests("MirrorModelTests", ["MirrorModel", "TestSupport"], resources: [.copy("EventScripts")]),

@@ -154,9 +154,7 @@ struct RestartTests {
       // A comparison that reads the file keeps what is known of its object.
       let file = stage.directory.path + "/tree/parts"
       for round in 1...2 {
-        let writer = try SoleWriter(file, O_APPEND)
-        try writer.write(Array("more".utf8))
-        try writer.close()
+        try DiskFiles().append(file, "more")
         let report = try await opened(stage).report
         #expect(report.published == 1)
         #expect(report.requests[UploadPartCopy.name] == 1)
@@ -180,9 +178,7 @@ struct RestartTests {
   }
 
   private func writeInPlace(_ path: String, _ text: String) throws {
-    let writer = try SoleWriter(path)
-    try writer.write(Array(text.utf8))
-    try writer.close()
+    try DiskFiles().write(text, to: path, [])
   }
 
   @Test(.promise("CHG-14"))

@@ -25,12 +25,7 @@ package final class TemporaryDirectory: Sendable {
 
   /// Writes a file in one go, closes it, and makes its directories.
   package func write(_ name: String, _ text: String = "") throws {
-    let url = URL(fileURLWithPath: self[name])
-    try FileManager.default.createDirectory(
-      at: url.deletingLastPathComponent(), withIntermediateDirectories: true)
-    let writer = try SoleWriter(self[name], O_CREAT | O_TRUNC)
-    try writer.write(Array(text.utf8))
-    try writer.close()
+    try DiskFiles().write(self[name], text)
   }
 
   package func makeDirectory(_ name: String) throws {

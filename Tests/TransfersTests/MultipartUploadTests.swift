@@ -224,14 +224,14 @@ import Transfers
 /// Has a file open for writing between two calls.
 actor Opener {
   private let url: URL
-  private var handle: SoleWriter?
+  private var writer: SoleWriter?
 
   init(_ url: URL) { self.url = url }
 
-  func open() throws { handle = try SoleWriter(url.path) }
+  func open() throws { writer = try SoleWriter(url.path) }
 
   func close() throws {
-    try handle?.close()
-    handle = nil
+    try writer?.close()
+    writer = nil
   }
 }

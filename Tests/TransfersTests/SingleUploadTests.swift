@@ -238,9 +238,7 @@ import Transfers
     let check = try check()
     try fixture.overwrite("a", [1, 2, 3], at: 1_000)
     #expect(try check.isSameFileGrown())
-    let writer = try SoleWriter(fixture.url("a").path)
-    try writer.truncate(to: 10)
-    try writer.close()
+    try DiskFiles().truncate(fixture.url("a").path, to: 10)
     #expect(try !check.isSameFileGrown())
   }
 }

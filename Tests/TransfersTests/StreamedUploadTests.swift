@@ -134,9 +134,7 @@ import Testing
     let file = try #require(try fixture.root.open("a"))
     let body = StreamedBody(
       file: file, start: 0, byteCount: Int64(Self.bytes.count), expected: CRC32(Self.bytes))
-    let writer = try SoleWriter(fixture.url("a").path)
-    try writer.truncate(to: 10)
-    try writer.close()
+    try DiskFiles().truncate(fixture.url("a").path, to: 10)
     #expect(throws: UploadAbandoned.changed) { try body.bytes(from: 0, limit: 100) }
   }
 }

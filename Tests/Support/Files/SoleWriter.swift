@@ -1,5 +1,6 @@
-import CLinux
 import Glibc
+import LocalTree
+import MirrorModel
 import SystemPackage
 
 /// A file that is open for writing, and is not when `close()` returns.
@@ -38,10 +39,6 @@ package final class SoleWriter {
     }
   }
 
-  package func truncate(to byteCount: Int) throws(Errno) {
-    try use { Int(ftruncate($0, off_t(byteCount))) }
-  }
-
   package func synchronize() throws(Errno) { try use { Int(fsync($0)) } }
 
   /// What `body` does with the descriptor; a negative result fails.
@@ -63,13 +60,12 @@ package final class SoleWriter {
     }
   }
 
-  /// Whether fcntl(2) refuses a read lease. A file that has no name any more, or no lease, is taken for closed.
+  /// A file that has no name any more is taken for closed.
   private static func isOpenForWriting(_ path: String) -> Bool {
-    let reader = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK)
-    guard reader >= 0 else { return false }
-    defer { Glibc.close(reader) }
-    // A writer that comes during the lease makes the kernel send a signal: SIGIO would end the process.
-    guard s3m_set_lease_signal(reader, SIGURG) == 0 else { return false }
-    return s3m_set_lease(reader, Int32(F_RDLCK)) < 0 && errno == EAGAIN
+    let path = FilePath(path)
+    guard let name = path.lastComponent,
+      let file = try? TreeRoot(path: path.removingLastComponent()).open(RelativePath(name.string))
+    else { return false }
+    return file.probeWriters() == .present
   }
 }
