@@ -67,7 +67,7 @@ struct WalkStream: Sendable {
 
   /// Chunks that are read ahead of the comparison, about 1 MB.
   static let chunksAhead = 8
-  /// The same if a listing is read ahead, about 5 MB: the walk finds the names from which it is.
+  /// The same while a listing is read ahead, about 5 MB: it is read from names that the walk has found.
   static let chunksAheadOfSlowServer = 32
 
   let source: any WalkSource
